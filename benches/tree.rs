@@ -1,0 +1,340 @@
+//! The tree store alone, at a million znodes of 100 bytes: `cargo bench --bench tree`.
+//!
+//! Every group runs alone and beside a second thread that reads all the time. The worst single create and the
+//! memory are printed before criterion starts, since it reports neither. The writer publishes and reclaims as the
+//! server does, every 16 transactions.
+
+use corral::acl::AclId;
+use corral::ids::Zxid;
+use corral::tree::path;
+use corral::tree::store::{Cursor, NewZnode, Reader, Store, Writer};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const ZNODES: usize = 1_000_000;
+const HOT: usize = 1_000;
+const DATA: [u8; 100] = [b'x'; 100];
+/// Transactions between two publishes.
+const GROUP: i64 = 16;
+
+/// Where the znodes lie.
+#[derive(Clone, Copy, PartialEq)]
+enum Shape {
+    /// `/app/svc-000` to `/app/svc-999`, a thousand children each.
+    Parents,
+    /// One parent of all.
+    One,
+}
+
+/// A path made in place: no allocation within what is measured.
+struct Path {
+    bytes: [u8; 32],
+    len: usize,
+    parent: usize,
+}
+
+fn digits(mut number: usize, out: &mut [u8]) {
+    for byte in out.iter_mut().rev() {
+        *byte = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+impl Path {
+    fn new(shape: Shape, i: usize) -> Path {
+        let mut bytes = [0; 32];
+        let parent = match shape {
+            Shape::Parents => {
+                bytes[..9].copy_from_slice(b"/app/svc-");
+                digits(i % 1000, &mut bytes[9..12]);
+                12
+            }
+            Shape::One => {
+                bytes[..13].copy_from_slice(b"/onebigparent");
+                13
+            }
+        };
+        bytes[parent..parent + 6].copy_from_slice(b"/node-");
+        digits(i, &mut bytes[parent + 6..parent + 14]);
+        Path { bytes, len: parent + 14, parent }
+    }
+
+    fn path(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    fn parent(&self) -> &[u8] {
+        &self.bytes[..self.parent]
+    }
+}
+
+fn znode(zxid: i64, data: &[u8]) -> NewZnode<'_> {
+    NewZnode {
+        data: Some(data),
+        acl: AclId::OPEN,
+        owner: 0,
+        czxid: zxid,
+        mzxid: zxid,
+        ctime: zxid,
+        mtime: zxid,
+        version: 0,
+        aversion: 0,
+        cversion: 0,
+        pzxid: zxid,
+    }
+}
+
+/// A tree, and the transactions that change it.
+struct World {
+    writer: Writer,
+    zxid: i64,
+    random: u64,
+    shape: Shape,
+    created: usize,
+}
+
+impl World {
+    fn new(shape: Shape) -> World {
+        let mut writer = Writer::new();
+        writer.begin(Zxid(1));
+        let mut plant = |path: &[u8]| writer.create(path, path::hash(path), &znode(1, b""));
+        plant(b"/");
+        plant(b"/app");
+        plant(b"/onebigparent");
+        for i in 0..1000 {
+            plant(Path::new(Shape::Parents, i).parent());
+        }
+        writer.publish(Zxid(1));
+        World { writer, zxid: 1, random: 88172645463325252, shape, created: 0 }
+    }
+
+    /// The tree with a million znodes, created in random order; the time each create took, in ns.
+    fn planted(shape: Shape) -> (World, Vec<u32>) {
+        let mut world = World::new(shape);
+        let mut order: Vec<u32> = (0..ZNODES as u32).collect();
+        for i in (1..ZNODES).rev() {
+            order.swap(i, world.below(i + 1));
+        }
+        let mut took = Vec::with_capacity(ZNODES);
+        for i in order {
+            let start = Instant::now();
+            world.create(i as usize);
+            took.push(start.elapsed().as_nanos() as u32);
+        }
+        world.created = ZNODES;
+        (world, took)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        (self.random % n as u64) as usize
+    }
+
+    fn begin(&mut self) {
+        self.zxid += 1;
+        self.writer.begin(Zxid(self.zxid));
+    }
+
+    fn end(&mut self) {
+        if self.zxid % GROUP == 0 {
+            self.writer.publish(Zxid(self.zxid));
+            self.writer.reclaim();
+        }
+    }
+
+    /// A create as prepare does it: parent looked up, znode made, the parent's numbers moved.
+    fn create(&mut self, i: usize) {
+        let path = Path::new(self.shape, i);
+        self.begin();
+        let parent_hash = path::hash(path.parent());
+        let cversion = self.writer.find(path.parent(), parent_hash).expect("the parent exists").stored_cversion();
+        let hash = path::hash(path.path());
+        assert!(self.writer.find(path.path(), hash).is_none());
+        self.writer.create(path.path(), hash, &znode(self.zxid, &DATA));
+        self.writer.set_child_stat(path.parent(), parent_hash, cversion + 1, self.zxid);
+        self.end();
+    }
+
+    fn delete(&mut self, i: usize) {
+        let path = Path::new(self.shape, i);
+        self.begin();
+        self.writer.delete(path.path(), path::hash(path.path()));
+        self.end();
+    }
+
+    /// A set as prepare does it: znode looked up, version checked, another version made.
+    fn set(&mut self, i: usize) {
+        let path = Path::new(self.shape, i);
+        self.begin();
+        let hash = path::hash(path.path());
+        let version = self.writer.find(path.path(), hash).expect("the znode exists").version();
+        self.writer.set_data(path.path(), hash, Some(&DATA), version + 1, self.zxid, self.zxid);
+        self.end();
+    }
+}
+
+/// A get as a shard does it: point, view, data and Stat.
+fn get(reader: &mut Reader, shape: Shape, i: usize, out: &mut Vec<u8>) {
+    let path = Path::new(shape, i);
+    let at = reader.point().expect("online");
+    let znode = reader.view(at).get(path.path(), path::hash(path.path())).expect("the znode exists");
+    out.clear();
+    out.extend_from_slice(znode.data().unwrap_or_default());
+    znode.stat().put(out);
+}
+
+/// Reads at random until told to stop, taking in what is published every 64 reads.
+fn read_on(store: &Store, shape: Shape, stop: &AtomicBool) {
+    let mut reader = store.reader().expect("room for a reader");
+    reader.resume();
+    let (mut random, mut out) = (5u64, Vec::with_capacity(256));
+    while !stop.load(Relaxed) {
+        for _ in 0..64 {
+            random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            get(&mut reader, shape, (random >> 33) as usize % ZNODES, &mut out);
+            black_box(&out);
+        }
+        reader.quiesce();
+        reader.advance(store.published());
+    }
+}
+
+/// Runs `measured` with or without a reading thread beside it.
+fn beside(store: &Store, shape: Shape, reading: bool, measured: impl FnOnce()) {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        if reading {
+            scope.spawn(|| read_on(store, shape, &stop));
+        }
+        measured();
+        stop.store(true, Relaxed);
+    });
+}
+
+fn resident_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    status.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok()).unwrap_or(0.0) * 4096.0 / 1e6
+}
+
+fn report(name: &str, took: &mut [u32], before_mb: f64) {
+    let mean = took.iter().map(|ns| f64::from(*ns)).sum::<f64>() / took.len() as f64;
+    let after = resident_mb() - before_mb - took.len() as f64 * 4.0 / 1e6;
+    took.sort_unstable();
+    let at = |from_end: usize| f64::from(took[took.len() - from_end]) / 1e3;
+    println!(
+        "{name}: 1 M creates in random order: mean {mean:.0} ns (clock included), p50 {} ns, 100th worst {:.0} us, \
+         20th {:.0} us, worst {:.0} us; {after:.0} MB",
+        took[took.len() / 2],
+        at(100),
+        at(20),
+        at(1)
+    );
+}
+
+fn tree(c: &mut Criterion) {
+    for (name, shape) in [("1000 parents", Shape::Parents), ("one parent", Shape::One)] {
+        let before = resident_mb();
+        let (mut world, mut took) = World::planted(shape);
+        report(name, &mut took, before);
+        drop(took);
+        let store = world.writer.store();
+        for reading in [false, true] {
+            let group_name = format!("{name}{}", if reading { ", second thread reading" } else { "" });
+            let mut group = c.benchmark_group(group_name);
+            group.sample_size(20).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
+            let (mut random, mut out) = (99u64, Vec::with_capacity(256));
+            let mut pick = move |n: usize| {
+                random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                (random >> 33) as usize % n
+            };
+            for (which, span) in [("hot", HOT), ("cold", ZNODES)] {
+                let mut reader = store.reader().expect("room for a reader");
+                reader.resume();
+                beside(&store, shape, reading, || {
+                    group.bench_function(format!("get {which}"), |b| {
+                        b.iter(|| {
+                            get(&mut reader, shape, pick(span), &mut out);
+                            black_box(&out);
+                        });
+                    });
+                });
+                drop(reader);
+                beside(&store, shape, reading, || {
+                    group.bench_function(format!("set {which}"), |b| b.iter(|| world.set(pick(span))));
+                });
+            }
+            beside(&store, shape, reading, || {
+                group.bench_function("create", |b| {
+                    b.iter(|| {
+                        world.created += 1;
+                        world.create(world.created);
+                    });
+                });
+            });
+            // Back to a million, outside what is measured.
+            while world.created > ZNODES {
+                world.delete(world.created);
+                world.created -= 1;
+            }
+            beside(&store, shape, reading, || {
+                group.bench_function("create and delete", |b| {
+                    b.iter(|| {
+                        world.create(ZNODES + 1);
+                        world.delete(ZNODES + 1);
+                    });
+                });
+            });
+            walks(&mut group, &mut world, &store, reading);
+            group.finish();
+        }
+        println!("{name}: {:.0} MB in the end, pending {:?}", resident_mb() - before, world.writer.pending());
+        drop(world);
+    }
+}
+
+fn walks(
+    group: &mut criterion::BenchmarkGroup<'_, criterion::measurement::WallTime>,
+    world: &mut World,
+    store: &Store,
+    reading: bool,
+) {
+    let shape = world.shape;
+    world.writer.publish(Zxid(world.zxid));
+    let mut reader = store.reader().expect("room for a reader");
+    let at = reader.resume();
+    let parent = Path::new(shape, 7);
+    let (parent, hash) = (parent.parent(), path::hash(parent.parent()));
+    beside(store, shape, reading, || {
+        group.bench_function("list 1000 children", |b| {
+            b.iter_batched(
+                Cursor::default,
+                |mut cursor| {
+                    let mut bytes = 0;
+                    reader.view(at).list_children(parent, hash, &mut cursor, 1000, &mut |name| bytes += name.len());
+                    black_box(bytes)
+                },
+                BatchSize::SmallInput,
+            );
+        });
+        group.bench_function("scan 1000 znodes", |b| {
+            let mut cursor = Cursor::default();
+            b.iter(|| {
+                let mut bytes = 0;
+                if !reader.view(at).scan(&mut cursor, 1000, &mut |znode| bytes += znode.data().map_or(0, <[u8]>::len)) {
+                    cursor = Cursor::default();
+                }
+                black_box(bytes)
+            });
+        });
+    });
+}
+
+criterion_group!(benches, tree);
+criterion_main!(benches);

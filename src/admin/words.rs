@@ -1,0 +1,375 @@
+//! The answers to the four-letter words, line by line as ZooKeeper 3.9 gives them.
+//!
+//! Each function appends one answer. Source of the shapes: the classes of
+//! org.apache.zookeeper.server.command, ServerCnxn.dumpConnectionInfo, ExpiryQueue.dump,
+//! DataTree.dumpEphemerals and WatchManager.dumpWatches.
+
+use super::facts::{ConnectionFacts, DirectorySizes, DumpFacts, Expiry, ServerFacts};
+use super::{VERSION, java};
+use crate::ids::{SessionId, Zxid};
+use std::fmt::Display;
+use std::io::Write;
+
+/// `ruok`.
+pub const RUOK: &[u8] = b"imok";
+/// `isro` of a server that takes writes.
+pub const ISRO: &[u8] = b"rw";
+/// `crst`.
+pub const CRST: &[u8] = b"Connection stats reset.\n";
+/// `srst`.
+pub const SRST: &[u8] = b"Server stats reset.\n";
+/// The trace mask of a server nobody has given another one: ZooKeeper's default.
+pub const TRACE_MASK: i64 = 306;
+
+const READ_INTEREST: u8 = 1;
+const WRITE_INTEREST: u8 = 4;
+
+macro_rules! line {
+    ($out:expr, $($argument:tt)*) => {
+        writeln!($out, $($argument)*).expect("a vector takes everything")
+    };
+}
+
+macro_rules! text {
+    ($out:expr, $($argument:tt)*) => {
+        write!($out, $($argument)*).expect("a vector takes everything")
+    };
+}
+
+/// `srvr`.
+pub fn srvr(out: &mut Vec<u8>, server: &ServerFacts) {
+    line!(out, "Zookeeper version: {VERSION}");
+    server_lines(out, server);
+}
+
+/// `stat`.
+pub fn stat(out: &mut Vec<u8>, server: &ServerFacts, connections: &[ConnectionFacts]) {
+    line!(out, "Zookeeper version: {VERSION}");
+    line!(out, "Clients:");
+    for connection in connections {
+        brief(out, connection);
+        line!(out, ")");
+    }
+    line!(out, "");
+    server_lines(out, server);
+}
+
+fn server_lines(out: &mut Vec<u8>, server: &ServerFacts) {
+    let latency = &server.latency;
+    line!(out, "Latency min/avg/max: {}/{}/{}", latency.min, java::double(latency.average()), latency.max);
+    line!(out, "Received: {}", server.packets_received);
+    line!(out, "Sent: {}", server.packets_sent);
+    line!(out, "Connections: {}", server.connections);
+    line!(out, "Outstanding: {}", server.outstanding);
+    line!(out, "Zxid: {}", server.zxid);
+    line!(out, "Mode: {}", server.mode);
+    line!(out, "Node count: {}", server.znodes);
+}
+
+/// `cons`.
+pub fn cons(out: &mut Vec<u8>, connections: &[ConnectionFacts]) {
+    for connection in connections {
+        brief(out, connection);
+        if let Some(session) = &connection.session {
+            text!(out, ",sid={},lop={}", session.id, session.last_operation);
+            text!(out, ",est={},to={}", session.established_ms, session.timeout_ms);
+            if session.last_cxid >= 0 {
+                text!(out, ",lcxid={:#x}", session.last_cxid);
+            }
+            text!(out, ",lzxid={},lresp={}", session.last_zxid, session.last_response_ms);
+            text!(out, ",llat={},minlat={}", session.last_latency_ms, session.min_latency_ms);
+            text!(out, ",avglat={},maxlat={}", session.average_latency_ms, session.max_latency_ms);
+        }
+        line!(out, ")");
+    }
+    line!(out, "");
+}
+
+/// A connection's line without the bracket that closes it.
+fn brief(out: &mut Vec<u8>, connection: &ConnectionFacts) {
+    let interest =
+        if connection.reads { READ_INTEREST } else { 0 } + if connection.writes { WRITE_INTEREST } else { 0 };
+    text!(out, " {}[{interest:x}](queued={}", java::address(connection.peer), connection.queued);
+    text!(out, ",recved={},sent={}", connection.received, connection.sent);
+}
+
+/// `dirs`.
+pub fn dirs(out: &mut Vec<u8>, sizes: DirectorySizes) {
+    line!(out, "datadir_size: {}", sizes.data);
+    line!(out, "logdir_size: {}", sizes.log);
+}
+
+/// `dump`.
+pub fn dump(out: &mut Vec<u8>, facts: &DumpFacts) {
+    line!(out, "SessionTracker dump:");
+    expiry(out, "Session", &facts.sessions, |session| session.to_string());
+    line!(out, "ephemeral nodes dump:");
+    line!(out, "Sessions with Ephemerals ({}):", facts.ephemerals.len());
+    for (session, paths) in &facts.ephemerals {
+        line!(out, "{session}:");
+        for path in paths {
+            indented(out, path);
+        }
+    }
+    line!(out, "Connections dump:");
+    expiry(out, "Connections", &facts.connections, |(peer, session)| {
+        format!("ip: {} sessionId: {session}", java::address(*peer))
+    });
+}
+
+fn expiry<T>(out: &mut Vec<u8>, what: &str, buckets: &Expiry<T>, show: impl Fn(&T) -> String) {
+    let members: usize = buckets.iter().map(|(_, members)| members.len()).sum();
+    line!(out, "{what} Sets ({})/({members}):", buckets.len());
+    for (moment, members) in buckets {
+        line!(out, "{} expire at {}:", members.len(), java::date(*moment));
+        for member in members {
+            indented(out, show(member).as_bytes());
+        }
+    }
+}
+
+/// `envi`: names and values in the order given.
+pub fn envi(out: &mut Vec<u8>, environment: &[(&'static str, String)]) {
+    line!(out, "Environment:");
+    for (name, value) in environment {
+        line!(out, "{name}={value}");
+    }
+}
+
+/// `wchs`. A watch is a session and the path it watches, each pair once.
+pub fn wchs(out: &mut Vec<u8>, watches: &[(SessionId, &[u8])]) {
+    let (sessions, paths) = (by_session(watches), by_path(watches));
+    line!(out, "{} connections watching {} paths", groups(&sessions), groups(&paths));
+    line!(out, "Total watches:{}", watches.len());
+}
+
+/// `wchc`.
+pub fn wchc(out: &mut Vec<u8>, watches: &[(SessionId, &[u8])]) {
+    for group in by_session(watches).chunk_by(|a, b| a.0 == b.0) {
+        line!(out, "{}", group[0].0);
+        for (_, path) in group {
+            indented(out, path);
+        }
+    }
+    line!(out, "");
+}
+
+/// `wchp`.
+pub fn wchp(out: &mut Vec<u8>, watches: &[(SessionId, &[u8])]) {
+    for group in by_path(watches).chunk_by(|a, b| a.0 == b.0) {
+        out.extend_from_slice(group[0].0);
+        line!(out, "");
+        for (_, session) in group {
+            indented(out, session.to_string().as_bytes());
+        }
+    }
+    line!(out, "");
+}
+
+fn by_session<'a>(watches: &[(SessionId, &'a [u8])]) -> Vec<(SessionId, &'a [u8])> {
+    let mut sorted = watches.to_vec();
+    sorted.sort_unstable();
+    sorted
+}
+
+fn by_path<'a>(watches: &[(SessionId, &'a [u8])]) -> Vec<(&'a [u8], SessionId)> {
+    let mut sorted: Vec<_> = watches.iter().map(|(session, path)| (*path, *session)).collect();
+    sorted.sort_unstable();
+    sorted
+}
+
+/// How many different keys a sorted list has.
+fn groups<K: PartialEq, V>(sorted: &[(K, V)]) -> usize {
+    sorted.chunk_by(|a, b| a.0 == b.0).count()
+}
+
+/// `hash`: the recorded digests, oldest first.
+pub fn hash(out: &mut Vec<u8>, digests: &[(Zxid, u64)]) {
+    for (zxid, digest) in digests {
+        line!(out, "{:x}: {}", zxid.0, *digest as i64);
+    }
+}
+
+/// `gtmk` and `stmk`.
+pub fn mask(out: &mut Vec<u8>, mask: impl Display) {
+    text!(out, "{mask}");
+}
+
+/// What a server that does not serve says: most words alike, some their own way (ZooKeeper 3.9).
+pub fn not_serving(word: super::word::Word) -> &'static [u8] {
+    use super::word::Word;
+    match word {
+        Word::Isro => b"null",
+        Word::Hash => b"This ZooKeeper instance is not currently serving requests",
+        _ => b"This ZooKeeper instance is not currently serving requests\n",
+    }
+}
+
+fn indented(out: &mut Vec<u8>, text: &[u8]) {
+    out.push(b'\t');
+    out.extend_from_slice(text);
+    out.push(b'\n');
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::facts::{ConnectionSession, Summary};
+    use super::*;
+
+    pub fn server() -> ServerFacts {
+        ServerFacts {
+            latency: Summary { count: 3, sum: 5, min: 0, max: 4 },
+            packets_received: 10,
+            packets_sent: 9,
+            connections: 2,
+            outstanding: 1,
+            zxid: Zxid(0x1_0000_001a),
+            mode: "standalone",
+            znodes: 5,
+        }
+    }
+
+    fn connections() -> Vec<ConnectionFacts> {
+        let session = ConnectionSession {
+            id: SessionId(0x1_0000_abcd_0000),
+            last_operation: "GETD",
+            established_ms: 1_795_270_169_000,
+            timeout_ms: 30_000,
+            last_cxid: 0x1f,
+            last_zxid: Zxid(0x1a),
+            last_response_ms: 123,
+            last_latency_ms: 1,
+            min_latency_ms: 0,
+            average_latency_ms: 2,
+            max_latency_ms: 7,
+        };
+        let fresh = ConnectionSession { last_operation: "SESS", last_cxid: -1, last_zxid: Zxid(-1), ..session.clone() };
+        let plain = ConnectionFacts {
+            peer: "127.0.0.1:40000".parse().unwrap(),
+            reads: true,
+            writes: false,
+            queued: 0,
+            received: 1,
+            sent: 0,
+            session: None,
+        };
+        vec![
+            plain.clone(),
+            ConnectionFacts { reads: false, received: 5, sent: 4, session: Some(session), ..plain.clone() },
+            ConnectionFacts {
+                peer: "[::1]:9".parse().unwrap(),
+                writes: true,
+                queued: 3,
+                session: Some(fresh),
+                ..plain
+            },
+        ]
+    }
+
+    fn golden(expected: &str, render: impl FnOnce(&mut Vec<u8>)) {
+        let mut out = Vec::new();
+        render(&mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    const SERVER: &str = "Latency min/avg/max: 0/1.6667/4\nReceived: 10\nSent: 9\nConnections: 2\nOutstanding: 1\n\
+                          Zxid: 0x10000001a\nMode: standalone\nNode count: 5\n";
+
+    #[test]
+    fn srvr_golden() {
+        golden(&format!("Zookeeper version: {VERSION}\n{SERVER}"), |out| srvr(out, &server()));
+        let idle = ServerFacts { latency: Summary::default(), ..server() };
+        let mut out = Vec::new();
+        srvr(&mut out, &idle);
+        assert!(String::from_utf8(out).unwrap().contains("\nLatency min/avg/max: 0/0.0/0\n"));
+    }
+
+    #[test]
+    fn stat_golden() {
+        let clients = " /127.0.0.1:40000[1](queued=0,recved=1,sent=0)\n\
+                       \x20/127.0.0.1:40000[0](queued=0,recved=5,sent=4)\n\
+                       \x20/[0:0:0:0:0:0:0:1]:9[5](queued=3,recved=1,sent=0)\n";
+        golden(&format!("Zookeeper version: {VERSION}\nClients:\n{clients}\n{SERVER}"), |out| {
+            stat(out, &server(), &connections());
+        });
+    }
+
+    #[test]
+    fn cons_golden() {
+        golden(
+            " /127.0.0.1:40000[1](queued=0,recved=1,sent=0)\n\
+             \x20/127.0.0.1:40000[0](queued=0,recved=5,sent=4,sid=0x10000abcd0000,lop=GETD,est=1795270169000,to=30000,\
+             lcxid=0x1f,lzxid=0x1a,lresp=123,llat=1,minlat=0,avglat=2,maxlat=7)\n\
+             \x20/[0:0:0:0:0:0:0:1]:9[5](queued=3,recved=1,sent=0,sid=0x10000abcd0000,lop=SESS,est=1795270169000,to=30000,\
+             lzxid=0xffffffffffffffff,lresp=123,llat=1,minlat=0,avglat=2,maxlat=7)\n\n",
+            |out| cons(out, &connections()),
+        );
+        golden("\n", |out| cons(out, &[]));
+    }
+
+    #[test]
+    fn dirs_golden() {
+        golden("datadir_size: 457\nlogdir_size: 67108880\n", |out| {
+            dirs(out, DirectorySizes { data: 457, log: 67_108_880 });
+        });
+    }
+
+    #[test]
+    fn dump_golden() {
+        let facts = DumpFacts {
+            sessions: vec![
+                (1_795_270_169_000, vec![SessionId(1), SessionId(-2)]),
+                (1_795_270_171_000, vec![SessionId(3)]),
+            ],
+            ephemerals: vec![(SessionId(1), vec![b"/a".to_vec(), b"/b".to_vec()]), (SessionId(3), vec![])],
+            connections: vec![(0, vec![("127.0.0.1:5".parse().unwrap(), SessionId(1))])],
+        };
+        golden(
+            "SessionTracker dump:\nSession Sets (2)/(3):\n2 expire at Sat Nov 21 14:09:29 UTC 2026:\n\t0x1\n\
+             \t0xfffffffffffffffe\n1 expire at Sat Nov 21 14:09:31 UTC 2026:\n\t0x3\nephemeral nodes dump:\n\
+             Sessions with Ephemerals (2):\n0x1:\n\t/a\n\t/b\n0x3:\nConnections dump:\nConnections Sets (1)/(1):\n\
+             1 expire at Thu Jan 01 00:00:00 UTC 1970:\n\tip: /127.0.0.1:5 sessionId: 0x1\n",
+            |out| dump(out, &facts),
+        );
+        golden(
+            "SessionTracker dump:\nSession Sets (0)/(0):\nephemeral nodes dump:\nSessions with Ephemerals (0):\n\
+             Connections dump:\nConnections Sets (0)/(0):\n",
+            |out| dump(out, &DumpFacts::default()),
+        );
+    }
+
+    #[test]
+    fn watch_goldens() {
+        let watches: [(SessionId, &[u8]); 3] = [(SessionId(2), b"/b"), (SessionId(0x1a), b"/b"), (SessionId(2), b"/a")];
+        golden("2 connections watching 2 paths\nTotal watches:3\n", |out| wchs(out, &watches));
+        golden("0x2\n\t/a\n\t/b\n0x1a\n\t/b\n\n", |out| wchc(out, &watches));
+        golden("/a\n\t0x2\n/b\n\t0x2\n\t0x1a\n\n", |out| wchp(out, &watches));
+        golden("0 connections watching 0 paths\nTotal watches:0\n", |out| wchs(out, &[]));
+        golden("\n", |out| wchc(out, &[]));
+        golden("\n", |out| wchp(out, &[]));
+    }
+
+    #[test]
+    fn hash_and_mask_goldens() {
+        golden("80: 1371985504\n10000001a: -2\n", |out| {
+            hash(out, &[(Zxid(0x80), 1_371_985_504), (Zxid(0x1_0000_001a), u64::MAX - 1)]);
+        });
+        golden("", |out| hash(out, &[]));
+        golden("306", |out| mask(out, TRACE_MASK));
+        golden("-1", |out| mask(out, -1_i64));
+    }
+
+    #[test]
+    fn envi_golden() {
+        golden("Environment:\nzookeeper.version=v\nos.name=Linux\n", |out| {
+            envi(out, &[("zookeeper.version", "v".into()), ("os.name", "Linux".into())]);
+        });
+    }
+
+    #[test]
+    fn paths_are_printed_as_they_are() {
+        let mut out = Vec::new();
+        wchc(&mut out, &[(SessionId(1), "/ä\u{1}".as_bytes())]);
+        assert_eq!(out, "0x1\n\t/ä\u{1}\n\n".as_bytes());
+    }
+}

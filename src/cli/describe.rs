@@ -1,0 +1,141 @@
+//! Transactions and ACLs in one line of text, for people who look into a log or a snapshot.
+
+use crate::jute::codes::perms;
+use crate::jute::records::AclList;
+use crate::jute::txn::{self, Txn};
+use crate::jute::wire::Reader;
+use crate::jute::{ErrorCode, OpCode};
+use std::fmt::Write;
+
+/// A log entry: who did what. Data is given by its length only.
+pub fn transaction(entry: &[u8]) -> String {
+    match txn::read_entry(entry) {
+        Err(error) => format!("not a transaction: {error}"),
+        Ok((header, record, digest)) => {
+            let mut text = format!("session {} cxid {:#x} time {} ", header.session, header.cxid, header.time_ms);
+            operation(&mut text, header.op, &record);
+            if let Some(digest) = digest {
+                let _ = write!(text, " digest {:#x}", digest.tree_digest);
+            }
+            text
+        }
+    }
+}
+
+/// An ACL list from its wire form.
+pub fn acl(bytes: &[u8]) -> String {
+    match AclList::read(&mut Reader::new(bytes)) {
+        Ok(Some(list)) => list_text(list),
+        Ok(None) => "null".into(),
+        Err(error) => format!("not an ACL: {error}"),
+    }
+}
+
+fn operation(text: &mut String, op: OpCode, record: &Txn<'_>) {
+    let _ = write!(text, "{op:?}");
+    let path = |path: &[u8]| path.escape_ascii().to_string();
+    let length = |data: Option<&[u8]>| data.map_or("null".into(), |data| format!("{} bytes", data.len()));
+    let _ = match record {
+        Txn::CreateSession { timeout_ms } => write!(text, " timeout {timeout_ms} ms"),
+        Txn::CloseSession { paths: None } => Ok(()),
+        Txn::CloseSession { paths: Some(paths) } => {
+            paths.iter().try_for_each(|deleted| write!(text, " {}", path(deleted)))
+        }
+        Txn::Error { code } => match ErrorCode::from_wire(*code) {
+            Some(name) => write!(text, " {name:?}"),
+            None => write!(text, " {code}"),
+        },
+        Txn::Create(create) => {
+            let kind = if create.ephemeral { " ephemeral" } else { "" };
+            let ttl = if create.ttl == 0 { String::new() } else { format!(" ttl {} ms", create.ttl) };
+            let acl = create.acl.map_or("null".into(), list_text);
+            write!(text, " {} data {} acl {acl}{kind}{ttl}", path(create.path), length(create.data))
+        }
+        Txn::Delete { path: deleted } => write!(text, " {}", path(deleted)),
+        Txn::SetData { path: set, data, version } => {
+            write!(text, " {} data {} version {version}", path(set), length(*data))
+        }
+        Txn::SetAcl { path: set, acl, version } => {
+            write!(text, " {} acl {} version {version}", path(set), acl.map_or("null".into(), list_text))
+        }
+        Txn::Check => Ok(()),
+        Txn::Multi(members) => {
+            for (index, (op, member)) in members.iter().enumerate() {
+                text.push_str(if index == 0 { ": " } else { "; " });
+                operation(text, op, &member);
+            }
+            Ok(())
+        }
+    };
+}
+
+/// `scheme:id:perms` as zkCli takes it, between commas.
+fn list_text(list: AclList<'_>) -> String {
+    let letters =
+        [(perms::CREATE, 'c'), (perms::DELETE, 'd'), (perms::READ, 'r'), (perms::WRITE, 'w'), (perms::ADMIN, 'a')];
+    let entries = list.iter().map(|entry| {
+        let allowed: String =
+            letters.iter().filter(|(bit, _)| entry.perms & bit != 0).map(|(_, letter)| *letter).collect();
+        format!("{}:{}:{allowed}", entry.scheme.escape_ascii(), entry.id.escape_ascii())
+    });
+    entries.collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{SessionId, Zxid};
+    use crate::jute::records::AclEntry;
+    use crate::jute::txn::{CreateTxn, TxnHeader};
+    use crate::jute::wire::put_int;
+
+    fn entry(op: OpCode, record: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut out = Vec::new();
+        TxnHeader { session: SessionId(7), cxid: 3, zxid: Zxid(9), time_ms: 1000, op }.put(&mut out);
+        record(&mut out);
+        out
+    }
+
+    fn open_acl() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        put_int(&mut bytes, 2);
+        AclEntry { perms: perms::ALL, scheme: b"world", id: b"anyone" }.put(&mut bytes);
+        AclEntry { perms: perms::READ | perms::CREATE, scheme: b"ip", id: b"10.0.0.1" }.put(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn lists() {
+        assert_eq!(acl(&open_acl()), "world:anyone:cdrwa,ip:10.0.0.1:cr");
+        assert!(acl(&[0, 0, 0, 9]).starts_with("not an ACL: "));
+    }
+
+    #[test]
+    fn transactions() {
+        let delete = entry(OpCode::Delete, |out| txn::put_delete(out, b"/a\n"));
+        assert_eq!(transaction(&delete), "session 0x7 cxid 0x3 time 1000 Delete /a\\n");
+        let open = open_acl();
+        let list = AclList::read(&mut Reader::new(&open)).unwrap();
+        let create =
+            CreateTxn { path: b"/e", data: Some(b"1234"), acl: list, ephemeral: true, parent_cversion: 1, ttl: 0 };
+        let create = entry(OpCode::Create, |out| {
+            txn::put_create(out, OpCode::Create, &create);
+            txn::put_digest(out, 0x1f);
+        });
+        assert_eq!(
+            transaction(&create),
+            "session 0x7 cxid 0x3 time 1000 Create /e data 4 bytes acl world:anyone:cdrwa,ip:10.0.0.1:cr ephemeral \
+             digest 0x1f"
+        );
+        let multi = entry(OpCode::Multi, |out| {
+            put_int(out, 2);
+            txn::put_member(out, OpCode::Delete, |out| txn::put_delete(out, b"/x"));
+            txn::put_member(out, OpCode::SetData, |out| txn::put_set_data(out, b"/y", None, 4));
+        });
+        assert_eq!(
+            transaction(&multi),
+            "session 0x7 cxid 0x3 time 1000 Multi: Delete /x; SetData /y data null version 4"
+        );
+        assert!(transaction(&delete[..10]).starts_with("not a transaction: "));
+    }
+}

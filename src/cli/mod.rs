@@ -1,0 +1,101 @@
+//! The command line: arguments in, exit status out.
+//!
+//! Each subcommand is a file; what they do is done elsewhere. Exit statuses: 0 for success, 1 for a tool
+//! that found something wrong, 2 for a wrong configuration or command line, and those of [`crate::fatal`]
+//! for a server that cannot go on.
+
+mod describe;
+mod files;
+mod logging;
+mod profile;
+mod server;
+
+use clap::{Parser, Subcommand};
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+const ABOUT: &str = "A coordination server that ZooKeeper's clients take for ZooKeeper";
+
+const EXAMPLES: &str = "\
+Examples:
+  corral server                                   serve 127.0.0.1:2181, data in ./corral-data
+  corral server zoo.cfg                           serve as ZooKeeper's zoo.cfg says
+  corral server --data-dir /srv/zk --client-port 2281 --profile latency
+  corral profile show balanced                    what a profile sets, and what it trades
+  corral log verify ./corral-data                 look for damage in a stopped server's log
+
+Exit status: 0 success, 1 a tool found something wrong, 2 wrong arguments or configuration; a server
+that cannot go on ends with a status of its own for each reason and names it.";
+
+#[derive(Parser)]
+#[command(name = "corral", version, about = ABOUT, after_help = EXAMPLES, max_term_width = 100)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a server in the foreground until SIGTERM or SIGINT
+    Server(server::Arguments),
+    /// List the profiles, or show what one sets and what it trades
+    #[command(subcommand)]
+    Profile(profile::Command),
+    /// Look into the transaction log of a stopped server
+    #[command(subcommand)]
+    Log(files::LogCommand),
+    /// Look into the snapshots of a server
+    #[command(subcommand)]
+    Snapshot(files::SnapshotCommand),
+}
+
+/// Runs the program with the arguments of this process.
+pub fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Server(arguments) => server::run(&arguments),
+        Command::Profile(command) => profile::run(&command),
+        Command::Log(command) => files::log(&command),
+        Command::Snapshot(command) => files::snapshot(&command),
+    }
+}
+
+/// Writes text to standard output. A reader that has seen enough (`| head`) is no failure.
+fn print(text: &str) -> ExitCode {
+    let mut out = io::stdout().lock();
+    finish(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// The exit status of a tool that ended so while it wrote to standard output.
+fn finish(result: io::Result<()>) -> ExitCode {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("corral: standard output: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_argument_and_subcommand_is_explained() {
+        fn explained(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
+            }
+            command.get_subcommands().for_each(explained);
+        }
+        explained(&Arguments::command());
+    }
+}

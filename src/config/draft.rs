@@ -1,0 +1,306 @@
+//! From a file and arguments to a configuration: every value put in its place, every mistake collected.
+
+use super::foreign::{self, Answer};
+use super::mistake::{Mistake, Notice, Place};
+use super::{ClientAddress, Config, Overrides, Profile, Source, keys, properties};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+/// A configuration under construction: what cannot be decided before everything has been read.
+pub struct Draft {
+    pub(super) config: Config,
+    pub(super) data_dir: Option<PathBuf>,
+    pub(super) data_log_dir: Option<PathBuf>,
+    pub(super) client_port: Option<u16>,
+    pub(super) client_address: Option<ClientAddress>,
+    pub(super) min_session_timeout_ms: Option<i32>,
+    pub(super) max_session_timeout_ms: Option<i32>,
+    pub(super) retain: u32,
+    pub(super) purge: bool,
+    pub(super) enforce_auth: bool,
+    pub(super) enforced_schemes: Vec<String>,
+    /// The server lines: key, value and line.
+    servers: Vec<(String, String, u32)>,
+    file: Option<String>,
+    /// Where each key was last set, under its own name.
+    places: BTreeMap<&'static str, Place>,
+    warnings: Vec<String>,
+    mistakes: Vec<Mistake>,
+    notices: Vec<Notice>,
+}
+
+/// Makes a configuration; arguments come before the file, the file before the profile.
+pub(super) fn resolve(
+    file: Option<&Source<'_>>,
+    overrides: &Overrides,
+    cores: usize,
+) -> Result<(Config, Vec<Notice>), Vec<Mistake>> {
+    let (entries, malformed) = file.map(|file| properties::parse(file.bytes)).unwrap_or_default();
+    let profile = chosen_profile(&entries, overrides).unwrap_or_else(|| Profile::for_cores(cores));
+    let mut draft = Draft::new(profile, cores, file.map(|file| file.name.to_owned()));
+    for line in malformed {
+        let place = draft.line(line.line);
+        draft.mistake(place, "", None, line.problem);
+    }
+    for entry in &entries {
+        draft.file_entry(entry);
+    }
+    for (argument, key, value) in overrides.listed() {
+        draft.argument(argument, key, value);
+    }
+    if let Some(directory) = &overrides.data_dir {
+        draft.data_dir = Some(directory.clone());
+    }
+    draft.finish()
+}
+
+/// The profile has to be known first, since the other values are laid over its own. A wrong name is
+/// reported when its turn comes.
+fn chosen_profile(entries: &[properties::Entry], overrides: &Overrides) -> Option<Profile> {
+    let named = |key: &str| keys::find(key).is_some_and(|key| key.name == "corral.profile");
+    let in_file = entries.iter().rev().find(|entry| named(&entry.key)).map(|entry| entry.value.as_str());
+    overrides.profile.as_deref().or(in_file).and_then(Profile::named)
+}
+
+impl Draft {
+    fn new(profile: Profile, cores: usize, file: Option<String>) -> Self {
+        Draft {
+            config: Config::defaults(profile, cores),
+            data_dir: None,
+            data_log_dir: None,
+            client_port: None,
+            client_address: None,
+            min_session_timeout_ms: None,
+            max_session_timeout_ms: None,
+            retain: 3,
+            purge: true,
+            enforce_auth: false,
+            enforced_schemes: Vec::new(),
+            servers: Vec::new(),
+            file,
+            places: BTreeMap::new(),
+            warnings: Vec::new(),
+            mistakes: Vec::new(),
+            notices: Vec::new(),
+        }
+    }
+
+    /// Something the operator should know about the key being applied.
+    pub(super) fn warn(&mut self, text: &str) {
+        self.warnings.push(text.to_owned());
+    }
+
+    fn line(&self, line: u32) -> Place {
+        match &self.file {
+            Some(name) => Place::File { name: name.clone(), line },
+            None => Place::Argument,
+        }
+    }
+
+    fn mistake(&mut self, place: Place, key: &str, value: Option<&str>, problem: impl Into<String>) {
+        let value = value.filter(|_| !keys::is_secret(key)).map(str::to_owned);
+        self.mistakes.push(Mistake { place, key: key.to_owned(), value, problem: problem.into() });
+    }
+
+    fn notice(&mut self, place: Place, key: &str, warning: bool, text: impl Into<String>) {
+        self.notices.push(Notice { place, key: key.to_owned(), text: text.into(), warning });
+    }
+
+    fn file_entry(&mut self, entry: &properties::Entry) {
+        let place = self.line(entry.line);
+        if let Some(key) = keys::find(&entry.key) {
+            if let Some(Place::File { line, .. }) = self.places.get(key.name) {
+                let text = format!("it stands in line {line} too; this line counts");
+                self.notice(place.clone(), &entry.key, true, text);
+            }
+            self.apply(key, place, &entry.key, &entry.value);
+            return;
+        }
+        match foreign::find(&entry.key) {
+            Some(answer) => self.foreign_entry(entry, place, answer),
+            None if entry.key.starts_with("corral.") => {
+                let hint = hint(&entry.key);
+                self.mistake(place, &entry.key, Some(&entry.value), format!("there is no such key{hint}"));
+            }
+            None => {
+                let hint = hint(&entry.key);
+                self.notice(place, &entry.key, true, format!("unknown key, ignored{hint}"));
+            }
+        }
+    }
+
+    fn foreign_entry(&mut self, entry: &properties::Entry, place: Place, answer: Answer) {
+        let is_harmless = |harmless: &[&str]| harmless.iter().any(|value| value.eq_ignore_ascii_case(&entry.value));
+        match answer {
+            Answer::Member => self.servers.push((entry.key.clone(), entry.value.clone(), entry.line)),
+            Answer::Standalone => self.notice(place, &entry.key, false, "of no use to a standalone server"),
+            Answer::Warn { harmless, because } if !is_harmless(harmless) => {
+                self.notice(place, &entry.key, true, format!("ignored: {because}"));
+            }
+            Answer::Refuse { harmless, because } if !is_harmless(harmless) => {
+                self.mistake(place, &entry.key, Some(&entry.value), because);
+            }
+            Answer::Warn { .. } | Answer::Refuse { .. } => {}
+        }
+    }
+
+    fn argument(&mut self, argument: &str, key: &str, value: &str) {
+        let key = keys::find(key).expect("every argument stands for a key");
+        self.apply(key, Place::Argument, argument, value);
+    }
+
+    fn apply(&mut self, key: &'static keys::Key, place: Place, spelling: &str, value: &str) {
+        if let Err(expected) = (key.apply)(self, value) {
+            self.mistake(place.clone(), spelling, Some(value), expected);
+        }
+        for text in std::mem::take(&mut self.warnings) {
+            self.notice(place.clone(), spelling, true, text);
+        }
+        self.places.insert(key.name, place);
+    }
+
+    /// Where a key was set, or the file as a whole.
+    fn place_of(&self, key: &str) -> Place {
+        self.places.get(key).cloned().unwrap_or_else(|| self.line(0))
+    }
+
+    fn finish(mut self) -> Result<(Config, Vec<Notice>), Vec<Mistake>> {
+        self.server_lines();
+        self.directories();
+        self.client_address();
+        self.session_timeouts();
+        self.enforced_authentication();
+        self.config.snap_retain = self.purge.then_some(self.retain);
+        if self.mistakes.is_empty() {
+            return Ok((self.config, self.notices));
+        }
+        self.mistakes.sort_by_key(|mistake| match mistake.place {
+            Place::File { line, .. } => u64::from(line),
+            Place::Argument => u64::MAX,
+        });
+        Err(self.mistakes)
+    }
+
+    /// One server line describes a standalone server, as in ZooKeeper; its client part counts.
+    fn server_lines(&mut self) {
+        let servers = std::mem::take(&mut self.servers);
+        if servers.len() > 1 {
+            for (key, value, line) in &servers {
+                let place = self.line(*line);
+                let problem = format!("this version runs standalone, and {} servers are listed", servers.len());
+                self.mistake(place, key, Some(value), problem);
+            }
+            return;
+        }
+        for (key, value, line) in servers {
+            let place = self.line(line);
+            let (member, client) = match value.split_once(';') {
+                Some((member, client)) => (member, Some(client)),
+                None => (value.as_str(), None),
+            };
+            if member.to_ascii_lowercase().ends_with(":observer") {
+                self.mistake(place, &key, Some(&value), "this version runs standalone, and an observer cannot");
+                continue;
+            }
+            match client.map(keys::host_and_port) {
+                None => {}
+                Some(Err(expected)) => {
+                    self.mistake(place, &key, Some(&value), format!("after the semicolon: {expected}"));
+                }
+                Some(Ok((address, port))) => {
+                    let other_port = self.client_port.is_some_and(|client_port| client_port != port);
+                    let from_file = matches!(self.place_of("clientPort"), Place::File { .. });
+                    if other_port && from_file {
+                        self.mistake(place, &key, Some(&value), "clientPort names another port");
+                    }
+                    self.client_port.get_or_insert(port);
+                    self.client_address.get_or_insert(address);
+                }
+            }
+        }
+    }
+
+    fn directories(&mut self) {
+        match self.data_dir.take() {
+            Some(directory) => self.config.data_dir = directory,
+            // In a file its absence is a mistake, as in ZooKeeper: no server adopts a directory by accident.
+            None if self.file.is_some() && !self.mistakes.iter().any(|mistake| mistake.key == "dataDir") => {
+                let place = self.line(0);
+                self.mistake(place, "dataDir", None, "missing; expected a directory, here or as --data-dir");
+            }
+            None => {}
+        }
+        self.config.data_log_dir = self.data_log_dir.take().unwrap_or_else(|| self.config.data_dir.clone());
+    }
+
+    fn client_address(&mut self) {
+        let public = matches!(self.place_of("clientPort"), Place::File { line: 1.., .. });
+        let default = if public { ClientAddress::Any } else { ClientAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)) };
+        self.config.client_address = self.client_address.take().unwrap_or(default);
+        self.config.client_port = self.client_port.unwrap_or(2181);
+    }
+
+    fn session_timeouts(&mut self) {
+        // Twenty ticks fit: tickTime is bounded by that.
+        let tick = self.config.tick_time_ms as i32;
+        let min = self.min_session_timeout_ms.unwrap_or(2 * tick);
+        let max = self.max_session_timeout_ms.unwrap_or(20 * tick);
+        if min > max {
+            let key = if self.min_session_timeout_ms.is_some() { "minSessionTimeout" } else { "maxSessionTimeout" };
+            let place = self.place_of(key);
+            let problem =
+                format!("the least session timeout, {min} ms, is above the greatest, {max} ms (tickTime is {tick} ms)");
+            self.mistake(place, key, None, problem);
+        }
+        (self.config.min_session_timeout_ms, self.config.max_session_timeout_ms) = (min, max);
+    }
+
+    fn enforced_authentication(&mut self) {
+        if !self.enforce_auth {
+            return;
+        }
+        let key = "enforce.auth.schemes";
+        let schemes = std::mem::take(&mut self.enforced_schemes);
+        let place = if schemes.is_empty() { self.place_of("enforce.auth.enabled") } else { self.place_of(key) };
+        if schemes.is_empty() {
+            self.mistake(place, key, None, "missing, though enforce.auth.enabled is true; expected digest or ip");
+        } else if schemes.iter().any(|scheme| scheme != "digest" && scheme != "ip") {
+            let value = schemes.join(",");
+            self.mistake(place, key, Some(&value), "expected digest or ip; this version knows no other scheme");
+        }
+        self.config.enforced_auth_schemes = schemes;
+    }
+}
+
+/// The known key that was probably meant, as the end of a sentence.
+fn hint(spelling: &str) -> String {
+    let bare = spelling.strip_prefix("zookeeper.").unwrap_or(spelling);
+    let nearest = keys::KEYS
+        .iter()
+        .map(|key| (distance(&bare.to_ascii_lowercase(), &key.name.to_ascii_lowercase()), key.name))
+        .min();
+    match nearest {
+        Some((distance, name)) if distance <= 2 => format!("; did you mean {name}?"),
+        _ => String::new(),
+    }
+}
+
+/// How many bytes must be inserted, removed or replaced to make one of the other; bounded work, since keys
+/// longer than any real one are as far as can be.
+fn distance(a: &str, b: &str) -> usize {
+    if a.len().abs_diff(b.len()) > 2 {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}

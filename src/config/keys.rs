@@ -1,0 +1,513 @@
+//! The keys this server acts on: one table from which files are read, and to which `docs/configuration.md`
+//! is held.
+//!
+//! What the other keys of ZooKeeper mean here stands in [`super::foreign`]. The meaning of each key is that
+//! of ZooKeeper 3.9 unless the table says otherwise.
+
+use super::draft::Draft;
+use super::value::{self, Expected, boolean, number, yes_or_no};
+use super::{ClientAddress, DigestAlgorithm, LogFormat, Profile};
+use crate::config::secret::Secret;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// One key.
+pub struct Key {
+    pub name: &'static str,
+    /// Another spelling of the same key; empty when there is none.
+    pub alias: &'static str,
+    /// What holds when the key is absent, in words where it is no single value.
+    pub default: &'static str,
+    /// A value that is taken and is not the default.
+    pub example: &'static str,
+    pub meaning: &'static str,
+    /// In what it differs from ZooKeeper; empty when in nothing.
+    pub difference: &'static str,
+    pub(super) apply: fn(&mut Draft, &str) -> Result<(), Expected>,
+}
+
+/// Keys whose values are never shown.
+pub fn is_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    key.contains("password") || key.contains("superdigest") || key.contains("secret")
+}
+
+const POSITIVE: std::ops::RangeInclusive<u32> = 1..=i32::MAX as u32;
+const NOT_NEGATIVE: std::ops::RangeInclusive<u32> = 0..=i32::MAX as u32;
+
+/// Every key, in the order of the documentation.
+#[rustfmt::skip]
+pub const KEYS: &[Key] = &[
+    Key {
+        name: "dataDir", alias: "", default: "none with a file, `./corral-data` without", example: "/srv/data",
+        meaning: "directory of the snapshots, and of the log unless `dataLogDir` is given",
+        difference: "the files in it are Corral's own; a directory of another kind is refused",
+        apply: |draft, text| path(text).map(|path| draft.data_dir = Some(path)),
+    },
+    Key {
+        name: "dataLogDir", alias: "", default: "`dataDir`", example: "/srv/log",
+        meaning: "directory of the transaction log; a disk of its own helps",
+        difference: "",
+        apply: |draft, text| path(text).map(|path| draft.data_log_dir = Some(path)),
+    },
+    Key {
+        name: "clientPort", alias: "", default: "2181", example: "2182",
+        meaning: "port on which clients are served",
+        difference: "ZooKeeper has no default and then serves nobody",
+        apply: |draft, text| number(text, 1..=65_535).map(|port| draft.client_port = Some(port)),
+    },
+    Key {
+        name: "clientPortAddress", alias: "",
+        default: "every address when the file has `clientPort`, else 127.0.0.1", example: "10.0.0.1",
+        meaning: "address or host name on which clients are served",
+        difference: "without a file, or without `clientPort` in it, only the own machine is served",
+        apply: |draft, text| host(text).map(|address| draft.client_address = Some(address)),
+    },
+    Key {
+        name: "clientPortListenBacklog", alias: "", default: "-1", example: "4096",
+        meaning: "connections that may wait to be accepted; -1: the server chooses",
+        difference: "-1 stands for 1024, in ZooKeeper for 50",
+        apply: |draft, text| {
+            let backlog = number(text, -1..=i32::MAX)?;
+            draft.config.client_port_listen_backlog = u32::try_from(backlog).ok();
+            Ok(())
+        },
+    },
+    Key {
+        name: "clientTcpKeepAlive", alias: "", default: "false", example: "true",
+        meaning: "TCP keep-alive on client connections",
+        difference: "",
+        apply: |draft, text| boolean(text).map(|on| draft.config.client_tcp_keep_alive = on),
+    },
+    Key {
+        name: "tickTime", alias: "", default: "3000", example: "2000",
+        meaning: "milliseconds; sessions expire on multiples of it, and the session timeouts follow from it",
+        difference: "",
+        apply: |draft, text| number(text, 1..=i32::MAX as u32 / 20).map(|ms| draft.config.tick_time_ms = ms),
+    },
+    Key {
+        name: "minSessionTimeout", alias: "", default: "-1", example: "1000",
+        meaning: "milliseconds; a client that asks for less gets this much; -1: twice `tickTime`",
+        difference: "",
+        apply: |draft, text| {
+            draft.min_session_timeout_ms = timeout(text)?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "maxSessionTimeout", alias: "", default: "-1", example: "90000",
+        meaning: "milliseconds; a client that asks for more gets this much; -1: twenty times `tickTime`",
+        difference: "",
+        apply: |draft, text| {
+            draft.max_session_timeout_ms = timeout(text)?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "maxClientCnxns", alias: "", default: "60", example: "0",
+        meaning: "connections from one IP address; 0: no limit",
+        difference: "counted over all shards",
+        apply: |draft, text| number(text, NOT_NEGATIVE).map(|count| draft.config.max_client_cnxns = count),
+    },
+    Key {
+        name: "maxCnxns", alias: "", default: "0", example: "10000",
+        meaning: "connections from everywhere; 0: no limit",
+        difference: "",
+        apply: |draft, text| number(text, NOT_NEGATIVE).map(|count| draft.config.max_cnxns = count),
+    },
+    Key {
+        name: "corral.connectTimeout", alias: "nio.sessionlessCnxnTimeout", default: "10000", example: "5000",
+        meaning: "milliseconds in which a new connection must have got its session, or it is closed",
+        difference: "",
+        apply: |draft, text| number(text, POSITIVE).map(|ms| draft.config.connect_timeout_ms = ms),
+    },
+    Key {
+        name: "jute.maxbuffer", alias: "", default: "1048575", example: "4194304",
+        meaning: "bytes of the longest request that is read; a longer one ends its connection",
+        difference: "can be set in the file, where ZooKeeper takes it from a system property only; at most 67108864",
+        apply: |draft, text| number(text, 1024..=64 << 20).map(|bytes| draft.config.max_buffer = bytes),
+    },
+    Key {
+        name: "globalOutstandingLimit", alias: "", default: "1000", example: "5000",
+        meaning: "writes under way in the whole server above which connections with writes of their own are not read",
+        difference: "",
+        apply: |draft, text| number(text, POSITIVE).map(|count| draft.config.global_outstanding_limit = count),
+    },
+    Key {
+        name: "corral.outputLimit", alias: "", default: "16777216", example: "33554432",
+        meaning: "bytes of replies and events that may wait for a client that does not read; \
+                  a connection with more is closed",
+        difference: "ZooKeeper has no limit and runs out of memory",
+        apply: |draft, text| {
+            draft.config.output_limit = number::<u32>(text, 64 << 10..=i32::MAX as u32)? as usize;
+            Ok(())
+        },
+    },
+    Key {
+        name: "autopurge.snapRetainCount", alias: "", default: "3", example: "5",
+        meaning: "snapshots that are kept, with the log from the oldest of them on; less than 3 counts as 3",
+        difference: "",
+        apply: |draft, text| {
+            draft.retain = number(text, NOT_NEGATIVE)?;
+            if draft.retain < 3 {
+                draft.warn("three snapshots are kept, the least there can be");
+                draft.retain = 3;
+            }
+            Ok(())
+        },
+    },
+    Key {
+        name: "autopurge.purgeInterval", alias: "", default: "on", example: "0",
+        meaning: "0 keeps every snapshot and log file; any other number of hours, or time with a unit, purges",
+        difference: "purging is on by default and happens after every snapshot, since nothing else makes a file \
+                     superfluous: the length of the interval does not matter",
+        apply: |draft, text| value::interval(text, 3_600_000).map(|ms| draft.purge = ms > 0),
+    },
+    Key {
+        name: "snapCount", alias: "", default: "100000", example: "20000",
+        meaning: "transactions after which a snapshot is due, the exact number drawn from its upper half",
+        difference: "",
+        apply: |draft, text| number(text, 2..=i32::MAX as u32).map(|count| draft.config.snap_count = count),
+    },
+    Key {
+        name: "snapSizeLimitInKb", alias: "", default: "4194304", example: "1048576",
+        meaning: "KiB of log after which a snapshot is due, drawn likewise; 0 or less: no matter how much",
+        difference: "",
+        apply: |draft, text| {
+            let kib: i64 = number(text, i64::MIN >> 10..=i64::MAX >> 10)?;
+            draft.config.snap_size_limit = u64::try_from(kib).ok().filter(|kib| *kib > 0).map(|kib| kib << 10);
+            Ok(())
+        },
+    },
+    Key {
+        name: "preAllocSize", alias: "", default: "by profile", example: "8192",
+        meaning: "KiB of one log file, which is written full of zeroes before it is used",
+        difference: "ZooKeeper extends its files by as much and sets their size by other keys",
+        apply: |draft, text| {
+            let kib: u32 = number(text, 4096..=4 << 20)?;
+            draft.config.log_segment_bytes = u64::from(kib) << 10;
+            Ok(())
+        },
+    },
+    Key {
+        name: "fsync.warningthresholdms", alias: "", default: "1000", example: "200",
+        meaning: "milliseconds a write of the log may take before it is logged as slow",
+        difference: "",
+        apply: |draft, text| number(text, NOT_NEGATIVE).map(|ms| draft.config.fsync_warning_ms = ms),
+    },
+    Key {
+        name: "forceSync", alias: "", default: "yes", example: "",
+        meaning: "yes: a write is answered when it is on the disk",
+        difference: "no is refused: Corral always syncs",
+        apply: |_, text| match yes_or_no(text)? {
+            true => Ok(()),
+            false => Err("Corral always syncs before it answers; leave the key out".into()),
+        },
+    },
+    Key {
+        name: "datadir.autocreate", alias: "", default: "true", example: "false",
+        meaning: "creates the data directories when they are missing",
+        difference: "",
+        apply: |draft, text| boolean(text).map(|create| draft.config.create_data_dir = create),
+    },
+    Key {
+        name: "db.autocreate", alias: "", default: "true", example: "false",
+        meaning: "begins with an empty tree when the data directory holds no data",
+        difference: "the file `initialize` has no meaning: when false, an empty directory is refused",
+        apply: |draft, text| boolean(text).map(|create| draft.config.create_database = create),
+    },
+    Key {
+        name: "extendedTypesEnabled", alias: "", default: "false", example: "true",
+        meaning: "allows znodes with a time to live",
+        difference: "",
+        apply: |draft, text| boolean(text).map(|on| draft.config.extended_types = on),
+    },
+    Key {
+        name: "emulate353TTLNodes", alias: "", default: "false", example: "true",
+        meaning: "reads znodes with a time to live as 3.5.3 encoded them",
+        difference: "",
+        apply: |draft, text| boolean(text).map(|on| draft.config.emulate_353_ttl = on),
+    },
+    Key {
+        name: "znode.container.checkIntervalMs", alias: "", default: "60000", example: "5000",
+        meaning: "milliseconds between two searches for empty containers and for znodes whose time is over",
+        difference: "can be set in the file, where ZooKeeper takes it from a system property only",
+        apply: |draft, text| number(text, POSITIVE).map(|ms| draft.config.container_check_interval_ms = ms),
+    },
+    Key {
+        name: "znode.container.maxPerMinute", alias: "", default: "10000", example: "600",
+        meaning: "how many of them are deleted in a minute at most",
+        difference: "can be set in the file, where ZooKeeper takes it from a system property only",
+        apply: |draft, text| number(text, POSITIVE).map(|count| draft.config.container_max_per_minute = count),
+    },
+    Key {
+        name: "znode.container.maxNeverUsedIntervalMs", alias: "", default: "0", example: "600000",
+        meaning: "milliseconds after which a container that never had a child is deleted; 0: never",
+        difference: "can be set in the file, where ZooKeeper takes it from a system property only",
+        apply: |draft, text| number(text, NOT_NEGATIVE).map(|ms| draft.config.container_max_never_used_ms = ms),
+    },
+    Key {
+        name: "enforceQuota", alias: "", default: "false", example: "true",
+        meaning: "refuses writes that would exceed a hard quota",
+        difference: "",
+        apply: |draft, text| boolean(text).map(|on| draft.config.enforce_quota = on),
+    },
+    Key {
+        name: "skipACL", alias: "", default: "no", example: "yes",
+        meaning: "yes: nobody's permissions are checked",
+        difference: "",
+        apply: |draft, text| {
+            draft.config.skip_acl = yes_or_no(text)?;
+            if draft.config.skip_acl {
+                draft.warn("permissions are not checked: every client may read and write everything");
+            }
+            Ok(())
+        },
+    },
+    Key {
+        name: "digest.enabled", alias: "", default: "true", example: "false",
+        meaning: "keeps a checksum of the tree and compares it with the log's",
+        difference: "",
+        apply: |draft, text| boolean(text).map(|on| draft.config.digest_enabled = on),
+    },
+    Key {
+        name: "DigestAuthenticationProvider.enabled", alias: "", default: "true", example: "false",
+        meaning: "clients may authenticate by the scheme digest",
+        difference: "",
+        apply: |draft, text| boolean(text).map(|on| draft.config.digest_scheme = on),
+    },
+    Key {
+        name: "DigestAuthenticationProvider.digestAlg", alias: "", default: "SHA1", example: "SHA-256",
+        meaning: "how the scheme digest hashes `user:password`: SHA1, SHA-256 or SHA-512; \
+                  ACLs made under another one never match",
+        difference: "no other algorithms of Java",
+        apply: |draft, text| digest_algorithm(text).map(|algorithm| draft.config.digest_algorithm = algorithm),
+    },
+    Key {
+        name: "DigestAuthenticationProvider.superDigest", alias: "", default: "none",
+        example: "super:GJJ8GzXnHf0G1WSSz1SdtsFxJSg=",
+        meaning: "`user:base64(SHA1(user:password))`, or the hash of `digestAlg`: who proves to be this user may do \
+                  everything",
+        difference: "a value that no password could have is refused",
+        apply: |draft, text| {
+            if !is_digest_id(text) {
+                return Err("expected user:digest, the digest being a hash (20 bytes with SHA1) in base64".into());
+            }
+            draft.config.super_digest = Some(Secret::new(text.to_owned()));
+            Ok(())
+        },
+    },
+    Key {
+        name: "enforce.auth.enabled", alias: "", default: "false", example: "",
+        meaning: "serves only connections that have authenticated with one of `enforce.auth.schemes`",
+        difference: "",
+        apply: |draft, text| boolean(text).map(|on| draft.enforce_auth = on),
+    },
+    Key {
+        name: "enforce.auth.schemes", alias: "", default: "none", example: "",
+        meaning: "the schemes, between commas",
+        difference: "digest and ip; this version knows no others and refuses them",
+        apply: |draft, text| {
+            draft.enforced_schemes = value::list(text);
+            Ok(())
+        },
+    },
+    Key {
+        name: "4lw.commands.whitelist", alias: "", default: "srvr", example: "*",
+        meaning: "four-letter words that are answered, between commas; `*` for all of them; `srvr` always is",
+        difference: "",
+        apply: |draft, text| {
+            draft.config.four_letter_words = value::list(text);
+            Ok(())
+        },
+    },
+    Key {
+        name: "readonlymode.enabled", alias: "", default: "false", example: "true",
+        meaning: "answers the word `isro` whatever the whitelist says",
+        difference: "a standalone server never has to serve read-only, so that nothing else follows from it",
+        apply: |draft, text| boolean(text).map(|on| draft.config.always_answer_isro = on),
+    },
+    Key {
+        name: "corral.profile", alias: "", default: "`small` on one or two cores, else `balanced`", example: "throughput",
+        meaning: "latency, balanced, throughput or small: the values of the keys below (`corral profile show NAME`)",
+        difference: "Corral's own",
+        apply: |draft, text| profile(text).map(|profile| draft.config.profile = profile),
+    },
+    Key {
+        name: "corral.shards", alias: "", default: "by profile", example: "3",
+        meaning: "threads that own client connections, beside the quorum core; 0: one thread does both",
+        difference: "Corral's own",
+        apply: |draft, text| number(text, 0..=64).map(|count| draft.config.shards = count),
+    },
+    Key {
+        name: "corral.pinThreads", alias: "", default: "by profile", example: "true",
+        meaning: "keeps each thread on a core of its own",
+        difference: "Corral's own",
+        apply: |draft, text| boolean(text).map(|on| draft.config.pin_threads = on),
+    },
+    Key {
+        name: "corral.spinMicros", alias: "", default: "by profile", example: "20",
+        meaning: "microseconds a thread that has run out of work looks for more before it sleeps",
+        difference: "Corral's own",
+        apply: |draft, text| number(text, 0..=10_000).map(|us| draft.config.spin_us = us),
+    },
+    Key {
+        name: "corral.groupCommitDelayMicros", alias: "", default: "by profile", example: "500",
+        meaning: "microseconds a write waits for others to share its disk write when none is under way",
+        difference: "Corral's own; ZooKeeper's `flushDelay` in milliseconds is the like",
+        apply: |draft, text| number(text, 0..=100_000).map(|us| draft.config.group_commit_delay_us = us),
+    },
+    Key {
+        name: "corral.socketSendBuffer", alias: "", default: "by profile", example: "262144",
+        meaning: "bytes of send buffer of a client connection; 0: as the kernel likes",
+        difference: "Corral's own",
+        apply: |draft, text| number(text, 0..=64 << 20).map(|bytes| draft.config.socket_send_buffer = bytes),
+    },
+    Key {
+        name: "corral.socketReceiveBuffer", alias: "", default: "by profile", example: "262144",
+        meaning: "bytes of receive buffer of a client connection; 0: as the kernel likes",
+        difference: "Corral's own",
+        apply: |draft, text| number(text, 0..=64 << 20).map(|bytes| draft.config.socket_receive_buffer = bytes),
+    },
+    Key {
+        name: "corral.maxSnapshotMBps", alias: "", default: "by profile", example: "10",
+        meaning: "the pace at which snapshots are written, 10^6 bytes a second; 0: as fast as the disk goes",
+        difference: "Corral's own",
+        apply: |draft, text| number(text, 0..=100_000).map(|pace| draft.config.snapshot_mb_per_s = pace),
+    },
+    Key {
+        name: "corral.logFormat", alias: "", default: "text", example: "json",
+        meaning: "the shape of the lines this server logs to standard error: text or json",
+        difference: "Corral's own",
+        apply: |draft, text| log_format(text).map(|format| draft.config.log_format = format),
+    },
+];
+
+/// The key spelt so, under its name, its alias, or either with ZooKeeper's prefix for system properties.
+pub fn find(spelling: &str) -> Option<&'static Key> {
+    let bare = spelling.strip_prefix("zookeeper.").unwrap_or(spelling);
+    KEYS.iter().find(|key| key.name == bare || (!key.alias.is_empty() && key.alias == bare))
+}
+
+fn path(text: &str) -> Result<PathBuf, Expected> {
+    if text.is_empty() || text.contains('\0') { Err("expected a directory".into()) } else { Ok(text.into()) }
+}
+
+fn host(text: &str) -> Result<ClientAddress, Expected> {
+    let unbracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    if let Ok(address) = unbracketed.parse::<IpAddr>() {
+        return Ok(if address.is_unspecified() { ClientAddress::Any } else { ClientAddress::Ip(address) });
+    }
+    // A name is resolved when the server binds; here only its shape is looked at.
+    let numbers_only = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let shaped = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+    if text.is_empty() || text.len() > 253 || numbers_only || !shaped {
+        return Err("expected an IP address or a host name".into());
+    }
+    Ok(ClientAddress::Name(text.to_owned()))
+}
+
+/// A host and a port as they follow the semicolon of a server line: `port` or `address:port`.
+pub(super) fn host_and_port(text: &str) -> Result<(ClientAddress, u16), Expected> {
+    let (address, port) = match text.rsplit_once(':') {
+        Some((address, port)) => (host(address)?, port),
+        None => (ClientAddress::Any, text),
+    };
+    Ok((address, number(port, 1..=65_535)?))
+}
+
+fn timeout(text: &str) -> Result<Option<i32>, Expected> {
+    match number(text, -1..=i32::MAX)? {
+        -1 => Ok(None),
+        0 => Err("expected a number of milliseconds from 1 on, or -1".into()),
+        ms => Ok(Some(ms)),
+    }
+}
+
+pub(super) fn profile(text: &str) -> Result<Profile, Expected> {
+    Profile::named(text).ok_or_else(|| "expected latency, balanced, throughput or small".into())
+}
+
+fn log_format(text: &str) -> Result<LogFormat, Expected> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("expected text or json".into()),
+    }
+}
+
+fn digest_algorithm(text: &str) -> Result<DigestAlgorithm, Expected> {
+    match text.to_ascii_uppercase().as_str() {
+        "SHA1" | "SHA-1" | "SHA" => Ok(DigestAlgorithm::Sha1),
+        "SHA-256" => Ok(DigestAlgorithm::Sha256),
+        "SHA-512" => Ok(DigestAlgorithm::Sha512),
+        _ => Err("expected SHA1, SHA-256 or SHA-512".into()),
+    }
+}
+
+/// `user:` and the base64 form of 20, 32 or 64 bytes.
+fn is_digest_id(text: &str) -> bool {
+    let Some((user, digest)) = text.split_once(':') else { return false };
+    let digits = digest.trim_end_matches('=');
+    let base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    let lengths = (digits.len(), digest.len());
+    !user.is_empty() && matches!(lengths, (27, 28) | (43, 44) | (86, 88)) && digits.bytes().all(base64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_aliases_are_unique() {
+        let mut names: Vec<_> =
+            KEYS.iter().flat_map(|key| [key.name, key.alias]).filter(|name| !name.is_empty()).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn both_spellings_of_system_properties() {
+        assert_eq!(find("zookeeper.snapCount").map(|key| key.name), Some("snapCount"));
+        assert_eq!(find("snapCount").map(|key| key.name), Some("snapCount"));
+        assert_eq!(find("zookeeper.nio.sessionlessCnxnTimeout").map(|key| key.name), Some("corral.connectTimeout"));
+        assert!(find("zookeeper.zookeeper.snapCount").is_none());
+        assert!(find("snapcount").is_none());
+    }
+
+    #[test]
+    fn hosts() {
+        assert_eq!(host("0.0.0.0"), Ok(ClientAddress::Any));
+        assert_eq!(host("[::]"), Ok(ClientAddress::Any));
+        assert_eq!(host("::1"), Ok(ClientAddress::Ip("::1".parse().unwrap())));
+        assert_eq!(host("zk-1.example"), Ok(ClientAddress::Name("zk-1.example".into())));
+        for wrong in ["", "1.2.3", "300.1.1.1", "a b", "host:2181"] {
+            assert!(host(wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!(host_and_port("2181"), Ok((ClientAddress::Any, 2181)));
+        assert_eq!(host_and_port("127.0.0.1:2181"), Ok((ClientAddress::Ip("127.0.0.1".parse().unwrap()), 2181)));
+        assert!(host_and_port("127.0.0.1:").is_err());
+    }
+
+    #[test]
+    fn digests() {
+        assert!(is_digest_id("super:GJJ8GzXnHf0G1WSSz1SdtsFxJSg="));
+        for wrong in ["super:secret", "GJJ8GzXnHf0G1WSSz1SdtsFxJSg=", ":GJJ8GzXnHf0G1WSSz1SdtsFxJSg=", "super:"] {
+            assert!(!is_digest_id(wrong), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_known_by_name() {
+        for key in [
+            "zookeeper.DigestAuthenticationProvider.superDigest",
+            "ssl.keyStore.password",
+            "SASLAuthenticationProvider.superPassword",
+        ] {
+            assert!(is_secret(key), "{key}");
+        }
+        assert!(!is_secret("dataDir"));
+    }
+}

@@ -1,0 +1,281 @@
+//! Profiles: one word that sets everything about speed, so that nobody has to tune before starting.
+//!
+//! A profile is a table of values, each with what it does and what this profile gives up for it. Every
+//! value is also a key of the configuration, so one of them can be changed without leaving the profile.
+
+use std::fmt;
+
+/// The sets of values to choose from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Profile {
+    /// The shortest time from request to reply, whatever the processor time it takes.
+    Latency,
+    /// Short times without wasting the machine: what most servers want.
+    Balanced,
+    /// The most requests per second.
+    Throughput,
+    /// One thread for everything: small machines, containers, embedding.
+    Small,
+}
+
+impl Profile {
+    /// Every profile, in the order they are listed.
+    pub const ALL: [Profile; 4] = [Profile::Latency, Profile::Balanced, Profile::Throughput, Profile::Small];
+
+    /// What a server on so many cores takes when nothing was said.
+    pub fn for_cores(cores: usize) -> Profile {
+        if cores <= 2 { Profile::Small } else { Profile::Balanced }
+    }
+
+    /// The profile of that name.
+    pub fn named(name: &str) -> Option<Profile> {
+        Profile::ALL.into_iter().find(|profile| profile.name() == name)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Latency => "latency",
+            Profile::Balanced => "balanced",
+            Profile::Throughput => "throughput",
+            Profile::Small => "small",
+        }
+    }
+
+    /// One line on whom it is for.
+    pub fn summary(self) -> &'static str {
+        match self {
+            Profile::Latency => "the shortest time from request to reply, whatever the processor time it takes",
+            Profile::Balanced => "short times without wasting the machine (the default on three or more cores)",
+            Profile::Throughput => "the most requests per second, at some cost to the single request",
+            Profile::Small => "one thread for everything: small machines, containers (the default on one or two cores)",
+        }
+    }
+
+    /// Its values on a machine of so many cores.
+    pub fn values(self, cores: usize) -> Values {
+        let shards = self.shards(cores);
+        match self {
+            Profile::Latency => Values {
+                shards,
+                pin_threads: cores > 2,
+                spin_us: if cores > 2 { 50 } else { 0 },
+                group_commit_delay_us: 0,
+                socket_send_buffer: 0,
+                socket_receive_buffer: 0,
+                snapshot_mb_per_s: 50,
+                log_segment_bytes: 64 << 20,
+            },
+            Profile::Balanced => Values {
+                shards,
+                pin_threads: false,
+                spin_us: 0,
+                group_commit_delay_us: 0,
+                socket_send_buffer: 0,
+                socket_receive_buffer: 0,
+                snapshot_mb_per_s: 100,
+                log_segment_bytes: 64 << 20,
+            },
+            Profile::Throughput => Values {
+                shards,
+                pin_threads: cores > 2,
+                spin_us: 0,
+                group_commit_delay_us: 200,
+                socket_send_buffer: 1 << 20,
+                socket_receive_buffer: 1 << 20,
+                snapshot_mb_per_s: 200,
+                log_segment_bytes: 256 << 20,
+            },
+            Profile::Small => Values {
+                shards,
+                pin_threads: false,
+                spin_us: 0,
+                group_commit_delay_us: 0,
+                socket_send_buffer: 0,
+                socket_receive_buffer: 0,
+                snapshot_mb_per_s: 50,
+                log_segment_bytes: 16 << 20,
+            },
+        }
+    }
+
+    /// How many shards on so many cores: the quorum core keeps one for itself, and beyond some number
+    /// shards only share the work of the one quorum core.
+    fn shards(self, cores: usize) -> u16 {
+        let beside_the_core = cores.saturating_sub(1);
+        match self {
+            Profile::Latency if cores <= 2 => 0,
+            Profile::Latency => beside_the_core.min(4) as u16,
+            Profile::Balanced => beside_the_core.clamp(1, 8) as u16,
+            Profile::Throughput => beside_the_core.clamp(1, 32) as u16,
+            Profile::Small => 0,
+        }
+    }
+
+    /// Every value with its explanation, as `corral profile show` prints it.
+    pub fn settings(self, cores: usize) -> Vec<Setting> {
+        let values = self.values(cores);
+        let trades = self.trades();
+        let shown = [
+            values.shards.to_string(),
+            values.pin_threads.to_string(),
+            values.spin_us.to_string(),
+            values.group_commit_delay_us.to_string(),
+            values.socket_send_buffer.to_string(),
+            values.socket_receive_buffer.to_string(),
+            values.snapshot_mb_per_s.to_string(),
+            (values.log_segment_bytes >> 10).to_string(),
+        ];
+        KEYS.iter()
+            .zip(shown)
+            .zip(trades)
+            .map(|((&(key, does), value), trade)| Setting { key, value, does, trade })
+            .collect()
+    }
+
+    /// What each value gives up, in the order of [`KEYS`].
+    fn trades(self) -> [&'static str; 8] {
+        match self {
+            Profile::Latency => [
+                "at most four, so that a batch of writes reaches few shards; on one or two cores one thread, \
+                 which halves the time of a lone write. More connections than four shards can carry wait longer",
+                "no wait for the scheduler to move a thread back; other processes on those cores suffer, and a busy \
+                 neighbour cannot be avoided (off on one or two cores)",
+                "saves the wake-up, 30 to 60 microseconds; each thread burns that much after its last work, which \
+                 shows as processor time on a half-idle server (off on one or two cores)",
+                "a lone write goes to the disk at once; more and smaller writes under load",
+                "grows when a reply needs it; a first large reply is cut into several sends",
+                "grows when a client pipelines; a first burst is taken in several reads",
+                "a snapshot never crowds out the log; it takes longer, so more log is replayed after a crash",
+                "rarely a new segment; a new one is 64 MiB of zeroes written in the background",
+            ],
+            Profile::Balanced => [
+                "one for each core beside the quorum core's, at most eight; a machine with more cores keeps the rest \
+                 free for other work",
+                "the scheduler may move threads away from busy neighbours; each move costs some microseconds of cold \
+                 cache",
+                "an idle server uses no processor time; a request that finds its thread asleep pays the wake-up",
+                "a lone write goes to the disk at once; more and smaller writes under load",
+                "grows when a reply needs it; a first large reply is cut into several sends",
+                "grows when a client pipelines; a first burst is taken in several reads",
+                "a snapshot of a gigabyte takes ten seconds; on a slow disk its writes are felt",
+                "rarely a new segment; a new one is 64 MiB of zeroes written in the background",
+            ],
+            Profile::Throughput => [
+                "one for each core beside the quorum core's, at most 32; nothing is left for other processes",
+                "warm caches under full load; a busy neighbour on one of the cores slows its shard (off on one or two \
+                 cores)",
+                "no cycle is spent on waiting; a request that finds its thread asleep pays the wake-up",
+                "more writes share one write of the disk; a lone write waits that long for company",
+                "a connection's whole backlog leaves in one send; up to 1 MiB of kernel memory for each busy connection",
+                "a pipelined burst is taken in one read; up to 1 MiB of kernel memory for each busy connection",
+                "a snapshot is over soon; while it lasts the log shares the disk with it",
+                "a new segment four times as rarely; up to 256 MiB of disk prepared ahead and not yet used",
+            ],
+            Profile::Small => [
+                "one thread, one loop for sockets and log: the lowest processor time per request and no wake-up \
+                 between threads; a second core is left unused",
+                "the scheduler may move the thread away from a busy neighbour; each move costs some microseconds of \
+                 cold cache",
+                "an idle server uses no processor time; a request that finds the thread asleep pays the wake-up",
+                "a lone write goes to the disk at once; more and smaller writes under load",
+                "grows when a reply needs it; a first large reply is cut into several sends",
+                "grows when a client pipelines; a first burst is taken in several reads",
+                "a snapshot never crowds out the log; it takes longer, so more log is replayed after a crash",
+                "little disk prepared ahead; a new segment more often",
+            ],
+        }
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a profile sets. Each is a key of the configuration too, see [`KEYS`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Values {
+    /// Shard threads; 0: none, one thread does everything.
+    pub shards: u16,
+    /// Whether each thread stays on a core of its own.
+    pub pin_threads: bool,
+    /// How long a thread without work looks for some before it sleeps, microseconds.
+    pub spin_us: u32,
+    /// How long a write waits for others to share its disk write, microseconds.
+    pub group_commit_delay_us: u32,
+    /// SO_SNDBUF of client connections, bytes; 0: as the kernel likes.
+    pub socket_send_buffer: u32,
+    /// SO_RCVBUF of client connections, bytes; 0: as the kernel likes.
+    pub socket_receive_buffer: u32,
+    /// The pace at which snapshots are written, MB (10^6 bytes) per second; 0: as fast as the disk goes.
+    pub snapshot_mb_per_s: u32,
+    /// Size of one log file, bytes.
+    pub log_segment_bytes: u64,
+}
+
+/// The keys that a profile sets, each with what it does.
+pub const KEYS: [(&str, &str); 8] = [
+    (
+        "corral.shards",
+        "threads that own client connections, beside the quorum core that orders writes; 0: one thread does both",
+    ),
+    ("corral.pinThreads", "keeps each thread on a core of its own"),
+    ("corral.spinMicros", "how long a thread that has run out of work looks for more before it sleeps"),
+    (
+        "corral.groupCommitDelayMicros",
+        "how long a write waits for others to share its disk write when no disk write is under way",
+    ),
+    ("corral.socketSendBuffer", "bytes of send buffer of a client connection; 0: as the kernel likes"),
+    ("corral.socketReceiveBuffer", "bytes of receive buffer of a client connection; 0: as the kernel likes"),
+    ("corral.maxSnapshotMBps", "the pace at which snapshots are written, MB/s; 0: as fast as the disk goes"),
+    ("preAllocSize", "KiB of one log file, which is written full of zeroes before it is used"),
+];
+
+/// One line of `corral profile show`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Setting {
+    pub key: &'static str,
+    pub value: String,
+    /// What the key does, in any profile.
+    pub does: &'static str,
+    /// Why this value, and what it costs.
+    pub trade: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_follows_the_cores() {
+        let names: Vec<_> = [1, 2, 3, 64].map(|cores| Profile::for_cores(cores).name()).to_vec();
+        assert_eq!(names, ["small", "small", "balanced", "balanced"]);
+    }
+
+    #[test]
+    fn names_lead_back() {
+        for profile in Profile::ALL {
+            assert_eq!(Profile::named(profile.name()), Some(profile));
+        }
+        assert_eq!(Profile::named("Small"), None);
+    }
+
+    #[test]
+    fn shards_by_cores() {
+        let shards = |profile: Profile| [1, 2, 3, 8, 128].map(|cores| profile.values(cores).shards);
+        assert_eq!(shards(Profile::Latency), [0, 0, 2, 4, 4]);
+        assert_eq!(shards(Profile::Balanced), [1, 1, 2, 7, 8]);
+        assert_eq!(shards(Profile::Throughput), [1, 1, 2, 7, 32]);
+        assert_eq!(shards(Profile::Small), [0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn nobody_spins_or_pins_on_a_machine_it_shares_with_itself() {
+        for profile in Profile::ALL {
+            let values = profile.values(2);
+            assert!(!values.pin_threads && values.spin_us == 0, "{profile}");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The syntax of zoo.cfg: Java's properties files.
+//!
+//! A logical line is `key = value`, `key : value` or `key value`. Lines starting with `#` or `!` are
+//! comments, a backslash at the end of a line continues it, and `\t \n \r \f \uXXXX` stand for characters
+//! (any other escaped character for itself). Source of the rules: java.util.Properties.load. One thing
+//! differs: the file is UTF-8, where Java reads ISO 8859-1; plain ASCII is the same in both.
+
+/// One `key = value`, unescaped and trimmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Number of the line on which the key starts, counted from 1.
+    pub line: u32,
+    pub key: String,
+    pub value: String,
+}
+
+/// A line that has no meaning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// Number of the line, counted from 1.
+    pub line: u32,
+    /// What was wrong and what was expected.
+    pub problem: &'static str,
+}
+
+const NOT_UTF8: &str = "bytes that are not UTF-8; expected UTF-8 text";
+const BAD_ESCAPE: &str = "a \\u escape without a character; expected four hexadecimal digits, surrogates in pairs";
+const NO_KEY: &str = "a value without a key; expected key=value";
+
+/// Splits a file into its entries, in order. Every malformed line is reported, the others are still read.
+pub fn parse(bytes: &[u8]) -> (Vec<Entry>, Vec<Malformed>) {
+    let mut entries = Vec::new();
+    let mut malformed = Vec::new();
+    for (line, bytes) in logical_lines(bytes) {
+        let entry = std::str::from_utf8(&bytes).map_err(|_| NOT_UTF8).and_then(|text| entry(line, text));
+        match entry {
+            Ok(entry) => entries.push(entry),
+            Err(problem) => malformed.push(Malformed { line, problem }),
+        }
+    }
+    (entries, malformed)
+}
+
+/// Comments and blank lines dropped, continued lines joined: with the number of the first line of each.
+fn logical_lines(bytes: &[u8]) -> Vec<(u32, Vec<u8>)> {
+    let mut logical: Vec<(u32, Vec<u8>)> = Vec::new();
+    let mut continued = false;
+    for (index, line) in natural_lines(bytes).into_iter().enumerate() {
+        let start = line.iter().position(|byte| !is_blank(*byte)).unwrap_or(line.len());
+        let line = &line[start..];
+        if !continued && (line.is_empty() || line[0] == b'#' || line[0] == b'!') {
+            continue;
+        }
+        let backslashes = line.iter().rev().take_while(|byte| **byte == b'\\').count();
+        let continues = backslashes % 2 == 1;
+        let text = if continues { &line[..line.len() - 1] } else { line };
+        match logical.last_mut() {
+            Some((_, joined)) if continued => joined.extend_from_slice(text),
+            _ => logical.push((index as u32 + 1, text.to_vec())),
+        }
+        continued = continues;
+    }
+    logical
+}
+
+/// Cut at `\n`, `\r` and `\r\n`.
+fn natural_lines(bytes: &[u8]) -> Vec<&[u8]> {
+    let mut lines = Vec::new();
+    let mut rest = bytes;
+    while let Some(end) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+        lines.push(&rest[..end]);
+        let skip = if rest[end..].starts_with(b"\r\n") { 2 } else { 1 };
+        rest = &rest[end + skip..];
+    }
+    lines.push(rest);
+    lines
+}
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | 0x0c)
+}
+
+fn entry(line: u32, text: &str) -> Result<Entry, &'static str> {
+    let bytes = text.as_bytes();
+    let mut end = bytes.len();
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' => at += 1,
+            b'=' | b':' => {
+                end = at;
+                break;
+            }
+            byte if is_blank(byte) => {
+                end = at;
+                break;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    let mut value = text[end..].trim_start_matches([' ', '\t', '\x0c']);
+    if let Some(rest) = value.strip_prefix(['=', ':']) {
+        value = rest;
+    }
+    let key = unescape(&text[..end])?.trim().to_owned();
+    if key.is_empty() {
+        return Err(NO_KEY);
+    }
+    Ok(Entry { line, key, value: unescape(value)?.trim().to_owned() })
+}
+
+fn unescape(text: &str) -> Result<String, &'static str> {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            out.push(c);
+            continue;
+        }
+        match chars.next() {
+            Some('t') => out.push('\t'),
+            Some('n') => out.push('\n'),
+            Some('r') => out.push('\r'),
+            Some('f') => out.push('\x0c'),
+            Some('u') => {
+                let mut unit = hex4(&mut chars)?;
+                if (0xd800..0xdc00).contains(&unit) {
+                    if chars.next() != Some('\\') || chars.next() != Some('u') {
+                        return Err(BAD_ESCAPE);
+                    }
+                    let low = hex4(&mut chars)?;
+                    if !(0xdc00..0xe000).contains(&low) {
+                        return Err(BAD_ESCAPE);
+                    }
+                    unit = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+                }
+                out.push(char::from_u32(unit).ok_or(BAD_ESCAPE)?);
+            }
+            Some(other) => out.push(other),
+            None => {}
+        }
+    }
+    Ok(out)
+}
+
+fn hex4(chars: &mut std::str::Chars<'_>) -> Result<u32, &'static str> {
+    let mut unit = 0;
+    for _ in 0..4 {
+        unit = unit * 16 + chars.next().and_then(|c| c.to_digit(16)).ok_or(BAD_ESCAPE)?;
+    }
+    Ok(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(text: &str) -> Vec<(u32, String, String)> {
+        let (entries, malformed) = parse(text.as_bytes());
+        assert_eq!(malformed, []);
+        entries.into_iter().map(|entry| (entry.line, entry.key, entry.value)).collect()
+    }
+
+    fn one(text: &str) -> (String, String) {
+        let (_, key, value) = entries(text).remove(0);
+        (key, value)
+    }
+
+    #[test]
+    fn separators() {
+        for text in ["a=b", "a:b", "a b", "  a = b  ", "a\t:\tb", "a  b", "\x0ca=b"] {
+            assert_eq!(one(text), ("a".into(), "b".into()), "{text:?}");
+        }
+        assert_eq!(one("a==b"), ("a".into(), "=b".into()));
+        assert_eq!(one("a = = b"), ("a".into(), "= b".into()));
+        assert_eq!(one("a"), ("a".into(), String::new()));
+        assert_eq!(one("server.1=h:1:2;3"), ("server.1".into(), "h:1:2;3".into()));
+    }
+
+    #[test]
+    fn comments_blank_lines_and_line_ends() {
+        let text = "# one\r\n! two \\\n\n   \na=1\r  # three\rb=2";
+        assert_eq!(entries(text), [(5, "a".into(), "1".into()), (7, "b".into(), "2".into())]);
+    }
+
+    #[test]
+    fn continuation() {
+        let text = "list=a,\\\n    b,\\\r\n\t c\nnext=x\\\\\nlast=y\\";
+        assert_eq!(
+            entries(text),
+            [(1, "list".into(), "a,b,c".into()), (4, "next".into(), "x\\".into()), (5, "last".into(), "y".into()),]
+        );
+        // A comment is not continued, but a continued line may look like one.
+        assert_eq!(entries("a=1\\\n#2"), [(1, "a".into(), "1#2".into())]);
+    }
+
+    #[test]
+    fn escapes() {
+        assert_eq!(one(r"a\=b\ c=d\tee\q\u00e9"), ("a=b c".into(), "d\teeqé".into()));
+        assert_eq!(one(r"smile=\ud83d\ude00"), ("smile".into(), "😀".into()));
+        assert_eq!(one("dir=/däta"), ("dir".into(), "/däta".into()));
+    }
+
+    #[test]
+    fn malformed_lines_are_all_reported_and_the_rest_is_read() {
+        let (entries, malformed) = parse(b"a=\\u00g1\nb=\xff\nc=\\ud800\\n\nok=1\n=v\nd=\\udc00\ne=\\ud800\\u0041");
+        assert_eq!(entries, [Entry { line: 4, key: "ok".into(), value: "1".into() }]);
+        let lines: Vec<_> = malformed.iter().map(|line| (line.line, line.problem)).collect();
+        assert_eq!(
+            lines,
+            [(1, BAD_ESCAPE), (2, NOT_UTF8), (3, BAD_ESCAPE), (5, NO_KEY), (6, BAD_ESCAPE), (7, BAD_ESCAPE)]
+        );
+    }
+}

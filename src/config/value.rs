@@ -1,0 +1,104 @@
+//! Reading single values. Each reader answers with what it expected when the value is something else.
+
+use std::ops::RangeInclusive;
+
+/// What was expected instead of the value that stands there.
+pub type Expected = String;
+
+/// A whole number within bounds.
+pub fn number<T>(value: &str, range: RangeInclusive<T>) -> Result<T, Expected>
+where
+    T: TryFrom<i64> + Into<i64> + Copy,
+{
+    let (low, high) = ((*range.start()).into(), (*range.end()).into());
+    // Java's Integer.parseInt: an optional sign and decimal digits, nothing else.
+    let parsed: Option<i64> = value.parse().ok();
+    parsed
+        .filter(|number| (low..=high).contains(number))
+        .and_then(|number| T::try_from(number).ok())
+        .ok_or_else(|| format!("expected a whole number from {low} to {high}"))
+}
+
+/// `true` or `false` in any case, as ZooKeeper reads the switches of its configuration file.
+pub fn boolean(value: &str) -> Result<bool, Expected> {
+    match value.to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("expected true or false".into()),
+    }
+}
+
+/// `yes` or `no`; `true` and `false` are taken as well.
+pub fn yes_or_no(value: &str) -> Result<bool, Expected> {
+    match value.to_ascii_lowercase().as_str() {
+        "yes" | "true" => Ok(true),
+        "no" | "false" => Ok(false),
+        _ => Err("expected yes or no".into()),
+    }
+}
+
+/// A time with a unit (ms, s, m, h or d), or a plain number in `unit_ms`. Answers in milliseconds.
+pub fn interval(value: &str, unit_ms: u64) -> Result<u64, Expected> {
+    let digits = value.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, suffix) = value.split_at(digits);
+    let unit = match suffix.to_ascii_lowercase().as_str() {
+        "" => Some(unit_ms),
+        "ms" => Some(1),
+        "s" => Some(1_000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        "d" => Some(86_400_000),
+        _ => None,
+    };
+    let number: Option<u64> = number.parse().ok();
+    unit.zip(number)
+        .and_then(|(unit, number)| unit.checked_mul(number))
+        .ok_or_else(|| "expected a whole number, alone or followed by ms, s, m, h or d".into())
+}
+
+/// Something between commas, trimmed, without the empty ones.
+pub fn list(value: &str) -> Vec<String> {
+    value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers() {
+        assert_eq!(number::<u16>("2181", 1..=65_535), Ok(2181));
+        assert_eq!(number::<i32>("-1", -1..=i32::MAX), Ok(-1));
+        assert_eq!(number::<u32>("+5", 0..=9), Ok(5));
+        for wrong in ["", "10", "-1", "1.5", "0x5", "5 ", "five", "99999999999999999999"] {
+            assert_eq!(number::<u32>(wrong, 0..=9), Err("expected a whole number from 0 to 9".into()), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn switches() {
+        assert_eq!((boolean("TRUE"), boolean("false")), (Ok(true), Ok(false)));
+        assert_eq!((yes_or_no("Yes"), yes_or_no("false")), (Ok(true), Ok(false)));
+        for wrong in ["", "1", "on"] {
+            assert!(boolean(wrong).is_err() && yes_or_no(wrong).is_err(), "{wrong:?}");
+        }
+        assert!(boolean("yes").is_err());
+    }
+
+    #[test]
+    fn intervals() {
+        let hour = 3_600_000;
+        assert_eq!(interval("24", hour), Ok(24 * hour));
+        assert_eq!(interval("90m", hour), Ok(90 * 60_000));
+        assert_eq!((interval("2D", hour), interval("7ms", hour)), (Ok(48 * hour), Ok(7)));
+        for wrong in ["", "m", "-1", "5w", "1.5h", "99999999999999999999d", "999999999999999d"] {
+            assert!(interval(wrong, hour).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn lists() {
+        assert_eq!(list(" ruok, ,srvr,"), ["ruok", "srvr"]);
+        assert!(list("").is_empty());
+    }
+}

@@ -1,0 +1,21 @@
+//! ZooKeeper's wire format ("jute"), both directions, borrowing from the receive buffer.
+//!
+//! `wire` reads and writes the primitive types; `codes` names every number of the protocol; `records`
+//! holds what requests, replies and transactions share; `request` and `connect` decode what clients send;
+//! `reply` encodes what they get; `txn` is the log's and the peers' form of a change. Nothing here
+//! allocates from a length or a count it has not checked against the bytes at hand.
+
+pub mod codes;
+pub mod connect;
+pub mod records;
+pub mod reply;
+pub mod request;
+pub mod txn;
+pub mod wire;
+
+pub use codes::{AddWatchMode, CreateMode, ErrorCode, EventType, OpCode, WatcherType};
+pub use connect::ConnectRequest;
+pub use records::{AclEntry, AclList, Stat};
+pub use request::{Create, MultiOp, MultiOps, Request, SetWatches};
+pub use txn::{Txn, TxnHeader};
+pub use wire::{DecodeError, Reader};

@@ -1,0 +1,181 @@
+//! Records that requests, replies and transactions share: Stat and ACL lists.
+
+use super::wire::{DecodeError, Reader, put_bytes, put_int};
+
+/// What a client is told of a znode (68 bytes on the wire).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Stat {
+    /// Zxid that created the znode.
+    pub czxid: i64,
+    /// Zxid that last changed its data.
+    pub mzxid: i64,
+    /// When it was created, ms since 1970.
+    pub ctime: i64,
+    /// When its data last changed, ms since 1970.
+    pub mtime: i64,
+    /// Number of changes to the data.
+    pub version: i32,
+    /// Number of creations and deletions of children (the stored counter counts creations only).
+    pub cversion: i32,
+    /// Number of changes to the ACL.
+    pub aversion: i32,
+    /// The owning session of an ephemeral; 0 for every other kind.
+    pub ephemeral_owner: i64,
+    /// Bytes of data; 0 for null.
+    pub data_length: i32,
+    /// Children now.
+    pub num_children: i32,
+    /// Zxid that last created or deleted a child.
+    pub pzxid: i64,
+}
+
+impl Stat {
+    /// Bytes on the wire.
+    pub const WIRE_LEN: usize = 68;
+
+    /// Appends the record.
+    #[inline]
+    pub fn put(&self, out: &mut Vec<u8>) {
+        let mut bytes = [0; Self::WIRE_LEN];
+        bytes[0..8].copy_from_slice(&self.czxid.to_be_bytes());
+        bytes[8..16].copy_from_slice(&self.mzxid.to_be_bytes());
+        bytes[16..24].copy_from_slice(&self.ctime.to_be_bytes());
+        bytes[24..32].copy_from_slice(&self.mtime.to_be_bytes());
+        bytes[32..36].copy_from_slice(&self.version.to_be_bytes());
+        bytes[36..40].copy_from_slice(&self.cversion.to_be_bytes());
+        bytes[40..44].copy_from_slice(&self.aversion.to_be_bytes());
+        bytes[44..52].copy_from_slice(&self.ephemeral_owner.to_be_bytes());
+        bytes[52..56].copy_from_slice(&self.data_length.to_be_bytes());
+        bytes[56..60].copy_from_slice(&self.num_children.to_be_bytes());
+        bytes[60..68].copy_from_slice(&self.pzxid.to_be_bytes());
+        out.extend_from_slice(&bytes);
+    }
+
+    /// Reads the record.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Stat {
+            czxid: reader.long()?,
+            mzxid: reader.long()?,
+            ctime: reader.long()?,
+            mtime: reader.long()?,
+            version: reader.int()?,
+            cversion: reader.int()?,
+            aversion: reader.int()?,
+            ephemeral_owner: reader.long()?,
+            data_length: reader.int()?,
+            num_children: reader.int()?,
+            pzxid: reader.long()?,
+        })
+    }
+}
+
+/// One entry of an ACL: who may do what.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AclEntry<'a> {
+    /// Permission bits, [`crate::jute::codes::perms`].
+    pub perms: i32,
+    /// `world`, `auth`, `digest`, `ip`, …
+    pub scheme: &'a [u8],
+    /// Who, in the scheme's own terms.
+    pub id: &'a [u8],
+}
+
+impl AclEntry<'_> {
+    /// Appends the record.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        put_int(out, self.perms);
+        put_bytes(out, self.scheme);
+        put_bytes(out, self.id);
+    }
+}
+
+/// An ACL as it stands on the wire, checked once: a count and its entries. Null strings in an entry read as
+/// empty ones.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AclList<'a> {
+    count: usize,
+    entries: &'a [u8],
+}
+
+impl<'a> AclList<'a> {
+    /// Reads a vector of ACL entries; `None` for null.
+    pub fn read(reader: &mut Reader<'a>) -> Result<Option<Self>, DecodeError> {
+        let Some(count) = reader.count()? else { return Ok(None) };
+        let start = reader.rest();
+        for _ in 0..count {
+            Self::entry(reader)?;
+        }
+        Ok(Some(AclList { count, entries: &start[..start.len() - reader.rest().len()] }))
+    }
+
+    fn entry(reader: &mut Reader<'a>) -> Result<AclEntry<'a>, DecodeError> {
+        // Some clients send an empty id as null.
+        Ok(AclEntry {
+            perms: reader.int()?,
+            scheme: reader.buffer()?.unwrap_or_default(),
+            id: reader.buffer()?.unwrap_or_default(),
+        })
+    }
+
+    /// The entries in order.
+    pub fn iter(&self) -> impl Iterator<Item = AclEntry<'a>> + use<'a> {
+        let mut reader = Reader::new(self.entries);
+        std::iter::from_fn(move || Self::entry(&mut reader).ok())
+    }
+
+    /// How many entries.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// No entry at all.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Appends the vector.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        put_int(out, self.count as i32);
+        out.extend_from_slice(self.entries);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acl_list_reads_what_it_wrote() {
+        let mut out = vec![];
+        put_int(&mut out, 2);
+        AclEntry { perms: 31, scheme: b"world", id: b"anyone" }.put(&mut out);
+        AclEntry { perms: 1, scheme: b"ip", id: b"127.0.0.1" }.put(&mut out);
+        let list = AclList::read(&mut Reader::new(&out)).unwrap().unwrap();
+        assert_eq!(list.len(), 2);
+        assert_eq!(list.iter().nth(1).unwrap().id, b"127.0.0.1");
+        let mut again = vec![];
+        list.put(&mut again);
+        assert_eq!(again, out);
+        assert_eq!(AclList::read(&mut Reader::new(&[0x7f, 0xff, 0xff, 0xff])), Err(DecodeError::Short));
+    }
+
+    #[test]
+    fn a_null_id_reads_as_empty() {
+        let mut out = vec![];
+        put_int(&mut out, 1);
+        put_int(&mut out, 31);
+        put_bytes(&mut out, b"auth");
+        put_int(&mut out, -1);
+        let list = AclList::read(&mut Reader::new(&out)).unwrap().unwrap();
+        assert_eq!(list.iter().next(), Some(AclEntry { perms: 31, scheme: b"auth", id: b"" }));
+    }
+
+    #[test]
+    fn stat_is_68_bytes_and_survives() {
+        let stat = Stat { czxid: 1, mzxid: 2, pzxid: 3, num_children: 4, ephemeral_owner: -5, ..Stat::default() };
+        let mut out = vec![];
+        stat.put(&mut out);
+        assert_eq!(out.len(), Stat::WIRE_LEN);
+        assert_eq!(Stat::read(&mut Reader::new(&out)), Ok(stat));
+    }
+}

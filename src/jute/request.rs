@@ -1,0 +1,282 @@
+//! Requests as clients send them: header, then a record that depends on the operation.
+//!
+//! [`Request::decode`] checks the whole body, so that whoever handles the request later cannot fail on
+//! its shape. Bytes left over after the record are ignored, as ZooKeeper does.
+
+use super::codes::{CreateMode, OpCode};
+use super::records::AclList;
+use super::wire::{DecodeError, Reader, Strings};
+
+/// The first eight bytes of every request but the first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RequestHeader {
+    /// The client's number for this request; echoed in the reply.
+    pub xid: i32,
+    /// The operation; may be a number nobody knows.
+    pub op: i32,
+}
+
+impl RequestHeader {
+    /// Bytes on the wire.
+    pub const WIRE_LEN: usize = 8;
+
+    /// Reads the header.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(RequestHeader { xid: reader.int()?, op: reader.int()? })
+    }
+}
+
+/// Any of the four creates.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Create<'a> {
+    /// Which of the four: it decides the kind of znode and the shape of the reply.
+    pub op: OpCode,
+    pub path: &'a [u8],
+    pub data: Option<&'a [u8]>,
+    pub acl: Option<AclList<'a>>,
+    /// As sent; see [`CreateMode`].
+    pub flags: i32,
+    /// Milliseconds; only createTTL has one.
+    pub ttl: Option<i64>,
+}
+
+/// Watches to set up again after a reconnection.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SetWatches<'a> {
+    /// The last zxid the client has seen.
+    pub relative_zxid: i64,
+    pub data: Strings<'a>,
+    pub exist: Strings<'a>,
+    pub child: Strings<'a>,
+    pub persistent: Strings<'a>,
+    pub persistent_recursive: Strings<'a>,
+}
+
+/// A decoded request body, borrowing from the frame.
+#[derive(Clone, Copy, Debug)]
+pub enum Request<'a> {
+    Create(Create<'a>),
+    Delete { path: &'a [u8], version: i32 },
+    SetData { path: &'a [u8], data: Option<&'a [u8]>, version: i32 },
+    SetAcl { path: &'a [u8], acl: Option<AclList<'a>>, version: i32 },
+    /// Inside a multi only.
+    Check { path: &'a [u8], version: i32 },
+    Multi(MultiOps<'a>),
+    MultiRead(MultiOps<'a>),
+    DeleteContainer { path: &'a [u8] },
+    Reconfig { current_config: i64 },
+    CloseSession,
+    Sync { path: &'a [u8] },
+    Ping,
+    Exists { path: &'a [u8], watch: bool },
+    GetData { path: &'a [u8], watch: bool },
+    GetChildren { path: &'a [u8], watch: bool },
+    GetChildren2 { path: &'a [u8], watch: bool },
+    GetAcl { path: &'a [u8] },
+    GetAllChildrenNumber { path: &'a [u8] },
+    /// A null prefix means all.
+    GetEphemerals { prefix: Option<&'a [u8]> },
+    SetWatches(SetWatches<'a>),
+    /// The mode as sent; see [`super::AddWatchMode`].
+    AddWatch { path: &'a [u8], mode: i32 },
+    /// The kind as sent; see [`super::WatcherType`].
+    CheckWatches { path: &'a [u8], kind: i32 },
+    RemoveWatches { path: &'a [u8], kind: i32 },
+    WhoAmI,
+    Auth { scheme: &'a [u8], auth: &'a [u8] },
+    Sasl,
+}
+
+impl<'a> Request<'a> {
+    /// Decodes the body of a top-level request of operation `op`.
+    pub fn decode(op: OpCode, body: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(body);
+        Self::read(op, &mut reader)
+    }
+
+    fn read(op: OpCode, r: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        Ok(match op {
+            OpCode::Create | OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl => {
+                Request::Create(Create {
+                    op,
+                    path: r.string()?,
+                    data: r.buffer()?,
+                    acl: AclList::read(r)?,
+                    flags: r.int()?,
+                    ttl: if op == OpCode::CreateTtl { Some(r.long()?) } else { None },
+                })
+            }
+            OpCode::Delete => Request::Delete { path: r.string()?, version: r.int()? },
+            OpCode::SetData => Request::SetData { path: r.string()?, data: r.buffer()?, version: r.int()? },
+            OpCode::SetAcl => Request::SetAcl { path: r.string()?, acl: AclList::read(r)?, version: r.int()? },
+            OpCode::Check => Request::Check { path: r.string()?, version: r.int()? },
+            OpCode::Multi => Request::Multi(MultiOps::read(r, false)?),
+            OpCode::MultiRead => Request::MultiRead(MultiOps::read(r, true)?),
+            OpCode::DeleteContainer => Request::DeleteContainer { path: r.string()? },
+            OpCode::Reconfig => {
+                for _ in 0..3 {
+                    r.buffer()?; // joining, leaving, new members: each may be null
+                }
+                Request::Reconfig { current_config: r.long()? }
+            }
+            OpCode::CloseSession => Request::CloseSession,
+            OpCode::Sync => Request::Sync { path: r.string()? },
+            OpCode::Ping => Request::Ping,
+            OpCode::Exists => Request::Exists { path: r.string()?, watch: r.bool()? },
+            OpCode::GetData => Request::GetData { path: r.string()?, watch: r.bool()? },
+            OpCode::GetChildren => Request::GetChildren { path: r.string()?, watch: r.bool()? },
+            OpCode::GetChildren2 => Request::GetChildren2 { path: r.string()?, watch: r.bool()? },
+            OpCode::GetAcl => Request::GetAcl { path: r.string()? },
+            OpCode::GetAllChildrenNumber => Request::GetAllChildrenNumber { path: r.string()? },
+            OpCode::GetEphemerals => Request::GetEphemerals { prefix: r.buffer()? },
+            OpCode::SetWatches | OpCode::SetWatches2 => {
+                let mut watches = SetWatches {
+                    relative_zxid: r.long()?,
+                    data: r.strings()?,
+                    exist: r.strings()?,
+                    child: r.strings()?,
+                    ..SetWatches::default()
+                };
+                if op == OpCode::SetWatches2 {
+                    watches.persistent = r.strings()?;
+                    watches.persistent_recursive = r.strings()?;
+                }
+                Request::SetWatches(watches)
+            }
+            OpCode::AddWatch => Request::AddWatch { path: r.string()?, mode: r.int()? },
+            OpCode::CheckWatches => Request::CheckWatches { path: r.string()?, kind: r.int()? },
+            OpCode::RemoveWatches => Request::RemoveWatches { path: r.string()?, kind: r.int()? },
+            OpCode::WhoAmI => Request::WhoAmI,
+            OpCode::Auth => {
+                r.int()?; // a type that no server reads
+                Request::Auth { scheme: r.string()?, auth: r.buffer()?.unwrap_or_default() }
+            }
+            OpCode::Sasl => {
+                r.buffer()?;
+                Request::Sasl
+            }
+            OpCode::CreateSession | OpCode::Error => return Err(DecodeError::Invalid),
+        })
+    }
+}
+
+/// One operation of a multi.
+pub type MultiOp<'a> = Request<'a>;
+
+/// The operations of a multi or multiRead: checked once, decoded again while they are carried out.
+#[derive(Clone, Copy, Debug)]
+pub struct MultiOps<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> MultiOps<'a> {
+    fn read(reader: &mut Reader<'a>, reads: bool) -> Result<Self, DecodeError> {
+        let start = reader.rest();
+        while Self::next(reader, Some(reads))?.is_some() {}
+        Ok(MultiOps { bytes: &start[..start.len() - reader.rest().len()] })
+    }
+
+    /// The operations in order. A create whose flags say container or TTL has that operation's code, as
+    /// ZooKeeper decodes it (inside a multi only).
+    pub fn iter(&self) -> impl Iterator<Item = MultiOp<'a>> + use<'a> {
+        let mut reader = Reader::new(self.bytes);
+        std::iter::from_fn(move || Self::next(&mut reader, None).ok().flatten())
+    }
+
+    /// The next operation, or `None` at the terminator. `reads` is the kind that is allowed, if that is
+    /// still to be checked.
+    fn next(reader: &mut Reader<'a>, reads: Option<bool>) -> Result<Option<MultiOp<'a>>, DecodeError> {
+        let op = reader.int()?;
+        let done = reader.bool()?;
+        reader.int()?; // an error code that only replies use
+        if done {
+            return Ok(None);
+        }
+        let op = OpCode::from_wire(op).ok_or(DecodeError::Invalid)?;
+        let is_read = match op {
+            OpCode::Create | OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl => false,
+            OpCode::Delete | OpCode::SetData | OpCode::Check => false,
+            OpCode::GetData | OpCode::GetChildren => true,
+            _ => return Err(DecodeError::Invalid),
+        };
+        if reads.is_some_and(|reads| reads != is_read) {
+            return Err(DecodeError::Invalid);
+        }
+        let mut request = Request::read(op, reader)?;
+        if let Request::Create(create) = &mut request {
+            let mode = CreateMode::from_wire(create.flags).ok_or(DecodeError::Invalid)?;
+            if mode == CreateMode::Container {
+                create.op = OpCode::CreateContainer;
+            } else if mode.is_ttl() {
+                create.op = OpCode::CreateTtl;
+            }
+        }
+        Ok(Some(request))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::wire::{put_bool, put_bytes, put_int, put_long};
+    use super::*;
+
+    fn multi_header(out: &mut Vec<u8>, op: i32, done: bool) {
+        put_int(out, op);
+        put_bool(out, done);
+        put_int(out, -1);
+    }
+
+    #[test]
+    fn multi_is_checked_as_a_whole() {
+        let mut body = vec![];
+        multi_header(&mut body, 2, false);
+        put_bytes(&mut body, b"/a");
+        put_int(&mut body, -1);
+        let unfinished = body.clone();
+        multi_header(&mut body, -1, true);
+        let Request::Multi(ops) = Request::decode(OpCode::Multi, &body).unwrap() else { panic!() };
+        assert_eq!(ops.iter().count(), 1);
+        assert!(Request::decode(OpCode::MultiRead, &body).is_err(), "a write in a multiRead");
+        assert!(Request::decode(OpCode::Multi, &unfinished).is_err(), "no terminator");
+    }
+
+    #[test]
+    fn container_flag_changes_the_operation_inside_a_multi_only() {
+        let mut create = vec![];
+        put_bytes(&mut create, b"/c");
+        put_int(&mut create, -1);
+        put_int(&mut create, 0);
+        put_int(&mut create, 4);
+        let Request::Create(alone) = Request::decode(OpCode::Create, &create).unwrap() else { panic!() };
+        assert_eq!(alone.op, OpCode::Create);
+        let mut body = vec![];
+        multi_header(&mut body, 1, false);
+        body.extend(&create);
+        multi_header(&mut body, -1, true);
+        let Request::Multi(ops) = Request::decode(OpCode::Multi, &body).unwrap() else { panic!() };
+        let Some(Request::Create(inner)) = ops.iter().next() else { panic!() };
+        assert_eq!(inner.op, OpCode::CreateContainer);
+    }
+
+    #[test]
+    fn every_prefix_of_a_request_is_refused_without_panic() {
+        let mut body = vec![];
+        put_bytes(&mut body, b"/a");
+        put_bytes(&mut body, b"data");
+        put_int(&mut body, 1);
+        put_int(&mut body, 31);
+        put_bytes(&mut body, b"world");
+        put_bytes(&mut body, b"anyone");
+        put_int(&mut body, 0);
+        put_long(&mut body, 5);
+        for end in 0..body.len() {
+            assert!(Request::decode(OpCode::CreateTtl, &body[..end]).is_err(), "{end}");
+        }
+        assert!(Request::decode(OpCode::CreateTtl, &body).is_ok());
+    }
+
+    #[test]
+    fn null_path_is_an_error() {
+        assert_eq!(Request::decode(OpCode::GetData, &[0xff; 5]).unwrap_err(), DecodeError::Null);
+    }
+}

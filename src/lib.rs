@@ -1,0 +1,21 @@
+//! Corral: a coordination server that speaks ZooKeeper.
+//!
+//! The modules are the rooms of a house; a room uses only rooms on lower floors (`tests/tidy.rs` holds
+//! this): `ids`, `limits`, `fatal` < `jute`, `acl`, `session`, `config` < `tree` < `watch`, `storage` <
+//! `server` < `runtime`, `sim` < `admin`, `cli`. See `docs/architecture.md`.
+
+pub mod acl;
+pub mod admin;
+pub mod cli;
+pub mod config;
+pub mod fatal;
+pub mod ids;
+pub mod jute;
+pub mod limits;
+pub mod runtime;
+pub mod server;
+pub mod session;
+pub mod sim;
+pub mod storage;
+pub mod tree;
+pub mod watch;

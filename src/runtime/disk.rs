@@ -1,0 +1,251 @@
+//! The disk as it is: [`storage::disk::Disk`] over the file system.
+//!
+//! Blocking calls, for start-up and helper threads. Files are made readable by this user only.
+
+use crate::storage::disk::{Access, Disk, DiskError, DiskFile};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The file system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+impl Disk for RealDisk {
+    fn list(&self, dir: &Path) -> Result<Vec<String>, DiskError> {
+        let failed = |error| DiskError::new("list", dir, error);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir).map_err(failed)? {
+            if let Ok(name) = entry.map_err(failed)?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn make_dir(&self, dir: &Path) -> Result<(), DiskError> {
+        if dir.is_dir() {
+            return Ok(());
+        }
+        // The parent's entry must be as durable as what will be in the directory.
+        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            self.make_dir(parent)?;
+        }
+        match fs::create_dir(dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(DiskError::new("create", dir, error));
+            }
+            _ => {}
+        }
+        self.sync_dir(dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+    }
+
+    fn open(&self, path: &Path, access: Access) -> Result<Box<dyn DiskFile>, DiskError> {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        match access {
+            Access::Read => {}
+            Access::Write => _ = options.write(true),
+            Access::Create => _ = options.write(true).create(true).truncate(true).mode(0o600),
+        }
+        let file = options.open(path).map_err(|error| DiskError::new("open", path, error))?;
+        Ok(Box::new(RealFile { file, path: path.to_path_buf() }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
+        fs::rename(from, to).map_err(|error| DiskError::new("rename", from, error))
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), DiskError> {
+        fs::remove_file(path).map_err(|error| DiskError::new("remove", path, error))
+    }
+
+    fn sync_dir(&self, dir: &Path) -> Result<(), DiskError> {
+        File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| DiskError::new("sync", dir, error))
+    }
+
+    fn lock(&self, path: &Path) -> Result<Option<Box<dyn Send + Sync>>, DiskError> {
+        let failed = |error| DiskError::new("lock", path, error);
+        let mut options = OpenOptions::new();
+        let file =
+            options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Box::new(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+}
+
+struct RealFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl RealFile {
+    fn failed(&self, operation: &'static str, error: io::Error) -> DiskError {
+        DiskError::new(operation, &self.path, error)
+    }
+}
+
+impl DiskFile for RealFile {
+    fn length(&self) -> Result<u64, DiskError> {
+        self.file.metadata().map(|metadata| metadata.len()).map_err(|error| self.failed("stat", error))
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, DiskError> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.file.read_at(&mut buffer[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.failed("read", error)),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), DiskError> {
+        self.file.write_all_at(bytes, offset).map_err(|error| self.failed("write", error))
+    }
+
+    fn sync(&self) -> Result<(), DiskError> {
+        self.file.sync_all().map_err(|error| self.failed("sync", error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory of its own under the system's temporary one, removed at the end.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Scratch {
+            let dir = std::env::temp_dir().join(format!("corral-disk-{name}-{}", std::process::id()));
+            fs::create_dir_all(&dir).unwrap();
+            Scratch(dir)
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn files_are_written_read_renamed_and_listed() {
+        let scratch = Scratch::new("files");
+        let (disk, dir) = (RealDisk, scratch.0.join("a/b"));
+        disk.make_dir(&dir).unwrap();
+        disk.make_dir(&dir).unwrap();
+        let file = disk.open(&dir.join("one"), Access::Create).unwrap();
+        file.write_at(b"hello", 3).unwrap();
+        file.sync().unwrap();
+        disk.rename(&dir.join("one"), &dir.join("two")).unwrap();
+        disk.sync_dir(&dir).unwrap();
+        assert_eq!(disk.list(&dir).unwrap(), ["two"]);
+        let file = disk.open(&dir.join("two"), Access::Read).unwrap();
+        let mut buffer = [9; 16];
+        assert_eq!((file.read_at(&mut buffer, 0).unwrap(), file.length().unwrap()), (8, 8));
+        assert_eq!(&buffer[..8], b"\0\0\0hello");
+        assert!(disk.open(&dir.join("one"), Access::Read).err().unwrap().is_not_found());
+        disk.remove(&dir.join("two")).unwrap();
+        assert!(disk.list(&dir).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_lock_is_held_once() {
+        let scratch = Scratch::new("lock");
+        let path = scratch.0.join("lock");
+        let held = RealDisk.lock(&path).unwrap().unwrap();
+        assert!(RealDisk.lock(&path).unwrap().is_none());
+        drop(held);
+        assert!(RealDisk.lock(&path).unwrap().is_some());
+    }
+
+    /// A start, some writes, a snapshot and another start, on real files.
+    #[test]
+    fn storage_works_on_it() {
+        use crate::ids::{SessionId, Zxid};
+        use crate::storage::identity;
+        use crate::storage::log::writer::{LogOptions, LogWriter};
+        use crate::storage::recovery::{self, RecoveryOptions};
+        use crate::storage::replay::{Replay, ZnodeRecord};
+        use crate::storage::snapshot::format::SnapshotHeader;
+        use crate::storage::snapshot::write::SnapshotWriter;
+
+        #[derive(Default)]
+        struct Sum(Vec<i64>);
+        impl Replay for Sum {
+            fn restart(&mut self) {
+                self.0.clear();
+            }
+            fn snapshot(&mut self, _: &SnapshotHeader) -> Result<(), String> {
+                Ok(())
+            }
+            fn session(&mut self, _: SessionId, _: i32) -> Result<(), String> {
+                Ok(())
+            }
+            fn acl(&mut self, _: u32, _: &[u8]) -> Result<(), String> {
+                Ok(())
+            }
+            fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), String> {
+                self.0.push(record.mzxid);
+                Ok(())
+            }
+            fn snapshot_done(&mut self, _: &SnapshotHeader) -> Result<(), String> {
+                Ok(())
+            }
+            fn txn(&mut self, zxid: Zxid, _: &[u8]) -> Result<(), String> {
+                self.0.push(zxid.0);
+                Ok(())
+            }
+        }
+
+        let scratch = Scratch::new("storage");
+        let (data_dir, log_dir) = (scratch.0.join("data"), scratch.0.join("log"));
+        let log_options = LogOptions { max_txn: 1000, buffer_bytes: 8192, segment_bytes: 1 << 20 };
+        for start in 0..3i64 {
+            let mut state = Sum::default();
+            let mut directory = identity::open(&RealDisk, &data_dir, &log_dir, 0, [1; 16]).unwrap();
+            let options = RecoveryOptions {
+                snapshot_dir: &data_dir,
+                log_dir: &log_dir,
+                directory: directory.identity.directory,
+                born: directory.identity.born,
+                accept_log_loss: false,
+                threads: 2,
+            };
+            let recovered = recovery::recover(&RealDisk, &options, &mut state).unwrap();
+            let opened = recovery::begin_log(&RealDisk, &options, &recovered, &log_options, 1).unwrap();
+            directory.mark_born(&RealDisk).unwrap();
+            let mut log = LogWriter::new(&opened, log_options).unwrap();
+            assert_eq!(state.0, (1..=start * 2).collect::<Vec<_>>());
+            assert_eq!(recovered.notes, [""; 0]);
+            let path = log_dir.join(opened.header.id.file_name());
+            for zxid in [start * 2 + 1, start * 2 + 2] {
+                log.append(Zxid(zxid), &[7; 500]).unwrap();
+                let write = log.next_write().unwrap();
+                let file = RealDisk.open(&path, Access::Write).unwrap();
+                file.write_at(log.bytes(&write), write.offset).unwrap();
+                file.sync().unwrap();
+                assert_eq!(log.written(), Zxid(zxid));
+            }
+            if start == 1 {
+                let directory = directory.identity.directory;
+                let header = SnapshotHeader { zxid: Zxid(4), directory, ..SnapshotHeader::default() };
+                let mut writer = SnapshotWriter::create(&RealDisk, &data_dir, header).unwrap();
+                for mzxid in 1..=4 {
+                    writer.push_znode(&ZnodeRecord { path: b"/x", mzxid, ..ZnodeRecord::default() }).unwrap();
+                }
+                writer.finish().unwrap();
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Two helper threads: one makes log segments before they are needed, one writes snapshots and tidies up.
+//!
+//! Both only ever block themselves. What they have finished goes back through a channel, and the loop of the
+//! quorum brain is woken.
+
+use super::wake::Wake;
+use crate::fatal::Fatal;
+use crate::ids::Zxid;
+use crate::server::quorum::SnapshotJob;
+use crate::storage::log::segment::PreparedSegment;
+use crate::storage::log::writer::SegmentRequest;
+use crate::tree::store::Reader;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+/// What a helper has finished.
+pub enum Done {
+    Segment(PreparedSegment),
+    Snapshot { zxid: Zxid, reader: Reader, took_ms: i64 },
+    /// Truth is in doubt: the server ends.
+    Failed(Fatal),
+}
+
+/// The work the helpers are given.
+pub struct Work {
+    pub segment: Box<dyn FnMut(SegmentRequest) -> Result<PreparedSegment, Fatal> + Send>,
+    pub snapshot: Box<dyn FnMut(&mut SnapshotJob) -> Result<(), Fatal> + Send>,
+}
+
+/// The helpers, from the side of the quorum brain's loop.
+pub struct Helpers {
+    segments: Sender<SegmentRequest>,
+    snapshots: Sender<SnapshotJob>,
+    done: Receiver<Done>,
+    asked: Option<SegmentRequest>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Helpers {
+    /// Starts both threads; `wake` is rung when something is finished.
+    pub fn start(work: Work, wake: Arc<Wake>) -> Self {
+        let (segments, segment_requests) = channel::<SegmentRequest>();
+        let (snapshots, jobs) = channel::<SnapshotJob>();
+        let (finished, done) = channel();
+        let Work { mut segment, mut snapshot } = work;
+        let (finished_too, wake_too) = (finished.clone(), wake.clone());
+        let make = move || {
+            for request in segment_requests {
+                let done = segment(request).map_or_else(Done::Failed, Done::Segment);
+                if finished.send(done).is_err() {
+                    return;
+                }
+                wake.ring();
+            }
+        };
+        let write = move || {
+            for mut job in jobs {
+                let start = Instant::now();
+                let done = match snapshot(&mut job) {
+                    Ok(()) => {
+                        let took_ms = start.elapsed().as_millis() as i64;
+                        let SnapshotJob { zxid, reader, pin, .. } = job;
+                        drop(pin);
+                        Done::Snapshot { zxid, reader, took_ms }
+                    }
+                    Err(fatal) => Done::Failed(fatal),
+                };
+                if finished_too.send(done).is_err() {
+                    return;
+                }
+                wake_too.ring();
+            }
+        };
+        let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new().name(name.to_owned()).spawn(body).expect("a thread can be started")
+        };
+        let threads = vec![spawn("segments", Box::new(make)), spawn("snapshots", Box::new(write))];
+        Helpers { segments, snapshots, done, asked: None, threads }
+    }
+
+    /// Asks for a segment, once.
+    pub fn want_segment(&mut self, request: SegmentRequest) {
+        if self.asked.map(|asked| asked.id) != Some(request.id) {
+            self.asked = Some(request);
+            let _ = self.segments.send(request);
+        }
+    }
+
+    /// Has a snapshot written.
+    pub fn write_snapshot(&mut self, job: SnapshotJob) {
+        let _ = self.snapshots.send(job);
+    }
+
+    /// What has been finished since the last call.
+    pub fn finished(&self) -> Option<Done> {
+        self.done.try_recv().ok()
+    }
+
+    /// Lets both threads finish what they have begun, and waits for them.
+    pub fn stop(self) {
+        let Helpers { segments, snapshots, threads, .. } = self;
+        drop((segments, snapshots));
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! The socket loop of one shard: one epoll descriptor with the listener, the clients, a timer and the bell.
+//!
+//! Both edges use it. A turn reads every ready socket once, hands the bytes to the shard brain, and at its
+//! end sends what each connection has in one call. How the descriptor is waited for is the edge's business.
+
+use super::wake::Wake;
+use crate::fatal::{Fatal, Reason};
+use crate::ids::ConnId;
+use crate::limits;
+use crate::server::facts::{AdminPlane, WordAnswer};
+use crate::server::shard::Shard;
+use rustix::event::{Timespec, epoll};
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
+use std::collections::HashMap;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Where in the epoll set the descriptors that are no clients stand.
+const LISTENER: u64 = u64::MAX;
+const BELL: u64 = u64::MAX - 1;
+const TIMER: u64 = u64::MAX - 2;
+const OTHER: u64 = u64::MAX - 3;
+
+/// Sockets looked at in one turn.
+const EVENTS: usize = 1024;
+/// Connections accepted in one turn.
+const ACCEPTS: usize = 256;
+
+/// Who may connect: limits per address and in all, counted over all shards.
+pub struct Gate {
+    per_address: Mutex<HashMap<IpAddr, u32>>,
+    total: AtomicUsize,
+    max_per_address: u32,
+    max_total: usize,
+}
+
+impl Gate {
+    /// 0 means no limit (`maxClientCnxns`, `maxCnxns`).
+    pub fn new(max_per_address: u32, max_total: usize) -> Self {
+        Gate { per_address: Mutex::default(), total: AtomicUsize::new(0), max_per_address, max_total }
+    }
+
+    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Ticket> {
+        if self.max_total > 0 && self.total.load(Relaxed) >= self.max_total {
+            return None;
+        }
+        let mut per_address = self.per_address.lock().expect("no holder panics");
+        let count = per_address.entry(address).or_default();
+        if self.max_per_address > 0 && *count >= self.max_per_address {
+            return None;
+        }
+        *count += 1;
+        self.total.fetch_add(1, Relaxed);
+        Some(Ticket { gate: self.clone(), address })
+    }
+}
+
+/// One connection's place under the limits; given back when dropped.
+struct Ticket {
+    gate: Arc<Gate>,
+    address: IpAddr,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut per_address = self.gate.per_address.lock().expect("no holder panics");
+        if let Some(count) = per_address.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                per_address.remove(&self.address);
+            }
+        }
+        self.gate.total.fetch_sub(1, Relaxed);
+    }
+}
+
+struct Socket {
+    stream: TcpStream,
+    id: ConnId,
+    /// The last send did not take everything.
+    is_blocked: bool,
+    /// The client will send nothing more.
+    is_at_end: bool,
+    /// What the epoll set is armed for.
+    armed: epoll::EventFlags,
+    _ticket: Ticket,
+}
+
+/// What a turn found besides client traffic.
+#[derive(Clone, Copy, Default)]
+pub struct Found {
+    /// Half a tick has passed.
+    pub tick: bool,
+    /// The extra descriptor is readable.
+    pub other: bool,
+}
+
+/// What a wait has found; made on the thread that waits.
+pub struct Events(Vec<epoll::Event>);
+
+impl Events {
+    /// Room for the sockets of one turn.
+    pub fn new() -> Self {
+        Events(Vec::with_capacity(EVENTS))
+    }
+}
+
+/// The sockets of one shard.
+pub struct Net {
+    epoll: OwnedFd,
+    listener: Option<Arc<TcpListener>>,
+    listener_armed: bool,
+    timer: OwnedFd,
+    wake: Arc<Wake>,
+    gate: Arc<Gate>,
+    plane: Arc<dyn AdminPlane>,
+    sockets: Vec<Option<Socket>>,
+    buffer: Box<[u8]>,
+    ids: Vec<ConnId>,
+    rejected: Box<dyn Fn() + Send>,
+}
+
+impl Net {
+    /// An epoll set with the listener, the bell and a timer that ticks every `half_tick`.
+    pub fn new(
+        listener: Arc<TcpListener>,
+        wake: Arc<Wake>,
+        gate: Arc<Gate>,
+        plane: Arc<dyn AdminPlane>,
+        half_tick: Duration,
+        rejected: Box<dyn Fn() + Send>,
+    ) -> Result<Self, Fatal> {
+        let system = |error: rustix::io::Errno| Fatal::new(Reason::System, format!("epoll: {error}"));
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system)?;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)
+            .map_err(system)?;
+        let every = Timespec { tv_sec: half_tick.as_secs() as i64, tv_nsec: i64::from(half_tick.subsec_nanos()) };
+        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &Itimerspec { it_interval: every, it_value: every })
+            .map_err(system)?;
+        let read = epoll::EventFlags::IN;
+        epoll::add(&epoll, &timer, epoll::EventData::new_u64(TIMER), read).map_err(system)?;
+        epoll::add(&epoll, wake.as_fd(), epoll::EventData::new_u64(BELL), read).map_err(system)?;
+        let mut net = Net {
+            epoll,
+            listener: Some(listener),
+            listener_armed: false,
+            timer,
+            wake,
+            gate,
+            plane,
+            sockets: vec![],
+            buffer: vec![0; limits::READ_CHUNK].into_boxed_slice(),
+            ids: vec![],
+            rejected,
+        };
+        net.arm_listener();
+        Ok(net)
+    }
+
+    /// The one descriptor to wait for.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+
+    /// Watches one more descriptor; [`Found::other`] says when it is readable.
+    pub fn watch(&self, fd: BorrowedFd<'_>) -> Result<(), Fatal> {
+        epoll::add(&self.epoll, fd, epoll::EventData::new_u64(OTHER), epoll::EventFlags::IN)
+            .map_err(|error| Fatal::new(Reason::System, format!("epoll: {error}")))
+    }
+
+    /// Takes no more connections.
+    pub fn stop_accepting(&mut self) {
+        if let Some(listener) = self.listener.take() {
+            let _ = epoll::delete(&self.epoll, &listener);
+        }
+    }
+
+    /// Waits until something is ready, not at all if `wait` is false.
+    pub fn wait(&mut self, events: &mut Events, wait: bool) {
+        let events = &mut events.0;
+        events.clear();
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let timeout = if wait { None } else { Some(&now) };
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(events), timeout) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => crate::fatal::exit(&Fatal::new(Reason::System, format!("epoll_wait: {error}"))),
+        }
+    }
+
+    /// Passes what the wait has found to the shard.
+    pub fn process(&mut self, events: &Events, shard: &mut Shard) -> Found {
+        let mut found = Found::default();
+        for event in &events.0 {
+            match event.data.u64() {
+                LISTENER => self.accept(shard),
+                BELL => self.wake.hush(),
+                OTHER => found.other = true,
+                TIMER => {
+                    let _ = rustix::io::read(&self.timer, &mut [0; 8]);
+                    found.tick = true;
+                }
+                token => {
+                    let id = ConnId { slot: token as u32, generation: (token >> 32) as u32 };
+                    self.ready(shard, id, event.flags);
+                }
+            }
+        }
+        if found.tick {
+            // A listener that was disarmed because descriptors ran out is tried again.
+            self.arm_listener();
+        }
+        found
+    }
+
+    fn arm_listener(&mut self) {
+        if let (Some(listener), false) = (&self.listener, self.listener_armed) {
+            // Exclusive: a new connection wakes one shard, not all.
+            let flags = epoll::EventFlags::IN | epoll::EventFlags::EXCLUSIVE;
+            self.listener_armed =
+                epoll::add(&self.epoll, listener, epoll::EventData::new_u64(LISTENER), flags).is_ok();
+        }
+    }
+
+    fn accept(&mut self, shard: &mut Shard) {
+        for _ in 0..ACCEPTS {
+            let Some(listener) = &self.listener else { return };
+            let (stream, peer) = match listener.accept() {
+                Ok(accepted) => accepted,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => continue,
+                Err(error) => {
+                    // Out of descriptors, most likely. The listener would be ready for ever: leave it alone
+                    // until the next tick, the connections there are go on.
+                    tracing::error!(%error, "cannot accept connections; trying again (raise the limit on open files)");
+                    let _ = epoll::delete(&self.epoll, listener);
+                    self.listener_armed = false;
+                    return;
+                }
+            };
+            let Some(ticket) = self.gate.enter(peer.ip()) else {
+                tracing::warn!(%peer, "connection refused: too many connections (maxClientCnxns, maxCnxns)");
+                (self.rejected)();
+                continue;
+            };
+            if stream.set_nonblocking(true).is_err() || stream.set_nodelay(true).is_err() {
+                continue;
+            }
+            let id = shard.accept(peer);
+            let token = u64::from(id.generation) << 32 | u64::from(id.slot);
+            let armed = epoll::EventFlags::IN;
+            if epoll::add(&self.epoll, &stream, epoll::EventData::new_u64(token), armed).is_err() {
+                shard.disconnected(id);
+                continue;
+            }
+            let slot = id.slot as usize;
+            if self.sockets.len() <= slot {
+                self.sockets.resize_with(slot + 1, || None);
+            }
+            let socket = Socket { stream, id, is_blocked: false, is_at_end: false, armed, _ticket: ticket };
+            self.sockets[slot] = Some(socket);
+        }
+    }
+
+    fn find(&mut self, id: ConnId) -> Option<&mut Socket> {
+        self.sockets.get_mut(id.slot as usize)?.as_mut().filter(|socket| socket.id == id)
+    }
+
+    fn ready(&mut self, shard: &mut Shard, id: ConnId, flags: epoll::EventFlags) {
+        if flags.intersects(epoll::EventFlags::OUT) {
+            if let Some(socket) = self.find(id) {
+                socket.is_blocked = false;
+            }
+            self.send(shard, id);
+        }
+        let readable = epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
+        if !flags.intersects(readable) {
+            return;
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        if let Some(socket) = self.find(id) {
+            if socket.is_at_end || !shard.wants_input(id) {
+                // Nothing is read now; only an error or a hang-up can have brought us here.
+                if flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
+                    self.drop_socket(shard, id);
+                }
+            } else {
+                match socket.stream.read(&mut buffer) {
+                    Ok(0) => {
+                        socket.is_at_end = true;
+                        if shard.at_end(id) {
+                            self.rearm(shard, id);
+                        } else {
+                            self.drop_socket(shard, id);
+                        }
+                    }
+                    Ok(n) => shard.received(id, &buffer[..n]),
+                    Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                    Err(_) => self.drop_socket(shard, id),
+                }
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    fn drop_socket(&mut self, shard: &mut Shard, id: ConnId) {
+        shard.disconnected(id);
+        self.sockets[id.slot as usize] = None;
+    }
+
+    /// Sends as much as the socket takes.
+    fn send(&mut self, shard: &mut Shard, id: ConnId) {
+        let Some(socket) = self.sockets.get_mut(id.slot as usize).and_then(Option::as_mut) else { return };
+        if socket.id != id || socket.is_blocked {
+            return;
+        }
+        loop {
+            let unsent = shard.unsent(id);
+            if unsent.is_empty() {
+                break;
+            }
+            match socket.stream.write(unsent) {
+                Ok(n) => shard.sent(id, n),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    socket.is_blocked = true;
+                    break;
+                }
+                Err(_) => return self.drop_socket(shard, id),
+            }
+        }
+        self.rearm(shard, id);
+    }
+
+    /// Arms the epoll set for what this connection waits for.
+    fn rearm(&mut self, shard: &mut Shard, id: ConnId) {
+        let Some(socket) = self.sockets.get_mut(id.slot as usize).and_then(Option::as_mut) else { return };
+        if socket.id != id {
+            return;
+        }
+        let mut wanted = epoll::EventFlags::empty();
+        if !socket.is_at_end && shard.wants_input(id) {
+            wanted |= epoll::EventFlags::IN;
+        }
+        if socket.is_blocked {
+            wanted |= epoll::EventFlags::OUT;
+        }
+        if wanted != socket.armed {
+            let token = u64::from(id.generation) << 32 | u64::from(id.slot);
+            if epoll::modify(&self.epoll, &socket.stream, epoll::EventData::new_u64(token), wanted).is_ok() {
+                socket.armed = wanted;
+            }
+        }
+    }
+
+    /// Ends a turn: words are answered, everything there is to send is sent, sockets are armed and closed.
+    pub fn flush(&mut self, shard: &mut Shard) {
+        for asked in shard.take_words() {
+            match self.plane.answer(asked.word, &asked.argument, asked.facts) {
+                WordAnswer::Text(text) => shard.answer_word(asked.conn, &text),
+                WordAnswer::NeedsFacts => shard.collect(asked.conn, asked.word),
+            }
+        }
+        let mut ids = std::mem::take(&mut self.ids);
+        shard.take_dirty(&mut ids);
+        for id in ids.drain(..) {
+            self.send(shard, id);
+        }
+        shard.end_turn();
+        shard.take_interest(&mut ids);
+        for id in ids.drain(..) {
+            self.rearm(shard, id);
+        }
+        shard.take_ended(&mut ids);
+        for id in ids.drain(..) {
+            if self.find(id).is_some() {
+                self.sockets[id.slot as usize] = None;
+            }
+        }
+        self.ids = ids;
+    }
+}

@@ -1,0 +1,356 @@
+//! The edge for more cores: shards on glommio executors, the quorum brain on a thread and ring of its own.
+//!
+//! A shard waits for one thing, its epoll descriptor, which holds its sockets, a timer and its bell. The
+//! quorum thread waits for one thing too, its ring: log writes, the bell's eventfd and a timer complete
+//! there. Between them go a channel of requests and the shared sequence of batches; nobody takes a lock.
+//!
+//! glommio 0.9 has no call that waits for a foreign descriptor. Its streams, however, post a poll for
+//! whatever descriptor they are made from, and their first read waits for that poll. [`readable`] leans on
+//! it, and a test below holds it: an upgrade of glommio that changes it goes red there.
+//!
+//! This file uses `unsafe` to make that stream from a duplicated descriptor that nothing else owns, and to
+//! queue ring entries that point into boxes which live as long as the ring.
+
+use super::clock::Clocks;
+use super::helpers::{Done, Helpers};
+use super::log_ring::{LogRing, WRITE};
+use super::net::{Events, Net};
+use super::wake::Wake;
+use crate::fatal::{Fatal, Reason};
+use crate::server::message::Inbound;
+use crate::server::quorum::Quorum;
+use crate::server::shard::Shard;
+use futures_lite::AsyncReadExt;
+use glommio::{LocalExecutorBuilder, Placement, net::TcpStream};
+use io_uring::{opcode, types};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// Completions that are not the log's.
+const BELL: u64 = 2;
+const TIMER: u64 = 3;
+
+/// How a shard's thread behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct ShardThread {
+    /// The CPU to stay on.
+    pub cpu: Option<usize>,
+    /// How long to look for work before sleeping.
+    pub spin: Duration,
+}
+
+/// What the threads of a server share to end together.
+#[derive(Clone)]
+pub struct Ending {
+    /// Somebody wants the server to stop.
+    pub stop: Arc<AtomicBool>,
+    /// The quorum brain has published its last batch.
+    pub published_all: Arc<AtomicBool>,
+}
+
+/// One shard, ready to run.
+pub struct ShardParts {
+    pub net: Net,
+    pub shard: Shard,
+    pub wake: Arc<Wake>,
+    pub thread: ShardThread,
+}
+
+/// The quorum brain's side.
+pub struct CoreParts {
+    pub quorum: Quorum,
+    pub helpers: Helpers,
+    pub wake: Arc<Wake>,
+    pub half_tick: Duration,
+    pub spin: Duration,
+    /// How long a lone write waits for company.
+    pub delay: Duration,
+}
+
+/// Runs until told to stop, or until truth is in doubt.
+pub fn run(
+    log_dir: &Path,
+    core: CoreParts,
+    shards: Vec<ShardParts>,
+    clocks: Clocks,
+    ending: Ending,
+) -> Result<(), Fatal> {
+    let (sender, inbox) = channel();
+    let bells: Vec<Arc<Wake>> = shards.iter().map(|shard| shard.wake.clone()).collect();
+    let mut threads = vec![];
+    for (number, parts) in shards.into_iter().enumerate() {
+        let link = Link { sender: sender.clone(), core: core.wake.clone(), clocks, ending: ending.clone() };
+        let placement = parts.thread.cpu.map_or(Placement::Unbound, Placement::Fixed);
+        let mut builder = LocalExecutorBuilder::new(placement).name(&format!("shard-{number}"));
+        if !parts.thread.spin.is_zero() {
+            builder = builder.spin_before_park(parts.thread.spin);
+        }
+        let thread = builder.spawn(move || shard_loop(parts, link)).map_err(|error| {
+            Fatal::new(Reason::IoUringDenied, format!("starting shard {number}: {error}"))
+        })?;
+        threads.push(thread);
+    }
+    drop(sender);
+    core_loop(log_dir, core, inbox, &bells, clocks, &ending)?;
+    for thread in threads {
+        thread.join().map_err(|error| Fatal::new(Reason::System, format!("a shard's thread: {error}")))?;
+    }
+    Ok(())
+}
+
+/// A shard's way to the quorum brain.
+struct Link {
+    sender: Sender<Inbound>,
+    core: Arc<Wake>,
+    clocks: Clocks,
+    ending: Ending,
+}
+
+async fn shard_loop(parts: ShardParts, link: Link) {
+    let ShardParts { mut net, mut shard, wake, .. } = parts;
+    let mut events = Events::new();
+    shard.unpark();
+    loop {
+        wake.about_to_wait();
+        if shard.may_sleep() && !link.ending.published_all.load(SeqCst) {
+            shard.park();
+            readable(net.as_fd()).await;
+            wake.awake();
+            shard.unpark();
+        } else {
+            wake.awake();
+            glommio::yield_if_needed().await;
+        }
+        net.wait(&mut events, false);
+        shard.begin(link.clocks.now());
+        if link.ending.stop.load(SeqCst) {
+            net.stop_accepting();
+        }
+        let found = net.process(&events, &mut shard);
+        if found.tick {
+            shard.tick();
+        }
+        shard.take_in();
+        net.flush(&mut shard);
+        if let Some(inbound) = shard.take_outbound()
+            && link.sender.send(inbound).is_ok()
+        {
+            link.core.ring();
+        }
+        shard.quiesce();
+        if link.ending.published_all.load(SeqCst) {
+            shard.take_in();
+            net.flush(&mut shard);
+            shard.stop();
+            net.flush(&mut shard);
+            return;
+        }
+    }
+}
+
+/// Waits until a descriptor is readable.
+async fn readable(fd: BorrowedFd<'_>) {
+    let Ok(own) = fd.try_clone_to_owned() else { return };
+    // SAFETY: the descriptor was duplicated for this stream alone, which closes it.
+    let mut stream = unsafe { TcpStream::from_raw_fd(own.into_raw_fd()) };
+    // Not a socket: the read fails, but not before the poll that the stream posted has completed.
+    let _ = stream.read(&mut [0; 1]).await;
+}
+
+fn core_loop(
+    log_dir: &Path,
+    parts: CoreParts,
+    inbox: Receiver<Inbound>,
+    bells: &[Arc<Wake>],
+    clocks: Clocks,
+    ending: &Ending,
+) -> Result<(), Fatal> {
+    let CoreParts { mut quorum, mut helpers, wake, half_tick, spin, delay } = parts;
+    // Dropped before the quorum brain, whose buffers it writes from: declared after it.
+    let mut log = LogRing::new(quorum.log(), log_dir, true)?;
+    let mut waits = Waits::new(&wake, half_tick);
+    waits.arm_bell(&mut log);
+    waits.arm_timer(&mut log);
+    let publish = |bells: &[Arc<Wake>]| bells.iter().for_each(|bell| bell.ring());
+    let mut first_waiting: Option<Instant> = None;
+    let mut idle_since_stop = 0;
+    loop {
+        quorum.begin(clocks.now());
+        let mut worked = false;
+        while let Ok(inbound) = inbox.try_recv() {
+            quorum.handle(inbound);
+            worked = true;
+        }
+        while let Some(done) = helpers.finished() {
+            match done {
+                Done::Segment(segment) => quorum.log().segment_ready(segment),
+                Done::Snapshot { zxid, reader, took_ms } => quorum.snapshot_done(zxid, reader, took_ms),
+                Done::Failed(fatal) => return Err(fatal),
+            }
+        }
+        let holds_back = !delay.is_zero() && !quorum.log().is_idle() && {
+            let since = *first_waiting.get_or_insert_with(Instant::now);
+            since.elapsed() < delay
+        };
+        if !holds_back {
+            first_waiting = None;
+            if let Some(write) = quorum.next_write() {
+                log.submit(write)?;
+            }
+        }
+        if quorum.publish_answers() {
+            publish(bells);
+        }
+        if let Some(request) = quorum.log().needs_segment() {
+            helpers.want_segment(request);
+        }
+        quorum.plan_snapshot();
+        if let Some(job) = quorum.take_snapshot_job() {
+            helpers.write_snapshot(job);
+        }
+        if ending.stop.load(SeqCst) {
+            // What the shards had sent by now is taken; what they send while the disk works as well.
+            idle_since_stop = if quorum.is_idle() && !worked { idle_since_stop + 1 } else { 0 };
+            if idle_since_stop > 1 {
+                break;
+            }
+        }
+        wait(&mut log, &wake, &inbox, &mut quorum, worked || holds_back || idle_since_stop > 0, spin)?;
+        while let Some(entry) = log.completion() {
+            match entry.user_data() {
+                WRITE => {
+                    log.written(entry.result())?;
+                    quorum.begin(clocks.now());
+                    if quorum.written() {
+                        publish(bells);
+                    }
+                }
+                BELL => waits.arm_bell(&mut log),
+                TIMER => {
+                    quorum.begin(clocks.now());
+                    quorum.tick();
+                    waits.arm_timer(&mut log);
+                }
+                _ => {}
+            }
+        }
+    }
+    ending.published_all.store(true, SeqCst);
+    // A bell that rings while nobody waits is not heard: whoever looks next sees the flag.
+    publish(bells);
+    drop(log);
+    drop(quorum);
+    helpers.stop();
+    Ok(())
+}
+
+/// Waits for a completion, unless there is work already.
+fn wait(
+    log: &mut LogRing,
+    wake: &Wake,
+    inbox: &Receiver<Inbound>,
+    quorum: &mut Quorum,
+    hurry: bool,
+    spin: Duration,
+) -> Result<(), Fatal> {
+    let enter = |log: &mut LogRing, want: usize| match log.ring().submit_and_wait(want) {
+        Err(error) if error.kind() != std::io::ErrorKind::Interrupted => Err(LogRing::ring_failed(error)),
+        _ => Ok(()),
+    };
+    if hurry {
+        return enter(log, 0);
+    }
+    if !spin.is_zero() {
+        let start = Instant::now();
+        while start.elapsed() < spin {
+            enter(log, 0)?;
+            if !log.ring().completion().is_empty() {
+                return Ok(());
+            }
+            if let Ok(inbound) = inbox.try_recv() {
+                quorum.handle(inbound);
+                return Ok(());
+            }
+        }
+    }
+    wake.about_to_wait();
+    if let Ok(inbound) = inbox.try_recv() {
+        wake.awake();
+        quorum.handle(inbound);
+        return enter(log, 0);
+    }
+    let result = enter(log, 1);
+    wake.awake();
+    result
+}
+
+/// The two other things the quorum thread waits for in its ring.
+struct Waits<'a> {
+    bell: &'a Wake,
+    every: Box<types::Timespec>,
+}
+
+impl<'a> Waits<'a> {
+    fn new(bell: &'a Wake, half_tick: Duration) -> Self {
+        Waits { bell, every: Box::new(types::Timespec::from(half_tick)) }
+    }
+
+    fn arm_bell(&mut self, log: &mut LogRing) {
+        let fd = types::Fd(self.bell.as_fd().as_raw_fd());
+        // A poll and not a read: the eventfd is non-blocking for the loops that use it otherwise.
+        self.bell.hush();
+        let entry = opcode::PollAdd::new(fd, libc::POLLIN as u32).build().user_data(BELL);
+        // SAFETY: a poll points at nothing.
+        unsafe { log.push(&entry) };
+    }
+
+    fn arm_timer(&mut self, log: &mut LogRing) {
+        let entry = opcode::Timeout::new(&*self.every).build().user_data(TIMER);
+        // SAFETY: the timespec is boxed and outlives the ring's use of it.
+        unsafe { log.push(&entry) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicU64;
+
+    /// What [`readable`] needs of glommio: the stream's read waits for the poll it posted at birth, and ends
+    /// when the descriptor, which is no socket, becomes readable.
+    #[test]
+    fn glommio_waits_for_a_foreign_descriptor() {
+        let wake = Arc::new(Wake::new().unwrap());
+        let rung = Arc::new(AtomicU64::new(0));
+        let (bell, times) = (wake.clone(), rung.clone());
+        let ringer = std::thread::spawn(move || {
+            for round in 1..=3 {
+                std::thread::sleep(Duration::from_millis(20));
+                times.store(round, SeqCst);
+                bell.about_to_wait();
+                bell.ring();
+                let deadline = Instant::now() + Duration::from_secs(10);
+                while times.load(SeqCst) == round && Instant::now() < deadline {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        let waiter = LocalExecutorBuilder::new(Placement::Unbound).spawn(move || async move {
+            let epoll = rustix::event::epoll::create(rustix::event::epoll::CreateFlags::CLOEXEC).unwrap();
+            let (data, flags) = (rustix::event::epoll::EventData::new_u64(1), rustix::event::epoll::EventFlags::IN);
+            rustix::event::epoll::add(&epoll, wake.as_fd(), data, flags).unwrap();
+            for round in 1..=3 {
+                readable(epoll.as_fd()).await;
+                assert_eq!(rung.load(SeqCst), round, "the wait ended when the bell rang, and not before");
+                wake.hush();
+                rung.store(100 + round, SeqCst);
+            }
+        });
+        waiter.unwrap().join().unwrap();
+        ringer.join().unwrap();
+    }
+}

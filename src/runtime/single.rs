@@ -1,0 +1,145 @@
+//! The one-thread edge: one loop, one shard brain and the quorum brain in it.
+//!
+//! With one or two cores a second thread costs more than it brings: handing a write over and back is two
+//! wake-ups, each dearer than the work. Here the loop waits in one place, an epoll descriptor that holds the
+//! sockets, a timer, the bell and the log's ring.
+
+use super::clock::Clocks;
+use super::helpers::{Done, Helpers};
+use super::log_ring::LogRing;
+use super::net::{Events, Net};
+use super::wake::Wake;
+use crate::fatal::Fatal;
+use crate::server::quorum::Quorum;
+use crate::server::shard::Shard;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// Everything the loop owns. The ring is dropped before the quorum brain, whose buffers it writes from.
+pub struct Single {
+    log: LogRing,
+    net: Net,
+    shard: Shard,
+    quorum: Quorum,
+    helpers: Helpers,
+    wake: Arc<Wake>,
+    clocks: Clocks,
+    stop: Arc<AtomicBool>,
+}
+
+impl Single {
+    /// Puts the loop together.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a server, each used once")]
+    pub fn new(
+        log_dir: &Path,
+        net: Net,
+        shard: Shard,
+        mut quorum: Quorum,
+        helpers: Helpers,
+        wake: Arc<Wake>,
+        clocks: Clocks,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self, Fatal> {
+        let mut log = LogRing::new(quorum.log(), log_dir, false)?;
+        let fd = log.ring().as_raw_fd();
+        // SAFETY: the ring is open as long as this struct, which outlives the borrow of this one call.
+        net.watch(unsafe { BorrowedFd::borrow_raw(fd) })?;
+        Ok(Single { log, net, shard, quorum, helpers, wake, clocks, stop })
+    }
+
+    /// Runs until it is told to stop, or until truth is in doubt.
+    pub fn run(mut self) -> Result<(), Fatal> {
+        let mut events = Events::new();
+        self.shard.unpark();
+        let mut sleepy = false;
+        loop {
+            self.wake.about_to_wait();
+            let wait = sleepy && !self.stop.load(Relaxed);
+            self.net.wait(&mut events, wait);
+            self.wake.awake();
+            let clock = self.clocks.now();
+            self.shard.begin(clock);
+            self.quorum.begin(clock);
+            let found = self.net.process(&events, &mut self.shard);
+            self.complete()?;
+            self.finished()?;
+            if found.tick {
+                self.shard.tick();
+                self.quorum.tick();
+            }
+            self.exchange()?;
+            self.net.flush(&mut self.shard);
+            self.exchange()?;
+            self.shard.quiesce();
+            sleepy = self.shard.may_sleep();
+            if self.stop.load(Relaxed) && self.is_done() {
+                return Ok(self.end());
+            }
+        }
+    }
+
+    /// Passes requests to the quorum brain and what is published back, and gives the next write to the ring.
+    fn exchange(&mut self) -> Result<(), Fatal> {
+        if let Some(inbound) = self.shard.take_outbound() {
+            self.quorum.handle(inbound);
+        }
+        self.write()?;
+        if self.quorum.publish_answers() {
+            self.shard.take_in();
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<(), Fatal> {
+        if let Some(write) = self.quorum.next_write() {
+            self.log.submit(write)?;
+        }
+        if let Some(request) = self.quorum.log().needs_segment() {
+            self.helpers.want_segment(request);
+        }
+        self.quorum.plan_snapshot();
+        if let Some(job) = self.quorum.take_snapshot_job() {
+            self.helpers.write_snapshot(job);
+        }
+        Ok(())
+    }
+
+    /// Takes in log writes that are on disk.
+    fn complete(&mut self) -> Result<(), Fatal> {
+        while let Some(entry) = self.log.completion() {
+            self.log.written(entry.result())?;
+            if self.quorum.written() {
+                self.shard.take_in();
+            }
+            self.write()?;
+        }
+        Ok(())
+    }
+
+    fn finished(&mut self) -> Result<(), Fatal> {
+        while let Some(done) = self.helpers.finished() {
+            match done {
+                Done::Segment(segment) => self.quorum.log().segment_ready(segment),
+                Done::Snapshot { zxid, reader, took_ms } => self.quorum.snapshot_done(zxid, reader, took_ms),
+                Done::Failed(fatal) => return Err(fatal),
+            }
+        }
+        Ok(())
+    }
+
+    /// Told to stop: no more connections; what was taken is made durable and answered first.
+    fn is_done(&mut self) -> bool {
+        self.net.stop_accepting();
+        self.quorum.is_idle() && self.shard.may_sleep()
+    }
+
+    fn end(self) {
+        let Single { log, helpers, mut shard, quorum, .. } = self;
+        shard.stop();
+        drop(log);
+        drop(quorum);
+        helpers.stop();
+    }
+}

@@ -1,0 +1,403 @@
+//! Puts a server together: its data recovered, its edge chosen, its threads started; and takes it down again.
+
+use super::clock::Clocks;
+use super::disk::RealDisk;
+use super::helpers::{Helpers, Work};
+use super::net::{Gate, Net};
+use super::sharded::{self, CoreParts, Ending, ShardParts, ShardThread};
+use super::single::Single;
+use super::wake::Wake;
+use crate::acl::{AuthConfig, Schemes};
+use crate::config::{ClientAddress, Config, Edge};
+use crate::fatal::{self, Fatal, Reason};
+use crate::ids::Zxid;
+use crate::server::facts::AdminPlane;
+use crate::server::message::ShardId;
+use crate::server::quorum::{Quorum, QuorumOptions, SnapshotRule};
+use crate::server::rebuild::{Rebuild, write_snapshot};
+use crate::server::shard::{Shard, ShardOptions};
+use crate::server::stats::Stats;
+use crate::session::{Passwords, SessionIds};
+use crate::storage::identity::{self, DataDirectory};
+use crate::storage::log::frame::DirectoryId;
+use crate::storage::log::segment;
+use crate::storage::log::writer::{LogOptions, LogWriter};
+use crate::storage::recovery::{self, Plan, RecoveryOptions};
+use crate::storage::retention::{Retention, RetentionOptions};
+use crate::tree::owner::OwnerRules;
+use crate::tree::state::{State, StateOptions};
+use crate::tree::store::Store;
+use rustix::net::{AddressFamily, SocketType, sockopt};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Log files kept to be used again.
+const SPARES: usize = 2;
+/// How long a stop may take before the process ends without it: everything acknowledged is on disk anyway.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What the admin plane may look at while the server runs.
+pub struct Server {
+    pub config: Arc<Config>,
+    pub stats: Arc<Stats>,
+    /// The tree's counters.
+    pub store: Store,
+    pub started: Instant,
+}
+
+/// Runs a server until SIGTERM or SIGINT, or until it cannot go on. `plane` makes whoever answers the
+/// four-letter words, `is_word` says which four bytes are one.
+pub fn run(
+    config: Config,
+    is_word: fn(&[u8; 4]) -> bool,
+    plane: impl FnOnce(&Server) -> Arc<dyn AdminPlane>,
+) -> Result<(), Fatal> {
+    let started = Instant::now();
+    // Before anything is written: a port that is taken leaves no trace.
+    let listener = Arc::new(listen(&config)?);
+    let mut signals = Signals::new([SIGTERM, SIGINT])
+        .map_err(|error| Fatal::new(Reason::System, format!("signal handlers: {error}")))?;
+    let config = Arc::new(config);
+    let clocks = Clocks::start();
+    let edge = config.edge();
+    let shards = match edge {
+        Edge::OneThread => 1,
+        Edge::Shards(shards) => usize::from(shards),
+    };
+    let stats = Arc::new(Stats::new(shards));
+    let data = Data::recover(&config)?;
+    let passwords = Passwords::Secret(data.secret);
+    let (store, acls, zxid) = (data.state.store().store(), data.state.acls(), data.zxid);
+    let log_dir = config.data_log_dir.clone();
+    let wake = Arc::new(Wake::new()?);
+    let helpers = Helpers::start(work(&config, &data), wake.clone());
+    let ids = SessionIds::new(clocks.now().wall_ms, 1);
+    let options = quorum_options(&config, shards);
+    let Data { state, log, directory, .. } = data;
+    let new_reader = || store.reader().map_err(|error| Fatal::new(Reason::System, error.to_string()));
+    let quorum = Quorum::new(options, state, new_reader()?, log, ids, zxid, clocks.now(), stats.clone());
+    let server = Server { config: config.clone(), stats: stats.clone(), store: store.clone(), started };
+    let plane = plane(&server);
+    let gate = Arc::new(Gate::new(config.max_client_cnxns, config.max_cnxns as usize));
+    let half_tick = Duration::from_millis(u64::from(config.tick_time_ms / 2).max(1));
+    let stop = Arc::new(AtomicBool::new(false));
+    let make_net = |wake: Arc<Wake>| {
+        let stats = stats.clone();
+        let rejected = Box::new(move || {
+            stats.connections_rejected.fetch_add(1, Ordering::Relaxed);
+        });
+        Net::new(listener.clone(), wake, gate.clone(), plane.clone(), half_tick, rejected)
+    };
+    let make_shard = |number: usize| -> Result<Shard, Fatal> {
+        let options = shard_options(&config, number, shards, is_word);
+        let reader = new_reader()?;
+        let cursor = quorum.cursor();
+        let (store, acls, passwords) = (store.clone(), acls.clone(), passwords.clone());
+        Ok(Shard::new(options, reader, store, acls, passwords, cursor, zxid, stats.clone()))
+    };
+    let runner: Box<dyn FnOnce() -> Result<(), Fatal> + Send> = match edge {
+        Edge::OneThread => {
+            let shard = make_shard(0)?;
+            let net = make_net(wake.clone())?;
+            let (wake, stop) = (wake.clone(), stop.clone());
+            Box::new(move || Single::new(&log_dir, net, shard, quorum, helpers, wake, clocks, stop)?.run())
+        }
+        Edge::Shards(_) => {
+            let spin = Duration::from_micros(u64::from(config.spin_us));
+            let mut parts = vec![];
+            for number in 0..shards {
+                let wake = Arc::new(Wake::new()?);
+                // CPU 0 is the quorum core's.
+                let cpu = config.pin_threads.then_some(number + 1);
+                let thread = ShardThread { cpu, spin };
+                parts.push(ShardParts { net: make_net(wake.clone())?, shard: make_shard(number)?, wake, thread });
+            }
+            let delay = Duration::from_micros(u64::from(config.group_commit_delay_us));
+            let core = CoreParts { quorum, helpers, wake: wake.clone(), half_tick, spin, delay };
+            let ending = Ending { stop: stop.clone(), published_all: Arc::default() };
+            let pin = config.pin_threads;
+            Box::new(move || {
+                if pin {
+                    pin_to_cpu_0();
+                }
+                sharded::run(&log_dir, core, parts, clocks, ending)
+            })
+        }
+    };
+    let address = listener.local_addr().map_or_else(|_| String::new(), |address| address.to_string());
+    tracing::info!(
+        %address, edge = ?edge, profile = %config.profile, data = %config.data_dir.display(), zxid = %zxid,
+        took_ms = started.elapsed().as_millis() as u64, "serving"
+    );
+    let handle = signals.handle();
+    let waiter = signals_waiter(&mut signals, stop, wake);
+    std::thread::scope(|scope| {
+        let brain = std::thread::Builder::new().name("core".to_owned()).spawn_scoped(scope, move || {
+            let result = runner();
+            if let Err(fatal) = &result {
+                // At once and whole: nobody is answered any more.
+                tracing::error!(reason = fatal.reason.name(), "{fatal}");
+                fatal::exit(fatal);
+            }
+            handle.close();
+            result
+        });
+        let brain = brain.map_err(|error| Fatal::new(Reason::System, format!("starting a thread: {error}")))?;
+        waiter();
+        brain.join().map_err(|_| Fatal::new(Reason::System, "the core's thread panicked"))?
+    })?;
+    drop(directory);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// What waits for signals on the main thread until the server has stopped.
+fn signals_waiter(signals: &mut Signals, stop: Arc<AtomicBool>, wake: Arc<Wake>) -> impl FnOnce() {
+    move || {
+        for signal in signals.forever() {
+            if stop.swap(true, Ordering::SeqCst) {
+                continue;
+            }
+            tracing::info!(signal, "stopping");
+            wake.ring();
+            std::thread::spawn(|| {
+                std::thread::sleep(STOP_DEADLINE);
+                tracing::warn!("stopping took too long: leaving; everything acknowledged is on disk");
+                std::process::exit(0);
+            });
+        }
+    }
+}
+
+/// What was recovered from the data directory.
+struct Data {
+    state: State,
+    log: LogWriter,
+    zxid: Zxid,
+    secret: [u8; 32],
+    directory: DataDirectory,
+    /// The snapshot that was loaded, whole for sure.
+    snapshot: Option<Zxid>,
+}
+
+impl Data {
+    fn recover(config: &Config) -> Result<Data, Fatal> {
+        let disk = RealDisk;
+        let begun = Instant::now();
+        let (dir, log_dir) = (&config.data_dir, &config.data_log_dir);
+        if !config.create_data_dir && !dir.is_dir() {
+            let what = format!("{} does not exist and datadir.autocreate is false", dir.display());
+            return Err(Fatal::new(Reason::DataDirectoryUnusable, what));
+        }
+        let mut directory = identity::open(&disk, dir, log_dir, 0, entropy()?)?;
+        let secret = directory.session_secret(&disk, entropy()?)?;
+        let options = RecoveryOptions {
+            snapshot_dir: dir,
+            log_dir,
+            directory: directory.identity.directory,
+            born: directory.identity.born,
+            accept_log_loss: false,
+            threads: std::thread::available_parallelism().map_or(1, usize::from).min(8),
+        };
+        let mut rebuild = Rebuild::new(state_options(config));
+        let recovered = recovery::recover(&disk, &options, &mut rebuild)?;
+        if recovered.plan == Plan::Fresh && !config.create_database {
+            let what = format!("{} is empty and db.autocreate is false", dir.display());
+            return Err(Fatal::new(Reason::WrongDataDirectory, what));
+        }
+        for note in &recovered.notes {
+            tracing::warn!("recovery: {note}");
+        }
+        let log_options = LogOptions {
+            max_txn: max_txn(config),
+            segment_bytes: config.log_segment_bytes,
+            ..LogOptions::default()
+        };
+        let opened = recovery::begin_log(&disk, &options, &recovered, &log_options, SPARES)?;
+        directory.mark_born(&disk)?;
+        let log = LogWriter::new(&opened, log_options)
+            .map_err(|error| Fatal::new(Reason::BadConfig, format!("preAllocSize: {error}")))?;
+        let (state, mismatches) = rebuild.finish();
+        tracing::info!(
+            plan = ?recovered.plan, zxid = %recovered.zxid, replayed = recovered.replayed, mismatches,
+            znodes = state.store().znodes(), sessions = state.sessions().count(),
+            took_ms = begun.elapsed().as_millis() as u64, "recovered"
+        );
+        let snapshot = recovered.snapshot.map(|header| header.zxid);
+        Ok(Data { state, log, zxid: recovered.zxid, secret, directory, snapshot })
+    }
+}
+
+/// The longest transaction: a request of the longest frame, whose `auth` ACLs may have grown, or a
+/// closeSession with its paths.
+fn max_txn(config: &Config) -> usize {
+    let frame = config.max_buffer as usize;
+    (2 * frame + (64 << 10)).max(crate::limits::CLOSE_SESSION_PATHS + 4096)
+}
+
+fn state_options(config: &Config) -> StateOptions {
+    StateOptions {
+        owners: OwnerRules { extended_types: config.extended_types, emulate_353_ttl: config.emulate_353_ttl },
+        enforce_quota: config.enforce_quota,
+        skip_acl: config.skip_acl,
+        digest_enabled: config.digest_enabled,
+        never_used_ms: i64::from(config.container_max_never_used_ms),
+        ..StateOptions::default()
+    }
+}
+
+fn quorum_options(config: &Config, shards: usize) -> QuorumOptions {
+    QuorumOptions {
+        shards,
+        tick_ms: i64::from(config.tick_time_ms),
+        max_txn: max_txn(config),
+        reap_interval_ms: i64::from(config.container_check_interval_ms),
+        reap_per_minute: config.container_max_per_minute as usize,
+        snapshots: SnapshotRule {
+            every_txns: u64::from(config.snap_count),
+            every_bytes: config.snap_size_limit.unwrap_or(0),
+        },
+    }
+}
+
+fn shard_options(config: &Config, number: usize, shards: usize, is_word: fn(&[u8; 4]) -> bool) -> ShardOptions {
+    ShardOptions {
+        shard: number as ShardId,
+        shards,
+        max_frame: config.max_buffer as usize,
+        output_limit: config.output_limit,
+        setup_deadline_ms: i64::from(config.connect_timeout_ms),
+        min_timeout_ms: config.min_session_timeout_ms,
+        max_timeout_ms: config.max_session_timeout_ms,
+        outstanding_limit: (config.global_outstanding_limit as usize).div_ceil(shards).max(1),
+        auth: AuthConfig {
+            schemes: Schemes::default(),
+            super_digest: config.super_digest.as_ref().map(|secret| secret.reveal().clone()),
+            ..AuthConfig::default()
+        },
+        enforced_schemes: config.enforced_auth_schemes.iter().map(|scheme| scheme.clone().into_bytes()).collect(),
+        skip_acl: config.skip_acl,
+        owners: OwnerRules { extended_types: config.extended_types, emulate_353_ttl: config.emulate_353_ttl },
+        is_word,
+    }
+}
+
+/// What the helper threads do: segments, snapshots, and tidying up after a snapshot.
+fn work(config: &Config, data: &Data) -> Work {
+    let log_dir = config.data_log_dir.clone();
+    let segment = move |request: crate::storage::log::writer::SegmentRequest| {
+        segment::prepare(&RealDisk, &log_dir, request.id, request.capacity).map_err(Fatal::from)
+    };
+    let mut retention = Retention::default();
+    if let Some(zxid) = data.snapshot {
+        retention.is_whole(&crate::storage::snapshot::format::file_name(zxid));
+    }
+    let (dir, log_dir): (PathBuf, PathBuf) = (config.data_dir.clone(), config.data_log_dir.clone());
+    let directory: DirectoryId = data.directory.identity.directory;
+    let keep = config.snap_retain;
+    let megabytes_per_s = config.snapshot_mb_per_s;
+    let snapshot = move |job: &mut crate::server::quorum::SnapshotJob| {
+        let begun = Instant::now();
+        let created_ms = Clocks::start().now().wall_ms;
+        let mut pace = |bytes: u64| {
+            if megabytes_per_s > 0 {
+                let due = Duration::from_secs_f64(bytes as f64 / (f64::from(megabytes_per_s) * 1e6));
+                std::thread::sleep(due.saturating_sub(begun.elapsed()));
+            }
+        };
+        let written = write_snapshot(&RealDisk, &dir, directory, created_ms, job, &mut pace)?;
+        let took_ms = begun.elapsed().as_millis() as u64;
+        tracing::info!(file = %written.name, bytes = written.bytes, records = written.records, took_ms, "snapshot written");
+        retention.is_whole(&written.name);
+        if let Some(snapshots) = keep {
+            let options = RetentionOptions { snapshots: snapshots as usize, spares: SPARES, threads: 1 };
+            match retention.purge(&RealDisk, &dir, &log_dir, directory, &options) {
+                Ok(purged) if purged.snapshots.is_empty() && purged.segments.is_empty() => {}
+                Ok(purged) => tracing::info!(
+                    snapshots = purged.snapshots.len(), segments = purged.segments.len(), "old files removed"
+                ),
+                // What is kept too long does no harm; what is damaged must be seen.
+                Err(error) => tracing::error!(%error, "old files were not removed"),
+            }
+        }
+        Ok(())
+    };
+    Work { segment: Box::new(segment), snapshot: Box::new(snapshot) }
+}
+
+/// Opens the client port.
+fn listen(config: &Config) -> Result<TcpListener, Fatal> {
+    let port = config.client_port;
+    let candidates: Vec<SocketAddr> = match &config.client_address {
+        ClientAddress::Any => vec![
+            SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port),
+            SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port),
+        ],
+        ClientAddress::Ip(address) => vec![SocketAddr::new(*address, port)],
+        ClientAddress::Name(name) => (name.as_str(), port)
+            .to_socket_addrs()
+            .map_err(|error| Fatal::new(Reason::CannotListen, format!("clientPortAddress {name}: {error}")))?
+            .collect(),
+    };
+    let mut failure = None;
+    for address in candidates {
+        match bind(address, config) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => {
+                let taken = error == rustix::io::Errno::ADDRINUSE;
+                let reason = if taken { Reason::PortInUse } else { Reason::CannotListen };
+                failure = Some(Fatal::new(reason, format!("client port {address}: {error}")));
+                if taken {
+                    break;
+                }
+            }
+        }
+    }
+    Err(failure.unwrap_or_else(|| Fatal::new(Reason::CannotListen, "the client address resolves to nothing")))
+}
+
+fn bind(address: SocketAddr, config: &Config) -> rustix::io::Result<TcpListener> {
+    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    if address.is_ipv6() && matches!(config.client_address, ClientAddress::Any) {
+        sockopt::set_ipv6_v6only(&socket, false)?;
+    }
+    // Accepted connections inherit these.
+    if config.client_tcp_keep_alive {
+        sockopt::set_socket_keepalive(&socket, true)?;
+    }
+    if config.socket_send_buffer > 0 {
+        sockopt::set_socket_send_buffer_size(&socket, config.socket_send_buffer as usize)?;
+    }
+    if config.socket_receive_buffer > 0 {
+        sockopt::set_socket_recv_buffer_size(&socket, config.socket_receive_buffer as usize)?;
+    }
+    rustix::net::bind(&socket, &address)?;
+    rustix::net::listen(&socket, config.listen_backlog() as i32)?;
+    Ok(TcpListener::from(socket))
+}
+
+fn entropy<const N: usize>() -> Result<[u8; N], Fatal> {
+    let mut bytes = [0; N];
+    let mut filled = 0;
+    while filled < N {
+        filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())
+            .map_err(|error| Fatal::new(Reason::System, format!("getrandom: {error}")))?;
+    }
+    Ok(bytes)
+}
+
+fn pin_to_cpu_0() {
+    let mut cpus = rustix::thread::CpuSet::new();
+    cpus.set(0);
+    if let Err(error) = rustix::thread::sched_setaffinity(None, &cpus) {
+        tracing::warn!(%error, "the quorum core's thread could not be pinned to CPU 0");
+    }
+}

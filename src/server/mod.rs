@@ -1,0 +1,15 @@
+//! One server, sans-io: the brains that the runtime and the simulator wire up alike.
+//!
+//! A [`shard::Shard`] owns connections: it cuts frames, answers reads, keeps each session's replies in
+//! order and fires watches. The [`quorum::Quorum`] owns everything ordered: it turns writes into
+//! transactions, hands them to the log, and publishes what is durable. They talk through [`message`]:
+//! shards send [`message::Inbound`], the quorum core publishes [`message::Batch`]es in one sequence that
+//! every shard walks from end to end.
+
+pub mod facts;
+pub mod message;
+pub mod quorum;
+pub mod read;
+pub mod rebuild;
+pub mod shard;
+pub mod stats;

@@ -1,0 +1,77 @@
+//! What happens by the clock: sessions expire, containers and TTL znodes go.
+
+use super::Quorum;
+use crate::ids::SessionId;
+use crate::jute::OpCode;
+use crate::jute::request::Request;
+use crate::server::facts::CoreFacts;
+
+impl Quorum {
+    /// Periodic work, every half tick. True when something was prepared.
+    pub fn tick(&mut self) {
+        let now = self.clock.mono_ms;
+        let stalled = now - self.last_tick_ms > self.options.tick_ms;
+        self.last_tick_ms = now;
+        if stalled {
+            // Whoever could not run could not hear either: one full round first.
+            self.expiry_not_before_ms = now + self.options.tick_ms;
+        }
+        self.expire();
+        if now >= self.next_reap_ms {
+            self.next_reap_ms = now + self.options.reap_interval_ms;
+            self.reap();
+        }
+        self.state.reclaim();
+    }
+
+    /// Ends the sessions that no shard has heard of in time. A session's last sign of life may still be on
+    /// its way from a shard, so only what every shard has reported past counts.
+    fn expire(&mut self) {
+        if self.clock.mono_ms < self.expiry_not_before_ms {
+            return;
+        }
+        let known_ms = self.reported_ms.iter().copied().min().unwrap_or(self.clock.mono_ms);
+        self.tracker.expired(known_ms.min(self.clock.mono_ms), &mut self.expired);
+        // What the log has no room for now is closed in the next round; it is over already.
+        while self.has_room()
+            && let Some(session) = self.expired.pop()
+        {
+            tracing::info!(%session, "session expired");
+            self.stats.core.stale_sessions_expired.add(1);
+            self.close_session(session, None);
+        }
+    }
+
+    /// Deletes containers that have lost their last child and TTL znodes that have outlived their time.
+    fn reap(&mut self) {
+        let minutes = self.options.reap_interval_ms as usize;
+        let limit = (self.options.reap_per_minute * minutes).div_ceil(60_000);
+        let mut paths = vec![];
+        self.state.reap(self.time_ms, limit, &mut paths);
+        for path in paths {
+            if !self.has_room() {
+                return;
+            }
+            let request = Request::DeleteContainer { path: &path };
+            let (changes, _) = self.transact(SessionId::NONE, 0, |state, context, out| {
+                state.prepare(context, OpCode::DeleteContainer, &request, out);
+            });
+            self.step(changes, None);
+        }
+    }
+
+    /// The core's part of an administrator's question.
+    pub(super) fn facts(&self, word: [u8; 4]) -> CoreFacts {
+        let mut facts = CoreFacts::default();
+        match &word {
+            b"dump" => {
+                let now = self.clock.mono_ms;
+                facts.expiry = self.tracker.buckets().map(|(at, sessions)| (at - now, sessions)).collect();
+                facts.ephemerals = self.state.all_ephemerals();
+            }
+            b"hash" => facts.digests = self.state.digest_history(),
+            _ => {}
+        }
+        facts
+    }
+}

@@ -1,0 +1,316 @@
+//! The quorum brain: everything that is ordered, without a disk or a socket in sight.
+//!
+//! Requests become transactions here, one after another, at the head of the tree where no reader looks.
+//! Their bytes gather for the log while one group is being written; when the edge says that a group is on
+//! disk, what it changed and what it answers are published to the shards as one [`Batch`]. Nothing is
+//! told to a client before that.
+//!
+//! It also owns what must be decided in one place: which sessions live, which connection speaks for
+//! each, when they expire, when containers and TTL znodes go, when a snapshot is due.
+
+mod expiry;
+mod requests;
+mod snapshots;
+
+use crate::acl::Identities;
+use crate::ids::{ConnId, SessionId, Zxid, fixed_state};
+use crate::jute::ErrorCode;
+use crate::server::message::{Answer, Batch, Clock, Cursor, Element, Inbound, Publisher, ShardId, Tell};
+use crate::server::stats::Stats;
+use crate::session::{SessionIds, Tracker};
+use crate::storage::log::writer::{FrameWrite, LogWriter, Refused};
+use crate::tree::state::{Context, Outcome, State};
+use crate::tree::store::Reader;
+use hashbrown::HashMap;
+use snapshots::SnapshotPlan;
+pub use snapshots::{SnapshotJob, SnapshotRule};
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// What the quorum brain is told once.
+pub struct QuorumOptions {
+    pub shards: usize,
+    pub tick_ms: i64,
+    /// The longest transaction the log takes, bytes.
+    pub max_txn: usize,
+    /// How often containers and TTL znodes are looked for, ms.
+    pub reap_interval_ms: i64,
+    /// At most this many are reaped in a minute.
+    pub reap_per_minute: usize,
+    pub snapshots: SnapshotRule,
+}
+
+/// The connection that speaks for a session.
+struct Live {
+    shard: ShardId,
+    conn: ConnId,
+    identities: Arc<Identities>,
+}
+
+/// The quorum brain. See the module's text.
+pub struct Quorum {
+    options: QuorumOptions,
+    state: State,
+    log: LogWriter,
+    tracker: Tracker,
+    live: HashMap<SessionId, Live, ahash::RandomState>,
+    ids: SessionIds,
+    publisher: Publisher,
+    /// The last zxid given away.
+    zxid: Zxid,
+    /// The time of the last transaction: never goes back.
+    time_ms: i64,
+    clock: Clock,
+    /// Replies and changes of the gathering group.
+    outcome: Outcome,
+    elements: Vec<Element>,
+    /// The group that is being written.
+    in_flight: Option<Batch>,
+    /// A transaction that no longer fitted the gathering frame, and the group without it. It goes first into
+    /// the next frame; until then nothing more is prepared.
+    held: Option<(Batch, Zxid, Vec<u8>)>,
+    write_since_ms: i64,
+    /// What shards have sent and could not be prepared yet, as the log had no room.
+    backlog: VecDeque<Inbound>,
+    /// Items of the backlog's first entry that are done.
+    backlog_done: usize,
+    /// Up to when each shard has reported the sessions it heard of.
+    reported_ms: Vec<i64>,
+    /// Sessions that are over and wait for their closeSession transaction.
+    expired: Vec<SessionId>,
+    expiry_not_before_ms: i64,
+    last_tick_ms: i64,
+    next_reap_ms: i64,
+    plan: SnapshotPlan,
+    stats: Arc<Stats>,
+}
+
+impl Quorum {
+    /// A brain on recovered state: `zxid` is the last transaction in it, all of it is durable. `reader` is for
+    /// snapshots.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a server, each used once")]
+    pub fn new(
+        options: QuorumOptions,
+        mut state: State,
+        reader: Reader,
+        log: LogWriter,
+        ids: SessionIds,
+        zxid: Zxid,
+        clock: Clock,
+        stats: Arc<Stats>,
+    ) -> Self {
+        state.publish(zxid);
+        let mut tracker = Tracker::new(options.tick_ms);
+        for (session, timeout_ms) in state.sessions() {
+            tracker.add(session, timeout_ms, clock.mono_ms);
+        }
+        let plan = SnapshotPlan::new(options.snapshots, reader, zxid);
+        stats.core.zxid.store(zxid.0, Relaxed);
+        Quorum {
+            reported_ms: vec![clock.mono_ms; options.shards],
+            next_reap_ms: clock.mono_ms + options.reap_interval_ms,
+            expiry_not_before_ms: clock.mono_ms,
+            last_tick_ms: clock.mono_ms,
+            options,
+            state,
+            log,
+            tracker,
+            live: HashMap::with_hasher(fixed_state()),
+            ids,
+            publisher: Publisher::new(),
+            zxid,
+            time_ms: 0,
+            clock,
+            outcome: Outcome::default(),
+            elements: vec![],
+            in_flight: None,
+            held: None,
+            write_since_ms: 0,
+            backlog: VecDeque::new(),
+            backlog_done: 0,
+            expired: vec![],
+            plan,
+            stats,
+        }
+    }
+
+    /// A place in the sequence for a shard, and a reader of the tree: to be taken before anything is published.
+    pub fn cursor(&self) -> Cursor {
+        self.publisher.cursor()
+    }
+
+    /// The state, for whoever sets up shards.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The log's writing end: the edge registers its buffers and hands in segments.
+    pub fn log(&mut self) -> &mut LogWriter {
+        &mut self.log
+    }
+
+    /// A turn begins: the time, as of now.
+    pub fn begin(&mut self, clock: Clock) {
+        self.clock = clock;
+        self.time_ms = self.time_ms.max(clock.wall_ms);
+    }
+
+    /// Takes what a shard has sent.
+    pub fn handle(&mut self, inbound: Inbound) {
+        self.backlog.push_back(inbound);
+        self.work();
+    }
+
+    /// Prepares what is waiting, as far as the log has room for it.
+    fn work(&mut self) {
+        while let Some(mut inbound) = self.backlog.pop_front() {
+            if let Some(touched) = inbound.touched.take() {
+                self.touched(inbound.shard, &touched);
+            }
+            let done = std::mem::take(&mut self.backlog_done);
+            for index in done..inbound.items.len() {
+                if !self.has_room() {
+                    self.backlog_done = index;
+                    self.backlog.push_front(inbound);
+                    return;
+                }
+                self.item(inbound.shard, &inbound.items[index], &inbound.bytes);
+            }
+        }
+    }
+
+    /// Whether a transaction can be prepared: none is waiting for a frame.
+    fn has_room(&self) -> bool {
+        self.held.is_none()
+    }
+
+    /// The next write, if there is one and none is being written. The bytes are in the log writer's buffer.
+    pub fn next_write(&mut self) -> Option<FrameWrite> {
+        let write = self.log.next_write()?;
+        self.write_since_ms = self.clock.mono_ms;
+        // A write at the start of a segment is its header: it carries no transaction.
+        if write.offset > 0 {
+            assert!(self.in_flight.is_none(), "one group at a time");
+            self.in_flight = Some(match self.held.take() {
+                Some((batch, zxid, txn)) => {
+                    self.log.append(zxid, &txn).expect("an empty frame holds any transaction");
+                    batch
+                }
+                None => self.take_batch(),
+            });
+            self.work();
+        }
+        Some(write)
+    }
+
+    /// The write is on disk. If it was a group of transactions they are published: true, shards have something
+    /// to see.
+    pub fn written(&mut self) -> bool {
+        let durable = self.log.written();
+        let Some(batch) = self.in_flight.take() else { return false };
+        assert!(batch.last_zxid <= durable, "nobody is told of what is not on disk");
+        self.stats.core.groups.add(1);
+        self.stats.core.fsync.record(self.clock.mono_ms - self.write_since_ms);
+        self.publish(batch);
+        self.work();
+        true
+    }
+
+    /// Publishes what needs no disk: answers that wait for nothing that is not durable yet.
+    pub fn publish_answers(&mut self) -> bool {
+        if self.elements.is_empty() || self.in_flight.is_some() || self.held.is_some() || !self.log.is_idle() {
+            return false;
+        }
+        let batch = self.take_batch();
+        self.publish(batch);
+        true
+    }
+
+    fn take_batch(&mut self) -> Batch {
+        Batch {
+            elements: std::mem::take(&mut self.elements),
+            changes: std::mem::take(&mut self.outcome.changes),
+            replies: std::mem::take(&mut self.outcome.reply),
+            last_zxid: self.zxid,
+        }
+    }
+
+    /// Links the batch first, then says that its zxid may be read: whoever sees the zxid finds the batch.
+    fn publish(&mut self, batch: Batch) {
+        let zxid = batch.last_zxid;
+        self.publisher.publish(batch);
+        self.state.publish(zxid);
+        self.plan.published(zxid);
+        self.state.reclaim();
+        let core = &self.stats.core;
+        core.zxid.store(zxid.0, Relaxed);
+        core.sessions.set(self.tracker.len() as u64);
+        core.ephemerals.set(self.state.ephemeral_count() as u64);
+    }
+
+    /// Whether nothing is waiting for the disk or for a shard: the server may stop.
+    pub fn is_idle(&self) -> bool {
+        self.in_flight.is_none() && self.held.is_none() && self.log.is_idle() && self.backlog.is_empty() && self.elements.is_empty()
+    }
+
+    /// Adds a step that tells a connection something.
+    fn tell(&mut self, shard: ShardId, conn: ConnId, what: Tell) {
+        self.step(0..0, Some(Answer { shard, conn, what }));
+    }
+
+    fn step(&mut self, changes: Range<usize>, answer: Option<Answer>) {
+        let changes = changes.start as u32..changes.end as u32;
+        self.elements.push(Element { zxid: self.zxid, changes, answer });
+    }
+
+    /// Carries out one transaction: gives it a zxid, lets `prepare` fill the outcome, hands the bytes to the
+    /// log. Returns the changes it made and the reply frame it wrote.
+    fn transact(
+        &mut self,
+        session: SessionId,
+        cxid: i32,
+        prepare: impl FnOnce(&mut State, &Context<'_>, &mut Outcome),
+    ) -> (Range<usize>, Range<u32>) {
+        let zxid = self.zxid.next();
+        let nobody = Identities::default();
+        let identities = self.live.get(&session).map(|live| &*live.identities).unwrap_or(&nobody);
+        let context = Context { zxid, time_ms: self.time_ms, session, cxid, identities };
+        let changes = self.outcome.changes.len();
+        let reply = self.outcome.reply.len();
+        self.outcome.txn.clear();
+        prepare(&mut self.state, &context, &mut self.outcome);
+        if self.outcome.txn.len() > self.options.max_txn {
+            // A multi whose `auth` ACLs have grown beyond what a log frame holds: as if it had not been tried.
+            self.state.undo(self.zxid);
+            self.outcome.changes.truncate(changes);
+            self.outcome.reply.truncate(reply);
+            self.outcome.txn.clear();
+            self.state.refuse(&context, ErrorCode::MarshallingError, &mut self.outcome);
+        }
+        self.plan.count(self.outcome.txn.len());
+        self.stats.core.transactions.add(1);
+        let before = std::mem::replace(&mut self.zxid, zxid);
+        match self.log.append(zxid, &self.outcome.txn) {
+            Ok(()) => (changes..self.outcome.changes.len(), reply as u32..self.outcome.reply.len() as u32),
+            Err(Refused::Full) => {
+                let batch = Batch {
+                    elements: std::mem::take(&mut self.elements),
+                    changes: self.outcome.changes.split_off(changes),
+                    replies: self.outcome.reply.split_off(reply),
+                    last_zxid: before,
+                };
+                // What was split off is this transaction's, what stayed the group's: change places.
+                let batch = Batch {
+                    changes: std::mem::replace(&mut self.outcome.changes, batch.changes),
+                    replies: std::mem::replace(&mut self.outcome.reply, batch.replies),
+                    ..batch
+                };
+                self.held = Some((batch, zxid, std::mem::take(&mut self.outcome.txn)));
+                (0..self.outcome.changes.len(), 0..self.outcome.reply.len() as u32)
+            }
+            Err(Refused::TooLong) => unreachable!("what is too long has just been refused"),
+        }
+    }
+}

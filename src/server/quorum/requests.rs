@@ -1,0 +1,132 @@
+//! One item from a shard: what it does and what is answered.
+
+use super::{Live, Quorum};
+use crate::ids::{ConnId, SessionId};
+use crate::jute::request::Request;
+use crate::jute::wire::{Reader, put_bytes, put_int};
+use crate::jute::{OpCode, reply};
+use crate::server::message::{Answer, Ask, Item, ShardId, Tell, Touched};
+
+impl Quorum {
+    pub(super) fn item(&mut self, shard: ShardId, item: &Item, bytes: &[u8]) {
+        let body = &bytes[item.body.start as usize..item.body.end as usize];
+        let conn = item.conn;
+        match &item.what {
+            Ask::NewSession { timeout_ms, identities } => {
+                let session = self.ids.next();
+                let live = Live { shard, conn, identities: identities.clone() };
+                self.live.insert(session, live);
+                let timeout_ms = *timeout_ms;
+                self.transact(session, 0, |state, context, out| state.create_session(context, timeout_ms, out));
+                self.tracker.add(session, timeout_ms, self.clock.mono_ms);
+                self.tell(shard, conn, Tell::Opened { session, timeout_ms });
+            }
+            Ask::Resume { timeout_ms, identities } => {
+                let live = Live { shard, conn, identities: identities.clone() };
+                self.resume(item.session, *timeout_ms, live);
+            }
+            Ask::Identities(identities) => {
+                if let Some(live) = self.owner(shard, item) {
+                    live.identities = identities.clone();
+                }
+            }
+            Ask::Disconnected => {
+                if self.owner(shard, item).is_some() {
+                    self.live.remove(&item.session);
+                }
+            }
+            Ask::Collect(question) => {
+                question.deposit_core(self.facts(question.word));
+                self.tell(shard, conn, Tell::Collect(question.clone()));
+            }
+            Ask::Collected { question, shard } => self.tell(*shard, conn, Tell::Collected(question.clone())),
+            Ask::Write(_) | Ask::Sync | Ask::Ephemerals { .. } if self.owner(shard, item).is_none() => {
+                // The session is over, or another connection speaks for it by now.
+                self.tell(shard, conn, Tell::Close);
+            }
+            Ask::Write(OpCode::CloseSession) => self.close_session(item.session, Some((shard, conn, item.xid))),
+            Ask::Write(op) => self.write(shard, item, *op, body),
+            Ask::Sync => {
+                let path = Reader::new(body).string().unwrap_or_default();
+                let start = self.outcome.reply.len() as u32;
+                reply::put_reply(&mut self.outcome.reply, item.xid, self.zxid, |out| put_bytes(out, path));
+                self.reply(shard, conn, start);
+            }
+            Ask::Ephemerals { all } => {
+                let prefix = if *all { &[] } else { Reader::new(body).string().unwrap_or_default() };
+                let start = self.outcome.reply.len() as u32;
+                let state = &self.state;
+                reply::put_reply(&mut self.outcome.reply, item.xid, self.zxid, |out| {
+                    let paths: Vec<&[u8]> = state.ephemerals(item.session, prefix).collect();
+                    put_int(out, paths.len() as i32);
+                    for path in paths {
+                        put_bytes(out, path);
+                    }
+                });
+                self.reply(shard, conn, start);
+            }
+        }
+    }
+
+    /// The live entry of the item's session, if the item comes from the connection that speaks for it.
+    fn owner(&mut self, shard: ShardId, item: &Item) -> Option<&mut Live> {
+        self.live.get_mut(&item.session).filter(|live| live.shard == shard && live.conn == item.conn)
+    }
+
+    /// Tells a connection the reply that has just been written to the end of the outcome.
+    fn reply(&mut self, shard: ShardId, conn: ConnId, start: u32) {
+        let frame = start..self.outcome.reply.len() as u32;
+        self.tell(shard, conn, Tell::Reply { frame, close: false });
+    }
+
+    fn write(&mut self, shard: ShardId, item: &Item, op: OpCode, body: &[u8]) {
+        let request = Request::decode(op, body).expect("the shard has decoded it once");
+        let (changes, frame) = self.transact(item.session, item.xid, |state, context, out| {
+            state.prepare(context, op, &request, out);
+        });
+        let what = Tell::Reply { frame, close: false };
+        self.step(changes, Some(Answer { shard, conn: item.conn, what }));
+    }
+
+    /// A known session on a new connection: the new one takes over first, then the old one is closed, then
+    /// the client is told.
+    fn resume(&mut self, session: SessionId, timeout_ms: i32, live: Live) {
+        let (shard, conn) = (live.shard, live.conn);
+        if !self.tracker.contains(session) {
+            return self.tell(shard, conn, Tell::Refused);
+        }
+        self.tracker.remove(session);
+        self.tracker.add(session, timeout_ms, self.clock.mono_ms);
+        if let Some(old) = self.live.insert(session, live) {
+            self.tell(old.shard, old.conn, Tell::Close);
+        }
+        self.tell(shard, conn, Tell::Opened { session, timeout_ms });
+    }
+
+    /// Ends a session and deletes its ephemerals, in one transaction. `asked` is the connection that wanted it
+    /// and its xid; an expired session's connection is closed without a word.
+    pub(super) fn close_session(&mut self, session: SessionId, asked: Option<(ShardId, ConnId, i32)>) {
+        let cxid = asked.map_or(0, |(_, _, xid)| xid);
+        let (changes, _) = self.transact(session, cxid, |state, context, out| state.close_session(context, out));
+        self.tracker.remove(session);
+        let live = self.live.remove(&session);
+        let answer = match asked {
+            Some((shard, conn, xid)) => {
+                let start = self.outcome.reply.len() as u32;
+                reply::put_bare(&mut self.outcome.reply, xid, self.zxid, crate::jute::ErrorCode::Ok);
+                let frame = start..self.outcome.reply.len() as u32;
+                Some(Answer { shard, conn, what: Tell::Reply { frame, close: true } })
+            }
+            None => live.map(|live| Answer { shard: live.shard, conn: live.conn, what: Tell::Close }),
+        };
+        self.step(changes, answer);
+    }
+
+    /// A shard has heard of these sessions; a session no longer known is somebody's last words.
+    pub(super) fn touched(&mut self, shard: ShardId, touched: &Touched) {
+        for session in &touched.sessions {
+            self.tracker.touch(*session, self.clock.mono_ms);
+        }
+        self.reported_ms[shard as usize] = touched.upto_ms;
+    }
+}

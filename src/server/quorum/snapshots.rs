@@ -1,0 +1,135 @@
+//! When a snapshot is due, and what it is made of.
+//!
+//! A snapshot is the state at exactly one zxid: when one is due the sessions are copied as of the last
+//! transaction prepared, and as soon as that one is durable its zxid is pinned. Whoever writes the file
+//! walks the tree at the pin, on another thread, while transactions go on.
+
+use crate::acl::AclTable;
+use crate::ids::{SessionId, Zxid};
+use crate::tree::store::{Pin, Reader};
+use std::sync::Arc;
+
+/// How often snapshots are taken (`snapCount`, `snapSizeLimitInKb`).
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotRule {
+    /// Transactions between two snapshots. ZooKeeper takes one after half of it plus a random part of the
+    /// other half, so that servers do not all do it at once; ours does not disturb, and is due at this.
+    pub every_txns: u64,
+    /// Bytes of log between two snapshots; 0: no such rule.
+    pub every_bytes: u64,
+}
+
+/// Everything that the writer of a snapshot needs; it is given back when done.
+pub struct SnapshotJob {
+    pub zxid: Zxid,
+    pub sessions: Vec<(SessionId, i32)>,
+    /// `None` if the server keeps none.
+    pub digest: Option<u64>,
+    pub acls: Arc<AclTable>,
+    pub reader: Reader,
+    pub pin: Pin,
+}
+
+struct Capture {
+    zxid: Zxid,
+    sessions: Vec<(SessionId, i32)>,
+    digest: Option<u64>,
+}
+
+/// What the quorum core remembers about snapshots.
+pub(super) struct SnapshotPlan {
+    rule: SnapshotRule,
+    txns: u64,
+    bytes: u64,
+    /// The last snapshot taken, or the state the server started from.
+    last: Zxid,
+    capture: Option<Capture>,
+    /// Here while no snapshot is being written.
+    reader: Option<Reader>,
+    pinned: Option<(Capture, Reader, Pin)>,
+}
+
+impl SnapshotPlan {
+    pub(super) fn new(rule: SnapshotRule, reader: Reader, last: Zxid) -> Self {
+        SnapshotPlan { rule, txns: 0, bytes: 0, last, capture: None, reader: Some(reader), pinned: None }
+    }
+
+    /// A transaction of so many bytes was prepared.
+    pub(super) fn count(&mut self, bytes: usize) {
+        self.txns += 1;
+        self.bytes += bytes as u64;
+    }
+
+    fn is_due(&self) -> bool {
+        let free = self.capture.is_none() && self.pinned.is_none() && self.reader.is_some();
+        let rule = self.rule;
+        free && (self.txns >= rule.every_txns || (rule.every_bytes > 0 && self.bytes >= rule.every_bytes))
+    }
+
+    /// Everything up to `zxid` is durable and visible: pins the capture, if that is in it. Called before
+    /// anything older is reclaimed.
+    pub(super) fn published(&mut self, zxid: Zxid) {
+        if self.capture.as_ref().is_none_or(|capture| capture.zxid > zxid) {
+            return;
+        }
+        let (Some(capture), Some(mut reader)) = (self.capture.take(), self.reader.take()) else { return };
+        let pin = reader.pin(capture.zxid);
+        reader.park(false);
+        match pin {
+            Ok(pin) => self.pinned = Some((capture, reader, pin)),
+            Err(error) => {
+                tracing::warn!(%error, "no snapshot now");
+                self.reader = Some(reader);
+            }
+        }
+    }
+}
+
+impl super::Quorum {
+    /// Notes the state to be snapshotted if one is due; called once per turn.
+    pub fn plan_snapshot(&mut self) {
+        if self.plan.is_due() {
+            self.capture_snapshot();
+        }
+    }
+
+    /// Notes the state as of now, whether one is due or not, unless one is being made.
+    pub fn capture_snapshot(&mut self) {
+        if self.plan.capture.is_some() || self.plan.pinned.is_some() || self.plan.reader.is_none() {
+            return;
+        }
+        self.plan.txns = 0;
+        self.plan.bytes = 0;
+        let sessions = self.state.sessions().collect();
+        let digest = self.state.options().digest_enabled.then(|| self.state.digest());
+        self.plan.capture = Some(Capture { zxid: self.zxid, sessions, digest });
+        if let Some(reader) = &mut self.plan.reader {
+            // From here on nothing that the captured state needs can go.
+            reader.resume();
+            reader.park(true);
+        }
+        if self.is_idle() {
+            self.plan.published(self.zxid);
+        }
+    }
+
+    /// A snapshot that can be written now.
+    pub fn take_snapshot_job(&mut self) -> Option<SnapshotJob> {
+        let (capture, reader, pin) = self.plan.pinned.take()?;
+        let Capture { zxid, sessions, digest } = capture;
+        Some(SnapshotJob { zxid, sessions, digest, acls: self.state.acls(), reader, pin })
+    }
+
+    /// A snapshot of `zxid` has been written in `took_ms`; its reader comes back.
+    pub fn snapshot_done(&mut self, zxid: Zxid, reader: Reader, took_ms: i64) {
+        self.plan.last = zxid;
+        self.plan.reader = Some(reader);
+        self.stats.core.snapshots.add(1);
+        self.stats.core.snapshot_time.record(took_ms);
+    }
+
+    /// The zxid of the newest snapshot, or of the state the server started from.
+    pub fn last_snapshot(&self) -> Zxid {
+        self.plan.last
+    }
+}

@@ -1,0 +1,224 @@
+//! From files to a state, and from a state to a snapshot file.
+//!
+//! [`Rebuild`] is what recovery fills: a snapshot's records, then the log's transactions, strictly applied.
+//! [`write_snapshot`] walks the tree at a pinned zxid, parents before children, a slice at a time: between
+//! slices memory that was retired meanwhile may be freed, and the pace is kept.
+
+use super::quorum::SnapshotJob;
+use crate::acl::AclId;
+use crate::ids::{SessionId, Zxid};
+use crate::storage::disk::{Disk, DiskError};
+use crate::storage::log::frame::DirectoryId;
+use crate::storage::replay::{Replay, ZnodeRecord};
+use crate::storage::snapshot::format::SnapshotHeader;
+use crate::storage::snapshot::write::{SnapshotWriter, Written};
+use crate::tree::apply::{DigestCheck, Mode};
+use crate::tree::change::Changes;
+use crate::tree::path;
+use crate::tree::state::{State, StateOptions};
+use crate::tree::store::{Cursor, NewZnode, View, Znode};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A state that is being recovered.
+pub struct Rebuild {
+    options: StateOptions,
+    state: State,
+    /// The snapshot's numbers of ACL lists, and ours.
+    acls: BTreeMap<u32, AclId>,
+    changes: Changes,
+    /// Transactions after which the digest was not the one they carried.
+    digest_mismatches: u64,
+}
+
+impl Rebuild {
+    /// Begins with the empty state.
+    pub fn new(options: StateOptions) -> Self {
+        Rebuild {
+            state: State::new(options),
+            options,
+            acls: BTreeMap::new(),
+            changes: Changes::default(),
+            digest_mismatches: 0,
+        }
+    }
+
+    /// The state, and how many transactions left another digest than the one they carried.
+    pub fn finish(self) -> (State, u64) {
+        (self.state, self.digest_mismatches)
+    }
+}
+
+impl Replay for Rebuild {
+    fn restart(&mut self) {
+        *self = Rebuild::new(self.options);
+    }
+
+    fn snapshot(&mut self, header: &SnapshotHeader) -> Result<(), String> {
+        self.state = State::empty(self.options);
+        self.state.begin_load(header.zxid);
+        Ok(())
+    }
+
+    fn session(&mut self, id: SessionId, timeout_ms: i32) -> Result<(), String> {
+        self.state.load_session(id, timeout_ms);
+        Ok(())
+    }
+
+    fn acl(&mut self, id: u32, list: &[u8]) -> Result<(), String> {
+        self.acls.insert(id, self.state.intern(list));
+        Ok(())
+    }
+
+    fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), String> {
+        let acl = match record.acl {
+            0 => AclId::OPEN,
+            id => *self.acls.get(&id).ok_or_else(|| format!("ACL list {id} is not in the snapshot"))?,
+        };
+        let ZnodeRecord { data, owner, czxid, mzxid, pzxid, ctime, mtime, version, cversion, aversion, .. } = *record;
+        let znode =
+            NewZnode { data, acl, owner, czxid, mzxid, ctime, mtime, version, aversion, cversion, pzxid };
+        let named = |error| format!("{}: {error}", String::from_utf8_lossy(record.path));
+        self.state.load(record.path, &znode).map_err(named)
+    }
+
+    fn snapshot_done(&mut self, header: &SnapshotHeader) -> Result<(), String> {
+        self.state.finish_load();
+        self.state.publish(header.zxid);
+        match header.digest {
+            Some(digest) if self.options.digest_enabled && digest as u64 != self.state.digest() => {
+                let ours = self.state.digest();
+                Err(format!("the tree's digest is {ours:#x}, the snapshot says {digest:#x}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn txn(&mut self, zxid: Zxid, txn: &[u8]) -> Result<(), String> {
+        self.changes.truncate(0);
+        let applied = self.state.apply(txn, Mode::Strict, &mut self.changes, None).map_err(|error| error.to_string())?;
+        if let DigestCheck::Differs { carried, ours } = applied.digest {
+            self.digest_mismatches += 1;
+            tracing::error!(%zxid, carried = %format!("{carried:#x}"), ours = %format!("{ours:#x}"), "tree digest differs");
+        }
+        self.state.publish(zxid);
+        self.state.reclaim();
+        Ok(())
+    }
+}
+
+/// Znodes shown between two quiescent points.
+const SLICE: usize = 1024;
+
+/// Writes the snapshot of `job`. `pace` is told the bytes written so far, between slices; it may wait.
+pub fn write_snapshot(
+    disk: &dyn Disk,
+    dir: &Path,
+    directory: DirectoryId,
+    created_ms: i64,
+    job: &mut SnapshotJob,
+    pace: &mut dyn FnMut(u64),
+) -> Result<Written, DiskError> {
+    let header = SnapshotHeader {
+        zxid: job.zxid,
+        digest: job.digest.map(|digest| digest as i64),
+        installed: false,
+        server: 0,
+        directory,
+        created_ms,
+    };
+    let mut writer = SnapshotWriter::create(disk, dir, header)?;
+    for (session, timeout_ms) in &job.sessions {
+        writer.push_session(*session, *timeout_ms)?;
+    }
+    // Lists made since the pin are written as well: they do no harm, and the next start drops them.
+    for id in 1..=job.acls.len() {
+        writer.push_acl(id, job.acls.bytes(AclId(id)))?;
+    }
+    job.reader.resume();
+    let mut walk = Walk { open: vec![], cursor: Cursor::default(), error: None };
+    let view = job.reader.view_pinned(&job.pin);
+    if let Some(root) = view.get(path::ROOT, path::hash(path::ROOT)) {
+        walk.show(&mut writer, &root);
+    }
+    loop {
+        let view = job.reader.view_pinned(&job.pin);
+        let more = walk.slice(&view, &mut writer);
+        if let Some(error) = walk.error.take() {
+            job.reader.park(false);
+            return Err(error);
+        }
+        job.reader.quiesce();
+        if !more {
+            break;
+        }
+        job.reader.park(false);
+        pace(writer.bytes());
+        job.reader.resume();
+    }
+    job.reader.park(false);
+    writer.finish()
+}
+
+/// A walk over the tree, parents before children.
+struct Walk {
+    /// Znodes whose children are still to be shown; the last one is being listed.
+    open: Vec<Box<[u8]>>,
+    cursor: Cursor,
+    error: Option<DiskError>,
+}
+
+impl Walk {
+    fn show(&mut self, writer: &mut SnapshotWriter<'_>, znode: &Znode<'_>) {
+        let record = ZnodeRecord {
+            path: znode.path(),
+            data: znode.data(),
+            acl: znode.acl().0,
+            owner: znode.owner(),
+            czxid: znode.czxid(),
+            mzxid: znode.mzxid(),
+            pzxid: znode.pzxid(),
+            ctime: znode.ctime(),
+            mtime: znode.mtime(),
+            version: znode.version(),
+            cversion: znode.stored_cversion(),
+            aversion: znode.aversion(),
+        };
+        if let Err(error) = writer.push_znode(&record) {
+            self.error.get_or_insert(error);
+        }
+        if znode.num_children() > 0 {
+            self.open.push(znode.path().into());
+        }
+    }
+
+    /// Goes on with the znode that is being listed. False when everything was shown.
+    fn slice(&mut self, view: &View<'_>, writer: &mut SnapshotWriter<'_>) -> bool {
+        let Some(parent) = self.open.pop() else { return false };
+        let mut child = parent.to_vec();
+        if child.last() != Some(&b'/') {
+            child.push(b'/');
+        }
+        let stem = child.len();
+        let mut cursor = self.cursor;
+        let mut shown = vec![];
+        view.list_children(&parent, path::hash(&parent), &mut cursor, SLICE, &mut |name| {
+            shown.push(name.to_vec());
+        });
+        for name in shown {
+            child.truncate(stem);
+            child.extend_from_slice(&name);
+            if let Some(znode) = view.get(&child, path::hash(&child)) {
+                self.show(writer, &znode);
+            }
+        }
+        if cursor.is_done() {
+            self.cursor = Cursor::default();
+        } else {
+            // Goes back on top: what was found below it waits until it is listed to its end.
+            self.cursor = cursor;
+            self.open.push(parent);
+        }
+        !self.open.is_empty()
+    }
+}

@@ -1,0 +1,201 @@
+//! One client's connection, as its shard sees it.
+
+use crate::acl::Identities;
+use crate::ids::{ConnId, SessionId};
+use crate::jute::OpCode;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// How far a connection has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// Nothing understood yet: a ConnectRequest or a four-letter word may come.
+    Greeting,
+    /// The quorum core has been asked for the session; nothing more is read.
+    Opening,
+    /// Requests are taken.
+    Open,
+    /// Nothing more is taken; what is queued is sent, then the connection ends.
+    Closing,
+}
+
+/// A request whose answer cannot be given yet.
+#[derive(Debug)]
+pub enum Pending {
+    /// The quorum core has it.
+    Core { xid: i32, op: OpCode, since_ms: i64 },
+    /// It waits for the ones before it: header and body as received.
+    Local { frame: Box<[u8]>, since_ms: i64 },
+}
+
+/// What `cons` tells of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnStats {
+    pub received: u64,
+    pub sent: u64,
+    pub established_wall_ms: i64,
+    pub last_op: &'static str,
+    pub last_xid: i32,
+    pub last_zxid: i64,
+    pub last_response_wall_ms: i64,
+    pub last_latency_ms: i64,
+    pub min_latency_ms: i64,
+    pub max_latency_ms: i64,
+    pub total_latency_ms: i64,
+}
+
+impl ConnStats {
+    /// Nothing counted yet.
+    pub fn new(established_wall_ms: i64) -> Self {
+        ConnStats {
+            received: 0,
+            sent: 0,
+            established_wall_ms,
+            last_op: "NA",
+            last_xid: -1,
+            last_zxid: -1,
+            last_response_wall_ms: 0,
+            last_latency_ms: 0,
+            min_latency_ms: i64::MAX,
+            max_latency_ms: 0,
+            total_latency_ms: 0,
+        }
+    }
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct Conn {
+    pub id: ConnId,
+    pub peer: SocketAddr,
+    pub phase: Phase,
+    pub since_ms: i64,
+    pub session: SessionId,
+    pub timeout_ms: i32,
+    /// Whether the client said if it would take a read-only server; decides the reply's shape.
+    pub read_only: Option<bool>,
+    pub identities: Arc<Identities>,
+    /// Bytes received and not yet understood: the start of a frame, or frames that must wait.
+    pub input: Vec<u8>,
+    /// Requests in order, the oldest first.
+    pub pending: VecDeque<Pending>,
+    /// Bytes held by `Pending::Local`.
+    pub waiting_bytes: usize,
+    /// Bytes to send; the first `sent` of them are gone already.
+    pub output: Vec<u8>,
+    pub sent: usize,
+    /// In the shard's list of connections with output.
+    pub is_dirty: bool,
+    /// In the shard's list of connections that are not read.
+    pub is_paused: bool,
+    /// In the shard's list of sessions heard of.
+    pub is_touched: bool,
+    pub stats: ConnStats,
+}
+
+impl Conn {
+    /// A connection that has just been accepted.
+    pub fn new(id: ConnId, peer: SocketAddr, now_ms: i64, wall_ms: i64) -> Self {
+        Conn {
+            id,
+            peer,
+            phase: Phase::Greeting,
+            since_ms: now_ms,
+            session: SessionId::NONE,
+            timeout_ms: 0,
+            read_only: None,
+            identities: Arc::new(Identities::of(peer.ip())),
+            input: Vec::new(),
+            pending: VecDeque::new(),
+            waiting_bytes: 0,
+            output: Vec::new(),
+            sent: 0,
+            is_dirty: false,
+            is_paused: false,
+            is_touched: false,
+            stats: ConnStats::new(wall_ms),
+        }
+    }
+
+    /// Bytes that are still to be sent.
+    pub fn unsent(&self) -> &[u8] {
+        &self.output[self.sent..]
+    }
+}
+
+/// The shard's connections: slots that are used again, told apart by their generation.
+#[derive(Debug, Default)]
+pub struct Conns {
+    slots: Vec<(u32, Option<Box<Conn>>)>,
+    free: Vec<u32>,
+}
+
+impl Conns {
+    /// Adds the connection that `make` builds for its new id.
+    pub fn add(&mut self, make: impl FnOnce(ConnId) -> Conn) -> ConnId {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push((0, None));
+            (self.slots.len() - 1) as u32
+        });
+        let (generation, place) = &mut self.slots[slot as usize];
+        let id = ConnId { slot, generation: *generation };
+        *place = Some(Box::new(make(id)));
+        id
+    }
+
+    /// The connection, if it is still this one.
+    #[inline]
+    pub fn find(&mut self, id: ConnId) -> Option<&mut Conn> {
+        match self.slots.get_mut(id.slot as usize) {
+            Some((generation, Some(conn))) if *generation == id.generation => Some(conn),
+            _ => None,
+        }
+    }
+
+    /// The connection in a slot now.
+    #[inline]
+    pub fn at(&mut self, slot: u32) -> Option<&mut Conn> {
+        self.slots.get_mut(slot as usize)?.1.as_deref_mut()
+    }
+
+    /// Ends the connection; its id will never be found again.
+    pub fn remove(&mut self, id: ConnId) -> Option<Box<Conn>> {
+        let (generation, place) = self.slots.get_mut(id.slot as usize)?;
+        if *generation != id.generation {
+            return None;
+        }
+        let conn = place.take()?;
+        *generation = generation.wrapping_add(1);
+        self.free.push(id.slot);
+        Some(conn)
+    }
+
+    /// All connections, by slot.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Conn> {
+        self.slots.iter_mut().filter_map(|(_, conn)| conn.as_deref_mut())
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_id_never_finds_a_new_connection() {
+        let mut conns = Conns::default();
+        let peer = "127.0.0.1:1".parse().unwrap();
+        let first = conns.add(|id| Conn::new(id, peer, 0, 0));
+        assert!(conns.remove(first).is_some());
+        let second = conns.add(|id| Conn::new(id, peer, 0, 0));
+        assert_eq!(first.slot, second.slot);
+        assert!(conns.find(first).is_none() && conns.remove(first).is_none());
+        assert!(conns.find(second).is_some());
+        assert_eq!(conns.len(), 1);
+    }
+}

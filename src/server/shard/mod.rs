@@ -1,0 +1,471 @@
+//! The shard brain: everything that is per connection, without a socket in sight.
+//!
+//! The edge hands it bytes and the time and takes away bytes to send; the quorum core gets [`Inbound`]s
+//! and is heard through the sequence of batches. In one turn the edge reads its sockets and passes what
+//! came to [`Shard::received`], which first takes in everything published so far: whatever one client of
+//! this server has been told, a request read after that sees it.
+//!
+//! A session's requests are answered in the order they came. Writes go to the quorum core at once; a
+//! read behind a write waits in the connection's queue and runs exactly when the answer to the last
+//! write before it is passed, at that write's zxid and before the next transaction is looked at.
+
+pub mod conn;
+mod request;
+mod sequence;
+mod words;
+
+use crate::acl::{AclTable, AuthConfig, Identities};
+use crate::ids::{ConnId, SessionId, Zxid};
+use crate::jute::connect::{self, ConnectRequest};
+use crate::limits;
+use crate::server::message::{Ask, Clock, Cursor, Inbound, Item, ShardId, Touched};
+use crate::server::stats::Stats;
+use crate::session::Passwords;
+use crate::session::timeouts::negotiate;
+use crate::tree::owner::OwnerRules;
+use crate::tree::store::{Reader, Store};
+use crate::watch::Watches;
+use conn::{Conn, Conns, Pending, Phase};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What a shard is told once.
+pub struct ShardOptions {
+    pub shard: ShardId,
+    /// How many shards there are.
+    pub shards: usize,
+    /// `jute.maxbuffer`: the longest frame taken, bytes.
+    pub max_frame: usize,
+    /// Unsent bytes at which a connection is ended.
+    pub output_limit: usize,
+    /// Time a connection has to establish a session, ms.
+    pub setup_deadline_ms: i64,
+    pub min_timeout_ms: i32,
+    pub max_timeout_ms: i32,
+    /// Requests this shard may have in the quorum core before it stops reading sockets that have some.
+    pub outstanding_limit: usize,
+    pub auth: AuthConfig,
+    /// Schemes of which a connection must have one before it may ask anything; none: no such rule.
+    pub enforced_schemes: Vec<Vec<u8>>,
+    pub skip_acl: bool,
+    pub owners: OwnerRules,
+    /// Whether four bytes at the start of a connection are an administrator's word.
+    pub is_word: fn(&[u8; 4]) -> bool,
+}
+
+/// One shard. See the module's text.
+pub struct Shard {
+    options: ShardOptions,
+    conns: Conns,
+    watches: Watches,
+    reader: Reader,
+    store: Store,
+    acls: Arc<AclTable>,
+    passwords: Passwords,
+    cursor: Cursor,
+    /// The state this shard shows to its clients.
+    applied: Zxid,
+    outbound: Inbound,
+    dirty: Vec<ConnId>,
+    /// Connections that are not read at the moment.
+    paused: Vec<ConnId>,
+    /// Connections whose `is_paused` has changed: the edge arms or disarms their sockets.
+    interest: Vec<ConnId>,
+    /// Connections that are over: the edge closes their sockets.
+    ended: Vec<ConnId>,
+    touched: Vec<ConnId>,
+    words: Vec<words::Asked>,
+    /// Requests the quorum core has.
+    in_core: usize,
+    clock: Clock,
+    stats: Arc<Stats>,
+}
+
+impl Shard {
+    /// A shard that starts at `applied` and hears what `cursor` brings. It is parked: see [`Shard::unpark`].
+    pub fn new(
+        options: ShardOptions,
+        reader: Reader,
+        store: Store,
+        acls: Arc<AclTable>,
+        passwords: Passwords,
+        cursor: Cursor,
+        applied: Zxid,
+        stats: Arc<Stats>,
+    ) -> Self {
+        Shard {
+            outbound: Inbound { shard: options.shard, ..Inbound::default() },
+            options,
+            conns: Conns::default(),
+            watches: Watches::default(),
+            reader,
+            store,
+            acls,
+            passwords,
+            cursor,
+            applied,
+            dirty: vec![],
+            paused: vec![],
+            interest: vec![],
+            ended: vec![],
+            touched: vec![],
+            words: vec![],
+            in_core: 0,
+            clock: Clock::default(),
+            stats,
+        }
+    }
+
+    /// A turn begins: the time, as of now.
+    pub fn begin(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
+    /// A client has connected.
+    pub fn accept(&mut self, peer: SocketAddr) -> ConnId {
+        let Clock { mono_ms, wall_ms } = self.clock;
+        let id = self.conns.add(|id| Conn::new(id, peer, mono_ms, wall_ms));
+        self.stats().connections.set(self.conns.len() as u64);
+        id
+    }
+
+    /// Bytes have come from a client. Everything published so far is taken in first.
+    pub fn received(&mut self, id: ConnId, bytes: &[u8]) {
+        self.take_in();
+        let Some(conn) = self.conns.find(id) else { return };
+        self.stats.shards[self.options.shard as usize].received_bytes.add(bytes.len() as u64);
+        if conn.input.is_empty() {
+            let used = self.cut(id, bytes);
+            if let Some(conn) = self.conns.find(id) {
+                conn.input.extend_from_slice(&bytes[used..]);
+            }
+        } else {
+            conn.input.extend_from_slice(bytes);
+            self.continue_input(id);
+        }
+    }
+
+    /// The client will send nothing more. Whether the connection is still needed: an answer is under way to a
+    /// client that has said its last word (`echo srvr | nc` closes its side at once).
+    pub fn at_end(&mut self, id: ConnId) -> bool {
+        self.conns.find(id).is_some_and(|conn| conn.phase == Phase::Closing)
+    }
+
+    /// The socket of a connection is gone; the session lives on.
+    pub fn disconnected(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.remove(id) else { return };
+        self.forget(*conn);
+    }
+
+    /// Ends a connection from this side: unsent bytes are lost.
+    fn end(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.remove(id) else { return };
+        self.ended.push(id);
+        self.forget(*conn);
+    }
+
+    fn forget(&mut self, conn: Conn) {
+        self.watches.remove_connection(conn.id.slot);
+        let awaited = conn.pending.iter().filter(|pending| matches!(pending, Pending::Core { .. })).count();
+        self.in_core -= awaited;
+        if conn.session != SessionId::NONE {
+            self.ask(conn.id, conn.session, 0, Ask::Disconnected, &[]);
+        }
+        let stats = self.stats();
+        stats.connections.set(self.conns.len() as u64);
+        stats.watches.set(self.watches.total() as u64);
+        stats.outstanding.set(self.in_core as u64);
+    }
+
+    /// Understands what lies in a connection's input, as far as that may be done now.
+    fn continue_input(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.find(id) else { return };
+        let mut input = std::mem::take(&mut conn.input);
+        let used = self.cut(id, &input);
+        if let Some(conn) = self.conns.find(id) {
+            if used == input.len() {
+                input.clear();
+                input.shrink_to(limits::IDLE_BUFFER);
+            } else if used > 0 {
+                input.drain(..used);
+            }
+            conn.input = input;
+        }
+    }
+
+    /// Cuts frames off the front of `bytes` and handles them; returns how many bytes were used.
+    fn cut(&mut self, id: ConnId, bytes: &[u8]) -> usize {
+        let mut used = 0;
+        loop {
+            let rest = &bytes[used..];
+            let Some(conn) = self.conns.find(id) else { return bytes.len() };
+            let Some(&length) = rest.first_chunk::<4>() else { return used };
+            match conn.phase {
+                Phase::Closing => return bytes.len(),
+                Phase::Greeting if used == 0 && (self.options.is_word)(&length) => {
+                    self.asked(id, length, &rest[4..]);
+                    return bytes.len();
+                }
+                _ => {}
+            }
+            if self.must_pause(id) {
+                self.pause(id);
+                return used;
+            }
+            let length = i32::from_be_bytes(length);
+            if length < 0 || length as usize > self.options.max_frame {
+                tracing::warn!(
+                    peer = %self.peer(id), length, limit = self.options.max_frame,
+                    "connection ended: frame length out of range (jute.maxbuffer)"
+                );
+                self.end(id);
+                return bytes.len();
+            }
+            let Some(frame) = rest[4..].get(..length as usize) else { return used };
+            used += 4 + frame.len();
+            self.frame(id, frame);
+        }
+    }
+
+    fn frame(&mut self, id: ConnId, frame: &[u8]) {
+        let stats = &self.stats.shards[self.options.shard as usize];
+        stats.received.add(1);
+        let Some(conn) = self.conns.find(id) else { return };
+        conn.stats.received += 1;
+        match conn.phase {
+            Phase::Greeting => self.connect(id, frame),
+            Phase::Open => self.request(id, frame),
+            Phase::Opening | Phase::Closing => unreachable!("paused connections are not cut"),
+        }
+    }
+
+    /// The first frame of a connection (the order of checks is ZooKeeper's, `processConnectRequest`).
+    fn connect(&mut self, id: ConnId, frame: &[u8]) {
+        let Ok(request) = ConnectRequest::decode(frame) else { return self.end(id) };
+        let applied = self.applied;
+        let Some(conn) = self.conns.find(id) else { return };
+        if request.last_zxid_seen > applied {
+            tracing::info!(
+                peer = %conn.peer, seen = %request.last_zxid_seen, ours = %applied,
+                "connection refused: the client has seen a newer state than this server has"
+            );
+            return self.end(id);
+        }
+        conn.read_only = request.read_only;
+        let timeout_ms = negotiate(request.timeout_ms, self.options.min_timeout_ms, self.options.max_timeout_ms);
+        let identities = conn.identities.clone();
+        if request.session == SessionId::NONE {
+            conn.phase = Phase::Opening;
+            self.ask(id, SessionId::NONE, 0, Ask::NewSession { timeout_ms, identities }, &[]);
+        } else if self.passwords.verify(request.session, request.password) {
+            conn.phase = Phase::Opening;
+            self.ask(id, request.session, 0, Ask::Resume { timeout_ms, identities }, &[]);
+        } else {
+            tracing::info!(peer = %conn.peer, session = %request.session, "wrong session password");
+            self.refuse(id);
+        }
+    }
+
+    /// Says that there is no such session, and closes.
+    fn refuse(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.find(id) else { return };
+        connect::put_refused(&mut conn.output, conn.read_only.map(|_| false));
+        conn.phase = Phase::Closing;
+        self.mark_dirty(id);
+    }
+
+    /// Hands something to the quorum core, with the rest of this turn.
+    fn ask(&mut self, conn: ConnId, session: SessionId, xid: i32, what: Ask, body: &[u8]) {
+        let start = self.outbound.bytes.len() as u32;
+        self.outbound.bytes.extend_from_slice(body);
+        let body = start..start + body.len() as u32;
+        self.outbound.items.push(Item { conn, session, xid, what, body });
+    }
+
+    /// Whether no further request of this connection may be taken now.
+    fn must_pause(&mut self, id: ConnId) -> bool {
+        let crowded = self.in_core >= self.options.outstanding_limit;
+        let Some(conn) = self.conns.find(id) else { return false };
+        conn.phase == Phase::Opening
+            || conn.unsent().len() > limits::OUTPUT_PAUSE
+            || conn.waiting_bytes > limits::WAITING_BYTES
+            || (crowded && !conn.pending.is_empty())
+    }
+
+    fn pause(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.find(id) else { return };
+        if !conn.is_paused {
+            conn.is_paused = true;
+            self.paused.push(id);
+            self.interest.push(id);
+        }
+    }
+
+    /// Takes up again whatever need not wait any longer.
+    fn unpause(&mut self) {
+        for id in std::mem::take(&mut self.paused) {
+            if self.must_pause(id) {
+                self.paused.push(id);
+                continue;
+            }
+            let Some(conn) = self.conns.find(id) else { continue };
+            conn.is_paused = false;
+            self.interest.push(id);
+            self.continue_input(id);
+        }
+    }
+
+    /// Notes that a connection has bytes to send, and ends it when it has far too many: a client that does
+    /// not read is not buffered for ever.
+    fn mark_dirty(&mut self, id: ConnId) {
+        let limit = self.options.output_limit;
+        let Some(conn) = self.conns.find(id) else { return };
+        let unsent = conn.unsent().len();
+        if unsent > limit {
+            tracing::warn!(
+                peer = %conn.peer, session = %conn.session, unsent, limit,
+                "connection ended: the client does not read (corral.outputLimit)"
+            );
+            return self.end(id);
+        }
+        if !conn.is_dirty {
+            conn.is_dirty = true;
+            self.dirty.push(id);
+        }
+    }
+
+    fn peer(&mut self, id: ConnId) -> String {
+        self.conns.find(id).map(|conn| conn.peer.to_string()).unwrap_or_default()
+    }
+
+    fn stats(&self) -> &crate::server::stats::ShardStats {
+        &self.stats.shards[self.options.shard as usize]
+    }
+
+    /// Periodic work, every half tick: report whose sessions were heard of, end connections that never
+    /// said who they are, let go of buffers that idle connections do not need.
+    pub fn tick(&mut self) {
+        self.take_in();
+        let now = self.clock.mono_ms;
+        let mut sessions = Vec::with_capacity(self.touched.len());
+        for id in std::mem::take(&mut self.touched) {
+            if let Some(conn) = self.conns.find(id) {
+                conn.is_touched = false;
+                sessions.push(conn.session);
+            }
+        }
+        self.outbound.touched = Some(Touched { upto_ms: now, sessions });
+        let deadline = now - self.options.setup_deadline_ms;
+        let mut late = vec![];
+        for conn in self.conns.iter_mut() {
+            if conn.since_ms < deadline && matches!(conn.phase, Phase::Greeting | Phase::Closing) {
+                late.push(conn.id);
+            } else if conn.output.is_empty() {
+                conn.output.shrink_to(0);
+                if conn.input.is_empty() {
+                    conn.input.shrink_to(0);
+                }
+            }
+        }
+        for id in late {
+            self.stats().sessionless_expired.add(1);
+            tracing::debug!(peer = %self.peer(id), "connection ended: no session was set up in time");
+            self.end(id);
+        }
+    }
+
+    /// What this turn has for the quorum core.
+    pub fn take_outbound(&mut self) -> Option<Inbound> {
+        if self.outbound.is_empty() {
+            return None;
+        }
+        Some(std::mem::replace(&mut self.outbound, Inbound { shard: self.options.shard, ..Inbound::default() }))
+    }
+
+    /// The connections that have something to send, each once.
+    pub fn take_dirty(&mut self, into: &mut Vec<ConnId>) {
+        into.append(&mut self.dirty);
+    }
+
+    /// What a connection has to send.
+    pub fn unsent(&mut self, id: ConnId) -> &[u8] {
+        match self.conns.find(id) {
+            Some(conn) => {
+                conn.is_dirty = false;
+                conn.unsent()
+            }
+            None => &[],
+        }
+    }
+
+    /// The first `n` of the unsent bytes have been taken by the socket.
+    pub fn sent(&mut self, id: ConnId, n: usize) {
+        self.stats().sent_bytes.add(n as u64);
+        let Some(conn) = self.conns.find(id) else { return };
+        conn.sent += n;
+        if conn.sent < conn.output.len() {
+            return;
+        }
+        conn.output.clear();
+        conn.sent = 0;
+        conn.output.shrink_to(limits::IDLE_BUFFER);
+        if conn.phase == Phase::Closing && !conn.pending.iter().any(|p| matches!(p, Pending::Core { .. })) {
+            self.end(id);
+        }
+    }
+
+    /// Ends the turn: paused connections that may go on do so.
+    pub fn end_turn(&mut self) {
+        self.unpause();
+    }
+
+    /// The connections whose sockets must be closed.
+    pub fn take_ended(&mut self, into: &mut Vec<ConnId>) {
+        into.append(&mut self.ended);
+    }
+
+    /// The connections that may have become readable or not: ask [`Shard::wants_input`] for each.
+    pub fn take_interest(&mut self, into: &mut Vec<ConnId>) {
+        into.append(&mut self.interest);
+    }
+
+    /// Whether bytes of this connection are wanted now.
+    pub fn wants_input(&mut self, id: ConnId) -> bool {
+        self.conns.find(id).is_some_and(|conn| !conn.is_paused)
+    }
+
+    /// Whether nothing keeps this shard from sleeping until something is published or received.
+    pub fn may_sleep(&self) -> bool {
+        !self.cursor.is_behind() && self.outbound.is_empty() && self.dirty.is_empty()
+    }
+
+    /// The end of a turn of a loop that does not park: nothing read in it is looked at any more.
+    pub fn quiesce(&mut self) {
+        self.reader.quiesce();
+    }
+
+    /// About to wait: memory that was retired may be freed without asking this shard. Its point is kept
+    /// only while a read may yet run at it.
+    pub fn park(&mut self) {
+        self.reader.park(self.in_core > 0);
+    }
+
+    /// Awake again: the tree may be read once everything published was taken in.
+    pub fn unpark(&mut self) {
+        let published = self.reader.resume();
+        self.take_in();
+        debug_assert!(self.applied >= published, "a batch is linked before its zxid is published");
+    }
+
+    /// Ends every connection, after what is queued for it was sent: the server stops.
+    pub fn stop(&mut self) {
+        let ids: Vec<ConnId> = self.conns.iter_mut().map(|conn| conn.id).collect();
+        for id in ids {
+            self.end(id);
+        }
+    }
+
+    fn identities_of(&mut self, id: ConnId) -> Arc<Identities> {
+        self.conns.find(id).map(|conn| conn.identities.clone()).expect("the caller has just found it")
+    }
+}

@@ -1,0 +1,207 @@
+//! One request of an open connection: sent on, held back or answered.
+
+use super::conn::{Pending, Phase};
+use super::{Shard, limits};
+use crate::acl;
+use crate::ids::{ConnId, Zxid};
+use crate::jute::reply::{self, PING_XID};
+use crate::jute::request::{Request, RequestHeader};
+use crate::jute::wire::{Reader, put_int};
+use crate::jute::{ErrorCode, OpCode};
+use crate::server::message::Ask;
+use crate::server::read::{self, Scope};
+use std::sync::Arc;
+
+impl Shard {
+    /// Handles the frame of a request.
+    pub(super) fn request(&mut self, id: ConnId, frame: &[u8]) {
+        let mut reader = Reader::new(frame);
+        let Ok(header) = RequestHeader::read(&mut reader) else { return self.end(id) };
+        let body = reader.rest();
+        let now = self.clock.mono_ms;
+        let Some(conn) = self.conns.find(id) else { return };
+        if !conn.is_touched {
+            conn.is_touched = true;
+            self.touched.push(id);
+        }
+        let op = OpCode::from_wire(header.op);
+        match op {
+            Some(OpCode::Auth) => return self.authenticate(id, header.xid, body),
+            Some(OpCode::Sasl) => {
+                // Not configured: what ZooKeeper answers then, and the connection stays.
+                reply::put_reply(&mut conn.output, header.xid, Zxid::ZERO, |out| put_int(out, -1));
+                return self.mark_dirty(id);
+            }
+            _ => {}
+        }
+        if !self.options.enforced_schemes.is_empty() && !self.is_enforced_met(id) {
+            let Some(conn) = self.conns.find(id) else { return };
+            let code = ErrorCode::SessionClosedRequireSaslAuth;
+            reply::put_bare(&mut conn.output, header.xid, Zxid::ZERO, code);
+            conn.phase = Phase::Closing;
+            return self.mark_dirty(id);
+        }
+        let ask = match op {
+            Some(op @ OpCode::CloseSession) => Some(Ask::Write(op)),
+            Some(op) if is_for_the_core(op) => match Request::decode(op, body) {
+                Ok(Request::Sync { .. }) => Some(Ask::Sync),
+                Ok(Request::GetEphemerals { prefix }) => Some(Ask::Ephemerals { all: is_all(prefix) }),
+                Ok(_) => Some(Ask::Write(op)),
+                // Answered here, in its turn, and never seen by the core or a peer.
+                Err(_) => None,
+            },
+            _ => None,
+        };
+        let Some(conn) = self.conns.find(id) else { return };
+        if let (Some(ask), Some(op)) = (ask, op) {
+            if op == OpCode::CloseSession {
+                conn.phase = Phase::Closing;
+            }
+            conn.pending.push_back(Pending::Core { xid: header.xid, op, since_ms: now });
+            let session = conn.session;
+            self.in_core += 1;
+            self.stats().outstanding.set(self.in_core as u64);
+            self.ask(id, session, header.xid, ask, body);
+        } else if conn.pending.is_empty() {
+            self.answer(id, frame, now);
+        } else {
+            conn.waiting_bytes += frame.len();
+            conn.pending.push_back(Pending::Local { frame: frame.into(), since_ms: now });
+        }
+    }
+
+    /// Answers a request that the shard can answer by itself, at `applied`.
+    pub(super) fn answer(&mut self, id: ConnId, frame: &[u8], since_ms: i64) {
+        let mut reader = Reader::new(frame);
+        let Ok(header) = RequestHeader::read(&mut reader) else { return self.end(id) };
+        let identities = self.identities_of(id);
+        let zxid = self.applied;
+        let Some(conn) = self.conns.find(id) else { return };
+        let before = conn.output.len();
+        let op = OpCode::from_wire(header.op);
+        let name = op.map_or("NA", OpCode::short_name);
+        match op.map(|op| Request::decode(op, reader.rest())) {
+            Some(Ok(Request::Ping)) => reply::put_bare(&mut conn.output, PING_XID, zxid, ErrorCode::Ok),
+            None | Some(Ok(Request::Check { .. })) => self.unimplemented(id, header.xid),
+            Some(Err(_)) if matches!(op, Some(OpCode::CreateSession | OpCode::Error)) => {
+                self.unimplemented(id, header.xid);
+            }
+            Some(Err(_)) => reply::put_bare(&mut conn.output, header.xid, zxid, ErrorCode::MarshallingError),
+            Some(Ok(request)) => {
+                let mut scope = Scope {
+                    view: self.reader.view(zxid),
+                    acls: &self.acls,
+                    identities: &identities,
+                    watches: &mut self.watches,
+                    slot: id.slot,
+                    zxid,
+                    skip_acl: self.options.skip_acl,
+                    owners: self.options.owners,
+                };
+                read::answer(&mut scope, header.xid, &request, &mut conn.output);
+                let watches = self.watches.total() as u64;
+                self.stats().watches.set(watches);
+            }
+        }
+        self.answered(id, before, header.xid, name, since_ms, zxid);
+    }
+
+    /// What is done with no operation of this number: an answer, then the end (ZooKeeper 3.9).
+    fn unimplemented(&mut self, id: ConnId, xid: i32) {
+        let Some(conn) = self.conns.find(id) else { return };
+        reply::put_bare(&mut conn.output, xid, Zxid(-1), ErrorCode::Unimplemented);
+        conn.phase = Phase::Closing;
+    }
+
+    /// Counts an answer that has been appended to a connection's output since it was `before` long.
+    pub(super) fn answered(
+        &mut self,
+        id: ConnId,
+        before: usize,
+        xid: i32,
+        name: &'static str,
+        since_ms: i64,
+        zxid: Zxid,
+    ) {
+        let latency = self.clock.mono_ms - since_ms;
+        let wall_ms = self.clock.wall_ms;
+        let stats = &self.stats.shards[self.options.shard as usize];
+        let Some(conn) = self.conns.find(id) else { return };
+        let length = (conn.output.len() - before) as u64;
+        let own = &mut conn.stats;
+        own.sent += 1;
+        own.last_op = name;
+        own.last_xid = xid;
+        own.last_zxid = zxid.0;
+        own.last_response_wall_ms = wall_ms;
+        own.last_latency_ms = latency;
+        own.total_latency_ms += latency;
+        own.min_latency_ms = own.min_latency_ms.min(latency);
+        own.max_latency_ms = own.max_latency_ms.max(latency);
+        stats.sent.add(1);
+        stats.latency.record(latency);
+        stats.responded(length);
+        self.mark_dirty(id);
+    }
+
+    /// An auth packet: answered at once, whatever is queued before it (ZooKeeper 3.9, section "auth" of
+    /// `ZooKeeperServer.processPacket`).
+    fn authenticate(&mut self, id: ConnId, xid: i32, body: &[u8]) {
+        let Ok(Request::Auth { scheme, auth }) = Request::decode(OpCode::Auth, body) else { return self.end(id) };
+        let known = acl::authenticate(scheme, auth, &self.options.auth);
+        let Some(conn) = self.conns.find(id) else { return };
+        let room = conn.identities.iter().count() < limits::IDENTITIES;
+        match known {
+            Ok(found) if room || found.is_empty() => {
+                let mut identities = (*conn.identities).clone();
+                for identity in found {
+                    identities.add(identity);
+                }
+                let identities = Arc::new(identities);
+                conn.identities = identities.clone();
+                reply::put_bare(&mut conn.output, xid, Zxid::ZERO, ErrorCode::Ok);
+                let session = conn.session;
+                self.ask(id, session, 0, Ask::Identities(identities), &[]);
+            }
+            _ => {
+                tracing::warn!(
+                    peer = %conn.peer, session = %conn.session, scheme = %String::from_utf8_lossy(scheme),
+                    "authentication failed"
+                );
+                reply::put_bare(&mut conn.output, xid, Zxid::ZERO, ErrorCode::AuthFailed);
+                conn.phase = Phase::Closing;
+                self.stats().auth_failed.add(1);
+            }
+        }
+        self.mark_dirty(id);
+    }
+
+    fn is_enforced_met(&mut self, id: ConnId) -> bool {
+        let identities = self.identities_of(id);
+        identities.iter().any(|identity| self.options.enforced_schemes.iter().any(|scheme| **scheme == *identity.scheme))
+    }
+}
+
+/// Operations that the quorum core answers: writes, and what must be in step with them.
+fn is_for_the_core(op: OpCode) -> bool {
+    matches!(
+        op,
+        OpCode::Create
+            | OpCode::Create2
+            | OpCode::CreateContainer
+            | OpCode::CreateTtl
+            | OpCode::Delete
+            | OpCode::DeleteContainer
+            | OpCode::SetData
+            | OpCode::SetAcl
+            | OpCode::Multi
+            | OpCode::Reconfig
+            | OpCode::Sync
+            | OpCode::GetEphemerals
+    )
+}
+
+/// Whether a prefix means all of a session's ephemerals: null, blank or the root.
+fn is_all(prefix: Option<&[u8]>) -> bool {
+    prefix.is_none_or(|prefix| matches!(prefix.trim_ascii(), b"" | b"/"))
+}

@@ -1,0 +1,149 @@
+//! Walking the published sequence: events, answers, and the reads that waited for them.
+
+use super::Shard;
+use super::conn::{Pending, Phase};
+use crate::ids::{ConnId, SessionId, Zxid};
+use crate::jute::{OpCode, connect, reply};
+use crate::server::read;
+use crate::server::message::{Answer, Ask, Batch, Element, Tell};
+use std::ops::Range;
+
+impl Shard {
+    /// Takes in everything that has been published and not been taken in yet.
+    pub fn take_in(&mut self) {
+        if !self.cursor.is_behind() {
+            return;
+        }
+        let published = self.store.published();
+        while let Some(batch) = self.cursor.advance(published) {
+            for element in &batch.elements {
+                self.step(&batch, element);
+            }
+            self.applied = self.applied.max(batch.last_zxid);
+            // A shard that slept without a point stands further ahead already, at what was published then.
+            if self.reader.point().is_some_and(|point| point < self.applied) {
+                self.reader.advance(self.applied);
+            }
+        }
+    }
+
+    /// One step of the sequence: events first, then the state moves, then the answer.
+    fn step(&mut self, batch: &Batch, element: &Element) {
+        if !element.changes.is_empty() && !self.watches.is_empty() {
+            self.fire(batch, element);
+        }
+        self.applied = self.applied.max(element.zxid);
+        match &element.answer {
+            Some(Answer { shard, conn, what: Tell::Collect(question) }) => self.deposit(question, (*shard, *conn)),
+            Some(Answer { shard, conn, what }) if *shard == self.options.shard => {
+                self.told(batch, element.zxid, *conn, what);
+            }
+            _ => {}
+        }
+    }
+
+    fn told(&mut self, batch: &Batch, zxid: Zxid, id: ConnId, what: &Tell) {
+        match what {
+            Tell::Reply { frame, close } => self.reply(batch, zxid, id, frame, *close),
+            Tell::Opened { session, timeout_ms } => self.opened(id, *session, *timeout_ms, zxid),
+            Tell::Refused => self.refuse(id),
+            Tell::Close => {
+                // The session is no longer this connection's: nothing to report when it goes.
+                if let Some(conn) = self.conns.find(id) {
+                    conn.session = SessionId::NONE;
+                }
+                self.end(id);
+            }
+            Tell::Collect(_) => unreachable!("every shard's business, seen before"),
+            Tell::Collected(question) => self.collected(id, question),
+        }
+    }
+
+    /// The quorum core has answered the oldest request this connection awaits.
+    fn reply(&mut self, batch: &Batch, zxid: Zxid, id: ConnId, frame: &Range<u32>, close: bool) {
+        let Some(conn) = self.conns.find(id) else { return };
+        let Some(Pending::Core { xid, op, since_ms }) = conn.pending.pop_front() else {
+            unreachable!("the quorum core answers what it was asked, in order");
+        };
+        let before = conn.output.len();
+        conn.output.extend_from_slice(&batch.replies[frame.start as usize..frame.end as usize]);
+        self.in_core -= 1;
+        let latency = self.clock.mono_ms - since_ms;
+        let in_core = self.in_core as u64;
+        self.stats().outstanding.set(in_core);
+        self.stats().update_latency.record(latency);
+        self.answered(id, before, xid, op.short_name(), since_ms, zxid);
+        if close {
+            // Whatever the client sent after its closeSession is not answered.
+            if let Some(conn) = self.conns.find(id) {
+                conn.session = SessionId::NONE;
+                conn.pending.clear();
+                conn.phase = Phase::Closing;
+            }
+            return;
+        }
+        self.run_waiting(id);
+    }
+
+    /// Runs the requests that waited for the answer just given, up to the next one the core has. The state
+    /// they see is that answer's, as the rest of the batch has not been looked at yet.
+    fn run_waiting(&mut self, id: ConnId) {
+        while let Some(conn) = self.conns.find(id) {
+            let Some(Pending::Local { .. }) = conn.pending.front() else { return };
+            let Some(Pending::Local { frame, since_ms }) = conn.pending.pop_front() else { return };
+            conn.waiting_bytes -= frame.len();
+            self.answer(id, &frame, since_ms);
+        }
+    }
+
+    fn opened(&mut self, id: ConnId, session: SessionId, timeout_ms: i32, zxid: Zxid) {
+        let password = self.passwords.password(session);
+        let now = self.clock.mono_ms;
+        let Some(conn) = self.conns.find(id) else {
+            // The client has gone meanwhile: the session waits for it, until it expires.
+            return self.ask(id, session, 0, Ask::Disconnected, &[]);
+        };
+        let since_ms = conn.since_ms;
+        conn.session = session;
+        conn.timeout_ms = timeout_ms;
+        conn.phase = Phase::Open;
+        conn.since_ms = now;
+        let before = conn.output.len();
+        connect::put_accepted(&mut conn.output, session, &password, timeout_ms, conn.read_only.map(|_| false));
+        self.answered(id, before, 0, OpCode::CreateSession.short_name(), since_ms, zxid);
+    }
+
+    /// Fires the watches of this shard's connections for the changes of one transaction.
+    fn fire(&mut self, batch: &Batch, element: &Element) {
+        let Shard { watches, conns, acls, dirty, options, .. } = self;
+        let mut event = vec![];
+        let mut over = vec![];
+        for change in batch.changes.range(element.changes.start as usize..element.changes.end as usize) {
+            watches.fire(&change, &mut |kind, path, acl, slots| {
+                event.clear();
+                reply::put_event(&mut event, kind, element.zxid, path);
+                for slot in slots {
+                    let Some(conn) = conns.at(*slot) else { continue };
+                    // Asked again now, not when the watch was set: the ACL may have changed since.
+                    if !options.skip_acl && !read::may_read(acls, acl, &conn.identities) {
+                        continue;
+                    }
+                    conn.output.extend_from_slice(&event);
+                    conn.stats.sent += 1;
+                    if conn.unsent().len() > options.output_limit {
+                        over.push(conn.id);
+                    }
+                    if !conn.is_dirty {
+                        conn.is_dirty = true;
+                        dirty.push(conn.id);
+                    }
+                }
+            });
+        }
+        for id in over {
+            self.mark_dirty(id);
+        }
+        let watches = self.watches.total() as u64;
+        self.stats().watches.set(watches);
+    }
+}

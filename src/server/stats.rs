@@ -1,0 +1,182 @@
+//! Counters that a shard or the quorum core writes and anybody may read.
+//!
+//! Each writer has its own struct, so that no two cores write the same cache line; a reader adds them up.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+/// A counter with one writer.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// Adds to it.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        // One writer: no read-modify-write instruction is needed.
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// Its value.
+    pub fn value(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    /// Sets it.
+    #[inline]
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
+    }
+}
+
+/// Count, sum, minimum and maximum of a measurement with one writer, milliseconds.
+#[derive(Debug)]
+pub struct Summary {
+    count: Count,
+    sum: Count,
+    min: AtomicI64,
+    max: AtomicI64,
+}
+
+impl Default for Summary {
+    fn default() -> Self {
+        Summary { count: Count::default(), sum: Count::default(), min: AtomicI64::new(i64::MAX), max: AtomicI64::new(0) }
+    }
+}
+
+impl Summary {
+    /// Adds one measurement.
+    #[inline]
+    pub fn record(&self, ms: i64) {
+        let ms = ms.max(0);
+        self.count.add(1);
+        self.sum.add(ms as u64);
+        if ms < self.min.load(Relaxed) {
+            self.min.store(ms, Relaxed);
+        }
+        if ms > self.max.load(Relaxed) {
+            self.max.store(ms, Relaxed);
+        }
+    }
+
+    /// (count, sum, min, max); all zero when nothing was recorded.
+    pub fn read(&self) -> (u64, u64, i64, i64) {
+        let count = self.count.value();
+        let min = if count == 0 { 0 } else { self.min.load(Relaxed) };
+        (count, self.sum.value(), min, self.max.load(Relaxed))
+    }
+
+    /// Forgets everything.
+    pub fn reset(&self) {
+        self.count.set(0);
+        self.sum.set(0);
+        self.min.store(i64::MAX, Relaxed);
+        self.max.store(0, Relaxed);
+    }
+}
+
+/// What one shard counts.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct ShardStats {
+    pub received: Count,
+    pub sent: Count,
+    pub received_bytes: Count,
+    pub sent_bytes: Count,
+    /// Connections now.
+    pub connections: Count,
+    /// Requests waiting for the quorum core now.
+    pub outstanding: Count,
+    /// Watches now, both tables.
+    pub watches: Count,
+    pub auth_failed: Count,
+    pub sessionless_expired: Count,
+    pub latency: Summary,
+    pub read_latency: Summary,
+    pub update_latency: Summary,
+    /// The last reply's length; the least and the greatest follow (bytes).
+    pub last_response: Count,
+    pub min_response: Count,
+    pub max_response: Count,
+}
+
+impl ShardStats {
+    /// Forgets what `srst` resets: packets and latencies, not what is there now.
+    pub fn reset(&self) {
+        for count in [&self.received, &self.sent, &self.received_bytes, &self.sent_bytes] {
+            count.set(0);
+        }
+        for count in [&self.last_response, &self.min_response, &self.max_response] {
+            count.set(0);
+        }
+        for summary in [&self.latency, &self.read_latency, &self.update_latency] {
+            summary.reset();
+        }
+    }
+
+    /// Counts a reply of `length` bytes.
+    #[inline]
+    pub fn responded(&self, length: u64) {
+        self.last_response.set(length);
+        if length > self.max_response.value() {
+            self.max_response.set(length);
+        }
+        let min = self.min_response.value();
+        if min == 0 || length < min {
+            self.min_response.set(length);
+        }
+    }
+}
+
+/// What the quorum core counts.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct CoreStats {
+    /// The newest zxid that is durable and visible.
+    pub zxid: AtomicI64,
+    pub sessions: Count,
+    pub ephemerals: Count,
+    pub transactions: Count,
+    pub groups: Count,
+    pub snapshots: Count,
+    /// From handing a group to the disk until it is durable.
+    pub fsync: Summary,
+    pub snapshot_time: Summary,
+    pub stale_sessions_expired: Count,
+    pub digest_mismatches: Count,
+}
+
+/// Everything that counts, for whoever answers `mntr`.
+#[derive(Debug)]
+pub struct Stats {
+    pub shards: Vec<ShardStats>,
+    pub core: CoreStats,
+    /// Connections turned away at accept.
+    pub connections_rejected: AtomicU64,
+}
+
+impl Stats {
+    /// For a server of `shards` shards.
+    pub fn new(shards: usize) -> Self {
+        Stats {
+            shards: (0..shards).map(|_| ShardStats::default()).collect(),
+            core: CoreStats::default(),
+            connections_rejected: AtomicU64::new(0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summary_starts_at_zero_and_resets() {
+        let summary = Summary::default();
+        assert_eq!(summary.read(), (0, 0, 0, 0));
+        summary.record(5);
+        summary.record(2);
+        assert_eq!(summary.read(), (2, 7, 2, 5));
+        summary.reset();
+        assert_eq!(summary.read(), (0, 0, 0, 0));
+    }
+}

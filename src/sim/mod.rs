@@ -1,0 +1,3 @@
+//! A simulated machine for tests: what the server asks of the world, under the test's control.
+
+pub mod disk;

@@ -1,0 +1,142 @@
+//! What storage asks of a disk, so that tests can put another one underneath.
+//!
+//! Blocking calls, used at start and on helper threads. The log's own writes do not pass here: they go from
+//! the log writer's buffers through the runtime's ring. A failed call is never repeated: after a failed sync
+//! the kernel may have dropped the pages and would call the next one a success.
+
+use crate::fatal::{Fatal, Reason};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What a file is opened for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Reading a file that is there.
+    Read,
+    /// Reading and writing a file that is there.
+    Write,
+    /// Reading and writing a new file; one of that name is emptied. Readable by this user only.
+    Create,
+}
+
+/// A file system as storage uses it.
+pub trait Disk: Send + Sync {
+    /// The names of the files and directories in `dir`, sorted. Names that are not UTF-8 are left out.
+    fn list(&self, dir: &Path) -> Result<Vec<String>, DiskError>;
+    /// Makes `dir` and what is missing above it.
+    fn make_dir(&self, dir: &Path) -> Result<(), DiskError>;
+    /// Opens a file.
+    fn open(&self, path: &Path, access: Access) -> Result<Box<dyn DiskFile>, DiskError>;
+    /// Gives a file another name, in place of what has that name.
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> Result<(), DiskError>;
+    /// Makes the creations, renames and removals in `dir` durable.
+    fn sync_dir(&self, dir: &Path) -> Result<(), DiskError>;
+    /// Takes the lock on `path`, created if missing, or returns `None` if another process holds it. The lock
+    /// lasts as long as the value and ends with the process.
+    fn lock(&self, path: &Path) -> Result<Option<Box<dyn Send + Sync>>, DiskError>;
+}
+
+/// An open file.
+pub trait DiskFile: Send + Sync {
+    /// Its length in bytes.
+    fn length(&self) -> Result<u64, DiskError>;
+    /// Reads from `offset`; fewer bytes than asked only where the file ends.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, DiskError>;
+    /// Writes all of `bytes` at `offset`, making the file longer where needed.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), DiskError>;
+    /// Makes what was written durable, with the length.
+    fn sync(&self) -> Result<(), DiskError>;
+}
+
+/// A call that failed: what, on which path, and what the system said.
+#[derive(Debug)]
+pub struct DiskError {
+    /// The call in one word: open, read, write, sync, rename, remove, list, lock.
+    pub operation: &'static str,
+    pub path: PathBuf,
+    pub source: io::Error,
+}
+
+impl DiskError {
+    /// For `map_err`.
+    pub fn new(operation: &'static str, path: &Path, source: io::Error) -> DiskError {
+        DiskError { operation, path: path.to_path_buf(), source }
+    }
+
+    /// Whether the path is not there.
+    pub fn is_not_found(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+}
+
+impl fmt::Display for DiskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}: {}", self.operation, self.path.display(), self.source)
+    }
+}
+
+impl std::error::Error for DiskError {}
+
+impl From<DiskError> for Fatal {
+    fn from(error: DiskError) -> Fatal {
+        let reason = match error.source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Reason::DiskFull,
+            io::ErrorKind::PermissionDenied
+            | io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::ReadOnlyFilesystem => Reason::DataDirectoryUnusable,
+            _ => Reason::DiskIo,
+        };
+        Fatal::new(reason, error.to_string())
+    }
+}
+
+/// Reads a whole file that may not be longer than `limit` bytes.
+pub fn read_small(disk: &dyn Disk, path: &Path, limit: usize) -> Result<Vec<u8>, DiskError> {
+    let file = disk.open(path, Access::Read)?;
+    let length = file.length()?;
+    if length > limit as u64 {
+        let what = format!("{length} bytes, expected at most {limit}");
+        return Err(DiskError::new("read", path, io::Error::new(io::ErrorKind::InvalidData, what)));
+    }
+    let mut bytes = vec![0; length as usize];
+    let read = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// Puts a small file in place at once: written beside it, synced, renamed, the directory synced.
+pub fn replace_small(disk: &dyn Disk, dir: &Path, name: &str, bytes: &[u8]) -> Result<(), DiskError> {
+    let aside = dir.join(format!("{name}{ASIDE}"));
+    let file = disk.open(&aside, Access::Create)?;
+    file.write_at(bytes, 0)?;
+    file.sync()?;
+    disk.rename(&aside, &dir.join(name))?;
+    disk.sync_dir(dir)
+}
+
+/// How the name of a file ends that is not finished. Such files are removed at start.
+pub const ASIDE: &str = ".tmp";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_have_their_reasons() {
+        let reason = |kind: io::ErrorKind| {
+            Fatal::from(DiskError::new("write", Path::new("d/log-1"), io::Error::from(kind))).reason
+        };
+        assert_eq!(reason(io::ErrorKind::StorageFull), Reason::DiskFull);
+        assert_eq!(reason(io::ErrorKind::PermissionDenied), Reason::DataDirectoryUnusable);
+        assert_eq!(reason(io::ErrorKind::Other), Reason::DiskIo);
+        let eio = DiskError::new("sync", Path::new("d/log-1"), io::Error::from_raw_os_error(5));
+        assert_eq!(Fatal::from(eio).reason, Reason::DiskIo);
+        let enospc = DiskError::new("write", Path::new("d/log-1"), io::Error::from_raw_os_error(28));
+        assert_eq!(Fatal::from(enospc).reason, Reason::DiskFull);
+    }
+}

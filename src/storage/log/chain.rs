@@ -1,0 +1,376 @@
+//! Which segments are the log, and what they hold.
+//!
+//! The newest segment with a header is the head; its header names its predecessor and where that one ends, and
+//! so on back to the oldest file that is still there. What is newer than the head was prepared and never begun;
+//! what the chain skips is dead.
+//!
+//! *Damage is decided by evidence.* A place that holds no whole frame is corruption if something later, itself
+//! whole, says that a frame there had been durable: a later frame of the segment, or the header of the next
+//! segment. Without such a witness it is where the last write was torn, or the end. A damaged frame which was
+//! the last one acknowledged leaves no witness here; only other servers could tell.
+
+use super::frame::{BLOCK, Claim, DirectoryId, Txns, follows};
+use super::reader::{Probe, SegmentReader};
+use super::segment::{Named, Position, SegmentHeader, SegmentId, named};
+use crate::ids::Zxid;
+use crate::storage::disk::{Disk, DiskError};
+use std::fmt;
+use std::path::Path;
+
+/// The segments of a log, oldest first.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Chain {
+    pub segments: Vec<Segment>,
+    /// Files named as segments that are not on the chain.
+    pub dead: Vec<SegmentId>,
+    /// Files being prepared or begun when the last process ended.
+    pub aside: Vec<String>,
+    /// Spares.
+    pub spares: Vec<SegmentId>,
+    /// The oldest segment's predecessor is there, with a damaged header: the log cannot be followed into it.
+    pub broken: Option<SegmentId>,
+    /// The largest number any file has.
+    pub highest: SegmentId,
+}
+
+/// Takes the next transaction, or says why not.
+pub type Take<'a> = &'a mut dyn FnMut(Zxid, &[u8]) -> Result<(), String>;
+
+/// A segment with the checksum of its header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Segment {
+    pub header: SegmentHeader,
+    pub checksum: u32,
+}
+
+/// Why a log cannot be read.
+#[derive(Debug)]
+pub enum LogError {
+    Disk(DiskError),
+    /// Something that had been durable is damaged.
+    Corrupt {
+        segment: SegmentId,
+        offset: u64,
+        what: String,
+    },
+    /// Transactions between two that are there are missing.
+    Gap {
+        segment: SegmentId,
+        after: Zxid,
+        next: Zxid,
+    },
+    /// The segment belongs to another data directory.
+    Foreign {
+        segment: SegmentId,
+        directory: DirectoryId,
+    },
+    /// The segment was written by a later version.
+    UnknownVersion {
+        segment: SegmentId,
+        version: u32,
+    },
+    /// The one who was handed a transaction did not take it.
+    Refused {
+        zxid: Zxid,
+        what: String,
+    },
+}
+
+impl From<DiskError> for LogError {
+    fn from(error: DiskError) -> LogError {
+        LogError::Disk(error)
+    }
+}
+
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LogError::Disk(error) => error.fmt(f),
+            LogError::Corrupt { segment, offset, what } => {
+                write!(f, "{} at byte {offset}: {what}", segment.file_name())
+            }
+            LogError::Gap { segment, after, next } => {
+                write!(f, "{}: transaction {next} comes where the one after {after} should", segment.file_name())
+            }
+            LogError::Foreign { segment, directory } => {
+                write!(f, "{} belongs to the data directory {directory}", segment.file_name())
+            }
+            LogError::UnknownVersion { segment, version } => {
+                write!(f, "{} has format version {version}, written by a later version", segment.file_name())
+            }
+            LogError::Refused { zxid, what } => write!(f, "transaction {zxid} of the log does not apply: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for LogError {}
+
+impl Chain {
+    /// Finds the log in `dir`. Nothing is changed.
+    pub fn discover(disk: &dyn Disk, dir: &Path, directory: DirectoryId) -> Result<Chain, LogError> {
+        Chain::follow(disk, dir, directory, false)
+    }
+
+    /// Finds a log that is being written to, as it was at some moment not long ago: a segment whose header is
+    /// only now being written may be missing at its end.
+    pub fn discover_running(disk: &dyn Disk, dir: &Path, directory: DirectoryId) -> Result<Chain, LogError> {
+        Chain::follow(disk, dir, directory, true)
+    }
+
+    fn follow(disk: &dyn Disk, dir: &Path, directory: DirectoryId, running: bool) -> Result<Chain, LogError> {
+        let mut chain = Chain::default();
+        let mut ids = Vec::new();
+        for name in disk.list(dir)? {
+            match named(&name) {
+                Some(Named::Segment(id)) => ids.push(id),
+                Some(Named::Spare(id)) => chain.spares.push(id),
+                Some(Named::Aside) => chain.aside.push(name),
+                None => {}
+            }
+        }
+        ids.sort();
+        chain.highest = ids.iter().chain(&chain.spares).max().copied().unwrap_or_default();
+        // The head: the newest with a header. Those above it must not hold anything.
+        let mut above = ids.iter().rev().copied();
+        let mut wanted = None;
+        for id in above.by_ref() {
+            let mut reader = SegmentReader::open(disk, dir, id)?;
+            if let Some(segment) = read_header(&mut reader, id, directory)? {
+                wanted = Some(segment.header.after.segment);
+                chain.segments.push(segment);
+                break;
+            }
+            let witness = if running { None } else { reader.find(BLOCK as u64, u64::MAX, directory)? };
+            if let Some(frame) = witness {
+                let what = format!("the header is damaged; the frame at byte {} shows it was there", frame.offset);
+                return Err(LogError::Corrupt { segment: id, offset: 0, what });
+            }
+            chain.dead.push(id);
+        }
+        for id in above {
+            if wanted != Some(id) {
+                chain.dead.push(id);
+                continue;
+            }
+            let mut reader = SegmentReader::open(disk, dir, id)?;
+            match read_header(&mut reader, id, directory)? {
+                Some(segment) => {
+                    wanted = Some(segment.header.after.segment);
+                    chain.segments.push(segment);
+                }
+                None => {
+                    chain.broken = Some(id);
+                    wanted = None;
+                }
+            }
+        }
+        chain.segments.reverse();
+        chain.dead.sort();
+        Ok(chain)
+    }
+
+    /// The transaction before the first one the log holds; `None` if there is no log.
+    pub fn starts_after(&self) -> Option<Zxid> {
+        self.segments.first().map(|segment| segment.header.after.zxid)
+    }
+
+    /// Whether the log reaches back to the state in which a server is born.
+    pub fn starts_at_birth(&self) -> bool {
+        self.segments.first().is_some_and(|segment| segment.header.after == Position::default())
+    }
+
+    /// Hands every transaction after `from` to `take`, in order; returns where the log ends. `from` must not be
+    /// before [`Chain::starts_after`], and everything up to it need not be whole.
+    pub fn replay(&self, disk: &dyn Disk, dir: &Path, from: Zxid, take: Take<'_>) -> Result<Tail, LogError> {
+        let first = self.segments.iter().rposition(|segment| segment.header.after.zxid <= from);
+        let first = first.expect("the log starts at or before the transaction it is read from");
+        let mut skipped = Vec::new();
+        for pair in self.segments[first..].windows(2) {
+            let walk = Walk::new(disk, dir, &pair[0], from, Some(pair[1].header.after))?;
+            walk.run(take, &mut skipped)?;
+        }
+        let walk = Walk::new(disk, dir, self.segments.last().expect("a log has a head"), from, None)?;
+        let mut tail = walk.run(take, &mut skipped)?;
+        tail.skipped = skipped;
+        Ok(tail)
+    }
+}
+
+fn read_header(reader: &mut SegmentReader, id: SegmentId, directory: DirectoryId) -> Result<Option<Segment>, LogError> {
+    match reader.header()? {
+        Err(version) => Err(LogError::UnknownVersion { segment: id, version: version.0 }),
+        Ok(None) => Ok(None),
+        Ok(Some((header, _))) if header.directory != directory => {
+            Err(LogError::Foreign { segment: id, directory: header.directory })
+        }
+        Ok(Some((header, checksum))) if header.after.segment < id => Ok(Some(Segment { header, checksum })),
+        Ok(Some(_)) => {
+            let what = "the header names a younger segment as its predecessor".to_string();
+            Err(LogError::Corrupt { segment: id, offset: 0, what })
+        }
+    }
+}
+
+/// Where a log ends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tail {
+    /// Its last whole frame.
+    pub position: Position,
+    /// What lies behind it, if it is more than space never used.
+    pub torn: Option<Torn>,
+    /// Damage that did not matter, because a snapshot covers what was there.
+    pub skipped: Vec<Skipped>,
+}
+
+/// The remains of the last write, which was not finished when the process or the machine stopped. (Or the last
+/// acknowledged frame, damaged since: that cannot be told apart here.)
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Torn {
+    pub segment: SegmentId,
+    pub offset: u64,
+    /// The first and last transaction it says it held, if its front can be read.
+    pub claims: Option<(Zxid, Zxid)>,
+}
+
+impl fmt::Display for Torn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "dropped an unfinished write at the end of the log, {} at byte {}",
+            self.segment.file_name(),
+            self.offset
+        )?;
+        if let Some((first, last)) = self.claims {
+            write!(f, " (it says it held {first} to {last})")?;
+        }
+        f.write_str("; if the disk damaged it later, transactions acknowledged by it are lost")
+    }
+}
+
+/// Damaged frames that only held transactions a snapshot holds too.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Skipped {
+    pub segment: SegmentId,
+    pub offset: u64,
+    /// The last transaction that may have been there.
+    pub upto: Zxid,
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Skipped { segment, offset, upto } = self;
+        let name = segment.file_name();
+        write!(f, "{name} is damaged at byte {offset}; the snapshot holds everything up to {upto}, so it is not needed")
+    }
+}
+
+/// A walk over one segment.
+struct Walk {
+    reader: SegmentReader,
+    header: SegmentHeader,
+    /// Everything up to here is known from a snapshot.
+    from: Zxid,
+    /// What the next segment says about the end of this one.
+    bound: Option<Position>,
+    offset: u64,
+    checksum: u32,
+    zxid: Zxid,
+}
+
+impl Walk {
+    fn new(
+        disk: &dyn Disk,
+        dir: &Path,
+        segment: &Segment,
+        from: Zxid,
+        bound: Option<Position>,
+    ) -> Result<Walk, LogError> {
+        let Segment { header, checksum } = *segment;
+        let reader = SegmentReader::open(disk, dir, header.id)?;
+        Ok(Walk { reader, header, from, bound, offset: BLOCK as u64, checksum, zxid: header.after.zxid })
+    }
+
+    fn run(mut self, take: Take<'_>, skipped: &mut Vec<Skipped>) -> Result<Tail, LogError> {
+        let (id, directory) = (self.header.id, self.header.directory);
+        let end = self.bound.map_or(self.header.capacity, |bound| bound.end);
+        let mut torn = None;
+        while self.offset < end {
+            let found = match self.reader.probe(self.offset, directory)? {
+                Probe::Frame(header, txns) => {
+                    if header.previous != self.checksum {
+                        let what = "a whole frame, written behind another frame than the one before it";
+                        return Err(self.corrupt(what));
+                    }
+                    if !follows(self.zxid, header.first) {
+                        return Err(LogError::Gap { segment: id, after: self.zxid, next: header.first });
+                    }
+                    hand_over(txns, self.from, take)?;
+                    self.offset += header.size() as u64;
+                    self.checksum = header.checksum;
+                    self.zxid = header.last;
+                    continue;
+                }
+                Probe::None(found) => found,
+            };
+            let witness = self.reader.find(self.offset + BLOCK as u64, end, directory)?;
+            match (witness, self.bound) {
+                (Some(frame), _) if frame.durable_upto <= self.from && frame.durable_upto > self.zxid => {
+                    skipped.push(Skipped { segment: id, offset: self.offset, upto: frame.durable_upto });
+                    self.offset = frame.offset;
+                    self.checksum = frame.previous;
+                    self.zxid = frame.durable_upto;
+                }
+                (Some(frame), _) if frame.durable_upto > self.zxid => {
+                    let what = format!(
+                        "no whole frame, but the frame at byte {} shows that everything up to {} had been durable",
+                        frame.offset, frame.durable_upto
+                    );
+                    return Err(self.corrupt(&what));
+                }
+                (_, Some(bound)) => {
+                    let what = format!(
+                        "no whole frame, but the next segment shows that this one had been durable up to byte {} ({})",
+                        bound.end, bound.zxid
+                    );
+                    return Err(self.corrupt(&what));
+                }
+                (_, None) => {
+                    torn = self.torn(found);
+                    break;
+                }
+            }
+        }
+        if let Some(bound) = self.bound {
+            if self.offset != bound.end || self.checksum != bound.checksum {
+                return Err(self.corrupt("the segment does not end with the frame the next one names"));
+            }
+            if self.zxid != bound.zxid {
+                return Err(LogError::Gap { segment: id, after: self.zxid, next: bound.zxid });
+            }
+        }
+        let position = Position { segment: id, end: self.offset, checksum: self.checksum, zxid: self.zxid };
+        Ok(Tail { position, torn, skipped: Vec::new() })
+    }
+
+    fn torn(&self, found: Claim) -> Option<Torn> {
+        let claims = match found {
+            Claim::Zeros => return None,
+            // The unused part of a recycled file holds anything, old frames and the middle of them.
+            Claim::Foreign | Claim::Other if self.header.recycled => return None,
+            Claim::Foreign | Claim::Other => None,
+            Claim::Frame(header) => Some((header.first, header.last)),
+        };
+        Some(Torn { segment: self.header.id, offset: self.offset, claims })
+    }
+
+    fn corrupt(&self, what: &str) -> LogError {
+        LogError::Corrupt { segment: self.header.id, offset: self.offset, what: what.to_string() }
+    }
+}
+
+fn hand_over(txns: Txns<'_>, from: Zxid, take: Take<'_>) -> Result<(), LogError> {
+    for (zxid, txn) in txns.filter(|(zxid, _)| *zxid > from) {
+        take(zxid, txn).map_err(|what| LogError::Refused { zxid, what })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! What recovery hands to whoever builds the state: a snapshot's records, then the log's transactions.
+
+use super::snapshot::format::SnapshotHeader;
+use crate::ids::{SessionId, Zxid};
+
+/// A znode as a snapshot holds it. Path and data borrow from the chunk they were read in, or from the tree
+/// while a snapshot is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ZnodeRecord<'a> {
+    /// The root is `/`.
+    pub path: &'a [u8],
+    /// `None` for null, which is not the same as empty.
+    pub data: Option<&'a [u8]>,
+    /// The number of an ACL list of the same snapshot; zero is world:anyone with all permissions.
+    pub acl: u32,
+    /// ephemeralOwner as stored: a session, or the mark of a container or a TTL.
+    pub owner: i64,
+    pub czxid: i64,
+    pub mzxid: i64,
+    pub pzxid: i64,
+    /// Milliseconds since 1970, as is `mtime`.
+    pub ctime: i64,
+    pub mtime: i64,
+    pub version: i32,
+    /// As stored: the number of children created, not what a Stat shows.
+    pub cversion: i32,
+    pub aversion: i32,
+}
+
+/// Builds the state. Anything it refuses is said in words; the state is of no use after that, except for
+/// [`Replay::restart`].
+pub trait Replay {
+    /// Forgets everything: the state is that of a new server again. Called first, and again when a snapshot
+    /// turned out to be damaged after some of it had been handed over.
+    fn restart(&mut self);
+    /// A snapshot begins: its header.
+    fn snapshot(&mut self, header: &SnapshotHeader) -> Result<(), String>;
+    /// A session and its timeout in milliseconds.
+    fn session(&mut self, id: SessionId, timeout_ms: i32) -> Result<(), String>;
+    /// An ACL list in its canonical bytes, under a number that holds for this snapshot only. All lists come
+    /// before the first znode.
+    fn acl(&mut self, id: u32, list: &[u8]) -> Result<(), String>;
+    /// A znode, in any order: a child may come before its parent.
+    fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), String>;
+    /// The snapshot is complete. The place to compare digests.
+    fn snapshot_done(&mut self, header: &SnapshotHeader) -> Result<(), String>;
+    /// The next transaction of the log, after the snapshot's zxid.
+    fn txn(&mut self, zxid: Zxid, txn: &[u8]) -> Result<(), String>;
+}

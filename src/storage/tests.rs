@@ -1,0 +1,204 @@
+//! Storage as a whole on the simulated disk: crashes at every point, damage at every byte.
+//!
+//! The state is the simplest one that can show a mistake: all transactions ever applied, by zxid. A snapshot holds
+//! one znode per transaction. After whatever happened the state must be a beginning of what was written, with
+//! at least everything that was acknowledged, or the start must be refused by name.
+
+mod crash;
+mod damage;
+mod files;
+
+use super::disk::{Disk, DiskError};
+use super::identity;
+use super::log::segment;
+use super::log::writer::{LogOptions, LogWriter};
+use super::recovery::{self, Recovered, RecoveryOptions};
+use super::replay::{Replay, ZnodeRecord};
+use super::snapshot::format::SnapshotHeader;
+use super::snapshot::write::SnapshotWriter;
+use crate::fatal::Fatal;
+use crate::ids::{SessionId, Zxid};
+use crate::sim::disk::SimDisk;
+use std::path::{Path, PathBuf};
+
+/// Two directories, so that the sync of one does not make up for a missing sync of the other.
+const DIR: &str = "data";
+const LOG_DIR: &str = "log";
+
+/// Small enough that segments fill up after a few frames.
+const LOG: LogOptions = LogOptions { max_txn: 3000, buffer_bytes: 4096, segment_bytes: 5 * 4096 };
+const SPARES: usize = 1;
+
+/// The transaction with this zxid.
+fn txn(zxid: Zxid) -> Vec<u8> {
+    let length = [3, 700, 0, 2900][zxid.0 as usize % 4];
+    vec![zxid.0 as u8; length]
+}
+
+/// A state: the transactions applied.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Model {
+    applied: Vec<Zxid>,
+    sessions: usize,
+    acls: usize,
+}
+
+impl Model {
+    fn last(&self) -> Zxid {
+        self.applied.last().copied().unwrap_or_default()
+    }
+
+    fn apply(&mut self, zxid: Zxid, content: &[u8]) -> Result<(), String> {
+        if zxid != self.last().next() {
+            return Err(format!("{zxid} after {}", self.last()));
+        }
+        assert_eq!(content, txn(zxid), "content of {zxid}");
+        self.applied.push(zxid);
+        Ok(())
+    }
+}
+
+impl Replay for Model {
+    fn restart(&mut self) {
+        *self = Model::default();
+    }
+
+    fn snapshot(&mut self, _: &SnapshotHeader) -> Result<(), String> {
+        assert!(self.applied.is_empty());
+        Ok(())
+    }
+
+    fn session(&mut self, id: SessionId, timeout_ms: i32) -> Result<(), String> {
+        assert_eq!((id, timeout_ms), (SessionId(7), 3000));
+        self.sessions += 1;
+        Ok(())
+    }
+
+    fn acl(&mut self, id: u32, list: &[u8]) -> Result<(), String> {
+        assert_eq!((id, list), (1, &b"a list"[..]));
+        self.acls += 1;
+        Ok(())
+    }
+
+    fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), String> {
+        let zxid = Zxid(record.mzxid);
+        assert_eq!(record.path, format!("/{zxid}").as_bytes());
+        self.apply(zxid, record.data.unwrap_or_default())
+    }
+
+    fn snapshot_done(&mut self, header: &SnapshotHeader) -> Result<(), String> {
+        assert_eq!((self.last(), self.sessions, self.acls), (header.zxid, 1, 1));
+        Ok(())
+    }
+
+    fn txn(&mut self, zxid: Zxid, txn: &[u8]) -> Result<(), String> {
+        self.apply(zxid, txn)
+    }
+}
+
+/// Where the file of this name is.
+fn path(name: &str) -> PathBuf {
+    Path::new(if segment::named(name).is_some() { LOG_DIR } else { DIR }).join(name)
+}
+
+/// All files, those of the log first.
+fn names(disk: &SimDisk) -> Vec<String> {
+    let list = |dir| disk.list(Path::new(dir)).unwrap();
+    [list(LOG_DIR), list(DIR)].concat()
+}
+
+/// A server's storage, and what it has promised.
+struct Server {
+    disk: SimDisk,
+    directory: identity::DataDirectory,
+    log: LogWriter,
+    recovered: Recovered,
+    state: Model,
+    /// After how many changes of the disk which transaction had been acknowledged, and which had been written.
+    promises: Vec<(usize, Zxid, Zxid)>,
+}
+
+impl Server {
+    /// Starts on what the disk holds.
+    fn start(disk: &SimDisk) -> Result<Server, Fatal> {
+        Server::start_with(disk, false)
+    }
+
+    fn start_with(disk: &SimDisk, accept_log_loss: bool) -> Result<Server, Fatal> {
+        let (dir, log_dir) = (Path::new(DIR), Path::new(LOG_DIR));
+        let mut directory = identity::open(disk, dir, log_dir, 0, [5; 16])?;
+        let mut state = Model::default();
+        let options = RecoveryOptions {
+            snapshot_dir: dir,
+            log_dir,
+            directory: directory.identity.directory,
+            born: directory.identity.born,
+            accept_log_loss,
+            threads: 1,
+        };
+        let recovered = recovery::recover(disk, &options, &mut state)?;
+        let opened = recovery::begin_log(disk, &options, &recovered, &LOG, SPARES)?;
+        directory.mark_born(disk)?;
+        assert_eq!((recovered.zxid, opened.zxid), (state.last(), state.last()));
+        let log = LogWriter::new(&opened, LOG).expect("the options fit");
+        let mut server = Server { disk: disk.clone(), directory, log, recovered, state, promises: Vec::new() };
+        server.promise();
+        Ok(server)
+    }
+
+    fn promise(&mut self) {
+        self.promises.push((self.disk.changes(), self.log.durable(), self.state.last()));
+    }
+
+    /// Appends `count` transactions and writes them as one group, unless they do not fit into one.
+    fn write(&mut self, count: usize) -> Result<(), DiskError> {
+        for _ in 0..count {
+            let zxid = self.state.last().next();
+            while self.log.append(zxid, &txn(zxid)).is_err() {
+                self.flush()?;
+            }
+            self.state.applied.push(zxid);
+        }
+        self.promise();
+        while !self.log.is_idle() {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), DiskError> {
+        let write = match self.log.next_write() {
+            Some(write) => write,
+            None => {
+                // As late as possible: nothing else syncs the directory between this and the first frame.
+                let request = self.log.needs_segment().expect("only space is missing");
+                let ready = segment::prepare(&self.disk, Path::new(LOG_DIR), request.id, request.capacity)?;
+                self.log.segment_ready(ready);
+                self.log.next_write().expect("something to write")
+            }
+        };
+        let path = path(&write.segment.file_name());
+        self.disk.write_synced(&path, write.offset, self.log.bytes(&write))?;
+        self.log.written();
+        self.promise();
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Result<String, DiskError> {
+        self.snapshot_at(self.state.last(), false)
+    }
+
+    fn snapshot_at(&self, zxid: Zxid, installed: bool) -> Result<String, DiskError> {
+        let directory = self.directory.identity.directory;
+        let header = SnapshotHeader { zxid, digest: Some(1), installed, directory, ..SnapshotHeader::default() };
+        let mut writer = SnapshotWriter::create(&self.disk, Path::new(DIR), header)?;
+        writer.push_session(SessionId(7), 3000)?;
+        writer.push_acl(1, b"a list")?;
+        for zxid in (1..=zxid.0).map(Zxid) {
+            let (path, data) = (format!("/{zxid}"), txn(zxid));
+            let record = ZnodeRecord { path: path.as_bytes(), data: Some(&data), mzxid: zxid.0, ..Default::default() };
+            writer.push_znode(&record)?;
+        }
+        Ok(writer.finish()?.name)
+    }
+}

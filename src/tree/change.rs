@@ -1,0 +1,128 @@
+//! What a transaction did to the tree, as far as watches care.
+//!
+//! A batch of transactions collects its changes in one [`Changes`]; the paths lie one after another in a
+//! single buffer, so that a batch costs two allocations however many changes it has.
+
+use super::path::PathHash;
+use crate::acl::AclId;
+use std::ops::Range;
+
+/// The three things that can happen to a znode and fire a watch. setACL fires none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ChangeKind {
+    /// It came into being: also its parent's children changed.
+    Created,
+    /// It is gone: also its parent's children changed.
+    Deleted,
+    /// Its data was set, to the same bytes perhaps.
+    DataChanged,
+}
+
+/// One change, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'a> {
+    pub kind: ChangeKind,
+    pub path: &'a [u8],
+    pub hash: PathHash,
+    /// The znode's ACL: for a deletion the one it had.
+    pub acl: AclId,
+    /// The parent's ACL, which decides who may learn that its children changed.
+    pub parent_acl: AclId,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Stored {
+    kind: ChangeKind,
+    start: u32,
+    len: u32,
+    hash: PathHash,
+    acl: AclId,
+    parent_acl: AclId,
+}
+
+/// The changes of some transactions, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    list: Vec<Stored>,
+    paths: Vec<u8>,
+}
+
+impl Changes {
+    /// Adds one at the end.
+    pub fn push(&mut self, change: Change<'_>) {
+        let start = self.paths.len() as u32;
+        self.paths.extend_from_slice(change.path);
+        self.list.push(Stored {
+            kind: change.kind,
+            start,
+            len: change.path.len() as u32,
+            hash: change.hash,
+            acl: change.acl,
+            parent_acl: change.parent_acl,
+        });
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// None at all.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Those with the given numbers, in order.
+    pub fn range(&self, range: Range<usize>) -> impl Iterator<Item = Change<'_>> {
+        self.list[range].iter().map(|stored| Change {
+            kind: stored.kind,
+            path: &self.paths[stored.start as usize..(stored.start + stored.len) as usize],
+            hash: stored.hash,
+            acl: stored.acl,
+            parent_acl: stored.parent_acl,
+        })
+    }
+
+    /// Takes away those after the first `len`.
+    pub fn split_off(&mut self, len: usize) -> Changes {
+        let start = self.list.get(len).map_or(self.paths.len(), |first| first.start as usize);
+        let mut list = self.list.split_off(len);
+        for stored in &mut list {
+            stored.start -= start as u32;
+        }
+        Changes { list, paths: self.paths.split_off(start) }
+    }
+
+    /// Forgets those after the first `len`: a multi that failed changed nothing.
+    pub fn truncate(&mut self, len: usize) {
+        if let Some(first) = self.list.get(len) {
+            self.paths.truncate(first.start as usize);
+            self.list.truncate(len);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(path: &[u8]) -> Change<'_> {
+        let acl = AclId::OPEN;
+        Change { kind: ChangeKind::Created, path, hash: super::super::path::hash(path), acl, parent_acl: acl }
+    }
+
+    #[test]
+    fn splitting_keeps_every_path() {
+        let mut changes = Changes::default();
+        for path in [&b"/a"[..], b"/bb", b"/ccc"] {
+            changes.push(change(path));
+        }
+        let tail = changes.split_off(1);
+        let paths = |changes: &Changes| changes.range(0..changes.len()).map(|c| c.path.to_vec()).collect::<Vec<_>>();
+        assert_eq!(paths(&changes), [b"/a".to_vec()]);
+        assert_eq!(paths(&tail), [b"/bb".to_vec(), b"/ccc".to_vec()]);
+        changes.push(change(b"/d"));
+        changes.truncate(1);
+        assert_eq!(paths(&changes), [b"/a".to_vec()]);
+    }
+}

@@ -1,0 +1,159 @@
+//! The tree's digest: a sum over all znodes that prepare, apply and every server must agree on (ZooKeeper
+//! 3.9, `DigestCalculator`, `DataTree.logZxidDigest`; version 2).
+//!
+//! A znode's digest is the CRC-32 of its path, its data and 60 bytes of its Stat; znodes below `/zookeeper`
+//! do not count. The sum is kept current by adding what came and taking off what went.
+
+use super::path::{ROOT, ZOOKEEPER};
+use crate::ids::Zxid;
+use std::collections::VecDeque;
+
+/// One entry of the history is kept each so many transactions.
+const HISTORY_INTERVAL: i64 = 128;
+/// So many entries are kept.
+const HISTORY_LIMIT: usize = 1024;
+
+/// The fields of a znode that its digest covers besides path and data.
+#[derive(Clone, Copy, Debug)]
+pub struct Covered {
+    pub czxid: i64,
+    pub mzxid: i64,
+    pub pzxid: i64,
+    pub ctime: i64,
+    pub mtime: i64,
+    pub version: i32,
+    /// As stored: creations of children only.
+    pub cversion: i32,
+    pub aversion: i32,
+    /// As stored.
+    pub owner: i64,
+}
+
+/// The CRC of a znode's path and data, to be continued with its [`Covered`] fields; `None` for a znode that
+/// does not count.
+#[derive(Clone, Copy, Debug)]
+pub struct Body(Option<u32>);
+
+impl Body {
+    /// Of a znode that does not count.
+    pub const NONE: Body = Body(None);
+
+    /// Reads all of `data`.
+    pub fn of(path: &[u8], data: Option<&[u8]>) -> Body {
+        if path.strip_prefix(ZOOKEEPER).is_some_and(|rest| rest.first() == Some(&b'/')) {
+            return Body::NONE;
+        }
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(if path == ROOT { b"" } else { path });
+        crc.update(data.unwrap_or_default());
+        Body(Some(crc.finalize()))
+    }
+
+    /// The znode's digest.
+    pub fn digest(self, covered: &Covered) -> u64 {
+        let Some(body) = self.0 else { return 0 };
+        let mut bytes = [0; 60];
+        bytes[0..8].copy_from_slice(&covered.czxid.to_be_bytes());
+        bytes[8..16].copy_from_slice(&covered.mzxid.to_be_bytes());
+        bytes[16..24].copy_from_slice(&covered.pzxid.to_be_bytes());
+        bytes[24..32].copy_from_slice(&covered.ctime.to_be_bytes());
+        bytes[32..40].copy_from_slice(&covered.mtime.to_be_bytes());
+        bytes[40..44].copy_from_slice(&covered.version.to_be_bytes());
+        bytes[44..48].copy_from_slice(&covered.cversion.to_be_bytes());
+        bytes[48..52].copy_from_slice(&covered.aversion.to_be_bytes());
+        bytes[52..60].copy_from_slice(&covered.owner.to_be_bytes());
+        let mut crc = crc32fast::Hasher::new_with_initial(body);
+        crc.update(&bytes);
+        u64::from(crc.finalize())
+    }
+}
+
+/// The sum, and what it was at some earlier transactions.
+#[derive(Debug, Default)]
+pub struct Digest {
+    enabled: bool,
+    sum: u64,
+    history: VecDeque<(Zxid, u64)>,
+}
+
+impl Digest {
+    /// Of an empty tree.
+    pub fn new(enabled: bool) -> Self {
+        Digest { enabled, ..Digest::default() }
+    }
+
+    /// `zookeeper.digest.enabled`: without it every digest is 0 and none is written.
+    pub fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// The CRC to start a znode's digest with, if digests are enabled.
+    #[inline]
+    pub fn body(&self, path: &[u8], data: Option<&[u8]>) -> Body {
+        if self.enabled { Body::of(path, data) } else { Body::NONE }
+    }
+
+    /// A znode changed from one digest to another; 0 is none.
+    #[inline]
+    pub fn replace(&mut self, before: u64, after: u64) {
+        self.sum = self.sum.wrapping_sub(before).wrapping_add(after);
+    }
+
+    /// The sum now.
+    pub fn sum(&self) -> u64 {
+        self.sum
+    }
+
+    /// A transaction has been carried out.
+    pub fn note(&mut self, zxid: Zxid) {
+        if self.enabled && zxid.0 % HISTORY_INTERVAL == 0 {
+            if self.history.len() == HISTORY_LIMIT {
+                self.history.pop_front();
+            }
+            self.history.push_back((zxid, self.sum));
+        }
+    }
+
+    /// Back to an earlier sum; later transactions never happened.
+    pub fn undo(&mut self, down_to: Zxid, sum: u64) {
+        self.sum = sum;
+        while self.history.back().is_some_and(|(zxid, _)| *zxid > down_to) {
+            self.history.pop_back();
+        }
+    }
+
+    /// Zxid and sum of every 128th transaction, oldest first.
+    pub fn history(&self) -> impl Iterator<Item = (Zxid, u64)> + '_ {
+        self.history.iter().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FRESH: Covered =
+        Covered { czxid: 0, mzxid: 0, pzxid: 0, ctime: 0, mtime: 0, version: 0, cversion: 0, aversion: 0, owner: 0 };
+
+    #[test]
+    fn empty_tree_as_observed() {
+        let root = Body::of(b"/", Some(b"")).digest(&FRESH);
+        let zookeeper = Body::of(b"/zookeeper", Some(b"")).digest(&FRESH);
+        assert_eq!(root + zookeeper, 0x51c6_d660);
+        assert_eq!(Body::of(b"/zookeeper/quota", Some(b"x")).digest(&FRESH), 0);
+        assert_ne!(Body::of(b"/zookeeperx", None).digest(&FRESH), 0);
+    }
+
+    #[test]
+    fn history_keeps_each_128th_and_forgets_what_is_undone() {
+        let mut digest = Digest::new(true);
+        for zxid in 1..=300 {
+            digest.replace(0, 1);
+            digest.note(Zxid(zxid));
+        }
+        assert_eq!(digest.history().collect::<Vec<_>>(), [(Zxid(128), 128), (Zxid(256), 256)]);
+        digest.undo(Zxid(255), 255);
+        assert_eq!(digest.history().count(), 1);
+        assert_eq!(digest.sum(), 255);
+    }
+}

@@ -1,0 +1,158 @@
+//! What is known of znodes besides the tree itself: whose ephemerals they are, which are containers or have
+//! a time to live, and where quotas are.
+//!
+//! All of it follows from paths and owners alone, so creating, deleting and undoing either keep it right by
+//! the same two calls. Sorted sets, so that no order depends on what happened before.
+
+use super::owner::{Kind, OwnerRules};
+use super::quota::{QuotaNode, Quotas, parse_path};
+use crate::ids::SessionId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+/// Paths in order.
+pub type Paths = BTreeSet<Box<[u8]>>;
+
+/// The sets.
+#[derive(Debug)]
+pub struct Index {
+    rules: OwnerRules,
+    /// Never holds an empty set.
+    ephemerals: BTreeMap<SessionId, Paths>,
+    ephemeral_count: usize,
+    containers: Paths,
+    ttls: Paths,
+    pub quotas: Quotas,
+}
+
+impl Index {
+    /// Of an empty tree.
+    pub fn new(rules: OwnerRules) -> Self {
+        Index {
+            rules,
+            ephemerals: BTreeMap::new(),
+            ephemeral_count: 0,
+            containers: Paths::new(),
+            ttls: Paths::new(),
+            quotas: Quotas::default(),
+        }
+    }
+
+    /// How owners are read.
+    pub fn rules(&self) -> OwnerRules {
+        self.rules
+    }
+
+    /// A znode is there now.
+    #[inline]
+    pub fn created(&mut self, path: &[u8], owner: i64) {
+        match self.rules.kind(owner) {
+            Kind::Persistent => {}
+            Kind::Container => {
+                self.containers.insert(path.into());
+            }
+            Kind::Ttl { .. } => {
+                self.ttls.insert(path.into());
+            }
+            Kind::Ephemeral(session) => {
+                let added = self.ephemerals.entry(session).or_default().insert(path.into());
+                self.ephemeral_count += usize::from(added);
+            }
+        }
+        if let Some((prefix, QuotaNode::Limits)) = parse_path(path) {
+            self.quotas.add(prefix);
+        }
+    }
+
+    /// A znode is gone.
+    #[inline]
+    pub fn deleted(&mut self, path: &[u8], owner: i64) {
+        match self.rules.kind(owner) {
+            Kind::Persistent => {}
+            Kind::Container => {
+                self.containers.remove(path);
+            }
+            Kind::Ttl { .. } => {
+                self.ttls.remove(path);
+            }
+            Kind::Ephemeral(session) => {
+                if let Some(paths) = self.ephemerals.get_mut(&session) {
+                    self.ephemeral_count -= usize::from(paths.remove(path));
+                    if paths.is_empty() {
+                        self.ephemerals.remove(&session);
+                    }
+                }
+            }
+        }
+        if let Some((prefix, QuotaNode::Limits)) = parse_path(path) {
+            self.quotas.remove(prefix);
+        }
+    }
+
+    /// The ephemerals of a session.
+    pub fn ephemerals(&self, session: SessionId) -> Option<&Paths> {
+        self.ephemerals.get(&session)
+    }
+
+    /// Every session that owns a znode, with its paths, in order.
+    pub fn owners(&self) -> impl Iterator<Item = (SessionId, &Paths)> {
+        self.ephemerals.iter().map(|(session, paths)| (*session, paths))
+    }
+
+    /// How many ephemerals there are.
+    pub fn ephemeral_count(&self) -> usize {
+        self.ephemeral_count
+    }
+
+    /// All containers.
+    pub fn containers(&self) -> &Paths {
+        &self.containers
+    }
+
+    /// All znodes with a time to live.
+    pub fn ttls(&self) -> &Paths {
+        &self.ttls
+    }
+}
+
+/// Those of `paths` that come after `last`, or all.
+pub fn after<'a>(paths: &'a Paths, last: Option<&[u8]>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+    paths.range::<[u8], _>((from, Bound::Unbounded)).map(|path| &**path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::owner::{CONTAINER, ttl_owner};
+
+    #[test]
+    fn follows_what_comes_and_goes() {
+        let mut index = Index::new(OwnerRules { extended_types: true, emulate_353_ttl: false });
+        let ttl = ttl_owner(5).unwrap();
+        for (path, owner) in [(&b"/b"[..], 7), (b"/a", 7), (b"/c", CONTAINER), (b"/t", ttl), (b"/p", 0)] {
+            index.created(path, owner);
+        }
+        assert_eq!(
+            index.ephemerals(SessionId(7)).unwrap().iter().map(|path| &**path).collect::<Vec<_>>(),
+            [b"/a", b"/b"]
+        );
+        assert_eq!((index.ephemeral_count(), index.containers().len(), index.ttls().len()), (2, 1, 1));
+        index.created(b"/zookeeper/quota/p/zookeeper_limits", 0);
+        assert_eq!(index.quotas.len(), 1);
+        for (path, owner) in [(&b"/b"[..], 7), (b"/a", 7), (b"/c", CONTAINER), (b"/t", ttl), (b"/p", 0)] {
+            index.deleted(path, owner);
+        }
+        index.deleted(b"/zookeeper/quota/p/zookeeper_limits", 0);
+        assert_eq!(index.owners().count(), 0);
+        assert!(index.ephemeral_count() == 0 && index.containers().is_empty() && index.ttls().is_empty());
+        assert!(index.quotas.is_empty());
+    }
+
+    #[test]
+    fn resumes_after_a_path() {
+        let paths: Paths = [&b"/a"[..], b"/b", b"/c"].into_iter().map(Into::into).collect();
+        assert_eq!(after(&paths, Some(b"/a")).collect::<Vec<_>>(), [b"/b", b"/c"]);
+        assert_eq!(after(&paths, None).count(), 3);
+    }
+}

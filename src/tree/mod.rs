@@ -1,0 +1,32 @@
+//! The tree of znodes and everything that follows from it.
+//!
+//! `store` is the container: versions of znodes keyed by zxid, one writer, many readers. `state` is the
+//! writer's side of it with what is not a znode: sessions, digest, and the sets of `index`. `prepare` turns
+//! requests into transactions and carries them out at the head; `apply` carries out transactions that come
+//! from a log or from a leader. Both change the tree through `mutate` alone, so that they agree.
+//!
+//! What is versioned besides znodes, and how it comes back on [`state::State::undo`]: the ephemeral, container,
+//! TTL and quota sets follow the znodes that are undone; sessions and the digest have a journal; quota usage and
+//! the configuration's text are znodes whose Stat does not move; ACL ids are never taken back.
+
+pub mod apply;
+pub mod change;
+pub mod digest;
+pub mod index;
+mod multi;
+mod mutate;
+pub mod owner;
+pub mod path;
+mod prepare;
+pub mod quota;
+mod reap;
+pub mod state;
+pub mod store;
+#[cfg(test)]
+mod tests;
+
+pub use apply::{Applied, ApplyError, Mode};
+pub use change::{Change, ChangeKind, Changes};
+pub use owner::OwnerRules;
+pub use path::PathHash;
+pub use state::{Context, Outcome, State, StateOptions};

@@ -1,0 +1,103 @@
+//! A multi: several operations, all or none, under one zxid (ZooKeeper 3.9, `PrepRequestProcessor.pRequest`,
+//! `MultiOperationRecord`).
+//!
+//! The operations are carried out one after another at the head, each seeing what the ones before it did.
+//! When one fails the tree is taken back to before the first. A failed multi is a transaction all the same,
+//! whose members are errors: 0 before the one that failed, its code, and "runtime inconsistency" after it.
+//! So are its results; the reply's header says Ok.
+
+use super::prepare::{close_frame, open_frame, put_txn_header};
+use super::state::{Context, Outcome, State};
+use crate::ids::Zxid;
+use crate::jute::reply::{put_multi_end, put_multi_error, put_multi_ok};
+use crate::jute::txn::{put_error, put_member};
+use crate::jute::wire::put_int;
+use crate::jute::{Create, CreateMode, ErrorCode, MultiOps, OpCode, Request};
+
+impl State {
+    pub(super) fn prepare_multi(&mut self, context: &Context<'_>, ops: &MultiOps<'_>, out: &mut Outcome) {
+        self.begin(context.zxid);
+        let changes = out.changes.len();
+        let frame = out.reply.len();
+        put_txn_header(context, OpCode::Multi, &mut out.txn);
+        let list = out.txn.len();
+        put_int(&mut out.txn, 0);
+        open_frame(context, &mut out.reply);
+        let results = out.reply.len();
+
+        let mut done = 0;
+        let mut failed = None;
+        for op in ops.iter() {
+            if let Err(error) = self.member(context, op, out) {
+                failed = Some(error);
+                break;
+            }
+            done += 1;
+        }
+        out.error = failed.unwrap_or(ErrorCode::Ok);
+        if let Some(error) = failed {
+            self.undo_tree(Zxid(context.zxid.0 - 1));
+            out.changes.truncate(changes);
+            out.txn.truncate(list + 4);
+            out.reply.truncate(results);
+            let total = ops.iter().count();
+            for at in 0..total {
+                let code = match at.cmp(&done) {
+                    std::cmp::Ordering::Less => ErrorCode::Ok,
+                    std::cmp::Ordering::Equal => error,
+                    std::cmp::Ordering::Greater => ErrorCode::RuntimeInconsistency,
+                };
+                put_member(&mut out.txn, OpCode::Error, |txn| put_error(txn, code));
+                put_multi_error(&mut out.reply, code);
+            }
+            done = total;
+        }
+        out.txn[list..list + 4].copy_from_slice(&(done as i32).to_be_bytes());
+        if failed == Some(ErrorCode::SessionMoved) {
+            out.reply.truncate(frame);
+        } else {
+            put_multi_end(&mut out.reply);
+            close_frame(&mut out.reply, frame);
+        }
+        self.finish(context, OpCode::Multi, out);
+    }
+
+    /// Carries out one operation and appends it as a member and as a result.
+    fn member(&mut self, context: &Context<'_>, request: Request<'_>, out: &mut Outcome) -> Result<(), ErrorCode> {
+        let request = match request {
+            Request::Create(create) => Request::Create(as_member(create)),
+            other => other,
+        };
+        let op = match request {
+            Request::Create(create) => create.op,
+            Request::Delete { .. } => OpCode::Delete,
+            Request::SetData { .. } => OpCode::SetData,
+            Request::Check { .. } => OpCode::Check,
+            _ => return Err(ErrorCode::Unimplemented),
+        };
+        put_int(&mut out.txn, op.wire());
+        let record = out.txn.len();
+        put_int(&mut out.txn, 0);
+        put_multi_ok(&mut out.reply, result_op(op));
+        self.carry_out(context, &request, out)?;
+        close_frame(&mut out.txn, record);
+        Ok(())
+    }
+}
+
+/// Which operation a result says it is of: the creates that answer a Stat are all create2.
+pub(super) fn result_op(op: OpCode) -> OpCode {
+    match op {
+        OpCode::CreateContainer | OpCode::CreateTtl => OpCode::Create2,
+        OpCode::DeleteContainer => OpCode::Delete,
+        op => op,
+    }
+}
+
+/// Inside a multi a createTTL whose mode has no time to live is what its mode says, and its time to live is
+/// forgotten (ZooKeeper 3.9, `Op.create`).
+fn as_member(create: Create<'_>) -> Create<'_> {
+    let lives = CreateMode::from_wire(create.flags).is_some_and(CreateMode::is_ttl);
+    let op = if create.op == OpCode::CreateTtl && !lives { OpCode::Create } else { create.op };
+    Create { op, ttl: create.ttl.filter(|_| lives), ..create }
+}

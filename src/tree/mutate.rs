@@ -1,0 +1,336 @@
+//! The changes a transaction can make to the tree, each with all that follows from it: the parent's
+//! counters, the digest, the sets, quota usage, and the change that watches hear of.
+//!
+//! Whoever calls has decided that the change is to be made. Everything happens at the head, under the
+//! zxid that `State::begin` was given (ZooKeeper 3.9, `DataTree`).
+
+use super::change::{Change, ChangeKind, Changes};
+use super::digest::{Body, Covered, Digest};
+use super::path::{self, PathHash};
+use super::quota::{Quota, QuotaNode, Track, parse_path, put_stats};
+use super::state::State;
+use super::store::{NewZnode, Znode};
+use crate::acl::AclId;
+use crate::ids::{SessionId, Zxid};
+use crate::jute::Stat;
+
+/// When a transaction happens.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At {
+    pub zxid: Zxid,
+    pub time_ms: i64,
+}
+
+/// A path with its hash.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    pub path: &'a [u8],
+    pub hash: PathHash,
+}
+
+impl<'a> Place<'a> {
+    /// Hashes the path, in stored form.
+    pub fn of(path: &'a [u8]) -> Place<'a> {
+        let path = path::stored(path);
+        Place { path, hash: path::hash(path) }
+    }
+}
+
+/// What is known of a znode at the head, without its data.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
+    /// As shown to clients but for the owner, which is not filled in.
+    pub stat: Stat,
+    /// As stored.
+    pub owner: i64,
+    pub acl: AclId,
+    /// As stored: creations of children only.
+    pub cversion: i32,
+    body: Body,
+}
+
+impl Facts {
+    pub fn of(znode: &Znode<'_>, digest: &Digest) -> Facts {
+        Facts {
+            stat: znode.stat(),
+            owner: znode.owner(),
+            acl: znode.acl(),
+            cversion: znode.stored_cversion(),
+            body: digest.body(znode.path(), znode.data()),
+        }
+    }
+
+    fn digest(&self) -> u64 {
+        self.body.digest(&Covered {
+            czxid: self.stat.czxid,
+            mzxid: self.stat.mzxid,
+            pzxid: self.stat.pzxid,
+            ctime: self.stat.ctime,
+            mtime: self.stat.mtime,
+            version: self.stat.version,
+            cversion: self.cversion,
+            aversion: self.stat.aversion,
+            owner: self.owner,
+        })
+    }
+}
+
+/// The fields of a new znode that its digest covers.
+pub(super) fn covered(znode: &NewZnode<'_>) -> Covered {
+    Covered {
+        czxid: znode.czxid,
+        mzxid: znode.mzxid,
+        pzxid: znode.pzxid,
+        ctime: znode.ctime,
+        mtime: znode.mtime,
+        version: znode.version,
+        cversion: znode.cversion,
+        aversion: znode.aversion,
+        owner: znode.owner,
+    }
+}
+
+/// A znode to be created.
+pub(super) struct Creation<'a> {
+    pub at: Place<'a>,
+    pub parent: Place<'a>,
+    pub data: Option<&'a [u8]>,
+    pub acl: AclId,
+    /// As stored.
+    pub owner: i64,
+    /// The parent's stored cversion after this; -1: one more than it is.
+    pub parent_cversion: i32,
+}
+
+impl State {
+    pub(super) fn facts(&self, place: Place<'_>) -> Option<Facts> {
+        self.store.find(place.path, place.hash).map(|znode| Facts::of(&znode, &self.digest))
+    }
+
+    /// Creates a znode that is not there under a parent that is; returns its Stat as clients see it.
+    pub(super) fn create_znode(&mut self, at: At, new: &Creation<'_>, parent: &Facts, changes: &mut Changes) -> Stat {
+        self.mark(at.zxid);
+        let znode = NewZnode {
+            data: new.data,
+            acl: new.acl,
+            owner: new.owner,
+            czxid: at.zxid.0,
+            mzxid: at.zxid.0,
+            ctime: at.time_ms,
+            mtime: at.time_ms,
+            version: 0,
+            aversion: 0,
+            cversion: 0,
+            pzxid: at.zxid.0,
+        };
+        self.store.create(new.at.path, new.at.hash, &znode);
+        self.digest.replace(0, self.digest.body(new.at.path, new.data).digest(&covered(&znode)));
+        self.raise_parent(at.zxid, new.parent, parent, new.parent_cversion);
+        self.index.created(new.at.path, new.owner);
+        let data_length = new.data.map_or(0, <[u8]>::len);
+        if let Some((prefix, QuotaNode::Stats | QuotaNode::Limits)) = parse_path(new.at.path) {
+            // ZooKeeper counts when the stats znode comes, which is the second of the two; should it have come
+            // first, what it says is out of date by now.
+            self.recount(prefix);
+        }
+        self.use_quota(new.at.path, 1, data_length as i64);
+        changes.push(Change {
+            kind: ChangeKind::Created,
+            path: new.at.path,
+            hash: new.at.hash,
+            acl: new.acl,
+            parent_acl: parent.acl,
+        });
+        let stat = Stat {
+            czxid: at.zxid.0,
+            mzxid: at.zxid.0,
+            ctime: at.time_ms,
+            mtime: at.time_ms,
+            data_length: data_length as i32,
+            pzxid: at.zxid.0,
+            ..Stat::default()
+        };
+        self.options.owners.shown(new.owner, stat)
+    }
+
+    /// What a creation does to its parent, which is all that is left of one whose znode is there already:
+    /// counter and pzxid go up together, and only if the counter does.
+    pub(super) fn raise_parent(&mut self, zxid: Zxid, place: Place<'_>, parent: &Facts, cversion: i32) {
+        let cversion = if cversion == -1 { parent.cversion.wrapping_add(1) } else { cversion };
+        if cversion > parent.cversion {
+            self.set_child_stat(zxid, place, parent, cversion, parent.stat.pzxid.max(zxid.0));
+        }
+    }
+
+    /// What a deletion does to its parent, whether or not the znode was there.
+    pub(super) fn touch_parent(&mut self, zxid: Zxid, place: Place<'_>, parent: &Facts) {
+        if zxid.0 > parent.stat.pzxid {
+            self.set_child_stat(zxid, place, parent, parent.cversion, zxid.0);
+        }
+    }
+
+    fn set_child_stat(&mut self, zxid: Zxid, place: Place<'_>, before: &Facts, cversion: i32, pzxid: i64) {
+        self.mark(zxid);
+        self.store.set_child_stat(place.path, place.hash, cversion, pzxid);
+        let mut after = *before;
+        after.cversion = cversion;
+        after.stat.pzxid = pzxid;
+        self.digest.replace(before.digest(), after.digest());
+    }
+
+    /// Deletes a znode without children.
+    pub(super) fn delete_znode(
+        &mut self,
+        zxid: Zxid,
+        (place, znode): (Place<'_>, &Facts),
+        (parent_place, parent): (Place<'_>, &Facts),
+        changes: &mut Changes,
+    ) {
+        self.mark(zxid);
+        self.store.delete(place.path, place.hash);
+        self.digest.replace(znode.digest(), 0);
+        self.touch_parent(zxid, parent_place, parent);
+        self.index.deleted(place.path, znode.owner);
+        self.use_quota(place.path, -1, -i64::from(znode.stat.data_length));
+        changes.push(Change {
+            kind: ChangeKind::Deleted,
+            path: place.path,
+            hash: place.hash,
+            acl: znode.acl,
+            parent_acl: parent.acl,
+        });
+    }
+
+    /// Sets a znode's data and gives it that version; returns its Stat as clients see it.
+    pub(super) fn write_data(
+        &mut self,
+        at: At,
+        place: Place<'_>,
+        znode: &Facts,
+        (data, version): (Option<&[u8]>, i32),
+        changes: &mut Changes,
+    ) -> Stat {
+        self.mark(at.zxid);
+        self.store.set_data(place.path, place.hash, data, version, at.zxid.0, at.time_ms);
+        let mut after = *znode;
+        after.body = self.digest.body(place.path, data);
+        after.stat.version = version;
+        after.stat.mzxid = at.zxid.0;
+        after.stat.mtime = at.time_ms;
+        after.stat.data_length = data.map_or(0, <[u8]>::len) as i32;
+        self.digest.replace(znode.digest(), after.digest());
+        self.use_quota(place.path, 0, i64::from(after.stat.data_length) - i64::from(znode.stat.data_length));
+        changes.push(Change {
+            kind: ChangeKind::DataChanged,
+            path: place.path,
+            hash: place.hash,
+            acl: znode.acl,
+            parent_acl: znode.acl, // nobody is told of the parent
+        });
+        self.options.owners.shown(znode.owner, after.stat)
+    }
+
+    /// Sets a znode's ACL and gives it that aversion; returns its Stat as clients see it. No watch fires.
+    pub(super) fn write_acl(&mut self, zxid: Zxid, place: Place<'_>, znode: &Facts, acl: AclId, aversion: i32) -> Stat {
+        self.mark(zxid);
+        self.store.set_acl(place.path, place.hash, acl, aversion);
+        let mut after = *znode;
+        after.stat.aversion = aversion;
+        self.digest.replace(znode.digest(), after.digest());
+        self.options.owners.shown(znode.owner, after.stat)
+    }
+
+    /// Deletes what a session still owns. A znode that has children all the same (one with a time to live that
+    /// a changed setting has made an ephemeral) stays, as its children would have no parent.
+    pub(super) fn delete_ephemerals(&mut self, zxid: Zxid, session: SessionId, changes: &mut Changes) {
+        // Deleting takes each path out of the set; those that stay are stepped over.
+        let mut last: Option<Box<[u8]>> = None;
+        loop {
+            let Some(paths) = self.index.ephemerals(session) else { return };
+            let Some(path) = super::index::after(paths, last.as_deref()).next() else { return };
+            let path: Box<[u8]> = path.into();
+            self.delete_if_there(zxid, &path, changes);
+            last = Some(path);
+        }
+    }
+
+    /// Deletes a znode if it is there and has no children. False if not; the parent is touched all the same.
+    pub(super) fn delete_if_there(&mut self, zxid: Zxid, path: &[u8], changes: &mut Changes) -> bool {
+        let Some(parent_path) = path::parent(path) else { return false };
+        let parent_place = Place::of(parent_path);
+        let Some(parent) = self.facts(parent_place) else { return false };
+        let place = Place::of(path);
+        match self.facts(place) {
+            Some(znode) if znode.stat.num_children == 0 && !path::is_special(path) => {
+                self.delete_znode(zxid, (place, &znode), (parent_place, &parent), changes);
+                true
+            }
+            Some(_) => false,
+            None => {
+                self.touch_parent(zxid, parent_place, &parent);
+                false
+            }
+        }
+    }
+
+    /// Adds to what the quota above `path` uses, if there is one.
+    #[inline]
+    fn use_quota(&mut self, path: &[u8], count: i64, bytes: i64) {
+        if !self.index.quotas.is_empty() {
+            self.use_nearest_quota(path, count, bytes);
+        }
+    }
+
+    fn use_nearest_quota(&mut self, path: &[u8], count: i64, bytes: i64) {
+        let Some(quota) = self.index.quotas.nearest(path) else { return };
+        let (path, hash) = quota.stats();
+        let Some(znode) = self.store.find(path, hash) else { return };
+        let old = znode.data().unwrap_or_default();
+        let used = Track::parse(old);
+        let text = &mut self.scratch.text;
+        text.clear();
+        put_stats(old, used.count.saturating_add(count), used.bytes.saturating_add(bytes), text);
+        let stat = znode.stat();
+        self.store.set_data(path, hash, Some(text), stat.version, stat.mzxid, stat.mtime);
+    }
+
+    /// Counts what a subtree uses and writes it into the stats znode, if there is one. Reads the whole subtree:
+    /// it happens when a quota is set and after loading.
+    pub(super) fn recount(&mut self, prefix: &[u8]) {
+        let quota = Quota::of(prefix);
+        let (path, hash) = quota.stats();
+        let Some(znode) = self.store.find(path, hash) else { return };
+        let stat = znode.stat();
+        let (count, bytes) = self.usage(prefix);
+        let mut text = Vec::new();
+        put_stats(b"", count, bytes, &mut text);
+        self.store.set_data(path, hash, Some(&text), stat.version, stat.mzxid, stat.mtime);
+    }
+
+    /// Znodes and bytes of data in a subtree, its root included.
+    fn usage(&self, root: &[u8]) -> (i64, i64) {
+        let (mut count, mut bytes) = (0, 0);
+        let mut parents: Vec<Vec<u8>> = Vec::new();
+        let mut add = |path: &[u8], parents: &mut Vec<Vec<u8>>| {
+            if let Some(znode) = self.store.find(path, path::hash(path)) {
+                count += 1;
+                bytes += znode.data().map_or(0, <[u8]>::len) as i64;
+                if znode.num_children() > 0 {
+                    parents.push(path.to_vec());
+                }
+            }
+        };
+        add(root, &mut parents);
+        let mut child = Vec::new();
+        while let Some(parent) = parents.pop() {
+            self.store.head().children(&parent, path::hash(&parent), &mut |name| {
+                child.clear();
+                child.extend_from_slice(&parent);
+                child.push(b'/');
+                child.extend_from_slice(name);
+                add(&child, &mut parents);
+            });
+        }
+        (count, bytes)
+    }
+}

@@ -1,0 +1,150 @@
+//! Paths as bytes: their hash, their parent, and which of them may name a znode.
+//!
+//! ZooKeeper looks a path up as it was sent and validates it late, so nothing here assumes a valid path but
+//! what says so. The root is stored as `/`; the empty path is another name for it, as the parent of `/a` is
+//! the empty path by the letter.
+
+use crate::ids::fixed_state;
+
+/// The hash of a path, computed once and carried along. The same within a process, not between machines:
+/// it is never stored.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PathHash(pub u64);
+
+/// The root's path.
+pub const ROOT: &[u8] = b"/";
+/// The znode of the server's own affairs.
+pub const ZOOKEEPER: &[u8] = b"/zookeeper";
+/// Below it stand the quotas, see `quota`.
+pub const QUOTA: &[u8] = b"/zookeeper/quota";
+/// The text of the ensemble's membership.
+pub const CONFIG: &[u8] = b"/zookeeper/config";
+
+/// The hash of `path`, which must be the stored form (see [`stored`]).
+#[inline]
+pub fn hash(path: &[u8]) -> PathHash {
+    PathHash(fixed_state().hash_one(path))
+}
+
+/// The form under which a path is looked up: the empty path is the root.
+#[inline]
+pub fn stored(path: &[u8]) -> &[u8] {
+    if path.is_empty() { ROOT } else { path }
+}
+
+/// What stands before the last slash, in stored form, and the name after it; `None` without a slash. The
+/// root's parent is the root itself.
+#[inline]
+pub fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    let slash = path.iter().rposition(|byte| *byte == b'/')?;
+    Some((stored(&path[..slash]), &path[slash + 1..]))
+}
+
+/// The parent's path, in stored form; `None` without a slash.
+#[inline]
+pub fn parent(path: &[u8]) -> Option<&[u8]> {
+    split(path).map(|(parent, _)| parent)
+}
+
+/// The four znodes that can never be deleted (ZooKeeper 3.9, `DataTree.isSpecialPath`).
+pub fn is_special(path: &[u8]) -> bool {
+    path == ROOT || path == ZOOKEEPER || path == QUOTA || path == CONFIG
+}
+
+/// Whether the parent of `path` may be looked up at all: it has a slash and no NUL (ZooKeeper 3.9,
+/// `PrepRequestProcessor.validatePathForCreate`).
+#[inline]
+pub fn has_parent(path: &[u8]) -> bool {
+    path.contains(&b'/') && !path.contains(&0)
+}
+
+/// Whether `path` may name a znode (ZooKeeper 3.9, `PathUtils.validatePath`): absolute, no trailing slash,
+/// no empty, `.` or `..` segment, no control character, surrogate, private-use or special character.
+///
+/// ZooKeeper reads bytes that are no UTF-8 as U+FFFD, which is one of the refused; so are they here.
+pub fn is_valid(path: &[u8]) -> bool {
+    let [b'/', rest @ ..] = path else { return false };
+    if rest.is_empty() {
+        return true;
+    }
+    let mut ascii = true;
+    let mut start = 0;
+    for (at, byte) in rest.iter().enumerate() {
+        match byte {
+            b'/' => {
+                if !is_segment(&rest[start..at]) {
+                    return false;
+                }
+                start = at + 1;
+            }
+            0..0x20 | 0x7f => return false,
+            0x80.. => ascii = false,
+            _ => {}
+        }
+    }
+    is_segment(&rest[start..]) && (ascii || is_allowed_text(rest))
+}
+
+fn is_segment(segment: &[u8]) -> bool {
+    !matches!(segment, b"" | b"." | b"..")
+}
+
+fn is_allowed_text(bytes: &[u8]) -> bool {
+    // Above U+FFFF a character is a pair of surrogates to ZooKeeper, and those are refused.
+    let refused = |c: char| matches!(c, '\u{80}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..);
+    std::str::from_utf8(bytes).is_ok_and(|text| !text.chars().any(refused))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_as_java_does() {
+        assert_eq!(split(b"/a"), Some((&b"/"[..], &b"a"[..])));
+        assert_eq!(split(b"/a/b"), Some((&b"/a"[..], &b"b"[..])));
+        assert_eq!(split(b"/a/"), Some((&b"/a"[..], &b""[..])));
+        assert_eq!(split(b"/"), Some((&b"/"[..], &b""[..])));
+        assert_eq!(split(b"//x"), Some((&b"/"[..], &b"x"[..])));
+        assert_eq!(split(b"a/b"), Some((&b"a"[..], &b"b"[..])));
+        assert_eq!(split(b"abc"), None);
+        assert_eq!(split(b""), None);
+    }
+
+    #[test]
+    fn valid_and_invalid_paths() {
+        let valid: [&[u8]; 8] =
+            [b"/", b"/a", b"/a/b", b"/...", b"/.a", b"/a.", b"/..a/b", "/é/日本\u{ffef}".as_bytes()];
+        for path in valid {
+            assert!(is_valid(path), "{path:?}");
+        }
+        let invalid: [&[u8]; 19] = [
+            b"",
+            b"a",
+            b"/a/",
+            b"//",
+            b"//a",
+            b"/a//b",
+            b"/.",
+            b"/..",
+            b"/a/.",
+            b"/a/../b",
+            b"/./b",
+            b"/a\0",
+            b"/\x01",
+            b"/\x1f/b",
+            b"/\x7f",
+            "/\u{9f}".as_bytes(),
+            "/\u{f8ff}".as_bytes(),
+            "/\u{fff0}".as_bytes(),
+            "/😀".as_bytes(),
+        ];
+        for path in invalid {
+            assert!(!is_valid(path), "{path:?}");
+        }
+        // No UTF-8: a lone continuation byte, an encoded surrogate, a truncated character.
+        for path in [&b"/\x80"[..], b"/\xed\xa0\x80", b"/\xe6\x97"] {
+            assert!(!is_valid(path), "{path:?}");
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! From a request to a transaction: the checks in ZooKeeper's order, the change at the head, the log
+//! entry, the reply (ZooKeeper 3.9, `PrepRequestProcessor`, `FinalRequestProcessor`).
+//!
+//! Every request has a zxid of its own; one that fails becomes an error transaction. Each operation is one
+//! function that either fails and has changed nothing, or has made the change and appended its record to
+//! `Outcome::txn` and its answer to `Outcome::reply`; who calls puts the headers around them.
+
+use super::mutate::{At, Creation, Facts, Place};
+use super::owner::{CONTAINER, ttl_owner};
+use super::path::{self, CONFIG};
+use super::quota::Track;
+use super::state::{Context, Outcome, State};
+use crate::acl::{AclId, fix_up, needed};
+use crate::ids::SessionId;
+use crate::jute::reply::{put_bare, put_header};
+use crate::jute::txn::{self, CreateTxn};
+use crate::jute::wire::{Reader, put_buffer, put_bytes, put_int};
+use crate::jute::{AclList, Create, CreateMode, ErrorCode, OpCode, Request, Stat, TxnHeader};
+use crate::limits;
+use std::io::Write;
+use std::mem;
+
+/// What an operation comes to: nothing to say, or why not.
+pub(super) type Checked<T = ()> = Result<T, ErrorCode>;
+
+impl State {
+    /// Carries out a write request at the head and appends the log entry, the changes and the reply frame.
+    ///
+    /// `request` has been decoded as `op`. Requests that are no writes become error transactions, as does a
+    /// deleteContainer that is not the server's own: in ZooKeeper any client can send it and so delete any
+    /// childless znode past its ACL.
+    pub fn prepare(&mut self, context: &Context<'_>, op: OpCode, request: &Request<'_>, out: &mut Outcome) {
+        match request {
+            Request::Multi(ops) => self.prepare_multi(context, ops, out),
+            Request::CloseSession => self.close_session(context, out),
+            Request::Reconfig { .. } => self.reconfigure(context, Err(ErrorCode::Unimplemented), out),
+            Request::Check { .. } => self.refuse(context, ErrorCode::Unimplemented, out), // in a multi only
+            _ => self.transact(context, op, out, |state, out| state.carry_out(context, request, out)),
+        }
+    }
+
+    /// Makes a request that could not even be tried an error transaction.
+    pub fn refuse(&mut self, context: &Context<'_>, error: ErrorCode, out: &mut Outcome) {
+        self.transact(context, OpCode::Error, out, |_, _| Err(error));
+    }
+
+    /// Sets the text of the ensemble's membership. `text` is the new one, or why the reconfiguration is not
+    /// to be: what is checked between the session and the permission is up to the ensemble.
+    pub fn reconfigure(&mut self, context: &Context<'_>, text: Checked<&[u8]>, out: &mut Outcome) {
+        self.transact(context, OpCode::Reconfig, out, |state, out| {
+            if !state.options.reconfig_enabled {
+                return Err(ErrorCode::ReconfigDisabled);
+            }
+            state.check_session(context.session, false)?;
+            let text = text?;
+            let place = Place::of(CONFIG);
+            let znode = state.permitted(context, OpCode::Reconfig, place)?;
+            let at = At { zxid: context.zxid, time_ms: context.time_ms };
+            let stat = state.write_data(at, place, &znode, (Some(text), -1), &mut out.changes);
+            txn::put_set_data(&mut out.txn, CONFIG, Some(text), -1);
+            put_buffer(&mut out.reply, Some(text));
+            stat.put(&mut out.reply);
+            Ok(())
+        });
+    }
+
+    /// Opens the context's session. The transaction has no reply frame: what the client gets is up to who knows
+    /// the password.
+    pub fn create_session(&mut self, context: &Context<'_>, timeout_ms: i32, out: &mut Outcome) {
+        self.begin(context.zxid);
+        put_txn_header(context, OpCode::CreateSession, &mut out.txn);
+        self.put_session(context.zxid, context.session, timeout_ms);
+        put_int(&mut out.txn, timeout_ms);
+        out.error = ErrorCode::Ok;
+        self.finish(context, OpCode::CreateSession, out);
+    }
+
+    /// Ends the context's session and deletes its ephemerals, in the order of their paths. Never fails, and has
+    /// no reply frame: an expired session has nobody to tell.
+    pub fn close_session(&mut self, context: &Context<'_>, out: &mut Outcome) {
+        self.begin(context.zxid);
+        put_txn_header(context, OpCode::CloseSession, &mut out.txn);
+        let list = out.txn.len();
+        let mut count = 0;
+        put_int(&mut out.txn, 0);
+        for path in self.index.ephemerals(context.session).into_iter().flatten() {
+            if self.find(path).is_some_and(|znode| znode.num_children() > 0) {
+                continue; // stays, see `delete_ephemerals`
+            }
+            if out.txn.len() - list + 4 + path.len() > limits::CLOSE_SESSION_PATHS {
+                // Too many to list: who applies it deletes what the session owns, as for any path not listed.
+                out.txn.truncate(list + 4);
+                count = 0;
+                break;
+            }
+            put_bytes(&mut out.txn, path);
+            count += 1;
+        }
+        out.txn[list..list + 4].copy_from_slice(&i32::to_be_bytes(count));
+        self.delete_ephemerals(context.zxid, context.session, &mut out.changes);
+        self.remove_session(context.zxid, context.session);
+        out.error = ErrorCode::Ok;
+        self.finish(context, OpCode::CloseSession, out);
+    }
+
+    /// One transaction of one operation: the headers, and the error transaction if it fails.
+    fn transact(
+        &mut self,
+        context: &Context<'_>,
+        op: OpCode,
+        out: &mut Outcome,
+        carry_out: impl FnOnce(&mut State, &mut Outcome) -> Checked,
+    ) {
+        self.begin(context.zxid);
+        let entry = out.txn.len();
+        let frame = out.reply.len();
+        put_txn_header(context, op, &mut out.txn);
+        open_frame(context, &mut out.reply);
+        match carry_out(self, out) {
+            Ok(()) => {
+                out.error = ErrorCode::Ok;
+                close_frame(&mut out.reply, frame);
+                self.finish(context, op, out);
+            }
+            Err(error) => {
+                out.error = error;
+                out.reply.truncate(frame);
+                if error != ErrorCode::SessionMoved {
+                    put_bare(&mut out.reply, context.cxid, context.zxid, error);
+                }
+                out.txn.truncate(entry);
+                put_txn_header(context, OpCode::Error, &mut out.txn);
+                txn::put_error(&mut out.txn, error);
+                self.finish(context, OpCode::Error, out);
+            }
+        }
+    }
+
+    /// The end of every transaction: its digest, which an error has none of.
+    pub(super) fn finish(&mut self, context: &Context<'_>, op: OpCode, out: &mut Outcome) {
+        if op != OpCode::Error && self.digest.is_enabled() {
+            txn::put_digest(&mut out.txn, self.digest.sum());
+        }
+        self.digest.note(context.zxid);
+    }
+
+    /// One operation, alone or in a multi.
+    pub(super) fn carry_out(&mut self, context: &Context<'_>, request: &Request<'_>, out: &mut Outcome) -> Checked {
+        match *request {
+            Request::Create(ref create) => {
+                let mut acl = mem::take(&mut self.scratch.acl);
+                let mut name = mem::take(&mut self.scratch.path);
+                let done = self.create(context, create, (&mut acl, &mut name), out);
+                self.scratch.acl = acl;
+                self.scratch.path = name;
+                done
+            }
+            Request::Delete { path, version } => self.delete(context, path, version, out),
+            Request::SetData { path, data, version } => self.set_data(context, path, data, version, out),
+            Request::SetAcl { path, acl, version } => {
+                let mut list = mem::take(&mut self.scratch.acl);
+                let done = self.set_acl(context, path, acl, version, &mut list, out);
+                self.scratch.acl = list;
+                done
+            }
+            Request::Check { path, version } => self.check(context, path, version, out),
+            Request::DeleteContainer { path } => self.delete_container(context, path, out),
+            _ => Err(ErrorCode::Unimplemented),
+        }
+    }
+
+    /// `acl` and `name` are buffers.
+    fn create(
+        &mut self,
+        context: &Context<'_>,
+        create: &Create<'_>,
+        (acl, name): (&mut Vec<u8>, &mut Vec<u8>),
+        out: &mut Outcome,
+    ) -> Checked {
+        let mode = CreateMode::from_wire(create.flags).ok_or(ErrorCode::BadArguments)?;
+        let owner = self.owner_of(context.session, create, mode)?;
+        self.check_session(context.session, mode.is_ephemeral())?;
+        if !path::has_parent(create.path) {
+            return Err(ErrorCode::BadArguments);
+        }
+        acl.clear();
+        fix_up(create.acl, context.identities, self.options.schemes, acl)?;
+        let parent_place = Place::of(path::parent(create.path).ok_or(ErrorCode::BadArguments)?);
+        let parent = self.store.find(parent_place.path, parent_place.hash).ok_or(ErrorCode::NoNode)?;
+        self.check_acl(context, create.op, parent.acl())?;
+        let path = if mode.is_sequential() {
+            name.clear();
+            name.extend_from_slice(create.path);
+            write!(name, "{:010}", parent.stored_cversion()).expect("a Vec takes every write");
+            name.as_slice()
+        } else {
+            create.path
+        };
+        if !path::is_valid(path) {
+            return Err(ErrorCode::BadArguments);
+        }
+        let place = Place::of(path);
+        if self.store.find(place.path, place.hash).is_some() {
+            return Err(ErrorCode::NodeExists);
+        }
+        if self.options.owners.is_ephemeral(parent.owner()) {
+            return Err(ErrorCode::NoChildrenForEphemerals);
+        }
+        self.check_quota(path, 1, create.data.map_or(0, <[u8]>::len) as i64)?;
+
+        let parent = Facts::of(&parent, &self.digest);
+        let at = At { zxid: context.zxid, time_ms: context.time_ms };
+        let parent_cversion = parent.cversion.wrapping_add(1);
+        let new = Creation {
+            at: place,
+            parent: parent_place,
+            data: create.data,
+            acl: self.interner.intern(acl),
+            owner,
+            parent_cversion,
+        };
+        let stat = self.create_znode(at, &new, &parent, &mut out.changes);
+        let list = AclList::read(&mut Reader::new(acl)).expect("fix_up writes a list");
+        let record = CreateTxn {
+            path,
+            data: create.data,
+            acl: list,
+            ephemeral: mode.is_ephemeral(),
+            parent_cversion,
+            ttl: create.ttl.unwrap_or_default(),
+        };
+        txn::put_create(&mut out.txn, create.op, &record);
+        put_created(&mut out.reply, create.op, path, &stat);
+        Ok(())
+    }
+
+    /// The owner to be stored. The mode decides what is checked, but the operation what comes out (ZooKeeper
+    /// 3.9, `EphemeralType.validateTTL`, `DataTree.processTxn`). A createTTL of another mode without a time to
+    /// live is refused; ZooKeeper accepts it and dies of it.
+    fn owner_of(&self, session: SessionId, create: &Create<'_>, mode: CreateMode) -> Checked<i64> {
+        let ttl = create.ttl.unwrap_or(-1);
+        if mode.is_ttl() && !self.options.owners.extended_types {
+            return Err(ErrorCode::Unimplemented);
+        }
+        let lives = if mode.is_ttl() { ttl_owner(ttl).ok_or(ErrorCode::BadArguments)? } else { 0 };
+        if !mode.is_ttl() && (ttl >= 0 || create.op == OpCode::CreateTtl) {
+            return Err(ErrorCode::BadArguments);
+        }
+        Ok(match create.op {
+            OpCode::CreateContainer => CONTAINER,
+            OpCode::CreateTtl => lives,
+            _ if mode.is_ephemeral() => session.0,
+            _ => 0,
+        })
+    }
+
+    fn delete(&mut self, context: &Context<'_>, path: &[u8], version: i32, out: &mut Outcome) -> Checked {
+        self.check_session(context.session, false)?;
+        if !path::has_parent(path) || path::is_special(path) {
+            return Err(ErrorCode::BadArguments);
+        }
+        let parent_place = Place::of(path::parent(path).ok_or(ErrorCode::BadArguments)?);
+        let parent = self.permitted(context, OpCode::Delete, parent_place)?;
+        let place = Place::of(path);
+        let znode = self.facts(place).ok_or(ErrorCode::NoNode)?;
+        next_version(znode.stat.version, version)?;
+        if znode.stat.num_children > 0 {
+            return Err(ErrorCode::NotEmpty);
+        }
+        self.delete_znode(context.zxid, (place, &znode), (parent_place, &parent), &mut out.changes);
+        txn::put_delete(&mut out.txn, path);
+        Ok(())
+    }
+
+    fn delete_container(&mut self, context: &Context<'_>, path: &[u8], out: &mut Outcome) -> Checked {
+        if context.session != SessionId::NONE || !path::has_parent(path) || path::is_special(path) {
+            return Err(ErrorCode::BadArguments);
+        }
+        let place = Place::of(path);
+        let znode = self.facts(place).ok_or(ErrorCode::NoNode)?;
+        if znode.stat.num_children > 0 {
+            return Err(ErrorCode::NotEmpty);
+        }
+        if self.options.owners.is_ephemeral(znode.owner) {
+            return Err(ErrorCode::BadVersion);
+        }
+        let parent_place = Place::of(path::parent(path).ok_or(ErrorCode::BadArguments)?);
+        let parent = self.facts(parent_place).ok_or(ErrorCode::NoNode)?;
+        self.delete_znode(context.zxid, (place, &znode), (parent_place, &parent), &mut out.changes);
+        txn::put_delete(&mut out.txn, path);
+        Ok(())
+    }
+
+    fn set_data(
+        &mut self,
+        context: &Context<'_>,
+        path: &[u8],
+        data: Option<&[u8]>,
+        version: i32,
+        out: &mut Outcome,
+    ) -> Checked {
+        self.check_session(context.session, false)?;
+        if !path::is_valid(path) {
+            return Err(ErrorCode::BadArguments);
+        }
+        let place = Place::of(path);
+        let znode = self.permitted(context, OpCode::SetData, place)?;
+        let grows = data.map_or(0, <[u8]>::len) as i64 - i64::from(znode.stat.data_length);
+        self.check_quota(path, 0, grows)?;
+        let version = next_version(znode.stat.version, version)?;
+        let at = At { zxid: context.zxid, time_ms: context.time_ms };
+        let stat = self.write_data(at, place, &znode, (data, version), &mut out.changes);
+        txn::put_set_data(&mut out.txn, path, data, version);
+        stat.put(&mut out.reply);
+        Ok(())
+    }
+
+    fn set_acl(
+        &mut self,
+        context: &Context<'_>,
+        path: &[u8],
+        acl: Option<AclList<'_>>,
+        version: i32,
+        list: &mut Vec<u8>,
+        out: &mut Outcome,
+    ) -> Checked {
+        self.check_session(context.session, false)?;
+        if !path::is_valid(path) {
+            return Err(ErrorCode::BadArguments);
+        }
+        list.clear();
+        fix_up(acl, context.identities, self.options.schemes, list)?;
+        let place = Place::of(path);
+        let znode = self.permitted(context, OpCode::SetAcl, place)?;
+        let aversion = next_version(znode.stat.aversion, version)?;
+        let acl = self.interner.intern(list);
+        let stat = self.write_acl(context.zxid, place, &znode, acl, aversion);
+        txn::put_set_acl(&mut out.txn, path, self.acls.list(acl), aversion);
+        stat.put(&mut out.reply);
+        Ok(())
+    }
+
+    fn check(&mut self, context: &Context<'_>, path: &[u8], version: i32, out: &mut Outcome) -> Checked {
+        self.check_session(context.session, false)?;
+        if !path::is_valid(path) {
+            return Err(ErrorCode::BadArguments);
+        }
+        let place = Place::of(path);
+        let znode = self.store.find(place.path, place.hash).ok_or(ErrorCode::NoNode)?;
+        self.check_acl(context, OpCode::Check, znode.acl())?;
+        let next = next_version(znode.stat().version, version)?;
+        txn::put_check(&mut out.txn, path, next);
+        Ok(())
+    }
+
+    /// The znode whose ACL decides about `op`, if it is there and lets the caller.
+    fn permitted(&self, context: &Context<'_>, op: OpCode, place: Place<'_>) -> Checked<Facts> {
+        let znode = self.store.find(place.path, place.hash).ok_or(ErrorCode::NoNode)?;
+        self.check_acl(context, op, znode.acl())?;
+        Ok(Facts::of(&znode, &self.digest))
+    }
+
+    #[inline]
+    fn check_acl(&self, context: &Context<'_>, op: OpCode, acl: AclId) -> Checked {
+        let Some(needed) = needed(op) else { return Ok(()) };
+        let allowed =
+            acl == AclId::OPEN || self.options.skip_acl || context.identities.allows(self.acls.list(acl), needed.perms);
+        if allowed { Ok(()) } else { Err(ErrorCode::NoAuth) }
+    }
+
+    /// Whether the quota above `path` leaves room (ZooKeeper 3.9, `ZooKeeperServer.checkQuota`).
+    fn check_quota(&self, path: &[u8], count: i64, bytes: i64) -> Checked {
+        if !self.options.enforce_quota {
+            return Ok(());
+        }
+        let Some(quota) = self.index.quotas.nearest(path) else { return Ok(()) };
+        let text =
+            |(path, hash)| self.store.find(path, hash).map(|znode| Track::parse(znode.data().unwrap_or_default()));
+        let (Some(limits), Some(used)) = (text(quota.limits()), text(quota.stats())) else { return Ok(()) };
+        if limits.allows(&used, count, bytes) { Ok(()) } else { Err(ErrorCode::QuotaExceeded) }
+    }
+}
+
+/// The version after this one, if the one expected is this one or any.
+fn next_version(current: i32, expected: i32) -> Checked<i32> {
+    if expected != -1 && expected != current {
+        return Err(ErrorCode::BadVersion);
+    }
+    Ok(current.wrapping_add(1))
+}
+
+/// Appends what a create of that operation answers.
+pub(super) fn put_created(reply: &mut Vec<u8>, op: OpCode, path: &[u8], stat: &Stat) {
+    put_bytes(reply, path);
+    if op != OpCode::Create {
+        stat.put(reply);
+    }
+}
+
+pub(super) fn put_txn_header(context: &Context<'_>, op: OpCode, out: &mut Vec<u8>) {
+    let Context { zxid, time_ms, session, cxid, .. } = *context;
+    TxnHeader { session, cxid, zxid, time_ms, op }.put(out);
+}
+
+/// Appends the start of a successful reply frame; [`close_frame`] fills in its length.
+pub(super) fn open_frame(context: &Context<'_>, reply: &mut Vec<u8>) {
+    put_int(reply, 0);
+    put_header(reply, context.cxid, context.zxid, ErrorCode::Ok);
+}
+
+pub(super) fn close_frame(reply: &mut [u8], frame: usize) {
+    let length = (reply.len() - frame - 4) as i32;
+    reply[frame..frame + 4].copy_from_slice(&length.to_be_bytes());
+}

@@ -1,0 +1,64 @@
+//! Which containers and TTL znodes have had their time (ZooKeeper 3.9, `ContainerManager`).
+//!
+//! Looking is done in slices, so that a million containers do not hold up a write; the deletion itself is a
+//! deleteContainer request, which checks again.
+
+use super::index::after;
+use super::owner::Kind;
+use super::state::State;
+
+/// Znodes looked at in one call: about a millisecond.
+const SLICE: usize = 4096;
+
+/// How far the search has come.
+#[derive(Debug, Default)]
+pub(super) struct Sweep {
+    ttls: bool,
+    /// The last path looked at; `None`: at the start of its set.
+    last: Option<Box<[u8]>>,
+}
+
+impl State {
+    /// Appends at most `limit` paths that may be deleted as of `now_ms` (ms since 1970): containers that have
+    /// had children and have none any more, and TTL znodes without children that have not been set for
+    /// longer than they live. Goes on where the last call ended; true when it has come around once, false
+    /// when there is more to look at right away.
+    pub fn reap(&mut self, now_ms: i64, limit: usize, out: &mut Vec<Vec<u8>>) -> bool {
+        let mut sweep = std::mem::take(&mut self.sweep);
+        let paths = if sweep.ttls { self.index.ttls() } else { self.index.containers() };
+        let mut found = 0;
+        let mut looked = 0;
+        for path in after(paths, sweep.last.as_deref()) {
+            if looked == SLICE || found == limit {
+                // The path before this one was the last one looked at.
+                self.sweep = sweep;
+                return false;
+            }
+            looked += 1;
+            if self.is_outlived(path, now_ms) {
+                found += 1;
+                out.push(path.to_vec());
+            }
+            if looked == SLICE || found == limit {
+                sweep.last = Some(path.into());
+            }
+        }
+        let done = sweep.ttls;
+        self.sweep = Sweep { ttls: !sweep.ttls, last: None };
+        done
+    }
+
+    fn is_outlived(&self, path: &[u8], now_ms: i64) -> bool {
+        let Some(znode) = self.find(path) else { return false };
+        if znode.num_children() > 0 {
+            return false;
+        }
+        let idle_ms = now_ms.saturating_sub(znode.stat().mtime);
+        match self.options.owners.kind(znode.owner()) {
+            Kind::Container if znode.stored_cversion() > 0 => true,
+            Kind::Container => self.options.never_used_ms > 0 && idle_ms > self.options.never_used_ms,
+            Kind::Ttl { ms } => ms > 0 && idle_ms > ms,
+            Kind::Persistent | Kind::Ephemeral(_) => false,
+        }
+    }
+}

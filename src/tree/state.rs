@@ -1,0 +1,452 @@
+//! The state of a server as its writer sees it: the tree's head, sessions, digest and the sets that follow
+//! from the tree. What a request may do to it is in `prepare`, what a logged transaction does in `apply`.
+
+use super::change::Changes;
+use super::digest::Digest;
+use super::index::Index;
+use super::owner::OwnerRules;
+use super::path::{self, CONFIG, QUOTA, ROOT, ZOOKEEPER};
+use super::reap::Sweep;
+use super::store::{NewZnode, Reader, StoreFull, Undone, Writer, Znode};
+use crate::acl::{AclId, AclTable, Identities, Interner, Schemes};
+use crate::ids::{SessionId, Zxid};
+use crate::jute::AclEntry;
+use crate::jute::codes::{ErrorCode, perms};
+use crate::jute::wire::put_int;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// What an operator may choose.
+#[derive(Clone, Copy, Debug)]
+pub struct StateOptions {
+    /// `zookeeper.extendedTypesEnabled` and `zookeeper.emulate353TTLNodes`.
+    pub owners: OwnerRules,
+    /// `zookeeper.enforceQuota`: hard limits refuse writes.
+    pub enforce_quota: bool,
+    /// `zookeeper.skipACL`: nobody is refused by an ACL; ACLs of requests are still checked for their form.
+    pub skip_acl: bool,
+    /// `zookeeper.digest.enabled`: transactions carry the tree's digest.
+    pub digest_enabled: bool,
+    /// `reconfigEnabled`.
+    pub reconfig_enabled: bool,
+    /// No ensemble: reconfig is not implemented, an unknown session is answered as such.
+    pub standalone: bool,
+    /// The authentication schemes that are switched on.
+    pub schemes: Schemes,
+    /// `znode.container.maxNeverUsedIntervalMs`: containers that never had a child go after so long; 0: never.
+    pub never_used_ms: i64,
+}
+
+impl Default for StateOptions {
+    /// As ZooKeeper without any settings, standalone.
+    fn default() -> Self {
+        StateOptions {
+            owners: OwnerRules::default(),
+            enforce_quota: false,
+            skip_acl: false,
+            digest_enabled: true,
+            reconfig_enabled: false,
+            standalone: true,
+            schemes: Schemes::default(),
+            never_used_ms: 0,
+        }
+    }
+}
+
+/// On whose behalf, and when, a request is prepared.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The transaction's zxid: above every one prepared or applied before.
+    pub zxid: Zxid,
+    /// Milliseconds since 1970.
+    pub time_ms: i64,
+    /// [`SessionId::NONE`] for the server itself.
+    pub session: SessionId,
+    /// The request's xid; the reply carries it.
+    pub cxid: i32,
+    pub identities: &'a Identities,
+}
+
+/// What preparing requests has produced. Everything is appended, so that one value serves a whole batch.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Complete reply frames. A moved session and the server's own createSession and closeSession have none.
+    pub reply: Vec<u8>,
+    /// Complete log entries: header, record, digest. One call appends one; whoever takes them clears.
+    pub txn: Vec<u8>,
+    /// What changed, for watches.
+    pub changes: Changes,
+    /// Of the last request: what became of it. A failed multi has its failing operation's code here, though
+    /// its reply header says Ok.
+    pub error: ErrorCode,
+}
+
+impl Default for Outcome {
+    fn default() -> Self {
+        Outcome { reply: vec![], txn: vec![], changes: Changes::default(), error: ErrorCode::Ok }
+    }
+}
+
+/// Why a snapshot's znode cannot be in any tree.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LoadError {
+    /// It is there already.
+    Twice,
+    /// Its parent did not come before it.
+    NoParent,
+    /// Its path has no slash.
+    BadPath,
+}
+
+impl std::fmt::Display for LoadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            LoadError::Twice => "the znode is in the snapshot twice",
+            LoadError::NoParent => "the znode's parent does not come before it",
+            LoadError::BadPath => "the znode's path has no slash",
+        })
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// Buffers that are kept, so that preparing does not allocate.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    pub acl: Vec<u8>,
+    pub path: Vec<u8>,
+    pub text: Vec<u8>,
+}
+
+/// What a transaction changed besides znodes, to be put back by an undo.
+#[derive(Debug)]
+struct Mark {
+    zxid: Zxid,
+    before: Before,
+}
+
+#[derive(Debug)]
+enum Before {
+    /// The digest's sum.
+    Sum(u64),
+    /// A session's timeout (`None`: it was not there) and where it was closed.
+    Session { id: SessionId, timeout_ms: Option<i32>, closed: Option<Zxid> },
+}
+
+/// The writer's side of a server's state. See the module's text.
+pub struct State {
+    pub(super) store: Writer,
+    pub(super) acls: Arc<AclTable>,
+    pub(super) interner: Interner,
+    pub(super) index: Index,
+    pub(super) digest: Digest,
+    sessions: BTreeMap<SessionId, i32>,
+    /// Closed at that zxid, which is not published yet: such a session has expired, it is not unknown.
+    closing: BTreeMap<SessionId, Zxid>,
+    journal: VecDeque<Mark>,
+    head: Zxid,
+    published: Zxid,
+    pub(super) options: StateOptions,
+    pub(super) sweep: Sweep,
+    pub(super) scratch: Scratch,
+}
+
+impl State {
+    /// The state of a server that has never had a transaction (ZooKeeper 3.9, `DataTree`).
+    pub fn new(options: StateOptions) -> Self {
+        let mut state = State::empty(options);
+        state.store.begin(Zxid::ZERO);
+        let fresh = NewZnode {
+            data: Some(b""),
+            acl: AclId::OPEN,
+            owner: 0,
+            czxid: 0,
+            mzxid: 0,
+            ctime: 0,
+            mtime: 0,
+            version: 0,
+            aversion: 0,
+            cversion: 0,
+            pzxid: 0,
+        };
+        for path in [ROOT, ZOOKEEPER, QUOTA] {
+            state.load(path, &fresh).expect("a fresh tree has no znode twice");
+        }
+        state.finish_load();
+        state.publish(Zxid::ZERO);
+        state
+    }
+
+    /// A state with nothing in it, not even a root: to be filled from a snapshot by [`State::begin_load`],
+    /// [`State::load`], [`State::load_session`] and [`State::finish_load`].
+    pub fn empty(options: StateOptions) -> Self {
+        let (acls, interner) = AclTable::new();
+        State {
+            store: Writer::new(),
+            acls,
+            interner,
+            index: Index::new(options.owners),
+            digest: Digest::new(options.digest_enabled),
+            sessions: BTreeMap::new(),
+            closing: BTreeMap::new(),
+            journal: VecDeque::new(),
+            head: Zxid::ZERO,
+            published: Zxid::ZERO,
+            options,
+            sweep: Sweep::default(),
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// What follows is the state at `zxid`.
+    pub fn begin_load(&mut self, zxid: Zxid) {
+        self.head = zxid;
+        self.store.begin(zxid);
+    }
+
+    /// Adds a znode of a snapshot, parents before children, the root under `/` or the empty path.
+    /// `znode.acl` comes from [`State::intern`].
+    pub fn load(&mut self, path: &[u8], znode: &NewZnode<'_>) -> Result<(), LoadError> {
+        let path = path::stored(path);
+        let parent = path::parent(path).ok_or(LoadError::BadPath)?;
+        let hash = path::hash(path);
+        if self.store.find(path, hash).is_some() {
+            return Err(LoadError::Twice);
+        }
+        if path != ROOT && self.store.find(parent, path::hash(parent)).is_none() {
+            return Err(LoadError::NoParent);
+        }
+        self.insert(path, hash, znode);
+        Ok(())
+    }
+
+    /// Adds a session of a snapshot.
+    pub fn load_session(&mut self, session: SessionId, timeout_ms: i32) {
+        self.sessions.insert(session, timeout_ms);
+    }
+
+    /// The snapshot is complete: counts what quotas use, and adds the configuration's znode if the snapshot is
+    /// older than that (ZooKeeper 3.9, `DataTree.setupQuota`, `DataTree.addConfigNode`).
+    pub fn finish_load(&mut self) {
+        let config = path::hash(CONFIG);
+        let has_parent = self.store.find(ZOOKEEPER, path::hash(ZOOKEEPER)).is_some();
+        if has_parent && self.store.find(CONFIG, config).is_none() {
+            let mut list = vec![];
+            put_int(&mut list, 1);
+            AclEntry { perms: perms::READ, scheme: b"world", id: b"anyone" }.put(&mut list);
+            let acl = self.interner.intern(&list);
+            let znode = NewZnode {
+                data: Some(b""),
+                acl,
+                owner: 0,
+                czxid: 0,
+                mzxid: 0,
+                ctime: 0,
+                mtime: 0,
+                version: 0,
+                aversion: -1,
+                cversion: 0,
+                pzxid: 0,
+            };
+            self.insert(CONFIG, config, &znode);
+        }
+        let prefixes: Vec<Vec<u8>> = self.index.quotas.prefixes().into_iter().map(Into::into).collect();
+        for prefix in prefixes {
+            self.recount(&prefix);
+        }
+    }
+
+    fn insert(&mut self, path: &[u8], hash: path::PathHash, znode: &NewZnode<'_>) {
+        self.store.create(path, hash, znode);
+        let digest = self.digest.body(path, znode.data).digest(&super::mutate::covered(znode));
+        self.digest.replace(0, digest);
+        self.index.created(path, znode.owner);
+    }
+
+    /// The number of an ACL list given as checked wire bytes (count and entries).
+    pub fn intern(&mut self, list: &[u8]) -> AclId {
+        self.interner.intern(list)
+    }
+
+    /// The last transaction prepared, applied or loaded.
+    pub fn head(&self) -> Zxid {
+        self.head
+    }
+
+    /// Everything up to `zxid` is committed: readers may see it and it cannot be undone any more.
+    pub fn publish(&mut self, zxid: Zxid) {
+        self.store.publish(zxid);
+        self.published = zxid;
+        while self.journal.front().is_some_and(|mark| mark.zxid <= zxid) {
+            if let Some(Mark { before: Before::Session { id, .. }, .. }) = self.journal.pop_front()
+                && self.closing.get(&id).is_some_and(|closed| *closed <= zxid)
+            {
+                self.closing.remove(&id);
+            }
+        }
+    }
+
+    /// Takes back every transaction above `down_to`, which is not below what was published.
+    pub fn undo(&mut self, down_to: Zxid) {
+        self.undo_tree(down_to);
+        self.head = self.head.min(down_to);
+    }
+
+    /// The same, but the zxids stay used: for a multi that failed.
+    pub(super) fn undo_tree(&mut self, down_to: Zxid) {
+        let State { store, index, .. } = self;
+        store.undo(down_to, &mut |undone| match undone {
+            Undone::Created { path, owner } => index.deleted(path, owner),
+            Undone::Deleted { path, owner } => index.created(path, owner),
+            Undone::Changed { .. } => {}
+        });
+        let mut sum = self.digest.sum();
+        while self.journal.back().is_some_and(|mark| mark.zxid > down_to) {
+            match self.journal.pop_back().map(|mark| mark.before) {
+                Some(Before::Sum(before)) => sum = before,
+                Some(Before::Session { id, timeout_ms, closed }) => {
+                    restore(&mut self.sessions, id, timeout_ms);
+                    restore(&mut self.closing, id, closed.filter(|closed| *closed > self.published));
+                }
+                None => {}
+            }
+        }
+        self.digest.undo(down_to, sum);
+    }
+
+    /// Frees what no reader needs any more; a bounded amount of work. True when there is more to do.
+    pub fn reclaim(&mut self) -> bool {
+        self.store.reclaim()
+    }
+
+    /// The znode at the head, published or not.
+    pub fn find(&self, path: &[u8]) -> Option<Znode<'_>> {
+        let path = path::stored(path);
+        self.store.find(path, path::hash(path))
+    }
+
+    /// A reader of the published tree, for one thread; their number is limited.
+    pub fn reader(&self) -> Result<Reader, StoreFull> {
+        self.store.store().reader()
+    }
+
+    /// The container itself.
+    pub fn store(&self) -> &Writer {
+        &self.store
+    }
+
+    /// The table that [`AclId`]s are numbers of.
+    pub fn acls(&self) -> Arc<AclTable> {
+        self.acls.clone()
+    }
+
+    /// How stored owners are read.
+    pub fn owners(&self) -> OwnerRules {
+        self.options.owners
+    }
+
+    /// The digest of the tree's head; 0 if digests are disabled.
+    pub fn digest(&self) -> u64 {
+        self.digest.sum()
+    }
+
+    /// Zxid and digest of every 128th transaction, oldest first, at most 1024.
+    pub fn digest_history(&self) -> Vec<(Zxid, u64)> {
+        self.digest.history().collect()
+    }
+
+    /// All sessions with their timeouts (ms), in order.
+    pub fn sessions(&self) -> impl Iterator<Item = (SessionId, i32)> + '_ {
+        self.sessions.iter().map(|(session, timeout_ms)| (*session, *timeout_ms))
+    }
+
+    /// A session's timeout (ms), if it exists.
+    pub fn session_timeout_ms(&self, session: SessionId) -> Option<i32> {
+        self.sessions.get(&session).copied()
+    }
+
+    /// The session's ephemerals that start with `prefix`, in order. No prefix, a blank one and `/` mean all
+    /// (ZooKeeper 3.9, `FinalRequestProcessor`).
+    pub fn ephemerals<'a>(&'a self, session: SessionId, prefix: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let all = prefix.trim_ascii().is_empty() || prefix == b"/";
+        let paths = self.index.ephemerals(session).into_iter().flatten();
+        paths.map(|path| &**path).filter(move |path| all || path.starts_with(prefix))
+    }
+
+    /// Every ephemeral, by session, in order.
+    pub fn all_ephemerals(&self) -> Vec<(SessionId, Vec<Vec<u8>>)> {
+        let list = |paths: &super::index::Paths| paths.iter().map(|path| path.to_vec()).collect();
+        self.index.owners().map(|(session, paths)| (session, list(paths))).collect()
+    }
+
+    /// How many ephemerals there are.
+    pub fn ephemeral_count(&self) -> usize {
+        self.index.ephemeral_count()
+    }
+
+    /// Sessions that own ephemerals but do not exist: to be closed after loading.
+    pub fn orphaned_sessions(&self) -> Vec<SessionId> {
+        let owners = self.index.owners().map(|(session, _)| session);
+        owners.filter(|session| !self.sessions.contains_key(session)).collect()
+    }
+
+    /// What the operator has chosen.
+    pub fn options(&self) -> StateOptions {
+        self.options
+    }
+
+    /// What follows from the tree: whose ephemerals, containers, TTL znodes, quotas.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Whether the session may make this request. `ephemeral`: it wants a znode of its own (ZooKeeper 3.9,
+    /// `SessionTrackerImpl.checkSession`, `checkGlobalSession`).
+    pub(super) fn check_session(&self, session: SessionId, ephemeral: bool) -> Result<(), ErrorCode> {
+        if self.sessions.contains_key(&session) {
+            return Ok(());
+        }
+        let unknown = !self.closing.contains_key(&session);
+        Err(if unknown && self.options.standalone && !ephemeral {
+            ErrorCode::UnknownSession
+        } else {
+            ErrorCode::SessionExpired
+        })
+    }
+
+    /// Adds a session, or gives it another timeout.
+    pub(super) fn put_session(&mut self, zxid: Zxid, id: SessionId, timeout_ms: i32) {
+        let timeout_ms = self.sessions.insert(id, timeout_ms);
+        let closed = self.closing.get(&id).copied();
+        self.journal.push_back(Mark { zxid, before: Before::Session { id, timeout_ms, closed } });
+    }
+
+    /// Removes a session.
+    pub(super) fn remove_session(&mut self, zxid: Zxid, id: SessionId) {
+        let timeout_ms = self.sessions.remove(&id);
+        let closed = self.closing.insert(id, zxid);
+        self.journal.push_back(Mark { zxid, before: Before::Session { id, timeout_ms, closed } });
+    }
+
+    /// The tree's digest is about to change in the transaction `zxid`.
+    pub(super) fn mark(&mut self, zxid: Zxid) {
+        let marked = |mark: &Mark| mark.zxid == zxid && matches!(mark.before, Before::Sum(_));
+        if !self.journal.back().is_some_and(marked) {
+            self.journal.push_back(Mark { zxid, before: Before::Sum(self.digest.sum()) });
+        }
+    }
+
+    /// The transaction `zxid` begins.
+    pub(super) fn begin(&mut self, zxid: Zxid) {
+        assert!(zxid > self.head, "{zxid} comes after {}", self.head);
+        self.head = zxid;
+        self.store.begin(zxid);
+    }
+}
+
+fn restore<T>(map: &mut BTreeMap<SessionId, T>, id: SessionId, value: Option<T>) {
+    match value {
+        Some(value) => map.insert(id, value),
+        None => map.remove(&id),
+    };
+}

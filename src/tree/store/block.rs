@@ -1,0 +1,210 @@
+//! One version of a znode in one allocation: header, path, data.
+//!
+//! # Unsafe
+//! A block is raw memory: `size_of::<Block>()` bytes of header, then `path_len` bytes of path, then `data_len` bytes
+//! of data. Invariants: (1) everything but the atomics is written before the block is linked and never again;
+//! (2) only the writer links, unlinks and frees; (3) a block is freed only after every online reader has passed a
+//! quiescent point since it was unlinked ([`super::limbo`]). Accessors take raw pointers, never `&Block`, so that the
+//! tail stays within the pointer's provenance. Tested by the model and stress tests under miri, by loom, and by a
+//! count of allocations against frees.
+
+use super::kids::Kids;
+use super::sync::{AtomicBool, AtomicPtr, Guard, Relaxed};
+use crate::acl::AclId;
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+
+/// What a block says about its znode.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(super) enum Kind {
+    /// The znode exists and its data is null.
+    Null,
+    /// The znode exists and has data, empty perhaps.
+    Data,
+    /// The znode was deleted.
+    Tombstone,
+}
+
+/// The header; path and data follow it.
+#[repr(C)]
+pub(super) struct Block {
+    /// The stamp: the transaction that applied this version.
+    pub(super) zxid: i64,
+    /// The version before this one.
+    pub(super) next: AtomicPtr<Block>,
+    /// The version after this one; null at the head. Writer only.
+    pub(super) newer: AtomicPtr<Block>,
+    /// The children of this incarnation, null until there is something to say about them. In a tombstone: the
+    /// children object of the *parent*, where the znode's entry stands.
+    pub(super) kids: AtomicPtr<Kids>,
+    pub(super) fields: Fields,
+    pub(super) path_len: u32,
+    pub(super) data_len: u32,
+    pub(super) kind: Kind,
+    /// In a tombstone: the znode came back under the same parent incarnation and owns the entry in its child set.
+    /// Writer only.
+    pub(super) continued: AtomicBool,
+    guard: Guard,
+}
+
+/// What is stored of a znode apart from path, data and children.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(super) struct Fields {
+    pub(super) czxid: i64,
+    pub(super) mzxid: i64,
+    pub(super) ctime: i64,
+    pub(super) mtime: i64,
+    pub(super) owner: i64,
+    pub(super) version: i32,
+    pub(super) aversion: i32,
+    pub(super) acl: AclId,
+}
+
+impl Block {
+    fn layout(path_len: usize, data_len: usize) -> Layout {
+        let size = size_of::<Block>() + path_len + data_len;
+        Layout::from_size_align(size, align_of::<Block>()).expect("a block is smaller than the address space")
+    }
+
+    /// A new block, not linked anywhere.
+    pub(super) fn create(
+        zxid: i64,
+        fields: Fields,
+        kind: Kind,
+        next: *mut Block,
+        kids: *mut Kids,
+        path: &[u8],
+        data: &[u8],
+    ) -> *mut Block {
+        let path_len = u32::try_from(path.len()).expect("a path is shorter than 4 GiB");
+        let data_len = u32::try_from(data.len()).expect("data is shorter than 4 GiB");
+        let layout = Self::layout(path.len(), data.len());
+        ledger::count(1);
+        // SAFETY: the layout is not empty; header and tail are written within it before anybody sees the pointer.
+        unsafe {
+            let block = alloc(layout).cast::<Block>();
+            if block.is_null() {
+                handle_alloc_error(layout);
+            }
+            block.write(Block {
+                zxid,
+                next: AtomicPtr::new(next),
+                newer: AtomicPtr::new(std::ptr::null_mut()),
+                kids: AtomicPtr::new(kids),
+                fields,
+                path_len,
+                data_len,
+                kind,
+                continued: AtomicBool::new(false),
+                guard: Guard::default(),
+            });
+            let tail = block.add(1).cast::<u8>();
+            tail.copy_from_nonoverlapping(path.as_ptr(), path.len());
+            tail.add(path.len()).copy_from_nonoverlapping(data.as_ptr(), data.len());
+            block
+        }
+    }
+
+    /// Gives the memory back.
+    ///
+    /// # Safety
+    /// `block` came from [`Block::create`] as a `*mut Block`, is linked nowhere, and nobody looks at it any more.
+    pub(super) unsafe fn free(block: *mut ()) {
+        ledger::count(-1);
+        let block = block.cast::<Block>();
+        // SAFETY: by the caller's promise this is a whole block and we are its last user.
+        unsafe {
+            (*block).guard.freed();
+            let layout = Self::layout((*block).path_len as usize, (*block).data_len as usize);
+            block.drop_in_place();
+            dealloc(block.cast(), layout);
+        }
+    }
+
+    /// The path, `/` for the root.
+    ///
+    /// # Safety
+    /// `block` is a live block and stays one for `'a`.
+    #[inline]
+    pub(super) unsafe fn path<'a>(block: *const Block) -> &'a [u8] {
+        // SAFETY: the tail begins with `path_len` bytes of path, immutable since the block was linked.
+        unsafe {
+            (*block).guard.touch();
+            std::slice::from_raw_parts(block.add(1).cast::<u8>(), (*block).path_len as usize)
+        }
+    }
+
+    /// The data; empty for null.
+    ///
+    /// # Safety
+    /// `block` is a live block and stays one for `'a`.
+    #[inline]
+    pub(super) unsafe fn data<'a>(block: *const Block) -> &'a [u8] {
+        // SAFETY: `data_len` bytes of data follow the path, immutable since the block was linked.
+        unsafe {
+            (*block).guard.touch();
+            let start = block.add(1).cast::<u8>().add((*block).path_len as usize);
+            std::slice::from_raw_parts(start, (*block).data_len as usize)
+        }
+    }
+
+    /// Whether this version says that the znode is gone.
+    ///
+    /// # Safety
+    /// `block` is a live block.
+    #[inline]
+    pub(super) unsafe fn is_tombstone(block: *const Block) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { (*block).kind == Kind::Tombstone }
+    }
+
+    /// The version a reader at `zxid` sees, starting from the head: null if it sees none, a tombstone perhaps.
+    ///
+    /// # Safety
+    /// `block` is null or a block, and the caller is the writer or an online reader since it was loaded.
+    #[inline]
+    pub(super) unsafe fn at(mut block: *const Block, zxid: i64) -> *const Block {
+        // SAFETY: every block reachable through `next` outlives the caller's turn (invariant 3).
+        unsafe {
+            while !block.is_null() {
+                (*block).guard.touch();
+                if (*block).zxid <= zxid {
+                    break;
+                }
+                block = (*block).next.load(super::sync::Acquire);
+            }
+        }
+        block
+    }
+
+    /// The older version, for the writer.
+    ///
+    /// # Safety
+    /// `block` is a live block and the caller the writer.
+    pub(super) unsafe fn older(block: *const Block) -> *mut Block {
+        // SAFETY: the caller's promise.
+        unsafe { (*block).next.load(Relaxed) }
+    }
+}
+
+/// Counts allocations against frees, per thread, in tests; nothing otherwise.
+pub(super) mod ledger {
+    #[cfg(test)]
+    thread_local! {
+        static LIVE: std::cell::Cell<i64> = const { std::cell::Cell::new(0) };
+    }
+
+    /// One more (1) or one less (-1).
+    #[inline(always)]
+    pub(in super::super) fn count(_change: i64) {
+        #[cfg(test)]
+        LIVE.with(|live| live.set(live.get() + _change));
+    }
+
+    /// Pieces of memory this thread allocated and did not free.
+    #[cfg(test)]
+    pub(in super::super) fn live() -> i64 {
+        LIVE.with(|live| live.get())
+    }
+}

@@ -1,0 +1,287 @@
+//! Cases by name: what must not grow, must not loop, must not be confused.
+
+use super::block::ledger;
+use super::test_support::znode;
+use super::*;
+use crate::acl::AclId;
+use crate::ids::Zxid;
+use crate::tree::path::{self, PathHash};
+
+/// A store with a root and `/p`, published at zxid 1.
+fn planted(hash: fn(&[u8]) -> PathHash) -> Writer {
+    let mut writer = Writer::with_hash(hash);
+    writer.begin(Zxid(1));
+    writer.create(b"/", hash(b"/"), &znode(1, Some(b"")));
+    writer.create(b"/p", hash(b"/p"), &znode(1, Some(b"")));
+    writer.publish(Zxid(1));
+    writer
+}
+
+fn settle(writer: &mut Writer) {
+    for _ in 0..100_000 {
+        writer.reclaim();
+        if writer.pending() == (0, 0) {
+            return;
+        }
+    }
+    panic!("{:?} left to reclaim", writer.pending());
+}
+
+#[test]
+fn null_is_not_empty() {
+    let mut writer = planted(path::hash);
+    writer.begin(Zxid(2));
+    writer.create(b"/null", path::hash(b"/null"), &znode(2, None));
+    writer.create(b"/empty", path::hash(b"/empty"), &znode(2, Some(b"")));
+    let data = |writer: &Writer, path: &[u8]| writer.find(path, path::hash(path)).unwrap().data().map(<[u8]>::to_vec);
+    assert_eq!((data(&writer, b"/null"), data(&writer, b"/empty")), (None, Some(vec![])));
+    writer.set_data(b"/null", path::hash(b"/null"), Some(b""), 1, 2, 0);
+    writer.set_data(b"/empty", path::hash(b"/empty"), None, 1, 2, 0);
+    writer.set_acl(b"/empty", path::hash(b"/empty"), AclId(1), 1);
+    assert_eq!((data(&writer, b"/null"), data(&writer, b"/empty")), (Some(vec![]), None));
+    writer.undo(Zxid(1), &mut |_| ());
+    assert!(writer.find(b"/null", path::hash(b"/null")).is_none());
+}
+
+#[test]
+fn large_data() {
+    let mut writer = planted(path::hash);
+    let size = if cfg!(miri) { 1 << 10 } else { 96 << 20 };
+    let data = vec![7; size];
+    writer.begin(Zxid(2));
+    writer.create(b"/big", path::hash(b"/big"), &znode(2, Some(&data)));
+    assert_eq!(writer.find(b"/big", path::hash(b"/big")).unwrap().data().unwrap().len(), size);
+    assert_eq!(writer.data_bytes() as usize, size + 1 + 2 + 4);
+    writer.begin(Zxid(3));
+    writer.delete(b"/big", path::hash(b"/big"));
+    writer.publish(Zxid(3));
+    settle(&mut writer);
+    assert_eq!(writer.data_bytes(), 3);
+}
+
+#[test]
+fn thousands_of_equal_hashes() {
+    // Every path in one place: the table cannot split, lists must still be right.
+    let count = if cfg!(miri) { 40 } else { 2000 };
+    let same: fn(&[u8]) -> PathHash = |_| PathHash(u64::MAX);
+    let mut writer = planted(same);
+    let name = |i: usize| format!("/p/n{i}").into_bytes();
+    writer.begin(Zxid(2));
+    for i in 0..count {
+        writer.create(&name(i), same(b""), &znode(2, Some(b"x")));
+    }
+    writer.publish(Zxid(2));
+    let (segments, entries) = writer.shared.table.shape();
+    assert!(segments < 64 && entries <= 64, "{segments} segments, {entries} entries for one hash");
+    let mut listed = 0;
+    assert!(writer.head().children(b"/p", same(b""), &mut |_| listed += 1));
+    assert_eq!(listed, count);
+    writer.begin(Zxid(3));
+    for i in 0..count {
+        writer.delete(&name(i), same(b""));
+    }
+    writer.publish(Zxid(3));
+    settle(&mut writer);
+    assert_eq!(writer.shared.table.shape().0, 1);
+    assert!(!writer.head().scan(&mut Cursor::default(), usize::MAX, &mut |znode| assert!(znode.path().len() < 3)));
+}
+
+#[test]
+fn a_hundred_thousand_children_come_and_go() {
+    let count = if cfg!(miri) { 700 } else { 100_000 };
+    let mut writer = planted(path::hash);
+    let reader = &mut writer.store().reader().unwrap();
+    let name = |i: usize| format!("/p/node-{i:07}").into_bytes();
+    for i in 0..count {
+        let zxid = 2 + i as i64;
+        writer.begin(Zxid(zxid));
+        writer.create(&name(i), path::hash(&name(i)), &znode(zxid, Some(b"x")));
+        writer.publish(Zxid(zxid));
+        if i % 16 == 0 {
+            writer.reclaim();
+        }
+    }
+    // Listed in slices under a pin while every one of them is deleted.
+    let at = reader.resume();
+    let pin = reader.pin(at).unwrap();
+    reader.advance(at);
+    let (mut cursor, mut listed, mut steps) = (Cursor::default(), 0, 0);
+    for i in 0..count {
+        let zxid = 2 + (count + i) as i64;
+        writer.begin(Zxid(zxid));
+        writer.delete(&name(i), path::hash(&name(i)));
+        writer.publish(Zxid(zxid));
+        if i % 16 == 0 {
+            reader.advance(Zxid(zxid));
+            if !cursor.is_done() {
+                let view = reader.view_pinned(&pin);
+                assert!(view.list_children(b"/p", path::hash(b"/p"), &mut cursor, 100, &mut |_| listed += 1));
+                steps += 1;
+            }
+            reader.quiesce();
+            writer.reclaim();
+        }
+    }
+    for _ in 0..count {
+        if cursor.is_done() {
+            break;
+        }
+        assert!(
+            reader.view_pinned(&pin).list_children(b"/p", path::hash(b"/p"), &mut cursor, 100, &mut |_| listed += 1)
+        );
+        steps += 1;
+    }
+    assert_eq!(listed, count);
+    assert!(steps > count / 500);
+    drop(pin);
+    reader.park(false);
+    settle(&mut writer);
+    assert_eq!(writer.shared.table.shape(), (1, 1), "an emptied table is small again");
+    assert!(ledger::live() < 12, "{} pieces left", ledger::live());
+}
+
+#[test]
+fn an_old_pin_keeps_one_version_not_all() {
+    let mut writer = planted(path::hash);
+    let mut reader = writer.store().reader().unwrap();
+    let mut zxid = 1;
+    let mut step = |writer: &mut Writer, change: &mut dyn FnMut(&mut Writer, i64)| {
+        zxid += 1;
+        writer.begin(Zxid(zxid));
+        change(writer, zxid);
+        writer.publish(Zxid(zxid));
+        writer.reclaim();
+        zxid
+    };
+    let (p, child) = (path::hash(b"/p"), path::hash(b"/p/c"));
+    let mut pins = Vec::new();
+    let rounds = if cfg!(miri) { 20 } else { 2000 };
+    for round in 0..4 * rounds {
+        let at = step(&mut writer, &mut |writer, z| writer.set_data(b"/p", p, Some(b"other"), z as i32, z, 0));
+        step(&mut writer, &mut |writer, z| writer.create(b"/p/c", child, &znode(z, None)));
+        if round % rounds == 0 {
+            assert!(reader.resume().0 > at);
+            pins.push(reader.pin(reader.point().unwrap()).unwrap());
+            reader.park(false);
+        }
+        step(&mut writer, &mut |writer, z| writer.set_data(b"/p/c", child, Some(b"d"), 1, z, 0));
+        step(&mut writer, &mut |writer, _| writer.delete(b"/p/c", child));
+    }
+    // Four pins, each with one version of /p, one of /p/c and a tombstone, and one of /p's numbers.
+    assert!(ledger::live() < 40, "{} pieces with four pins", ledger::live());
+    let view_of = |pin: &Pin, reader: &mut Reader| {
+        reader.resume();
+        let view = reader.view_pinned(pin);
+        let mut names = 0;
+        assert!(view.children(b"/p", p, &mut |_| names += 1));
+        (names, view.child_count(b"/p", p), view.get(b"/p/c", child).map(|znode| znode.czxid()))
+    };
+    for pin in &pins {
+        assert_eq!(view_of(pin, &mut reader), (1, Some(1), Some(pin.zxid().0)));
+    }
+    // Released from the middle, the rest still stands.
+    drop(pins.remove(1));
+    settle_but_held(&mut writer);
+    for pin in &pins {
+        assert_eq!(view_of(pin, &mut reader), (1, Some(1), Some(pin.zxid().0)));
+    }
+    pins.clear();
+    reader.park(false);
+    settle(&mut writer);
+    assert!(ledger::live() < 12, "{} pieces without pins", ledger::live());
+}
+
+fn settle_but_held(writer: &mut Writer) {
+    for _ in 0..1000 {
+        writer.reclaim();
+    }
+}
+
+#[test]
+fn a_reader_that_lags_keeps_what_it_needs_and_no_garbage_is_lost() {
+    let mut writer = planted(path::hash);
+    let mut reader = writer.store().reader().unwrap();
+    let p = path::hash(b"/p");
+    reader.resume();
+    for z in 2..500i64 {
+        writer.begin(Zxid(z));
+        writer.set_data(b"/p", p, Some(&z.to_be_bytes()), z as i32, z, 0);
+        writer.publish(Zxid(z));
+        writer.reclaim();
+    }
+    for z in 2..500i64 {
+        reader.advance(Zxid(z));
+        assert_eq!(reader.view(Zxid(z)).get(b"/p", p).unwrap().mzxid(), z);
+        assert_eq!(reader.view(Zxid(499)).get(b"/p", p).unwrap().mzxid(), 499);
+        reader.quiesce();
+        writer.reclaim();
+    }
+    reader.park(true);
+    assert_eq!(reader.resume(), Zxid(499));
+    drop(reader);
+    settle(&mut writer);
+    let store = writer.store();
+    drop(writer);
+    assert_eq!(store.published(), Zxid(499));
+    assert_eq!((store.znodes(), store.data_bytes()), (2, 11));
+    drop(store);
+    assert_eq!(ledger::live(), 0);
+}
+
+#[test]
+fn the_tree_outlives_its_writer_while_somebody_reads() {
+    let writer = planted(path::hash);
+    let mut reader = writer.store().reader().unwrap();
+    let at = reader.resume();
+    drop(writer);
+    assert!(reader.view(at).get(b"/p", path::hash(b"/p")).is_some());
+    drop(reader);
+    assert_eq!(ledger::live(), 0);
+}
+
+#[test]
+fn readers_and_pins_are_counted() {
+    let writer = planted(path::hash);
+    let store = writer.store();
+    let mut readers: Vec<_> = (0..MAX_READERS).map(|_| store.reader().unwrap()).collect();
+    assert_eq!(store.reader().err(), Some(StoreFull::Readers));
+    readers[0].resume();
+    let mut pins: Vec<_> = (0..MAX_PINS).map(|_| readers[0].pin(Zxid(1)).unwrap()).collect();
+    assert_eq!(readers[0].pin(Zxid(1)).err(), Some(StoreFull::Pins));
+    pins.pop();
+    assert!(readers[0].pin(Zxid(1)).is_ok());
+    readers.pop();
+    assert!(store.reader().is_ok());
+}
+
+#[test]
+#[should_panic(expected = "from its point on")]
+fn a_reader_does_not_read_before_its_point() {
+    let writer = planted(path::hash);
+    let mut reader = writer.store().reader().unwrap();
+    reader.resume();
+    reader.view(Zxid(0));
+}
+
+#[test]
+#[should_panic(expected = "not while parked")]
+fn a_parked_reader_does_not_read() {
+    let writer = planted(path::hash);
+    let mut reader = writer.store().reader().unwrap();
+    reader.resume();
+    reader.park(true);
+    reader.view(Zxid(1));
+}
+
+#[test]
+#[should_panic(expected = "what is published never changes")]
+fn what_is_published_does_not_change() {
+    let mut writer = planted(path::hash);
+    writer.set_data(b"/p", path::hash(b"/p"), None, 1, 1, 1);
+}
+
+#[test]
+#[should_panic(expected = "what is published is not undone")]
+fn what_is_published_is_not_undone() {
+    planted(path::hash).undo(Zxid(0), &mut |_| ());
+}

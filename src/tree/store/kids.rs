@@ -1,0 +1,240 @@
+//! The children of one incarnation of a znode: who they are, and the numbers about them, versioned.
+//!
+//! Who they are is a set of path hashes, and says only "look there": whether a child exists at a zxid is decided by the
+//! child's own versions. The numbers (how many, cversion, pzxid) are a version chain of their own, so that creating a
+//! child never copies its parent's data. A znode gets this object with its first child or the first number that differs
+//! from a new znode's.
+//!
+//! # Unsafe
+//! Same rules as for blocks: the writer alone links and frees; an entry is freed through limbo. The object lives while
+//! `refs` counts a linked block or a pending record that names it; then it goes to limbo with all that is left in it.
+
+use super::block::Block;
+use super::limbo::{Limbo, free_box, leak_box};
+use super::segment::HashSlot;
+use super::sync::{Acquire, AtomicI32, AtomicI64, AtomicPtr, AtomicU32, Guard, Relaxed, Release};
+use super::table::Table;
+
+pub(super) struct Kids {
+    /// Newest first; none at all means the numbers of a new znode.
+    pub(super) stat: AtomicPtr<ChildStat>,
+    pub(super) set: Table<HashSlot>,
+    /// Linked blocks and pending records that point here. Writer only.
+    refs: AtomicU32,
+}
+
+/// One version of the numbers about a znode's children.
+pub(super) struct ChildStat {
+    /// The stamp: the transaction that applied this version.
+    pub(super) zxid: i64,
+    pub(super) next: AtomicPtr<ChildStat>,
+    /// The version after this one. Writer only.
+    pub(super) newer: AtomicPtr<ChildStat>,
+    // Atomic because the writer changes the newest version in place while its transaction is not published: readers
+    // only ever look at its stamp then.
+    cversion: AtomicI32,
+    count: AtomicI32,
+    pzxid: AtomicI64,
+    guard: Guard,
+}
+
+/// The numbers themselves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct ChildNumbers {
+    /// The stored counter: creations of children.
+    pub(super) cversion: i32,
+    /// Children now.
+    pub(super) count: i32,
+    /// Zxid that last created or deleted a child.
+    pub(super) pzxid: i64,
+}
+
+impl ChildStat {
+    fn create(zxid: i64, next: *mut ChildStat, numbers: ChildNumbers) -> *mut ChildStat {
+        leak_box(ChildStat {
+            zxid,
+            next: AtomicPtr::new(next),
+            newer: AtomicPtr::new(std::ptr::null_mut()),
+            cversion: AtomicI32::new(numbers.cversion),
+            count: AtomicI32::new(numbers.count),
+            pzxid: AtomicI64::new(numbers.pzxid),
+            guard: Guard::default(),
+        })
+    }
+
+    fn numbers(&self) -> ChildNumbers {
+        ChildNumbers {
+            cversion: self.cversion.load(Relaxed),
+            count: self.count.load(Relaxed),
+            pzxid: self.pzxid.load(Relaxed),
+        }
+    }
+
+    fn overwrite(&self, numbers: ChildNumbers) {
+        self.cversion.store(numbers.cversion, Relaxed);
+        self.count.store(numbers.count, Relaxed);
+        self.pzxid.store(numbers.pzxid, Relaxed);
+    }
+
+    /// Frees one version; for limbo.
+    ///
+    /// # Safety
+    /// `stat` is an unlinked ChildStat that nobody looks at any more.
+    pub(super) unsafe fn free(stat: *mut ()) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            (*stat.cast::<ChildStat>()).guard.freed();
+            free_box::<ChildStat>(stat);
+        }
+    }
+}
+
+impl Kids {
+    /// A new object with one reference.
+    pub(super) fn create() -> *mut Kids {
+        leak_box(Kids { stat: AtomicPtr::new(std::ptr::null_mut()), set: Table::small(), refs: AtomicU32::new(1) })
+    }
+
+    /// One more block or record names it.
+    ///
+    /// # Safety
+    /// The caller is the writer; `kids` is null or live.
+    pub(super) unsafe fn keep(kids: *mut Kids) {
+        // SAFETY: the caller's promise.
+        if let Some(kids) = unsafe { kids.as_ref() } {
+            kids.refs.store(kids.refs.load(Relaxed) + 1, Relaxed);
+        }
+    }
+
+    /// One block or record less names it; the last one takes it along.
+    ///
+    /// # Safety
+    /// The caller is the writer; `kids` is null or live, and what named it is unlinked.
+    pub(super) unsafe fn release(kids: *mut Kids, limbo: &mut Limbo) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if let Some(object) = kids.as_ref() {
+                let left =
+                    object.refs.load(Relaxed).checked_sub(1).expect("a children object is released once per holder");
+                object.refs.store(left, Relaxed);
+                if left == 0 {
+                    limbo.retire(kids.cast(), Kids::free);
+                }
+            }
+        }
+    }
+
+    /// Frees the object, its set and its numbers.
+    ///
+    /// # Safety
+    /// `kids` came from [`Kids::create`] and nobody looks at it any more.
+    unsafe fn free(kids: *mut ()) {
+        // SAFETY: the caller's promise; the versions left in the chain belong to this object alone.
+        unsafe {
+            let object = &*kids.cast::<Kids>();
+            object.set.dismantle(|()| ());
+            let mut stat = object.stat.load(Relaxed);
+            while !stat.is_null() {
+                let next = (*stat).next.load(Relaxed);
+                ChildStat::free(stat.cast());
+                stat = next;
+            }
+            free_box::<Kids>(kids);
+        }
+    }
+
+    /// The numbers a reader at `zxid` sees of the znode in `block`.
+    ///
+    /// # Safety
+    /// As for [`Block::at`].
+    pub(super) unsafe fn numbers(block: *const Block, zxid: i64) -> ChildNumbers {
+        // SAFETY: block, children object and chain outlive the caller's turn.
+        unsafe {
+            if let Some(kids) = (*block).kids.load(Acquire).as_ref() {
+                let mut stat = kids.stat.load(Acquire);
+                while let Some(version) = stat.as_ref() {
+                    version.guard.touch();
+                    if version.zxid <= zxid {
+                        return version.numbers();
+                    }
+                    stat = version.next.load(Acquire);
+                }
+            }
+            ChildNumbers { cversion: 0, count: 0, pzxid: (*block).fields.czxid }
+        }
+    }
+
+    /// Stamps new numbers at the head. Returns the new version, or None if the head had that stamp already.
+    ///
+    /// # Safety
+    /// The caller is the writer, and `zxid` is not published yet.
+    pub(super) unsafe fn push(&self, zxid: i64, numbers: ChildNumbers) -> Option<*mut ChildStat> {
+        let head = self.stat.load(Relaxed);
+        // SAFETY: the head is live; the writer is the caller.
+        unsafe {
+            if let Some(version) = head.as_ref() {
+                if version.zxid == zxid {
+                    version.overwrite(numbers);
+                    return None;
+                }
+                let new = ChildStat::create(zxid, head, numbers);
+                version.newer.store(new, Relaxed);
+                self.stat.store(new, Release);
+                return Some(new);
+            }
+        }
+        let new = ChildStat::create(zxid, head, numbers);
+        self.stat.store(new, Release);
+        Some(new)
+    }
+
+    /// Takes the newest version off again.
+    ///
+    /// # Safety
+    /// The caller is the writer, and the version was never published.
+    pub(super) unsafe fn pop(&self, limbo: &mut Limbo) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let head = self.stat.load(Relaxed);
+            let older = (*head).next.load(Relaxed);
+            if let Some(older) = older.as_ref() {
+                older.newer.store(std::ptr::null_mut(), Relaxed);
+            }
+            self.stat.store(older, Release);
+            limbo.retire(head.cast(), ChildStat::free);
+        }
+    }
+
+    /// Takes a superseded version out of its chain.
+    ///
+    /// # Safety
+    /// The caller is the writer, `stat` is linked below a newer version, and no reader point needs it.
+    pub(super) unsafe fn unlink(stat: *mut ChildStat, limbo: &mut Limbo) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (newer, older) = ((*stat).newer.load(Relaxed), (*stat).next.load(Relaxed));
+            if let Some(older) = older.as_ref() {
+                older.newer.store(newer, Relaxed);
+            }
+            (*newer).next.store(older, Release);
+            limbo.retire(stat.cast(), ChildStat::free);
+        }
+    }
+}
+
+/// Frees a children object of a tree that is taken down, with its last holder.
+///
+/// # Safety
+/// Nobody else uses the tree; `kids` is null or live; each holder calls once.
+pub(super) unsafe fn drop_ref(kids: *mut Kids) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if let Some(object) = kids.as_ref() {
+            let left = object.refs.load(Relaxed) - 1;
+            object.refs.store(left, Relaxed);
+            if left == 0 {
+                Kids::free(kids.cast());
+            }
+        }
+    }
+}

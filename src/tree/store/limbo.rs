@@ -1,0 +1,101 @@
+//! What was unlinked and may still be looked at: memory on its way out.
+//!
+//! Unlinking and freeing are two things. The writer unlinks what no reader point needs, tags it with the current
+//! epoch and puts it here; it is freed once every online reader has announced a later epoch, which it does between
+//! two turns, when it holds no reference into the tree.
+
+use super::block::ledger;
+use super::queue::Queue;
+
+/// One piece of unlinked memory and how to give it back.
+#[derive(Clone, Copy)]
+pub(super) struct Garbage {
+    ptr: *mut (),
+    free: unsafe fn(*mut ()),
+}
+
+impl Garbage {
+    /// # Safety
+    /// Nobody looks at the memory any more, and it is freed this once.
+    pub(super) unsafe fn free(self) {
+        // SAFETY: `free` is the function that belongs to `ptr` ([`Limbo::retire`]'s contract).
+        unsafe { (self.free)(self.ptr) }
+    }
+}
+
+/// The writer's queue of garbage, oldest first.
+pub(super) struct Limbo {
+    queue: Queue<(u64, Garbage)>,
+    /// The tag of what is retired now. Readers that announce a later one cannot have seen it linked.
+    epoch: u64,
+    /// Whether something carries the current tag.
+    dirty: bool,
+}
+
+impl Limbo {
+    pub(super) fn new() -> Self {
+        Limbo { queue: Queue::new(), epoch: 1, dirty: false }
+    }
+
+    /// Takes memory that was just unlinked; `free` must be the function that frees exactly it.
+    pub(super) fn retire(&mut self, ptr: *mut (), free: unsafe fn(*mut ())) {
+        self.queue.push_back((self.epoch, Garbage { ptr, free }));
+        self.dirty = true;
+    }
+
+    /// Opens a new epoch if the current one has garbage, and says which it is.
+    pub(super) fn turn(&mut self) -> u64 {
+        if self.dirty {
+            self.epoch += 1;
+            self.dirty = false;
+        }
+        self.epoch
+    }
+
+    /// Frees at most `budget` pieces retired before every online reader's announced epoch; `seen` is the least of those.
+    ///
+    /// # Safety
+    /// `seen` was read after the epoch [`Limbo::turn`] returned was published and a full fence.
+    pub(super) unsafe fn free(&mut self, seen: u64, budget: usize) {
+        for _ in 0..budget {
+            match self.queue.front() {
+                Some((tag, garbage)) if tag < seen => {
+                    self.queue.pop_front();
+                    // SAFETY: every online reader has passed a quiescent point since this was unlinked.
+                    unsafe { garbage.free() };
+                }
+                _ => break,
+            }
+        }
+    }
+
+    /// Pieces that wait.
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Hands over everything: the writer goes, readers may stay.
+    pub(super) fn take(&mut self) -> Vec<Garbage> {
+        let mut all = Vec::with_capacity(self.queue.len());
+        while let Some((_, garbage)) = self.queue.pop_front() {
+            all.push(garbage);
+        }
+        all
+    }
+}
+
+/// Frees a `Box<T>` that was turned into a raw pointer.
+///
+/// # Safety
+/// `ptr` came from `Box::<T>::into_raw`, and is freed once.
+pub(super) unsafe fn free_box<T>(ptr: *mut ()) {
+    ledger::count(-1);
+    // SAFETY: the caller's promise.
+    drop(unsafe { Box::from_raw(ptr.cast::<T>()) });
+}
+
+/// A counted `Box::into_raw`, the other end of [`free_box`].
+pub(super) fn leak_box<T>(value: T) -> *mut T {
+    ledger::count(1);
+    Box::into_raw(Box::new(value))
+}

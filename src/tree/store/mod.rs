@@ -1,0 +1,75 @@
+//! The tree's store: every znode a chain of immutable versions, keyed by zxid.
+//!
+//! One [`Writer`] adds versions at the head, each stamped with the transaction that made it; a delete is a tombstone
+//! version. Any number of [`Reader`]s, on other threads, look at the tree *at a zxid* and never wait. So prepare can
+//! work above the commit watermark where nobody looks, a commit is one store, a multi is seen whole or not at
+//! all, and a snapshot pins a zxid and walks.
+//!
+//! ```text
+//!  table (extendible, by path hash)             "/a"'s chain, newest first
+//!  ┌────┬────┬────┬────┐   slot: hash, head ──► block zxid 9 ──► block zxid 7 ──► block zxid 3
+//!  │seg │seg │seg │seg │                          │ header │ path │ data │
+//!  └────┴────┴────┴────┘                          └─► kids: set of child hashes (extendible)
+//!                                                           numbers: zxid 8 ──► zxid 7
+//! ```
+//!
+//! Three rules hold it together:
+//! * *Visible*: a reader at z sees, of each chain, the first version stamped at or below z.
+//! * *Unlinked* ([`reclaim`]): a version may leave its chain when no point lies in [its stamp, its successor's).
+//! * *Freed* ([`limbo`]): after that, once every online reader has passed a quiescent point.
+
+mod block;
+mod kids;
+mod limbo;
+mod queue;
+mod reader;
+mod reclaim;
+mod segment;
+mod shared;
+mod sync;
+mod table;
+mod view;
+mod writer;
+
+#[cfg(all(test, not(loom)))]
+mod edge_tests;
+#[cfg(all(test, loom))]
+mod loom_tests;
+#[cfg(all(test, not(loom)))]
+mod model_tests;
+#[cfg(all(test, not(loom)))]
+mod stress_tests;
+#[cfg(test)]
+mod test_support;
+
+pub use reader::{Pin, Reader};
+pub use shared::Store;
+pub use view::{Cursor, View, Znode};
+pub use writer::{NewZnode, Undone, Writer};
+
+use std::fmt;
+
+/// Readers of one store at most: one per shard, and a few for snapshots and the admin plane.
+pub const MAX_READERS: usize = if cfg!(loom) { 2 } else { 128 };
+/// Pins of one store at most; each may keep one version of every znode alive.
+pub const MAX_PINS: usize = if cfg!(loom) { 2 } else { 16 };
+
+/// No more readers or pins than the store has room for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StoreFull {
+    /// [`MAX_READERS`] are there.
+    Readers,
+    /// [`MAX_PINS`] are there.
+    Pins,
+}
+
+impl fmt::Display for StoreFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreFull::Readers => write!(f, "the tree has {MAX_READERS} readers already"),
+            StoreFull::Pins => write!(f, "the tree has {MAX_PINS} pins already"),
+        }
+    }
+}
+
+impl std::error::Error for StoreFull {}

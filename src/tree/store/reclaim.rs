@@ -1,0 +1,246 @@
+//! Letting go of old versions: what may be unlinked, when it may be freed, and how much of that one call does.
+//!
+//! A superseded version v may go when no point lies in [v's stamp, its successor's stamp). Records of supersession
+//! stand in a queue in stamp order, so everything up to the lowest point of a reader is decided by looking at the front.
+//! What a pin still needs is set aside with that pin and looked at again when the pin has gone; so one old pin keeps
+//! one version of each chain, not all that were made since.
+//!
+//! A tombstone stays while an older version below it is held, because it hides that version from later zxids and carries
+//! the znode's entry in its parent's child set. Without one it goes, and with it the entry and, at the head, the slot.
+//!
+//! # Unsafe
+//! See [`super::writer`]. A record names its successor version, which is live because a version's own record as the
+//! superseded one comes later. A held record names the superseded version; its neighbours are found through `newer`
+//! and `next`, which every unlinking keeps right.
+
+use super::block::Block;
+use super::kids::{ChildStat, Kids};
+use super::queue::Queue;
+use super::shared::NO_POINT;
+use super::sync::{Acquire, Relaxed, Release, SeqCst, fence};
+use super::writer::{Record, Writer};
+
+/// Records looked at and pieces freed in one call, besides twice what was recorded since the last.
+const STEPS: usize = 256;
+
+/// What one pinned zxid holds back.
+pub(super) struct Held {
+    zxid: i64,
+    waiting: Queue<Waiting>,
+}
+
+/// A superseded version that a pin needs.
+#[derive(Clone, Copy)]
+enum Waiting {
+    Version { block: *mut Block, hash: u64 },
+    Numbers { kids: *mut Kids, stat: *mut ChildStat },
+}
+
+impl Writer {
+    /// Unlinks what no reader point needs any more and frees what was unlinked before every online reader's last quiescent
+    /// point. Does a bounded amount of work: some hundreds of versions, and twice as many as were made
+    /// since the last call. Returns whether more could be done now.
+    pub fn reclaim(&mut self) -> bool {
+        let mut steps = STEPS + 2 * self.recent;
+        let budget = steps;
+        self.recent = 0;
+        // Published before, points after: a reader whose point we miss sees all that is published now (Reader::resume).
+        fence(SeqCst);
+        // Readers before pins: a pin is in its slot before the reader that took it moves on.
+        let low = self.shared.active().iter().map(|slot| slot.point.load(Acquire)).min().unwrap_or(NO_POINT);
+        let low = low.min(self.published);
+        let mut pins =
+            self.shared.pins.iter().map(|slot| slot.load(Acquire)).filter(|pin| *pin != NO_POINT).collect::<Vec<_>>();
+        pins.sort_unstable();
+
+        self.release_held(&pins, &mut steps);
+        while steps > 0
+            && let Some(record) = self.records.front()
+            && record.zxid() <= low
+        {
+            self.records.pop_front();
+            steps -= 1;
+            // SAFETY: the record names a live version; see the head of the file.
+            unsafe { self.retire_below(record, &pins) };
+        }
+
+        let epoch = self.limbo.turn();
+        self.shared.epoch.store(epoch, Release);
+        fence(SeqCst);
+        let seen = self.shared.active().iter().map(|slot| slot.seen.load(Acquire)).min().unwrap_or(u64::MAX);
+        // SAFETY: readers that announced `seen` at least, or come online after the fence, cannot reach older garbage.
+        unsafe { self.limbo.free(seen, budget) };
+        steps == 0
+    }
+
+    /// Superseded versions that wait for a reader or a pin, and unlinked ones that wait for quiescent points.
+    pub fn pending(&self) -> (usize, usize) {
+        let held = self.held.iter().map(|held| held.waiting.len()).sum::<usize>();
+        (self.records.len() + held, self.limbo.len())
+    }
+
+    /// Looks again at what was set aside for pins that are gone.
+    fn release_held(&mut self, pins: &[i64], steps: &mut usize) {
+        let mut i = 0;
+        while *steps > 0 && i < self.held.len() {
+            if pins.binary_search(&self.held[i].zxid).is_ok() {
+                i += 1;
+                continue;
+            }
+            let Some(waiting) = self.held[i].waiting.pop_front() else {
+                self.held.swap_remove(i);
+                continue;
+            };
+            *steps -= 1;
+            // SAFETY: a held version is linked below a newer one.
+            unsafe { self.unlink_or_hold(waiting, pins) };
+        }
+    }
+
+    /// Lets go of the version that the record's version superseded.
+    ///
+    /// # Safety
+    /// The record was just taken from the queue.
+    unsafe fn retire_below(&mut self, record: Record, pins: &[i64]) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match record {
+                Record::Version { block, hash } => {
+                    let below = Block::older(block);
+                    // A tombstone below settles by itself.
+                    if !below.is_null() && !Block::is_tombstone(below) {
+                        self.unlink_or_hold(Waiting::Version { block: below, hash }, pins);
+                    }
+                }
+                Record::Numbers { kids, stat } => {
+                    let below = (*stat).next.load(Relaxed);
+                    if below.is_null() {
+                        Kids::release(kids, &mut self.limbo);
+                    } else {
+                        self.unlink_or_hold(Waiting::Numbers { kids, stat: below }, pins);
+                    }
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    /// The version is linked below a newer one, both at or below every reader's point.
+    unsafe fn unlink_or_hold(&mut self, waiting: Waiting, pins: &[i64]) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (from, to) = match waiting {
+                Waiting::Version { block, .. } => ((*block).zxid, (*(*block).newer.load(Relaxed)).zxid),
+                Waiting::Numbers { stat, .. } => ((*stat).zxid, (*(*stat).newer.load(Relaxed)).zxid),
+            };
+            // The highest pin below the successor, if it lies in the version's time.
+            let before = pins.partition_point(|pin| *pin < to);
+            match before.checked_sub(1).map(|i| pins[i]).filter(|pin| *pin >= from) {
+                Some(pin) => self.hold(pin, waiting),
+                None => match waiting {
+                    Waiting::Version { block, hash } => self.unlink(block, hash),
+                    Waiting::Numbers { kids, stat } => {
+                        Kids::unlink(stat, &mut self.limbo);
+                        Kids::release(kids, &mut self.limbo);
+                    }
+                },
+            }
+        }
+    }
+
+    fn hold(&mut self, pin: i64, waiting: Waiting) {
+        match self.held.iter_mut().find(|held| held.zxid == pin) {
+            Some(held) => held.waiting.push_back(waiting),
+            None => {
+                let mut queue = Queue::new();
+                queue.push_back(waiting);
+                self.held.push(Held { zxid: pin, waiting: queue });
+            }
+        }
+    }
+
+    /// Takes a superseded version that is no tombstone out of its chain.
+    ///
+    /// # Safety
+    /// As for `unlink_or_hold`, and no point needs it.
+    unsafe fn unlink(&mut self, block: *mut Block, hash: u64) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (newer, older) = ((*block).newer.load(Relaxed), Block::older(block));
+            if !older.is_null() {
+                (*older).newer.store(newer, Relaxed);
+            }
+            (*newer).next.store(older, Release);
+            Kids::release((*block).kids.load(Relaxed), &mut self.limbo);
+            self.limbo.retire(block.cast(), Block::free);
+            if Block::is_tombstone(newer) {
+                self.settle(newer, hash);
+            }
+        }
+    }
+
+    /// Takes a tombstone out if it hides nothing: nothing lies below it, or another tombstone.
+    ///
+    /// # Safety
+    /// `tombstone` is linked and published; what it superseded was just unlinked.
+    unsafe fn settle(&mut self, tombstone: *mut Block, hash: u64) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let below = Block::older(tombstone);
+            if !below.is_null() && !Block::is_tombstone(below) {
+                return;
+            }
+            let siblings = (*tombstone).kids.load(Relaxed);
+            if !(*tombstone).continued.load(Relaxed) {
+                // The entry in the child set is this tombstone's to take along, unless it shares it with the one below.
+                if !below.is_null() && (*below).continued.load(Relaxed) {
+                    (*below).continued.store(false, Relaxed);
+                } else {
+                    self.leave(siblings, hash);
+                }
+            }
+            let newer = (*tombstone).newer.load(Relaxed);
+            if !below.is_null() {
+                (*below).newer.store(newer, Relaxed);
+            }
+            if !newer.is_null() {
+                (*newer).next.store(below, Release);
+            } else {
+                let (slot, _) = self.shared.find(hash, Block::path(tombstone)).expect("a linked chain is in the table");
+                if below.is_null() {
+                    self.shared.table.remove(hash, slot, &mut self.limbo);
+                } else {
+                    slot.set_head(below);
+                }
+            }
+            Kids::release(siblings, &mut self.limbo);
+            self.limbo.retire(tombstone.cast(), Block::free);
+        }
+    }
+
+    /// The writer goes: pending records give their references back, what waits for readers is left to the last of them.
+    pub(super) fn dissolve(&mut self) {
+        let mut numbers = Vec::new();
+        while let Some(record) = self.records.pop_front() {
+            if let Record::Numbers { kids, .. } = record {
+                numbers.push(kids);
+            }
+        }
+        for held in &mut self.held {
+            while let Some(waiting) = held.waiting.pop_front() {
+                if let Waiting::Numbers { kids, .. } = waiting {
+                    numbers.push(kids);
+                }
+            }
+        }
+        for kids in numbers {
+            // SAFETY: each pending record held one reference.
+            unsafe { Kids::release(kids, &mut self.limbo) };
+        }
+        let mut garbage = self.limbo.take();
+        match self.shared.leftover.lock() {
+            Ok(mut leftover) => leftover.append(&mut garbage),
+            Err(poisoned) => poisoned.into_inner().append(&mut garbage),
+        }
+    }
+}

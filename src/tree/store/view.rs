@@ -1,0 +1,325 @@
+//! What the tree looks like at one zxid.
+//!
+//! # Unsafe
+//! A view borrows its reader (or the writer), which cannot pass a quiescent point while it stands; so every block,
+//! children object and segment reached from it stays allocated. What it shows is right for its zxid because that
+//! zxid is held by a point or a pin. Tested by the model and stress tests, under miri, and by loom.
+
+use super::block::{Block, Kind};
+use super::kids::Kids;
+use super::segment::normal;
+use super::shared::Shared;
+use super::sync::Acquire;
+use super::table::prefetch;
+use crate::acl::AclId;
+use crate::ids::Zxid;
+use crate::jute::Stat;
+use crate::tree::path::PathHash;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+/// Children whose blocks are fetched side by side.
+const BATCH: usize = 16;
+
+/// The tree at one zxid.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) zxid: i64,
+    /// Not to be sent to another thread: the quiescence it rests on is its reader's.
+    pub(super) local: PhantomData<*const ()>,
+}
+
+/// Where a walk stands: it continues in another view of the same zxid, after any number of quiescent points.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Cursor {
+    from: u64,
+    done: bool,
+}
+
+impl Cursor {
+    /// Whether the walk has ended.
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+}
+
+impl<'a> View<'a> {
+    /// The zxid it shows.
+    pub fn zxid(&self) -> Zxid {
+        Zxid(self.zxid)
+    }
+
+    /// The znode at `path`, if there is one.
+    #[inline]
+    pub fn get(&self, path: &[u8], hash: PathHash) -> Option<Znode<'a>> {
+        let (_, head) = self.shared.find(normal(hash.0), path)?;
+        self.visible(head)
+    }
+
+    /// How many children the znode at `path` has; None if there is no such znode.
+    pub fn child_count(&self, path: &[u8], hash: PathHash) -> Option<i32> {
+        Some(self.get(path, hash)?.num_children())
+    }
+
+    /// Shows the name of every child of the znode at `path`, in an order that means nothing. Returns whether there
+    /// is such a znode.
+    pub fn children(&self, path: &[u8], hash: PathHash, show: &mut impl FnMut(&[u8])) -> bool {
+        let mut cursor = Cursor::default();
+        self.list_children(path, hash, &mut cursor, usize::MAX, show)
+    }
+
+    /// Goes on with a listing of children until about `max` more are shown or the cursor is done; at most one
+    /// segment (some two hundred) above it. Returns whether there is such a znode.
+    pub fn list_children(
+        &self,
+        path: &[u8],
+        hash: PathHash,
+        cursor: &mut Cursor,
+        max: usize,
+        show: &mut impl FnMut(&[u8]),
+    ) -> bool {
+        let Some(parent) = self.get(path, hash) else {
+            cursor.done = true;
+            return false;
+        };
+        // SAFETY: the znode is alive in this view, and so is its children object.
+        let Some(kids) = (unsafe { parent.block.as_ref().kids.load(Acquire).as_ref() }) else {
+            cursor.done = true;
+            return true;
+        };
+        // The root's children begin right after its slash.
+        let prefix = if path == b"/" { 0 } else { path.len() };
+        let is_child = |child: &[u8]| {
+            child.len() > prefix + 1
+                && child[prefix] == b'/'
+                && child[..prefix] == path[..prefix]
+                && !child[prefix + 1..].contains(&b'/')
+        };
+        let mut shown = 0;
+        while !cursor.done && shown < max {
+            let mut batch = [0; BATCH];
+            let mut waiting = 0;
+            let mut flush = |hashes: &[u64]| {
+                for hash in hashes {
+                    self.shared.table.prefetch(*hash);
+                }
+                for hash in hashes {
+                    self.shared.table.find(*hash, |head| {
+                        prefetch(head);
+                        true
+                    });
+                }
+                for hash in hashes {
+                    // Several chains under one hash are rare and right: all that are children of this znode.
+                    self.shared.table.find(*hash, |head| {
+                        // SAFETY: the table shows blocks alive for this view.
+                        let child = unsafe { Block::path(head) };
+                        if is_child(child) && self.visible(head).is_some() {
+                            show(&child[prefix + 1..]);
+                            shown += 1;
+                        }
+                        false
+                    });
+                }
+            };
+            let next = kids.set.walk(cursor.from, |hash, ()| {
+                batch[waiting] = hash;
+                waiting += 1;
+                if waiting == BATCH {
+                    flush(&batch);
+                    waiting = 0;
+                }
+            });
+            flush(&batch[..waiting]);
+            cursor.advance(next);
+        }
+        true
+    }
+
+    /// Goes on with a walk over all znodes until about `max` more are shown or the cursor is done; at most one segment
+    /// (some two hundred) above it. Each znode that exists at this zxid is shown exactly once, however the
+    /// table changes between the calls. Returns whether there is more.
+    pub fn scan(&self, cursor: &mut Cursor, max: usize, show: &mut impl FnMut(Znode<'a>)) -> bool {
+        let mut shown = 0;
+        while !cursor.done && shown < max {
+            let mut batch = [std::ptr::null_mut(); BATCH];
+            let mut waiting = 0;
+            let mut flush = |heads: &[*mut Block]| {
+                for head in heads {
+                    if let Some(znode) = self.visible(*head) {
+                        show(znode);
+                        shown += 1;
+                    }
+                }
+            };
+            let next = self.shared.table.walk(cursor.from, |_, head| {
+                prefetch(head);
+                batch[waiting] = head;
+                waiting += 1;
+                if waiting == BATCH {
+                    flush(&batch);
+                    waiting = 0;
+                }
+            });
+            flush(&batch[..waiting]);
+            cursor.advance(next);
+        }
+        !cursor.done
+    }
+
+    #[inline]
+    fn visible(&self, head: *const Block) -> Option<Znode<'a>> {
+        // SAFETY: the chain is alive for this view.
+        unsafe {
+            let block = NonNull::new(Block::at(head, self.zxid).cast_mut())?;
+            if Block::is_tombstone(block.as_ptr()) {
+                return None;
+            }
+            Some(Znode { block, zxid: self.zxid, view: PhantomData })
+        }
+    }
+}
+
+impl Cursor {
+    fn advance(&mut self, next: Option<u64>) {
+        match next {
+            Some(next) => self.from = next,
+            None => self.done = true,
+        }
+    }
+}
+
+/// A znode as it stands at the view's zxid.
+#[derive(Clone, Copy)]
+pub struct Znode<'a> {
+    pub(super) block: NonNull<Block>,
+    pub(super) zxid: i64,
+    pub(super) view: PhantomData<&'a Shared>,
+}
+
+impl<'a> Znode<'a> {
+    #[inline]
+    fn block(&self) -> &'a Block {
+        // SAFETY: the block is alive for 'a.
+        unsafe { self.block.as_ref() }
+    }
+
+    /// Its full path; `/` for the root.
+    #[inline]
+    pub fn path(&self) -> &'a [u8] {
+        // SAFETY: the block is alive for 'a.
+        unsafe { Block::path(self.block.as_ptr()) }
+    }
+
+    /// Its data; None for null, which is not the same as empty.
+    #[inline]
+    pub fn data(&self) -> Option<&'a [u8]> {
+        match self.block().kind {
+            // SAFETY: the block is alive for 'a.
+            Kind::Data => Some(unsafe { Block::data(self.block.as_ptr()) }),
+            Kind::Null | Kind::Tombstone => None,
+        }
+    }
+
+    /// What a client is told, but for one thing: `ephemeral_owner` is the *stored* owner here; which owners a
+    /// client sees depends on the owner rules, and the caller applies them.
+    #[inline]
+    pub fn stat(&self) -> Stat {
+        let block = self.block();
+        let fields = &block.fields;
+        // SAFETY: the block is alive for 'a.
+        let kids = unsafe { Kids::numbers(block, self.zxid) };
+        Stat {
+            czxid: fields.czxid,
+            mzxid: fields.mzxid,
+            ctime: fields.ctime,
+            mtime: fields.mtime,
+            version: fields.version,
+            // ZooKeeper 3.9, DataNode.copyStat: creations counted twice, less the children left, is creations and deletions.
+            cversion: kids.cversion.wrapping_mul(2).wrapping_sub(kids.count),
+            aversion: fields.aversion,
+            ephemeral_owner: fields.owner,
+            data_length: block.data_len as i32,
+            num_children: kids.count,
+            pzxid: kids.pzxid,
+        }
+    }
+
+    /// Its ACL.
+    #[inline]
+    pub fn acl(&self) -> AclId {
+        self.block().fields.acl
+    }
+
+    /// The stored ephemeralOwner.
+    #[inline]
+    pub fn owner(&self) -> i64 {
+        self.block().fields.owner
+    }
+
+    /// The stored child counter, creations only.
+    pub fn stored_cversion(&self) -> i32 {
+        // SAFETY: the block is alive for 'a.
+        unsafe { Kids::numbers(self.block.as_ptr(), self.zxid) }.cversion
+    }
+
+    /// Zxid that last created or deleted a child.
+    pub fn pzxid(&self) -> i64 {
+        // SAFETY: the block is alive for 'a.
+        unsafe { Kids::numbers(self.block.as_ptr(), self.zxid) }.pzxid
+    }
+
+    /// Children at this zxid.
+    pub fn num_children(&self) -> i32 {
+        // SAFETY: the block is alive for 'a.
+        unsafe { Kids::numbers(self.block.as_ptr(), self.zxid) }.count
+    }
+
+    /// Zxid that created it.
+    #[inline]
+    pub fn czxid(&self) -> i64 {
+        self.block().fields.czxid
+    }
+
+    /// Zxid that last changed its data.
+    #[inline]
+    pub fn mzxid(&self) -> i64 {
+        self.block().fields.mzxid
+    }
+
+    /// When it was created, ms since 1970.
+    #[inline]
+    pub fn ctime(&self) -> i64 {
+        self.block().fields.ctime
+    }
+
+    /// When its data last changed, ms since 1970.
+    #[inline]
+    pub fn mtime(&self) -> i64 {
+        self.block().fields.mtime
+    }
+
+    /// Number of changes to the data.
+    #[inline]
+    pub fn version(&self) -> i32 {
+        self.block().fields.version
+    }
+
+    /// Number of changes to the ACL.
+    #[inline]
+    pub fn aversion(&self) -> i32 {
+        self.block().fields.aversion
+    }
+}
+
+impl fmt::Debug for Znode<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Znode")
+            .field("path", &self.path().escape_ascii().to_string())
+            .field("data_length", &self.data().map(<[u8]>::len))
+            .field("stat", &self.stat())
+            .finish()
+    }
+}

@@ -1,0 +1,504 @@
+//! The one writer: adds versions at the head, takes them back, publishes.
+//!
+//! # Unsafe
+//! Every raw pointer here is one this writer linked and has not retired: chains, children objects and numbers are
+//! changed by nobody else, and `&mut self` keeps it to one change at a time. Pending records name live versions
+//! because a record goes (reclaim, undo) before or with what it names. Tested by the model test with its ledger, under
+//! miri, and by loom.
+
+use super::block::{Block, Fields, Kind};
+use super::kids::{ChildNumbers, ChildStat, Kids};
+use super::limbo::Limbo;
+use super::queue::Queue;
+use super::reclaim::Held;
+use super::segment::normal;
+use super::shared::{NOTHING, Shared, Store};
+use super::sync::{Arc, Relaxed, Release};
+use super::view::{View, Znode};
+use crate::acl::AclId;
+use crate::ids::{Zxid, fixed_state};
+use crate::tree::path::{self, PathHash};
+use hashbrown::HashMap;
+use std::marker::PhantomData;
+
+/// Everything a new znode starts with.
+#[derive(Clone, Copy, Debug)]
+pub struct NewZnode<'a> {
+    /// None is null, which is not the same as empty.
+    pub data: Option<&'a [u8]>,
+    pub acl: AclId,
+    /// The stored ephemeralOwner.
+    pub owner: i64,
+    pub czxid: i64,
+    pub mzxid: i64,
+    /// ms since 1970.
+    pub ctime: i64,
+    /// ms since 1970.
+    pub mtime: i64,
+    pub version: i32,
+    pub aversion: i32,
+    /// The stored child counter (creations only).
+    pub cversion: i32,
+    pub pzxid: i64,
+}
+
+/// A change that was taken back, newest first, for indexes that follow the tree.
+#[derive(Clone, Copy, Debug)]
+pub enum Undone<'a> {
+    /// The znode had been created and is gone again.
+    Created { path: &'a [u8], owner: i64 },
+    /// The znode had been deleted and is there again.
+    Deleted { path: &'a [u8], owner: i64 },
+    /// Its data or ACL had been set: what it was set to, and what it is again.
+    Changed { undone: Znode<'a>, restored: Znode<'a> },
+}
+
+/// What was done, in order: undo reads it from the back, reclaim from the front.
+#[derive(Clone, Copy)]
+pub(super) enum Record {
+    /// This block was put in front of its chain.
+    Version { block: *mut Block, hash: u64 },
+    /// These numbers were put in front of theirs.
+    Numbers { kids: *mut Kids, stat: *mut ChildStat },
+}
+
+impl Record {
+    pub(super) fn zxid(self) -> i64 {
+        // SAFETY: a record in the queue names a live version.
+        unsafe {
+            match self {
+                Record::Version { block, .. } => (*block).zxid,
+                Record::Numbers { stat, .. } => (*stat).zxid,
+            }
+        }
+    }
+}
+
+/// The tree's only writer.
+pub struct Writer {
+    pub(super) shared: Arc<Shared>,
+    /// The stamp of what follows.
+    zxid: i64,
+    pub(super) published: i64,
+    pub(super) records: Queue<Record>,
+    /// Records made since the last reclaim: it keeps that pace.
+    pub(super) recent: usize,
+    pub(super) held: Vec<Held>,
+    pub(super) limbo: Limbo,
+    /// Of hashes that several children of one znode share: how many more than one (children object, hash).
+    doubles: HashMap<(usize, u64), u32, ahash::RandomState>,
+    hash: fn(&[u8]) -> PathHash,
+}
+
+// SAFETY: the raw pointers are the tree's, and the tree may be changed from any one thread.
+unsafe impl Send for Writer {}
+
+impl Default for Writer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Writer {
+    /// An empty store: not even a root, nothing published.
+    pub fn new() -> Writer {
+        Self::with_hash(path::hash)
+    }
+
+    /// With another path hash, for tests of what happens when many paths share one.
+    pub(super) fn with_hash(hash: fn(&[u8]) -> PathHash) -> Writer {
+        Writer {
+            shared: Arc::new(Shared::new()),
+            zxid: NOTHING,
+            published: NOTHING,
+            records: Queue::new(),
+            recent: 0,
+            held: Vec::new(),
+            limbo: Limbo::new(),
+            doubles: HashMap::with_hasher(fixed_state()),
+            hash,
+        }
+    }
+
+    /// The handle for everybody else.
+    pub fn store(&self) -> Store {
+        Store { shared: Arc::clone(&self.shared) }
+    }
+
+    /// The stamp of the changes that follow.
+    ///
+    /// # Panics
+    /// If it is lower than the last one or what is published.
+    pub fn begin(&mut self, zxid: Zxid) {
+        assert!(zxid.0 >= self.zxid, "stamps never go back");
+        self.zxid = zxid.0;
+    }
+
+    /// The commit watermark: readers may use everything up to `zxid` now, and it cannot be undone any more.
+    ///
+    /// # Panics
+    /// If it lies before what was published.
+    pub fn publish(&mut self, zxid: Zxid) {
+        assert!(zxid.0 >= self.published, "the watermark never goes back");
+        self.published = zxid.0;
+        self.zxid = self.zxid.max(zxid.0);
+        self.shared.published.store(zxid.0, Release);
+    }
+
+    /// What was published last; `Zxid(i64::MIN)` before the first.
+    pub fn published(&self) -> Zxid {
+        Zxid(self.published)
+    }
+
+    /// The tree at the head, published or not.
+    pub fn head(&self) -> View<'_> {
+        View { shared: &self.shared, zxid: i64::MAX, local: PhantomData }
+    }
+
+    /// The znode at `path` at the head.
+    #[inline]
+    pub fn find(&self, path: &[u8], hash: PathHash) -> Option<Znode<'_>> {
+        self.head().get(path, hash)
+    }
+
+    /// Znodes at the head, the root included.
+    pub fn znodes(&self) -> u64 {
+        self.store().znodes()
+    }
+
+    /// Bytes of paths and data at the head.
+    pub fn data_bytes(&self) -> u64 {
+        self.store().data_bytes()
+    }
+
+    /// Adds a znode, and one to its parent's number of children (cversion and pzxid are [`Writer::set_child_stat`]'s).
+    ///
+    /// # Panics
+    /// If it exists, if its parent does not (only the root has none), or if the stamp is published.
+    pub fn create(&mut self, path: &[u8], hash: PathHash, znode: &NewZnode<'_>) {
+        self.check_stamp();
+        let hash = normal(hash.0);
+        let parent = self.parent_of(path);
+        let siblings = parent.map_or(std::ptr::null_mut(), |parent| self.kids_of(parent));
+        let (kind, data) = match znode.data {
+            Some(data) => (Kind::Data, data),
+            None => (Kind::Null, &[][..]),
+        };
+        let kids = if znode.cversion == 0 && znode.pzxid == znode.czxid {
+            std::ptr::null_mut()
+        } else {
+            let kids = Kids::create();
+            let numbers = ChildNumbers { cversion: znode.cversion, count: 0, pzxid: znode.pzxid };
+            // SAFETY: just made; the stamp is not published.
+            unsafe { (*kids).push(self.zxid, numbers) };
+            kids
+        };
+        let fields = Fields {
+            czxid: znode.czxid,
+            mzxid: znode.mzxid,
+            ctime: znode.ctime,
+            mtime: znode.mtime,
+            owner: znode.owner,
+            version: znode.version,
+            aversion: znode.aversion,
+            acl: znode.acl,
+        };
+        // SAFETY: the writer's own pointers, see the head of the file.
+        unsafe {
+            let block;
+            match self.shared.find(hash, path) {
+                Some((slot, below)) => {
+                    assert!(Block::is_tombstone(below), "a znode is created where there is none");
+                    block = Block::create(self.zxid, fields, kind, below, kids, path, data);
+                    (*below).newer.store(block, Relaxed);
+                    slot.set_head(block);
+                    if !siblings.is_null() && (*below).kids.load(Relaxed) == siblings {
+                        (*below).continued.store(true, Relaxed);
+                    } else {
+                        self.enter(siblings, hash);
+                    }
+                }
+                None => {
+                    block = Block::create(self.zxid, fields, kind, std::ptr::null_mut(), kids, path, data);
+                    self.shared.table.insert(hash, block, &mut self.limbo);
+                    self.enter(siblings, hash);
+                }
+            }
+            self.record(Record::Version { block, hash });
+            if let Some(parent) = parent {
+                self.count_child(parent, siblings, 1);
+            }
+        }
+        self.shared.account(1, (path.len() + data.len()) as i64);
+    }
+
+    /// Takes a znode away, and one from its parent's number of children.
+    ///
+    /// # Panics
+    /// If it does not exist, has children, or is the root; or if the stamp is published.
+    pub fn delete(&mut self, path: &[u8], hash: PathHash) {
+        self.check_stamp();
+        let hash = normal(hash.0);
+        let parent = self.parent_of(path).expect("the root is never deleted");
+        let siblings = self.kids_of(parent);
+        // SAFETY: the writer's own pointers, see the head of the file.
+        unsafe {
+            let (slot, old) = self.shared.find(hash, path).expect("a deleted znode exists");
+            assert!(!Block::is_tombstone(old), "a deleted znode exists");
+            assert_eq!(Kids::numbers(old, i64::MAX).count, 0, "a deleted znode has no children");
+            let bytes = path.len() as i64 + i64::from((*old).data_len);
+            let block = Block::create(self.zxid, (*old).fields, Kind::Tombstone, old, siblings, path, &[]);
+            Kids::keep(siblings);
+            (*old).newer.store(block, Relaxed);
+            slot.set_head(block);
+            self.record(Record::Version { block, hash });
+            self.count_child(parent, siblings, -1);
+            self.shared.account(-1, -bytes);
+        }
+    }
+
+    /// A version with other data. `version`, `mzxid` and `mtime` are stored as given.
+    ///
+    /// # Panics
+    /// If the znode does not exist, or if the stamp is published.
+    pub fn set_data(&mut self, path: &[u8], hash: PathHash, data: Option<&[u8]>, version: i32, mzxid: i64, mtime: i64) {
+        self.check_stamp();
+        let hash = normal(hash.0);
+        // SAFETY: the writer's own pointers, see the head of the file.
+        unsafe {
+            let (slot, old) = self.shared.find(hash, path).expect("a changed znode exists");
+            let fields = Fields { version, mzxid, mtime, ..(*old).fields };
+            let kind = if data.is_some() { Kind::Data } else { Kind::Null };
+            let data = data.unwrap_or_default();
+            let bytes = data.len() as i64 - i64::from((*old).data_len);
+            let block = self.supersede(old, fields, kind, data);
+            slot.set_head(block);
+            self.record(Record::Version { block, hash });
+            self.shared.account(0, bytes);
+        }
+    }
+
+    /// A version with another ACL. `aversion` is stored as given.
+    ///
+    /// # Panics
+    /// If the znode does not exist, or if the stamp is published.
+    pub fn set_acl(&mut self, path: &[u8], hash: PathHash, acl: AclId, aversion: i32) {
+        self.check_stamp();
+        let hash = normal(hash.0);
+        // SAFETY: the writer's own pointers, see the head of the file.
+        unsafe {
+            let (slot, old) = self.shared.find(hash, path).expect("a changed znode exists");
+            let block = self.supersede(old, Fields { acl, aversion, ..(*old).fields }, (*old).kind, Block::data(old));
+            slot.set_head(block);
+            self.record(Record::Version { block, hash });
+        }
+    }
+
+    /// Other numbers about the children of the znode at `path`: the stored cversion and pzxid.
+    ///
+    /// # Panics
+    /// If the znode does not exist, or if the stamp is published.
+    pub fn set_child_stat(&mut self, path: &[u8], hash: PathHash, cversion: i32, pzxid: i64) {
+        self.check_stamp();
+        let (_, block) = self.shared.find(normal(hash.0), path).expect("a changed znode exists");
+        // SAFETY: the writer's own pointers, see the head of the file.
+        unsafe {
+            assert!(!Block::is_tombstone(block), "a changed znode exists");
+            let kids = self.kids_of(block);
+            let count = Kids::numbers(block, i64::MAX).count;
+            self.push_numbers(kids, ChildNumbers { cversion, count, pzxid });
+        }
+    }
+
+    /// Takes back, newest first, everything stamped above `down_to`, as if it had never been; the stamp goes back too.
+    ///
+    /// # Panics
+    /// If something above `down_to` is published.
+    pub fn undo(&mut self, down_to: Zxid, seen: &mut impl FnMut(Undone<'_>)) {
+        assert!(down_to.0 >= self.published, "what is published is not undone");
+        while let Some(record) = self.records.back()
+            && record.zxid() > down_to.0
+        {
+            self.records.pop_back();
+            self.recent = self.recent.saturating_sub(1);
+            // SAFETY: the writer's own pointers, see the head of the file; never published, so no reader needs them.
+            unsafe {
+                match record {
+                    Record::Numbers { kids, .. } => {
+                        (*kids).pop(&mut self.limbo);
+                        Kids::release(kids, &mut self.limbo);
+                    }
+                    Record::Version { block, hash } => self.undo_version(block, hash, seen),
+                }
+            }
+        }
+        self.zxid = self.zxid.min(down_to.0);
+    }
+
+    /// # Safety
+    /// `block` is the unpublished head of the chain at `hash`.
+    unsafe fn undo_version(&mut self, block: *mut Block, hash: u64, seen: &mut impl FnMut(Undone<'_>)) {
+        let znode = |block: *mut Block| Znode {
+            // SAFETY: only called for blocks.
+            block: unsafe { std::ptr::NonNull::new_unchecked(block) },
+            zxid: i64::MAX,
+            view: PhantomData,
+        };
+        // SAFETY: the caller's promise; the block itself stays readable until limbo frees it.
+        unsafe {
+            let path = Block::path(block);
+            let (slot, head) = self.shared.find(hash, path).expect("an undone version is linked");
+            assert_eq!(head, block, "changes are undone newest first");
+            let below = Block::older(block);
+            let size = |block: *mut Block| path.len() as i64 + i64::from((*block).data_len);
+            if !below.is_null() {
+                (*below).newer.store(std::ptr::null_mut(), Relaxed);
+            }
+            let lived = !below.is_null() && !Block::is_tombstone(below);
+            if lived {
+                slot.set_head(below);
+                if Block::is_tombstone(block) {
+                    self.shared.account(1, size(below));
+                    seen(Undone::Deleted { path, owner: (*below).fields.owner });
+                } else {
+                    self.shared.account(0, size(below) - size(block));
+                    seen(Undone::Changed { undone: znode(block), restored: znode(below) });
+                }
+            } else {
+                if below.is_null() {
+                    self.shared.table.remove(hash, slot, &mut self.limbo);
+                } else {
+                    slot.set_head(below);
+                }
+                if !below.is_null() && (*below).continued.load(Relaxed) {
+                    (*below).continued.store(false, Relaxed);
+                } else if let Some(parent) = self.parent_of(path) {
+                    let siblings = (*parent).kids.load(Relaxed);
+                    self.leave(siblings, hash);
+                }
+                self.shared.account(-1, -size(block));
+                seen(Undone::Created { path, owner: (*block).fields.owner });
+            }
+            Kids::release((*block).kids.load(Relaxed), &mut self.limbo);
+            self.limbo.retire(block.cast(), Block::free);
+        }
+    }
+
+    /// A new version of the same incarnation.
+    ///
+    /// # Safety
+    /// `old` is the head of its chain.
+    unsafe fn supersede(&self, old: *mut Block, fields: Fields, kind: Kind, data: &[u8]) -> *mut Block {
+        // SAFETY: the caller's promise.
+        unsafe {
+            assert!(!Block::is_tombstone(old), "a changed znode exists");
+            let kids = (*old).kids.load(Relaxed);
+            Kids::keep(kids);
+            let block = Block::create(self.zxid, fields, kind, old, kids, Block::path(old), data);
+            (*old).newer.store(block, Relaxed);
+            block
+        }
+    }
+
+    /// # Safety
+    /// `kids` is `parent`'s children object.
+    unsafe fn count_child(&mut self, parent: *mut Block, kids: *mut Kids, change: i32) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let numbers = Kids::numbers(parent, i64::MAX);
+            self.push_numbers(kids, ChildNumbers { count: numbers.count + change, ..numbers });
+        }
+    }
+
+    /// # Safety
+    /// `kids` is a live children object.
+    unsafe fn push_numbers(&mut self, kids: *mut Kids, numbers: ChildNumbers) {
+        // SAFETY: the caller's promise, and the stamp is not published.
+        unsafe {
+            if let Some(stat) = (*kids).push(self.zxid, numbers) {
+                Kids::keep(kids);
+                self.record(Record::Numbers { kids, stat });
+            }
+        }
+    }
+
+    /// The head block of the parent of `path`; None for the root.
+    fn parent_of(&self, path: &[u8]) -> Option<*mut Block> {
+        if path == path::ROOT {
+            return None;
+        }
+        let parent = path::parent(path).expect("a znode's path has a slash");
+        let hash = normal((self.hash)(parent).0);
+        let (_, block) = self.shared.find(hash, parent).expect("a znode's parent exists");
+        // SAFETY: what the table shows is a live block.
+        assert!(!unsafe { Block::is_tombstone(block) }, "a znode's parent exists");
+        Some(block)
+    }
+
+    /// The children object of a head block, made if need be.
+    fn kids_of(&mut self, block: *mut Block) -> *mut Kids {
+        // SAFETY: a head block is live.
+        unsafe {
+            let mut kids = (*block).kids.load(Relaxed);
+            if kids.is_null() {
+                kids = Kids::create();
+                (*block).kids.store(kids, Release);
+            }
+            kids
+        }
+    }
+
+    /// Adds a child's hash to a set (null for the root, which is nobody's child).
+    ///
+    /// # Safety
+    /// `kids` is null or a live children object.
+    unsafe fn enter(&mut self, kids: *mut Kids, hash: u64) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let Some(object) = kids.as_ref() else { return };
+            if object.set.find(hash, |()| true).is_some() {
+                *self.doubles.entry((kids.addr(), hash)).or_insert(0) += 1;
+            } else {
+                object.set.insert(hash, (), &mut self.limbo);
+            }
+        }
+    }
+
+    /// Takes a child's hash out of a set.
+    ///
+    /// # Safety
+    /// `kids` is null or a live children object.
+    pub(super) unsafe fn leave(&mut self, kids: *mut Kids, hash: u64) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let Some(object) = kids.as_ref() else { return };
+            if !self.doubles.is_empty()
+                && let Some(more) = self.doubles.get_mut(&(kids.addr(), hash))
+            {
+                *more -= 1;
+                if *more == 0 {
+                    self.doubles.remove(&(kids.addr(), hash));
+                }
+                return;
+            }
+            let (slot, ()) = object.set.find(hash, |()| true).expect("a child is in its parent's set");
+            object.set.remove(hash, slot, &mut self.limbo);
+        }
+    }
+
+    fn record(&mut self, record: Record) {
+        self.records.push_back(record);
+        self.recent += 1;
+    }
+
+    #[inline]
+    fn check_stamp(&self) {
+        assert!(self.zxid > self.published, "what is published never changes");
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.dissolve();
+    }
+}

@@ -1,0 +1,389 @@
+//! The watches themselves, found by path, by connection, and by both.
+//!
+//! A watch is one record (28 bytes) in two linked lists: that of its path and that of its connection. A path
+//! has three lists, so that a trigger walks only what it fires: the data table's plain watches, the data
+//! table's recursive ones (the only ones an event below the path concerns), and the child table's. Paths are
+//! stored once. Look-ups go through hash tables cut in many parts, of which each grows on its own.
+
+use super::slab::{NIL, Slab};
+use crate::ids::fixed_state;
+use hashbrown::HashTable;
+
+/// Which of the two tables of watches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Table {
+    Data = 0,
+    Child = 1,
+}
+
+/// The modes of one watch; a set, never empty in a stored watch.
+pub(super) mod modes {
+    pub const ONE_SHOT: u8 = 1;
+    pub const PERSISTENT: u8 = 2;
+    pub const RECURSIVE: u8 = 4;
+    pub const ALL: u8 = ONE_SHOT | PERSISTENT | RECURSIVE;
+}
+
+/// The three lists of a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum List {
+    /// Data table, without the mode recursive.
+    Data = 0,
+    /// Data table, with the mode recursive, whatever other modes there are.
+    Recursive = 1,
+    /// Child table.
+    Child = 2,
+}
+
+/// That one connection watches one path in one table.
+#[derive(Debug)]
+struct Watch {
+    path: u32,
+    slot: u32,
+    prev_of_path: u32,
+    next_of_path: u32,
+    prev_of_conn: u32,
+    next_of_conn: u32,
+    modes: u8,
+    table: Table,
+}
+
+impl Watch {
+    fn list(&self) -> List {
+        match self.table {
+            Table::Child => List::Child,
+            Table::Data if self.modes & modes::RECURSIVE != 0 => List::Recursive,
+            Table::Data => List::Data,
+        }
+    }
+}
+
+/// A path that somebody watches.
+#[derive(Debug)]
+struct Watched {
+    path: Box<[u8]>,
+    hash: u64,
+    /// The first watch of each [`List`].
+    heads: [u32; 3],
+}
+
+impl Watched {
+    fn has_data(&self) -> bool {
+        self.heads[List::Data as usize] != NIL || self.heads[List::Recursive as usize] != NIL
+    }
+}
+
+/// A connection's side.
+#[derive(Clone, Debug)]
+struct Conn {
+    head: u32,
+    /// Its watches in the data table.
+    data: u32,
+    /// The last round of firing in which it was told something.
+    round: u64,
+}
+
+/// How many watches there are, by what the administrator asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Counts {
+    /// Watches in the data table.
+    pub data: usize,
+    /// Watches in the child table.
+    pub child: usize,
+    /// Watches with the mode recursive.
+    pub recursive: usize,
+    /// Connections with watches in the data table.
+    pub data_conns: usize,
+    /// Paths with watches in the data table.
+    pub data_paths: usize,
+}
+
+/// All watches of a shard.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    watches: Slab<Watch>,
+    paths: Slab<Watched>,
+    by_path: Parts,
+    by_key: Parts,
+    conns: Vec<Conn>,
+    counts: Counts,
+}
+
+impl Lists {
+    /// How many there are.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The number of a path, if somebody watches it.
+    #[inline]
+    pub fn find_path(&self, path: &[u8], hash: u64) -> Option<u32> {
+        self.by_path.find(hash, |at| *self.paths[at].path == *path)
+    }
+
+    /// Adds modes to the watch of a connection on a path in a table, which is made if it is not there.
+    pub fn add(&mut self, table: Table, slot: u32, path: &[u8], hash: u64, added: u8) {
+        let path = match self.find_path(path, hash) {
+            Some(at) => at,
+            None => {
+                let at = self.paths.insert(Watched { path: path.into(), hash, heads: [NIL; 3] });
+                self.by_path.insert(hash, at, |at| self.paths[at].hash);
+                at
+            }
+        };
+        match self.find(table, slot, path) {
+            Some(at) => self.set_modes(at, self.watches[at].modes | added),
+            None => self.insert(table, slot, path, added),
+        }
+    }
+
+    /// The modes of the watch of a connection on a path in a table; 0 if there is none.
+    pub fn modes(&self, table: Table, slot: u32, path: &[u8], hash: u64) -> u8 {
+        let path = self.find_path(path, hash);
+        path.and_then(|path| self.find(table, slot, path)).map_or(0, |at| self.watches[at].modes)
+    }
+
+    /// Takes modes away from a watch; true if it had one of them.
+    pub fn remove(&mut self, table: Table, slot: u32, path: &[u8], hash: u64, removed: u8) -> bool {
+        let Some(path) = self.find_path(path, hash) else { return false };
+        let Some(at) = self.find(table, slot, path) else { return false };
+        let before = self.watches[at].modes;
+        if before & removed == 0 {
+            return false;
+        }
+        self.set_modes(at, before & !removed);
+        self.forget_if_unwatched(path);
+        true
+    }
+
+    /// Removes every watch of a connection.
+    pub fn remove_connection(&mut self, slot: u32) {
+        while let Some(conn) = self.conns.get(slot as usize)
+            && conn.head != NIL
+        {
+            let at = conn.head;
+            let path = self.watches[at].path;
+            self.set_modes(at, 0);
+            self.forget_if_unwatched(path);
+        }
+    }
+
+    /// Appends the connections in one of a path's lists to `out`, those aside that were told something in this
+    /// round already. One-shot modes are used up, those of the ones aside too, unless the event happened
+    /// `below` the path. Call [`Lists::forget_if_unwatched`] for the path in the end.
+    pub fn collect(&mut self, path: u32, list: List, below: bool, round: u64, out: &mut Vec<u32>) {
+        let mut at = self.paths[path].heads[list as usize];
+        while at != NIL {
+            let watch = &self.watches[at];
+            let (slot, now, next) = (watch.slot, watch.modes, watch.next_of_path);
+            let conn = &mut self.conns[slot as usize];
+            if conn.round != round {
+                conn.round = round;
+                out.push(slot);
+            }
+            if !below && now & modes::ONE_SHOT != 0 {
+                self.set_modes(at, now & !modes::ONE_SHOT);
+            }
+            at = next;
+        }
+    }
+
+    /// Lets go of a path that nobody watches any more.
+    pub fn forget_if_unwatched(&mut self, path: u32) {
+        let watched = &self.paths[path];
+        if watched.heads == [NIL; 3] {
+            self.by_path.remove(watched.hash, path);
+            self.paths.remove(path);
+        }
+    }
+
+    /// Calls `each` with every connection and path of the data table, connection by connection.
+    pub fn for_each_data_watch(&self, each: &mut impl FnMut(u32, &[u8])) {
+        for conn in &self.conns {
+            let mut at = conn.head;
+            while at != NIL {
+                let watch = &self.watches[at];
+                if watch.table == Table::Data {
+                    each(watch.slot, &self.paths[watch.path].path);
+                }
+                at = watch.next_of_conn;
+            }
+        }
+    }
+
+    #[inline]
+    fn find(&self, table: Table, slot: u32, path: u32) -> Option<u32> {
+        self.by_key.find(key_hash(table, slot, path), |at| {
+            let watch = &self.watches[at];
+            (watch.table, watch.slot, watch.path) == (table, slot, path)
+        })
+    }
+
+    fn insert(&mut self, table: Table, slot: u32, path: u32, modes: u8) {
+        if self.conns.len() <= slot as usize {
+            self.conns.resize(slot as usize + 1, Conn { head: NIL, data: 0, round: 0 });
+        }
+        let conn = &mut self.conns[slot as usize];
+        let next_of_conn = conn.head;
+        let links =
+            Watch { path, slot, prev_of_path: NIL, next_of_path: NIL, prev_of_conn: NIL, next_of_conn, modes, table };
+        let at = self.watches.insert(links);
+        conn.head = at;
+        if next_of_conn != NIL {
+            self.watches[next_of_conn].prev_of_conn = at;
+        }
+        match table {
+            Table::Data => {
+                self.counts.data += 1;
+                self.counts.data_conns += usize::from(conn.data == 0);
+                conn.data += 1;
+            }
+            Table::Child => self.counts.child += 1,
+        }
+        self.by_key.insert(key_hash(table, slot, path), at, |at| {
+            let watch = &self.watches[at];
+            key_hash(watch.table, watch.slot, watch.path)
+        });
+        self.link(at);
+    }
+
+    /// Gives a watch other modes; without any it is gone.
+    fn set_modes(&mut self, at: u32, modes: u8) {
+        let watch = &mut self.watches[at];
+        if modes & modes::RECURSIVE == watch.modes & modes::RECURSIVE && modes != 0 {
+            watch.modes = modes;
+            return;
+        }
+        self.unlink(at);
+        if modes == 0 {
+            self.drop(at);
+        } else {
+            self.watches[at].modes = modes;
+            self.link(at);
+        }
+    }
+
+    /// Forgets a watch that its path's lists do not hold any more.
+    fn drop(&mut self, at: u32) {
+        let Watch { path, slot, prev_of_conn, next_of_conn, table, .. } = self.watches.remove(at);
+        self.by_key.remove(key_hash(table, slot, path), at);
+        if next_of_conn != NIL {
+            self.watches[next_of_conn].prev_of_conn = prev_of_conn;
+        }
+        let conn = &mut self.conns[slot as usize];
+        if prev_of_conn != NIL {
+            self.watches[prev_of_conn].next_of_conn = next_of_conn;
+        } else {
+            conn.head = next_of_conn;
+        }
+        match table {
+            Table::Data => {
+                conn.data -= 1;
+                self.counts.data_conns -= usize::from(conn.data == 0);
+                self.counts.data -= 1;
+            }
+            Table::Child => self.counts.child -= 1,
+        }
+    }
+
+    /// Puts a watch in front of the list of its path that its modes ask for.
+    fn link(&mut self, at: u32) {
+        let list = self.watches[at].list();
+        let watched = &mut self.paths[self.watches[at].path];
+        self.counts.data_paths += usize::from(list != List::Child && !watched.has_data());
+        self.counts.recursive += usize::from(list == List::Recursive);
+        let next = std::mem::replace(&mut watched.heads[list as usize], at);
+        (self.watches[at].prev_of_path, self.watches[at].next_of_path) = (NIL, next);
+        if next != NIL {
+            self.watches[next].prev_of_path = at;
+        }
+    }
+
+    fn unlink(&mut self, at: u32) {
+        let watch = &self.watches[at];
+        let (list, path, prev, next) = (watch.list(), watch.path, watch.prev_of_path, watch.next_of_path);
+        if next != NIL {
+            self.watches[next].prev_of_path = prev;
+        }
+        let watched = &mut self.paths[path];
+        if prev != NIL {
+            self.watches[prev].next_of_path = next;
+        } else {
+            watched.heads[list as usize] = next;
+        }
+        self.counts.data_paths -= usize::from(list != List::Child && !watched.has_data());
+        self.counts.recursive -= usize::from(list == List::Recursive);
+    }
+}
+
+#[inline]
+fn key_hash(table: Table, slot: u32, path: u32) -> u64 {
+    fixed_state().hash_one((u64::from(path) << 32 | u64::from(slot), table as u8))
+}
+
+/// Parts of a look-up table. One table of a million entries would stop a shard for tens of milliseconds each
+/// time it grows; a part grows in a fraction of one.
+const PARTS: usize = 256;
+
+/// Numbers by hash.
+#[derive(Debug)]
+struct Parts(Box<[HashTable<u32>]>);
+
+impl Default for Parts {
+    fn default() -> Self {
+        Parts((0..PARTS).map(|_| HashTable::new()).collect())
+    }
+}
+
+impl Parts {
+    /// The bits in the middle choose the part: the table itself uses those at both ends.
+    #[inline]
+    fn part(hash: u64) -> usize {
+        (hash >> 40) as usize % PARTS
+    }
+
+    #[inline]
+    fn find(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
+        self.0[Self::part(hash)].find(hash, |&at| is(at)).copied()
+    }
+
+    fn insert(&mut self, hash: u64, at: u32, rehash: impl Fn(u32) -> u64) {
+        self.0[Self::part(hash)].insert_unique(hash, at, |&at| rehash(at));
+    }
+
+    fn remove(&mut self, hash: u64, at: u32) {
+        let entry = self.0[Self::part(hash)].find_entry(hash, |&other| other == at);
+        entry.expect("what is stored can be found").remove();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_small() {
+        assert_eq!(size_of::<Watch>(), 28);
+        assert_eq!(size_of::<Watched>(), 40);
+    }
+
+    #[test]
+    fn nothing_stays_behind() {
+        let mut lists = Lists::default();
+        for slot in 0..50 {
+            for n in 0..40u64 {
+                let path = format!("/p{n}");
+                lists.add(Table::Data, slot, path.as_bytes(), n << 40, 1 << (n % 3));
+                lists.add(Table::Child, slot, path.as_bytes(), n << 40, modes::PERSISTENT);
+            }
+        }
+        assert_eq!((lists.counts.data, lists.counts.child, lists.counts.data_paths), (2000, 2000, 40));
+        for slot in (0..50).rev() {
+            lists.remove_connection(slot);
+        }
+        lists.remove_connection(1000);
+        assert_eq!(lists.counts, Counts::default());
+        assert!(lists.by_key.0.iter().all(|part| part.is_empty()));
+        assert!(lists.by_path.0.iter().all(|part| part.is_empty()));
+    }
+}

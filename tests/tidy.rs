@@ -1,0 +1,185 @@
+//! The house rules that a compiler does not know, held by reading the source.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The floors, lowest first. A room uses rooms of lower floors, and its own.
+const FLOORS: &[&[&str]] = &[
+    &["ids", "limits", "fatal"],
+    &["jute", "acl", "session", "config"],
+    &["tree", "zab"],
+    &["watch", "storage"],
+    &["server"],
+    &["runtime", "sim"],
+    &["admin", "cli"],
+];
+
+/// Uses within one floor that are meant: (who, whom).
+const NEIGHBOURS: &[(&str, &str)] = &[
+    // The identities and lists of the wire, read and written by their own rules.
+    ("acl", "jute"),
+    // The command line starts the admin plane.
+    ("cli", "admin"),
+    // The name of a failure holds no more than identifiers.
+    ("fatal", "ids"),
+];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn rust_files(dir: &Path, out: &mut Vec<PathBuf>) {
+    let mut entries: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            rust_files(&path, out);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            out.push(path);
+        }
+    }
+}
+
+fn sources() -> Vec<(String, PathBuf, String)> {
+    let mut files = vec![];
+    rust_files(&root().join("src"), &mut files);
+    assert!(files.len() > 50, "the source was found");
+    files
+        .into_iter()
+        .map(|path| {
+            let relative = path.strip_prefix(root().join("src")).unwrap().to_path_buf();
+            let first = relative.components().next().unwrap().as_os_str().to_str().unwrap();
+            let room = first.trim_end_matches(".rs").to_owned();
+            let text = fs::read_to_string(&path).unwrap();
+            (room, relative, text)
+        })
+        .collect()
+}
+
+fn floor(room: &str) -> usize {
+    FLOORS.iter().position(|floor| floor.contains(&room)).unwrap_or_else(|| panic!("{room} is on no floor"))
+}
+
+/// The code without its tests, which may use whatever helps them, and without comments.
+fn code(text: &str) -> String {
+    let text = text.split("\n#[cfg(test)]").next().unwrap();
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// The rooms named by `crate::…` paths.
+fn used_rooms(code: &str) -> Vec<String> {
+    let name = |rest: &str| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut rooms: Vec<String> = code.split("crate::").skip(1).map(name).filter(|name| !name.is_empty()).collect();
+    for group in code.split("use crate::{").skip(1) {
+        let group = group.split(';').next().unwrap();
+        let mut depth = 0;
+        let mut start = true;
+        for (at, c) in group.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                ',' if depth == 0 => start = true,
+                c if start && depth == 0 && c.is_alphabetic() => {
+                    rooms.push(name(&group[at..]));
+                    start = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    rooms
+}
+
+#[test]
+fn a_room_uses_only_lower_floors() {
+    let mut wrong = vec![];
+    for (room, path, text) in sources() {
+        if matches!(room.as_str(), "lib" | "main") {
+            continue;
+        }
+        for used in used_rooms(&code(&text)) {
+            let allowed = used == room
+                || floor(&used) < floor(&room)
+                || NEIGHBOURS.contains(&(room.as_str(), used.as_str()));
+            if !allowed {
+                wrong.push(format!("{}: {room} uses {used}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn only_the_edges_touch_the_world() {
+    let mut wrong = vec![];
+    for (room, path, text) in sources() {
+        let code = code(&text);
+        let mut forbid = |what: &[&str], except: &[&str]| {
+            if except.contains(&room.as_str()) {
+                return;
+            }
+            for word in what {
+                if code.contains(word) {
+                    wrong.push(format!("{}: {word}", path.display()));
+                }
+            }
+        };
+        forbid(&["glommio"], &["runtime"]);
+        forbid(&["Instant::now", "SystemTime::now", "thread::sleep", "getrandom"], &["runtime", "sim"]);
+        forbid(&["TcpStream", "TcpListener", "UdpSocket"], &["runtime", "sim"]);
+        // The command line reads its configuration file, the admin plane asks the operating system.
+        forbid(&["std::fs", "fs::File", "File::open", "OpenOptions"], &["runtime", "sim", "cli", "admin"]);
+        if room != "sim" && room != "lib" && code.contains("crate::sim") {
+            wrong.push(format!("{}: names sim", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn unsafe_is_announced() {
+    for (_, path, text) in sources() {
+        let code = code(&text);
+        if code.contains("unsafe {") || code.contains("unsafe fn") || code.contains("unsafe impl") {
+            let head: String = text.lines().take_while(|line| line.starts_with("//!")).collect();
+            assert!(head.contains("unsafe"), "{} uses unsafe and does not say so at its top", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for_and_can_be_read_at_a_sitting() {
+    for (_, path, text) in sources() {
+        assert!(text.starts_with("//!") || path.ends_with("main.rs"), "{} has no opening words", path.display());
+        let lines = code(&text).lines().count();
+        assert!(lines <= 600, "{} has {lines} lines of code: cut it along its story", path.display());
+    }
+}
+
+#[test]
+fn nothing_is_left_undone() {
+    for (_, path, text) in sources() {
+        for word in ["TODO", "FIXME", "todo!(", "unimplemented!(", "XXX"] {
+            assert!(!text.contains(word), "{}: {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_dependency_has_its_reason() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let mut in_dependencies = false;
+    let mut has_reason = false;
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            in_dependencies = line == "[dependencies]" || line == "[dev-dependencies]";
+            has_reason = false;
+        } else if in_dependencies && line.starts_with('#') {
+            has_reason = true;
+        } else if in_dependencies && line.trim().is_empty() {
+            has_reason = false;
+        } else if in_dependencies {
+            assert!(has_reason, "no comment above: {line}");
+        }
+    }
+}
