@@ -26,23 +26,19 @@
 mod support;
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use support::client::{Arrival, Connection, Session, connect_record};
-use support::compare::{self, Mapping};
+use support::client::{Arrival, Connection, connect_record};
+use support::duel::{Duel, Pair};
 use support::fields;
-use support::history::{History, Mismatch};
 use support::random::Random;
 use support::script::{CREDENTIALS, Planned, SUPER_DIGEST, Script};
 use support::server::{Server, Target, install_zookeeper};
-use support::wire::{self, Acl, Request, op, xid};
-use support::{Scratch, env_number, hex};
+use support::wire::{self, Acl, Request, flag, op};
+use support::{Scratch, env_number, hex, wait_for};
 
 /// Sessions of a run; the first is the super user's.
 const SESSIONS: usize = 7;
-
-/// How many of the last requests are kept for the report of a mismatch.
-const HISTORY: usize = 4_000;
 
 /// The configuration both servers get.
 const SETTINGS: &[&str] = &[
@@ -52,41 +48,15 @@ const SETTINGS: &[&str] = &[
     "maxClientCnxns=0",
     "extendedTypesEnabled=true",
     "enforceQuota=true",
-    "forceSync=no",
     "znode.container.checkIntervalMs=3600000",
     "4lw.commands.whitelist=*",
     SUPER_DIGEST,
 ];
 
-/// A request as it was sent to the first server, for the comparison and the report.
-struct Sent {
-    number: i32,
-    request: Request,
-    mangled: bool,
-}
-
-/// One session on both servers.
-struct Pair {
-    first: Connection,
-    second: Connection,
-    next_xid: i32,
-    credentials: Vec<&'static str>,
-}
-
 struct Run {
-    seed: u64,
     script: Script,
     random: Random,
-    servers: [Server; 2],
-    pairs: Vec<Pair>,
-    mapping: Mapping,
-    history: History,
-    /// Transaction ids, on each server, of the closeSessions since every session was last heard.
-    closing: Vec<(i64, i64)>,
-    /// Requests compared so far.
-    steps: u64,
-    events: u64,
-    successes: u64,
+    duel: Duel,
 }
 
 #[test]
@@ -104,37 +74,92 @@ fn a_random_script_is_answered_alike() {
         run.go(operations);
         println!(
             "differential: {target:?} agreed on {} requests ({} successful) and {} events in {:.1} s",
-            run.steps,
-            run.successes,
-            run.events,
+            run.duel.steps,
+            run.duel.successes,
+            run.duel.events,
             begun.elapsed().as_secs_f64()
         );
-        assert!(run.successes * 4 > run.steps, "a script of which nearly everything fails says little");
+        assert!(run.duel.successes * 4 > run.duel.steps, "a script of which nearly everything fails says little");
     }
+}
+
+/// What happens by itself and by the clock, so not in the script: sessions run out, TTL nodes and emptied containers
+/// are taken away, and whoever watches is told the same.
+#[test]
+fn what_time_takes_away_is_taken_alike() {
+    const CLOCKS: &[&str] = &[
+        "tickTime=200",
+        "minSessionTimeout=400",
+        "maxSessionTimeout=20000",
+        "maxClientCnxns=0",
+        "extendedTypesEnabled=true",
+        "znode.container.checkIntervalMs=300",
+    ];
+    install_zookeeper();
+    for target in Target::all() {
+        let directory = Scratch::new();
+        let told = [("first", Target::ZooKeeper), ("second", target)].map(|(place, which)| {
+            let server = Server::start(which, &directory.path().join(place), CLOCKS);
+            told_by_time(&server)
+        });
+        assert_eq!(told[0], told[1], "the events of a ZooKeeper, and of {target:?}");
+        println!("differential: {target:?} took away what time takes: {} events", told[0].len());
+    }
+}
+
+/// Sets things up that time takes away; the sorted events of a recursive and of a persistent watch once all is gone.
+fn told_by_time(server: &Server) -> Vec<String> {
+    const DOOMED: [&str; 5] = ["/box", "/eph1", "/eph2", "/ttl", "/deep/box"];
+    let open = Acl::open();
+    let mut watcher = Connection::new_session(server.address, 20_000).expect("a session");
+    let mut owner = Connection::new_session(server.address, 1_000).expect("a session");
+    watcher.must(&wire::add_watch("/", 1));
+    watcher.must(&wire::add_watch("/deep", 0));
+    watcher.must(&wire::create("/deep", b"", flag::PERSISTENT));
+    watcher.must(&wire::create_container("/box", b""));
+    watcher.must(&wire::create_container("/deep/box", b""));
+    watcher.must(&wire::create_container("/never-used", b""));
+    for path in ["/box/k", "/deep/box/k"] {
+        watcher.must(&wire::create(path, b"", flag::PERSISTENT));
+        watcher.must(&wire::delete(path, -1));
+    }
+    watcher.must(&wire::create_ttl("/ttl", None, Some(&open), flag::TTL, 600));
+    let parent = wire::create_ttl("/ttl-parent", None, Some(&open), flag::TTL, 600);
+    watcher.must(&wire::multi(&[parent, wire::create("/ttl-parent/k", b"", flag::PERSISTENT)]));
+    for path in &DOOMED[1..3] {
+        owner.must(&wire::create(path, b"", flag::EPHEMERAL));
+    }
+    let gone = wait_for(Duration::from_secs(30), || {
+        // Also what keeps the watcher's session.
+        let left = DOOMED.iter().filter(|path| watcher.call(&wire::exists(path, false)).expect("an answer").err == 0);
+        (left.count() == 0).then_some(())
+    });
+    assert!(gone.is_some(), "{:?} keeps what time should take: {DOOMED:?}", server.target);
+    for path in ["/never-used", "/ttl-parent", "/ttl-parent/k", "/deep"] {
+        watcher.must(&wire::exists(path, false));
+    }
+    let refused = Connection::resume(server.address, &owner.session, 0).expect("an answer");
+    assert_eq!(refused.session.id, 0, "{:?}: a session that ran out", server.target);
+    let mut told: Vec<String> = watcher.events.iter().map(|(_, body)| fields::show(&fields::of_event(body))).collect();
+    told.sort();
+    told
 }
 
 impl Run {
     fn start(target: Target, directory: &Path, seed: u64) -> Run {
-        let servers = [
-            Server::start(Target::ZooKeeper, &directory.join("first"), SETTINGS),
-            Server::start(target, &directory.join("second"), SETTINGS),
-        ];
-        let mut run = Run {
-            seed,
-            script: Script::new(seed),
-            random: Random::new(!seed),
-            servers,
-            pairs: Vec::new(),
-            mapping: Mapping::new(),
-            history: History::new(HISTORY),
-            closing: Vec::new(),
-            steps: 0,
-            events: 0,
-            successes: 0,
+        let start = |which: Target, place: &str| {
+            let mut settings = SETTINGS.to_vec();
+            if which == Target::ZooKeeper {
+                // Nothing is killed here; it is only slower with it.
+                settings.push("forceSync=no");
+            }
+            Server::start(which, &directory.join(place), &settings)
         };
+        let servers = [start(Target::ZooKeeper, "first"), start(target, "second")];
+        let mut run = Run { script: Script::new(seed), random: Random::new(!seed), duel: Duel::new(seed, servers) };
         for session in 0..SESSIONS {
-            let pair = run.new_pair();
-            run.pairs.push(pair);
+            let pair = run.open();
+            run.duel.pairs.push(pair);
             match session {
                 0 => run.authenticate(0, CREDENTIALS[2]),
                 1 => run.authenticate(1, CREDENTIALS[0]),
@@ -152,8 +177,8 @@ impl Run {
     fn go(&mut self, operations: u64) {
         let mut since_wipe = 0;
         let mut bursts = 0_u64;
-        while self.steps < operations {
-            let before = self.steps;
+        while self.duel.steps < operations {
+            let before = self.duel.steps;
             let session = self.random.below(SESSIONS as u64) as usize;
             match self.random.below(1_000) {
                 0..=849 => self.burst(session),
@@ -163,45 +188,25 @@ impl Run {
                 970..=981 => self.close_and_reopen(session),
                 _ => self.fatal(session),
             }
-            since_wipe += self.steps - before;
+            since_wipe += self.duel.steps - before;
             bursts += 1;
             if bursts.is_multiple_of(40) {
-                self.settle();
+                self.duel.settle();
             }
             if since_wipe > 6_000 {
                 self.wipe();
                 since_wipe = 0;
             }
         }
-        self.settle();
+        self.duel.settle();
         self.wipe();
     }
 
-    /// Opens one new session on both servers.
-    fn new_pair(&mut self) -> Pair {
+    /// A new session on both servers, asked for in one of the ways clients ask.
+    fn open(&mut self) -> Pair {
         let timeout_ms = *self.random.pick(&[30_000, 40_000, 100_000, 35_000]);
         let read_only = *self.random.pick(&[Some(false), Some(true), None]);
-        let record = connect_record(0, timeout_ms, 0, &[0; 16], read_only);
-        let mut connections = self
-            .servers
-            .each_ref()
-            .map(|server| Connection::silent(server.address).expect("the server accepts connections"));
-        for connection in &mut connections {
-            connection.handshake(&record).expect("a connect response");
-        }
-        let [first, second] = connections;
-        self.same_session(&first.session, &second.session, "a new session");
-        Pair { first, second, next_xid: 1, credentials: Vec::new() }
-    }
-
-    fn same_session(&mut self, first: &Session, second: &Session, what: &str) {
-        let paired = self.mapping.session_pair(first.id, second.id);
-        let alike = first.timeout_ms == second.timeout_ms
-            && first.read_only == second.read_only
-            && first.password.len() == second.password.len()
-            && (first.id == 0) == (second.id == 0)
-            && paired.is_ok();
-        assert!(alike, "{what}: {first:?} against {second:?} (seed {}, step {})", self.seed, self.steps);
+        self.duel.new_pair(timeout_ms, read_only)
     }
 
     /// A quota on /q, hard limits included.
@@ -216,155 +221,7 @@ impl Run {
             wire::create("/zookeeper/quota/q/zookeeper_stats", b"count=0,bytes=0", 0),
             wire::create("/q", b"", 0),
         ];
-        self.plain(0, &requests);
-    }
-
-    /// Sends requests to both servers as one pipelined burst and compares what comes.
-    fn exchange(&mut self, session: usize, planned: Vec<Planned>) -> Vec<Arrival> {
-        let sent = self.send(session, planned, None);
-        self.compare(session, &sent)
-    }
-
-    fn plain(&mut self, session: usize, requests: &[Request]) -> Vec<Arrival> {
-        let planned =
-            requests.iter().map(|request| Planned { request: request.clone(), mangled: false, alone: false }).collect();
-        self.exchange(session, planned)
-    }
-
-    /// Writes a burst to both servers. `second` is what the second server gets instead, where requests name
-    /// transaction ids.
-    fn send(&mut self, session: usize, planned: Vec<Planned>, second: Option<&Request>) -> Vec<Sent> {
-        let pair = &mut self.pairs[session];
-        let mut sent = Vec::with_capacity(planned.len());
-        for one in planned {
-            let number = match one.request.opcode {
-                op::PING => xid::PING,
-                op::AUTH => xid::AUTH,
-                op::SET_WATCHES | op::SET_WATCHES2 => xid::SET_WATCHES,
-                _ => {
-                    pair.next_xid += 1;
-                    pair.next_xid
-                }
-            };
-            pair.first.push_as(number, &one.request);
-            pair.second.push_as(number, second.unwrap_or(&one.request));
-            sent.push(Sent { number, request: one.request, mangled: one.mangled });
-        }
-        // A server may end the connection before it has read everything; the arrivals tell.
-        let _ = pair.first.flush();
-        let _ = pair.second.flush();
-        sent
-    }
-
-    /// Takes what arrives for a burst on both servers and compares it, element by element. Gives the first server's
-    /// arrivals.
-    fn compare(&mut self, session: usize, sent: &[Sent]) -> Vec<Arrival> {
-        let mut first = self.gather(session, 0, sent.len());
-        let mut second = self.gather(session, 1, sent.len());
-        if let (Some(a), Some(b)) = (closing_zxid(sent, &first), closing_zxid(sent, &second)) {
-            self.closing.push((a, b));
-        }
-        for (a, b) in &self.closing {
-            compare::sort_events_of(*a, &mut first);
-            compare::sort_events_of(*b, &mut second);
-        }
-        let mut asked = sent.iter();
-        for place in 0..first.len().max(second.len()) {
-            let (a, b) = (first.get(place), second.get(place));
-            let request = match a {
-                Some(Arrival::Reply(_)) => asked.next(),
-                _ => None,
-            };
-            let opcode = request.map_or(0, |one| one.request.opcode);
-            let verdict = match (a, b) {
-                (Some(a), Some(b)) => {
-                    let loose = request.is_some_and(|one| one.mangled);
-                    let numbered = match (a, request) {
-                        (Arrival::Reply(reply), Some(one)) => reply.xid == one.number,
-                        _ => true,
-                    };
-                    if numbered {
-                        self.mapping.arrivals(opcode, loose, a, b)
-                    } else {
-                        Err("the first server answered out of order".to_string())
-                    }
-                }
-                _ => Err("one server sent more".to_string()),
-            };
-            if let Err(why) = verdict {
-                let mismatch = Mismatch {
-                    why: &why,
-                    request: request.map(|one| &one.request),
-                    first: a,
-                    second: b,
-                    opcodes: sent.iter().map(|one| one.request.opcode).collect(),
-                    arrivals: [&first, &second],
-                };
-                let other = format!("{:?}", self.servers[1].target);
-                mismatch.print(["ZooKeeper", &other], &self.history);
-                panic!(
-                    "the servers differ: {why} (CORRAL_DIFF_SEED={}, step {}, session {session})",
-                    self.seed, self.steps
-                );
-            }
-            match (a, request) {
-                (Some(Arrival::Reply(reply)), Some(one)) => {
-                    self.note(session, &one.request, reply.err, &reply.body);
-                }
-                (Some(Arrival::Event { .. }), _) => self.events += 1,
-                _ => {}
-            }
-        }
-        first
-    }
-
-    /// Reads from one server until `replies` replies came or the connection ended.
-    fn gather(&mut self, session: usize, side: usize, replies: usize) -> Vec<Arrival> {
-        let pair = &mut self.pairs[session];
-        let connection = if side == 0 { &mut pair.first } else { &mut pair.second };
-        let mut arrived = Vec::with_capacity(replies + 4);
-        let mut left = replies;
-        while left > 0 {
-            match connection.next() {
-                Ok(arrival) => {
-                    match &arrival {
-                        Arrival::Reply(_) => left -= 1,
-                        Arrival::Closed => left = 0,
-                        Arrival::Event { .. } => {}
-                    }
-                    arrived.push(arrival);
-                }
-                Err(error) => {
-                    let shown: Vec<String> = arrived.iter().map(|a| compare::show(0, a)).collect();
-                    panic!(
-                        "server {side} gave {} of {replies} replies on session {session}, then: {error} (seed {}, step {})\n{}",
-                        replies - left,
-                        self.seed,
-                        self.steps,
-                        shown.join("\n")
-                    );
-                }
-            }
-        }
-        arrived
-    }
-
-    fn note(&mut self, session: usize, request: &Request, err: i32, body: &[u8]) {
-        self.steps += 1;
-        if err == 0 {
-            self.successes += 1;
-            let creates = matches!(request.opcode, op::CREATE | op::CREATE2 | op::CREATE_CONTAINER | op::CREATE_TTL);
-            if creates
-                && body.len() >= 4
-                && let Ok(Some(name)) = fields::Reader::new(body).buffer("path")
-                && let Ok(name) = String::from_utf8(name)
-                && !name.starts_with("/q")
-                && !name.starts_with("/zookeeper")
-            {
-                self.script.remember(&name);
-            }
-        }
-        self.history.push(self.steps, session, request, err);
+        self.duel.plain(0, &requests);
     }
 
     /// One session's pipelined requests.
@@ -375,9 +232,9 @@ impl Run {
             let next = self.script.next();
             if next.alone {
                 if !planned.is_empty() {
-                    self.exchange(session, std::mem::take(&mut planned));
+                    self.duel.exchange(session, std::mem::take(&mut planned));
                 }
-                self.exchange(session, vec![next]);
+                self.duel.exchange(session, vec![next]);
                 continue;
             }
             let mangled = next.mangled;
@@ -386,7 +243,12 @@ impl Run {
                 planned.push(failing_write());
             }
         }
-        self.exchange(session, planned);
+        self.duel.exchange(session, planned);
+        for name in self.duel.created.drain(..) {
+            if !name.starts_with("/q") && !name.starts_with("/zookeeper") {
+                self.script.remember(&name);
+            }
+        }
     }
 
     /// Several sessions at once, none of them changing the tree.
@@ -396,24 +258,16 @@ impl Run {
             let count = self.random.between(1, 20);
             let planned =
                 (0..count).map(|_| Planned { request: self.script.read(), mangled: false, alone: false }).collect();
-            all.push(self.send(session, planned, None));
+            all.push(self.duel.send(session, planned, None));
         }
         for (session, sent) in all.iter().enumerate() {
-            self.compare(session, sent);
+            self.duel.compare(session, sent);
         }
-    }
-
-    /// Hears every session once, so that no event stays unseen.
-    fn settle(&mut self) {
-        for session in 0..SESSIONS {
-            self.plain(session, &[wire::ping()]);
-        }
-        self.closing.clear();
     }
 
     fn authenticate(&mut self, session: usize, credential: &'static str) {
-        self.plain(session, &[wire::auth("digest", credential.as_bytes())]);
-        self.pairs[session].credentials.push(credential);
+        self.duel.plain(session, &[wire::auth("digest", credential.as_bytes())]);
+        self.duel.pairs[session].credentials.push(credential);
     }
 
     /// Adds an identity, or something that is none, to a session's connection.
@@ -421,27 +275,27 @@ impl Run {
         match self.random.below(5) {
             0 => self.authenticate(session, CREDENTIALS[0]),
             1 => self.authenticate(session, CREDENTIALS[1]),
-            2 => drop(self.plain(session, &[wire::auth("ip", b"10.1.1.1")])),
-            3 => drop(self.plain(session, &[wire::auth("digest", b"nocolon")])),
-            _ => drop(self.plain(session, &[wire::sasl(b"token")])),
+            2 => drop(self.duel.plain(session, &[wire::auth("ip", b"10.1.1.1")])),
+            3 => drop(self.duel.plain(session, &[wire::auth("digest", b"nocolon")])),
+            _ => drop(self.duel.plain(session, &[wire::sasl(b"token")])),
         }
-        self.plain(session, &[wire::who_am_i()]);
+        self.duel.plain(session, &[wire::who_am_i()]);
     }
 
     /// Ends the connection without a word, comes back with the same session, and re-registers watches.
     fn reconnect(&mut self, session: usize) {
-        self.plain(session, &[wire::ping()]);
+        self.duel.plain(session, &[wire::ping()]);
         if self.random.chance(20) {
             self.refused_resumes(session);
         }
         self.resume(session);
         let lists = self.script.watch_lists();
-        let newest = self.mapping.newest_zxid();
+        let newest = self.duel.mapping.newest_zxid();
         let (first, second) = match self.random.below(4) {
             0 => (0, 0),
             1 => (i64::MAX, i64::MAX),
             2 => newest,
-            _ => self.mapping.zxid_pair_at(self.random.below(newest.0.max(1) as u64) as i64),
+            _ => self.duel.mapping.zxid_pair_at(self.random.below(newest.0.max(1) as u64) as i64),
         };
         let requests = if self.random.chance(40) {
             let three = [lists[0].clone(), lists[1].clone(), lists[2].clone()];
@@ -451,31 +305,31 @@ impl Run {
         };
         let [first, second] = requests;
         let planned = vec![Planned { request: first, mangled: false, alone: false }];
-        let sent = self.send(session, planned, Some(&second));
-        self.compare(session, &sent);
+        let sent = self.duel.send(session, planned, Some(&second));
+        self.duel.compare(session, &sent);
     }
 
     /// Takes a session up again on new connections, with its identities.
     fn resume(&mut self, session: usize) {
-        let last = self.mapping.newest_zxid();
-        let pair = &self.pairs[session];
+        let last = self.duel.mapping.newest_zxid();
+        let pair = &self.duel.pairs[session];
         let sessions = [pair.first.session.clone(), pair.second.session.clone()];
         let mut connections = Vec::new();
         for (side, known) in sessions.iter().enumerate() {
             let last = if side == 0 { last.0 } else { last.1 };
-            let connection = Connection::resume(self.servers[side].address, known, last)
+            let connection = Connection::resume(self.duel.servers[side].address, known, last)
                 .unwrap_or_else(|error| panic!("server {side} does not resume: {error}"));
             connections.push(connection);
         }
         let second = connections.pop().expect("two");
         let first = connections.pop().expect("two");
         assert_ne!(first.session.id, 0, "a live session is resumed");
-        self.same_session(&first.session, &second.session, "a resumed session");
-        let pair = &mut self.pairs[session];
+        self.duel.same_session(&first.session, &second.session, "a resumed session");
+        let pair = &mut self.duel.pairs[session];
         pair.first = first;
         pair.second = second;
-        for credential in self.pairs[session].credentials.clone() {
-            self.plain(session, &[wire::auth("digest", credential.as_bytes())]);
+        for credential in self.duel.pairs[session].credentials.clone() {
+            self.duel.plain(session, &[wire::auth("digest", credential.as_bytes())]);
         }
     }
 
@@ -484,7 +338,7 @@ impl Run {
         let kind = self.random.below(3);
         let mut outcomes = Vec::new();
         for side in 0..2 {
-            let pair = &mut self.pairs[session];
+            let pair = &mut self.duel.pairs[session];
             let connection = if side == 0 { &mut pair.first } else { &mut pair.second };
             // The live connection is ended by the test first: it has nothing to lose then.
             let _ = connection.stream().shutdown(std::net::Shutdown::Both);
@@ -495,7 +349,7 @@ impl Run {
                 _ => (0, 0x7777_0000_0000, known.password.clone()),
             };
             let record = connect_record(last, 30_000, id, &password, Some(false));
-            let mut attempt = Connection::silent(self.servers[side].address).expect("a connection");
+            let mut attempt = Connection::silent(self.duel.servers[side].address).expect("a connection");
             let answer = attempt.handshake(&record);
             outcomes.push(match answer {
                 Ok(()) => {
@@ -510,7 +364,11 @@ impl Run {
                 Err(error) => format!("{:?}", error.kind()),
             });
         }
-        assert_eq!(outcomes[0], outcomes[1], "refused resume {kind} (seed {}, step {})", self.seed, self.steps);
+        assert_eq!(
+            outcomes[0], outcomes[1],
+            "refused resume {kind} (seed {}, step {})",
+            self.duel.seed, self.duel.steps
+        );
     }
 
     /// Ends a session, with everything that hangs on it, and opens another in its place.
@@ -520,10 +378,10 @@ impl Run {
         }
         let mut requests: Vec<Request> = (0..self.random.below(5)).map(|_| self.script.read()).collect();
         requests.push(wire::close_session());
-        self.plain(session, &requests);
-        self.expect_closed(session, "after closeSession");
-        let pair = self.new_pair();
-        self.pairs[session] = pair;
+        self.duel.plain(session, &requests);
+        self.duel.expect_closed(session, "after closeSession");
+        let pair = self.open();
+        self.duel.pairs[session] = pair;
         if session <= 2 {
             self.authenticate(session, CREDENTIALS[session - 1]);
         }
@@ -535,45 +393,31 @@ impl Run {
             0 => {
                 let opcode = *self.random.pick(&[0, 10, 13, 23, 99, 108, -2, i32::MAX, 200]);
                 let body = wire::check("/a", -1).body;
-                self.plain(session, &[wire::raw(opcode, body)]);
+                self.duel.plain(session, &[wire::raw(opcode, body)]);
             }
-            1 => drop(self.plain(session, &[wire::auth("nosuch", b"x")])),
+            1 => drop(self.duel.plain(session, &[wire::auth("nosuch", b"x")])),
             kind => {
-                self.plain(session, &[wire::ping()]);
+                self.duel.plain(session, &[wire::ping()]);
                 let bytes: &[u8] = match kind {
                     2 => &[0, 0, 0, 0],
                     3 => &[0xff, 0xff, 0xff, 0xfe, 1, 2, 3, 4, 5, 6, 7, 8],
                     _ => &[0x00, 0x10, 0x00, 0x00, 1, 2, 3, 4, 5, 6, 7, 8],
                 };
-                let pair = &mut self.pairs[session];
+                let pair = &mut self.duel.pairs[session];
                 pair.first.push_bytes(bytes);
                 pair.second.push_bytes(bytes);
                 let _ = pair.first.flush();
                 let _ = pair.second.flush();
             }
         }
-        self.expect_closed(session, "after a fatal request");
+        self.duel.expect_closed(session, "after a fatal request");
         self.resume(session);
-    }
-
-    fn expect_closed(&mut self, session: usize, when: &str) {
-        for side in 0..2 {
-            let pair = &mut self.pairs[session];
-            let connection = if side == 0 { &mut pair.first } else { &mut pair.second };
-            let end = connection.next();
-            assert!(
-                matches!(end, Ok(Arrival::Closed)),
-                "server {side} should have closed {when}, but: {end:?} (seed {}, step {})",
-                self.seed,
-                self.steps
-            );
-        }
     }
 
     /// Compares the whole tree, then deletes all of it but what was there from the beginning and the quota.
     fn wipe(&mut self) {
-        self.settle();
-        self.plain(0, &[wire::set_acl("/", Some(&Acl::open()), -1)]);
+        self.duel.settle();
+        self.duel.plain(0, &[wire::set_acl("/", Some(&Acl::open()), -1)]);
         let mut found = vec!["/".to_string()];
         let mut looked = 0;
         while looked < found.len() {
@@ -586,7 +430,7 @@ impl Run {
                         [wire::get_children2(path, false), wire::get_data(path, false), wire::get_acl(path)]
                     })
                     .collect();
-                let arrived = self.plain(0, &requests);
+                let arrived = self.duel.plain(0, &requests);
                 let replies = arrived.iter().filter_map(|arrival| match arrival {
                     Arrival::Reply(reply) => Some(reply),
                     _ => None,
@@ -604,11 +448,11 @@ impl Run {
             .map(|path| wire::delete(path, -1))
             .collect();
         for some in doomed.chunks(64) {
-            self.plain(0, some);
+            self.duel.plain(0, some);
         }
         // Whatever happened to the quota, it stands again.
-        self.plain(0, &[wire::delete("/q", -1)]);
-        self.plain(0, &[wire::create("/q", b"", 0)]);
+        self.duel.plain(0, &[wire::delete("/q", -1)]);
+        self.duel.plain(0, &[wire::create("/q", b"", 0)]);
         self.script.forget();
     }
 }
@@ -616,17 +460,6 @@ impl Run {
 /// A write that always fails and always is a transaction.
 fn failing_write() -> Planned {
     Planned { request: wire::create("/zookeeper", b"", 0), mangled: false, alone: false }
-}
-
-/// The transaction id of the closeSession a burst ends with, as one server answered it.
-fn closing_zxid(sent: &[Sent], arrived: &[Arrival]) -> Option<i64> {
-    if sent.last()?.request.opcode != op::CLOSE_SESSION {
-        return None;
-    }
-    match arrived.last()? {
-        Arrival::Reply(reply) => Some(reply.zxid),
-        _ => None,
-    }
 }
 
 /// The full paths of the children a getChildren2 reply names.

@@ -98,9 +98,8 @@ fn a_room_uses_only_lower_floors() {
             continue;
         }
         for used in used_rooms(&code(&text)) {
-            let allowed = used == room
-                || floor(&used) < floor(&room)
-                || NEIGHBOURS.contains(&(room.as_str(), used.as_str()));
+            let allowed =
+                used == room || floor(&used) < floor(&room) || NEIGHBOURS.contains(&(room.as_str(), used.as_str()));
             if !allowed {
                 wrong.push(format!("{}: {room} uses {used}", path.display()));
             }

@@ -94,7 +94,7 @@ impl Plane {
     }
 
     /// The answer to a word for which shards and core have been asked; resets are done by them on the way.
-    fn from_facts(&self, word: Word, facts: &Facts) -> Vec<u8> {
+    fn after_asking(&self, word: Word, facts: &Facts) -> Vec<u8> {
         let mut out = Vec::new();
         match word {
             Word::Stat => words::stat(&mut out, &self.server(), &connections(facts)),
@@ -194,7 +194,7 @@ impl AdminPlane for Plane {
         }
         match (self.at_once(word, argument), facts) {
             (Some(text), _) => WordAnswer::Text(text),
-            (None, Some(facts)) => WordAnswer::Text(self.from_facts(word, &facts)),
+            (None, Some(facts)) => WordAnswer::Text(self.after_asking(word, &facts)),
             (None, None) => WordAnswer::NeedsFacts,
         }
     }
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn every_word_is_answered_at_once_or_from_facts() {
+    fn every_word_is_answered_at_once_or_after_asking() {
         let plane = plane(&["*"]);
         for word in Word::ALL {
             let answer = match plane.answer(word.bytes(), &[0; 8], None) {

@@ -38,6 +38,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run a server in the foreground until SIGTERM or SIGINT
+    #[command(long_about = server::LONG_ABOUT)]
     Server(server::Arguments),
     /// List the profiles, or show what one sets and what it trades
     #[command(subcommand)]

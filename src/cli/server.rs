@@ -12,7 +12,8 @@ use std::process::ExitCode;
 /// A configuration file is text of a few kilobytes; a longer one is some other file.
 const CONFIG_FILE_LIMIT: u64 = 1 << 20;
 
-const LONG_ABOUT: &str = "\
+/// What `corral server --help` begins with.
+pub const LONG_ABOUT: &str = "\
 Run a server in the foreground until SIGTERM or SIGINT.
 
 Without arguments it serves 127.0.0.1:2181 and keeps its data in ./corral-data. A file has the syntax and
@@ -24,7 +25,6 @@ The server is ready when it answers on its client port. It logs to standard erro
 
 /// The arguments of `corral server`.
 #[derive(clap::Args)]
-#[command(long_about = LONG_ABOUT)]
 pub struct Arguments {
     /// Configuration file in the syntax of zoo.cfg (also taken without the flag)
     #[arg(short, long, value_name = "FILE")]

@@ -56,34 +56,84 @@ pub struct SetWatches<'a> {
 #[derive(Clone, Copy, Debug)]
 pub enum Request<'a> {
     Create(Create<'a>),
-    Delete { path: &'a [u8], version: i32 },
-    SetData { path: &'a [u8], data: Option<&'a [u8]>, version: i32 },
-    SetAcl { path: &'a [u8], acl: Option<AclList<'a>>, version: i32 },
+    Delete {
+        path: &'a [u8],
+        version: i32,
+    },
+    SetData {
+        path: &'a [u8],
+        data: Option<&'a [u8]>,
+        version: i32,
+    },
+    SetAcl {
+        path: &'a [u8],
+        acl: Option<AclList<'a>>,
+        version: i32,
+    },
     /// Inside a multi only.
-    Check { path: &'a [u8], version: i32 },
+    Check {
+        path: &'a [u8],
+        version: i32,
+    },
     Multi(MultiOps<'a>),
     MultiRead(MultiOps<'a>),
-    DeleteContainer { path: &'a [u8] },
-    Reconfig { current_config: i64 },
+    DeleteContainer {
+        path: &'a [u8],
+    },
+    Reconfig {
+        current_config: i64,
+    },
     CloseSession,
-    Sync { path: &'a [u8] },
+    Sync {
+        path: &'a [u8],
+    },
     Ping,
-    Exists { path: &'a [u8], watch: bool },
-    GetData { path: &'a [u8], watch: bool },
-    GetChildren { path: &'a [u8], watch: bool },
-    GetChildren2 { path: &'a [u8], watch: bool },
-    GetAcl { path: &'a [u8] },
-    GetAllChildrenNumber { path: &'a [u8] },
+    Exists {
+        path: &'a [u8],
+        watch: bool,
+    },
+    GetData {
+        path: &'a [u8],
+        watch: bool,
+    },
+    GetChildren {
+        path: &'a [u8],
+        watch: bool,
+    },
+    GetChildren2 {
+        path: &'a [u8],
+        watch: bool,
+    },
+    GetAcl {
+        path: &'a [u8],
+    },
+    GetAllChildrenNumber {
+        path: &'a [u8],
+    },
     /// A null prefix means all.
-    GetEphemerals { prefix: Option<&'a [u8]> },
+    GetEphemerals {
+        prefix: Option<&'a [u8]>,
+    },
     SetWatches(SetWatches<'a>),
     /// The mode as sent; see [`super::AddWatchMode`].
-    AddWatch { path: &'a [u8], mode: i32 },
+    AddWatch {
+        path: &'a [u8],
+        mode: i32,
+    },
     /// The kind as sent; see [`super::WatcherType`].
-    CheckWatches { path: &'a [u8], kind: i32 },
-    RemoveWatches { path: &'a [u8], kind: i32 },
+    CheckWatches {
+        path: &'a [u8],
+        kind: i32,
+    },
+    RemoveWatches {
+        path: &'a [u8],
+        kind: i32,
+    },
     WhoAmI,
-    Auth { scheme: &'a [u8], auth: &'a [u8] },
+    Auth {
+        scheme: &'a [u8],
+        auth: &'a [u8],
+    },
     Sasl,
 }
 
@@ -96,16 +146,14 @@ impl<'a> Request<'a> {
 
     fn read(op: OpCode, r: &mut Reader<'a>) -> Result<Self, DecodeError> {
         Ok(match op {
-            OpCode::Create | OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl => {
-                Request::Create(Create {
-                    op,
-                    path: r.string()?,
-                    data: r.buffer()?,
-                    acl: AclList::read(r)?,
-                    flags: r.int()?,
-                    ttl: if op == OpCode::CreateTtl { Some(r.long()?) } else { None },
-                })
-            }
+            OpCode::Create | OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl => Request::Create(Create {
+                op,
+                path: r.string()?,
+                data: r.buffer()?,
+                acl: AclList::read(r)?,
+                flags: r.int()?,
+                ttl: if op == OpCode::CreateTtl { Some(r.long()?) } else { None },
+            }),
             OpCode::Delete => Request::Delete { path: r.string()?, version: r.int()? },
             OpCode::SetData => Request::SetData { path: r.string()?, data: r.buffer()?, version: r.int()? },
             OpCode::SetAcl => Request::SetAcl { path: r.string()?, acl: AclList::read(r)?, version: r.int()? },

@@ -182,11 +182,7 @@ pub fn read_entry(bytes: &[u8]) -> Result<(TxnHeader, Txn<'_>, Option<TxnDigest>
     let header = TxnHeader::read(&mut r)?;
     // A close without a list of paths ends right here or is followed by nothing else of its own.
     let txn = Txn::read(header.op, &mut r)?;
-    let digest = if r.rest().is_empty() {
-        None
-    } else {
-        Some(TxnDigest { version: r.int()?, tree_digest: r.long()? })
-    };
+    let digest = if r.rest().is_empty() { None } else { Some(TxnDigest { version: r.int()?, tree_digest: r.long()? }) };
     Ok((header, txn, digest))
 }
 
@@ -303,7 +299,8 @@ mod tests {
     }
 
     fn hex(text: &str) -> Vec<u8> {
-        let digits: Vec<u8> = text.bytes().filter(|b| *b != b' ').map(|b| (b as char).to_digit(16).unwrap() as u8).collect();
+        let digits: Vec<u8> =
+            text.bytes().filter(|b| *b != b' ').map(|b| (b as char).to_digit(16).unwrap() as u8).collect();
         digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
     }
 }

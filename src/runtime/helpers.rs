@@ -18,7 +18,11 @@ use std::time::Instant;
 /// What a helper has finished.
 pub enum Done {
     Segment(PreparedSegment),
-    Snapshot { zxid: Zxid, reader: Reader, took_ms: i64 },
+    Snapshot {
+        zxid: Zxid,
+        reader: Reader,
+        took_ms: i64,
+    },
     /// Truth is in doubt: the server ends.
     Failed(Fatal),
 }

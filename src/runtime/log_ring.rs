@@ -45,9 +45,10 @@ impl LogRing {
         if deferred {
             builder.setup_defer_taskrun();
         }
-        let ring = builder.build(64).or_else(|_| IoUring::new(64)).map_err(|error| {
-            Fatal::new(Reason::IoUringDenied, format!("io_uring_setup: {error}"))
-        })?;
+        let ring = builder
+            .build(64)
+            .or_else(|_| IoUring::new(64))
+            .map_err(|error| Fatal::new(Reason::IoUringDenied, format!("io_uring_setup: {error}")))?;
         let buffers = log.buffers();
         let vectors = buffers.map(|(base, len)| libc::iovec { iov_base: base.cast(), iov_len: len });
         // SAFETY: the buffers outlive the ring, see the top.
@@ -81,10 +82,12 @@ impl LogRing {
         let (_, file) = self.file.as_ref().expect("just opened");
         let fd = types::Fd(file.as_raw_fd());
         let entry = match (self.buffers_registered, self.file_registered) {
-            (true, true) => {
-                opcode::WriteFixed::new(types::Fixed(0), base, write.len, write.buffer as u16).offset(write.offset).build()
+            (true, true) => opcode::WriteFixed::new(types::Fixed(0), base, write.len, write.buffer as u16)
+                .offset(write.offset)
+                .build(),
+            (true, false) => {
+                opcode::WriteFixed::new(fd, base, write.len, write.buffer as u16).offset(write.offset).build()
             }
-            (true, false) => opcode::WriteFixed::new(fd, base, write.len, write.buffer as u16).offset(write.offset).build(),
             _ => opcode::Write::new(fd, base, write.len).offset(write.offset).build(),
         };
         // SAFETY: the bytes stay in place and untouched until the completion, see the top.

@@ -220,8 +220,7 @@ impl Net {
         if let (Some(listener), false) = (&self.listener, self.listener_armed) {
             // Exclusive: a new connection wakes one shard, not all.
             let flags = epoll::EventFlags::IN | epoll::EventFlags::EXCLUSIVE;
-            self.listener_armed =
-                epoll::add(&self.epoll, listener, epoll::EventData::new_u64(LISTENER), flags).is_ok();
+            self.listener_armed = epoll::add(&self.epoll, listener, epoll::EventData::new_u64(LISTENER), flags).is_ok();
         }
     }
 

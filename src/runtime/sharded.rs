@@ -89,9 +89,9 @@ pub fn run(
         if !parts.thread.spin.is_zero() {
             builder = builder.spin_before_park(parts.thread.spin);
         }
-        let thread = builder.spawn(move || shard_loop(parts, link)).map_err(|error| {
-            Fatal::new(Reason::IoUringDenied, format!("starting shard {number}: {error}"))
-        })?;
+        let thread = builder
+            .spawn(move || shard_loop(parts, link))
+            .map_err(|error| Fatal::new(Reason::IoUringDenied, format!("starting shard {number}: {error}")))?;
         threads.push(thread);
     }
     drop(sender);

@@ -213,11 +213,8 @@ impl Data {
         for note in &recovered.notes {
             tracing::warn!("recovery: {note}");
         }
-        let log_options = LogOptions {
-            max_txn: max_txn(config),
-            segment_bytes: config.log_segment_bytes,
-            ..LogOptions::default()
-        };
+        let log_options =
+            LogOptions { max_txn: max_txn(config), segment_bytes: config.log_segment_bytes, ..LogOptions::default() };
         let opened = recovery::begin_log(&disk, &options, &recovered, &log_options, SPARES)?;
         directory.mark_born(&disk)?;
         let log = LogWriter::new(&opened, log_options)
@@ -319,7 +316,9 @@ fn work(config: &Config, data: &Data) -> Work {
             match retention.purge(&RealDisk, &dir, &log_dir, directory, &options) {
                 Ok(purged) if purged.snapshots.is_empty() && purged.segments.is_empty() => {}
                 Ok(purged) => tracing::info!(
-                    snapshots = purged.snapshots.len(), segments = purged.segments.len(), "old files removed"
+                    snapshots = purged.snapshots.len(),
+                    segments = purged.segments.len(),
+                    "old files removed"
                 ),
                 // What is kept too long does no harm; what is damaged must be seen.
                 Err(error) => tracing::error!(%error, "old files were not removed"),

@@ -6,9 +6,7 @@
 use crate::acl::{AclId, AclTable, Identities, mask_digests};
 use crate::ids::Zxid;
 use crate::jute::codes::perms;
-use crate::jute::reply::{
-    put_bare, put_event, put_multi_end, put_multi_error, put_multi_ok, put_reply,
-};
+use crate::jute::reply::{put_bare, put_event, put_multi_end, put_multi_error, put_multi_ok, put_reply};
 use crate::jute::request::{MultiOps, Request, SetWatches};
 use crate::jute::wire::{put_buffer, put_bytes, put_int};
 use crate::jute::{AddWatchMode, ErrorCode, EventType, OpCode, WatcherType};
@@ -47,12 +45,7 @@ pub fn answer(scope: &mut Scope<'_>, xid: i32, request: &Request<'_>, out: &mut 
     }
 }
 
-fn try_answer(
-    scope: &mut Scope<'_>,
-    xid: i32,
-    request: &Request<'_>,
-    out: &mut Vec<u8>,
-) -> Result<(), ErrorCode> {
+fn try_answer(scope: &mut Scope<'_>, xid: i32, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), ErrorCode> {
     let zxid = scope.zxid;
     match *request {
         Request::Exists { path, watch } => {

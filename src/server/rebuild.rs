@@ -29,6 +29,7 @@ pub struct Rebuild {
     changes: Changes,
     /// Transactions after which the digest was not the one they carried.
     digest_mismatches: u64,
+    replayed: u64,
 }
 
 impl Rebuild {
@@ -40,6 +41,7 @@ impl Rebuild {
             acls: BTreeMap::new(),
             changes: Changes::default(),
             digest_mismatches: 0,
+            replayed: 0,
         }
     }
 
@@ -76,8 +78,7 @@ impl Replay for Rebuild {
             id => *self.acls.get(&id).ok_or_else(|| format!("ACL list {id} is not in the snapshot"))?,
         };
         let ZnodeRecord { data, owner, czxid, mzxid, pzxid, ctime, mtime, version, cversion, aversion, .. } = *record;
-        let znode =
-            NewZnode { data, acl, owner, czxid, mzxid, ctime, mtime, version, aversion, cversion, pzxid };
+        let znode = NewZnode { data, acl, owner, czxid, mzxid, ctime, mtime, version, aversion, cversion, pzxid };
         let named = |error| format!("{}: {error}", String::from_utf8_lossy(record.path));
         self.state.load(record.path, &znode).map_err(named)
     }
@@ -96,16 +97,24 @@ impl Replay for Rebuild {
 
     fn txn(&mut self, zxid: Zxid, txn: &[u8]) -> Result<(), String> {
         self.changes.truncate(0);
-        let applied = self.state.apply(txn, Mode::Strict, &mut self.changes, None).map_err(|error| error.to_string())?;
+        let applied =
+            self.state.apply(txn, Mode::Strict, &mut self.changes, None).map_err(|error| error.to_string())?;
         if let DigestCheck::Differs { carried, ours } = applied.digest {
             self.digest_mismatches += 1;
             tracing::error!(%zxid, carried = %format!("{carried:#x}"), ours = %format!("{ours:#x}"), "tree digest differs");
         }
-        self.state.publish(zxid);
-        self.state.reclaim();
+        self.replayed += 1;
+        if self.replayed.is_multiple_of(PUBLISH_EVERY) {
+            // What could be undone is forgotten, what was superseded is freed: replay needs neither.
+            self.state.publish(zxid);
+            while self.state.reclaim() {}
+        }
         Ok(())
     }
 }
+
+/// Transactions replayed between two times of tidying up.
+const PUBLISH_EVERY: u64 = 1024;
 
 /// Znodes shown between two quiescent points.
 const SLICE: usize = 1024;

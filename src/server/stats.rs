@@ -39,7 +39,12 @@ pub struct Summary {
 
 impl Default for Summary {
     fn default() -> Self {
-        Summary { count: Count::default(), sum: Count::default(), min: AtomicI64::new(i64::MAX), max: AtomicI64::new(0) }
+        Summary {
+            count: Count::default(),
+            sum: Count::default(),
+            min: AtomicI64::new(i64::MAX),
+            max: AtomicI64::new(0),
+        }
     }
 }
 

@@ -51,8 +51,8 @@ impl Retention {
         self.whole.insert(name.to_string());
     }
 
-    /// Removes what is not needed. To be called on a helper thread, since it may read snapshots, and the one
-    /// that also prepares segments, since both handle the spares. The running log may go on meanwhile.
+    /// Removes what is not needed. To be called on a helper thread, since it may read snapshots. The running log
+    /// may go on meanwhile, and segments be prepared for it: only spares are taken there, only others given up here.
     pub fn purge(
         &mut self,
         disk: &dyn Disk,

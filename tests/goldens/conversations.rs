@@ -405,6 +405,7 @@ fn multi_read(scene: &mut Scene<'_>) {
     scene.about("writes do not belong there, nor other reads");
     scene.say("A", 6, &wire::multi_read(&[wire::check("/gm", -1)]));
     scene.say("A", 7, &wire::multi_read(&[wire::exists("/gm", false)]));
+    scene.say("A", 8, &wire::multi_read(&[wire::get_children("/gm", false), wire::check("/gm", -1)]));
 }
 
 fn watch_events(scene: &mut Scene<'_>) {
@@ -424,6 +425,7 @@ fn watch_events(scene: &mut Scene<'_>) {
     scene.say("W", 3, &wire::get_children("/gn", true));
     scene.say("A", 5, &wire::create("/gn/l", b"", 0));
     scene.hear("W");
+    scene.say("A", 50, &wire::delete("/gn/l", -1));
     scene.about("a deletion under three watches: the node's event once, then the parent's");
     scene.say("W", 4, &wire::get_data("/gn/k", true));
     scene.say("W", 5, &wire::get_children("/gn/k", true));
@@ -431,6 +433,7 @@ fn watch_events(scene: &mut Scene<'_>) {
     scene.say("A", 6, &wire::delete("/gn/k", -1));
     scene.hear("W");
     scene.about("setACL is no event; one's own write comes after its event");
+    scene.say("A", 51, &wire::create("/gn/l", b"", 0));
     scene.say("A", 7, &wire::get_data("/gn/l", true));
     scene.say("A", 8, &wire::set_acl("/gn/l", Some(&Acl::open()), -1));
     scene.say("A", 9, &wire::set_data("/gn/l", Some(b"own"), -1));

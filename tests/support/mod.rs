@@ -10,6 +10,7 @@
 
 pub mod client;
 pub mod compare;
+pub mod duel;
 pub mod fields;
 pub mod history;
 pub mod random;

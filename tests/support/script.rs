@@ -446,12 +446,13 @@ impl Script {
     fn odd_multi(&mut self) -> Planned {
         let read = wire::get_data("/a", false);
         let write = wire::set_data("/b", Some(b"odd"), -1);
-        let parts = match self.random.below(6) {
+        let parts = match self.random.below(7) {
             0 => vec![read, write],
             1 => vec![write, read],
             2 => vec![write, wire::raw(99, Vec::new())],
             3 => vec![wire::set_acl("/a", Some(&Acl::open()), -1)],
             4 => vec![wire::create_as(op::CREATE, "/a", None, Some(&Acl::open()), 7)],
+            5 => vec![write, wire::create_as(op::CREATE2, "/a", None, Some(&Acl::open()), flag::TTL)],
             _ => vec![write.clone(), wire::exists("/a", false)],
         };
         let opcode = *self.random.pick(&[op::MULTI, op::MULTI, op::MULTI_READ]);
@@ -459,12 +460,13 @@ impl Script {
     }
 }
 
+/// Flags no multi can hold: unknown ones, and TTL flags on a record without a TTL.
 fn has_bad_flags(request: &Request) -> bool {
-    let at = match request.opcode {
-        op::CREATE | op::CREATE2 | op::CREATE_CONTAINER => request.body.len() - 4,
-        op::CREATE_TTL => request.body.len() - 12,
+    let (at, highest) = match request.opcode {
+        op::CREATE | op::CREATE2 | op::CREATE_CONTAINER => (request.body.len() - 4, flag::CONTAINER),
+        op::CREATE_TTL => (request.body.len() - 12, flag::TTL_SEQUENTIAL),
         _ => return false,
     };
     let flags = i32::from_be_bytes(request.body[at..at + 4].try_into().expect("4 bytes"));
-    !(0..=6).contains(&flags)
+    !(0..=highest).contains(&flags)
 }

@@ -7,7 +7,7 @@ use crate::jute::request::Request;
 use crate::server::facts::CoreFacts;
 
 impl Quorum {
-    /// Periodic work, every half tick. True when something was prepared.
+    /// Periodic work, every half tick.
     pub fn tick(&mut self) {
         let now = self.clock.mono_ms;
         let stalled = now - self.last_tick_ms > self.options.tick_ms;
@@ -19,8 +19,11 @@ impl Quorum {
         self.expire();
         if now >= self.next_reap_ms {
             self.next_reap_ms = now + self.options.reap_interval_ms;
-            self.reap();
+            let interval_ms = self.options.reap_interval_ms.max(0) as usize;
+            let limit = self.options.reap_per_minute.saturating_mul(interval_ms).div_ceil(60_000);
+            self.reap_left.get_or_insert(limit);
         }
+        self.reap();
         self.state.reclaim();
     }
 
@@ -42,12 +45,14 @@ impl Quorum {
         }
     }
 
-    /// Deletes containers that have lost their last child and TTL znodes that have outlived their time.
+    /// Goes on with deleting containers that have lost their last child and TTL znodes that have outlived
+    /// their time: a bounded number is looked at in each tick, until all were.
     fn reap(&mut self) {
-        let minutes = self.options.reap_interval_ms as usize;
-        let limit = (self.options.reap_per_minute * minutes).div_ceil(60_000);
+        let Some(left) = self.reap_left else { return };
         let mut paths = vec![];
-        self.state.reap(self.time_ms, limit, &mut paths);
+        let is_over = self.state.reap(self.time_ms, left, &mut paths);
+        let left = left.saturating_sub(paths.len());
+        self.reap_left = (!is_over && left > 0).then_some(left);
         for path in paths {
             if !self.has_room() {
                 return;

@@ -83,6 +83,8 @@ pub struct Quorum {
     expiry_not_before_ms: i64,
     last_tick_ms: i64,
     next_reap_ms: i64,
+    /// How many znodes may still be reaped in the sweep under way, if one is.
+    reap_left: Option<usize>,
     plan: SnapshotPlan,
     stats: Arc<Stats>,
 }
@@ -106,6 +108,7 @@ impl Quorum {
         for (session, timeout_ms) in state.sessions() {
             tracker.add(session, timeout_ms, clock.mono_ms);
         }
+        let orphans = state.orphaned_sessions();
         let plan = SnapshotPlan::new(options.snapshots, reader, zxid);
         stats.core.zxid.store(zxid.0, Relaxed);
         Quorum {
@@ -130,7 +133,9 @@ impl Quorum {
             write_since_ms: 0,
             backlog: VecDeque::new(),
             backlog_done: 0,
-            expired: vec![],
+            // Owners of ephemerals that no session table knows: closed like those that have expired.
+            expired: orphans,
+            reap_left: None,
             plan,
             stats,
         }
@@ -252,7 +257,11 @@ impl Quorum {
 
     /// Whether nothing is waiting for the disk or for a shard: the server may stop.
     pub fn is_idle(&self) -> bool {
-        self.in_flight.is_none() && self.held.is_none() && self.log.is_idle() && self.backlog.is_empty() && self.elements.is_empty()
+        self.in_flight.is_none()
+            && self.held.is_none()
+            && self.log.is_idle()
+            && self.backlog.is_empty()
+            && self.elements.is_empty()
     }
 
     /// Adds a step that tells a connection something.

@@ -178,7 +178,9 @@ impl Shard {
 
     fn is_enforced_met(&mut self, id: ConnId) -> bool {
         let identities = self.identities_of(id);
-        identities.iter().any(|identity| self.options.enforced_schemes.iter().any(|scheme| **scheme == *identity.scheme))
+        identities
+            .iter()
+            .any(|identity| self.options.enforced_schemes.iter().any(|scheme| **scheme == *identity.scheme))
     }
 }
 

@@ -4,8 +4,8 @@ use super::Shard;
 use super::conn::{Pending, Phase};
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::{OpCode, connect, reply};
-use crate::server::read;
 use crate::server::message::{Answer, Ask, Batch, Element, Tell};
+use crate::server::read;
 use std::ops::Range;
 
 impl Shard {

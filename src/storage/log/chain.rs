@@ -135,7 +135,7 @@ impl Chain {
         let mut wanted = None;
         for id in above.by_ref() {
             let mut reader = SegmentReader::open(disk, dir, id)?;
-            if let Some(segment) = read_header(&mut reader, id, directory)? {
+            if let Some(segment) = read_header(&reader, id, directory)? {
                 wanted = Some(segment.header.after.segment);
                 chain.segments.push(segment);
                 break;
@@ -152,8 +152,8 @@ impl Chain {
                 chain.dead.push(id);
                 continue;
             }
-            let mut reader = SegmentReader::open(disk, dir, id)?;
-            match read_header(&mut reader, id, directory)? {
+            let reader = SegmentReader::open(disk, dir, id)?;
+            match read_header(&reader, id, directory)? {
                 Some(segment) => {
                     wanted = Some(segment.header.after.segment);
                     chain.segments.push(segment);
@@ -196,7 +196,7 @@ impl Chain {
     }
 }
 
-fn read_header(reader: &mut SegmentReader, id: SegmentId, directory: DirectoryId) -> Result<Option<Segment>, LogError> {
+fn read_header(reader: &SegmentReader, id: SegmentId, directory: DirectoryId) -> Result<Option<Segment>, LogError> {
     match reader.header()? {
         Err(version) => Err(LogError::UnknownVersion { segment: id, version: version.0 }),
         Ok(None) => Ok(None),

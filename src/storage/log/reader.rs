@@ -42,10 +42,12 @@ impl SegmentReader {
     }
 
     /// The header, with its checksum; `None` if the block holds none, or one of the file's earlier life.
-    pub fn header(&mut self) -> Result<Result<Option<(SegmentHeader, u32)>, UnknownVersion>, DiskError> {
+    pub fn header(&self) -> Result<Result<Option<(SegmentHeader, u32)>, UnknownVersion>, DiskError> {
+        // Not through the window: of most segments no more than the header is wanted.
+        let mut block = [0; BLOCK];
+        let read = self.file.read_at(&mut block, 0)?;
         let id = self.id;
-        let block = self.bytes(0, BLOCK)?;
-        Ok(SegmentHeader::decode(block).map(|found| found.filter(|(header, _)| header.id == id)))
+        Ok(SegmentHeader::decode(&block[..read]).map(|found| found.filter(|(header, _)| header.id == id)))
     }
 
     /// Looks at the place `offset` bytes into the segment.

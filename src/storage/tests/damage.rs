@@ -227,3 +227,49 @@ fn old_content_of_a_recycled_segment_is_never_taken_for_frames() {
     assert_eq!(server.state.last(), Zxid(4));
     assert_eq!(server.recovered.notes, [""; 0]);
 }
+
+#[test]
+fn a_whole_frame_with_another_past_or_a_gap_is_refused() {
+    use crate::storage::log::frame::{Claim, DirectoryId, FrameHeader, claim, seal};
+    use crate::storage::log::segment::SegmentId;
+    let disk = SimDisk::new();
+    let mut server = Server::start(&disk).unwrap();
+    for _ in 0..3 {
+        server.write(1).unwrap();
+    }
+    drop(server);
+    let log = path("log-0000000000000001");
+    let reseal = |change: &dyn Fn(&mut FrameHeader, &mut [u8])| {
+        let disk = disk.copy();
+        disk.rot(&log, |bytes| {
+            let frame = &mut bytes[2 * BLOCK..3 * BLOCK];
+            let Claim::Frame(mut header) = claim(frame, SegmentId(1), 2 * BLOCK as u64) else { panic!("a frame") };
+            change(&mut header, frame);
+            seal(frame, &header, DirectoryId([5; 16]).seed());
+        });
+        Server::start(&disk).map(|server| server.state.last()).map_err(|fatal| fatal.reason)
+    };
+    // The third frame then follows another second one than the one there is.
+    assert_eq!(reseal(&|header, _| header.durable_upto = Zxid(0)), Err(Reason::LogCorrupt));
+    assert_eq!(reseal(&|header, _| header.previous ^= 1), Err(Reason::LogCorrupt));
+    let skip_one = |header: &mut FrameHeader, frame: &mut [u8]| {
+        (header.first, header.last) = (Zxid(3), Zxid(3));
+        frame[68..76].copy_from_slice(&3i64.to_le_bytes());
+    };
+    assert_eq!(reseal(&skip_one), Err(Reason::LogMissing));
+    assert_eq!(reseal(&|_, _| ()), Ok(Zxid(3)));
+}
+
+#[test]
+fn a_damaged_header_with_frames_behind_it_is_corruption() {
+    let disk = SimDisk::new();
+    let mut server = Server::start(&disk).unwrap();
+    server.write(1).unwrap();
+    drop(server);
+    let mut server = Server::start(&disk).unwrap();
+    server.write(1).unwrap();
+    let head = path(&server.log.segment().file_name());
+    drop(server);
+    disk.rot(&head, |bytes| bytes[20] ^= 1);
+    assert_eq!(Server::start(&disk).err().unwrap().reason, Reason::LogCorrupt);
+}

@@ -337,3 +337,34 @@ fn the_kept_part_of_a_split_frame_begins_the_next_segment() {
     drop(server);
     assert_eq!(Server::start(&disk).unwrap().state.last(), Zxid(5));
 }
+
+#[test]
+fn the_number_of_a_spare_is_not_given_again() {
+    use crate::storage::log::segment::SegmentId;
+    let disk = SimDisk::new();
+    drop(Server::start(&disk).unwrap());
+    disk.open(&path(&SegmentId(0xff).spare_name()), Access::Create).unwrap();
+    assert_eq!(Server::start(&disk).unwrap().log.segment(), SegmentId(0x100));
+}
+
+/// A start may lose power after it has begun a spare and before the spare has its new name. The next start gives
+/// the same number again, perhaps to the same file.
+#[test]
+fn a_spare_begun_before_under_the_same_number_holds_nothing() {
+    use crate::storage::log::segment::{Position, SegmentId};
+    let disk = SimDisk::new();
+    let server = Server::start(&disk).unwrap();
+    let id = server.directory.identity.directory;
+    drop(server);
+    let kept = [(Zxid(1), txn(Zxid(1)))];
+    let other = SimDisk::new();
+    other.make_dir(log_dir()).unwrap();
+    segment::begin(&other, log_dir(), id, SegmentId(2), LOG.segment_bytes, Position::default(), &kept).unwrap();
+    let begun = other.bytes(&path(&SegmentId(2).file_name())).unwrap();
+    let spare = disk.open(&path(&SegmentId(1).spare_name()), Access::Create).unwrap();
+    spare.write_at(&begun, 0).unwrap();
+    for _ in 0..2 {
+        let server = Server::start(&disk).unwrap();
+        assert_eq!((server.state.last(), server.recovered.notes.len()), (Zxid(0), 0));
+    }
+}

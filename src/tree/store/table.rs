@@ -305,7 +305,7 @@ impl<S: Slot> Table<S> {
     }
 
     /// Segments now, and directory entries.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(super) fn shape(&self) -> (usize, usize) {
         let entries = match self.root() {
             Root::Segment(_) => 1,

@@ -21,8 +21,10 @@ pub(super) fn znode(zxid: i64, data: Option<&[u8]>) -> NewZnode<'_> {
 }
 
 /// A small seeded generator (splitmix64).
+#[cfg(not(loom))]
 pub(super) struct Random(pub(super) u64);
 
+#[cfg(not(loom))]
 impl Random {
     pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -250,7 +250,7 @@ impl<'a> Znode<'a> {
     /// Its ACL.
     #[inline]
     pub fn acl(&self) -> AclId {
-        self.block().fields.acl
+        self.block().acl
     }
 
     /// The stored ephemeralOwner.

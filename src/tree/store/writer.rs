@@ -6,7 +6,7 @@
 //! because a record goes (reclaim, undo) before or with what it names. Tested by the model test with its ledger, under
 //! miri, and by loom.
 
-use super::block::{Block, Fields, Kind};
+use super::block::{Block, Fields, Kind, Version};
 use super::kids::{ChildNumbers, ChildStat, Kids};
 use super::limbo::Limbo;
 use super::queue::Queue;
@@ -201,15 +201,15 @@ impl Writer {
             owner: znode.owner,
             version: znode.version,
             aversion: znode.aversion,
-            acl: znode.acl,
         };
+        let version = Version { zxid: self.zxid, fields, acl: znode.acl, kind, path, data };
         // SAFETY: the writer's own pointers, see the head of the file.
         unsafe {
             let block;
             match self.shared.find(hash, path) {
                 Some((slot, below)) => {
                     assert!(Block::is_tombstone(below), "a znode is created where there is none");
-                    block = Block::create(self.zxid, fields, kind, below, kids, path, data);
+                    block = Block::create(version, below, kids);
                     (*below).newer.store(block, Relaxed);
                     slot.set_head(block);
                     if !siblings.is_null() && (*below).kids.load(Relaxed) == siblings {
@@ -219,7 +219,7 @@ impl Writer {
                     }
                 }
                 None => {
-                    block = Block::create(self.zxid, fields, kind, std::ptr::null_mut(), kids, path, data);
+                    block = Block::create(version, std::ptr::null_mut(), kids);
                     self.shared.table.insert(hash, block, &mut self.limbo);
                     self.enter(siblings, hash);
                 }
@@ -247,7 +247,9 @@ impl Writer {
             assert!(!Block::is_tombstone(old), "a deleted znode exists");
             assert_eq!(Kids::numbers(old, i64::MAX).count, 0, "a deleted znode has no children");
             let bytes = path.len() as i64 + i64::from((*old).data_len);
-            let block = Block::create(self.zxid, (*old).fields, Kind::Tombstone, old, siblings, path, &[]);
+            let (fields, acl) = ((*old).fields, (*old).acl);
+            let version = Version { zxid: self.zxid, fields, acl, kind: Kind::Tombstone, path, data: &[] };
+            let block = Block::create(version, old, siblings);
             Kids::keep(siblings);
             (*old).newer.store(block, Relaxed);
             slot.set_head(block);
@@ -271,7 +273,7 @@ impl Writer {
             let kind = if data.is_some() { Kind::Data } else { Kind::Null };
             let data = data.unwrap_or_default();
             let bytes = data.len() as i64 - i64::from((*old).data_len);
-            let block = self.supersede(old, fields, kind, data);
+            let block = self.supersede(old, fields, (*old).acl, kind, data);
             slot.set_head(block);
             self.record(Record::Version { block, hash });
             self.shared.account(0, bytes);
@@ -288,7 +290,7 @@ impl Writer {
         // SAFETY: the writer's own pointers, see the head of the file.
         unsafe {
             let (slot, old) = self.shared.find(hash, path).expect("a changed znode exists");
-            let block = self.supersede(old, Fields { acl, aversion, ..(*old).fields }, (*old).kind, Block::data(old));
+            let block = self.supersede(old, Fields { aversion, ..(*old).fields }, acl, (*old).kind, Block::data(old));
             slot.set_head(block);
             self.record(Record::Version { block, hash });
         }
@@ -388,13 +390,14 @@ impl Writer {
     ///
     /// # Safety
     /// `old` is the head of its chain.
-    unsafe fn supersede(&self, old: *mut Block, fields: Fields, kind: Kind, data: &[u8]) -> *mut Block {
+    unsafe fn supersede(&self, old: *mut Block, fields: Fields, acl: AclId, kind: Kind, data: &[u8]) -> *mut Block {
         // SAFETY: the caller's promise.
         unsafe {
             assert!(!Block::is_tombstone(old), "a changed znode exists");
             let kids = (*old).kids.load(Relaxed);
             Kids::keep(kids);
-            let block = Block::create(self.zxid, fields, kind, old, kids, Block::path(old), data);
+            let block =
+                Block::create(Version { zxid: self.zxid, fields, acl, kind, path: Block::path(old), data }, old, kids);
             (*old).newer.store(block, Relaxed);
             block
         }
