@@ -192,8 +192,14 @@ fn crash_rounds(target: Target, rounds: u64, seed: u64) -> u64 {
                 scope.spawn(|| writer.work(&board));
             }
             let reached = wait_for(Duration::from_secs(20), || {
-                (board.acknowledged.load(Ordering::Relaxed) >= moment).then_some(())
+                let there = board.acknowledged.load(Ordering::Relaxed) >= moment;
+                (there || !server.is_running()).then_some(())
             });
+            let lived = server.is_running();
+            if !lived {
+                server.kill();
+                panic!("the server ended by itself; its log:\n{}", server.log_tail());
+            }
             if gentle {
                 server.terminate();
             } else {

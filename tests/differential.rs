@@ -18,6 +18,7 @@
 //! | writes under a quota, and setACL, while others are in flight | ZooKeeper checks quotas and lists against what is applied, not what is prepared, so its outcome would depend on timing |
 //! | createTTL with flags that take no TTL and a negative TTL | passes ZooKeeper's checks and ends the server when it is applied |
 //! | createContainer with ephemeral flags | to ZooKeeper an ephemeral while it is prepared, a container once it is applied |
+//! | reads of a path beyond U+FFFF | ZooKeeper echoes it in an encoding of its own |
 //! | auth and sasl packets behind unanswered requests | answered on receipt, ahead of others |
 //!
 //! `CORRAL_DIFF_OPS` (200 000 over all edges), `CORRAL_DIFF_SEED`, `CORRAL_TEST_EDGE`;

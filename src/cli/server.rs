@@ -16,12 +16,13 @@ const CONFIG_FILE_LIMIT: u64 = 1 << 20;
 pub const LONG_ABOUT: &str = "\
 Run a server in the foreground until SIGTERM or SIGINT.
 
-Without arguments it serves 127.0.0.1:2181 and keeps its data in ./corral-data. A file has the syntax and
-the keys of ZooKeeper's zoo.cfg; Corral's own keys start with `corral.`. Arguments come before the file,
-the file before the profile. Every mistake in file and arguments is reported at once, and nothing is
-started or written then.
+Without arguments it serves 127.0.0.1:2181 and keeps its data in ./corral-data. A file has the syntax \
+and the keys of ZooKeeper's zoo.cfg; Corral's own keys start with `corral.`. Arguments come before the \
+file, the file before the profile. Every mistake in file and arguments is reported at once, and nothing \
+is started or written then.
 
-The server is ready when it answers on its client port. It logs to standard error; RUST_LOG sets the level.";
+The server is ready when it answers on its client port. It logs to standard error; RUST_LOG sets the \
+level.";
 
 /// The arguments of `corral server`.
 #[derive(clap::Args)]

@@ -166,7 +166,7 @@ impl Duel {
                     request: request.map(|one| &one.request),
                     first: a,
                     second: b,
-                    opcodes: sent.iter().map(|one| one.request.opcode).collect(),
+                    burst: sent.iter().map(|one| &one.request).collect(),
                     arrivals: [&first, &second],
                 };
                 let other = format!("{:?}", self.servers[1].target);

@@ -53,8 +53,8 @@ pub struct Mismatch<'a> {
     pub request: Option<&'a Request>,
     pub first: Option<&'a Arrival>,
     pub second: Option<&'a Arrival>,
-    /// The operation codes of the burst, in order, and everything that arrived for it on either server.
-    pub opcodes: Vec<i32>,
+    /// The requests of the burst, in order, and everything that arrived for it on either server.
+    pub burst: Vec<&'a Request>,
     pub arrivals: [&'a [Arrival]; 2],
 }
 
@@ -72,13 +72,19 @@ impl Mismatch<'_> {
         println!("{}: {}", names[1], show(self.second));
         for (name, arrivals) in names.iter().zip(self.arrivals) {
             println!("all that arrived from {name}:");
-            let mut asked = self.opcodes.iter();
+            let mut asked = self.burst.iter();
             for arrival in arrivals {
                 let opcode = match arrival {
-                    Arrival::Reply(_) => *asked.next().unwrap_or(&0),
+                    Arrival::Reply(_) => asked.next().map_or(0, |one| one.opcode),
                     _ => 0,
                 };
                 println!("  {}", compare::show(opcode, arrival));
+            }
+        }
+        if self.request.is_none() {
+            println!("the burst:");
+            for request in &self.burst {
+                println!("  {}", show_request(request));
             }
         }
         history.print_near(self.request.and_then(first_path).as_deref());

@@ -40,7 +40,7 @@ fn look(reader: &Reader, at: Zxid) {
 
 fn model(check: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound.get_or_insert(3);
+    builder.preemption_bound.get_or_insert(2);
     builder.check(check);
 }
 
