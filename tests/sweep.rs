@@ -4,7 +4,7 @@
 //!
 //! The directory is made by a real server: a few dozen transactions one by one, a snapshot, a restart, more
 //! transactions, then SIGKILL. What is right is told by copies taken while it was made. Damage is a changed byte at
-//! any place in use, or a file cut at any length. Most cases are judged by `corral log verify --data-dir DIR --dump`,
+//! any place in use, or a file cut at any length. Most cases are judged by `corral state DIR`,
 //! which recovers as a start does and prints the state; a sample is started for real and read over the wire.
 //!
 //! `CORRAL_SWEEP_CASES` (4 000; 0 for all), `CORRAL_SWEEP_STARTS` (24), `CORRAL_SWEEP_SEED`, `CORRAL_TEST_EDGE`.
@@ -162,7 +162,7 @@ fn right_state(directory: &Path) -> String {
 /// Recovers a directory offline; stdout is the state found.
 fn verify(directory: &Path) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_corral"))
-        .args(["log", "verify", "--dump", "--data-dir"])
+        .arg("state")
         .arg(directory)
         .stdin(std::process::Stdio::null())
         .stdout(std::process::Stdio::piped())

@@ -9,6 +9,7 @@ mod files;
 mod logging;
 mod profile;
 mod server;
+mod state;
 
 use clap::{Parser, Subcommand};
 use std::io::{self, Write};
@@ -46,6 +47,8 @@ enum Command {
     /// Look into the transaction log of a stopped server
     #[command(subcommand)]
     Log(files::LogCommand),
+    /// Print what a start would recover from a data directory
+    State(state::Arguments),
     /// Look into the snapshots of a server
     #[command(subcommand)]
     Snapshot(files::SnapshotCommand),
@@ -57,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Server(arguments) => server::run(&arguments),
         Command::Profile(command) => profile::run(&command),
         Command::Log(command) => files::log(&command),
+        Command::State(arguments) => state::run(&arguments),
         Command::Snapshot(command) => files::snapshot(&command),
     }
 }

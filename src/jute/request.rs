@@ -224,8 +224,8 @@ impl<'a> MultiOps<'a> {
         Ok(MultiOps { bytes: &start[..start.len() - reader.rest().len()] })
     }
 
-    /// The operations in order. A create whose flags say container or TTL has that operation's code, as
-    /// ZooKeeper decodes it (inside a multi only).
+    /// The operations in order. A create whose flags say container has that operation's code, as ZooKeeper
+    /// decodes it (inside a multi only).
     pub fn iter(&self) -> impl Iterator<Item = MultiOp<'a>> + use<'a> {
         let mut reader = Reader::new(self.bytes);
         std::iter::from_fn(move || Self::next(&mut reader, None).ok().flatten())
@@ -253,10 +253,15 @@ impl<'a> MultiOps<'a> {
         let mut request = Request::read(op, reader)?;
         if let Request::Create(create) = &mut request {
             let mode = CreateMode::from_wire(create.flags).ok_or(DecodeError::Invalid)?;
+            if create.op != OpCode::CreateTtl {
+                // What ZooKeeper's decoder makes of these are objects that refuse both.
+                create.acl.ok_or(DecodeError::Null)?;
+                if mode.is_ttl() {
+                    return Err(DecodeError::Invalid);
+                }
+            }
             if mode == CreateMode::Container {
                 create.op = OpCode::CreateContainer;
-            } else if mode.is_ttl() {
-                create.op = OpCode::CreateTtl;
             }
         }
         Ok(Some(request))
@@ -295,6 +300,7 @@ mod tests {
         put_int(&mut create, -1);
         put_int(&mut create, 0);
         put_int(&mut create, 4);
+        let flags_at = create.len() - 1;
         let Request::Create(alone) = Request::decode(OpCode::Create, &create).unwrap() else { panic!() };
         assert_eq!(alone.op, OpCode::Create);
         let mut body = vec![];
@@ -304,6 +310,10 @@ mod tests {
         let Request::Multi(ops) = Request::decode(OpCode::Multi, &body).unwrap() else { panic!() };
         let Some(Request::Create(inner)) = ops.iter().next() else { panic!() };
         assert_eq!(inner.op, OpCode::CreateContainer);
+        // A time to live without a number is refused with the whole multi.
+        let flags_in_body = 9 + flags_at;
+        body[flags_in_body] = 5;
+        assert!(Request::decode(OpCode::Multi, &body).is_err());
     }
 
     #[test]

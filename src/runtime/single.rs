@@ -3,6 +3,8 @@
 //! With one or two cores a second thread costs more than it brings: handing a write over and back is two
 //! wake-ups, each dearer than the work. Here the loop waits in one place, an epoll descriptor that holds the
 //! sockets, a timer, the bell and the log's ring.
+//!
+//! This file uses `unsafe` once, to put the ring's descriptor into the epoll set; the ring outlives the loop.
 
 use super::clock::Clocks;
 use super::helpers::{Done, Helpers};

@@ -7,8 +7,8 @@ use super::net::{Gate, Net};
 use super::sharded::{self, CoreParts, Ending, ShardParts, ShardThread};
 use super::single::Single;
 use super::wake::Wake;
-use crate::acl::{AuthConfig, Schemes};
-use crate::config::{ClientAddress, Config, Edge};
+use crate::acl::{AuthConfig, DigestAlgorithm, Scheme, Schemes};
+use crate::config::{self, ClientAddress, Config, Edge};
 use crate::fatal::{self, Fatal, Reason};
 use crate::ids::Zxid;
 use crate::server::facts::AdminPlane;
@@ -190,8 +190,11 @@ impl Data {
         let disk = RealDisk;
         let begun = Instant::now();
         let (dir, log_dir) = (&config.data_dir, &config.data_log_dir);
-        if !config.create_data_dir && !dir.is_dir() {
-            let what = format!("{} does not exist and datadir.autocreate is false", dir.display());
+        let log_options =
+            LogOptions { max_txn: max_txn(config), segment_bytes: config.log_segment_bytes, ..LogOptions::default() };
+        log_options.check().map_err(|error| Fatal::new(Reason::BadConfig, format!("preAllocSize: {error}")))?;
+        if let Some(missing) = [dir, log_dir].into_iter().find(|dir| !config.create_data_dir && !dir.is_dir()) {
+            let what = format!("{} does not exist and datadir.autocreate is false", missing.display());
             return Err(Fatal::new(Reason::DataDirectoryUnusable, what));
         }
         let mut directory = identity::open(&disk, dir, log_dir, 0, entropy()?)?;
@@ -213,8 +216,6 @@ impl Data {
         for note in &recovered.notes {
             tracing::warn!("recovery: {note}");
         }
-        let log_options =
-            LogOptions { max_txn: max_txn(config), segment_bytes: config.log_segment_bytes, ..LogOptions::default() };
         let opened = recovery::begin_log(&disk, &options, &recovered, &log_options, SPARES)?;
         directory.mark_born(&disk)?;
         let log = LogWriter::new(&opened, log_options)
@@ -237,11 +238,17 @@ fn max_txn(config: &Config) -> usize {
     (2 * frame + (64 << 10)).max(crate::limits::CLOSE_SESSION_PATHS + 4096)
 }
 
+fn schemes(config: &Config) -> Schemes {
+    let schemes = Schemes::default();
+    if config.digest_scheme { schemes } else { schemes.without(Scheme::Digest) }
+}
+
 fn state_options(config: &Config) -> StateOptions {
     StateOptions {
         owners: OwnerRules { extended_types: config.extended_types, emulate_353_ttl: config.emulate_353_ttl },
         enforce_quota: config.enforce_quota,
         skip_acl: config.skip_acl,
+        schemes: schemes(config),
         digest_enabled: config.digest_enabled,
         never_used_ms: i64::from(config.container_max_never_used_ms),
         ..StateOptions::default()
@@ -273,7 +280,12 @@ fn shard_options(config: &Config, number: usize, shards: usize, is_word: fn(&[u8
         max_timeout_ms: config.max_session_timeout_ms,
         outstanding_limit: (config.global_outstanding_limit as usize).div_ceil(shards).max(1),
         auth: AuthConfig {
-            schemes: Schemes::default(),
+            schemes: schemes(config),
+            digest_algorithm: match config.digest_algorithm {
+                config::DigestAlgorithm::Sha1 => DigestAlgorithm::Sha1,
+                config::DigestAlgorithm::Sha256 => DigestAlgorithm::Sha256,
+                config::DigestAlgorithm::Sha512 => DigestAlgorithm::Sha512,
+            },
             super_digest: config.super_digest.as_ref().map(|secret| secret.reveal().clone()),
             ..AuthConfig::default()
         },

@@ -230,21 +230,21 @@ impl<'a> Scope<'a> {
         });
     }
 
-    /// Sets watches up again, or fires what they missed while the client was away. Events carry zxid -1.
-    /// The read permission is asked as for any event: who may not read the znode now learns nothing.
+    /// Sets watches up again, or fires what they missed while the client was away. Events carry zxid -1. The
+    /// paths are the client's own words, so that, as in ZooKeeper, no permission is asked.
     fn set_watches(&mut self, watches: &SetWatches<'_>, out: &mut Vec<u8>) {
         for path in watches.data.iter() {
             match self.find(path) {
                 None => self.missed(EventType::NodeDeleted, path, out),
                 Some(znode) if znode.mzxid() > watches.relative_zxid => {
-                    self.missed_if_allowed(EventType::NodeDataChanged, path, &znode, out);
+                    self.missed(EventType::NodeDataChanged, path, out);
                 }
                 Some(_) => self.watch(true, path, WatchMode::Data),
             }
         }
         for path in watches.exist.iter() {
             match self.find(path) {
-                Some(znode) => self.missed_if_allowed(EventType::NodeCreated, path, &znode, out),
+                Some(_) => self.missed(EventType::NodeCreated, path, out),
                 None => self.watch(true, path, WatchMode::Data),
             }
         }
@@ -252,7 +252,7 @@ impl<'a> Scope<'a> {
             match self.find(path) {
                 None => self.missed(EventType::NodeDeleted, path, out),
                 Some(znode) if znode.pzxid() > watches.relative_zxid => {
-                    self.missed_if_allowed(EventType::NodeChildrenChanged, path, &znode, out);
+                    self.missed(EventType::NodeChildrenChanged, path, out);
                 }
                 Some(_) => self.watch(true, path, WatchMode::Child),
             }
@@ -267,12 +267,6 @@ impl<'a> Scope<'a> {
 
     fn missed(&self, kind: EventType, path: &[u8], out: &mut Vec<u8>) {
         put_event(out, kind, Zxid(-1), path);
-    }
-
-    fn missed_if_allowed(&self, kind: EventType, path: &[u8], znode: &Znode<'_>, out: &mut Vec<u8>) {
-        if self.allows(znode, perms::READ) {
-            self.missed(kind, path, out);
-        }
     }
 
     /// Who the connection is, one entry per identity; of a digest identity only the user's name.

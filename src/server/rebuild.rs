@@ -141,7 +141,7 @@ pub fn write_snapshot(
         writer.push_session(*session, *timeout_ms)?;
     }
     // Lists made since the pin are written as well: they do no harm, and the next start drops them.
-    for id in 1..=job.acls.len() {
+    for id in 1..job.acls.len() {
         writer.push_acl(id, job.acls.bytes(AclId(id)))?;
     }
     job.reader.resume();

@@ -6,7 +6,7 @@ use crate::acl;
 use crate::ids::{ConnId, Zxid};
 use crate::jute::reply::{self, PING_XID};
 use crate::jute::request::{Request, RequestHeader};
-use crate::jute::wire::{Reader, put_int};
+use crate::jute::wire::{Reader, put_frame, put_int};
 use crate::jute::{ErrorCode, OpCode};
 use crate::server::message::Ask;
 use crate::server::read::{self, Scope};
@@ -86,7 +86,16 @@ impl Shard {
             Some(Err(_)) if matches!(op, Some(OpCode::CreateSession | OpCode::Error)) => {
                 self.unimplemented(id, header.xid);
             }
-            Some(Err(_)) => reply::put_bare(&mut conn.output, header.xid, zxid, ErrorCode::MarshallingError),
+            Some(Err(_)) => {
+                put_frame(&mut conn.output, |out| {
+                    reply::put_header(out, header.xid, zxid, ErrorCode::MarshallingError);
+                    // A multiRead of writes is understood until it is carried out: ZooKeeper's answer then has the
+                    // results so far, which are none.
+                    if op == Some(OpCode::MultiRead) && Request::decode(OpCode::Multi, reader.rest()).is_ok() {
+                        reply::put_multi_end(out);
+                    }
+                });
+            }
             Some(Ok(request)) => {
                 let mut scope = Scope {
                     view: self.reader.view(zxid),

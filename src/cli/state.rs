@@ -1,0 +1,128 @@
+//! `corral state`: what a start would recover from a data directory, without a start.
+
+use crate::fatal::Fatal;
+use crate::runtime::disk::RealDisk;
+use crate::server::rebuild::Rebuild;
+use crate::storage::recovery::{self, RecoveryOptions};
+use crate::storage::{identity, recovery::Recovered};
+use crate::tree::owner::OwnerRules;
+use crate::tree::state::{State, StateOptions};
+use crate::tree::store::{Cursor, Znode};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const LONG_ABOUT: &str = "\
+Recover a stopped server's data as its next start would, and print the state: its zxid, the sessions, and
+every znode with its data in hex. Nothing is changed.
+
+What had to be dropped or passed over is said on standard error. If a start would refuse the data, the
+reason is given there, and the exit status is the one the server would end with.";
+
+/// The arguments of `corral state`.
+#[derive(clap::Args)]
+#[command(long_about = LONG_ABOUT)]
+pub struct Arguments {
+    /// The server's data directory
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// The directory of the log, where dataLogDir is another one
+    #[arg(long, value_name = "DIR")]
+    log_dir: Option<PathBuf>,
+    /// Only check: print one line instead of the znodes
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Runs the subcommand.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    let log_dir = arguments.log_dir.as_deref().unwrap_or(&arguments.dir);
+    match recover(&arguments.dir, log_dir) {
+        Ok((state, recovered)) => {
+            for note in &recovered.notes {
+                eprintln!("{note}");
+            }
+            super::print(&describe(state, &recovered, arguments.quiet))
+        }
+        Err(fatal) => {
+            eprintln!("{fatal}");
+            ExitCode::from(u8::try_from(fatal.reason.status()).unwrap_or(1))
+        }
+    }
+}
+
+fn recover(dir: &Path, log_dir: &Path) -> Result<(State, Recovered), Fatal> {
+    let Some(identity) = identity::read(&RealDisk, dir)? else {
+        let what = format!("{}: not a data directory: it has no identity", dir.display());
+        return Err(Fatal::new(crate::fatal::Reason::WrongDataDirectory, what));
+    };
+    let options = RecoveryOptions {
+        snapshot_dir: dir,
+        log_dir,
+        directory: identity.directory,
+        born: identity.born,
+        accept_log_loss: false,
+        threads: super::server::cores(),
+    };
+    // Which owners are times to live does not matter for what is printed, but for what is counted.
+    let owners = OwnerRules { extended_types: true, emulate_353_ttl: false };
+    let mut rebuild = Rebuild::new(StateOptions { owners, ..StateOptions::default() });
+    let recovered = recovery::recover(&RealDisk, &options, &mut rebuild)?;
+    let (mut state, mismatches) = rebuild.finish();
+    if mismatches > 0 {
+        eprintln!("{mismatches} transactions left another digest than the one they carry");
+    }
+    state.publish(recovered.zxid);
+    Ok((state, recovered))
+}
+
+fn describe(state: State, recovered: &Recovered, quiet: bool) -> String {
+    let mut text = format!(
+        "zxid {} digest {:#x} sessions {} znodes {}\n",
+        recovered.zxid,
+        state.digest(),
+        state.sessions().count(),
+        state.store().znodes()
+    );
+    if quiet {
+        return text;
+    }
+    for (session, timeout_ms) in state.sessions() {
+        writeln!(text, "session {session} timeout {timeout_ms}").expect("a string takes everything");
+    }
+    let mut lines = vec![];
+    let mut cursor = Cursor::default();
+    let acls = state.acls();
+    let head = state.store().head();
+    let mut show = |znode: Znode<'_>| {
+        let acl = super::describe::acl(acls.bytes(znode.acl()));
+        lines.push(line(&znode, &acl));
+    };
+    while head.scan(&mut cursor, 1024, &mut show) {}
+    lines.sort();
+    text.push_str(&lines.concat());
+    text
+}
+
+fn line(znode: &Znode<'_>, acl: &str) -> String {
+    let data = match znode.data() {
+        None => "null".to_owned(),
+        Some(data) => data.iter().fold("0x".to_owned(), |mut hex, byte| {
+            write!(hex, "{byte:02x}").expect("a string takes everything");
+            hex
+        }),
+    };
+    format!(
+        "{} data {data} acl {acl} owner {:#x} czxid {:#x} mzxid {:#x} pzxid {:#x} ctime {} mtime {} version {} cversion {} aversion {}\n",
+        String::from_utf8_lossy(znode.path()),
+        znode.owner(),
+        znode.czxid(),
+        znode.mzxid(),
+        znode.pzxid(),
+        znode.ctime(),
+        znode.mtime(),
+        znode.version(),
+        znode.stored_cversion(),
+        znode.aversion(),
+    )
+}

@@ -1,0 +1,242 @@
+//! One client connection: first blocking, to get its session, then nonblocking, with any number of requests under way.
+
+use crate::codec::{self, Reply};
+use crate::failure::{Failure, Result, While};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// No server may take longer for an answer that is waited for.
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+/// How many requests a blocking sequence keeps under way.
+const PIPELINE: usize = 256;
+
+/// What waits to be sent, and the next transaction id.
+pub struct Outbox {
+    bytes: Vec<u8>,
+    sent: usize,
+    next_xid: i32,
+}
+
+impl Outbox {
+    /// Appends a request made by `make` for the transaction id it is handed, which is returned.
+    pub fn push(&mut self, make: impl FnOnce(&mut Vec<u8>, i32)) -> i32 {
+        let xid = self.next_xid;
+        // Transaction ids stay positive: the negative ones mean pings, events and authentication.
+        self.next_xid = if xid == i32::MAX { 1 } else { xid + 1 };
+        make(&mut self.bytes, xid);
+        xid
+    }
+
+    /// Appends a request that was made before, under a transaction id of its own, which is returned.
+    pub fn push_frame(&mut self, frame: &[u8]) -> i32 {
+        self.push(|out, xid| {
+            let start = out.len();
+            out.extend_from_slice(frame);
+            codec::restamp(&mut out[start..], xid);
+        })
+    }
+
+    /// Appends a ping.
+    pub fn ping(&mut self) {
+        codec::ping(&mut self.bytes);
+    }
+}
+
+/// A connection and its session.
+pub struct Connection {
+    stream: TcpStream,
+    inbox: Vec<u8>,
+    pub outbox: Outbox,
+    /// The session's id; 0 until it is granted.
+    pub session: i64,
+    /// Whether somebody waits for room in the socket.
+    pub wants_room: bool,
+}
+
+impl Connection {
+    /// Connects and gets a session of `timeout_ms`.
+    pub fn open(target: SocketAddr, timeout_ms: i32) -> Result<Connection> {
+        let mut connection = Connection::begin(target, timeout_ms)?;
+        connection.finish()?;
+        Ok(connection)
+    }
+
+    /// `count` connections with their sessions, a few of them being opened at a time.
+    pub fn open_many(target: SocketAddr, timeout_ms: i32, count: usize) -> Result<Vec<Connection>> {
+        let mut connections = Vec::with_capacity(count);
+        while connections.len() < count {
+            let start = connections.len();
+            for _ in start..count.min(start + PIPELINE) {
+                connections.push(Connection::begin(target, timeout_ms)?);
+            }
+            for connection in &mut connections[start..] {
+                connection.finish()?;
+            }
+        }
+        Ok(connections)
+    }
+
+    /// Connects and asks for a session without waiting for the answer.
+    pub fn begin(target: SocketAddr, timeout_ms: i32) -> Result<Connection> {
+        let doing = || format!("connecting to {target}");
+        let stream = TcpStream::connect_timeout(&target, ANSWER_LIMIT).during(doing)?;
+        stream.set_nodelay(true).during(doing)?;
+        stream.set_read_timeout(Some(ANSWER_LIMIT)).during(doing)?;
+        stream.set_write_timeout(Some(ANSWER_LIMIT)).during(doing)?;
+        let outbox = Outbox { bytes: vec![], sent: 0, next_xid: 1 };
+        let mut connection = Connection { stream, inbox: vec![], outbox, session: 0, wants_room: false };
+        codec::connect(&mut connection.outbox.bytes, timeout_ms);
+        connection.flush()?;
+        Ok(connection)
+    }
+
+    /// Waits for the session.
+    fn finish(&mut self) -> Result<()> {
+        let frame = self.next_frame()?;
+        self.session = codec::granted(&frame)?.session;
+        Ok(())
+    }
+
+    /// From now on neither `flush` nor `receive` blocks.
+    pub fn unblock(&mut self) -> Result<()> {
+        self.stream.set_nonblocking(true).during(|| "setting a socket nonblocking".into())
+    }
+
+    /// The socket, to be waited for.
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// Sends what waits. False when the socket took only part of it.
+    pub fn flush(&mut self) -> Result<bool> {
+        let outbox = &mut self.outbox;
+        while outbox.sent < outbox.bytes.len() {
+            match self.stream.write(&outbox.bytes[outbox.sent..]) {
+                Ok(sent) => outbox.sent += sent,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(Failure::new(format!("sending a request: {error}"))),
+            }
+        }
+        outbox.bytes.clear();
+        outbox.sent = 0;
+        Ok(true)
+    }
+
+    /// Receives once, at most `scratch` bytes, and hands every whole answer to `each` together with the outbox. False
+    /// when the server has ended the connection.
+    pub fn receive(
+        &mut self,
+        scratch: &mut [u8],
+        mut each: impl FnMut(&mut Outbox, Reply<'_>) -> Result<()>,
+    ) -> Result<bool> {
+        let received = match self.stream.read(scratch) {
+            Ok(0) => return Ok(false),
+            Ok(received) => &scratch[..received],
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return Ok(true),
+            Err(error) => return Err(Failure::new(format!("receiving an answer: {error}"))),
+        };
+        let Connection { inbox, outbox, .. } = self;
+        let mut taken = 0;
+        if inbox.is_empty() {
+            while let Some((frame, length)) = codec::cut(&received[taken..])? {
+                each(outbox, codec::reply(frame)?)?;
+                taken += length;
+            }
+            inbox.extend_from_slice(&received[taken..]);
+        } else {
+            inbox.extend_from_slice(received);
+            while let Some((frame, length)) = codec::cut(&inbox[taken..])? {
+                each(outbox, codec::reply(frame)?)?;
+                taken += length;
+            }
+            inbox.drain(..taken);
+        }
+        Ok(true)
+    }
+
+    /// Sends one request and waits for its error code, 0 when it succeeded. For a blocking connection.
+    pub fn call(&mut self, make: impl FnOnce(&mut Vec<u8>, i32)) -> Result<i32> {
+        let xid = self.outbox.push(make);
+        self.flush()?;
+        let frame = self.next_frame()?;
+        let reply = codec::reply(&frame)?;
+        expect_xid(xid, reply.xid)?;
+        Ok(reply.error)
+    }
+
+    /// Sends `requests` in order, some of them at a time, and hands their numbers and error codes to `each`. For a
+    /// blocking connection.
+    pub fn call_all(
+        &mut self,
+        requests: usize,
+        mut make: impl FnMut(usize, &mut Vec<u8>, i32),
+        mut each: impl FnMut(usize, i32) -> Result<()>,
+    ) -> Result<()> {
+        for start in (0..requests).step_by(PIPELINE) {
+            let batch = start..requests.min(start + PIPELINE);
+            let xids: Vec<i32> = batch.clone().map(|i| self.outbox.push(|out, xid| make(i, out, xid))).collect();
+            self.flush()?;
+            for (i, xid) in batch.zip(xids) {
+                let frame = self.next_frame()?;
+                let reply = codec::reply(&frame)?;
+                expect_xid(xid, reply.xid)?;
+                each(i, reply.error)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the session and waits until the server has said so. For a blocking connection.
+    pub fn close(mut self) -> Result<()> {
+        self.call(codec::close).map(drop)
+    }
+
+    fn next_frame(&mut self) -> Result<Vec<u8>> {
+        let mut scratch = [0; 16 << 10];
+        loop {
+            if let Some((frame, length)) = codec::cut(&self.inbox)? {
+                let frame = frame.to_vec();
+                self.inbox.drain(..length);
+                return Ok(frame);
+            }
+            let received = self.stream.read(&mut scratch).during(|| "waiting for an answer".into())?;
+            if received == 0 {
+                return Err(Failure::new("the server has ended the connection"));
+            }
+            self.inbox.extend_from_slice(&scratch[..received]);
+        }
+    }
+}
+
+/// Ends the sessions of nonblocking connections that have nothing under way: all the requests first, then the answers.
+pub fn close_all(connections: Vec<Connection>) -> Result<()> {
+    let mut closing = Vec::with_capacity(connections.len());
+    for mut connection in connections {
+        connection.stream.set_nonblocking(false).during(|| "setting a socket blocking".into())?;
+        let xid = connection.outbox.push(codec::close);
+        connection.flush()?;
+        closing.push((connection, xid));
+    }
+    for (mut connection, xid) in closing {
+        // Pings may still have been under way.
+        loop {
+            let frame = connection.next_frame()?;
+            let reply = codec::reply(&frame)?;
+            if reply.xid != codec::PING_XID && reply.xid != codec::EVENT_XID {
+                expect_xid(xid, reply.xid)?;
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A server answers the requests of a session in their order.
+pub fn expect_xid(expected: i32, answered: i32) -> Result<()> {
+    if expected == answered {
+        return Ok(());
+    }
+    Err(Failure::new(format!("an answer carries transaction id {answered} where {expected} is next")))
+}
