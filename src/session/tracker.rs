@@ -222,10 +222,10 @@ mod tests {
         tracker.add(SessionId(2), 250, 0);
         tracker.add(SessionId(3), 399, 0);
         assert_eq!(tracker.next_ms(), Some(300));
-        assert_eq!(expired(&mut tracker, 299), []);
+        assert_eq!(expired(&mut tracker, 299), Vec::<i64>::new());
         assert_eq!(expired(&mut tracker, 300), [2]);
         assert_eq!(expired(&mut tracker, 400), [1, 3]);
-        assert_eq!(expired(&mut tracker, 4000), []);
+        assert_eq!(expired(&mut tracker, 4000), Vec::<i64>::new());
     }
 
     #[test]
@@ -234,7 +234,7 @@ mod tests {
         tracker.add(SessionId(1), 300, 0);
         for now in (0..10_000).step_by(250) {
             assert!(tracker.touch(SessionId(1), now));
-            assert_eq!(expired(&mut tracker, now), []);
+            assert_eq!(expired(&mut tracker, now), Vec::<i64>::new());
         }
         assert_eq!(expired(&mut tracker, 10_100), [1]);
     }
@@ -252,7 +252,7 @@ mod tests {
         assert!(tracker.remove(SessionId(1)) && !tracker.remove(SessionId(1)));
         tracker.add(SessionId(1), 10, 20);
         assert!(tracker.close(SessionId(1)) && !tracker.close(SessionId(1)));
-        assert_eq!(expired(&mut tracker, 100), []);
+        assert_eq!(expired(&mut tracker, 100), Vec::<i64>::new());
         assert!(tracker.remove(SessionId(1)) && tracker.is_empty());
         assert!(!tracker.close(SessionId(1)) && !tracker.touch(SessionId(1), 0));
     }

@@ -78,7 +78,10 @@ pub(super) struct Version<'a> {
 impl Block {
     fn layout(path_len: usize, data_len: usize) -> Layout {
         let size = size_of::<Block>() + path_len + data_len;
-        Layout::from_size_align(size, align_of::<Block>()).expect("a block is smaller than the address space")
+        // Padded, because allocators round an odd size with an alignment up to their next class.
+        let layout =
+            Layout::from_size_align(size, align_of::<Block>()).expect("a block is smaller than the address space");
+        layout.pad_to_align()
     }
 
     /// A new block, not linked anywhere.

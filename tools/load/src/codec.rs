@@ -191,7 +191,8 @@ mod tests {
         let get = made(|out| get(out, 7, "/a", true));
         assert_eq!(get, [0, 0, 0, 15, 0, 0, 0, 7, 0, 0, 0, 4, 0, 0, 0, 2, b'/', b'a', 1]);
         let set = made(|out| set(out, 8, "/a", b"v"));
-        let expected = [0, 0, 0, 23, 0, 0, 0, 8, 0, 0, 0, 5, 0, 0, 0, 2, b'/', b'a', 0, 0, 0, 1, b'v', 255, 255, 255, 255];
+        let expected =
+            [0, 0, 0, 23, 0, 0, 0, 8, 0, 0, 0, 5, 0, 0, 0, 2, b'/', b'a', 0, 0, 0, 1, b'v', 255, 255, 255, 255];
         assert_eq!(set, expected);
         let create = made(|out| create(out, 9, "/a", b""));
         assert_eq!(create[4..12], [0, 0, 0, 9, 0, 0, 0, 1]);
@@ -233,7 +234,8 @@ mod tests {
         for length in 0..16 {
             assert!(reply(&frame[..length]).is_err(), "{length} bytes");
         }
-        let answer = |timeout_ms: i32| [&0i32.to_be_bytes()[..], &timeout_ms.to_be_bytes(), &77i64.to_be_bytes()].concat();
+        let answer =
+            |timeout_ms: i32| [&0i32.to_be_bytes()[..], &timeout_ms.to_be_bytes(), &77i64.to_be_bytes()].concat();
         assert_eq!(granted(&answer(4000)).unwrap(), Granted { session: 77, timeout_ms: 4000 });
         assert!(granted(&answer(0)).is_err(), "an expired session");
         for length in 0..16 {

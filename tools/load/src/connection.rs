@@ -11,21 +11,20 @@ pub const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// How many requests a blocking sequence keeps under way.
 const PIPELINE: usize = 256;
 
-/// What waits to be sent, and the next transaction id.
+/// What waits to be sent, and the transaction id used last.
 pub struct Outbox {
     bytes: Vec<u8>,
     sent: usize,
-    next_xid: i32,
+    last_xid: i32,
 }
 
 impl Outbox {
     /// Appends a request made by `make` for the transaction id it is handed, which is returned.
     pub fn push(&mut self, make: impl FnOnce(&mut Vec<u8>, i32)) -> i32 {
-        let xid = self.next_xid;
         // Transaction ids stay positive: the negative ones mean pings, events and authentication.
-        self.next_xid = if xid == i32::MAX { 1 } else { xid + 1 };
-        make(&mut self.bytes, xid);
-        xid
+        self.last_xid = self.last_xid.checked_add(1).unwrap_or(1);
+        make(&mut self.bytes, self.last_xid);
+        self.last_xid
     }
 
     /// Appends a request that was made before, under a transaction id of its own, which is returned.
@@ -84,7 +83,7 @@ impl Connection {
         stream.set_nodelay(true).during(doing)?;
         stream.set_read_timeout(Some(ANSWER_LIMIT)).during(doing)?;
         stream.set_write_timeout(Some(ANSWER_LIMIT)).during(doing)?;
-        let outbox = Outbox { bytes: vec![], sent: 0, next_xid: 1 };
+        let outbox = Outbox { bytes: vec![], sent: 0, last_xid: 0 };
         let mut connection = Connection { stream, inbox: vec![], outbox, session: 0, wants_room: false };
         codec::connect(&mut connection.outbox.bytes, timeout_ms);
         connection.flush()?;
@@ -131,6 +130,15 @@ impl Connection {
         scratch: &mut [u8],
         mut each: impl FnMut(&mut Outbox, Reply<'_>) -> Result<()>,
     ) -> Result<bool> {
+        self.receive_frames(scratch, |outbox, frame| each(outbox, codec::reply(frame)?))
+    }
+
+    /// The same with the frames as they are, for a connection that has no session yet.
+    pub fn receive_frames(
+        &mut self,
+        scratch: &mut [u8],
+        mut each: impl FnMut(&mut Outbox, &[u8]) -> Result<()>,
+    ) -> Result<bool> {
         let received = match self.stream.read(scratch) {
             Ok(0) => return Ok(false),
             Ok(received) => &scratch[..received],
@@ -141,14 +149,14 @@ impl Connection {
         let mut taken = 0;
         if inbox.is_empty() {
             while let Some((frame, length)) = codec::cut(&received[taken..])? {
-                each(outbox, codec::reply(frame)?)?;
+                each(outbox, frame)?;
                 taken += length;
             }
             inbox.extend_from_slice(&received[taken..]);
         } else {
             inbox.extend_from_slice(received);
             while let Some((frame, length)) = codec::cut(&inbox[taken..])? {
-                each(outbox, codec::reply(frame)?)?;
+                each(outbox, frame)?;
                 taken += length;
             }
             inbox.drain(..taken);
@@ -156,14 +164,22 @@ impl Connection {
         Ok(true)
     }
 
+    /// Closes the socket at once, leaving no port behind that waits for late segments.
+    pub fn reset(self) -> Result<()> {
+        rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO))
+            .during(|| "setting a socket not to linger".into())
+    }
+
     /// Sends one request and waits for its error code, 0 when it succeeded. For a blocking connection.
     pub fn call(&mut self, make: impl FnOnce(&mut Vec<u8>, i32)) -> Result<i32> {
         let xid = self.outbox.push(make);
         self.flush()?;
-        let frame = self.next_frame()?;
-        let reply = codec::reply(&frame)?;
-        expect_xid(xid, reply.xid)?;
-        Ok(reply.error)
+        self.answer_to(xid)
+    }
+
+    /// Waits for the answer to the last request that was pushed. For a blocking connection with nothing else under way.
+    pub fn answer(&mut self) -> Result<i32> {
+        self.answer_to(self.outbox.last_xid)
     }
 
     /// Sends `requests` in order, some of them at a time, and hands their numbers and error codes to `each`. For a
@@ -179,10 +195,7 @@ impl Connection {
             let xids: Vec<i32> = batch.clone().map(|i| self.outbox.push(|out, xid| make(i, out, xid))).collect();
             self.flush()?;
             for (i, xid) in batch.zip(xids) {
-                let frame = self.next_frame()?;
-                let reply = codec::reply(&frame)?;
-                expect_xid(xid, reply.xid)?;
-                each(i, reply.error)?;
+                each(i, self.answer_to(xid)?)?;
             }
         }
         Ok(())
@@ -191,6 +204,13 @@ impl Connection {
     /// Ends the session and waits until the server has said so. For a blocking connection.
     pub fn close(mut self) -> Result<()> {
         self.call(codec::close).map(drop)
+    }
+
+    fn answer_to(&mut self, xid: i32) -> Result<i32> {
+        let frame = self.next_frame()?;
+        let reply = codec::reply(&frame)?;
+        expect_xid(xid, reply.xid)?;
+        Ok(reply.error)
     }
 
     fn next_frame(&mut self) -> Result<Vec<u8>> {

@@ -33,7 +33,8 @@ pub struct Poll {
     epoll: OwnedFd,
     timer: OwnedFd,
     clock: Clock,
-    armed_ns: u64,
+    /// The deadline the timer is set to, until it has passed.
+    armed_ns: Option<u64>,
     found: Vec<epoll::Event>,
 }
 
@@ -44,7 +45,7 @@ impl Poll {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let timer =
             rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags).during(|| "creating a timer".into())?;
-        let poll = Poll { epoll, timer, clock, armed_ns: u64::MAX, found: Vec::with_capacity(EVENTS) };
+        let poll = Poll { epoll, timer, clock, armed_ns: None, found: Vec::with_capacity(EVENTS) };
         poll.add(&poll.timer, TIMER)?;
         Ok(poll)
     }
@@ -58,8 +59,7 @@ impl Poll {
     /// Watches `source` for room to write too, or no longer.
     pub fn watch_room(&self, source: impl AsFd, token: u64, watch: bool) -> Result<()> {
         let flags = if watch { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN };
-        epoll::modify(&self.epoll, source, EventData::new_u64(token), flags)
-            .during(|| "changing an epoll set".into())
+        epoll::modify(&self.epoll, source, EventData::new_u64(token), flags).during(|| "changing an epoll set".into())
     }
 
     /// Sends what waits on a connection, and sees to it that the rest follows when there is room.
@@ -75,14 +75,14 @@ impl Poll {
     /// Waits until a socket is ready or the clock shows `deadline_ns`; puts the ready ones' tokens into `ready`.
     pub fn wait(&mut self, deadline_ns: u64, ready: &mut Vec<u64>) -> Result<()> {
         ready.clear();
-        if self.armed_ns != deadline_ns {
+        if self.armed_ns != Some(deadline_ns) {
             // A time of zero would disarm the timer.
             let left_ns = deadline_ns.saturating_sub(self.clock.ns()).max(1);
             let left = Timespec { tv_sec: (left_ns / 1_000_000_000) as i64, tv_nsec: (left_ns % 1_000_000_000) as i64 };
             let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: left };
             rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once)
                 .during(|| "setting a timer".into())?;
-            self.armed_ns = deadline_ns;
+            self.armed_ns = Some(deadline_ns);
         }
         self.found.clear();
         match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.found), None) {
@@ -92,7 +92,7 @@ impl Poll {
         for event in &self.found {
             match { event.data }.u64() {
                 // It stays ready until it is set again.
-                TIMER => self.armed_ns = u64::MAX,
+                TIMER => self.armed_ns = None,
                 token => ready.push(token),
             }
         }

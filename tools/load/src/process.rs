@@ -22,7 +22,8 @@ pub fn own_cpu() -> Result<Duration> {
 pub fn resident(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/status");
     let text = fs::read_to_string(&path).during(|| format!("reading {path}"))?;
-    let kib = text.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    let kib =
+        text.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     kib.map(|kib| kib * 1024).ok_or_else(|| Failure::new(format!("{path} tells no resident memory")))
 }
 

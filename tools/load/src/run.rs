@@ -128,7 +128,7 @@ pub fn measure(target: SocketAddr, pid: Option<u32>, load: &Load) -> Result<Outc
     if load.sessions == 0 || load.in_flight == 0 || load.keys == 0 || load.threads == 0 {
         return Err(Failure::new("sessions, requests in flight, keys and threads are at least 1"));
     }
-    if load.rate.is_some_and(|rate| !(rate / load.sessions as f64 >= SLOWEST_SESSION)) {
+    if load.rate.is_some_and(|rate| rate / (load.sessions as f64) < SLOWEST_SESSION) {
         return Err(Failure::new("at this rate the sessions would expire: fewer sessions, or a higher rate"));
     }
     let value = znodes::value(load.value_bytes);
@@ -383,8 +383,8 @@ impl<'a> Worker<'a> {
 
     /// Takes a session's answers and sends what may follow them.
     fn serve(&mut self, number: usize, scratch: &mut [u8]) -> Result<()> {
-        let Session { connection, under_way, backlog } = &mut self.sessions[number];
-        let Worker { clock, window, source, tally, schedule, .. } = self;
+        let Worker { clock, window, poll, sessions, source, schedule, tally, .. } = self;
+        let Session { connection, under_way, backlog } = &mut sessions[number];
         let closed_loop = schedule.is_none();
         let mut now_ns = 0;
         let open = connection.receive(scratch, |outbox, reply| {
@@ -410,7 +410,7 @@ impl<'a> Worker<'a> {
         if !open {
             return Err(Failure::new("the server has ended a connection")).during(|| format!("session {number}"));
         }
-        self.poll.flush(connection, number as u64)
+        poll.flush(connection, number as u64)
     }
 
     fn is_drained(&self) -> bool {

@@ -1,0 +1,346 @@
+//! Several servers under the same loads, in turn, as a table: the first one is what the others are compared with, and
+//! the floors say how much of what is left could be gained.
+//!
+//! The machine a table is made on changes its speed within minutes, so each load goes round all servers several times,
+//! and medians and ratios are what counts.
+
+use crate::failure::{Failure, Result, While};
+use crate::latency::median;
+use crate::report::{self, per_second, short};
+use crate::run::{self, Kind, Load, Workload};
+use crate::{connects, idle, watch};
+use std::fmt::Write;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// What a server of a table can answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Everything.
+    Server,
+    /// Gets, with canned answers.
+    ReadFloor,
+    /// Sets and creates, with canned answers.
+    WriteFloor,
+}
+
+/// A server: `NAME=HOST:PORT@PID`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    pub name: String,
+    pub address: SocketAddr,
+    pub pid: u32,
+}
+
+impl FromStr for Server {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Server, String> {
+        let shape = || format!("not NAME=HOST:PORT@PID: {text}");
+        let (name, place) = text.split_once('=').ok_or_else(shape)?;
+        let (address, pid) = place.rsplit_once('@').ok_or_else(shape)?;
+        Ok(Server { name: name.into(), address: resolve(address)?, pid: pid.parse().map_err(|_| shape())? })
+    }
+}
+
+/// The address of `HOST:PORT`.
+pub fn resolve(text: &str) -> std::result::Result<SocketAddr, String> {
+    let mut addresses = text.to_socket_addrs().map_err(|error| format!("{text}: {error}"))?;
+    addresses.next().ok_or_else(|| format!("{text} has no address"))
+}
+
+/// How much is measured.
+pub struct Extent {
+    pub rounds: usize,
+    pub window: Duration,
+    pub warm_up: Duration,
+    /// Idle sessions, watchers, and sessions opened a second; 0 leaves the part out.
+    pub idle: usize,
+    pub watchers: usize,
+    pub connects: usize,
+}
+
+/// The figures of one run, to take medians of.
+#[derive(Clone, Copy)]
+struct Figures {
+    throughput: f64,
+    p50: f64,
+    p99: f64,
+    p999: f64,
+    cpu_us: f64,
+    own_us: f64,
+    errors: u64,
+}
+
+impl Figures {
+    fn of(outcome: &run::Outcome) -> Figures {
+        let latency = outcome.all().corrected();
+        Figures {
+            throughput: outcome.throughput(),
+            p50: latency.p50,
+            p99: latency.p99,
+            p999: latency.p999,
+            cpu_us: outcome.server_cpu.map_or(f64::NAN, |cpu| outcome.cpu_us(cpu)),
+            own_us: outcome.cpu_us(outcome.own_cpu),
+            errors: outcome.errors.values().sum::<u64>() + outcome.unanswered,
+        }
+    }
+
+    fn median(runs: &[Figures]) -> Figures {
+        let of = |field: fn(&Figures) -> f64| median(runs.iter().map(field));
+        Figures {
+            throughput: of(|f| f.throughput),
+            p50: of(|f| f.p50),
+            p99: of(|f| f.p99),
+            p999: of(|f| f.p999),
+            cpu_us: of(|f| f.cpu_us),
+            own_us: of(|f| f.own_us),
+            errors: runs.iter().map(|f| f.errors).sum(),
+        }
+    }
+}
+
+/// Runs a load on two servers in turn, `rounds` times each: the lines, then the ratios of the medians.
+pub fn compare(
+    a: (SocketAddr, Option<u32>),
+    b: (SocketAddr, Option<u32>),
+    load: &Load,
+    rounds: usize,
+) -> Result<String> {
+    let mut text = String::new();
+    let mut runs = [vec![], vec![]];
+    for _ in 0..rounds {
+        for (side, (address, pid)) in [a, b].into_iter().enumerate() {
+            let outcome = run::measure(address, pid, load).during(|| address.to_string())?;
+            let _ = writeln!(text, "{} {address}: {}", ["A", "B"][side], report::run_text(load, &outcome));
+            runs[side].push(Figures::of(&outcome));
+        }
+    }
+    let [a, b] = runs.map(|runs| Figures::median(&runs));
+    let _ = writeln!(
+        text,
+        "A / B, medians of {rounds}: throughput {:.2}, p50 {:.2}, p99 {:.2}, p99.9 {:.2}, server CPU/op {:.2}",
+        a.throughput / b.throughput,
+        a.p50 / b.p50,
+        a.p99 / b.p99,
+        a.p999 / b.p999,
+        a.cpu_us / b.cpu_us
+    );
+    Ok(text)
+}
+
+/// The loads of the table: what, sessions, in flight.
+const LOADS: [(Kind, usize, usize); 5] =
+    [(Kind::Get, 16, 16), (Kind::Get, 256, 1), (Kind::Set, 16, 16), (Kind::Create, 16, 16), (Kind::Set, 1, 1)];
+
+/// Measures and returns the table as Markdown. `progress` is told what is being done.
+pub fn measure(servers: &[(Role, Server)], extent: &Extent, progress: &mut dyn FnMut(&str)) -> Result<String> {
+    let base = servers.iter().position(|(role, _)| *role == Role::Server);
+    let base = base.ok_or_else(|| Failure::new("a table needs a server"))?;
+    let base_name = &servers[base].1.name;
+    let mut text = format!(
+        "{} rounds of {} s each after {} s of warming up, medians; latencies from the client; CPU of the server process.\n",
+        extent.rounds,
+        extent.window.as_secs_f64(),
+        extent.warm_up.as_secs_f64()
+    );
+    for (kind, sessions, in_flight) in LOADS {
+        let load = Load {
+            workload: Workload::Only(kind),
+            sessions,
+            in_flight,
+            value_bytes: 100,
+            keys: 1000,
+            warm_up: extent.warm_up,
+            window: extent.window,
+            rate: None,
+            threads: 1,
+        };
+        let floor = if kind == Kind::Get { Role::ReadFloor } else { Role::WriteFloor };
+        let entrants: Vec<&(Role, Server)> =
+            servers.iter().filter(|(role, _)| *role == Role::Server || *role == floor).collect();
+        let mut runs: Vec<Vec<Figures>> = vec![vec![]; entrants.len()];
+        for round in 0..extent.rounds {
+            for ((_, server), runs) in entrants.iter().zip(&mut runs) {
+                let outcome = run::measure(server.address, Some(server.pid), &load)
+                    .during(|| format!("{} on {}", report::title(&load), server.name))?;
+                let figures = Figures::of(&outcome);
+                progress(&format!(
+                    "{}, round {}: {} {}, {:.2} us CPU/op",
+                    report::title(&load),
+                    round + 1,
+                    server.name,
+                    per_second(figures.throughput),
+                    figures.cpu_us
+                ));
+                runs.push(figures);
+            }
+        }
+        let medians: Vec<Figures> = runs.iter().map(|runs| Figures::median(runs)).collect();
+        let of = |wanted: &dyn Fn(&(Role, Server)) -> bool| {
+            entrants.iter().position(|entrant| wanted(entrant)).map(|position| medians[position])
+        };
+        let base = of(&|(_, server)| server.name == *base_name).expect("the base runs every load");
+        let floor = of(&|(role, _)| *role == floor);
+        write_load(&mut text, &report::title(&load), base_name, &entrants, &medians, base, floor);
+    }
+    let servers: Vec<&Server> =
+        servers.iter().filter(|(role, _)| *role == Role::Server).map(|(_, server)| server).collect();
+    if extent.watchers > 0 {
+        write_watch(&mut text, &servers, extent, progress)?;
+    }
+    if extent.idle > 0 {
+        write_idle(&mut text, &servers, extent, progress)?;
+    }
+    if extent.connects > 0 {
+        write_connects(&mut text, &servers, extent, progress)?;
+    }
+    Ok(text)
+}
+
+fn write_load(
+    text: &mut String,
+    title: &str,
+    base_name: &str,
+    entrants: &[&(Role, Server)],
+    medians: &[Figures],
+    base: Figures,
+    floor: Option<Figures>,
+) {
+    let _ = writeln!(
+        text,
+        "\n### {title}\n\n\
+         | server | throughput | p50 | p99 | p99.9 | CPU/op | throughput : {base_name} | p50 : {base_name} | \
+         p50 : floor | CPU/op : floor | client's CPU/op | errors |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|"
+    );
+    for ((_, server), figures) in entrants.iter().zip(medians) {
+        let floor_ratio = |field: fn(&Figures) -> f64| ratio(field(figures), floor.as_ref().map_or(f64::NAN, field));
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {:.2} us | {} | {} | {} | {} | {:.2} us | {} |",
+            server.name,
+            per_second(figures.throughput),
+            short(figures.p50),
+            short(figures.p99),
+            short(figures.p999),
+            figures.cpu_us,
+            ratio(figures.throughput, base.throughput),
+            ratio(figures.p50, base.p50),
+            floor_ratio(|f| f.p50),
+            floor_ratio(|f| f.cpu_us),
+            figures.own_us,
+            figures.errors
+        );
+    }
+}
+
+fn write_watch(text: &mut String, servers: &[&Server], extent: &Extent, progress: &mut dyn FnMut(&str)) -> Result<()> {
+    let _ = writeln!(
+        text,
+        "\n### One znode watched by {} sessions\n\n\
+         | server | last event, p50 | p99 | each event, p50 | CPU per watch armed and fired |\n|---|---|---|---|---|",
+        extent.watchers
+    );
+    for server in servers {
+        let rounds = 20;
+        let outcome = watch::measure(server.address, Some(server.pid), extent.watchers, rounds)
+            .during(|| format!("watches on {}", server.name))?;
+        progress(&format!("{}: {}", server.name, report::watch_text(&outcome)));
+        let last = outcome.last.corrected();
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {:.1} us |",
+            server.name,
+            short(last.p50),
+            short(last.p99),
+            short(outcome.each.corrected().p50),
+            outcome.cpu_us().unwrap_or(f64::NAN)
+        );
+    }
+    Ok(())
+}
+
+fn write_idle(text: &mut String, servers: &[&Server], extent: &Extent, progress: &mut dyn FnMut(&str)) -> Result<()> {
+    let _ = writeln!(
+        text,
+        "\n### {} idle sessions with a timeout of {} s\n\n\
+         | server | memory per session | CPU for their pings |\n|---|---|---|",
+        extent.idle,
+        IDLE_TIMEOUT_MS / 1000
+    );
+    for server in servers {
+        let window = extent.window * 4;
+        let outcome = idle::measure(server.address, Some(server.pid), extent.idle, IDLE_TIMEOUT_MS, window)
+            .during(|| format!("idle sessions on {}", server.name))?;
+        progress(&format!("{}: {}", server.name, report::idle_text(&outcome)));
+        let _ = writeln!(
+            text,
+            "| {} | {:.0} bytes | {:.2} % of a core |",
+            server.name,
+            outcome.bytes_per_session().unwrap_or(f64::NAN),
+            outcome.core_percent().unwrap_or(f64::NAN)
+        );
+    }
+    Ok(())
+}
+
+fn write_connects(
+    text: &mut String,
+    servers: &[&Server],
+    extent: &Extent,
+    progress: &mut dyn FnMut(&str),
+) -> Result<()> {
+    let _ = writeln!(
+        text,
+        "\n### {} sessions a second opened and closed, and a neighbour that reads every millisecond\n\n\
+         | server | open, p50 | p99 | neighbour before, p50 | p99 | meanwhile, p50 | p99 | max |\n\
+         |---|---|---|---|---|---|---|---|",
+        extent.connects
+    );
+    for server in servers {
+        let outcome =
+            connects::measure(server.address, Some(server.pid), extent.connects as f64, extent.window * 2, true)
+                .during(|| format!("connects on {}", server.name))?;
+        progress(&format!("{}: {}", server.name, report::connects_text(&outcome)));
+        let (quiet, disturbed) = outcome.neighbour.as_ref().expect("a neighbour was asked for");
+        let (opened, quiet, disturbed) = (outcome.opened.corrected(), quiet.corrected(), disturbed.corrected());
+        let figures = [opened.p50, opened.p99, quiet.p50, quiet.p99, disturbed.p50, disturbed.p99, disturbed.max];
+        let _ = writeln!(text, "| {} | {} |", server.name, figures.map(short).join(" | "));
+    }
+    Ok(())
+}
+
+const IDLE_TIMEOUT_MS: i32 = 30_000;
+
+fn ratio(a: f64, b: f64) -> String {
+    match a / b {
+        ratio if !ratio.is_finite() => "-".into(),
+        ratio if ratio < 10.0 => format!("{ratio:.2}"),
+        ratio => format!("{ratio:.1}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_read() {
+        let server: Server = "a b=127.0.0.1:2181@77".parse().unwrap();
+        assert_eq!(server, Server { name: "a b".into(), address: ([127, 0, 0, 1], 2181).into(), pid: 77 });
+        for wrong in ["", "a", "a=127.0.0.1:2181", "a=127.0.0.1@7", "a=127.0.0.1:2181@x"] {
+            assert!(wrong.parse::<Server>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn medians_are_taken_of_each_figure() {
+        let run =
+            |throughput, p50| Figures { throughput, p50, p99: 1.0, p999: 1.0, cpu_us: 1.0, own_us: 1.0, errors: 1 };
+        let median = Figures::median(&[run(3.0, 10.0), run(1.0, 30.0), run(2.0, 20.0)]);
+        assert_eq!((median.throughput, median.p50, median.errors), (2.0, 20.0, 3));
+        assert_eq!([ratio(30.0, 2.0), ratio(1.0, 4.0), ratio(1.0, 0.0)], ["15.0", "0.25", "-"]);
+    }
+}
