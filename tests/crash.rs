@@ -236,8 +236,10 @@ fn crash_rounds(target: Target, rounds: u64, seed: u64) -> u64 {
             }
         }
         if let Some(number) = abandoned {
-            let [first, second] = writers.get_disjoint_mut([number, (number + 1) % WRITERS]).expect("two writers");
-            first.stay_away(server.address, second, &mut floor, round);
+            let (before, rest) = writers.split_at_mut(number);
+            let (absent, behind) = rest.split_first_mut().expect("the number of a writer");
+            let mut others: Vec<&mut Writer> = before.iter_mut().chain(behind).collect();
+            absent.stay_away(server.address, &mut others, &mut floor, round);
         }
     }
     server.terminate();
@@ -407,12 +409,16 @@ impl Writer {
     }
 
     /// Lets the session expire; its ephemerals must go with it, and it must stay gone.
-    fn stay_away(&mut self, address: SocketAddr, neighbour: &mut Writer, floor: &mut i64, round: u64) {
-        let found = self.look(Some(&mut neighbour.connection), floor);
+    fn stay_away(&mut self, address: SocketAddr, others: &mut [&mut Writer], floor: &mut i64, round: u64) {
+        let found = self.look(Some(&mut others[0].connection), floor);
         self.settle(&found, round);
         let doomed = self.sure.nodes.values().filter(|node| node.ephemeral).count();
         let gone = wait_for(Duration::from_millis(SESSION_MS as u64 * 4), || {
-            let found = self.look(Some(&mut neighbour.connection), floor);
+            // The others are heard of meanwhile: only this session is to end.
+            for other in others.iter_mut() {
+                other.connection.must(&wire::exists("/", false));
+            }
+            let found = self.look(Some(&mut others[0].connection), floor);
             let left = found.nodes.values().filter(|node| node.ephemeral).count();
             std::thread::sleep(Duration::from_millis(50));
             (left == 0).then_some(())

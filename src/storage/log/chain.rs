@@ -196,8 +196,20 @@ impl Chain {
     }
 }
 
+/// The header of a segment, if it has been begun. A file gets its name only after its whole length is durable:
+/// a shorter one has been cut, and what it held cannot be known.
 fn read_header(reader: &SegmentReader, id: SegmentId, directory: DirectoryId) -> Result<Option<Segment>, LogError> {
-    match reader.header()? {
+    let header = reader.header()?;
+    let made = match &header {
+        Ok(Some((header, _))) => header.capacity,
+        _ => BLOCK as u64,
+    };
+    let length = reader.length();
+    if length < made {
+        let what = format!("the file was cut: it was made of at least {made} bytes and has {length}");
+        return Err(LogError::Corrupt { segment: id, offset: length, what });
+    }
+    match header {
         Err(version) => Err(LogError::UnknownVersion { segment: id, version: version.0 }),
         Ok(None) => Ok(None),
         Ok(Some((header, _))) if header.directory != directory => {
