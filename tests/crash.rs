@@ -431,7 +431,7 @@ impl Writer {
         self.sure.nodes.retain(|_, node| !node.ephemeral);
         self.sure.cversion += doomed as i32;
         self.ahead = self.sure.clone();
-        let found = self.look(Some(&mut neighbour.connection), floor);
+        let found = self.look(Some(&mut others[0].connection), floor);
         self.settle(&found, round);
         self.connection = Connection::new_session(address, SESSION_MS).expect("a session");
         self.session = self.connection.session.clone();
