@@ -84,7 +84,8 @@ fn try_answer(scope: &mut Scope<'_>, xid: i32, request: &Request<'_>, out: &mut 
         Request::GetAcl { path } => scope.acl(xid, path, out)?,
         Request::GetAllChildrenNumber { path } => {
             scope.readable(path)?;
-            let number = scope.descendants(root_or(path));
+            // Under its other name the root counts itself: ZooKeeper counts the keys that begin with "/".
+            let number = scope.descendants(root_or(path)) + i32::from(path.is_empty());
             put_reply(out, xid, zxid, |out| put_int(out, number));
         }
         Request::MultiRead(ops) => scope.multi_read(xid, ops, out),
