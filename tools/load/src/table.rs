@@ -145,6 +145,12 @@ pub fn measure(servers: &[(Role, Server)], extent: &Extent, progress: &mut dyn F
         extent.window.as_secs_f64(),
         extent.warm_up.as_secs_f64()
     );
+    let whole: Vec<&Server> =
+        servers.iter().filter(|(role, _)| *role == Role::Server).map(|(_, server)| server).collect();
+    // First, because memory that other loads have left behind would be used again and not be seen to grow.
+    if extent.idle > 0 {
+        write_idle(&mut text, &whole, extent, progress)?;
+    }
     for (kind, sessions, in_flight) in LOADS {
         let load = Load {
             workload: Workload::Only(kind),
@@ -185,16 +191,11 @@ pub fn measure(servers: &[(Role, Server)], extent: &Extent, progress: &mut dyn F
         let floor = of(&|(role, _)| *role == floor);
         write_load(&mut text, &report::title(&load), base_name, &entrants, &medians, base, floor);
     }
-    let servers: Vec<&Server> =
-        servers.iter().filter(|(role, _)| *role == Role::Server).map(|(_, server)| server).collect();
     if extent.watchers > 0 {
-        write_watch(&mut text, &servers, extent, progress)?;
-    }
-    if extent.idle > 0 {
-        write_idle(&mut text, &servers, extent, progress)?;
+        write_watch(&mut text, &whole, extent, progress)?;
     }
     if extent.connects > 0 {
-        write_connects(&mut text, &servers, extent, progress)?;
+        write_connects(&mut text, &whole, extent, progress)?;
     }
     Ok(text)
 }

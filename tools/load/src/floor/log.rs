@@ -1,9 +1,9 @@
 //! The write floor's log: one direct, synchronous write of whole pages under way, in a file that is full of zeroes.
 //!
-//! This file uses `unsafe` for what the kernel does with memory behind the compiler's back. The invariant: the buffer of
-//! a write is `Log::pages`, allocated once, never moved or resized while the log lives, and not touched between `submit`
-//! and the completion taken in `take_written` (`under_way` guards it). The ring stands before it in the struct and is
-//! dropped first. The test in `mod.rs` reads back what was written.
+//! This file uses `unsafe` for what the kernel does with memory behind the compiler's back. The invariant: the buffer
+//! of a write is `Log::pages`, allocated once, never moved or resized while the log lives, and not touched between
+//! `submit` and the completion taken in `take_written` (`under_way` guards it). The test in `mod.rs` reads back what was
+//! written.
 
 use crate::codec::LONGEST_FRAME;
 use crate::failure::{Failure, Result, While};
