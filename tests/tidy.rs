@@ -145,7 +145,11 @@ fn unsafe_is_announced() {
         let code = code(&text);
         if code.contains("unsafe {") || code.contains("unsafe fn") || code.contains("unsafe impl") {
             let head: String = text.lines().take_while(|line| line.starts_with("//!")).collect();
-            assert!(head.contains("unsafe"), "{} uses unsafe and does not say so at its top", path.display());
+            assert!(
+                head.to_lowercase().contains("unsafe"),
+                "{} uses unsafe and does not say so at its top",
+                path.display()
+            );
         }
     }
 }

@@ -27,10 +27,15 @@ pub enum Done {
     Failed(Fatal),
 }
 
+/// Makes a segment.
+pub type MakeSegment = dyn FnMut(SegmentRequest) -> Result<PreparedSegment, Fatal> + Send;
+/// Writes a snapshot.
+pub type WriteSnapshot = dyn FnMut(&mut SnapshotJob) -> Result<(), Fatal> + Send;
+
 /// The work the helpers are given.
 pub struct Work {
-    pub segment: Box<dyn FnMut(SegmentRequest) -> Result<PreparedSegment, Fatal> + Send>,
-    pub snapshot: Box<dyn FnMut(&mut SnapshotJob) -> Result<(), Fatal> + Send>,
+    pub segment: Box<MakeSegment>,
+    pub snapshot: Box<WriteSnapshot>,
 }
 
 /// The helpers, from the side of the quorum brain's loop.

@@ -77,7 +77,8 @@ impl Single {
             self.shard.quiesce();
             sleepy = self.shard.may_sleep();
             if self.stop.load(Relaxed) && self.is_done() {
-                return Ok(self.end());
+                self.end();
+                return Ok(());
             }
         }
     }

@@ -177,7 +177,7 @@ impl Conns {
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 }
@@ -196,6 +196,6 @@ mod tests {
         assert_eq!(first.slot, second.slot);
         assert!(conns.find(first).is_none() && conns.remove(first).is_none());
         assert!(conns.find(second).is_some());
-        assert_eq!(conns.len(), 1);
+        assert_eq!(conns.count(), 1);
     }
 }

@@ -83,6 +83,7 @@ pub struct Shard {
 
 impl Shard {
     /// A shard that starts at `applied` and hears what `cursor` brings. It is parked: see [`Shard::unpark`].
+    #[expect(clippy::too_many_arguments, reason = "the parts of a shard, each used once")]
     pub fn new(
         options: ShardOptions,
         reader: Reader,
@@ -125,7 +126,7 @@ impl Shard {
     pub fn accept(&mut self, peer: SocketAddr) -> ConnId {
         let Clock { mono_ms, wall_ms } = self.clock;
         let id = self.conns.add(|id| Conn::new(id, peer, mono_ms, wall_ms));
-        self.stats().connections.set(self.conns.len() as u64);
+        self.stats().connections.set(self.conns.count() as u64);
         id
     }
 
@@ -172,7 +173,7 @@ impl Shard {
             self.ask(conn.id, conn.session, 0, Ask::Disconnected, &[]);
         }
         let stats = self.stats();
-        stats.connections.set(self.conns.len() as u64);
+        stats.connections.set(self.conns.count() as u64);
         stats.watches.set(self.watches.total() as u64);
         stats.outstanding.set(self.in_core as u64);
     }

@@ -9,9 +9,9 @@
 //! count of allocations against frees.
 
 use super::kids::Kids;
+use super::spare::Spare;
 use super::sync::{AtomicBool, AtomicPtr, Guard, Relaxed};
 use crate::acl::AclId;
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 
 /// What a block says about its znode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,27 +76,19 @@ pub(super) struct Version<'a> {
 }
 
 impl Block {
-    fn layout(path_len: usize, data_len: usize) -> Layout {
-        let size = size_of::<Block>() + path_len + data_len;
-        // Padded, because allocators round an odd size with an alignment up to their next class.
-        let layout =
-            Layout::from_size_align(size, align_of::<Block>()).expect("a block is smaller than the address space");
-        layout.pad_to_align()
+    fn size(path_len: usize, data_len: usize) -> usize {
+        size_of::<Block>() + path_len + data_len
     }
 
     /// A new block, not linked anywhere.
-    pub(super) fn create(version: Version<'_>, next: *mut Block, kids: *mut Kids) -> *mut Block {
+    pub(super) fn create(version: Version<'_>, next: *mut Block, kids: *mut Kids, spare: &mut Spare) -> *mut Block {
         let Version { zxid, fields, acl, kind, path, data } = version;
         let path_len = u32::try_from(path.len()).expect("a path is shorter than 4 GiB");
         let data_len = u32::try_from(data.len()).expect("data is shorter than 4 GiB");
-        let layout = Self::layout(path.len(), data.len());
         ledger::count(1);
-        // SAFETY: the layout is not empty; header and tail are written within it before anybody sees the pointer.
+        let block = spare.take(Self::size(path.len(), data.len())).cast::<Block>();
+        // SAFETY: header and tail are written within the size taken, before anybody sees the pointer.
         unsafe {
-            let block = alloc(layout).cast::<Block>();
-            if block.is_null() {
-                handle_alloc_error(layout);
-            }
             block.write(Block {
                 zxid,
                 next: AtomicPtr::new(next),
@@ -121,15 +113,14 @@ impl Block {
     ///
     /// # Safety
     /// `block` came from [`Block::create`] as a `*mut Block`, is linked nowhere, and nobody looks at it any more.
-    pub(super) unsafe fn free(block: *mut ()) {
+    pub(super) unsafe fn free(block: *mut Block, spare: &mut Spare) {
         ledger::count(-1);
-        let block = block.cast::<Block>();
         // SAFETY: by the caller's promise this is a whole block and we are its last user.
         unsafe {
             (*block).guard.freed();
-            let layout = Self::layout((*block).path_len as usize, (*block).data_len as usize);
+            let size = Self::size((*block).path_len as usize, (*block).data_len as usize);
             block.drop_in_place();
-            dealloc(block.cast(), layout);
+            spare.give(block.cast(), size);
         }
     }
 

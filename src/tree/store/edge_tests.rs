@@ -88,7 +88,7 @@ fn thousands_of_equal_hashes() {
 
 #[test]
 fn a_hundred_thousand_children_come_and_go() {
-    let count = if cfg!(miri) { 700 } else { 100_000 };
+    let count = if cfg!(miri) { 260 } else { 100_000 };
     let mut writer = planted(path::hash);
     let reader = &mut writer.store().reader().unwrap();
     let name = |i: usize| format!("/p/node-{i:07}").into_bytes();
@@ -132,7 +132,7 @@ fn a_hundred_thousand_children_come_and_go() {
         steps += 1;
     }
     assert_eq!(listed, count);
-    assert!(steps > count / 500);
+    assert!(cfg!(miri) || steps > count / 500);
     drop(pin);
     reader.park(false);
     settle(&mut writer);

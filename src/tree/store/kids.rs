@@ -9,9 +9,10 @@
 //! Same rules as for blocks: the writer alone links and frees; an entry is freed through limbo. The object lives while
 //! `refs` counts a linked block or a pending record that names it; then it goes to limbo with all that is left in it.
 
-use super::block::Block;
-use super::limbo::{Limbo, free_box, leak_box};
+use super::block::{Block, ledger};
+use super::limbo::{Garbage, Limbo};
 use super::segment::HashSlot;
+use super::spare::Spare;
 use super::sync::{Acquire, AtomicI32, AtomicI64, AtomicPtr, AtomicU32, Guard, Relaxed, Release};
 use super::table::Table;
 
@@ -50,8 +51,10 @@ pub(super) struct ChildNumbers {
 }
 
 impl ChildStat {
-    fn create(zxid: i64, next: *mut ChildStat, numbers: ChildNumbers) -> *mut ChildStat {
-        leak_box(ChildStat {
+    fn create(zxid: i64, next: *mut ChildStat, numbers: ChildNumbers, spare: &mut Spare) -> *mut ChildStat {
+        ledger::count(1);
+        let stat = spare.take(size_of::<ChildStat>()).cast::<ChildStat>();
+        let version = ChildStat {
             zxid,
             next: AtomicPtr::new(next),
             newer: AtomicPtr::new(std::ptr::null_mut()),
@@ -59,7 +62,10 @@ impl ChildStat {
             count: AtomicI32::new(numbers.count),
             pzxid: AtomicI64::new(numbers.pzxid),
             guard: Guard::default(),
-        })
+        };
+        // SAFETY: the piece has the size and alignment of a version.
+        unsafe { stat.write(version) };
+        stat
     }
 
     fn numbers(&self) -> ChildNumbers {
@@ -80,11 +86,13 @@ impl ChildStat {
     ///
     /// # Safety
     /// `stat` is an unlinked ChildStat that nobody looks at any more.
-    pub(super) unsafe fn free(stat: *mut ()) {
+    pub(super) unsafe fn free(stat: *mut ChildStat, spare: &mut Spare) {
+        ledger::count(-1);
         // SAFETY: the caller's promise.
         unsafe {
-            (*stat.cast::<ChildStat>()).guard.freed();
-            free_box::<ChildStat>(stat);
+            (*stat).guard.freed();
+            stat.drop_in_place();
+            spare.give(stat.cast(), size_of::<ChildStat>());
         }
     }
 }
@@ -92,7 +100,12 @@ impl ChildStat {
 impl Kids {
     /// A new object with one reference.
     pub(super) fn create() -> *mut Kids {
-        leak_box(Kids { stat: AtomicPtr::new(std::ptr::null_mut()), set: Table::small(), refs: AtomicU32::new(1) })
+        ledger::count(1);
+        Box::into_raw(Box::new(Kids {
+            stat: AtomicPtr::new(std::ptr::null_mut()),
+            set: Table::small(),
+            refs: AtomicU32::new(1),
+        }))
     }
 
     /// One more block or record names it.
@@ -118,7 +131,7 @@ impl Kids {
                     object.refs.load(Relaxed).checked_sub(1).expect("a children object is released once per holder");
                 object.refs.store(left, Relaxed);
                 if left == 0 {
-                    limbo.retire(kids.cast(), Kids::free);
+                    limbo.retire(Garbage::Kids(kids));
                 }
             }
         }
@@ -128,18 +141,19 @@ impl Kids {
     ///
     /// # Safety
     /// `kids` came from [`Kids::create`] and nobody looks at it any more.
-    unsafe fn free(kids: *mut ()) {
+    pub(super) unsafe fn free(kids: *mut Kids, spare: &mut Spare) {
+        ledger::count(-1);
         // SAFETY: the caller's promise; the versions left in the chain belong to this object alone.
         unsafe {
-            let object = &*kids.cast::<Kids>();
+            let object = &*kids;
             object.set.dismantle(|()| ());
             let mut stat = object.stat.load(Relaxed);
             while !stat.is_null() {
                 let next = (*stat).next.load(Relaxed);
-                ChildStat::free(stat.cast());
+                ChildStat::free(stat, spare);
                 stat = next;
             }
-            free_box::<Kids>(kids);
+            drop(Box::from_raw(kids));
         }
     }
 
@@ -168,7 +182,7 @@ impl Kids {
     ///
     /// # Safety
     /// The caller is the writer, and `zxid` is not published yet.
-    pub(super) unsafe fn push(&self, zxid: i64, numbers: ChildNumbers) -> Option<*mut ChildStat> {
+    pub(super) unsafe fn push(&self, zxid: i64, numbers: ChildNumbers, spare: &mut Spare) -> Option<*mut ChildStat> {
         let head = self.stat.load(Relaxed);
         // SAFETY: the head is live; the writer is the caller.
         unsafe {
@@ -177,13 +191,13 @@ impl Kids {
                     version.overwrite(numbers);
                     return None;
                 }
-                let new = ChildStat::create(zxid, head, numbers);
+                let new = ChildStat::create(zxid, head, numbers, spare);
                 version.newer.store(new, Relaxed);
                 self.stat.store(new, Release);
                 return Some(new);
             }
         }
-        let new = ChildStat::create(zxid, head, numbers);
+        let new = ChildStat::create(zxid, head, numbers, spare);
         self.stat.store(new, Release);
         Some(new)
     }
@@ -201,7 +215,7 @@ impl Kids {
                 older.newer.store(std::ptr::null_mut(), Relaxed);
             }
             self.stat.store(older, Release);
-            limbo.retire(head.cast(), ChildStat::free);
+            limbo.retire(Garbage::Numbers(head));
         }
     }
 
@@ -217,7 +231,7 @@ impl Kids {
                 older.newer.store(newer, Relaxed);
             }
             (*newer).next.store(older, Release);
-            limbo.retire(stat.cast(), ChildStat::free);
+            limbo.retire(Garbage::Numbers(stat));
         }
     }
 }
@@ -226,14 +240,14 @@ impl Kids {
 ///
 /// # Safety
 /// Nobody else uses the tree; `kids` is null or live; each holder calls once.
-pub(super) unsafe fn drop_ref(kids: *mut Kids) {
+pub(super) unsafe fn drop_ref(kids: *mut Kids, spare: &mut Spare) {
     // SAFETY: the caller's promise.
     unsafe {
         if let Some(object) = kids.as_ref() {
             let left = object.refs.load(Relaxed) - 1;
             object.refs.store(left, Relaxed);
             if left == 0 {
-                Kids::free(kids.cast());
+                Kids::free(kids, spare);
             }
         }
     }

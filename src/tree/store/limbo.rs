@@ -4,22 +4,34 @@
 //! epoch and puts it here; it is freed once every online reader has announced a later epoch, which it does between
 //! two turns, when it holds no reference into the tree.
 
-use super::block::ledger;
+use super::block::Block;
+use super::kids::{ChildStat, Kids};
 use super::queue::Queue;
+use super::spare::Spare;
 
-/// One piece of unlinked memory and how to give it back.
+/// One piece of unlinked memory.
 #[derive(Clone, Copy)]
-pub(super) struct Garbage {
-    ptr: *mut (),
-    free: unsafe fn(*mut ()),
+pub(super) enum Garbage {
+    Block(*mut Block),
+    Numbers(*mut ChildStat),
+    Kids(*mut Kids),
+    /// A segment or directory, and how to give it back.
+    Table(*mut (), unsafe fn(*mut ())),
 }
 
 impl Garbage {
     /// # Safety
     /// Nobody looks at the memory any more, and it is freed this once.
-    pub(super) unsafe fn free(self) {
-        // SAFETY: `free` is the function that belongs to `ptr` ([`Limbo::retire`]'s contract).
-        unsafe { (self.free)(self.ptr) }
+    pub(super) unsafe fn free(self, spare: &mut Spare) {
+        // SAFETY: the caller's promise; a table's pieces come with the function that frees them.
+        unsafe {
+            match self {
+                Garbage::Block(block) => Block::free(block, spare),
+                Garbage::Numbers(stat) => ChildStat::free(stat, spare),
+                Garbage::Kids(kids) => Kids::free(kids, spare),
+                Garbage::Table(ptr, free) => free(ptr),
+            }
+        }
     }
 }
 
@@ -30,16 +42,18 @@ pub(super) struct Limbo {
     epoch: u64,
     /// Whether something carries the current tag.
     dirty: bool,
+    /// Where freed memory goes, and new memory comes from.
+    pub(super) spare: Spare,
 }
 
 impl Limbo {
     pub(super) fn new() -> Self {
-        Limbo { queue: Queue::new(), epoch: 1, dirty: false }
+        Limbo { queue: Queue::new(), epoch: 1, dirty: false, spare: Spare::new() }
     }
 
-    /// Takes memory that was just unlinked; `free` must be the function that frees exactly it.
-    pub(super) fn retire(&mut self, ptr: *mut (), free: unsafe fn(*mut ())) {
-        self.queue.push_back((self.epoch, Garbage { ptr, free }));
+    /// Takes memory that was just unlinked.
+    pub(super) fn retire(&mut self, garbage: Garbage) {
+        self.queue.push_back((self.epoch, garbage));
         self.dirty = true;
     }
 
@@ -62,7 +76,7 @@ impl Limbo {
                 Some((tag, garbage)) if tag < seen => {
                     self.queue.pop_front();
                     // SAFETY: every online reader has passed a quiescent point since this was unlinked.
-                    unsafe { garbage.free() };
+                    unsafe { garbage.free(&mut self.spare) };
                 }
                 _ => break,
             }
@@ -82,20 +96,4 @@ impl Limbo {
         }
         all
     }
-}
-
-/// Frees a `Box<T>` that was turned into a raw pointer.
-///
-/// # Safety
-/// `ptr` came from `Box::<T>::into_raw`, and is freed once.
-pub(super) unsafe fn free_box<T>(ptr: *mut ()) {
-    ledger::count(-1);
-    // SAFETY: the caller's promise.
-    drop(unsafe { Box::from_raw(ptr.cast::<T>()) });
-}
-
-/// A counted `Box::into_raw`, the other end of [`free_box`].
-pub(super) fn leak_box<T>(value: T) -> *mut T {
-    ledger::count(1);
-    Box::into_raw(Box::new(value))
 }

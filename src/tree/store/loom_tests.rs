@@ -96,10 +96,10 @@ fn parking_and_resuming() {
 fn a_pin_outlives_the_point_it_was_taken_at() {
     model(|| {
         let mut writer = planted();
+        let mut reader = writer.store().reader().expect("room");
+        let at = reader.resume();
         let store = writer.store();
         let reading = loom::thread::spawn(move || {
-            let mut reader = store.reader().expect("room");
-            let at = reader.resume();
             let pin = reader.pin(at).expect("room");
             reader.advance(store.published());
             reader.quiesce();
@@ -110,33 +110,20 @@ fn a_pin_outlives_the_point_it_was_taken_at() {
         });
         set(&mut writer, 2);
         writer.reclaim();
-        set(&mut writer, 3);
         writer.reclaim();
         reading.join().expect("the reader saw what it must");
     });
 }
 
-#[test]
-fn splitting_against_a_reader() {
-    model(|| {
+/// A writer that splits the table and the child set while `check` looks at some zxid.
+fn splitting(check: fn(View<'_>, bool)) {
+    model(move || {
         let mut writer = planted();
         let store = writer.store();
         let reading = loom::thread::spawn(move || {
             let mut reader = store.reader().expect("room");
-            for _ in 0..2 {
-                let at = reader.resume();
-                let view = reader.view(at);
-                assert!(view.get(b"/", hash(b"/")).is_some());
-                assert_eq!(view.get(b"/p", hash(b"/p")).is_some(), at.0 >= 2);
-                assert_eq!(view.get(b"/q", hash(b"/q")).is_some(), at.0 >= 2);
-                let mut listed = 0;
-                assert!(view.children(b"/", hash(b"/"), &mut |_| listed += 1));
-                assert_eq!(listed, if at.0 >= 2 { 2 } else { 0 });
-                let mut scanned = 0;
-                view.scan(&mut Cursor::default(), usize::MAX, &mut |_| scanned += 1);
-                assert_eq!(scanned, listed + 1);
-                reader.park(false);
-            }
+            let at = reader.resume();
+            check(reader.view(at), at.0 >= 2);
         });
         writer.begin(Zxid(2));
         writer.create(b"/p", hash(b"/p"), &znode(2, None));
@@ -144,6 +131,33 @@ fn splitting_against_a_reader() {
         writer.publish(Zxid(2));
         writer.reclaim();
         reading.join().expect("the reader saw what it must");
+    });
+}
+
+#[test]
+fn finding_while_segments_split() {
+    splitting(|view, there| {
+        assert!(view.get(b"/", hash(b"/")).is_some());
+        assert_eq!(view.get(b"/p", hash(b"/p")).is_some(), there);
+        assert_eq!(view.get(b"/q", hash(b"/q")).is_some(), there);
+    });
+}
+
+#[test]
+fn walking_while_segments_split() {
+    splitting(|view, there| {
+        let mut scanned = 0;
+        view.scan(&mut Cursor::default(), usize::MAX, &mut |_| scanned += 1);
+        assert_eq!(scanned, if there { 3 } else { 1 });
+    });
+}
+
+#[test]
+fn listing_while_sets_split() {
+    splitting(|view, there| {
+        let mut listed = 0;
+        assert!(view.children(b"/", hash(b"/"), &mut |_| listed += 1));
+        assert_eq!(listed, if there { 2 } else { 0 });
     });
 }
 

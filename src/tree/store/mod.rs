@@ -26,6 +26,7 @@ mod reader;
 mod reclaim;
 mod segment;
 mod shared;
+mod spare;
 mod sync;
 mod table;
 mod view;

@@ -15,6 +15,7 @@
 
 use super::block::Block;
 use super::kids::{ChildStat, Kids};
+use super::limbo::Garbage;
 use super::queue::Queue;
 use super::shared::NO_POINT;
 use super::sync::{Acquire, Relaxed, Release, SeqCst, fence};
@@ -172,7 +173,7 @@ impl Writer {
             }
             (*newer).next.store(older, Release);
             Kids::release((*block).kids.load(Relaxed), &mut self.limbo);
-            self.limbo.retire(block.cast(), Block::free);
+            self.limbo.retire(Garbage::Block(block));
             if Block::is_tombstone(newer) {
                 self.settle(newer, hash);
             }
@@ -214,7 +215,7 @@ impl Writer {
                 }
             }
             Kids::release(siblings, &mut self.limbo);
-            self.limbo.retire(tombstone.cast(), Block::free);
+            self.limbo.retire(Garbage::Block(tombstone));
         }
     }
 

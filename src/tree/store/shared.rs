@@ -9,6 +9,7 @@ use super::block::Block;
 use super::kids::drop_ref;
 use super::limbo::Garbage;
 use super::segment::{FULL_CAPACITY, PathSlot};
+use super::spare::Spare;
 use super::sync::{AcqRel, Acquire, Arc, AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Relaxed, Release};
 use super::table::Table;
 use super::{MAX_PINS, MAX_READERS, StoreFull};
@@ -118,18 +119,19 @@ impl Drop for Shared {
         // SAFETY: the last user is gone: nobody looks at anything any more. Pending records gave their references
         // back when the writer went; what is left is held by the chains.
         unsafe {
+            let mut spare = Spare::new();
             let leftover = match self.leftover.get_mut() {
                 Ok(leftover) => std::mem::take(leftover),
                 Err(poisoned) => std::mem::take(poisoned.into_inner()),
             };
             for garbage in leftover {
-                garbage.free();
+                garbage.free(&mut spare);
             }
             self.table.dismantle(|mut block| {
                 while !block.is_null() {
                     let older = Block::older(block);
-                    drop_ref((*block).kids.load(Relaxed));
-                    Block::free(block.cast());
+                    drop_ref((*block).kids.load(Relaxed), &mut spare);
+                    Block::free(block, &mut spare);
                     block = older;
                 }
             });

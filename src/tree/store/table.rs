@@ -12,7 +12,7 @@
 //! its zxid is in there, because it was linked before that zxid was published. Tested by the model test, miri and loom.
 
 use super::block::ledger;
-use super::limbo::Limbo;
+use super::limbo::{Garbage, Limbo};
 use super::segment::{Content, FULL_CAPACITY, LEAST_CAPACITY, Meta, Segment, Slot, TAG_BITS};
 use super::sync::{Acquire, AtomicPtr, AtomicU32, Relaxed, Release};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -188,7 +188,7 @@ impl<S: Slot> Table<S> {
         let new = Segment::create(capacity, depth);
         segment.copy_to(|_| new);
         self.replace(hash, depth, new);
-        limbo.retire(segment.tagged.cast(), Segment::<S>::free);
+        limbo.retire(Garbage::Table(segment.tagged.cast(), Segment::<S>::free));
     }
 
     fn split(&self, hash: u64, segment: Segment<S>, meta: Meta, limbo: &mut Limbo) {
@@ -205,7 +205,7 @@ impl<S: Slot> Table<S> {
         segment.copy_to(|hash| if hash & bit != 0 { high } else { low });
         self.replace(hash | bit, depth, high);
         self.replace(hash & !bit, depth, low);
-        limbo.retire(segment.tagged.cast(), Segment::<S>::free);
+        limbo.retire(Garbage::Table(segment.tagged.cast(), Segment::<S>::free));
         self.segments.store(self.segments.load(Relaxed) + 1, Relaxed);
         if let Root::Directory(directory) = self.root()
             && depth == directory.bits
@@ -230,8 +230,8 @@ impl<S: Slot> Table<S> {
         segment.copy_to(|_| merged);
         buddy.copy_to(|_| merged);
         self.replace(hash, meta.depth - 1, merged);
-        limbo.retire(segment.tagged.cast(), Segment::<S>::free);
-        limbo.retire(buddy.tagged.cast(), Segment::<S>::free);
+        limbo.retire(Garbage::Table(segment.tagged.cast(), Segment::<S>::free));
+        limbo.retire(Garbage::Table(buddy.tagged.cast(), Segment::<S>::free));
         self.segments.store(self.segments.load(Relaxed) - 1, Relaxed);
         if meta.depth == directory.bits {
             self.deepest.store(self.deepest.load(Relaxed) - 2, Relaxed);
@@ -264,7 +264,7 @@ impl<S: Slot> Table<S> {
             Root::Directory(old) => {
                 let directory = Directory::create(old.bits + 1, |i| old.load(i / 2));
                 self.root.store(directory.tagged(), Release);
-                limbo.retire(old.tagged().cast(), Directory::<S>::free);
+                limbo.retire(Garbage::Table(old.tagged().cast(), Directory::<S>::free));
             }
         }
         self.deepest.store(0, Relaxed);
@@ -274,7 +274,7 @@ impl<S: Slot> Table<S> {
     fn halve(&self, limbo: &mut Limbo) {
         while self.deepest.load(Relaxed) == 0 {
             let Root::Directory(old) = self.root() else { return };
-            limbo.retire(old.tagged().cast(), Directory::<S>::free);
+            limbo.retire(Garbage::Table(old.tagged().cast(), Directory::<S>::free));
             if old.bits == 1 {
                 self.root.store(old.load(0).tagged, Release);
                 return;

@@ -8,11 +8,12 @@
 
 use super::block::{Block, Fields, Kind, Version};
 use super::kids::{ChildNumbers, ChildStat, Kids};
-use super::limbo::Limbo;
+use super::limbo::{Garbage, Limbo};
 use super::queue::Queue;
 use super::reclaim::Held;
 use super::segment::normal;
 use super::shared::{NOTHING, Shared, Store};
+use super::spare::Spare;
 use super::sync::{Arc, Relaxed, Release};
 use super::view::{View, Znode};
 use crate::acl::AclId;
@@ -200,7 +201,7 @@ impl Writer {
             let kids = Kids::create();
             let numbers = ChildNumbers { cversion: znode.cversion, count: 0, pzxid: znode.pzxid };
             // SAFETY: just made; the stamp is not published.
-            unsafe { (*kids).push(self.zxid, numbers) };
+            unsafe { (*kids).push(self.zxid, numbers, &mut self.limbo.spare) };
             kids
         };
         let fields = Fields {
@@ -219,7 +220,7 @@ impl Writer {
             match self.shared.find(hash, path) {
                 Some((slot, below)) => {
                     assert!(Block::is_tombstone(below), "a znode is created where there is none");
-                    block = Block::create(version, below, kids);
+                    block = Block::create(version, below, kids, &mut self.limbo.spare);
                     (*below).newer.store(block, Relaxed);
                     slot.set_head(block);
                     if !siblings.is_null() && (*below).kids.load(Relaxed) == siblings {
@@ -229,7 +230,7 @@ impl Writer {
                     }
                 }
                 None => {
-                    block = Block::create(version, std::ptr::null_mut(), kids);
+                    block = Block::create(version, std::ptr::null_mut(), kids, &mut self.limbo.spare);
                     self.shared.table.insert(hash, block, &mut self.limbo);
                     self.enter(siblings, hash);
                 }
@@ -259,7 +260,7 @@ impl Writer {
             let bytes = path.len() as i64 + i64::from((*old).data_len);
             let (fields, acl) = ((*old).fields, (*old).acl);
             let version = Version { zxid: self.zxid, fields, acl, kind: Kind::Tombstone, path, data: &[] };
-            let block = Block::create(version, old, siblings);
+            let block = Block::create(version, old, siblings, &mut self.limbo.spare);
             Kids::keep(siblings);
             (*old).newer.store(block, Relaxed);
             slot.set_head(block);
@@ -283,7 +284,8 @@ impl Writer {
             let kind = if data.is_some() { Kind::Data } else { Kind::Null };
             let data = data.unwrap_or_default();
             let bytes = data.len() as i64 - i64::from((*old).data_len);
-            let block = self.supersede(old, fields, (*old).acl, kind, data);
+            let version = Version { zxid: self.zxid, fields, acl: (*old).acl, kind, path, data };
+            let block = Self::supersede(old, version, &mut self.limbo.spare);
             slot.set_head(block);
             self.record(Record::Version { block, hash });
             self.shared.account(0, bytes);
@@ -300,7 +302,9 @@ impl Writer {
         // SAFETY: the writer's own pointers, see the head of the file.
         unsafe {
             let (slot, old) = self.shared.find(hash, path).expect("a changed znode exists");
-            let block = self.supersede(old, Fields { aversion, ..(*old).fields }, acl, (*old).kind, Block::data(old));
+            let (fields, kind, data) = (Fields { aversion, ..(*old).fields }, (*old).kind, Block::data(old));
+            let version = Version { zxid: self.zxid, fields, acl, kind, path, data };
+            let block = Self::supersede(old, version, &mut self.limbo.spare);
             slot.set_head(block);
             self.record(Record::Version { block, hash });
         }
@@ -392,22 +396,21 @@ impl Writer {
                 seen(Undone::Created { path, owner: (*block).fields.owner });
             }
             Kids::release((*block).kids.load(Relaxed), &mut self.limbo);
-            self.limbo.retire(block.cast(), Block::free);
+            self.limbo.retire(Garbage::Block(block));
         }
     }
 
-    /// A new version of the same incarnation.
+    /// A new version of the same incarnation as `old`, whose path and children it takes over.
     ///
     /// # Safety
     /// `old` is the head of its chain.
-    unsafe fn supersede(&self, old: *mut Block, fields: Fields, acl: AclId, kind: Kind, data: &[u8]) -> *mut Block {
+    unsafe fn supersede(old: *mut Block, version: Version<'_>, spare: &mut Spare) -> *mut Block {
         // SAFETY: the caller's promise.
         unsafe {
             assert!(!Block::is_tombstone(old), "a changed znode exists");
             let kids = (*old).kids.load(Relaxed);
             Kids::keep(kids);
-            let block =
-                Block::create(Version { zxid: self.zxid, fields, acl, kind, path: Block::path(old), data }, old, kids);
+            let block = Block::create(version, old, kids, spare);
             (*old).newer.store(block, Relaxed);
             block
         }
@@ -428,7 +431,7 @@ impl Writer {
     unsafe fn push_numbers(&mut self, kids: *mut Kids, numbers: ChildNumbers) {
         // SAFETY: the caller's promise, and the stamp is not published.
         unsafe {
-            if let Some(stat) = (*kids).push(self.zxid, numbers) {
+            if let Some(stat) = (*kids).push(self.zxid, numbers, &mut self.limbo.spare) {
                 Kids::keep(kids);
                 self.record(Record::Numbers { kids, stat });
             }
