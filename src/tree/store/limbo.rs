@@ -3,6 +3,9 @@
 //! Unlinking and freeing are two things. The writer unlinks what no reader point needs, tags it with the current
 //! epoch and puts it here; it is freed once every online reader has announced a later epoch, which it does between
 //! two turns, when it holds no reference into the tree.
+//!
+//! `unsafe`: it handles memory that readers may still look at; see the rules in [`super`], which the models, the
+//! stress tests and loom hold it to.
 
 use super::block::Block;
 use super::kids::{ChildStat, Kids};
