@@ -15,4 +15,4 @@ pub mod words;
 /// What Corral says where ZooKeeper gives its version: the version it speaks like, then its own. Clients and
 /// monitoring read the first three numbers; the shape is ZooKeeper's `<version>-<commit>, built on <time>`.
 pub const VERSION: &str =
-    concat!("3.9.5-corral-", env!("CARGO_PKG_VERSION"), ", built on ", "2026-11-21 00:00", " UTC");
+    concat!("3.9.5-corral-", env!("CARGO_PKG_VERSION"), ", built on ", env!("CORRAL_BUILT"), " UTC");

@@ -259,6 +259,7 @@ fn quorum_options(config: &Config, shards: usize) -> QuorumOptions {
     QuorumOptions {
         shards,
         tick_ms: i64::from(config.tick_time_ms),
+        slow_write_ms: i64::from(config.fsync_warning_ms),
         max_txn: max_txn(config),
         reap_interval_ms: i64::from(config.container_check_interval_ms),
         reap_per_minute: config.container_max_per_minute as usize,

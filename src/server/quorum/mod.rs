@@ -33,6 +33,8 @@ use std::sync::atomic::Ordering::Relaxed;
 pub struct QuorumOptions {
     pub shards: usize,
     pub tick_ms: i64,
+    /// A log write that takes longer is logged as slow, ms.
+    pub slow_write_ms: i64,
     /// The longest transaction the log takes, bytes.
     pub max_txn: usize,
     /// How often containers and TTL znodes are looked for, ms.
@@ -217,7 +219,11 @@ impl Quorum {
         let Some(batch) = self.in_flight.take() else { return false };
         assert!(batch.last_zxid <= durable, "nobody is told of what is not on disk");
         self.stats.core.groups.add(1);
-        self.stats.core.fsync.record(self.clock.mono_ms - self.write_since_ms);
+        let took_ms = self.clock.mono_ms - self.write_since_ms;
+        self.stats.core.fsync.record(took_ms);
+        if took_ms > self.options.slow_write_ms {
+            tracing::warn!(took_ms, "a write of the log took long (fsync.warningthresholdms)");
+        }
         self.publish(batch);
         self.work();
         true

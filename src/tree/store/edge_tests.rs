@@ -141,6 +141,64 @@ fn a_hundred_thousand_children_come_and_go() {
 }
 
 #[test]
+fn a_walk_shows_each_once_while_segments_merge_and_split() {
+    let count = if cfg!(miri) { 400 } else { 6000 };
+    let mut writer = planted(path::hash);
+    let mut reader = writer.store().reader().unwrap();
+    let name = |kind: char, i: usize| format!("/p/{kind}{i:07}").into_bytes();
+    writer.begin(Zxid(2));
+    for i in 0..count {
+        writer.create(&name('n', i), path::hash(&name('n', i)), &znode(2, None));
+    }
+    // Most go again, and nothing is reclaimed yet: the pin sees the few in a table made for many.
+    writer.begin(Zxid(3));
+    for i in (0..count).filter(|i| i % 20 != 0) {
+        writer.delete(&name('n', i), path::hash(&name('n', i)));
+    }
+    writer.publish(Zxid(3));
+    let pin = {
+        reader.resume();
+        reader.pin(Zxid(3)).unwrap()
+    };
+    let wide = writer.shared.table.shape().0;
+    let mut narrow = wide;
+    let (mut listing, mut listed) = (Cursor::default(), Vec::new());
+    let (mut walk, mut walked) = (Cursor::default(), 0);
+    for step in 0..count {
+        let view = reader.view_pinned(&pin);
+        view.list_children(b"/p", path::hash(b"/p"), &mut listing, 1, &mut |name| listed.push(name.to_vec()));
+        view.scan(&mut walk, 1, &mut |_| walked += 1);
+        if listing.is_done() && walk.is_done() {
+            break;
+        }
+        reader.quiesce();
+        if step % 8 < 6 {
+            // Merges, as the deleted ones leave.
+            for _ in 0..4 {
+                writer.reclaim();
+            }
+        } else {
+            // Splits, as new ones come.
+            let zxid = 4 + step as i64;
+            writer.begin(Zxid(zxid));
+            for i in 0..count / 30 {
+                let path = name('m', step * count + i);
+                writer.create(&path, path::hash(&path), &znode(zxid, None));
+            }
+            writer.publish(Zxid(zxid));
+            reader.advance(Zxid(zxid));
+        }
+        narrow = narrow.min(writer.shared.table.shape().0);
+    }
+    assert!(listing.is_done() && walk.is_done());
+    assert!(narrow < wide, "nothing merged meanwhile: {wide} segments stayed");
+    listed.sort();
+    let expected: Vec<_> = (0..count).step_by(20).map(|i| name('n', i)[3..].to_vec()).collect();
+    assert_eq!(listed, expected);
+    assert_eq!(walked, expected.len() + 2);
+}
+
+#[test]
 fn an_old_pin_keeps_one_version_not_all() {
     let mut writer = planted(path::hash);
     let mut reader = writer.store().reader().unwrap();
