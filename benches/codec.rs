@@ -95,8 +95,7 @@ fn transactions(c: &mut Criterion) {
     let acl = open_acl();
     let list = AclList::read(&mut Reader::new(&acl)).unwrap();
     let header = TxnHeader { session: SessionId(1), cxid: 2, zxid: Zxid(3), time_ms: 4, op: OpCode::Create };
-    let create =
-        CreateTxn { path: PATH, data: Some(DATA), acl: list, ephemeral: false, parent_cversion: 1, ttl: 0 };
+    let create = CreateTxn { path: PATH, data: Some(DATA), acl: list, ephemeral: false, parent_cversion: 1, ttl: 0 };
     let mut out = Vec::with_capacity(4096);
     group.bench_function("encode create", |b| {
         b.iter(|| {

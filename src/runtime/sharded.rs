@@ -115,8 +115,7 @@ async fn shard_loop(parts: ShardParts, link: Link) {
     let mut events = Events::new();
     shard.unpark();
     loop {
-        wake.about_to_wait();
-        if shard.may_sleep() && !link.ending.published_all.load(SeqCst) {
+        if wake.about_to_wait() && shard.may_sleep() && !link.ending.published_all.load(SeqCst) {
             shard.park();
             readable(net.as_fd()).await;
             wake.awake();
@@ -129,6 +128,7 @@ async fn shard_loop(parts: ShardParts, link: Link) {
         shard.begin(link.clocks.now());
         if link.ending.stop.load(SeqCst) {
             net.stop_accepting();
+            shard.stop_taking();
         }
         let found = net.process(&events, &mut shard);
         if found.tick {
@@ -179,6 +179,7 @@ fn core_loop(
     let mut first_waiting: Option<Instant> = None;
     let mut idle_since_stop = 0;
     loop {
+        wake.awake();
         quorum.begin(clocks.now());
         let mut worked = false;
         while let Ok(inbound) = inbox.try_recv() {
@@ -240,7 +241,6 @@ fn core_loop(
         }
     }
     ending.published_all.store(true, SeqCst);
-    // A bell that rings while nobody waits is not heard: whoever looks next sees the flag.
     publish(bells);
     drop(log);
     drop(quorum);
@@ -277,15 +277,10 @@ fn wait(
             }
         }
     }
-    wake.about_to_wait();
-    if let Ok(inbound) = inbox.try_recv() {
-        wake.awake();
-        quorum.handle(inbound);
+    if !wake.about_to_wait() {
         return enter(log, 0);
     }
-    let result = enter(log, 1);
-    wake.awake();
-    result
+    enter(log, 1)
 }
 
 /// The two other things the quorum thread waits for in its ring.
@@ -331,7 +326,8 @@ mod tests {
             for round in 1..=3 {
                 std::thread::sleep(Duration::from_millis(20));
                 times.store(round, SeqCst);
-                bell.about_to_wait();
+                bell.awake();
+                assert!(bell.about_to_wait());
                 bell.ring();
                 let deadline = Instant::now() + Duration::from_secs(10);
                 while times.load(SeqCst) == round && Instant::now() < deadline {

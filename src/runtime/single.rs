@@ -57,13 +57,17 @@ impl Single {
         self.shard.unpark();
         let mut sleepy = false;
         loop {
-            self.wake.about_to_wait();
-            let wait = sleepy && !self.stop.load(Relaxed);
+            let wait = self.wake.about_to_wait() && sleepy && !self.stop.load(Relaxed);
             self.net.wait(&mut events, wait);
             self.wake.awake();
             let clock = self.clocks.now();
             self.shard.begin(clock);
             self.quorum.begin(clock);
+            if self.stop.load(Relaxed) {
+                // No more connections and no more requests; what was taken is made durable and answered.
+                self.net.stop_accepting();
+                self.shard.stop_taking();
+            }
             let found = self.net.process(&events, &mut self.shard);
             self.complete()?;
             self.finished()?;
@@ -132,9 +136,7 @@ impl Single {
         Ok(())
     }
 
-    /// Told to stop: no more connections; what was taken is made durable and answered first.
-    fn is_done(&mut self) -> bool {
-        self.net.stop_accepting();
+    fn is_done(&self) -> bool {
         self.quorum.is_idle() && self.shard.may_sleep()
     }
 

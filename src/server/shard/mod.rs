@@ -78,6 +78,8 @@ pub struct Shard {
     /// Requests the quorum core has.
     in_core: usize,
     clock: Clock,
+    /// The server stops: no further request is taken.
+    is_stopping: bool,
     stats: Arc<Stats>,
 }
 
@@ -113,6 +115,7 @@ impl Shard {
             words: vec![],
             in_core: 0,
             clock: Clock::default(),
+            is_stopping: false,
             stats,
         }
     }
@@ -286,8 +289,10 @@ impl Shard {
     /// Whether no further request of this connection may be taken now.
     fn must_pause(&mut self, id: ConnId) -> bool {
         let crowded = self.in_core >= self.options.outstanding_limit;
+        let is_stopping = self.is_stopping;
         let Some(conn) = self.conns.find(id) else { return false };
-        conn.phase == Phase::Opening
+        is_stopping
+            || conn.phase == Phase::Opening
             || conn.unsent().len() > limits::OUTPUT_PAUSE
             || conn.waiting_bytes > limits::WAITING_BYTES
             || (crowded && !conn.pending.is_empty())
@@ -456,6 +461,11 @@ impl Shard {
         let published = self.reader.resume();
         self.take_in();
         debug_assert!(self.applied >= published, "a batch is linked before its zxid is published");
+    }
+
+    /// The server stops: what has been taken is answered, nothing more is taken.
+    pub fn stop_taking(&mut self) {
+        self.is_stopping = true;
     }
 
     /// Ends every connection, after what is queued for it was sent: the server stops.
