@@ -13,6 +13,18 @@ pub const WAITING_BYTES: usize = 2 << 20;
 /// Bytes taken from one socket before the next one has its turn.
 pub const READ_CHUNK: usize = 64 << 10;
 
+/// Znodes that the reads of one turn may walk over (large listings, subtree counts) before everybody else
+/// has a turn; the read that passes it is finished.
+pub const WALK_PER_TURN: usize = 100_000;
+
+/// Bytes of replies gathered before they are published or written: what one group of the quorum core's
+/// answers may take.
+pub const BATCH_REPLIES: usize = 8 << 20;
+
+/// Descriptors kept for the log, snapshots and the rings when connections are limited by what the process
+/// may open; each shard needs a few more.
+pub const RESERVED_DESCRIPTORS: usize = 64;
+
 /// Send-buffer capacity an idle connection may keep.
 pub const IDLE_BUFFER: usize = 16 << 10;
 

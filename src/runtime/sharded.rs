@@ -154,7 +154,10 @@ async fn shard_loop(parts: ShardParts, link: Link) {
 
 /// Waits until a descriptor is readable.
 async fn readable(fd: BorrowedFd<'_>) {
-    let Ok(own) = fd.try_clone_to_owned() else { return };
+    let Ok(own) = fd.try_clone_to_owned() else {
+        // Out of descriptors: looking every millisecond is better than not at all, or all the time.
+        return glommio::timer::sleep(Duration::from_millis(1)).await;
+    };
     // SAFETY: the descriptor was duplicated for this stream alone, which closes it.
     let mut stream = unsafe { TcpStream::from_raw_fd(own.into_raw_fd()) };
     // Not a socket: the read fails, but not before the poll that the stream posted has completed.
@@ -203,7 +206,7 @@ fn core_loop(
                 log.submit(write)?;
             }
         }
-        if quorum.publish_answers() {
+        while quorum.publish_answers() {
             publish(bells);
         }
         if let Some(request) = quorum.log().needs_segment() {

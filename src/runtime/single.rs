@@ -93,7 +93,7 @@ impl Single {
             self.quorum.handle(inbound);
         }
         self.write()?;
-        if self.quorum.publish_answers() {
+        while self.quorum.publish_answers() {
             self.shard.take_in();
         }
         Ok(())

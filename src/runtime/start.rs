@@ -28,6 +28,7 @@ use crate::tree::owner::OwnerRules;
 use crate::tree::state::{State, StateOptions};
 use crate::tree::store::Store;
 use rustix::net::{AddressFamily, SocketType, sockopt};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
@@ -83,7 +84,7 @@ pub fn run(
     let quorum = Quorum::new(options, state, new_reader()?, log, ids, zxid, clocks.now(), stats.clone());
     let server = Server { config: config.clone(), stats: stats.clone(), store: store.clone(), started };
     let plane = plane(&server);
-    let gate = Arc::new(Gate::new(config.max_client_cnxns, config.max_cnxns as usize));
+    let gate = Arc::new(Gate::new(config.max_client_cnxns, max_connections(&config, shards)));
     let half_tick = Duration::from_millis(u64::from(config.tick_time_ms / 2).max(1));
     let stop = Arc::new(AtomicBool::new(false));
     let make_net = |wake: Arc<Wake>| {
@@ -236,6 +237,22 @@ impl Data {
 fn max_txn(config: &Config) -> usize {
     let frame = config.max_buffer as usize;
     (2 * frame + (64 << 10)).max(crate::limits::CLOSE_SESSION_PATHS + 4096)
+}
+
+/// The limit on connections in all: what is configured, and never so many that no descriptor is left for the
+/// log and snapshots. The soft limit is raised to the hard one first.
+fn max_connections(config: &Config, shards: usize) -> usize {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit on open files could not be raised to its maximum");
+    }
+    let open_files = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| files as usize);
+    let room = open_files.saturating_sub(crate::limits::RESERVED_DESCRIPTORS + 8 * shards).max(1);
+    match config.max_cnxns as usize {
+        0 => room,
+        configured => configured.min(room),
+    }
 }
 
 fn schemes(config: &Config) -> Schemes {

@@ -37,7 +37,8 @@ impl Wake {
     /// The loop is awake and looks for work from here on: rings before this have been heard.
     pub fn awake(&self) {
         self.waits.store(false, SeqCst);
-        self.rung.store(false, SeqCst);
+        // A swap, so that what the ringer did before it rang is seen from here on.
+        self.rung.swap(false, SeqCst);
         fence(SeqCst);
     }
 

@@ -28,6 +28,10 @@ pub struct Scope<'a> {
     pub skip_acl: bool,
     /// What of a stored owner is shown.
     pub owners: OwnerRules,
+    /// Bytes above which the results of a multiRead are refused.
+    pub reply_limit: usize,
+    /// Znodes looked at beyond the one asked for.
+    pub walked: usize,
 }
 
 /// Whether a connection with these identities may read what that ACL protects.
@@ -88,7 +92,7 @@ fn try_answer(scope: &mut Scope<'_>, xid: i32, request: &Request<'_>, out: &mut 
             let number = scope.descendants(root_or(path)) + i32::from(path.is_empty());
             put_reply(out, xid, zxid, |out| put_int(out, number));
         }
-        Request::MultiRead(ops) => scope.multi_read(xid, ops, out),
+        Request::MultiRead(ops) => scope.multi_read(xid, ops, out)?,
         Request::SetWatches(watches) => {
             scope.set_watches(&watches, out);
             put_bare(out, xid, zxid, ErrorCode::Ok);
@@ -158,7 +162,7 @@ impl<'a> Scope<'a> {
         self.put_stat(out, znode);
     }
 
-    fn put_children(&self, out: &mut Vec<u8>, path: &[u8]) {
+    fn put_children(&mut self, out: &mut Vec<u8>, path: &[u8]) {
         let path = root_or(path);
         let at = out.len();
         put_int(out, 0);
@@ -167,11 +171,12 @@ impl<'a> Scope<'a> {
             put_bytes(out, name);
             count += 1;
         });
+        self.walked += count as usize;
         out[at..at + 4].copy_from_slice(&i32::to_be_bytes(count));
     }
 
     /// The number of znodes below `path`.
-    fn descendants(&self, path: &[u8]) -> i32 {
+    fn descendants(&mut self, path: &[u8]) -> i32 {
         let mut total = 0;
         let mut open = vec![path.to_vec()];
         while let Some(parent) = open.pop() {
@@ -187,6 +192,7 @@ impl<'a> Scope<'a> {
                 }
             });
         }
+        self.walked += total as usize;
         total
     }
 
@@ -209,9 +215,17 @@ impl<'a> Scope<'a> {
         Ok(())
     }
 
-    fn multi_read(&self, xid: i32, ops: MultiOps<'_>, out: &mut Vec<u8>) {
+    /// A frame of a megabyte can name sixty thousand znodes of a megabyte each: results beyond what a
+    /// connection may have unsent are not even gathered.
+    fn multi_read(&mut self, xid: i32, ops: MultiOps<'_>, out: &mut Vec<u8>) -> Result<(), ErrorCode> {
+        let start = out.len();
+        let mut is_over = false;
         put_reply(out, xid, self.zxid, |out| {
             for op in ops.iter() {
+                is_over |= out.len() - start > self.reply_limit;
+                if is_over {
+                    return;
+                }
                 let (Request::GetData { path, .. } | Request::GetChildren { path, .. }) = op else {
                     unreachable!("the decoder let only these two through");
                 };
@@ -229,6 +243,7 @@ impl<'a> Scope<'a> {
             }
             put_multi_end(out);
         });
+        if is_over { Err(ErrorCode::MarshallingError) } else { Ok(()) }
     }
 
     /// Sets watches up again, or fires what they missed while the client was away. Events carry zxid -1. The

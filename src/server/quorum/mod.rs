@@ -15,6 +15,7 @@ mod snapshots;
 use crate::acl::Identities;
 use crate::ids::{ConnId, SessionId, Zxid, fixed_state};
 use crate::jute::ErrorCode;
+use crate::limits;
 use crate::server::message::{Answer, Batch, Clock, Cursor, Element, Inbound, Publisher, ShardId, Tell};
 use crate::server::stats::Stats;
 use crate::session::{SessionIds, Tracker};
@@ -188,9 +189,10 @@ impl Quorum {
         }
     }
 
-    /// Whether a transaction can be prepared: none is waiting for a frame.
+    /// Whether a request can be carried out: none is waiting for a frame, and the answers gathered so far are not
+    /// too many.
     fn has_room(&self) -> bool {
-        self.held.is_none()
+        self.held.is_none() && self.outcome.reply.len() < limits::BATCH_REPLIES
     }
 
     /// The next write, if there is one and none is being written. The bytes are in the log writer's buffer.
@@ -229,13 +231,15 @@ impl Quorum {
         true
     }
 
-    /// Publishes what needs no disk: answers that wait for nothing that is not durable yet.
+    /// Publishes what needs no disk: answers that wait for nothing that is not durable yet. To be called until
+    /// it says false: there may be more behind a group that was full.
     pub fn publish_answers(&mut self) -> bool {
         if self.elements.is_empty() || self.in_flight.is_some() || self.held.is_some() || !self.log.is_idle() {
             return false;
         }
         let batch = self.take_batch();
         self.publish(batch);
+        self.work();
         true
     }
 

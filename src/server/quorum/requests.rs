@@ -13,7 +13,11 @@ impl Quorum {
         let conn = item.conn;
         match &item.what {
             Ask::NewSession { timeout_ms, identities } => {
-                let session = self.ids.next();
+                let mut session = self.ids.next();
+                while self.state.session_timeout_ms(session).is_some() {
+                    // The clock was set back across a restart: a living session has this id.
+                    session = self.ids.next();
+                }
                 let live = Live { shard, conn, identities: identities.clone() };
                 self.live.insert(session, live);
                 let timeout_ms = *timeout_ms;

@@ -3,6 +3,7 @@
 use crate::acl::Identities;
 use crate::ids::{ConnId, SessionId};
 use crate::jute::OpCode;
+use crate::limits;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -71,6 +72,8 @@ pub struct Conn {
     pub peer: SocketAddr,
     pub phase: Phase,
     pub since_ms: i64,
+    /// When it began to close.
+    pub closing_since_ms: i64,
     pub session: SessionId,
     pub timeout_ms: i32,
     /// Whether the client said if it would take a read-only server; decides the reply's shape.
@@ -102,6 +105,7 @@ impl Conn {
             peer,
             phase: Phase::Greeting,
             since_ms: now_ms,
+            closing_since_ms: now_ms,
             session: SessionId::NONE,
             timeout_ms: 0,
             read_only: None,
@@ -115,6 +119,33 @@ impl Conn {
             is_paused: false,
             is_touched: false,
             stats: ConnStats::new(wall_ms),
+        }
+    }
+
+    /// Nothing more is taken from here on: what is queued is sent, then the connection ends.
+    pub fn close(&mut self, now_ms: i64) {
+        if self.phase != Phase::Closing {
+            self.phase = Phase::Closing;
+            self.closing_since_ms = now_ms;
+        }
+    }
+
+    /// Requests that the quorum core has.
+    pub fn awaits_core(&self) -> bool {
+        self.pending.iter().any(|pending| matches!(pending, Pending::Core { .. }))
+    }
+
+    /// The first `n` unsent bytes are gone. What has been sent is let go of as soon as that is cheap: no more
+    /// bytes are ever moved than were sent.
+    pub fn take_sent(&mut self, n: usize) {
+        self.sent += n;
+        if self.sent == self.output.len() {
+            self.output.clear();
+            self.sent = 0;
+            self.output.shrink_to(limits::IDLE_BUFFER);
+        } else if self.sent > limits::IDLE_BUFFER && self.sent >= self.output.len() - self.sent {
+            self.output.drain(..self.sent);
+            self.sent = 0;
         }
     }
 
@@ -185,6 +216,20 @@ impl Conns {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_sent_is_not_kept_while_a_slow_client_reads() {
+        let id = ConnId { slot: 0, generation: 0 };
+        let mut conn = Conn::new(id, "127.0.0.1:1".parse().unwrap(), 0, 0);
+        for round in 0..1000 {
+            conn.output.extend_from_slice(&[round as u8; 100_000]);
+            // Never quite everything.
+            let n = conn.unsent().len() - 10;
+            conn.take_sent(n);
+            assert!(conn.output.len() < 300_000, "{}", conn.output.len());
+            assert_eq!(conn.unsent(), [round as u8; 10]);
+        }
+    }
 
     #[test]
     fn an_old_id_never_finds_a_new_connection() {

@@ -74,10 +74,15 @@ pub struct Shard {
     /// Connections that are over: the edge closes their sockets.
     ended: Vec<ConnId>,
     touched: Vec<ConnId>,
+    /// Sessions heard of whose connections have ended since the last report.
+    touched_gone: Vec<SessionId>,
     words: Vec<words::Asked>,
     /// Requests the quorum core has.
     in_core: usize,
     clock: Clock,
+    /// Znodes that reads of this turn have walked over; past a limit the rest waits for the next turn.
+    walked: usize,
+    has_left_over: bool,
     /// The server stops: no further request is taken.
     is_stopping: bool,
     stats: Arc<Stats>,
@@ -112,9 +117,12 @@ impl Shard {
             interest: vec![],
             ended: vec![],
             touched: vec![],
+            touched_gone: vec![],
             words: vec![],
             in_core: 0,
             clock: Clock::default(),
+            walked: 0,
+            has_left_over: false,
             is_stopping: false,
             stats,
         }
@@ -123,6 +131,8 @@ impl Shard {
     /// A turn begins: the time, as of now.
     pub fn begin(&mut self, clock: Clock) {
         self.clock = clock;
+        self.walked = 0;
+        self.has_left_over = false;
     }
 
     /// A client has connected.
@@ -173,6 +183,10 @@ impl Shard {
         let awaited = conn.pending.iter().filter(|pending| matches!(pending, Pending::Core { .. })).count();
         self.in_core -= awaited;
         if conn.session != SessionId::NONE {
+            if conn.is_touched {
+                // Its last sign of life counts, though the connection is gone before the next report.
+                self.touched_gone.push(conn.session);
+            }
             self.ask(conn.id, conn.session, 0, Ask::Disconnected, &[]);
         }
         let stats = self.stats();
@@ -272,9 +286,10 @@ impl Shard {
 
     /// Says that there is no such session, and closes.
     fn refuse(&mut self, id: ConnId) {
+        let now = self.clock.mono_ms;
         let Some(conn) = self.conns.find(id) else { return };
         connect::put_refused(&mut conn.output, conn.read_only.map(|_| false));
-        conn.phase = Phase::Closing;
+        conn.close(now);
         self.mark_dirty(id);
     }
 
@@ -289,6 +304,10 @@ impl Shard {
     /// Whether no further request of this connection may be taken now.
     fn must_pause(&mut self, id: ConnId) -> bool {
         let crowded = self.in_core >= self.options.outstanding_limit;
+        if self.walked > limits::WALK_PER_TURN {
+            self.has_left_over = true;
+            return true;
+        }
         let is_stopping = self.is_stopping;
         let Some(conn) = self.conns.find(id) else { return false };
         is_stopping
@@ -353,7 +372,18 @@ impl Shard {
     pub fn tick(&mut self) {
         self.take_in();
         let now = self.clock.mono_ms;
-        let mut sessions = Vec::with_capacity(self.touched.len());
+        let mut sessions = std::mem::take(&mut self.touched_gone);
+        for id in &self.paused {
+            // It may be pinging, but we do not read it because its own requests wait for the disk: that is our
+            // silence, not the client's.
+            if let Some(conn) = self.conns.find(*id)
+                && conn.phase == Phase::Open
+                && conn.awaits_core()
+                && conn.unsent().len() <= limits::OUTPUT_PAUSE
+            {
+                sessions.push(conn.session);
+            }
+        }
         for id in std::mem::take(&mut self.touched) {
             if let Some(conn) = self.conns.find(id) {
                 conn.is_touched = false;
@@ -364,7 +394,12 @@ impl Shard {
         let deadline = now - self.options.setup_deadline_ms;
         let mut late = vec![];
         for conn in self.conns.iter_mut() {
-            if conn.since_ms < deadline && matches!(conn.phase, Phase::Greeting | Phase::Closing) {
+            let is_late = match conn.phase {
+                Phase::Greeting => conn.since_ms < deadline,
+                Phase::Closing => conn.closing_since_ms < deadline && !conn.awaits_core(),
+                Phase::Opening | Phase::Open => false,
+            };
+            if is_late {
                 late.push(conn.id);
             } else if conn.output.is_empty() {
                 conn.output.shrink_to(0);
@@ -408,14 +443,8 @@ impl Shard {
     pub fn sent(&mut self, id: ConnId, n: usize) {
         self.stats().sent_bytes.add(n as u64);
         let Some(conn) = self.conns.find(id) else { return };
-        conn.sent += n;
-        if conn.sent < conn.output.len() {
-            return;
-        }
-        conn.output.clear();
-        conn.sent = 0;
-        conn.output.shrink_to(limits::IDLE_BUFFER);
-        if conn.phase == Phase::Closing && !conn.pending.iter().any(|p| matches!(p, Pending::Core { .. })) {
+        conn.take_sent(n);
+        if conn.unsent().is_empty() && conn.phase == Phase::Closing && !conn.awaits_core() {
             self.end(id);
         }
     }
@@ -442,7 +471,8 @@ impl Shard {
 
     /// Whether nothing keeps this shard from sleeping until something is published or received.
     pub fn may_sleep(&self) -> bool {
-        !self.cursor.is_behind() && self.outbound.is_empty() && self.dirty.is_empty()
+        let is_done = self.words.is_empty() && self.ended.is_empty() && self.interest.is_empty();
+        is_done && !self.has_left_over && !self.cursor.is_behind() && self.outbound.is_empty() && self.dirty.is_empty()
     }
 
     /// The end of a turn of a loop that does not park: nothing read in it is looked at any more.

@@ -1,6 +1,6 @@
 //! One request of an open connection: sent on, held back or answered.
 
-use super::conn::{Pending, Phase};
+use super::conn::Pending;
 use super::{Shard, limits};
 use crate::acl;
 use crate::ids::{ConnId, Zxid};
@@ -38,7 +38,7 @@ impl Shard {
             let Some(conn) = self.conns.find(id) else { return };
             let code = ErrorCode::SessionClosedRequireSaslAuth;
             reply::put_bare(&mut conn.output, header.xid, Zxid::ZERO, code);
-            conn.phase = Phase::Closing;
+            conn.close(now);
             return self.mark_dirty(id);
         }
         let ask = match op {
@@ -55,7 +55,7 @@ impl Shard {
         let Some(conn) = self.conns.find(id) else { return };
         if let (Some(ask), Some(op)) = (ask, op) {
             if op == OpCode::CloseSession {
-                conn.phase = Phase::Closing;
+                conn.close(now);
             }
             conn.pending.push_back(Pending::Core { xid: header.xid, op, since_ms: now });
             let session = conn.session;
@@ -106,8 +106,11 @@ impl Shard {
                     zxid,
                     skip_acl: self.options.skip_acl,
                     owners: self.options.owners,
+                    reply_limit: self.options.output_limit,
+                    walked: 0,
                 };
                 read::answer(&mut scope, header.xid, &request, &mut conn.output);
+                self.walked += scope.walked;
                 let watches = self.watches.total() as u64;
                 self.stats().watches.set(watches);
             }
@@ -117,9 +120,10 @@ impl Shard {
 
     /// What is done with no operation of this number: an answer, then the end (ZooKeeper 3.9).
     fn unimplemented(&mut self, id: ConnId, xid: i32) {
+        let now = self.clock.mono_ms;
         let Some(conn) = self.conns.find(id) else { return };
         reply::put_bare(&mut conn.output, xid, Zxid(-1), ErrorCode::Unimplemented);
-        conn.phase = Phase::Closing;
+        conn.close(now);
     }
 
     /// Counts an answer that has been appended to a connection's output since it was `before` long.
@@ -158,6 +162,7 @@ impl Shard {
     fn authenticate(&mut self, id: ConnId, xid: i32, body: &[u8]) {
         let Ok(Request::Auth { scheme, auth }) = Request::decode(OpCode::Auth, body) else { return self.end(id) };
         let known = acl::authenticate(scheme, auth, &self.options.auth);
+        let now = self.clock.mono_ms;
         let Some(conn) = self.conns.find(id) else { return };
         let room = conn.identities.iter().count() < limits::IDENTITIES;
         match known {
@@ -166,11 +171,14 @@ impl Shard {
                 for identity in found {
                     identities.add(identity);
                 }
-                let identities = Arc::new(identities);
-                conn.identities = identities.clone();
                 reply::put_bare(&mut conn.output, xid, Zxid::ZERO, ErrorCode::Ok);
-                let session = conn.session;
-                self.ask(id, session, 0, Ask::Identities(identities), &[]);
+                // The core is told only when there is something new, however often a client says it.
+                if identities.iter().count() != conn.identities.iter().count() {
+                    let identities = Arc::new(identities);
+                    conn.identities = identities.clone();
+                    let session = conn.session;
+                    self.ask(id, session, 0, Ask::Identities(identities), &[]);
+                }
             }
             _ => {
                 tracing::warn!(
@@ -178,7 +186,7 @@ impl Shard {
                     "authentication failed"
                 );
                 reply::put_bare(&mut conn.output, xid, Zxid::ZERO, ErrorCode::AuthFailed);
-                conn.phase = Phase::Closing;
+                conn.close(now);
                 self.stats().auth_failed.add(1);
             }
         }

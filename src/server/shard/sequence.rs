@@ -68,7 +68,8 @@ impl Shard {
         let before = conn.output.len();
         conn.output.extend_from_slice(&batch.replies[frame.start as usize..frame.end as usize]);
         self.in_core -= 1;
-        let latency = self.clock.mono_ms - since_ms;
+        let now = self.clock.mono_ms;
+        let latency = now - since_ms;
         let in_core = self.in_core as u64;
         self.stats().outstanding.set(in_core);
         self.stats().update_latency.record(latency);
@@ -78,7 +79,7 @@ impl Shard {
             if let Some(conn) = self.conns.find(id) {
                 conn.session = SessionId::NONE;
                 conn.pending.clear();
-                conn.phase = Phase::Closing;
+                conn.close(now);
             }
             return;
         }

@@ -20,8 +20,9 @@ pub struct Asked {
 impl Shard {
     /// A connection has begun with a word.
     pub(super) fn asked(&mut self, id: ConnId, word: [u8; 4], rest: &[u8]) {
+        let now = self.clock.mono_ms;
         let Some(conn) = self.conns.find(id) else { return };
-        conn.phase = Phase::Closing;
+        conn.close(now);
         let argument = rest[..rest.len().min(limits::WORD_ARGUMENT)].to_vec();
         self.words.push(Asked { conn: id, word, argument, facts: None });
     }
