@@ -13,3 +13,6 @@ pub mod read;
 pub mod rebuild;
 pub mod shard;
 pub mod stats;
+
+#[cfg(test)]
+mod tests;

@@ -57,6 +57,7 @@ impl Spare {
     /// # Safety
     /// `piece` came from [`Spare::take`] of any `Spare` with the same `size`, and nobody uses it any more.
     #[inline]
+    #[cfg_attr(loom, expect(clippy::absurd_extreme_comparisons, reason = "nothing is kept under loom"))]
     pub(super) unsafe fn give(&mut self, piece: *mut u8, size: usize) {
         if let Some(class) = self.classes.get_mut((size - 1) / GRANULE)
             && class.len() < KEPT
