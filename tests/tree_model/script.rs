@@ -175,8 +175,14 @@ fn member(random: &mut Random, known: &[Vec<u8>]) -> Op {
     match random.below(8) {
         0..4 => {
             let mut op = create(random, known);
-            if let Op::Create { flags, .. } = &mut op {
-                *flags = (*flags).clamp(0, 6); // others do not decode
+            if let Op::Create { op, flags, acl, .. } = &mut op {
+                // What else a multi does not decode with: other flags, and of the creates without a time to live
+                // such flags as ask for one, or no ACL at all.
+                *flags = (*flags).clamp(0, 6);
+                if *op != OpCode::CreateTtl {
+                    *flags = (*flags).min(4);
+                    acl.get_or_insert_default();
+                }
             }
             op
         }
