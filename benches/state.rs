@@ -6,6 +6,7 @@ use corral::ids::{SessionId, Zxid};
 use corral::jute::request::Request;
 use corral::jute::wire::{Reader, put_int};
 use corral::jute::{AclEntry, AclList, Create, OpCode};
+use corral::runtime::memory::Ahead;
 use corral::tree::state::{Context, Outcome, State, StateOptions};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use std::fmt::Write as _;
@@ -20,6 +21,8 @@ const GROUP: i64 = 256;
 
 struct Bench {
     state: State,
+    /// As on a server: memory is touched by another thread first.
+    memory: Ahead,
     out: Outcome,
     identities: Identities,
     acl: Vec<u8>,
@@ -38,7 +41,16 @@ impl Bench {
         let context = Context { zxid: Zxid(1), time_ms: 1, session: SessionId(1), cxid: 0, identities: &identities };
         let mut out = Outcome::default();
         state.create_session(&context, 1000, &mut out);
-        let mut bench = Bench { state, out, identities, acl, zxid: 1, created: 0, seed: 88_172_645_463_325_252 };
+        let mut bench = Bench {
+            state,
+            memory: Ahead::start(),
+            out,
+            identities,
+            acl,
+            zxid: 1,
+            created: 0,
+            seed: 88_172_645_463_325_252,
+        };
         for parent in 0..PARENTS {
             bench.create(&format!("/svc-{parent:03}"));
         }
@@ -75,6 +87,7 @@ impl Bench {
             self.out = Outcome::default();
             self.state.publish(zxid);
             self.state.reclaim();
+            self.memory.note(self.state.store().fresh_memory());
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Blocking calls, for start-up and helper threads. Files are made readable by this user only.
 
-use crate::storage::disk::{Access, Disk, DiskError, DiskFile};
+use crate::storage::disk::{Access, Disk, DiskError, DiskFile, ZEROS};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -114,6 +114,32 @@ impl DiskFile for RealFile {
 
     fn sync(&self) -> Result<(), DiskError> {
         self.file.sync_all().map_err(|error| self.failed("sync", error))
+    }
+
+    /// Straight to the device and one piece at a time: through the page cache the whole file would reach the device at
+    /// once, in front of the log's next write.
+    fn zero_fill(&self, from: u64, to: u64) -> Result<(), DiskError> {
+        const BLOCK: usize = 4096;
+        let direct = OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(&self.path);
+        let buffer = vec![0; ZEROS + BLOCK];
+        let start = buffer.as_ptr().align_offset(BLOCK);
+        let zeros = &buffer[start..start + ZEROS];
+        // So that the blocks lie together; where a file system cannot, the writes allocate them.
+        let _ = rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), from, to - from);
+        let mut at = from;
+        while at < to {
+            let piece = &zeros[..(to - at).min(ZEROS as u64) as usize];
+            match direct.as_ref().map(|file| file.write_all_at(piece, at)) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) if error.kind() != io::ErrorKind::InvalidInput => {
+                    return Err(self.failed("write", error));
+                }
+                // A file system without direct writes.
+                _ => self.write_at(piece, at)?,
+            }
+            at += piece.len() as u64;
+        }
+        Ok(())
     }
 }
 

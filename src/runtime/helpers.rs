@@ -1,8 +1,10 @@
-//! Two helper threads: one makes log segments before they are needed, one writes snapshots and tidies up.
+//! The helper threads: one makes log segments before they are needed, one writes snapshots and tidies up, one keeps
+//! memory ready ([`super::memory`]).
 //!
-//! Both only ever block themselves. What they have finished goes back through a channel, and the loop of the
+//! They only ever block themselves. What they have finished goes back through a channel, and the loop of the
 //! quorum brain is woken.
 
+use super::memory::Ahead;
 use super::wake::Wake;
 use crate::fatal::Fatal;
 use crate::ids::Zxid;
@@ -44,11 +46,12 @@ pub struct Helpers {
     snapshots: Sender<SnapshotJob>,
     done: Receiver<Done>,
     asked: Option<SegmentRequest>,
+    memory: Ahead,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Helpers {
-    /// Starts both threads; `wake` is rung when something is finished.
+    /// Starts the threads; `wake` is rung when something is finished.
     pub fn start(work: Work, wake: Arc<Wake>) -> Self {
         let (segments, segment_requests) = channel::<SegmentRequest>();
         let (snapshots, jobs) = channel::<SnapshotJob>();
@@ -56,6 +59,7 @@ impl Helpers {
         let Work { mut segment, mut snapshot } = work;
         let (finished_too, wake_too) = (finished.clone(), wake.clone());
         let make = move || {
+            step_back();
             for request in segment_requests {
                 let done = segment(request).map_or_else(Done::Failed, Done::Segment);
                 if finished.send(done).is_err() {
@@ -65,6 +69,7 @@ impl Helpers {
             }
         };
         let write = move || {
+            step_back();
             for mut job in jobs {
                 let start = Instant::now();
                 let done = match snapshot(&mut job) {
@@ -86,7 +91,7 @@ impl Helpers {
             std::thread::Builder::new().name(name.to_owned()).spawn(body).expect("a thread can be started")
         };
         let threads = vec![spawn("segments", Box::new(make)), spawn("snapshots", Box::new(write))];
-        Helpers { segments, snapshots, done, asked: None, threads }
+        Helpers { segments, snapshots, done, asked: None, memory: Ahead::start(), threads }
     }
 
     /// Asks for a segment, once.
@@ -95,6 +100,12 @@ impl Helpers {
             self.asked = Some(request);
             let _ = self.segments.send(request);
         }
+    }
+
+    /// The tree's memory was last taken at this address; called once a turn.
+    #[inline]
+    pub fn run_ahead_of(&mut self, address: usize) {
+        self.memory.note(address);
     }
 
     /// Has a snapshot written.
@@ -107,7 +118,7 @@ impl Helpers {
         self.done.try_recv().ok()
     }
 
-    /// Lets both threads finish what they have begun, and waits for them.
+    /// Lets the threads finish what they have begun, and waits for them.
     pub fn stop(self) {
         let Helpers { segments, snapshots, threads, .. } = self;
         drop((segments, snapshots));
@@ -115,4 +126,11 @@ impl Helpers {
             let _ = thread.join();
         }
     }
+}
+
+/// Lets the calling thread give way to those that answer clients, where there are not cores enough for all.
+pub(super) fn step_back() {
+    const NICENESS: i32 = 10;
+    // Of the calling thread alone, as Linux has it. If it is refused nothing but latency suffers.
+    let _ = rustix::process::setpriority_process(None, NICENESS);
 }

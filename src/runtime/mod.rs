@@ -3,12 +3,13 @@
 //! Two edges stand on the same brains. With one or two cores everything runs in one thread and one loop
 //! (`single`). With more, shards run on glommio executors and the quorum brain has a thread and a ring of
 //! its own (`sharded`). Both share the socket loop (`net`), the log's ring (`log_ring`) and the helper
-//! threads that make segments and snapshots (`helpers`). `start` puts a server together from its data.
+//! threads that make segments and snapshots (`helpers`) and keep memory ready (`memory`). `start` puts a server together from its data.
 
 pub mod clock;
 pub mod disk;
 mod helpers;
 mod log_ring;
+pub mod memory;
 mod net;
 mod sharded;
 mod single;

@@ -212,6 +212,7 @@ fn core_loop(
         if let Some(request) = quorum.log().needs_segment() {
             helpers.want_segment(request);
         }
+        helpers.run_ahead_of(quorum.state().store().fresh_memory());
         quorum.plan_snapshot();
         if let Some(job) = quorum.take_snapshot_job() {
             helpers.write_snapshot(job);

@@ -106,6 +106,7 @@ impl Single {
         if let Some(request) = self.quorum.log().needs_segment() {
             self.helpers.want_segment(request);
         }
+        self.helpers.run_ahead_of(self.quorum.state().store().fresh_memory());
         self.quorum.plan_snapshot();
         if let Some(job) = self.quorum.take_snapshot_job() {
             self.helpers.write_snapshot(job);

@@ -178,6 +178,11 @@ impl State {
         out: &mut Outcome,
     ) -> Checked {
         let mode = CreateMode::from_wire(create.flags).ok_or(ErrorCode::BadArguments)?;
+        let mut place = Place::of(create.path);
+        if !mode.is_sequential() {
+            // Looked up after the checks: by then the line is here.
+            self.store.prefetch(place.hash);
+        }
         let owner = self.owner_of(context.session, create, mode)?;
         self.check_session(context.session, mode.is_ephemeral())?;
         if !path::has_parent(create.path) {
@@ -199,7 +204,9 @@ impl State {
         if !path::is_valid(path) {
             return Err(ErrorCode::BadArguments);
         }
-        let place = Place::of(path);
+        if mode.is_sequential() {
+            place = Place::of(path);
+        }
         if self.store.find(place.path, place.hash).is_some() {
             return Err(ErrorCode::NodeExists);
         }

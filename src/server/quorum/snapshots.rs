@@ -9,11 +9,18 @@ use crate::ids::{SessionId, Zxid};
 use crate::tree::store::{Pin, Reader};
 use std::sync::Arc;
 
+/// A snapshot may take one part in so many of the time: it competes with the core for memory bandwidth, disk and, on few
+/// cores, processor. At some hundred thousand writes a second `snapCount` would otherwise keep one under way always.
+const SHARE: i64 = 10;
+/// However long that asks to wait: not beyond so many times the transactions or bytes of the rule, because the next
+/// start replays them.
+const LATEST: u64 = 10;
+
 /// How often snapshots are taken (`snapCount`, `snapSizeLimitInKb`).
 #[derive(Clone, Copy, Debug)]
 pub struct SnapshotRule {
-    /// Transactions between two snapshots. ZooKeeper takes one after half of it plus a random part of the
-    /// other half, so that servers do not all do it at once; ours does not disturb, and is due at this.
+    /// Transactions between two snapshots; 0: no such rule. ZooKeeper takes one after half of it plus a random part
+    /// of the other half, so that servers do not all do it at once; ours does not disturb, and is due at this.
     pub every_txns: u64,
     /// Bytes of log between two snapshots; 0: no such rule.
     pub every_bytes: u64,
@@ -43,6 +50,8 @@ pub(super) struct SnapshotPlan {
     bytes: u64,
     /// The last snapshot taken, or the state the server started from.
     last: Zxid,
+    /// Monotonic ms before which the next one would take more than its share.
+    rest_until_ms: i64,
     capture: Option<Capture>,
     /// Here while no snapshot is being written.
     reader: Option<Reader>,
@@ -51,7 +60,16 @@ pub(super) struct SnapshotPlan {
 
 impl SnapshotPlan {
     pub(super) fn new(rule: SnapshotRule, reader: Reader, last: Zxid) -> Self {
-        SnapshotPlan { rule, txns: 0, bytes: 0, last, capture: None, reader: Some(reader), pinned: None }
+        SnapshotPlan {
+            rule,
+            txns: 0,
+            bytes: 0,
+            last,
+            rest_until_ms: i64::MIN,
+            capture: None,
+            reader: Some(reader),
+            pinned: None,
+        }
     }
 
     /// A transaction of so many bytes was prepared.
@@ -60,10 +78,12 @@ impl SnapshotPlan {
         self.bytes += bytes as u64;
     }
 
-    fn is_due(&self) -> bool {
+    fn is_due(&self, now_ms: i64) -> bool {
         let free = self.capture.is_none() && self.pinned.is_none() && self.reader.is_some();
-        let rule = self.rule;
-        free && (self.txns >= rule.every_txns || (rule.every_bytes > 0 && self.bytes >= rule.every_bytes))
+        let factor = if now_ms < self.rest_until_ms { LATEST } else { 1 };
+        let SnapshotRule { every_txns, every_bytes } = self.rule;
+        let has_passed = |count: u64, limit: u64| limit > 0 && count >= limit.saturating_mul(factor);
+        free && (has_passed(self.txns, every_txns) || has_passed(self.bytes, every_bytes))
     }
 
     /// Everything up to `zxid` is durable and visible: pins the capture, if that is in it. Called before
@@ -88,7 +108,7 @@ impl SnapshotPlan {
 impl super::Quorum {
     /// Notes the state to be snapshotted if one is due; called once per turn.
     pub fn plan_snapshot(&mut self) {
-        if self.plan.is_due() {
+        if self.plan.is_due(self.clock.mono_ms) {
             self.capture_snapshot();
         }
     }
@@ -123,6 +143,7 @@ impl super::Quorum {
     /// A snapshot of `zxid` has been written in `took_ms`; its reader comes back.
     pub fn snapshot_done(&mut self, zxid: Zxid, reader: Reader, took_ms: i64) {
         self.plan.last = zxid;
+        self.plan.rest_until_ms = self.clock.mono_ms + (SHARE - 1) * took_ms;
         self.plan.reader = Some(reader);
         self.stats.core.snapshots.add(1);
         self.stats.core.snapshot_time.record(took_ms);
@@ -131,5 +152,49 @@ impl super::Quorum {
     /// The zxid of the newest snapshot, or of the state the server started from.
     pub fn last_snapshot(&self) -> Zxid {
         self.plan.last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::store::Writer;
+
+    const RULE: SnapshotRule = SnapshotRule { every_txns: 100, every_bytes: 1 << 20 };
+
+    fn plan(rule: SnapshotRule) -> SnapshotPlan {
+        SnapshotPlan::new(rule, Writer::new().store().reader().unwrap(), Zxid::ZERO)
+    }
+
+    #[test]
+    fn one_is_due_by_number_or_by_size() {
+        let mut plan = plan(RULE);
+        (0..99).for_each(|_| plan.count(1));
+        assert!(!plan.is_due(0));
+        plan.count(1);
+        assert!(plan.is_due(0));
+        let mut plan = self::plan(RULE);
+        plan.count(1 << 20);
+        assert!(plan.is_due(0));
+        let mut plan = self::plan(SnapshotRule { every_txns: 0, every_bytes: 0 });
+        plan.count(1 << 30);
+        assert!(!plan.is_due(0), "there is no rule");
+    }
+
+    #[test]
+    fn the_next_one_waits_until_it_would_take_a_tenth_of_the_time_but_not_for_ever() {
+        let mut plan = plan(RULE);
+        plan.rest_until_ms = 900;
+        (0..999).for_each(|_| plan.count(1));
+        assert!(!plan.is_due(899));
+        assert!(plan.is_due(900));
+        plan.count(1);
+        assert!(plan.is_due(0), "ten times the number");
+        let mut plan = self::plan(RULE);
+        plan.rest_until_ms = 900;
+        plan.count((10 << 20) - 1);
+        assert!(!plan.is_due(899));
+        plan.count(1);
+        assert!(plan.is_due(0), "ten times the size");
     }
 }

@@ -7,7 +7,7 @@
 
 use super::frame::{self, BLOCK, DirectoryId, FrameHeader, TXN_HEADER, round_up};
 use crate::ids::Zxid;
-use crate::storage::disk::{ASIDE, Access, Disk, DiskError, DiskFile};
+use crate::storage::disk::{ASIDE, Access, Disk, DiskError};
 use std::fmt;
 use std::path::Path;
 
@@ -164,7 +164,7 @@ pub fn prepare(disk: &dyn Disk, dir: &Path, id: SegmentId, capacity: u64) -> Res
         None => {
             let name = format!("{}{ASIDE}", id.file_name());
             let file = disk.open(&dir.join(&name), Access::Create)?;
-            zero_fill(&*file, 0, capacity)?;
+            file.zero_fill(0, capacity)?;
             file.sync()?;
             (name, capacity, false)
         }
@@ -234,7 +234,7 @@ pub fn begin(
     }
     file.write_at(&bytes, 0)?;
     if !recycled {
-        zero_fill(&*file, bytes.len() as u64, capacity)?;
+        file.zero_fill(bytes.len() as u64, capacity)?;
     }
     file.sync()?;
     disk.rename(&aside, &dir.join(id.file_name()))?;
@@ -256,18 +256,6 @@ fn take_spare(disk: &dyn Disk, dir: &Path, capacity: u64) -> Result<Option<(Stri
         }
     }
     Ok(best)
-}
-
-/// Writes zeros: space that is only allocated would cost a metadata write with every sync later.
-fn zero_fill(file: &dyn DiskFile, from: u64, to: u64) -> Result<(), DiskError> {
-    let zeros = vec![0; (1 << 20).min(to.saturating_sub(from) as usize)];
-    let mut at = from;
-    while at < to {
-        let step = (to - at).min(zeros.len() as u64);
-        file.write_at(&zeros[..step as usize], at)?;
-        at += step;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

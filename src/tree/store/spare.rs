@@ -21,6 +21,8 @@ const KEPT: usize = if cfg!(any(loom, miri)) { 0 } else { 256 };
 /// The writer's lists of free pieces, by size.
 pub(super) struct Spare {
     classes: [Vec<*mut u8>; LARGEST / GRANULE],
+    /// Where the allocator last handed out memory.
+    pub(super) fresh: usize,
 }
 
 /// What is asked of the allocator for a piece of `size` bytes.
@@ -31,7 +33,7 @@ fn layout(size: usize) -> Layout {
 
 impl Spare {
     pub(super) fn new() -> Self {
-        Spare { classes: std::array::from_fn(|_| Vec::new()) }
+        Spare { classes: std::array::from_fn(|_| Vec::new()), fresh: 0 }
     }
 
     /// Uninitialised memory of `size` bytes, aligned to 8.
@@ -49,6 +51,7 @@ impl Spare {
         if piece.is_null() {
             handle_alloc_error(layout);
         }
+        self.fresh = piece.addr();
         piece
     }
 

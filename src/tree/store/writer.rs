@@ -168,6 +168,12 @@ impl Writer {
         self.shared.table.prefetch(normal(hash.0));
     }
 
+    /// The address at which the allocator last handed out memory for a version; 0 before the first. For whoever keeps memory
+    /// ready: what follows it is likely next.
+    pub fn fresh_memory(&self) -> usize {
+        self.limbo.spare.fresh
+    }
+
     /// Znodes at the head, the root included.
     pub fn znodes(&self) -> u64 {
         self.store().znodes()

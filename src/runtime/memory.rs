@@ -1,0 +1,118 @@
+//! Memory for a growing tree, faulted in ahead of the thread that fills it.
+//!
+//! The first touch of a page costs the kernel's zeroing of it, and on a virtual machine the host's too: milliseconds for
+//! a huge page. Paid by the quorum core, that is the p99 of creates. Here a helper thread touches what the allocator
+//! will hand out next: allocators fill their segments upwards, so it is what follows the piece handed out last. A
+//! wrong guess costs a fault where it would have been without this, and at most [`AHEAD`] bytes.
+//!
+//! This file uses `unsafe` for `madvise(MADV_POPULATE_WRITE)`, which changes no byte of any mapping: it does what a
+//! write to each page would, and fails for what is not mapped or not writable.
+
+use std::collections::HashSet;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+/// Bytes: a huge page, the unit of the work.
+const STEP: usize = 2 << 20;
+/// Bytes that are kept ready beyond the piece handed out last: what the fastest stream of creates takes in the time
+/// that a slow machine needs for a huge page, ten times over.
+const AHEAD: usize = 8 << 20;
+
+/// The thread that runs ahead, from the side of the one it works for.
+pub struct Ahead {
+    places: Option<Sender<usize>>,
+    thread: Option<JoinHandle<()>>,
+    /// Steps already told of, and the last of them.
+    told: HashSet<usize, ahash::RandomState>,
+    last: usize,
+}
+
+impl Ahead {
+    /// Starts the thread.
+    pub fn start() -> Ahead {
+        let (places, work) = channel();
+        let thread = std::thread::Builder::new().name("memory".to_owned()).spawn(move || run(&work)).ok();
+        Ahead { places: Some(places), thread, told: HashSet::with_hasher(crate::ids::fixed_state()), last: 0 }
+    }
+
+    /// The allocator last handed out memory at `address`. To be called once a turn; nearly always free.
+    #[inline]
+    pub fn note(&mut self, address: usize) {
+        let step = address / STEP;
+        if step != self.last {
+            self.last = step;
+            if address != 0
+                && self.told.insert(step)
+                && let Some(places) = &self.places
+            {
+                let _ = places.send(step);
+            }
+        }
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        drop(self.places.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(places: &Receiver<usize>) {
+    super::helpers::step_back();
+    let mut ready = HashSet::new();
+    while let Ok(mut step) = places.recv() {
+        // What was told of meanwhile is nearer to where the allocator is now.
+        while let Ok(later) = places.try_recv() {
+            ready.insert(step);
+            step = later;
+        }
+        for step in step..=step + AHEAD / STEP {
+            if ready.insert(step) && !populate(step * STEP, STEP) {
+                ready.remove(&step);
+                break;
+            }
+        }
+    }
+}
+
+/// Makes `length` bytes at `address` present. False if they are not all mapped, or if the kernel cannot (before 5.14).
+fn populate(address: usize, length: usize) -> bool {
+    let place = std::ptr::without_provenance_mut(address);
+    // SAFETY: changes no byte, see the top.
+    unsafe { libc::madvise(place, length, libc::MADV_POPULATE_WRITE) == 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of the process that are present.
+    fn resident() -> usize {
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+        statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    }
+
+    #[test]
+    fn runs_ahead_of_the_place_told_of_and_stops_at_the_end_of_the_mapping() {
+        let length = 32 * STEP;
+        // SAFETY: a new anonymous mapping, unmapped below.
+        let base = unsafe {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+            libc::mmap(std::ptr::null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
+        };
+        assert_ne!(base, libc::MAP_FAILED);
+        let before = resident();
+        let mut ahead = Ahead::start();
+        ahead.note(base.addr() + STEP);
+        ahead.note(base.addr() + STEP + 8);
+        drop(ahead);
+        let grown = resident() - before;
+        assert!((AHEAD..AHEAD + 4 * STEP).contains(&grown), "{grown} bytes became present");
+        assert!(!populate(0, STEP), "nothing is mapped at address 0");
+        // SAFETY: the mapping made above.
+        unsafe { libc::munmap(base, length) };
+    }
+}
