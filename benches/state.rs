@@ -43,7 +43,7 @@ impl Bench {
         state.create_session(&context, 1000, &mut out);
         let mut bench = Bench {
             state,
-            memory: Ahead::start(),
+            memory: Ahead::start(8 << 20),
             out,
             identities,
             acl,

@@ -1,10 +1,13 @@
-//! `corral profile`: what the profiles set, why, and what they give up for it.
+//! `corral profile`: what the profiles set, why, and what they give up for it; and what one would change on this machine.
 
 use super::{print, server};
-use crate::config::Profile;
+use crate::config::{Config, Edge, Overrides, Profile};
+use crate::runtime::advice::{Advice, advice};
+use crate::runtime::machine::Machine;
 use clap::Subcommand;
 use clap::builder::PossibleValuesParser;
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Longest line of an explanation, with its indentation.
@@ -25,7 +28,25 @@ pub enum Command {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
         cores: Option<u16>,
     },
+    /// Look at this machine as a server would, and say what one would change
+    #[command(long_about = ADVISE_ABOUT)]
+    Advise {
+        /// The server's configuration file
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Directory of snapshots and log, without a file or instead of the file's [key: dataDir]
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+    },
 }
+
+const ADVISE_ABOUT: &str = "\
+Look at this machine as a server of that configuration would: its processors, memory, limits and disks. \
+Print what was found and what one would change about machine or configuration, each with the key or the \
+command. A running server logs the same when it has started.
+
+The log's disk is measured for a tenth of a second, in a file without a name in the directory of the log, or in \
+what there is of the path to it. Nothing else is written and nothing is changed.";
 
 /// Prints what was asked for.
 pub fn run(command: &Command) -> ExitCode {
@@ -34,6 +55,17 @@ pub fn run(command: &Command) -> ExitCode {
         Command::Show { name, cores } => {
             let profile = Profile::named(name).expect("the parser lets only names of profiles through");
             print(&show(profile, cores.map_or_else(server::cores, usize::from)))
+        }
+        Command::Advise { config, data_dir } => {
+            let overrides = Overrides { data_dir: data_dir.clone(), ..Overrides::default() };
+            match server::resolve(config.as_deref(), &overrides) {
+                Err(mistakes) => server::refuse(&mistakes),
+                Ok((config, _)) => {
+                    let mut machine = Machine::look(&config);
+                    machine.measure();
+                    print(&advise(&machine, &config))
+                }
+            }
         }
     }
 }
@@ -57,6 +89,32 @@ fn show(profile: Profile, cores: usize) -> String {
         let _ = writeln!(out, "\n{} = {}", setting.key, setting.value);
         wrap(&mut out, "    does:   ", setting.does);
         wrap(&mut out, "    trades: ", setting.trade);
+    }
+    out
+}
+
+fn advise(machine: &Machine, config: &Config) -> String {
+    let mut out = String::from("This machine, as a server sees it:\n");
+    for (name, words) in machine.facts() {
+        let _ = writeln!(out, "    {name:<14} {words}");
+    }
+    let edge = match config.edge() {
+        Edge::OneThread => "one thread for everything".to_owned(),
+        Edge::Shards(1) => "a quorum core and 1 shard".to_owned(),
+        Edge::Shards(shards) => format!("a quorum core and {shards} shards"),
+    };
+    let _ = writeln!(out, "\nThe server: profile {}, {edge}.", config.profile);
+    let all = advice(machine, config);
+    let _ = match all.len() {
+        0 => writeln!(out, "\nThere is nothing to change."),
+        1 => writeln!(out, "\nOne thing to change:"),
+        several => writeln!(out, "\n{several} things to change, those at the top first:"),
+    };
+    for Advice { warning, finding, change, how } in &all {
+        out.push('\n');
+        wrap(&mut out, if *warning { "    warning: " } else { "    hint:    " }, finding);
+        wrap(&mut out, "    change:  ", change);
+        wrap(&mut out, "    how:     ", how);
     }
     out
 }

@@ -71,8 +71,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     let (config, notices) = match configure(arguments) {
         Ok(configured) => configured,
         Err(mistakes) => {
-            eprint!("{}", refusal(&mistakes));
-            return status(Reason::BadConfig);
+            return refuse(&mistakes);
         }
     };
     logging::start(config.log_format);
@@ -93,11 +92,15 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn configure(arguments: &Arguments) -> Result<(Config, Vec<Notice>), Vec<Mistake>> {
-    let path = arguments.config.as_deref().or(arguments.file.as_deref());
+    resolve(arguments.config.as_deref().or(arguments.file.as_deref()), &arguments.overrides())
+}
+
+/// What a server with this file and these arguments would run with. Its directories are absolute.
+pub(super) fn resolve(path: Option<&Path>, overrides: &Overrides) -> Result<(Config, Vec<Notice>), Vec<Mistake>> {
     let bytes = path.map(read).transpose().map_err(|mistake| vec![mistake])?;
     let name = path.map(|path| path.display().to_string()).unwrap_or_default();
     let source = bytes.as_deref().map(|bytes| Source { name: &name, bytes });
-    let (mut config, notices) = config::resolve(source.as_ref(), &arguments.overrides(), cores())?;
+    let (mut config, notices) = config::resolve(source.as_ref(), overrides, cores())?;
     for directory in [&mut config.data_dir, &mut config.data_log_dir] {
         // As `conf` shows it; a working directory that is gone leaves the path as it was written.
         if let Ok(absolute) = std::path::absolute(&*directory) {
@@ -127,6 +130,12 @@ fn read(path: &Path) -> Result<Vec<u8>, Mistake> {
         return Err(mistake(format!("longer than {CONFIG_FILE_LIMIT} bytes; expected a configuration file")));
     }
     Ok(bytes)
+}
+
+/// Says what is wrong with a configuration.
+pub(super) fn refuse(mistakes: &[Mistake]) -> ExitCode {
+    eprint!("{}", refusal(mistakes));
+    status(Reason::BadConfig)
 }
 
 fn refusal(mistakes: &[Mistake]) -> String {

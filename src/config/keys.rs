@@ -342,19 +342,21 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "corral.pinThreads", alias: "", default: "by profile", example: "true",
-        meaning: "keeps each thread on a core of its own",
+        meaning: "keeps each thread on a CPU of its own, of those the server may use, if there is one for each",
         difference: "Corral's own",
         apply: |draft, text| boolean(text).map(|on| draft.config.pin_threads = on),
     },
     Key {
         name: "corral.spinMicros", alias: "", default: "by profile", example: "20",
-        meaning: "microseconds a thread that has run out of work looks for more before it sleeps",
+        meaning: "microseconds a thread that has run out of work looks for more before it sleeps; without effect when \
+                  `corral.shards` is 0",
         difference: "Corral's own",
         apply: |draft, text| number(text, 0..=10_000).map(|us| draft.config.spin_us = us),
     },
     Key {
         name: "corral.groupCommitDelayMicros", alias: "", default: "by profile", example: "500",
-        meaning: "microseconds a write waits for others to share its disk write when none is under way",
+        meaning: "microseconds a write waits for others to share its disk write when none is under way; without effect \
+                  when `corral.shards` is 0",
         difference: "Corral's own; ZooKeeper's `flushDelay` in milliseconds is the like",
         apply: |draft, text| number(text, 0..=100_000).map(|us| draft.config.group_commit_delay_us = us),
     },
@@ -375,6 +377,25 @@ pub const KEYS: &[Key] = &[
         meaning: "the pace at which snapshots are written, 10^6 bytes a second; 0: as fast as the disk goes",
         difference: "Corral's own",
         apply: |draft, text| number(text, 0..=100_000).map(|pace| draft.config.snapshot_mb_per_s = pace),
+    },
+    Key {
+        name: "corral.lockMemory", alias: "", default: "by profile", example: "true",
+        meaning: "locks the server's memory, so that none of it is swapped; needs an unlimited limit on locked memory, \
+                  without which the server says so and goes on",
+        difference: "Corral's own",
+        apply: |draft, text| boolean(text).map(|on| draft.config.lock_memory = on),
+    },
+    Key {
+        name: "corral.memoryAheadMB", alias: "", default: "by profile", example: "32",
+        meaning: "MiB of memory that are kept ready for a growing tree by a thread of their own; 0: no such thread",
+        difference: "Corral's own",
+        apply: |draft, text| number::<u32>(text, 0..=1024).map(|mib| draft.config.memory_ahead = (mib as usize) << 20),
+    },
+    Key {
+        name: "corral.loadThreads", alias: "", default: "by profile", example: "3",
+        meaning: "threads that read and check the snapshot and the log at a start",
+        difference: "Corral's own",
+        apply: |draft, text| number(text, 1..=64).map(|threads| draft.config.load_threads = threads),
     },
     Key {
         name: "corral.logFormat", alias: "", default: "text", example: "json",

@@ -112,6 +112,12 @@ pub struct Config {
     pub socket_receive_buffer: u32,
     /// 10^6 bytes per second; 0: no limit.
     pub snapshot_mb_per_s: u32,
+    /// Locks the process's memory, so that none of it is swapped.
+    pub lock_memory: bool,
+    /// Bytes of memory kept ready for a growing tree; 0: none.
+    pub memory_ahead: usize,
+    /// Threads that read and check snapshot and log at a start.
+    pub load_threads: u16,
 
     pub log_format: LogFormat,
 }
@@ -256,6 +262,9 @@ impl Config {
             socket_send_buffer: values.socket_send_buffer,
             socket_receive_buffer: values.socket_receive_buffer,
             snapshot_mb_per_s: values.snapshot_mb_per_s,
+            lock_memory: values.lock_memory,
+            memory_ahead: values.memory_ahead,
+            load_threads: values.load_threads,
             log_format: LogFormat::Text,
         }
     }
@@ -302,6 +311,9 @@ impl Config {
         line("corral.socketSendBuffer", &self.socket_send_buffer);
         line("corral.socketReceiveBuffer", &self.socket_receive_buffer);
         line("corral.maxSnapshotMBps", &self.snapshot_mb_per_s);
+        line("corral.lockMemory", &self.lock_memory);
+        line("corral.memoryAheadMB", &(self.memory_ahead >> 20));
+        line("corral.loadThreads", &self.load_threads);
         line("corral.outputLimit", &self.output_limit);
         line("corral.connectTimeout", &self.connect_timeout_ms);
         out

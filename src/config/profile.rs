@@ -65,6 +65,9 @@ impl Profile {
                 socket_receive_buffer: 0,
                 snapshot_mb_per_s: 50,
                 log_segment_bytes: 64 << 20,
+                lock_memory: true,
+                memory_ahead: 32 << 20,
+                load_threads: cores.clamp(1, 8) as u16,
             },
             Profile::Balanced => Values {
                 shards,
@@ -75,6 +78,9 @@ impl Profile {
                 socket_receive_buffer: 0,
                 snapshot_mb_per_s: 100,
                 log_segment_bytes: 64 << 20,
+                lock_memory: false,
+                memory_ahead: 8 << 20,
+                load_threads: cores.clamp(1, 8) as u16,
             },
             Profile::Throughput => Values {
                 shards,
@@ -85,6 +91,9 @@ impl Profile {
                 socket_receive_buffer: 1 << 20,
                 snapshot_mb_per_s: 200,
                 log_segment_bytes: 256 << 20,
+                lock_memory: false,
+                memory_ahead: 8 << 20,
+                load_threads: cores.clamp(1, 32) as u16,
             },
             Profile::Small => Values {
                 shards,
@@ -95,6 +104,9 @@ impl Profile {
                 socket_receive_buffer: 0,
                 snapshot_mb_per_s: 50,
                 log_segment_bytes: 16 << 20,
+                lock_memory: false,
+                memory_ahead: 8 << 20,
+                load_threads: cores.clamp(1, 2) as u16,
             },
         }
     }
@@ -125,6 +137,9 @@ impl Profile {
             values.socket_receive_buffer.to_string(),
             values.snapshot_mb_per_s.to_string(),
             (values.log_segment_bytes >> 10).to_string(),
+            values.lock_memory.to_string(),
+            (values.memory_ahead >> 20).to_string(),
+            values.load_threads.to_string(),
         ];
         KEYS.iter()
             .zip(shown)
@@ -134,7 +149,7 @@ impl Profile {
     }
 
     /// What each value gives up, in the order of [`KEYS`].
-    fn trades(self) -> [&'static str; 8] {
+    fn trades(self) -> [&'static str; 11] {
         match self {
             Profile::Latency => [
                 "at most four, so that a batch of writes reaches few shards; on one or two cores one thread, \
@@ -148,6 +163,10 @@ impl Profile {
                 "grows when a client pipelines; a first burst is taken in several reads",
                 "a snapshot never crowds out the log; it takes longer, so more log is replayed after a crash",
                 "rarely a new segment; a new one is 64 MiB of zeroes written in the background",
+                "no request waits for a page to come back from the swap; memory the server has freed stays with it. Needs \
+                 an unlimited limit on locked memory (ulimit -l), without which it is said at start and left",
+                "no create waits for a page even when that thread is late; up to 32 MiB present and not used",
+                "a start takes the disk and up to eight cores to itself",
             ],
             Profile::Balanced => [
                 "one for each core beside the quorum core's, at most eight; a machine with more cores keeps the rest \
@@ -160,6 +179,9 @@ impl Profile {
                 "grows when a client pipelines; a first burst is taken in several reads",
                 "a snapshot of a gigabyte takes ten seconds; on a slow disk its writes are felt",
                 "rarely a new segment; a new one is 64 MiB of zeroes written in the background",
+                "the kernel may swap out what nobody reads, where there is a swap; a read of it then waits for the disk",
+                "creates wait for no page while that thread keeps up; up to 8 MiB present and not used",
+                "a start takes the disk and up to eight cores to itself",
             ],
             Profile::Throughput => [
                 "one for each core beside the quorum core's, at most 32; nothing is left for other processes",
@@ -171,6 +193,9 @@ impl Profile {
                 "a pipelined burst is taken in one read; up to 1 MiB of kernel memory for each busy connection",
                 "a snapshot is over soon; while it lasts the log shares the disk with it",
                 "a new segment four times as rarely; up to 256 MiB of disk prepared ahead and not yet used",
+                "the kernel may swap out what nobody reads, where there is a swap; a read of it then waits for the disk",
+                "creates wait for no page while that thread keeps up; up to 8 MiB present and not used",
+                "the shortest start; it takes the disk and up to 32 cores to itself",
             ],
             Profile::Small => [
                 "one thread, one loop for sockets and log: the lowest processor time per request and no wake-up \
@@ -183,6 +208,9 @@ impl Profile {
                 "grows when a client pipelines; a first burst is taken in several reads",
                 "a snapshot never crowds out the log; it takes longer, so more log is replayed after a crash",
                 "little disk prepared ahead; a new segment more often",
+                "the kernel may swap out what nobody reads, where there is a swap; a read of it then waits for the disk",
+                "creates wait for no page while that thread keeps up; up to 8 MiB present and not used",
+                "a start leaves the neighbours most of their cores; a large tree takes longer to load",
             ],
         }
     }
@@ -201,9 +229,9 @@ pub struct Values {
     pub shards: u16,
     /// Whether each thread stays on a core of its own.
     pub pin_threads: bool,
-    /// How long a thread without work looks for some before it sleeps, microseconds.
+    /// How long a thread without work looks for some before it sleeps, microseconds. Nothing in one thread.
     pub spin_us: u32,
-    /// How long a write waits for others to share its disk write, microseconds.
+    /// How long a write waits for others to share its disk write, microseconds. Nothing in one thread.
     pub group_commit_delay_us: u32,
     /// SO_SNDBUF of client connections, bytes; 0: as the kernel likes.
     pub socket_send_buffer: u32,
@@ -213,24 +241,45 @@ pub struct Values {
     pub snapshot_mb_per_s: u32,
     /// Size of one log file, bytes.
     pub log_segment_bytes: u64,
+    /// Whether the process's memory is locked.
+    pub lock_memory: bool,
+    /// Memory kept ready for a growing tree, bytes; 0: none.
+    pub memory_ahead: usize,
+    /// Threads that read and check snapshot and log at a start.
+    pub load_threads: u16,
 }
 
 /// The keys that a profile sets, each with what it does.
-pub const KEYS: [(&str, &str); 8] = [
+pub const KEYS: [(&str, &str); 11] = [
     (
         "corral.shards",
         "threads that own client connections, beside the quorum core that orders writes; 0: one thread does both",
     ),
-    ("corral.pinThreads", "keeps each thread on a core of its own"),
-    ("corral.spinMicros", "how long a thread that has run out of work looks for more before it sleeps"),
+    (
+        "corral.pinThreads",
+        "keeps each thread on a CPU of its own, of those the server may use and in their order; without one for each, \
+         none is pinned",
+    ),
+    (
+        "corral.spinMicros",
+        "how long a thread that has run out of work looks for more before it sleeps; without effect in one thread \
+         (corral.shards = 0)",
+    ),
     (
         "corral.groupCommitDelayMicros",
-        "how long a write waits for others to share its disk write when no disk write is under way",
+        "how long a write waits for others to share its disk write when no disk write is under way; without effect in \
+         one thread (corral.shards = 0)",
     ),
     ("corral.socketSendBuffer", "bytes of send buffer of a client connection; 0: as the kernel likes"),
     ("corral.socketReceiveBuffer", "bytes of receive buffer of a client connection; 0: as the kernel likes"),
     ("corral.maxSnapshotMBps", "the pace at which snapshots are written, MB/s; 0: as fast as the disk goes"),
     ("preAllocSize", "KiB of one log file, which is written full of zeroes before it is used"),
+    ("corral.lockMemory", "locks the server's memory, so that none of it is swapped"),
+    (
+        "corral.memoryAheadMB",
+        "MiB of memory that a thread of its own keeps ready for a growing tree; 0: no such thread",
+    ),
+    ("corral.loadThreads", "threads that read and check the snapshot and the log at a start"),
 ];
 
 /// One line of `corral profile show`.

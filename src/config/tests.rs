@@ -156,6 +156,9 @@ fn wrong_values_of_every_kind_are_refused() {
         "corral.socketSendBuffer=x",
         "corral.socketReceiveBuffer=x",
         "corral.maxSnapshotMBps=-5",
+        "corral.lockMemory=yes",
+        "corral.memoryAheadMB=5000",
+        "corral.loadThreads=0",
         "corral.logFormat=xml",
         "electionAlg=0",
         "DigestAuthenticationProvider.digestAlg=MD5",
@@ -305,7 +308,8 @@ fn conf_has_zookeepers_lines_in_its_order() {
          tickTime=3000\nmaxClientCnxns=60\nminSessionTimeout=6000\nmaxSessionTimeout=60000\n\
          clientPortListenBacklog=7\nserverId=0\ncorral.profile=small\ncorral.shards=0\ncorral.pinThreads=false\n\
          corral.spinMicros=0\ncorral.groupCommitDelayMicros=0\ncorral.socketSendBuffer=0\n\
-         corral.socketReceiveBuffer=0\ncorral.maxSnapshotMBps=50\ncorral.outputLimit=16777216\n\
+         corral.socketReceiveBuffer=0\ncorral.maxSnapshotMBps=50\n\
+         corral.lockMemory=false\ncorral.memoryAheadMB=8\ncorral.loadThreads=2\ncorral.outputLimit=16777216\n\
          corral.connectTimeout=10000\n"
     );
     assert!(config("dataDir=/d").render(0, 0).contains("\nclientPortListenBacklog=-1\n"));

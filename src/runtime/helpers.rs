@@ -51,8 +51,8 @@ pub struct Helpers {
 }
 
 impl Helpers {
-    /// Starts the threads; `wake` is rung when something is finished.
-    pub fn start(work: Work, wake: Arc<Wake>) -> Self {
+    /// Starts the threads; `wake` is rung when something is finished, and so many bytes of memory are kept ready.
+    pub fn start(work: Work, wake: Arc<Wake>, memory_ahead: usize) -> Self {
         let (segments, segment_requests) = channel::<SegmentRequest>();
         let (snapshots, jobs) = channel::<SnapshotJob>();
         let (finished, done) = channel();
@@ -91,7 +91,7 @@ impl Helpers {
             std::thread::Builder::new().name(name.to_owned()).spawn(body).expect("a thread can be started")
         };
         let threads = vec![spawn("segments", Box::new(make)), spawn("snapshots", Box::new(write))];
-        Helpers { segments, snapshots, done, asked: None, memory: Ahead::start(), threads }
+        Helpers { segments, snapshots, done, asked: None, memory: Ahead::start(memory_ahead), threads }
     }
 
     /// Asks for a segment, once.

@@ -3,7 +3,7 @@
 //! The first touch of a page costs the kernel's zeroing of it, and on a virtual machine the host's too: milliseconds for
 //! a huge page. Paid by the quorum core, that is the p99 of creates. Here a helper thread touches what the allocator
 //! will hand out next: allocators fill their segments upwards, so it is what follows the piece handed out last. A
-//! wrong guess costs a fault where it would have been without this, and at most [`AHEAD`] bytes.
+//! wrong guess costs a fault where it would have been without this, and at most as many bytes as it runs ahead.
 //!
 //! This file uses `unsafe` for `madvise(MADV_POPULATE_WRITE)`, which changes no byte of any mapping: it does what a
 //! write to each page would, and fails for what is not mapped or not writable.
@@ -14,10 +14,6 @@ use std::thread::JoinHandle;
 
 /// Bytes: a huge page, the unit of the work.
 const STEP: usize = 2 << 20;
-/// Bytes that are kept ready beyond the piece handed out last: what the fastest stream of creates takes in the time
-/// that a slow machine needs for a huge page, ten times over.
-const AHEAD: usize = 8 << 20;
-
 /// The thread that runs ahead, from the side of the one it works for.
 pub struct Ahead {
     places: Option<Sender<usize>>,
@@ -28,11 +24,17 @@ pub struct Ahead {
 }
 
 impl Ahead {
-    /// Starts the thread.
-    pub fn start() -> Ahead {
+    /// Starts the thread, which keeps so many bytes ready beyond the piece handed out last; 0: no thread and nothing ready.
+    pub fn start(bytes: usize) -> Ahead {
         let (places, work) = channel();
-        let thread = std::thread::Builder::new().name("memory".to_owned()).spawn(move || run(&work)).ok();
-        Ahead { places: Some(places), thread, told: HashSet::with_hasher(crate::ids::fixed_state()), last: 0 }
+        let builder = std::thread::Builder::new().name("memory".to_owned());
+        let thread = (bytes > 0).then(|| builder.spawn(move || run(&work, bytes)).ok()).flatten();
+        Ahead {
+            places: thread.is_some().then_some(places),
+            thread,
+            told: HashSet::with_hasher(crate::ids::fixed_state()),
+            last: 0,
+        }
     }
 
     /// The allocator last handed out memory at `address`. To be called once a turn; nearly always free.
@@ -60,7 +62,7 @@ impl Drop for Ahead {
     }
 }
 
-fn run(places: &Receiver<usize>) {
+fn run(places: &Receiver<usize>, ahead: usize) {
     super::helpers::step_back();
     let mut ready = HashSet::new();
     while let Ok(mut step) = places.recv() {
@@ -69,7 +71,7 @@ fn run(places: &Receiver<usize>) {
             ready.insert(step);
             step = later;
         }
-        for step in step..=step + AHEAD / STEP {
+        for step in step..=step + ahead / STEP {
             if ready.insert(step) && !populate(step * STEP, STEP) {
                 ready.remove(&step);
                 break;
@@ -104,8 +106,12 @@ mod tests {
             libc::mmap(std::ptr::null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
         };
         assert_ne!(base, libc::MAP_FAILED);
+        const AHEAD: usize = 8 << 20;
+        let mut nobody = Ahead::start(0);
+        nobody.note(base.addr());
+        drop(nobody);
         let before = resident();
-        let mut ahead = Ahead::start();
+        let mut ahead = Ahead::start(AHEAD);
         ahead.note(base.addr() + STEP);
         ahead.note(base.addr() + STEP + 8);
         drop(ahead);

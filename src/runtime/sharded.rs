@@ -21,8 +21,9 @@ use crate::server::message::Inbound;
 use crate::server::quorum::Quorum;
 use crate::server::shard::Shard;
 use futures_lite::AsyncReadExt;
-use glommio::{LocalExecutorBuilder, Placement, net::TcpStream};
+use glommio::{ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement, net::TcpStream};
 use io_uring::{opcode, types};
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -33,6 +34,10 @@ use std::time::{Duration, Instant};
 /// Completions that are not the log's.
 const BELL: u64 = 2;
 const TIMER: u64 = 3;
+
+/// Bytes of an executor's own buffers, which a shard has no use for: its sockets are read and written by the loop. Those
+/// buffers are locked in memory, 10 MiB for each shard where nothing is said.
+const IO_MEMORY: usize = 64 << 10;
 
 /// How a shard's thread behaves.
 #[derive(Clone, Copy, Debug)]
@@ -81,25 +86,51 @@ pub fn run(
 ) -> Result<(), Fatal> {
     let (sender, inbox) = channel();
     let bells: Vec<Arc<Wake>> = shards.iter().map(|shard| shard.wake.clone()).collect();
+    let (started, starts) = channel();
     let mut threads = vec![];
     for (number, parts) in shards.into_iter().enumerate() {
         let link = Link { sender: sender.clone(), core: core.wake.clone(), clocks, ending: ending.clone() };
         let placement = parts.thread.cpu.map_or(Placement::Unbound, Placement::Fixed);
-        let mut builder = LocalExecutorBuilder::new(placement).name(&format!("shard-{number}"));
+        let mut builder = LocalExecutorBuilder::new(placement).name(&format!("shard-{number}")).io_memory(IO_MEMORY);
         if !parts.thread.spin.is_zero() {
             builder = builder.spin_before_park(parts.thread.spin);
         }
+        let started = started.clone();
         let thread = builder
-            .spawn(move || shard_loop(parts, link))
+            .spawn(move || {
+                let _ = started.send(number);
+                drop(started);
+                shard_loop(parts, link)
+            })
             .map_err(|error| Fatal::new(Reason::IoUringDenied, format!("starting shard {number}: {error}")))?;
         threads.push(thread);
     }
-    drop(sender);
+    drop((sender, started));
+    all_have_started(&mut threads, &starts)?;
     core_loop(log_dir, core, inbox, &bells, clocks, &ending)?;
     for thread in threads {
         thread.join().map_err(|error| Fatal::new(Reason::System, format!("a shard's thread: {error}")))?;
     }
     Ok(())
+}
+
+/// Waits until every shard has an executor. Where one could not be made its thread ends in silence, and connections would
+/// wait for a shard that is not there.
+fn all_have_started(threads: &mut Vec<ExecutorJoinHandle<()>>, starts: &Receiver<usize>) -> Result<(), Fatal> {
+    // Ends when each has reported or is gone.
+    let started: BTreeSet<usize> = starts.iter().collect();
+    let Some(missing) = (0..threads.len()).find(|number| !started.contains(number)) else { return Ok(()) };
+    let Err(error) = threads.swap_remove(missing).join() else {
+        return Err(Fatal::new(Reason::System, format!("shard {missing} ended before it began")));
+    };
+    let denied = match &error {
+        GlommioError::IoError(error) => {
+            matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES | libc::ENOSYS))
+        }
+        _ => false,
+    };
+    let reason = if denied { Reason::IoUringDenied } else { Reason::System };
+    Err(Fatal::new(reason, format!("starting shard {missing}: {error}")))
 }
 
 /// A shard's way to the quorum brain.
@@ -318,6 +349,29 @@ impl<'a> Waits<'a> {
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicU64;
+
+    /// A shard without an executor is found, and the others are not waited for.
+    #[test]
+    fn a_shard_that_does_not_start_is_named() {
+        let (started, starts) = channel();
+        let mut threads = vec![];
+        for number in 0..2 {
+            let started = started.clone();
+            let made = LocalExecutorBuilder::new(Placement::Unbound).spawn(move || async move {
+                if number == 0 {
+                    let _ = started.send(number);
+                }
+            });
+            threads.push(made.unwrap());
+        }
+        drop(started);
+        let fatal = all_have_started(&mut threads, &starts).unwrap_err();
+        assert_eq!((fatal.reason, fatal.detail.as_str()), (Reason::System, "shard 1 ended before it began"));
+        let (started, starts) = channel();
+        started.send(0).unwrap();
+        drop(started);
+        all_have_started(&mut threads, &starts).unwrap();
+    }
 
     /// What [`readable`] needs of glommio: the stream's read waits for the poll it posted at birth, and ends
     /// when the descriptor, which is no socket, becomes readable.

@@ -1,9 +1,12 @@
 //! Puts a server together: its data recovered, its edge chosen, its threads started; and takes it down again.
 
+use super::advice::{Advice, advice};
 use super::clock::Clocks;
 use super::disk::RealDisk;
 use super::helpers::{Helpers, Work};
+use super::machine::Machine;
 use super::net::{Gate, Net};
+use super::placement::{self, Pins};
 use super::sharded::{self, CoreParts, Ending, ShardParts, ShardThread};
 use super::single::Single;
 use super::wake::Wake;
@@ -64,6 +67,8 @@ pub fn run(
     let mut signals = Signals::new([SIGTERM, SIGINT])
         .map_err(|error| Fatal::new(Reason::System, format!("signal handlers: {error}")))?;
     let config = Arc::new(config);
+    placement::lock_memory(&config)?;
+    let pins = Pins::of(&config);
     let clocks = Clocks::start();
     let edge = config.edge();
     let shards = match edge {
@@ -76,7 +81,7 @@ pub fn run(
     let (store, acls, zxid) = (data.state.store().store(), data.state.acls(), data.zxid);
     let log_dir = config.data_log_dir.clone();
     let wake = Arc::new(Wake::new()?);
-    let helpers = Helpers::start(work(&config, &data), wake.clone());
+    let helpers = Helpers::start(work(&config, &data), wake.clone(), config.memory_ahead);
     let ids = SessionIds::new(clocks.now().wall_ms, 1);
     let options = quorum_options(&config, shards);
     let Data { state, log, directory, .. } = data;
@@ -106,26 +111,24 @@ pub fn run(
             let shard = make_shard(0)?;
             let net = make_net(wake.clone())?;
             let (wake, stop) = (wake.clone(), stop.clone());
-            Box::new(move || Single::new(&log_dir, net, shard, quorum, helpers, wake, clocks, stop)?.run())
+            Box::new(move || {
+                pins.take_core();
+                Single::new(&log_dir, net, shard, quorum, helpers, wake, clocks, stop)?.run()
+            })
         }
         Edge::Shards(_) => {
             let spin = Duration::from_micros(u64::from(config.spin_us));
             let mut parts = vec![];
             for number in 0..shards {
                 let wake = Arc::new(Wake::new()?);
-                // CPU 0 is the quorum core's.
-                let cpu = config.pin_threads.then_some(number + 1);
-                let thread = ShardThread { cpu, spin };
+                let thread = ShardThread { cpu: pins.shard(number), spin };
                 parts.push(ShardParts { net: make_net(wake.clone())?, shard: make_shard(number)?, wake, thread });
             }
             let delay = Duration::from_micros(u64::from(config.group_commit_delay_us));
             let core = CoreParts { quorum, helpers, wake: wake.clone(), half_tick, spin, delay };
             let ending = Ending { stop: stop.clone(), published_all: Arc::default() };
-            let pin = config.pin_threads;
             Box::new(move || {
-                if pin {
-                    pin_to_cpu_0();
-                }
+                pins.take_core();
                 sharded::run(&log_dir, core, parts, clocks, ending)
             })
         }
@@ -135,6 +138,7 @@ pub fn run(
         %address, edge = ?edge, profile = %config.profile, data = %config.data_dir.display(), zxid = %zxid,
         took_ms = started.elapsed().as_millis() as u64, "serving"
     );
+    tell_of_the_machine(server.config.clone());
     let handle = signals.handle();
     let waiter = signals_waiter(&mut signals, stop, wake);
     std::thread::scope(|scope| {
@@ -206,7 +210,7 @@ impl Data {
             directory: directory.identity.directory,
             born: directory.identity.born,
             accept_log_loss: false,
-            threads: std::thread::available_parallelism().map_or(1, usize::from).min(8),
+            threads: usize::from(config.load_threads),
         };
         let mut rebuild = Rebuild::new(state_options(config));
         let recovered = recovery::recover(&disk, &options, &mut rebuild)?;
@@ -234,7 +238,7 @@ impl Data {
 
 /// The longest transaction: a request of the longest frame, whose `auth` ACLs may have grown, or a
 /// closeSession with its paths.
-fn max_txn(config: &Config) -> usize {
+pub(super) fn max_txn(config: &Config) -> usize {
     let frame = config.max_buffer as usize;
     (2 * frame + (64 << 10)).max(crate::limits::CLOSE_SESSION_PATHS + 4096)
 }
@@ -423,10 +427,23 @@ fn entropy<const N: usize>() -> Result<[u8; N], Fatal> {
     Ok(bytes)
 }
 
-fn pin_to_cpu_0() {
-    let mut cpus = rustix::thread::CpuSet::new();
-    cpus.set(0);
-    if let Err(error) = rustix::thread::sched_setaffinity(None, &cpus) {
-        tracing::warn!(%error, "the quorum core's thread could not be pinned to CPU 0");
+/// Tells what the server runs on and what one would change about it, on a thread that measures the disk meanwhile.
+fn tell_of_the_machine(config: Arc<Config>) {
+    let tell = move || {
+        super::helpers::step_back();
+        let mut machine = Machine::look(&config);
+        machine.measure();
+        let facts: Vec<_> = machine.facts().into_iter().map(|(name, words)| format!("{name} {words}")).collect();
+        tracing::info!("machine: {}", facts.join("; "));
+        for Advice { warning, finding, change, how } in advice(&machine, &config) {
+            if warning {
+                tracing::warn!(change, how, "{finding}");
+            } else {
+                tracing::info!(change, how, "{finding}");
+            }
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("machine".to_owned()).spawn(tell) {
+        tracing::warn!(%error, "no thread to look at the machine");
     }
 }
