@@ -21,8 +21,11 @@ const TURN: usize = 16;
 const WATCHERS: usize = 100;
 const VALUE: [u8; 100] = [b'v'; 100];
 
-/// A path by name and what one walk of it is.
-const PATHS: [(&str, fn(&mut Walk, usize)); 6] = [
+/// What one walk is, given its number.
+type Path = fn(&mut Walk, usize);
+
+/// The paths by name.
+const PATHS: [(&str, Path); 6] = [
     ("ping", |walk, _| walk.ask(-2, OpCode::Ping, &[])),
     ("get", |walk, n| walk.ask(1, OpCode::GetData, &path_and(walk.name(n), false))),
     ("set", |walk, n| walk.ask(1, OpCode::SetData, &set(walk.name(n)))),

@@ -52,7 +52,7 @@ impl Plane {
         started: Instant,
         tree: Box<dyn Fn() -> TreeSize + Send + Sync>,
     ) -> Plane {
-        let whitelist = Whitelist::new(&config.four_letter_words, config.always_answer_isro);
+        let whitelist = Whitelist::new(&config.four_letter_words, config.read_only_mode);
         Plane { config, stats, whitelist, started, tree, trace_mask: AtomicI64::new(words::TRACE_MASK) }
     }
 

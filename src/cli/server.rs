@@ -100,7 +100,7 @@ pub(super) fn resolve(path: Option<&Path>, overrides: &Overrides) -> Result<(Con
     let bytes = path.map(read).transpose().map_err(|mistake| vec![mistake])?;
     let name = path.map(|path| path.display().to_string()).unwrap_or_default();
     let source = bytes.as_deref().map(|bytes| Source { name: &name, bytes });
-    let (mut config, notices) = config::resolve(source.as_ref(), overrides, cores())?;
+    let (mut config, notices) = config::resolve(source.as_ref(), overrides, cores(), &read_file)?;
     for directory in [&mut config.data_dir, &mut config.data_log_dir] {
         // As `conf` shows it; a working directory that is gone leaves the path as it was written.
         if let Ok(absolute) = std::path::absolute(&*directory) {
@@ -116,20 +116,31 @@ pub fn cores() -> usize {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Mistake> {
-    let mistake = |problem: String| Mistake {
+    let problem = match read_file(path) {
+        Ok(Some(bytes)) => return Ok(bytes),
+        Ok(None) => "there is no such file".to_owned(),
+        Err(problem) => format!("cannot be read: {problem}"),
+    };
+    Err(Mistake {
         place: Place::File { name: path.display().to_string(), line: 0 },
         key: String::new(),
         value: None,
         problem,
-    };
+    })
+}
+
+/// The bytes of a file that is part of a configuration; `None` if it does not exist.
+fn read_file(path: &Path) -> Result<Option<Vec<u8>>, String> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(CONFIG_FILE_LIMIT + 1).read_to_end(&mut bytes))
-        .map_err(|error| mistake(format!("cannot be read: {error}")))?;
-    if bytes.len() as u64 > CONFIG_FILE_LIMIT {
-        return Err(mistake(format!("longer than {CONFIG_FILE_LIMIT} bytes; expected a configuration file")));
+    let opened = std::fs::File::open(path);
+    match opened.and_then(|file| file.take(CONFIG_FILE_LIMIT + 1).read_to_end(&mut bytes)) {
+        Ok(_) if bytes.len() as u64 > CONFIG_FILE_LIMIT => {
+            Err(format!("longer than {CONFIG_FILE_LIMIT} bytes, which is no configuration"))
+        }
+        Ok(_) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.to_string()),
     }
-    Ok(bytes)
 }
 
 /// Says what is wrong with a configuration.
@@ -226,6 +237,8 @@ mod tests {
         let text = refusal(&configure(&missing).unwrap_err());
         assert!(text.starts_with("corral: a mistake in the configuration; nothing was started\n  /nowhere/zoo.cfg: "));
         let endless = parse(&["/dev/zero"]).unwrap();
-        assert!(refusal(&configure(&endless).unwrap_err()).contains("/dev/zero: longer than 1048576 bytes"));
+        assert!(
+            refusal(&configure(&endless).unwrap_err()).contains("/dev/zero: cannot be read: longer than 1048576 bytes")
+        );
     }
 }

@@ -1,11 +1,19 @@
 //! From a file and arguments to a configuration: every value put in its place, every mistake collected.
 
+use super::assembly::MemberLine;
+use super::ensemble::Settings;
 use super::foreign::{self, Answer};
+use super::member::MemberRole;
+use super::membership::Membership;
 use super::mistake::{Mistake, Notice, Place};
 use super::{ClientAddress, Config, Overrides, Profile, Source, keys, properties};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// How the files beside a configuration are read: their bytes, `None` where there is no file, or why it cannot
+/// be read.
+pub type ReadFile<'a> = &'a dyn Fn(&Path) -> Result<Option<Vec<u8>>, String>;
 
 /// A configuration under construction: what cannot be decided before everything has been read.
 pub struct Draft {
@@ -20,9 +28,15 @@ pub struct Draft {
     pub(super) purge: bool,
     pub(super) enforce_auth: bool,
     pub(super) enforced_schemes: Vec<String>,
-    /// The server lines: key, value and line.
-    servers: Vec<(String, String, u32)>,
-    file: Option<String>,
+    /// What only an ensemble looks at, see [`super::assembly`].
+    pub(super) settings: Settings,
+    pub(super) peer_type: Option<MemberRole>,
+    pub(super) dynamic_config_file: Option<PathBuf>,
+    pub(super) members: Vec<MemberLine>,
+    pub(super) proposed: Option<Membership>,
+    /// Keys of no use to a standalone server, with their places.
+    pub(super) ensemble_only: Vec<(String, Place)>,
+    pub(super) file: Option<String>,
     /// Where each key was last set, under its own name.
     places: BTreeMap<&'static str, Place>,
     warnings: Vec<String>,
@@ -35,6 +49,7 @@ pub(super) fn resolve(
     file: Option<&Source<'_>>,
     overrides: &Overrides,
     cores: usize,
+    read: ReadFile<'_>,
 ) -> Result<(Config, Vec<Notice>), Vec<Mistake>> {
     let (entries, malformed) = file.map(|file| properties::parse(file.bytes)).unwrap_or_default();
     let profile = chosen_profile(&entries, overrides).unwrap_or_else(|| Profile::for_cores(cores));
@@ -52,7 +67,7 @@ pub(super) fn resolve(
     if let Some(directory) = &overrides.data_dir {
         draft.data_dir = Some(directory.clone());
     }
-    draft.finish()
+    draft.finish(read)
 }
 
 /// The profile has to be known first, since the other values are laid over its own. A wrong name is
@@ -77,7 +92,12 @@ impl Draft {
             purge: true,
             enforce_auth: false,
             enforced_schemes: Vec::new(),
-            servers: Vec::new(),
+            settings: Settings::default(),
+            peer_type: None,
+            dynamic_config_file: None,
+            members: Vec::new(),
+            proposed: None,
+            ensemble_only: Vec::new(),
             file,
             places: BTreeMap::new(),
             warnings: Vec::new(),
@@ -91,19 +111,19 @@ impl Draft {
         self.warnings.push(text.to_owned());
     }
 
-    fn line(&self, line: u32) -> Place {
+    pub(super) fn line(&self, line: u32) -> Place {
         match &self.file {
             Some(name) => Place::File { name: name.clone(), line },
             None => Place::Argument,
         }
     }
 
-    fn mistake(&mut self, place: Place, key: &str, value: Option<&str>, problem: impl Into<String>) {
+    pub(super) fn mistake(&mut self, place: Place, key: &str, value: Option<&str>, problem: impl Into<String>) {
         let value = value.filter(|_| !keys::is_secret(key)).map(str::to_owned);
         self.mistakes.push(Mistake { place, key: key.to_owned(), value, problem: problem.into() });
     }
 
-    fn notice(&mut self, place: Place, key: &str, warning: bool, text: impl Into<String>) {
+    pub(super) fn notice(&mut self, place: Place, key: &str, warning: bool, text: impl Into<String>) {
         self.notices.push(Notice { place, key: key.to_owned(), text: text.into(), warning });
     }
 
@@ -113,6 +133,9 @@ impl Draft {
             if let Some(Place::File { line, .. }) = self.places.get(key.name) {
                 let text = format!("it stands in line {line} too; this line counts");
                 self.notice(place.clone(), &entry.key, true, text);
+            }
+            if keys::is_for_ensembles(key) && key.name != "standaloneEnabled" {
+                self.ensemble_only.push((entry.key.clone(), place.clone()));
             }
             self.apply(key, place, &entry.key, &entry.value);
             return;
@@ -133,8 +156,10 @@ impl Draft {
     fn foreign_entry(&mut self, entry: &properties::Entry, place: Place, answer: Answer) {
         let is_harmless = |harmless: &[&str]| harmless.iter().any(|value| value.eq_ignore_ascii_case(&entry.value));
         match answer {
-            Answer::Member => self.servers.push((entry.key.clone(), entry.value.clone(), entry.line)),
-            Answer::Standalone => self.notice(place, &entry.key, false, "of no use to a standalone server"),
+            Answer::Member => {
+                self.members.push(MemberLine { place, key: entry.key.clone(), value: entry.value.clone() });
+            }
+            Answer::Ensemble => self.ensemble_only.push((entry.key.clone(), place)),
             Answer::Warn { harmless, because } if !is_harmless(harmless) => {
                 self.notice(place, &entry.key, true, format!("ignored: {because}"));
             }
@@ -161,71 +186,40 @@ impl Draft {
     }
 
     /// Where a key was set, or the file as a whole.
-    fn place_of(&self, key: &str) -> Place {
+    pub(super) fn place_of(&self, key: &str) -> Place {
         self.places.get(key).cloned().unwrap_or_else(|| self.line(0))
     }
 
-    fn finish(mut self) -> Result<(Config, Vec<Notice>), Vec<Mistake>> {
-        self.server_lines();
+    /// Whether something is wrong with this key already.
+    pub(super) fn has_mistake(&self, key: &str) -> bool {
+        self.mistakes.iter().any(|mistake| mistake.key == key)
+    }
+
+    fn finish(mut self, read: ReadFile<'_>) -> Result<(Config, Vec<Notice>), Vec<Mistake>> {
         self.directories();
+        self.membership(read);
         self.client_address();
         self.session_timeouts();
         self.enforced_authentication();
+        self.one_thread();
         self.config.snap_retain = self.purge.then_some(self.retain);
-        if self.mistakes.is_empty() {
-            return Ok((self.config, self.notices));
+        let Draft { config, file, mut mistakes, notices, .. } = self;
+        if mistakes.is_empty() {
+            return Ok((config, notices));
         }
-        self.mistakes.sort_by_key(|mistake| match mistake.place {
-            Place::File { line, .. } => u64::from(line),
-            Place::Argument => u64::MAX,
+        mistakes.sort_by_key(|mistake| match &mistake.place {
+            Place::File { name, line } if file.as_ref() == Some(name) => (0, String::new(), *line),
+            Place::File { name, line } => (1, name.clone(), *line),
+            Place::Argument => (2, String::new(), 0),
         });
-        Err(self.mistakes)
-    }
-
-    /// One server line describes a standalone server, as in ZooKeeper; its client part counts.
-    fn server_lines(&mut self) {
-        let servers = std::mem::take(&mut self.servers);
-        if servers.len() > 1 {
-            for (key, value, line) in &servers {
-                let place = self.line(*line);
-                let problem = format!("this version runs standalone, and {} servers are listed", servers.len());
-                self.mistake(place, key, Some(value), problem);
-            }
-            return;
-        }
-        for (key, value, line) in servers {
-            let place = self.line(line);
-            let (member, client) = match value.split_once(';') {
-                Some((member, client)) => (member, Some(client)),
-                None => (value.as_str(), None),
-            };
-            if member.to_ascii_lowercase().ends_with(":observer") {
-                self.mistake(place, &key, Some(&value), "this version runs standalone, and an observer cannot");
-                continue;
-            }
-            match client.map(keys::host_and_port) {
-                None => {}
-                Some(Err(expected)) => {
-                    self.mistake(place, &key, Some(&value), format!("after the semicolon: {expected}"));
-                }
-                Some(Ok((address, port))) => {
-                    let other_port = self.client_port.is_some_and(|client_port| client_port != port);
-                    let from_file = matches!(self.place_of("clientPort"), Place::File { .. });
-                    if other_port && from_file {
-                        self.mistake(place, &key, Some(&value), "clientPort names another port");
-                    }
-                    self.client_port.get_or_insert(port);
-                    self.client_address.get_or_insert(address);
-                }
-            }
-        }
+        Err(mistakes)
     }
 
     fn directories(&mut self) {
         match self.data_dir.take() {
             Some(directory) => self.config.data_dir = directory,
             // In a file its absence is a mistake, as in ZooKeeper: no server adopts a directory by accident.
-            None if self.file.is_some() && !self.mistakes.iter().any(|mistake| mistake.key == "dataDir") => {
+            None if self.file.is_some() && !self.has_mistake("dataDir") => {
                 let place = self.line(0);
                 self.mistake(place, "dataDir", None, "missing; expected a directory, here or as --data-dir");
             }
@@ -256,6 +250,23 @@ impl Draft {
         (self.config.min_session_timeout_ms, self.config.max_session_timeout_ms) = (min, max);
     }
 
+    /// Keys that only mean something where there are shard threads.
+    fn one_thread(&mut self) {
+        if self.config.shards > 0 {
+            return;
+        }
+        let set = [
+            ("corral.groupCommitDelayMicros", self.config.group_commit_delay_us > 0),
+            ("corral.spinMicros", self.config.spin_us > 0),
+        ];
+        for (key, set) in set {
+            if let Some(place) = self.places.get(key).filter(|_| set).cloned() {
+                let text = "of no use with one thread (corral.shards is 0), which neither waits nor spins";
+                self.notice(place, key, true, text);
+            }
+        }
+    }
+
     fn enforced_authentication(&mut self) {
         if !self.enforce_auth {
             return;
@@ -276,10 +287,8 @@ impl Draft {
 /// The known key that was probably meant, as the end of a sentence.
 fn hint(spelling: &str) -> String {
     let bare = spelling.strip_prefix("zookeeper.").unwrap_or(spelling);
-    let nearest = keys::KEYS
-        .iter()
-        .map(|key| (distance(&bare.to_ascii_lowercase(), &key.name.to_ascii_lowercase()), key.name))
-        .min();
+    let nearest =
+        keys::all().map(|key| (distance(&bare.to_ascii_lowercase(), &key.name.to_ascii_lowercase()), key.name)).min();
     match nearest {
         Some((distance, name)) if distance <= 2 => format!("; did you mean {name}?"),
         _ => String::new(),

@@ -1,19 +1,20 @@
 //! Keys of ZooKeeper on which this server does not act, and what it says to each.
 //!
 //! A key that only tunes something Corral does not have is taken with a warning. One that asks for safety
-//! that would be missing (encryption, authentication, an audit trail), or that makes the server a member of
-//! an ensemble, is refused: starting without it would be worse than not starting.
+//! that would be missing (encryption, authentication, an audit trail) is refused: starting without it would be
+//! worse than not starting.
 
 /// What to do about a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// ZooKeeper looks at it in ensembles only: said, not warned about.
-    Standalone,
+    /// ZooKeeper looks at it in ensembles only, and there it tunes something Corral does not have: warned about
+    /// in an ensemble, otherwise said.
+    Ensemble,
     /// Go on, and warn, unless the value is one of `harmless`.
     Warn { harmless: &'static [&'static str], because: &'static str },
     /// Do not start, unless the value is one of `harmless`.
     Refuse { harmless: &'static [&'static str], because: &'static str },
-    /// Part of the description of an ensemble: looked at as a whole.
+    /// Part of the description of an ensemble: looked at as a whole, see [`super::assembly`].
     Member,
 }
 
@@ -23,7 +24,7 @@ pub struct Group {
     pub answer: Answer,
 }
 
-const STANDALONE: &str = "this version runs standalone";
+const NO_ORACLE: &str = "this version asks no oracle: two servers need each other";
 const NO_TLS: &str = "this version has no TLS, and serving without it is not what was asked for";
 const NO_SASL: &str = "this version has no SASL, and serving without it is not what was asked for";
 const NO_ADMIN: &str = "this version has no HTTP admin server; the four-letter words are answered";
@@ -39,38 +40,14 @@ const fn refuse(because: &'static str) -> Answer {
 
 /// Every key of ZooKeeper 3.9 that is not in [`super::keys::KEYS`]. Exact names come before patterns.
 pub const GROUPS: &[Group] = &[
-    Group { names: &["server.*"], answer: Answer::Member },
-    Group { names: &["standaloneEnabled"], answer: Answer::Refuse { harmless: &["true"], because: STANDALONE } },
-    Group { names: &["peerType"], answer: Answer::Refuse { harmless: &["participant"], because: STANDALONE } },
-    Group { names: &["observerMasterPort"], answer: Answer::Refuse { harmless: &["0"], because: STANDALONE } },
-    Group { names: &["electionAlg"], answer: Answer::Refuse { harmless: &["3"], because: "only 3 is a valid value" } },
-    Group { names: &["dynamicConfigFile", "group.*", "weight.*", "oraclePath"], answer: refuse(STANDALONE) },
+    Group { names: &["server.*", "group.*", "weight.*"], answer: Answer::Member },
+    Group { names: &["oraclePath"], answer: refuse(NO_ORACLE) },
     Group {
         names: &[
-            "initLimit",
-            "syncLimit",
-            "connectToLearnerMasterLimit",
-            "quorumListenOnAllIPs",
-            "syncEnabled",
-            "localSessionsEnabled",
-            "localSessionsUpgradingEnabled",
             "quorum.cnxn.threads.size",
-            "multiAddress.*",
-            "cnxTimeout",
-            "quorumCnxnTimeoutMs",
-            "electionPortBindRetry",
-            "fastleader.*",
-            "leaderServes",
             "leader.*",
-            "leaderConnectDelayDuringRetryMs",
             "learner.*",
             "follower.*",
-            "observer.*",
-            "observerMaster.*",
-            "forceSnapshotSync",
-            "tcpKeepAlive",
-            "commitLogCount",
-            "snapshotSizeFactor",
             "sslQuorumReloadCertFiles",
             "enableEagerACLCheck",
             "forward_learner_requests_to_commit_processor_disabled",
@@ -78,7 +55,7 @@ pub const GROUPS: &[Group] = &[
             "quorum.auth.server.saslLoginContext",
             "quorum.auth.kerberos.servicePrincipal",
         ],
-        answer: Answer::Standalone,
+        answer: Answer::Ensemble,
     },
     Group {
         names: &["sslQuorum", "portUnification", "client.portUnification"],
@@ -145,10 +122,6 @@ pub const GROUPS: &[Group] = &[
     Group {
         names: &["metricsProvider.*"],
         answer: warn("this version exports no metrics by HTTP; the four-letter word mntr has them"),
-    },
-    Group {
-        names: &["reconfigEnabled"],
-        answer: Answer::Warn { harmless: OFF, because: "this version runs standalone and cannot be reconfigured" },
     },
     Group {
         names: &["snapshot.compression.method"],

@@ -1,10 +1,12 @@
 //! The keys this server acts on: one table from which files are read, and to which `docs/configuration.md`
 //! is held.
 //!
-//! What the other keys of ZooKeeper mean here stands in [`super::foreign`]. The meaning of each key is that
+//! Those of ensembles stand in [`super::ensemble_keys`]; what the other keys of ZooKeeper mean here, in
+//! [`super::foreign`]. The meaning of each key is that
 //! of ZooKeeper 3.9 unless the table says otherwise.
 
 use super::draft::Draft;
+use super::ensemble_keys::ENSEMBLE_KEYS;
 use super::value::{self, Expected, boolean, number, yes_or_no};
 use super::{ClientAddress, DigestAlgorithm, LogFormat, Profile};
 use crate::config::secret::Secret;
@@ -32,10 +34,10 @@ pub fn is_secret(key: &str) -> bool {
     key.contains("password") || key.contains("superdigest") || key.contains("secret")
 }
 
-const POSITIVE: std::ops::RangeInclusive<u32> = 1..=i32::MAX as u32;
-const NOT_NEGATIVE: std::ops::RangeInclusive<u32> = 0..=i32::MAX as u32;
+pub(super) const POSITIVE: std::ops::RangeInclusive<u32> = 1..=i32::MAX as u32;
+pub(super) const NOT_NEGATIVE: std::ops::RangeInclusive<u32> = 0..=i32::MAX as u32;
 
-/// Every key, in the order of the documentation.
+/// Every key of any server, in the order of the documentation.
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
     Key {
@@ -218,6 +220,19 @@ pub const KEYS: &[Key] = &[
         apply: |draft, text| boolean(text).map(|create| draft.config.create_database = create),
     },
     Key {
+        name: "corral.acceptLogLoss", alias: "", default: "false", example: "true",
+        meaning: "for one start: goes on from a whole snapshot when the log behind it is missing; \
+                  writes that were acknowledged are lost then",
+        difference: "Corral's own; ZooKeeper goes on without a word",
+        apply: |draft, text| {
+            draft.config.accept_log_loss = boolean(text)?;
+            if draft.config.accept_log_loss {
+                draft.warn("a log that is missing is taken for lost: take this key out again after this start");
+            }
+            Ok(())
+        },
+    },
+    Key {
         name: "extendedTypesEnabled", alias: "", default: "false", example: "true",
         meaning: "allows znodes with a time to live",
         difference: "",
@@ -256,9 +271,13 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "skipACL", alias: "", default: "no", example: "yes",
         meaning: "yes: nobody's permissions are checked",
-        difference: "",
+        difference: "only yes and no are taken; to ZooKeeper every word but yes is no",
         apply: |draft, text| {
-            draft.config.skip_acl = yes_or_no(text)?;
+            draft.config.skip_acl = match text {
+                "yes" => true,
+                "no" => false,
+                _ => return Err("expected yes or no".into()),
+            };
             if draft.config.skip_acl {
                 draft.warn("permissions are not checked: every client may read and write everything");
             }
@@ -324,9 +343,10 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "readonlymode.enabled", alias: "", default: "false", example: "true",
-        meaning: "answers the word `isro` whatever the whitelist says",
-        difference: "a standalone server never has to serve read-only, so that nothing else follows from it",
-        apply: |draft, text| boolean(text).map(|on| draft.config.always_answer_isro = on),
+        meaning: "a member of an ensemble serves reads while it has no quorum; the word `isro` is answered \
+                  whatever the whitelist says",
+        difference: "can be set in the file, where ZooKeeper takes it from a system property only",
+        apply: |draft, text| boolean(text).map(|on| draft.config.read_only_mode = on),
     },
     Key {
         name: "corral.profile", alias: "", default: "`small` on one or two cores, else `balanced`", example: "throughput",
@@ -408,14 +428,24 @@ pub const KEYS: &[Key] = &[
 /// The key spelt so, under its name, its alias, or either with ZooKeeper's prefix for system properties.
 pub fn find(spelling: &str) -> Option<&'static Key> {
     let bare = spelling.strip_prefix("zookeeper.").unwrap_or(spelling);
-    KEYS.iter().find(|key| key.name == bare || (!key.alias.is_empty() && key.alias == bare))
+    all().find(|key| key.name == bare || (!key.alias.is_empty() && key.alias == bare))
 }
 
-fn path(text: &str) -> Result<PathBuf, Expected> {
+/// The keys of both tables.
+pub fn all() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(ENSEMBLE_KEYS)
+}
+
+/// Whether only members of an ensemble act on this key.
+pub fn is_for_ensembles(key: &Key) -> bool {
+    ENSEMBLE_KEYS.iter().any(|own| own.name == key.name)
+}
+
+pub(super) fn path(text: &str) -> Result<PathBuf, Expected> {
     if text.is_empty() || text.contains('\0') { Err("expected a directory".into()) } else { Ok(text.into()) }
 }
 
-fn host(text: &str) -> Result<ClientAddress, Expected> {
+pub(super) fn host(text: &str) -> Result<ClientAddress, Expected> {
     let unbracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     if let Ok(address) = unbracketed.parse::<IpAddr>() {
         return Ok(if address.is_unspecified() { ClientAddress::Any } else { ClientAddress::Ip(address) });
@@ -427,15 +457,6 @@ fn host(text: &str) -> Result<ClientAddress, Expected> {
         return Err("expected an IP address or a host name".into());
     }
     Ok(ClientAddress::Name(text.to_owned()))
-}
-
-/// A host and a port as they follow the semicolon of a server line: `port` or `address:port`.
-pub(super) fn host_and_port(text: &str) -> Result<(ClientAddress, u16), Expected> {
-    let (address, port) = match text.rsplit_once(':') {
-        Some((address, port)) => (host(address)?, port),
-        None => (ClientAddress::Any, text),
-    };
-    Ok((address, number(port, 1..=65_535)?))
 }
 
 fn timeout(text: &str) -> Result<Option<i32>, Expected> {
@@ -482,8 +503,7 @@ mod tests {
 
     #[test]
     fn names_and_aliases_are_unique() {
-        let mut names: Vec<_> =
-            KEYS.iter().flat_map(|key| [key.name, key.alias]).filter(|name| !name.is_empty()).collect();
+        let mut names: Vec<_> = all().flat_map(|key| [key.name, key.alias]).filter(|name| !name.is_empty()).collect();
         let count = names.len();
         names.sort_unstable();
         names.dedup();
@@ -508,9 +528,6 @@ mod tests {
         for wrong in ["", "1.2.3", "300.1.1.1", "a b", "host:2181"] {
             assert!(host(wrong).is_err(), "{wrong:?}");
         }
-        assert_eq!(host_and_port("2181"), Ok((ClientAddress::Any, 2181)));
-        assert_eq!(host_and_port("127.0.0.1:2181"), Ok((ClientAddress::Ip("127.0.0.1".parse().unwrap()), 2181)));
-        assert!(host_and_port("127.0.0.1:").is_err());
     }
 
     #[test]
@@ -527,6 +544,7 @@ mod tests {
             "zookeeper.DigestAuthenticationProvider.superDigest",
             "ssl.keyStore.password",
             "SASLAuthenticationProvider.superPassword",
+            "corral.sessionSecret",
         ] {
             assert!(is_secret(key), "{key}");
         }

@@ -1,12 +1,18 @@
 //! The configuration of a server: zoo.cfg, arguments and profiles made into one typed value.
 //!
-//! [`resolve`] is a pure function of the file's bytes, the arguments and the number of cores. It reports
-//! every mistake at once, or answers with a [`Config`] and what the operator should be told. Which keys
-//! there are stands in [`keys`] (those acted on) and [`foreign`] (what is said to the others).
+//! [`resolve`] is a pure function of the file's bytes, the arguments, the number of cores, and what it is handed
+//! of the files beside it. It reports every mistake at once, or answers with a [`Config`] and what the operator
+//! should be told. Which keys there are stands in [`keys`] and [`ensemble_keys`] (those acted on) and in
+//! [`foreign`] (what is said to the others); who belongs to an ensemble is read by [`membership`].
 
+mod assembly;
 mod draft;
+mod ensemble;
+pub mod ensemble_keys;
 pub mod foreign;
 pub mod keys;
+pub mod member;
+pub mod membership;
 mod mistake;
 pub mod profile;
 pub mod properties;
@@ -15,6 +21,8 @@ mod secret;
 mod tests;
 mod value;
 
+pub use draft::ReadFile;
+pub use ensemble::{Ensemble, Settings};
 pub use mistake::{Mistake, Notice, Place};
 pub use profile::Profile;
 pub use secret::Secret;
@@ -37,6 +45,10 @@ pub struct Config {
     pub create_data_dir: bool,
     /// Begins with an empty tree where there is no data; otherwise that is a reason not to start.
     pub create_database: bool,
+    /// Goes on from a whole snapshot when the log behind it is missing.
+    pub accept_log_loss: bool,
+    /// What a member of an ensemble is told; `None`: a standalone server.
+    pub ensemble: Option<Ensemble>,
 
     pub client_address: ClientAddress,
     pub client_port: u16,
@@ -96,8 +108,8 @@ pub struct Config {
 
     /// The whitelist as written: names between commas, or `*`. `srvr` is answered in any case.
     pub four_letter_words: Vec<String>,
-    /// `isro` is answered whatever the whitelist says.
-    pub always_answer_isro: bool,
+    /// A member without a quorum serves reads, and `isro` is answered whatever the whitelist says.
+    pub read_only_mode: bool,
 
     /// Shard threads; 0: one thread does everything. See [`Config::edge`].
     pub shards: u16,
@@ -204,13 +216,15 @@ impl Overrides {
 }
 
 /// Makes a configuration out of a file, arguments and the number of cores, or says everything that is wrong
-/// with them, in the order of the file. Reads and writes nothing.
+/// with them, in the order of the file. Reads what `read` hands it of the files a member of an ensemble has
+/// (`dynamicConfigFile`, what is proposed beside it, `myid`), and writes nothing.
 pub fn resolve(
     file: Option<&Source<'_>>,
     overrides: &Overrides,
     cores: usize,
+    read: ReadFile<'_>,
 ) -> Result<(Config, Vec<Notice>), Vec<Mistake>> {
-    draft::resolve(file, overrides, cores)
+    draft::resolve(file, overrides, cores, read)
 }
 
 impl Config {
@@ -223,6 +237,8 @@ impl Config {
             data_log_dir: "./corral-data".into(),
             create_data_dir: true,
             create_database: true,
+            accept_log_loss: false,
+            ensemble: None,
             client_address: ClientAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             client_port: 2181,
             client_port_listen_backlog: None,
@@ -254,7 +270,7 @@ impl Config {
             super_digest: None,
             enforced_auth_schemes: Vec::new(),
             four_letter_words: Vec::new(),
-            always_answer_isro: false,
+            read_only_mode: false,
             shards: values.shards,
             pin_threads: values.pin_threads,
             spin_us: values.spin_us,
@@ -284,8 +300,8 @@ impl Config {
         self.client_port_listen_backlog.unwrap_or(1024)
     }
 
-    /// The answer to the word `conf`: the lines of a standalone ZooKeeper in its order, then Corral's own.
-    /// The sizes are those of the two directories, in bytes.
+    /// The answer to the word `conf`: ZooKeeper's lines in its order, then Corral's own, then the membership of
+    /// an ensemble. The sizes are those of the two directories, in bytes.
     pub fn render(&self, data_dir_size: u64, log_dir_size: u64) -> String {
         let mut out = String::new();
         let mut line = |key: &str, value: &dyn fmt::Display| {
@@ -302,7 +318,10 @@ impl Config {
         line("minSessionTimeout", &self.min_session_timeout_ms);
         line("maxSessionTimeout", &self.max_session_timeout_ms);
         line("clientPortListenBacklog", &self.client_port_listen_backlog.map_or(-1, i64::from));
-        line("serverId", &0);
+        line("serverId", &self.ensemble.as_ref().map_or(0, |ensemble| ensemble.id.0));
+        if let Some(ensemble) = &self.ensemble {
+            ensemble.render(&mut line);
+        }
         line("corral.profile", &self.profile);
         line("corral.shards", &self.shards);
         line("corral.pinThreads", &self.pin_threads);
@@ -316,6 +335,10 @@ impl Config {
         line("corral.loadThreads", &self.load_threads);
         line("corral.outputLimit", &self.output_limit);
         line("corral.connectTimeout", &self.connect_timeout_ms);
+        if let Some(ensemble) = &self.ensemble {
+            // As ZooKeeper writes it, with the space.
+            writeln!(out, "membership: \n{}", ensemble.membership).expect("a string takes everything");
+        }
         out
     }
 }

@@ -8,7 +8,8 @@ fn read(text: &str) -> Result<(Config, Vec<Notice>), Vec<String>> {
 
 fn with(text: &str, overrides: &Overrides) -> Result<(Config, Vec<Notice>), Vec<String>> {
     let source = Source { name: "zoo.cfg", bytes: text.as_bytes() };
-    resolve(Some(&source), overrides, 8).map_err(|mistakes| mistakes.iter().map(Mistake::to_string).collect())
+    resolve(Some(&source), overrides, 8, &|_| Ok(None))
+        .map_err(|mistakes| mistakes.iter().map(Mistake::to_string).collect())
 }
 
 fn config(text: &str) -> Config {
@@ -27,7 +28,7 @@ fn warnings(text: &str) -> Vec<String> {
 
 #[test]
 fn without_anything_it_is_the_embedded_default() {
-    let (config, notices) = resolve(None, &Overrides::default(), 2).unwrap();
+    let (config, notices) = resolve(None, &Overrides::default(), 2, &|_| Ok(None)).unwrap();
     assert_eq!(notices, []);
     assert_eq!(config, Config::defaults(Profile::Small, 2));
     assert_eq!((config.client_address.to_string().as_str(), config.client_port), ("127.0.0.1", 2181));
@@ -143,7 +144,9 @@ fn wrong_values_of_every_kind_are_refused() {
         "znode.container.maxPerMinute=0",
         "znode.container.maxNeverUsedIntervalMs=-1",
         "enforceQuota=on",
-        "skipACL=on",
+        "skipACL=true",
+        "skipACL=YES",
+        "corral.acceptLogLoss=yes",
         "digest.enabled=1",
         "DigestAuthenticationProvider.superDigest=super:secret",
         "enforce.auth.enabled=maybe",
@@ -188,6 +191,24 @@ fn session_timeouts_must_leave_room() {
 }
 
 #[test]
+fn keys_of_shard_threads_are_of_no_use_on_one_thread() {
+    let text =
+        |shards| format!("dataDir=/d\ncorral.shards={shards}\ncorral.spinMicros=5\ncorral.groupCommitDelayMicros=7\n");
+    assert_eq!(warnings(&text(1)), Vec::<String>::new());
+    let because = "of no use with one thread (corral.shards is 0), which neither waits nor spins";
+    assert_eq!(
+        warnings(&text(0)),
+        [
+            format!("zoo.cfg:4: corral.groupCommitDelayMicros: {because}"),
+            format!("zoo.cfg:3: corral.spinMicros: {because}"),
+        ]
+    );
+    let off = text(0).replace("=5", "=0").replace("=7", "=0");
+    assert_eq!(warnings(&off), Vec::<String>::new());
+    assert_eq!(warnings("dataDir=/d\ncorral.profile=throughput\ncorral.shards=0"), Vec::<String>::new());
+}
+
+#[test]
 fn one_server_line_is_a_standalone_server() {
     let config = config("dataDir=/d\nserver.1=zk1:2888:3888:participant;127.0.0.1:2182\n");
     assert_eq!((config.client_address.to_string().as_str(), config.client_port), ("127.0.0.1", 2182));
@@ -195,29 +216,12 @@ fn one_server_line_is_a_standalone_server() {
         mistakes("dataDir=/d\nclientPort=2181\nserver.1=zk1:2888:3888;2182"),
         ["zoo.cfg:3: server.1 = \"zk1:2888:3888;2182\": clientPort names another port"]
     );
-    assert_eq!(
-        mistakes("dataDir=/d\nserver.1=zk1:2888:3888:observer"),
-        ["zoo.cfg:2: server.1 = \"zk1:2888:3888:observer\": this version runs standalone, and an observer cannot"]
-    );
     assert_eq!(mistakes("dataDir=/d\nserver.1=zk1:2888:3888;x").len(), 1);
-}
-
-#[test]
-fn ensembles_are_refused() {
-    let several = mistakes("dataDir=/d\nserver.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\n");
-    assert_eq!(several[0], "zoo.cfg:2: server.1 = \"a:1:2\": this version runs standalone, and 3 servers are listed");
-    assert_eq!(several.len(), 3);
-    for line in [
-        "standaloneEnabled=false",
-        "dynamicConfigFile=/x",
-        "peerType=observer",
-        "observerMasterPort=1",
-        "group.1=1:2:3",
-        "weight.1=1",
-        "oraclePath=/x",
-    ] {
-        assert_eq!(mistakes(&format!("dataDir=/d\n{line}")).len(), 1, "{line}");
-    }
+    assert!(config.ensemble.is_none());
+    assert_eq!(
+        warnings("dataDir=/d\ninitLimit=5\nserver.1=zk1:2888:3888"),
+        ["zoo.cfg:3: server.1: the only participant: this is a standalone server, not an ensemble"]
+    );
 }
 
 #[test]
@@ -249,7 +253,7 @@ fn every_foreign_key_has_an_answer() {
             let key = name.replace('*', "1");
             let answer = read(&format!("dataDir=/d\n{key}=other"));
             match group.answer {
-                foreign::Answer::Standalone => assert!(answer.unwrap().1.iter().all(|notice| !notice.warning), "{key}"),
+                foreign::Answer::Ensemble => assert!(answer.unwrap().1.iter().all(|notice| !notice.warning), "{key}"),
                 foreign::Answer::Warn { because, .. } => {
                     let notices = answer.unwrap().1;
                     assert_eq!(notices.len(), 1, "{key}");
@@ -260,7 +264,8 @@ fn every_foreign_key_has_an_answer() {
                     assert_eq!(mistakes.len(), 1, "{key}");
                     assert!(mistakes[0].ends_with(because), "{key}: {mistakes:?}");
                 }
-                foreign::Answer::Member => assert!(answer.is_ok(), "{key}"),
+                // See the tests of ensembles.
+                foreign::Answer::Member => assert_eq!(answer.unwrap_err().len(), 1, "{key}"),
             }
         }
     }
@@ -322,13 +327,8 @@ fn purging_is_on_unless_it_is_switched_off() {
     assert_eq!(config("dataDir=/d\nautopurge.purgeInterval=1d\nautopurge.snapRetainCount=9").snap_retain, Some(9));
 }
 
-/// The two tables of the documentation, as the code knows them.
-fn documented_tables() -> (String, String) {
-    let mut own = String::from("| key | default | meaning | difference to ZooKeeper |\n|---|---|---|---|\n");
-    for key in keys::KEYS {
-        let alias = if key.alias.is_empty() { String::new() } else { format!(" (or `{}`)", key.alias) };
-        writeln!(own, "| `{}`{alias} | {} | {} | {} |", key.name, key.default, key.meaning, key.difference).unwrap();
-    }
+/// The tables of the documentation, as the code knows them.
+fn documented_tables() -> [String; 3] {
     let mut others = String::from("| keys | what happens |\n|---|---|\n");
     let harmless = |values: &[&str]| {
         let shown: Vec<_> = values.iter().filter(|value| !value.is_empty()).map(|value| format!("`{value}`")).collect();
@@ -337,25 +337,33 @@ fn documented_tables() -> (String, String) {
     for group in foreign::GROUPS {
         let names: Vec<_> = group.names.iter().map(|name| format!("`{name}`")).collect();
         let answer = match group.answer {
-            foreign::Answer::Standalone => "taken; of no use to a standalone server".to_owned(),
+            foreign::Answer::Ensemble => "of no use to a standalone server; in an ensemble a warning: it tunes a part \
+                                          of ZooKeeper that Corral does not have"
+                .to_owned(),
             foreign::Answer::Warn { harmless: values, because } => format!("warning: {because}{}", harmless(values)),
             foreign::Answer::Refuse { harmless: values, because } => format!("refused: {because}{}", harmless(values)),
-            foreign::Answer::Member => "one such line is a standalone server, its part after `;` says where clients \
-                                        are served; more are refused"
-                .to_owned(),
+            foreign::Answer::Member => "the servers of an ensemble, see above".to_owned(),
         };
         writeln!(others, "| {} | {answer} |", names.join(", ")).unwrap();
     }
-    (own, others)
+    [key_table(keys::KEYS), key_table(ensemble_keys::ENSEMBLE_KEYS), others]
+}
+
+fn key_table(keys: &[keys::Key]) -> String {
+    let mut table = String::from("| key | default | meaning | difference to ZooKeeper |\n|---|---|---|---|\n");
+    for key in keys {
+        let alias = if key.alias.is_empty() { String::new() } else { format!(" (or `{}`)", key.alias) };
+        writeln!(table, "| `{}`{alias} | {} | {} | {} |", key.name, key.default, key.meaning, key.difference).unwrap();
+    }
+    table
 }
 
 #[test]
 fn the_documentation_lists_exactly_the_keys_of_the_code() {
     let documentation = include_str!("../../docs/configuration.md");
-    let (own, others) = documented_tables();
-    for table in [own, others] {
+    for table in documented_tables() {
         assert!(documentation.contains(&format!("\n\n{table}\n")), "docs/configuration.md should have:\n{table}");
     }
     let rows = documentation.lines().filter(|line| line.starts_with("| `")).count();
-    assert_eq!(rows, keys::KEYS.len() + foreign::GROUPS.len(), "a row too many in docs/configuration.md");
+    assert_eq!(rows, keys::all().count() + foreign::GROUPS.len(), "a row too many in docs/configuration.md");
 }

@@ -62,6 +62,11 @@ pub fn run(
     plane: impl FnOnce(&Server) -> Arc<dyn AdminPlane>,
 ) -> Result<(), Fatal> {
     let started = Instant::now();
+    if let Some(ensemble) = &config.ensemble {
+        let servers = ensemble.membership.members().count();
+        let what = format!("this version runs standalone, and {servers} servers are listed");
+        return Err(Fatal::new(Reason::BadConfig, what));
+    }
     // Before anything is written: a port that is taken leaves no trace.
     let listener = Arc::new(listen(&config)?);
     let mut signals = Signals::new([SIGTERM, SIGINT])
@@ -209,7 +214,7 @@ impl Data {
             log_dir,
             directory: directory.identity.directory,
             born: directory.identity.born,
-            accept_log_loss: false,
+            accept_log_loss: config.accept_log_loss,
             threads: usize::from(config.load_threads),
         };
         let mut rebuild = Rebuild::new(state_options(config));
