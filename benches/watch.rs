@@ -18,6 +18,10 @@ fn change(kind: ChangeKind, path: &[u8]) -> Change<'_> {
     Change { kind, path, hash: hash(path), acl: AclId::OPEN, parent_acl: AclId::OPEN }
 }
 
+fn add(watches: &mut Watches, slot: u32, path: &[u8], mode: WatchMode) {
+    assert!(watches.add(slot, path, mode), "there is no limit");
+}
+
 /// Fires and says how many were told.
 fn fire(watches: &mut Watches, change: &Change<'_>) -> usize {
     let mut told = 0;
@@ -33,7 +37,7 @@ fn million() -> Watches {
     let mut watches = Watches::default();
     for n in 0..MILLION {
         let mode = if n % 2 == 0 { WatchMode::Data } else { WatchMode::Child };
-        watches.add(n % 1000, format!("/elsewhere/p{}/n{n}", n % 100).as_bytes(), mode);
+        add(&mut watches, n % 1000, format!("/elsewhere/p{}/n{n}", n % 100).as_bytes(), mode);
     }
     watches
 }
@@ -48,17 +52,17 @@ fn silent(c: &mut Criterion) {
     let mut many = million();
     group.bench_function("1 M watches elsewhere, set", |b| b.iter(|| fire(&mut many, black_box(&deep))));
     group.bench_function("1 M watches elsewhere, create", |b| b.iter(|| fire(&mut many, black_box(&created))));
-    many.add(1, b"/other", WatchMode::PersistentRecursive);
+    add(&mut many, 1, b"/other", WatchMode::PersistentRecursive);
     group.bench_function("1 M and one recursive elsewhere, set at depth 8", |b| {
         b.iter(|| fire(&mut many, black_box(&deep)));
     });
     // A crowd on the parent that waits for its data, not for its children.
     let mut crowd = Watches::default();
     for slot in 0..100_000 {
-        crowd.add(slot, b"/one/two/three/four/five/six/seven", WatchMode::Data);
+        add(&mut crowd, slot, b"/one/two/three/four/five/six/seven", WatchMode::Data);
     }
-    crowd.add(0, b"/unrelated", WatchMode::Child);
-    crowd.add(0, b"/unrelated", WatchMode::PersistentRecursive);
+    add(&mut crowd, 0, b"/unrelated", WatchMode::Child);
+    add(&mut crowd, 0, b"/unrelated", WatchMode::PersistentRecursive);
     group.bench_function("100 000 data watches on the parent, create", |b| {
         b.iter(|| fire(&mut crowd, black_box(&created)));
     });
@@ -69,7 +73,7 @@ fn concerned(c: &mut Criterion) {
     let mut group = c.benchmark_group("fire");
     let set = change(ChangeKind::DataChanged, DEEP);
     let mut recursive = Watches::default();
-    recursive.add(1, b"/", WatchMode::PersistentRecursive);
+    add(&mut recursive, 1, b"/", WatchMode::PersistentRecursive);
     group.bench_function("one recursive watch at the root, set at depth 8", |b| {
         b.iter(|| fire(&mut recursive, black_box(&set)));
     });
@@ -78,13 +82,13 @@ fn concerned(c: &mut Criterion) {
         let mut watches = Watches::default();
         b.iter(|| {
             for slot in 0..2000 {
-                watches.add(slot, DEEP, WatchMode::Data);
+                add(&mut watches, slot, DEEP, WatchMode::Data);
             }
             assert_eq!(fire(&mut watches, black_box(&set)), 2000);
         });
     });
     let mut persistent = Watches::default();
-    (0..2000).for_each(|slot| persistent.add(slot, DEEP, WatchMode::Persistent));
+    (0..2000).for_each(|slot| add(&mut persistent, slot, DEEP, WatchMode::Persistent));
     group.bench_function("2 000 persistent watchers of one znode", |b| {
         b.iter(|| assert_eq!(fire(&mut persistent, black_box(&set)), 2000));
     });
@@ -104,10 +108,11 @@ fn registry(c: &mut Criterion) {
             for _ in 0..rounds {
                 // What the last round removed.
                 for n in (7..MILLION).step_by(1000) {
-                    watches.add(7, format!("/elsewhere/p{}/n{n}", n % 100).as_bytes(), WatchMode::Child);
+                    add(&mut watches, 7, format!("/elsewhere/p{}/n{n}", n % 100).as_bytes(), WatchMode::Child);
                 }
                 let start = Instant::now();
-                watches.remove_connection(7);
+                assert!(!watches.end_connection(7));
+                watches.remove_ended(usize::MAX, &mut |_| {});
                 total += start.elapsed();
             }
             total

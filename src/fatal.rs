@@ -68,7 +68,7 @@ reasons! {
     /// The system refused something the server cannot do without.
     System = 24, "system", "see the error named";
     /// A shard took in no commits for longer than its limit.
-    ShardStalled = 30, "shard-stalled", "look for a stopped or starved CPU; the log line before this one says which shard";
+    ShardStalled = 30, "shard-stalled", "look for a stopped or starved CPU, and start again; nothing acknowledged is lost";
 }
 
 /// A reason with what happened and where.

@@ -13,9 +13,41 @@ pub const WAITING_BYTES: usize = 2 << 20;
 /// Bytes taken from one socket before the next one has its turn.
 pub const READ_CHUNK: usize = 64 << 10;
 
-/// Znodes that the reads of one turn may walk over (large listings, subtree counts) before everybody else
-/// has a turn; the read that passes it is finished.
-pub const WALK_PER_TURN: usize = 100_000;
+/// Bytes given to one socket before everybody else has a turn: a client that reads as fast as it is sent to would
+/// have the loop for itself while it is given sixteen megabytes.
+pub const SEND_PER_TURN: usize = 1 << 20;
+
+/// Znodes that one read looks at in one go (a listing, a subtree's count, a multiRead); what takes more goes on in
+/// slices of as many, one slice a turn of the shard. A slice takes about half a millisecond, which is what a
+/// neighbour may lose by it.
+pub const SLICE: usize = 2048;
+
+/// Znodes that the reads of one turn may walk over before everybody else has a turn: some reads of a slice each
+/// before a pipeline of them has to wait.
+pub const WALK_PER_TURN: usize = 8 * SLICE;
+
+/// Reads in slices that one shard has under way; each may hold a pin of the tree, and a reply as long as
+/// `corral.outputLimit`. More of them wait.
+pub const READS_IN_SLICES: usize = 4;
+
+/// Watches of ended connections that are removed in one turn: half a millisecond's work.
+pub const WATCHES_REMOVED_PER_TURN: usize = 1024;
+
+/// What a watch takes in memory: its record, and its entry in the table of keys at the fill that table has.
+pub const WATCH_BYTES: usize = 40;
+
+/// What a watched path takes beside its bytes: its record, its entry in the table of paths, the allocation.
+pub const WATCHED_PATH_BYTES: usize = 72;
+
+/// Bytes of requests that the shards together may have in the quorum core; above it sockets are left alone until
+/// some are answered. As many as a slow disk writes in half a second; the number of requests is limited by
+/// `globalOutstandingLimit`, which allows a thousand of the longest.
+pub const CORE_BYTES: usize = 64 << 20;
+
+/// Milliseconds for which batches may wait for a shard that takes in none before the process ends. Its clients
+/// get no answer and no session of any shard expires meanwhile: longer than a machine that swaps or is moved
+/// stands still, shorter than the longest session timeouts.
+pub const SHARD_STALL_MS: i64 = 20_000;
 
 /// Bytes of replies gathered before they are published or written: what one group of the quorum core's
 /// answers may take.

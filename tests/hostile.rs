@@ -6,9 +6,13 @@
 
 mod support;
 
+#[path = "hostile/neighbours.rs"]
+mod neighbours;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use support::client::{Arrival, Connection, connect_record, four_letter_word};
@@ -53,8 +57,12 @@ const CASES: &[Case] = &[
     ("a reader that does not read", slow_reader),
 ];
 
+/// The tests of this file measure, and would measure each other.
+static ALONE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn neighbours_of_hostile_clients_are_served() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let seed = env_number("CORRAL_HOSTILE_SEED", 11);
     for target in Target::all() {
         if target == Target::ZooKeeper {

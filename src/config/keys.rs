@@ -146,6 +146,23 @@ pub const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "corral.maxWatches", alias: "", default: "1000000", example: "50000",
+        meaning: "watches of one connection, one of addWatch counting twice unless it is recursive; a request for more is \
+                  refused as throttled (ThrottledOp), a setWatches for more ends its connection",
+        difference: "ZooKeeper has no limit and runs out of memory",
+        apply: |draft, text| number(text, POSITIVE).map(|count| draft.config.max_watches = count),
+    },
+    Key {
+        name: "corral.maxWatchBytes", alias: "", default: "1073741824", example: "268435456",
+        meaning: "bytes of memory that the watches of the whole server may take, some 140 for a watch on a path of its own; \
+                  shared out evenly between the shards, and more is refused likewise",
+        difference: "ZooKeeper has no limit and runs out of memory",
+        apply: |draft, text| {
+            draft.config.max_watch_bytes = number::<i64>(text, 1 << 20..=1 << 40)? as usize;
+            Ok(())
+        },
+    },
+    Key {
         name: "autopurge.snapRetainCount", alias: "", default: "3", example: "5",
         meaning: "snapshots that are kept, with the log from the oldest of them on; less than 3 counts as 3",
         difference: "",

@@ -69,6 +69,11 @@ pub struct Config {
     /// Unsent bytes of one connection above which it is closed. Default 16 MiB: the replies to sixteen of
     /// the largest requests, so that only a client that does not read reaches it.
     pub output_limit: usize,
+    /// Watches of one connection. Default a million: with paths of 30 bytes they take 140 MB, more than any client has
+    /// use for and less than a server dies of.
+    pub max_watches: u32,
+    /// Bytes of all watches. Default 1 GiB: some seven millions with paths of their own.
+    pub max_watch_bytes: usize,
 
     pub tick_time_ms: u32,
     pub min_session_timeout_ms: i32,
@@ -249,6 +254,8 @@ impl Config {
             max_buffer: 0xf_ffff,
             global_outstanding_limit: 1000,
             output_limit: 16 << 20,
+            max_watches: 1_000_000,
+            max_watch_bytes: 1 << 30,
             tick_time_ms: 3000,
             min_session_timeout_ms: 6000,
             max_session_timeout_ms: 60_000,
@@ -334,6 +341,8 @@ impl Config {
         line("corral.memoryAheadMB", &(self.memory_ahead >> 20));
         line("corral.loadThreads", &self.load_threads);
         line("corral.outputLimit", &self.output_limit);
+        line("corral.maxWatches", &self.max_watches);
+        line("corral.maxWatchBytes", &self.max_watch_bytes);
         line("corral.connectTimeout", &self.connect_timeout_ms);
         if let Some(ensemble) = &self.ensemble {
             // As ZooKeeper writes it, with the space.

@@ -52,6 +52,18 @@ pub struct SetWatches<'a> {
     pub persistent_recursive: Strings<'a>,
 }
 
+impl SetWatches<'_> {
+    /// Where in the body the vectors of paths begin, one after another in the order of these numbers.
+    pub const VECTORS_AT: usize = 8;
+    pub const DATA: usize = 0;
+    pub const EXIST: usize = 1;
+    pub const CHILD: usize = 2;
+    pub const PERSISTENT: usize = 3;
+    pub const PERSISTENT_RECURSIVE: usize = 4;
+    /// How many there are; the older form of the request ends after the first three.
+    pub const VECTORS: usize = 5;
+}
+
 /// A decoded request body, borrowing from the frame.
 #[derive(Clone, Copy, Debug)]
 pub enum Request<'a> {
@@ -222,6 +234,19 @@ impl<'a> MultiOps<'a> {
         let start = reader.rest();
         while Self::next(reader, Some(reads))?.is_some() {}
         Ok(MultiOps { bytes: &start[..start.len() - reader.rest().len()] })
+    }
+
+    /// The operations of a body that has been decoded once.
+    pub fn of_checked(bytes: &'a [u8]) -> Self {
+        MultiOps { bytes }
+    }
+
+    /// The operation that begins `at` this place, which is moved behind it; `None` at the end.
+    pub fn next_at(&self, at: &mut usize) -> Option<MultiOp<'a>> {
+        let mut reader = Reader::new(self.bytes.get(*at..)?);
+        let op = Self::next(&mut reader, None).ok().flatten();
+        *at = self.bytes.len() - reader.rest().len();
+        op
     }
 
     /// The operations in order. A create whose flags say container has that operation's code, as ZooKeeper

@@ -316,13 +316,21 @@ impl Net {
         if socket.id != id || socket.is_blocked {
             return;
         }
+        let mut left = limits::SEND_PER_TURN;
         loop {
             let unsent = shard.unsent(id);
             if unsent.is_empty() {
                 break;
             }
-            match socket.stream.write(unsent) {
-                Ok(n) => shard.sent(id, n),
+            if left == 0 {
+                shard.send_on(id);
+                break;
+            }
+            match socket.stream.write(&unsent[..unsent.len().min(left)]) {
+                Ok(n) => {
+                    shard.sent(id, n);
+                    left -= n;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     socket.is_blocked = true;

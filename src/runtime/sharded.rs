@@ -176,9 +176,11 @@ async fn shard_loop(parts: ShardParts, link: Link) {
         if link.ending.published_all.load(SeqCst) {
             shard.take_in();
             net.flush(&mut shard);
-            shard.stop();
-            net.flush(&mut shard);
-            return;
+            if !shard.is_busy() {
+                shard.stop();
+                net.flush(&mut shard);
+                return;
+            }
         }
     }
 }
@@ -269,6 +271,9 @@ fn core_loop(
                 TIMER => {
                     quorum.begin(clocks.now());
                     quorum.tick();
+                    if let Some(fatal) = quorum.stalled_shard() {
+                        return Err(fatal);
+                    }
                     waits.arm_timer(&mut log);
                 }
                 _ => {}

@@ -30,6 +30,7 @@ use crate::storage::retention::{Retention, RetentionOptions};
 use crate::tree::owner::OwnerRules;
 use crate::tree::state::{State, StateOptions};
 use crate::tree::store::Store;
+use crate::watch::WatchLimits;
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -306,6 +307,11 @@ fn shard_options(config: &Config, number: usize, shards: usize, is_word: fn(&[u8
         min_timeout_ms: config.min_session_timeout_ms,
         max_timeout_ms: config.max_session_timeout_ms,
         outstanding_limit: (config.global_outstanding_limit as usize).div_ceil(shards).max(1),
+        watches: WatchLimits {
+            per_connection: config.max_watches as usize,
+            bytes: (config.max_watch_bytes / shards).max(1),
+        },
+        slice: crate::limits::SLICE,
         auth: AuthConfig {
             schemes: schemes(config),
             digest_algorithm: match config.digest_algorithm {

@@ -119,6 +119,9 @@ pub enum Tell {
     /// The reply frame of the oldest request it awaits, in [`Batch::replies`]; after the reply to a
     /// closeSession the connection is closed.
     Reply { frame: Range<u32>, close: bool },
+    /// The session has more ephemerals than the core lists by itself: the shard looks for those with this prefix, in
+    /// [`Batch::replies`], in the state of this step.
+    Ephemerals { prefix: Range<u32> },
     /// The session is established.
     Opened { session: SessionId, timeout_ms: i32 },
     /// No such session.

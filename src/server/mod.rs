@@ -13,6 +13,8 @@ pub mod read;
 pub mod rebuild;
 pub mod shard;
 pub mod stats;
+mod walk;
+mod wide;
 
 #[cfg(test)]
 mod tests;

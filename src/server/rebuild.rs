@@ -5,6 +5,7 @@
 //! slices memory that was retired meanwhile may be freed, and the pace is kept.
 
 use super::quorum::SnapshotJob;
+use super::walk::Walk;
 use crate::acl::AclId;
 use crate::ids::{SessionId, Zxid};
 use crate::storage::disk::{Disk, DiskError};
@@ -16,7 +17,7 @@ use crate::tree::apply::{DigestCheck, Mode};
 use crate::tree::change::Changes;
 use crate::tree::path;
 use crate::tree::state::{State, StateOptions};
-use crate::tree::store::{Cursor, NewZnode, View, Znode};
+use crate::tree::store::{NewZnode, Znode};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -145,15 +146,20 @@ pub fn write_snapshot(
         writer.push_acl(id, job.acls.bytes(AclId(id)))?;
     }
     job.reader.resume();
-    let mut walk = Walk { open: vec![], cursor: Cursor::default(), error: None };
+    let mut error = None;
     let view = job.reader.view_pinned(&job.pin);
     if let Some(root) = view.get(path::ROOT, path::hash(path::ROOT)) {
-        walk.show(&mut writer, &root);
+        error = push(&mut writer, &root).err();
     }
+    let mut walk = Walk::below(path::ROOT);
     loop {
         let view = job.reader.view_pinned(&job.pin);
-        let more = walk.slice(&view, &mut writer);
-        if let Some(error) = walk.error.take() {
+        let more = walk.slice(&view, SLICE, &mut |znode| {
+            if error.is_none() {
+                error = push(&mut writer, znode).err();
+            }
+        });
+        if let Some(error) = error.take() {
             job.reader.park(false);
             return Err(error);
         }
@@ -169,65 +175,19 @@ pub fn write_snapshot(
     writer.finish()
 }
 
-/// A walk over the tree, parents before children.
-struct Walk {
-    /// Znodes whose children are still to be shown; the last one is being listed.
-    open: Vec<Box<[u8]>>,
-    cursor: Cursor,
-    error: Option<DiskError>,
-}
-
-impl Walk {
-    fn show(&mut self, writer: &mut SnapshotWriter<'_>, znode: &Znode<'_>) {
-        let record = ZnodeRecord {
-            path: znode.path(),
-            data: znode.data(),
-            acl: znode.acl().0,
-            owner: znode.owner(),
-            czxid: znode.czxid(),
-            mzxid: znode.mzxid(),
-            pzxid: znode.pzxid(),
-            ctime: znode.ctime(),
-            mtime: znode.mtime(),
-            version: znode.version(),
-            cversion: znode.stored_cversion(),
-            aversion: znode.aversion(),
-        };
-        if let Err(error) = writer.push_znode(&record) {
-            self.error.get_or_insert(error);
-        }
-        if znode.num_children() > 0 {
-            self.open.push(znode.path().into());
-        }
-    }
-
-    /// Goes on with the znode that is being listed. False when everything was shown.
-    fn slice(&mut self, view: &View<'_>, writer: &mut SnapshotWriter<'_>) -> bool {
-        let Some(parent) = self.open.pop() else { return false };
-        let mut child = parent.to_vec();
-        if child.last() != Some(&b'/') {
-            child.push(b'/');
-        }
-        let stem = child.len();
-        let mut cursor = self.cursor;
-        let mut shown = vec![];
-        view.list_children(&parent, path::hash(&parent), &mut cursor, SLICE, &mut |name| {
-            shown.push(name.to_vec());
-        });
-        for name in shown {
-            child.truncate(stem);
-            child.extend_from_slice(&name);
-            if let Some(znode) = view.get(&child, path::hash(&child)) {
-                self.show(writer, &znode);
-            }
-        }
-        if cursor.is_done() {
-            self.cursor = Cursor::default();
-        } else {
-            // Goes back on top: what was found below it waits until it is listed to its end.
-            self.cursor = cursor;
-            self.open.push(parent);
-        }
-        !self.open.is_empty()
-    }
+fn push(writer: &mut SnapshotWriter<'_>, znode: &Znode<'_>) -> Result<(), DiskError> {
+    writer.push_znode(&ZnodeRecord {
+        path: znode.path(),
+        data: znode.data(),
+        acl: znode.acl().0,
+        owner: znode.owner(),
+        czxid: znode.czxid(),
+        mzxid: znode.mzxid(),
+        pzxid: znode.pzxid(),
+        ctime: znode.ctime(),
+        mtime: znode.mtime(),
+        version: znode.version(),
+        cversion: znode.stored_cversion(),
+        aversion: znode.aversion(),
+    })
 }

@@ -89,6 +89,8 @@ pub struct ShardStats {
     pub sent_bytes: Count,
     /// Connections now.
     pub connections: Count,
+    /// Batches of the sequence that were taken in; never reset.
+    pub batches: Count,
     /// Requests waiting for the quorum core now.
     pub outstanding: Count,
     /// Watches now, both tables.

@@ -5,6 +5,7 @@ use crate::acl::AuthConfig;
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::wire::{Reader, put_bool, put_bytes, put_int, put_long};
 use crate::jute::{AclEntry, OpCode};
+use crate::limits;
 use crate::server::message::Clock;
 use crate::server::quorum::{Quorum, QuorumOptions, SnapshotRule};
 use crate::server::shard::{Shard, ShardOptions};
@@ -16,16 +17,37 @@ use crate::storage::log::segment::{self, Position, PreparedSegment, SegmentId};
 use crate::storage::log::writer::{LogOptions, LogWriter, SegmentRequest};
 use crate::tree::owner::OwnerRules;
 use crate::tree::state::{State, StateOptions};
+use crate::watch::WatchLimits;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Its `tickTime`.
 pub const TICK_MS: i64 = 100;
+
+/// What a server in virtual time is told.
+#[derive(Clone, Copy, Debug)]
+pub struct SimOptions {
+    /// A connection is ended when it leaves so many bytes unread.
+    pub output_limit: usize,
+    pub watches: WatchLimits,
+    /// How many shards the quorum brain believes in; only the first is there, the others never take anything in.
+    pub shards: usize,
+    /// Znodes that one read looks at in one go.
+    pub slice: usize,
+}
+
+impl Default for SimOptions {
+    fn default() -> Self {
+        SimOptions { output_limit: 16 << 20, watches: WatchLimits::default(), shards: 1, slice: limits::SLICE }
+    }
+}
 
 /// A standalone server of one shard.
 pub struct SimServer {
     pub shard: Shard,
     pub quorum: Quorum,
+    pub stats: Arc<Stats>,
     pub now_ms: i64,
 }
 
@@ -35,17 +57,23 @@ pub type Frame = (i32, i64, i32, Vec<u8>);
 impl SimServer {
     /// An empty one; a connection is ended when it leaves so many bytes unread.
     pub fn new(output_limit: usize) -> SimServer {
+        SimServer::with(SimOptions { output_limit, ..SimOptions::default() })
+    }
+
+    /// An empty one.
+    pub fn with(sim: SimOptions) -> SimServer {
+        let SimOptions { output_limit, watches, shards, slice } = sim;
         let disk = SimDisk::new();
         let dir = Path::new("data");
         disk.make_dir(dir).unwrap();
         let begun = segment::begin(&disk, dir, DirectoryId([7; 16]), SegmentId(1), 64 << 20, Position::default(), &[]);
         let options = LogOptions::default();
         let log = LogWriter::new(&begun.unwrap(), options).unwrap();
-        let stats = Arc::new(Stats::new(1));
+        let stats = Arc::new(Stats::new(shards));
         let state = State::new(StateOptions::default());
         let (store, acls) = (state.store().store(), state.acls());
         let quorum_options = QuorumOptions {
-            shards: 1,
+            shards,
             tick_ms: TICK_MS,
             slow_write_ms: 1000,
             max_txn: options.max_txn,
@@ -58,13 +86,15 @@ impl SimServer {
         let quorum = Quorum::new(quorum_options, state, reader, log, ids, Zxid::ZERO, Clock::default(), stats.clone());
         let options = ShardOptions {
             shard: 0,
-            shards: 1,
+            shards,
             max_frame: 0xf_ffff,
             output_limit,
             setup_deadline_ms: 1000,
             min_timeout_ms: 200,
             max_timeout_ms: 2000,
             outstanding_limit: 1000,
+            watches,
+            slice,
             auth: AuthConfig::default(),
             enforced_schemes: vec![],
             skip_acl: false,
@@ -74,9 +104,9 @@ impl SimServer {
         let passwords = Passwords::ZooKeeper;
         let cursor = quorum.cursor();
         let reader = store.reader().unwrap();
-        let mut shard = Shard::new(options, reader, store, acls, passwords, cursor, Zxid::ZERO, stats);
+        let mut shard = Shard::new(options, reader, store, acls, passwords, cursor, Zxid::ZERO, stats.clone());
         shard.unpark();
-        SimServer { shard, quorum, now_ms: 0 }
+        SimServer { shard, quorum, stats, now_ms: 0 }
     }
 
     /// The time, for both brains, ms.
@@ -119,6 +149,29 @@ impl SimServer {
             self.shard.take_ended(&mut ids);
             self.shard.take_dirty(&mut ids);
         }
+    }
+
+    /// One turn of a loop whose disk is fast: at most one slice is done in it.
+    pub fn turn(&mut self) {
+        self.at(self.now_ms);
+        if self.prepare() {
+            self.quorum.written();
+        }
+        while self.quorum.publish_answers() {}
+        self.shard.take_in();
+    }
+
+    /// The newest zxid that may be read.
+    pub fn zxid(&self) -> i64 {
+        self.stats.core.zxid.load(Relaxed)
+    }
+
+    /// How many more pins the tree has room for.
+    pub fn free_pins(&self) -> usize {
+        let mut reader = self.quorum.state().store().store().reader().unwrap();
+        let at = reader.resume();
+        let pins: Vec<_> = std::iter::from_fn(|| reader.pin(at).ok()).collect();
+        pins.len()
     }
 
     /// Half a tick has passed, and it is `now_ms`.

@@ -16,6 +16,7 @@ use crate::acl::AclId;
 use crate::jute::{EventType, WatcherType};
 use crate::tree::change::{Change, ChangeKind};
 use crate::tree::path;
+use std::collections::VecDeque;
 use table::{List, Lists, Table, modes};
 
 /// What a client asks for when it sets a watch.
@@ -42,6 +43,22 @@ pub struct Summary {
     pub watches: usize,
 }
 
+/// How many watches there may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WatchLimits {
+    /// Watches of one connection, both tables together.
+    pub per_connection: usize,
+    /// Bytes of all watches and their paths.
+    pub bytes: usize,
+}
+
+impl Default for WatchLimits {
+    /// No limit.
+    fn default() -> Self {
+        WatchLimits { per_connection: usize::MAX, bytes: usize::MAX }
+    }
+}
+
 /// The watches of one shard. Connections are named by their slots, which are small numbers.
 #[derive(Debug, Default)]
 pub struct Watches {
@@ -50,21 +67,40 @@ pub struct Watches {
     round: u64,
     /// The connections of the trigger at hand.
     told: Vec<u32>,
+    limits: WatchLimits,
+    /// Connections that have ended and have watches left.
+    ended: VecDeque<u32>,
 }
 
 impl Watches {
-    /// Sets a watch.
-    pub fn add(&mut self, slot: u32, path: &[u8], mode: WatchMode) {
+    /// No watches, and so many at most.
+    pub fn new(limits: WatchLimits) -> Self {
+        Watches { limits, ..Watches::default() }
+    }
+
+    /// Sets a watch; false if there would be more than the limits allow, and then none is set.
+    #[must_use]
+    pub fn add(&mut self, slot: u32, path: &[u8], mode: WatchMode) -> bool {
         let hash = path::hash(path).0;
-        match mode {
-            WatchMode::Data => self.lists.add(Table::Data, slot, path, hash, modes::ONE_SHOT),
-            WatchMode::Child => self.lists.add(Table::Child, slot, path, hash, modes::ONE_SHOT),
-            WatchMode::Persistent => {
-                self.lists.add(Table::Data, slot, path, hash, modes::PERSISTENT);
-                self.lists.add(Table::Child, slot, path, hash, modes::PERSISTENT);
+        let wanted: &[(Table, u8)] = match mode {
+            WatchMode::Data => &[(Table::Data, modes::ONE_SHOT)],
+            WatchMode::Child => &[(Table::Child, modes::ONE_SHOT)],
+            WatchMode::Persistent => &[(Table::Data, modes::PERSISTENT), (Table::Child, modes::PERSISTENT)],
+            WatchMode::PersistentRecursive => &[(Table::Data, modes::RECURSIVE)],
+        };
+        if !self.lists.has_room(self.limits, slot, wanted.len(), Some(path.len())) {
+            // Near a limit it is counted exactly what this one would add: nothing, if it is there.
+            let missing = |(table, _): &&(Table, u8)| self.lists.modes(*table, slot, path, hash) == 0;
+            let added = wanted.iter().filter(missing).count();
+            let new_path = self.lists.find_path(path, hash).is_none().then_some(path.len());
+            if added > 0 && !self.lists.has_room(self.limits, slot, added, new_path) {
+                return false;
             }
-            WatchMode::PersistentRecursive => self.lists.add(Table::Data, slot, path, hash, modes::RECURSIVE),
         }
+        for (table, mode) in wanted {
+            self.lists.add(*table, slot, path, hash, *mode);
+        }
+        true
     }
 
     /// Whether the connection has a watch of that kind on the path (checkWatches).
@@ -83,9 +119,32 @@ impl Watches {
         removed
     }
 
-    /// Removes all watches of a connection: it has ended.
-    pub fn remove_connection(&mut self, slot: u32) {
-        self.lists.remove_connection(slot);
+    /// A connection has ended: none of its watches fires or counts any more. True if it had none; otherwise they take
+    /// memory until [`Watches::remove_ended`] has come to them, and its slot must not be used again before.
+    #[must_use]
+    pub fn end_connection(&mut self, slot: u32) -> bool {
+        let had_some = self.lists.end_connection(slot);
+        if had_some {
+            self.ended.push_back(slot);
+        }
+        !had_some
+    }
+
+    /// Whether watches of ended connections are left.
+    pub fn has_ended(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
+    /// Removes at most `max` watches of ended connections; `freed` is told each slot that has none left.
+    pub fn remove_ended(&mut self, max: usize, freed: &mut impl FnMut(u32)) {
+        let mut left = max;
+        while let Some(slot) = self.ended.front().copied() {
+            if !self.lists.remove_some(slot, &mut left) {
+                return;
+            }
+            self.ended.pop_front();
+            freed(slot);
+        }
     }
 
     /// Fires what a change triggers, in ZooKeeper's order: the data table of the path and of the recursive
@@ -141,7 +200,13 @@ impl Watches {
         self.total() == 0
     }
 
-    /// How many watches there are in both tables together (`watch_count`). A persistent watch is in both.
+    /// Bytes of memory that the watches take, those of ended connections left out.
+    pub fn bytes(&self) -> usize {
+        self.lists.bytes()
+    }
+
+    /// How many watches there are in both tables together (`watch_count`). A persistent watch is in both; those of ended
+    /// connections are counted until they are removed.
     pub fn total(&self) -> usize {
         let counts = self.lists.counts();
         counts.data + counts.child

@@ -5,8 +5,10 @@
 //! table's recursive ones (the only ones an event below the path concerns), and the child table's. Paths are
 //! stored once. Look-ups go through hash tables cut in many parts, of which each grows on its own.
 
+use super::WatchLimits;
 use super::slab::{NIL, Slab};
 use crate::ids::fixed_state;
+use crate::limits;
 use hashbrown::HashTable;
 
 /// Which of the two tables of watches.
@@ -77,10 +79,13 @@ impl Watched {
 #[derive(Clone, Debug)]
 struct Conn {
     head: u32,
-    /// Its watches in the data table.
+    /// Its watches, and those of them in the data table.
+    watches: u32,
     data: u32,
     /// The last round of firing in which it was told something.
     round: u64,
+    /// It is gone, its watches are removed bit by bit.
+    has_ended: bool,
 }
 
 /// How many watches there are, by what the administrator asks.
@@ -107,6 +112,15 @@ pub(super) struct Lists {
     by_key: Parts,
     conns: Vec<Conn>,
     counts: Counts,
+    /// Watches of ended connections.
+    ended: usize,
+    /// What the paths take, bytes.
+    path_bytes: usize,
+}
+
+/// What a path takes, bytes.
+fn path_cost(length: usize) -> usize {
+    limits::WATCHED_PATH_BYTES + length
 }
 
 impl Lists {
@@ -126,6 +140,7 @@ impl Lists {
         let path = match self.find_path(path, hash) {
             Some(at) => at,
             None => {
+                self.path_bytes += path_cost(path.len());
                 let at = self.paths.insert(Watched { path: path.into(), hash, heads: [NIL; 3] });
                 self.by_path.insert(hash, at, |at| self.paths[at].hash);
                 at
@@ -156,11 +171,40 @@ impl Lists {
         true
     }
 
-    /// Removes every watch of a connection.
-    pub fn remove_connection(&mut self, slot: u32) {
-        while let Some(conn) = self.conns.get(slot as usize)
-            && conn.head != NIL
-        {
+    /// Bytes of memory taken, watches of ended connections left out.
+    pub fn bytes(&self) -> usize {
+        (self.counts.data + self.counts.child - self.ended) * limits::WATCH_BYTES + self.path_bytes
+    }
+
+    /// Whether a connection may have `added` more watches, on a path that is new if its length is given.
+    #[inline]
+    pub fn has_room(&self, limits: WatchLimits, slot: u32, added: usize, new_path: Option<usize>) -> bool {
+        let own = self.conns.get(slot as usize).map_or(0, |conn| conn.watches as usize);
+        let bytes = self.bytes() + added * limits::WATCH_BYTES + new_path.map_or(0, path_cost);
+        own + added <= limits.per_connection && bytes <= limits.bytes
+    }
+
+    /// A connection has ended; whether it has watches.
+    pub fn end_connection(&mut self, slot: u32) -> bool {
+        let Some(conn) = self.conns.get_mut(slot as usize) else { return false };
+        conn.has_ended = conn.watches > 0;
+        self.ended += conn.watches as usize;
+        conn.has_ended
+    }
+
+    /// Removes watches of a connection that has ended, `left` at most, of which those removed are taken away. Whether
+    /// all are gone.
+    pub fn remove_some(&mut self, slot: u32, left: &mut usize) -> bool {
+        loop {
+            let conn = &mut self.conns[slot as usize];
+            if conn.head == NIL {
+                conn.has_ended = false;
+                return true;
+            }
+            if *left == 0 {
+                return false;
+            }
+            *left -= 1;
             let at = conn.head;
             let path = self.watches[at].path;
             self.set_modes(at, 0);
@@ -177,7 +221,7 @@ impl Lists {
             let watch = &self.watches[at];
             let (slot, now, next) = (watch.slot, watch.modes, watch.next_of_path);
             let conn = &mut self.conns[slot as usize];
-            if conn.round != round {
+            if conn.round != round && !conn.has_ended {
                 conn.round = round;
                 out.push(slot);
             }
@@ -192,6 +236,7 @@ impl Lists {
     pub fn forget_if_unwatched(&mut self, path: u32) {
         let watched = &self.paths[path];
         if watched.heads == [NIL; 3] {
+            self.path_bytes -= path_cost(watched.path.len());
             self.by_path.remove(watched.hash, path);
             self.paths.remove(path);
         }
@@ -199,7 +244,7 @@ impl Lists {
 
     /// Calls `each` with every connection and path of the data table, connection by connection.
     pub fn for_each_data_watch(&self, each: &mut impl FnMut(u32, &[u8])) {
-        for conn in &self.conns {
+        for conn in self.conns.iter().filter(|conn| !conn.has_ended) {
             let mut at = conn.head;
             while at != NIL {
                 let watch = &self.watches[at];
@@ -221,7 +266,7 @@ impl Lists {
 
     fn insert(&mut self, table: Table, slot: u32, path: u32, modes: u8) {
         if self.conns.len() <= slot as usize {
-            self.conns.resize(slot as usize + 1, Conn { head: NIL, data: 0, round: 0 });
+            self.conns.resize(slot as usize + 1, Conn { head: NIL, watches: 0, data: 0, round: 0, has_ended: false });
         }
         let conn = &mut self.conns[slot as usize];
         let next_of_conn = conn.head;
@@ -232,6 +277,7 @@ impl Lists {
         if next_of_conn != NIL {
             self.watches[next_of_conn].prev_of_conn = at;
         }
+        conn.watches += 1;
         match table {
             Table::Data => {
                 self.counts.data += 1;
@@ -276,6 +322,8 @@ impl Lists {
         } else {
             conn.head = next_of_conn;
         }
+        conn.watches -= 1;
+        self.ended -= usize::from(conn.has_ended);
         match table {
             Table::Data => {
                 conn.data -= 1;
@@ -379,10 +427,13 @@ mod tests {
         }
         assert_eq!((lists.counts.data, lists.counts.child, lists.counts.data_paths), (2000, 2000, 40));
         for slot in (0..50).rev() {
-            lists.remove_connection(slot);
+            assert!(lists.end_connection(slot));
+            let mut left = usize::MAX;
+            assert!(lists.remove_some(slot, &mut left));
         }
-        lists.remove_connection(1000);
+        assert!(!lists.end_connection(1000));
         assert_eq!(lists.counts, Counts::default());
+        assert_eq!((lists.bytes(), lists.ended), (0, 0));
         assert!(lists.by_key.0.iter().all(|part| part.is_empty()));
         assert!(lists.by_path.0.iter().all(|part| part.is_empty()));
     }

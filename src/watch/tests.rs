@@ -23,6 +23,18 @@ fn fire(watches: &mut Watches, kind: ChangeKind, path: &str) -> Vec<Told> {
     told
 }
 
+fn add(watches: &mut Watches, slot: u32, path: &[u8], mode: WatchMode) {
+    assert!(watches.add(slot, path, mode), "there is no limit");
+}
+
+fn end(watches: &mut Watches, slot: u32) {
+    if !watches.end_connection(slot) {
+        let mut freed = vec![];
+        watches.remove_ended(usize::MAX, &mut |slot| freed.push(slot));
+        assert_eq!(freed, [slot]);
+    }
+}
+
 fn told(event: EventType, path: &str, acl: AclId, slots: &[u32]) -> Told {
     (event, path.to_owned(), acl, slots.to_vec())
 }
@@ -34,9 +46,9 @@ use WatchMode::{Child, Data, Persistent, PersistentRecursive};
 #[test]
 fn one_shot_fires_once() {
     let mut watches = Watches::default();
-    watches.add(3, b"/a", Data);
-    watches.add(3, b"/a", Data);
-    watches.add(4, b"/a", Child);
+    add(&mut watches, 3, b"/a", Data);
+    add(&mut watches, 3, b"/a", Data);
+    add(&mut watches, 4, b"/a", Child);
     assert_eq!(watches.total(), 2);
     assert_eq!(fire(&mut watches, DataChanged, "/a"), [told(NodeDataChanged, "/a", ACL, &[3])]);
     assert_eq!(fire(&mut watches, DataChanged, "/a"), []);
@@ -47,12 +59,12 @@ fn one_shot_fires_once() {
 #[test]
 fn a_delete_tells_child_watchers_once() {
     let mut watches = Watches::default();
-    watches.add(1, b"/a", Data);
-    watches.add(1, b"/a", Child);
-    watches.add(2, b"/a", Child);
-    watches.add(2, b"/", Child);
-    watches.add(3, b"/", PersistentRecursive);
-    watches.add(3, b"/a", Child);
+    add(&mut watches, 1, b"/a", Data);
+    add(&mut watches, 1, b"/a", Child);
+    add(&mut watches, 2, b"/a", Child);
+    add(&mut watches, 2, b"/", Child);
+    add(&mut watches, 3, b"/", PersistentRecursive);
+    add(&mut watches, 3, b"/a", Child);
     assert_eq!(
         fire(&mut watches, Deleted, "/a"),
         [
@@ -69,10 +81,10 @@ fn a_delete_tells_child_watchers_once() {
 #[test]
 fn recursive_hears_of_everything_below_but_of_no_children() {
     let mut watches = Watches::default();
-    watches.add(1, b"/a", PersistentRecursive);
-    watches.add(1, b"/", PersistentRecursive);
-    watches.add(1, b"/a/b/c", Data);
-    watches.add(1, b"/a/b/c", Persistent);
+    add(&mut watches, 1, b"/a", PersistentRecursive);
+    add(&mut watches, 1, b"/", PersistentRecursive);
+    add(&mut watches, 1, b"/a/b/c", Data);
+    add(&mut watches, 1, b"/a/b/c", Persistent);
     for path in ["/a/b/c", "/a/b/c", "/a", "/x"] {
         assert_eq!(fire(&mut watches, DataChanged, path), [told(NodeDataChanged, path, ACL, &[1])]);
     }
@@ -83,7 +95,7 @@ fn recursive_hears_of_everything_below_but_of_no_children() {
     );
     // A prefix of the name is no ancestor.
     let mut watches = Watches::default();
-    watches.add(1, b"/a", PersistentRecursive);
+    add(&mut watches, 1, b"/a", PersistentRecursive);
     assert_eq!(fire(&mut watches, DataChanged, "/ab"), []);
 }
 
@@ -91,7 +103,7 @@ fn recursive_hears_of_everything_below_but_of_no_children() {
 fn modes_are_checked_and_removed_apart() {
     let mut watches = Watches::default();
     for mode in [Data, Child, Persistent, PersistentRecursive] {
-        watches.add(1, b"/a", mode);
+        add(&mut watches, 1, b"/a", mode);
     }
     use WatcherType as Kind;
     for kind in [Kind::Data, Kind::Children, Kind::Persistent, Kind::PersistentRecursive] {
@@ -101,11 +113,11 @@ fn modes_are_checked_and_removed_apart() {
     }
     assert!(watches.is_empty() && !watches.check(1, b"/a", Kind::Any));
     for mode in [Data, Child, Persistent, PersistentRecursive] {
-        watches.add(1, b"/a", mode);
-        watches.add(2, b"/a", mode);
+        add(&mut watches, 1, b"/a", mode);
+        add(&mut watches, 2, b"/a", mode);
         assert!(watches.check(1, b"/a", Kind::Any) && watches.remove(1, b"/a", Kind::Any));
         assert!(!watches.check(1, b"/a", Kind::Any) && watches.check(2, b"/a", Kind::Any));
-        watches.remove_connection(2);
+        end(&mut watches, 2);
     }
     assert!(watches.is_empty());
 }
@@ -113,11 +125,11 @@ fn modes_are_checked_and_removed_apart() {
 #[test]
 fn counts_are_of_the_data_table() {
     let mut watches = Watches::default();
-    watches.add(1, b"/a", Data);
-    watches.add(1, b"/a", Persistent);
-    watches.add(1, b"/b", PersistentRecursive);
-    watches.add(2, b"/b", Child);
-    watches.add(5, b"/b", Data);
+    add(&mut watches, 1, b"/a", Data);
+    add(&mut watches, 1, b"/a", Persistent);
+    add(&mut watches, 1, b"/b", PersistentRecursive);
+    add(&mut watches, 2, b"/b", Child);
+    add(&mut watches, 5, b"/b", Data);
     assert_eq!(watches.summary(), Summary { connections: 2, paths: 2, watches: 3 });
     assert_eq!(watches.total(), 5);
     let mut seen = vec![];
@@ -275,7 +287,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Add(slot, path, mode) => {
-                    watches.add(slot, path.as_bytes(), mode);
+                    add(&mut watches, slot, path.as_bytes(), mode);
                     model.add(slot, path, mode);
                 }
                 Step::Check(slot, path, kind) => {
@@ -285,7 +297,7 @@ proptest! {
                     prop_assert_eq!(watches.remove(slot, path.as_bytes(), kind), model.remove(slot, path, kind));
                 }
                 Step::End(slot) => {
-                    watches.remove_connection(slot);
+                    end(&mut watches, slot);
                     model.data.retain(|key, _| key.1 != slot);
                     model.child.retain(|key, _| key.1 != slot);
                 }

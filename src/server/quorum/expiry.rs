@@ -16,6 +16,7 @@ impl Quorum {
             // Whoever could not run could not hear either: one full round first.
             self.expiry_not_before_ms = now + self.options.tick_ms;
         }
+        self.watchdog.look(&self.stats, now, stalled);
         self.expire();
         if now >= self.next_reap_ms {
             self.next_reap_ms = now + self.options.reap_interval_ms;

@@ -11,6 +11,7 @@
 mod expiry;
 mod requests;
 mod snapshots;
+mod stall;
 
 use crate::acl::Identities;
 use crate::ids::{ConnId, SessionId, Zxid, fixed_state};
@@ -25,6 +26,7 @@ use crate::tree::store::Reader;
 use hashbrown::HashMap;
 use snapshots::SnapshotPlan;
 pub use snapshots::{SnapshotJob, SnapshotRule};
+use stall::Watchdog;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -89,6 +91,7 @@ pub struct Quorum {
     /// How many znodes may still be reaped in the sweep under way, if one is.
     reap_left: Option<usize>,
     plan: SnapshotPlan,
+    watchdog: Watchdog,
     stats: Arc<Stats>,
 }
 
@@ -116,6 +119,7 @@ impl Quorum {
         stats.core.zxid.store(zxid.0, Relaxed);
         Quorum {
             reported_ms: vec![clock.mono_ms; options.shards],
+            watchdog: Watchdog::new(options.shards, clock.mono_ms),
             next_reap_ms: clock.mono_ms + options.reap_interval_ms,
             expiry_not_before_ms: clock.mono_ms,
             last_tick_ms: clock.mono_ms,
@@ -256,6 +260,7 @@ impl Quorum {
     fn publish(&mut self, batch: Batch) {
         let zxid = batch.last_zxid;
         self.publisher.publish(batch);
+        self.watchdog.published();
         self.state.publish(zxid);
         self.plan.published(zxid);
         self.state.reclaim();

@@ -5,6 +5,7 @@ use crate::ids::{ConnId, SessionId};
 use crate::jute::request::Request;
 use crate::jute::wire::{Reader, put_bytes, put_int};
 use crate::jute::{OpCode, reply};
+use crate::limits;
 use crate::server::message::{Answer, Ask, Item, ShardId, Tell, Touched};
 
 impl Quorum {
@@ -59,6 +60,13 @@ impl Quorum {
             Ask::Ephemerals { all } => {
                 let prefix = if *all { &[] } else { Reader::new(body).string().unwrap_or_default() };
                 let start = self.outcome.reply.len() as u32;
+                let count = self.state.index().ephemerals(item.session).map_or(0, |paths| paths.len());
+                if count > limits::SLICE {
+                    // Not here, where everybody waits.
+                    self.outcome.reply.extend_from_slice(prefix);
+                    let prefix = start..self.outcome.reply.len() as u32;
+                    return self.tell(shard, conn, Tell::Ephemerals { prefix });
+                }
                 let state = &self.state;
                 reply::put_reply(&mut self.outcome.reply, item.xid, self.zxid, |out| {
                     let paths: Vec<&[u8]> = state.ephemerals(item.session, prefix).collect();

@@ -25,9 +25,19 @@ pub enum Phase {
 #[derive(Debug)]
 pub enum Pending {
     /// The quorum core has it.
-    Core { xid: i32, op: OpCode, since_ms: i64 },
+    Core { xid: i32, op: OpCode, since_ms: i64, bytes: usize },
     /// It waits for the ones before it: header and body as received.
     Local { frame: Box<[u8]>, since_ms: i64 },
+}
+
+/// A read that is not done, or not begun.
+#[derive(Debug)]
+pub struct Asking {
+    pub xid: i32,
+    pub op: OpCode,
+    /// The request's body; of getEphemerals the prefix alone.
+    pub body: Box<[u8]>,
+    pub since_ms: i64,
 }
 
 /// What `cons` tells of a connection.
@@ -88,6 +98,15 @@ pub struct Conn {
     /// Bytes to send; the first `sent` of them are gone already.
     pub output: Vec<u8>,
     pub sent: usize,
+    /// Where in the output the reply of a read in slices belongs. What stands behind it, events that came later,
+    /// is not sent before that reply.
+    hold: Option<usize>,
+    /// A read that is in slices, or may have to be, is not answered yet: no further request is taken.
+    pub is_reading: bool,
+    /// That read, while it waits for a pin.
+    pub asking: Option<Asking>,
+    /// Bytes of the request at hand, if the quorum core has no room for it.
+    pub wanted_credit: usize,
     /// In the shard's list of connections with output.
     pub is_dirty: bool,
     /// In the shard's list of connections that are not read.
@@ -115,6 +134,10 @@ impl Conn {
             waiting_bytes: 0,
             output: Vec::new(),
             sent: 0,
+            hold: None,
+            is_reading: false,
+            asking: None,
+            wanted_credit: 0,
             is_dirty: false,
             is_paused: false,
             is_touched: false,
@@ -139,19 +162,44 @@ impl Conn {
     /// bytes are ever moved than were sent.
     pub fn take_sent(&mut self, n: usize) {
         self.sent += n;
-        if self.sent == self.output.len() {
-            self.output.clear();
-            self.sent = 0;
-            self.output.shrink_to(limits::IDLE_BUFFER);
-        } else if self.sent > limits::IDLE_BUFFER && self.sent >= self.output.len() - self.sent {
+        let is_all = self.sent == self.output.len();
+        if is_all || self.sent > limits::IDLE_BUFFER && self.sent >= self.output.len() - self.sent {
+            self.hold = self.hold.map(|hold| hold - self.sent);
             self.output.drain(..self.sent);
             self.sent = 0;
+        }
+        if is_all {
+            self.output.shrink_to(limits::IDLE_BUFFER);
         }
     }
 
     /// Bytes that are still to be sent.
     pub fn unsent(&self) -> &[u8] {
         &self.output[self.sent..]
+    }
+
+    /// Those of them that may be sent now.
+    pub fn sendable(&self) -> &[u8] {
+        &self.output[self.sent..self.hold.unwrap_or(self.output.len())]
+    }
+
+    /// A reply belongs here that is not ready yet: what is put into the output from now on waits behind it.
+    pub fn hold_back(&mut self) {
+        self.hold = Some(self.output.len());
+    }
+
+    /// Puts the reply into its place; what waited behind it may go.
+    pub fn release(&mut self, mut reply: Vec<u8>) {
+        let hold = self.hold.take().unwrap_or(self.output.len());
+        if hold == self.sent {
+            // All before it is gone: the large part stays where it is.
+            reply.extend_from_slice(&self.output[hold..]);
+            (self.output, self.sent) = (reply, 0);
+        } else {
+            let behind = self.output.split_off(hold);
+            self.output.append(&mut reply);
+            self.output.extend_from_slice(&behind);
+        }
     }
 }
 
@@ -160,6 +208,7 @@ impl Conn {
 pub struct Conns {
     slots: Vec<(u32, Option<Box<Conn>>)>,
     free: Vec<u32>,
+    count: usize,
 }
 
 impl Conns {
@@ -172,6 +221,7 @@ impl Conns {
         let (generation, place) = &mut self.slots[slot as usize];
         let id = ConnId { slot, generation: *generation };
         *place = Some(Box::new(make(id)));
+        self.count += 1;
         id
     }
 
@@ -190,7 +240,7 @@ impl Conns {
         self.slots.get_mut(slot as usize)?.1.as_deref_mut()
     }
 
-    /// Ends the connection; its id will never be found again.
+    /// Ends the connection; its id will never be found again. Its slot rests until [`Conns::free`].
     pub fn remove(&mut self, id: ConnId) -> Option<Box<Conn>> {
         let (generation, place) = self.slots.get_mut(id.slot as usize)?;
         if *generation != id.generation {
@@ -198,8 +248,14 @@ impl Conns {
         }
         let conn = place.take()?;
         *generation = generation.wrapping_add(1);
-        self.free.push(id.slot);
+        self.count -= 1;
         Some(conn)
+    }
+
+    /// Nothing speaks of the slot's last connection any more: another one may have it.
+    pub fn free(&mut self, slot: u32) {
+        debug_assert!(self.slots[slot as usize].1.is_none() && !self.free.contains(&slot), "freed once");
+        self.free.push(slot);
     }
 
     /// All connections, by slot.
@@ -209,7 +265,7 @@ impl Conns {
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.count
     }
 }
 
@@ -232,11 +288,41 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_behind_a_held_reply_goes_behind_it() {
+        let id = ConnId { slot: 0, generation: 0 };
+        // The connection has sent all, some, or nothing of what stands before the reply.
+        for sent in 0..=4 {
+            let mut conn = Conn::new(id, "127.0.0.1:1".parse().unwrap(), 0, 0);
+            conn.output.extend_from_slice(b"abcd");
+            conn.hold_back();
+            conn.output.extend_from_slice(b"events");
+            assert_eq!(conn.sendable(), b"abcd");
+            conn.take_sent(sent);
+            assert_eq!((conn.sendable(), conn.unsent().len()), (&b"abcd"[sent..], 10 - sent));
+            conn.release(b"reply".to_vec());
+            assert_eq!(conn.sendable(), &b"abcdreplyevents"[sent..]);
+        }
+        // Also when what was sent has been let go of meanwhile.
+        let mut conn = Conn::new(id, "127.0.0.1:1".parse().unwrap(), 0, 0);
+        conn.output.resize(100_000, b'x');
+        conn.hold_back();
+        conn.output.extend_from_slice(b"events");
+        conn.take_sent(90_000);
+        assert_eq!(conn.sent, 0);
+        conn.release(b"reply".to_vec());
+        assert_eq!(&conn.sendable()[10_000..], b"replyevents");
+    }
+
+    #[test]
     fn an_old_id_never_finds_a_new_connection() {
         let mut conns = Conns::default();
         let peer = "127.0.0.1:1".parse().unwrap();
         let first = conns.add(|id| Conn::new(id, peer, 0, 0));
         assert!(conns.remove(first).is_some());
+        let other = conns.add(|id| Conn::new(id, peer, 0, 0));
+        assert_ne!(first.slot, other.slot, "the slot rests");
+        assert!(conns.remove(other).is_some());
+        conns.free(first.slot);
         let second = conns.add(|id| Conn::new(id, peer, 0, 0));
         assert_eq!(first.slot, second.slot);
         assert!(conns.find(first).is_none() && conns.remove(first).is_none());

@@ -10,8 +10,10 @@
 //! write before it is passed, at that write's zxid and before the next transaction is looked at.
 
 pub mod conn;
+mod pacing;
 mod request;
 mod sequence;
+mod slices;
 mod words;
 
 use crate::acl::{AclTable, AuthConfig, Identities};
@@ -24,8 +26,9 @@ use crate::session::Passwords;
 use crate::session::timeouts::negotiate;
 use crate::tree::owner::OwnerRules;
 use crate::tree::store::{Reader, Store};
-use crate::watch::Watches;
+use crate::watch::{WatchLimits, Watches};
 use conn::{Conn, Conns, Pending, Phase};
+use slices::Slices;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -44,6 +47,10 @@ pub struct ShardOptions {
     pub max_timeout_ms: i32,
     /// Requests this shard may have in the quorum core before it stops reading sockets that have some.
     pub outstanding_limit: usize,
+    /// How many watches there may be.
+    pub watches: WatchLimits,
+    /// Znodes one read looks at in one go: [`limits::SLICE`], but for tests.
+    pub slice: usize,
     pub auth: AuthConfig,
     /// Schemes of which a connection must have one before it may ask anything; none: no such rule.
     pub enforced_schemes: Vec<Vec<u8>>,
@@ -77,12 +84,16 @@ pub struct Shard {
     /// Sessions heard of whose connections have ended since the last report.
     touched_gone: Vec<SessionId>,
     words: Vec<words::Asked>,
-    /// Requests the quorum core has.
+    /// Requests the quorum core has, and their bytes.
     in_core: usize,
+    in_core_bytes: usize,
+    /// This shard's part of the bytes the quorum core may have.
+    core_credit: usize,
     clock: Clock,
     /// Znodes that reads of this turn have walked over; past a limit the rest waits for the next turn.
     walked: usize,
     has_left_over: bool,
+    slices: Slices,
     /// The server stops: no further request is taken.
     is_stopping: bool,
     stats: Arc<Stats>,
@@ -101,11 +112,12 @@ impl Shard {
         applied: Zxid,
         stats: Arc<Stats>,
     ) -> Self {
+        let core_credit = limits::CORE_BYTES / options.shards;
         Shard {
             outbound: Inbound { shard: options.shard, ..Inbound::default() },
+            watches: Watches::new(options.watches),
             options,
             conns: Conns::default(),
-            watches: Watches::default(),
             reader,
             store,
             acls,
@@ -120,9 +132,12 @@ impl Shard {
             touched_gone: vec![],
             words: vec![],
             in_core: 0,
+            in_core_bytes: 0,
+            core_credit,
             clock: Clock::default(),
             walked: 0,
             has_left_over: false,
+            slices: Slices::default(),
             is_stopping: false,
             stats,
         }
@@ -179,9 +194,14 @@ impl Shard {
     }
 
     fn forget(&mut self, conn: Conn) {
-        self.watches.remove_connection(conn.id.slot);
-        let awaited = conn.pending.iter().filter(|pending| matches!(pending, Pending::Core { .. })).count();
-        self.in_core -= awaited;
+        if self.watches.end_connection(conn.id.slot) {
+            self.conns.free(conn.id.slot);
+        }
+        for pending in &conn.pending {
+            if let Pending::Core { bytes, .. } = pending {
+                self.core_has_answered(*bytes);
+            }
+        }
         if conn.session != SessionId::NONE {
             if conn.is_touched {
                 // Its last sign of life counts, though the connection is gone before the next report.
@@ -189,10 +209,8 @@ impl Shard {
             }
             self.ask(conn.id, conn.session, 0, Ask::Disconnected, &[]);
         }
-        let stats = self.stats();
-        stats.connections.set(self.conns.count() as u64);
-        stats.watches.set(self.watches.total() as u64);
-        stats.outstanding.set(self.in_core as u64);
+        self.stats().connections.set(self.conns.count() as u64);
+        self.count_watches();
     }
 
     /// Understands what lies in a connection's input, as far as that may be done now.
@@ -240,6 +258,10 @@ impl Shard {
                 return bytes.len();
             }
             let Some(frame) = rest[4..].get(..length as usize) else { return used };
+            if self.lacks_credit(id, frame) {
+                self.pause(id);
+                return used;
+            }
             used += 4 + frame.len();
             self.frame(id, frame);
         }
@@ -301,45 +323,6 @@ impl Shard {
         self.outbound.items.push(Item { conn, session, xid, what, body });
     }
 
-    /// Whether no further request of this connection may be taken now.
-    fn must_pause(&mut self, id: ConnId) -> bool {
-        let crowded = self.in_core >= self.options.outstanding_limit;
-        if self.walked > limits::WALK_PER_TURN {
-            self.has_left_over = true;
-            return true;
-        }
-        let is_stopping = self.is_stopping;
-        let Some(conn) = self.conns.find(id) else { return false };
-        is_stopping
-            || conn.phase == Phase::Opening
-            || conn.unsent().len() > limits::OUTPUT_PAUSE
-            || conn.waiting_bytes > limits::WAITING_BYTES
-            || (crowded && !conn.pending.is_empty())
-    }
-
-    fn pause(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.find(id) else { return };
-        if !conn.is_paused {
-            conn.is_paused = true;
-            self.paused.push(id);
-            self.interest.push(id);
-        }
-    }
-
-    /// Takes up again whatever need not wait any longer.
-    fn unpause(&mut self) {
-        for id in std::mem::take(&mut self.paused) {
-            if self.must_pause(id) {
-                self.paused.push(id);
-                continue;
-            }
-            let Some(conn) = self.conns.find(id) else { continue };
-            conn.is_paused = false;
-            self.interest.push(id);
-            self.continue_input(id);
-        }
-    }
-
     /// Notes that a connection has bytes to send, and ends it when it has far too many: a client that does
     /// not read is not buffered for ever.
     fn mark_dirty(&mut self, id: ConnId) {
@@ -374,11 +357,11 @@ impl Shard {
         let now = self.clock.mono_ms;
         let mut sessions = std::mem::take(&mut self.touched_gone);
         for id in &self.paused {
-            // It may be pinging, but we do not read it because its own requests wait for the disk: that is our
-            // silence, not the client's.
+            // It may be pinging, but we do not read it because its own requests wait for the disk or for their turn: that
+            // is our silence, not the client's.
             if let Some(conn) = self.conns.find(*id)
                 && conn.phase == Phase::Open
-                && conn.awaits_core()
+                && (conn.awaits_core() || conn.is_reading || conn.wanted_credit > 0)
                 && conn.unsent().len() <= limits::OUTPUT_PAUSE
             {
                 sessions.push(conn.session);
@@ -428,12 +411,12 @@ impl Shard {
         into.append(&mut self.dirty);
     }
 
-    /// What a connection has to send.
+    /// What a connection has to send now.
     pub fn unsent(&mut self, id: ConnId) -> &[u8] {
         match self.conns.find(id) {
             Some(conn) => {
                 conn.is_dirty = false;
-                conn.unsent()
+                conn.sendable()
             }
             None => &[],
         }
@@ -449,8 +432,14 @@ impl Shard {
         }
     }
 
-    /// Ends the turn: paused connections that may go on do so.
+    /// The socket would take more than it was given in this turn: it is its turn again in the next.
+    pub fn send_on(&mut self, id: ConnId) {
+        self.mark_dirty(id);
+    }
+
+    /// Ends the turn: a slice of what takes longer is done, and paused connections that may go on do so.
     pub fn end_turn(&mut self) {
+        self.work_off();
         self.unpause();
     }
 
@@ -472,7 +461,19 @@ impl Shard {
     /// Whether nothing keeps this shard from sleeping until something is published or received.
     pub fn may_sleep(&self) -> bool {
         let is_done = self.words.is_empty() && self.ended.is_empty() && self.interest.is_empty();
-        is_done && !self.has_left_over && !self.cursor.is_behind() && self.outbound.is_empty() && self.dirty.is_empty()
+        is_done
+            && !self.has_left_over
+            && self.slices.is_empty()
+            && !self.watches.has_ended()
+            && !self.cursor.is_behind()
+            && self.outbound.is_empty()
+            && self.dirty.is_empty()
+    }
+
+    /// Whether a client is owed something that only further turns can give: a read in slices, or bytes its socket would
+    /// have taken.
+    pub fn is_busy(&self) -> bool {
+        !self.slices.is_empty() || !self.dirty.is_empty()
     }
 
     /// The end of a turn of a loop that does not park: nothing read in it is looked at any more.

@@ -1,6 +1,6 @@
 //! One request of an open connection: sent on, held back or answered.
 
-use super::conn::Pending;
+use super::conn::{Asking, Pending};
 use super::{Shard, limits};
 use crate::acl;
 use crate::ids::{ConnId, Zxid};
@@ -9,7 +9,7 @@ use crate::jute::request::{Request, RequestHeader};
 use crate::jute::wire::{Reader, put_frame, put_int};
 use crate::jute::{ErrorCode, OpCode};
 use crate::server::message::Ask;
-use crate::server::read::{self, Scope};
+use crate::server::read::{self, Answered};
 use std::sync::Arc;
 
 impl Shard {
@@ -43,7 +43,7 @@ impl Shard {
         }
         let ask = match op {
             Some(op @ OpCode::CloseSession) => Some(Ask::Write(op)),
-            Some(op) if is_for_the_core(op) => match Request::decode(op, body) {
+            Some(op) if is_the_cores(op) => match Request::decode(op, body) {
                 Ok(Request::Sync { .. }) => Some(Ask::Sync),
                 Ok(Request::GetEphemerals { prefix }) => Some(Ask::Ephemerals { all: is_all(prefix) }),
                 Ok(_) => Some(Ask::Write(op)),
@@ -57,9 +57,12 @@ impl Shard {
             if op == OpCode::CloseSession {
                 conn.close(now);
             }
-            conn.pending.push_back(Pending::Core { xid: header.xid, op, since_ms: now });
+            // Its answer may have to be looked for in slices.
+            conn.is_reading = op == OpCode::GetEphemerals;
             let session = conn.session;
+            conn.pending.push_back(Pending::Core { xid: header.xid, op, since_ms: now, bytes: body.len() });
             self.in_core += 1;
+            self.in_core_bytes += body.len();
             self.stats().outstanding.set(self.in_core as u64);
             self.ask(id, session, header.xid, ask, body);
         } else if conn.pending.is_empty() {
@@ -67,6 +70,10 @@ impl Shard {
         } else {
             conn.waiting_bytes += frame.len();
             conn.pending.push_back(Pending::Local { frame: frame.into(), since_ms: now });
+            let is_wide = op.is_some_and(|op| self.may_be_wide(op, body));
+            if let Some(conn) = self.conns.find(id) {
+                conn.is_reading = is_wide;
+            }
         }
     }
 
@@ -97,22 +104,24 @@ impl Shard {
                 });
             }
             Some(Ok(request)) => {
-                let mut scope = Scope {
-                    view: self.reader.view(zxid),
-                    acls: &self.acls,
-                    identities: &identities,
-                    watches: &mut self.watches,
-                    slot: id.slot,
-                    zxid,
-                    skip_acl: self.options.skip_acl,
-                    owners: self.options.owners,
-                    reply_limit: self.options.output_limit,
-                    walked: 0,
-                };
-                read::answer(&mut scope, header.xid, &request, &mut conn.output);
-                self.walked += scope.walked;
-                let watches = self.watches.total() as u64;
-                self.stats().watches.set(watches);
+                let mut out = std::mem::take(&mut conn.output);
+                let mut scope = self.scope(id, &identities, None, self.options.slice);
+                let answered = read::answer(&mut scope, header.xid, &request, reader.rest(), &mut out);
+                let walked = scope.walked;
+                self.walked += walked;
+                self.count_watches();
+                let rest = matches!(answered, Answered::Unfinished(_)).then(|| out.split_off(before));
+                if let Some(conn) = self.conns.find(id) {
+                    conn.output = out;
+                }
+                match (answered, rest, op) {
+                    (Answered::Unfinished(read), Some(rest), Some(op)) => {
+                        let asking = Asking { xid: header.xid, op, body: reader.rest().into(), since_ms };
+                        return self.go_on_in_slices(id, asking, read, rest);
+                    }
+                    (Answered::Over, ..) => self.end_for_watches(id),
+                    _ => {}
+                }
             }
         }
         self.answered(id, before, header.xid, name, since_ms, zxid);
@@ -201,8 +210,14 @@ impl Shard {
     }
 }
 
+/// Whether a request's frame goes to the quorum core.
+pub(super) fn is_for_the_core(frame: &[u8]) -> bool {
+    let header = RequestHeader::read(&mut Reader::new(frame));
+    header.is_ok_and(|header| OpCode::from_wire(header.op).is_some_and(is_the_cores))
+}
+
 /// Operations that the quorum core answers: writes, and what must be in step with them.
-fn is_for_the_core(op: OpCode) -> bool {
+fn is_the_cores(op: OpCode) -> bool {
     matches!(
         op,
         OpCode::Create

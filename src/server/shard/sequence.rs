@@ -16,6 +16,7 @@ impl Shard {
         }
         let published = self.store.published();
         while let Some(batch) = self.cursor.advance(published) {
+            self.stats().batches.add(1);
             for element in &batch.elements {
                 self.step(&batch, element);
             }
@@ -45,6 +46,9 @@ impl Shard {
     fn told(&mut self, batch: &Batch, zxid: Zxid, id: ConnId, what: &Tell) {
         match what {
             Tell::Reply { frame, close } => self.reply(batch, zxid, id, frame, *close),
+            Tell::Ephemerals { prefix } => {
+                self.list_ephemerals(id, &batch.replies[prefix.start as usize..prefix.end as usize]);
+            }
             Tell::Opened { session, timeout_ms } => self.opened(id, *session, *timeout_ms, zxid),
             Tell::Refused => self.refuse(id),
             Tell::Close => {
@@ -62,16 +66,15 @@ impl Shard {
     /// The quorum core has answered the oldest request this connection awaits.
     fn reply(&mut self, batch: &Batch, zxid: Zxid, id: ConnId, frame: &Range<u32>, close: bool) {
         let Some(conn) = self.conns.find(id) else { return };
-        let Some(Pending::Core { xid, op, since_ms }) = conn.pending.pop_front() else {
+        let Some(Pending::Core { xid, op, since_ms, bytes }) = conn.pending.pop_front() else {
             unreachable!("the quorum core answers what it was asked, in order");
         };
         let before = conn.output.len();
+        conn.is_reading &= op != OpCode::GetEphemerals;
         conn.output.extend_from_slice(&batch.replies[frame.start as usize..frame.end as usize]);
-        self.in_core -= 1;
+        self.core_has_answered(bytes);
         let now = self.clock.mono_ms;
         let latency = now - since_ms;
-        let in_core = self.in_core as u64;
-        self.stats().outstanding.set(in_core);
         self.stats().update_latency.record(latency);
         self.answered(id, before, xid, op.short_name(), since_ms, zxid);
         if close {
@@ -86,6 +89,13 @@ impl Shard {
         self.run_waiting(id);
     }
 
+    /// One request less is with the quorum core.
+    pub(super) fn core_has_answered(&mut self, bytes: usize) {
+        self.in_core -= 1;
+        self.in_core_bytes -= bytes;
+        self.stats().outstanding.set(self.in_core as u64);
+    }
+
     /// Runs the requests that waited for the answer just given, up to the next one the core has. The state
     /// they see is that answer's, as the rest of the batch has not been looked at yet.
     fn run_waiting(&mut self, id: ConnId) {
@@ -93,6 +103,10 @@ impl Shard {
             let Some(Pending::Local { .. }) = conn.pending.front() else { return };
             let Some(Pending::Local { frame, since_ms }) = conn.pending.pop_front() else { return };
             conn.waiting_bytes -= frame.len();
+            if conn.pending.is_empty() {
+                // Nothing was taken behind it if it was one of those; it says itself now whether it is.
+                conn.is_reading = false;
+            }
             self.answer(id, &frame, since_ms);
         }
     }
@@ -144,7 +158,6 @@ impl Shard {
         for id in over {
             self.mark_dirty(id);
         }
-        let watches = self.watches.total() as u64;
-        self.stats().watches.set(watches);
+        self.count_watches();
     }
 }

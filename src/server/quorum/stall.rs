@@ -1,0 +1,59 @@
+//! Shards that take nothing in: the clients of such a shard wait for ever, and no session of any shard expires.
+//!
+//! Every shard counts the batches it has taken in, the quorum core those it has published. A shard that is behind
+//! and has not moved for [`limits::SHARD_STALL_MS`] ends the process: half a server is worse than none, as its
+//! clients would go elsewhere if it were gone. Time in which the core itself did not run counts for nobody.
+
+use crate::fatal::{Fatal, Reason};
+use crate::limits;
+use crate::server::stats::Stats;
+
+/// What one shard had taken in when it last moved.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    taken: u64,
+    since_ms: i64,
+}
+
+/// What the quorum core remembers of its shards.
+pub(super) struct Watchdog {
+    published: u64,
+    shards: Vec<Seen>,
+    /// A shard that stands still, and for how long, ms.
+    found: Option<(usize, i64)>,
+}
+
+impl Watchdog {
+    /// Every shard has all there is.
+    pub(super) fn new(shards: usize, now_ms: i64) -> Self {
+        Watchdog { published: 0, shards: vec![Seen { taken: 0, since_ms: now_ms }; shards], found: None }
+    }
+
+    /// One more batch is there to be taken in.
+    pub(super) fn published(&mut self) {
+        self.published += 1;
+    }
+
+    /// Looks at every shard. `was_away`: the core has not run for some time itself.
+    pub(super) fn look(&mut self, stats: &Stats, now_ms: i64, was_away: bool) {
+        self.found = None;
+        for (shard, seen) in self.shards.iter_mut().enumerate() {
+            let taken = stats.shards[shard].batches.value();
+            if was_away || taken != seen.taken || taken == self.published {
+                *seen = Seen { taken, since_ms: now_ms };
+            } else if now_ms - seen.since_ms > limits::SHARD_STALL_MS {
+                self.found = Some((shard, now_ms - seen.since_ms));
+            }
+        }
+    }
+}
+
+impl super::Quorum {
+    /// Why the process must end: a shard stands still, as of the last tick.
+    pub fn stalled_shard(&self) -> Option<Fatal> {
+        let (shard, ms) = self.watchdog.found?;
+        let behind = self.watchdog.published - self.watchdog.shards[shard].taken;
+        let detail = format!("shard {shard} has taken in none of {behind} batches for {ms} ms");
+        Some(Fatal::new(Reason::ShardStalled, detail))
+    }
+}

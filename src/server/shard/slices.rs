@@ -1,0 +1,295 @@
+//! Work that takes more than a turn may: reads in slices, and the watches of connections that have ended.
+//!
+//! A read that has used up its budget is pinned at the state it began with and goes on a slice a turn, one read
+//! after another. Its watch is set in the step that pins it; what fires from then on waits behind its reply, as
+//! does everything else that connection is told. No further request of that connection is taken meanwhile.
+//! Only so many reads are pinned at a time; the others wait, and see the state as it is when their turn comes.
+
+use super::Shard;
+use super::conn::{Asking, Pending};
+use crate::acl::Identities;
+use crate::ids::{ConnId, Zxid};
+use crate::jute::request::Request;
+use crate::jute::{ErrorCode, OpCode, reply};
+use crate::limits;
+use crate::server::read::Scope;
+use crate::server::wide::{self, Step, WideRead};
+use crate::tree::path;
+use crate::tree::store::Pin;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// A read in slices.
+struct Running {
+    conn: ConnId,
+    asking: Asking,
+    read: WideRead,
+    /// None for setWatches, which reads at `applied`.
+    pin: Option<Pin>,
+    identities: Arc<Identities>,
+    /// The reply so far.
+    out: Vec<u8>,
+}
+
+/// The reads of a shard that take more than a turn.
+#[derive(Default)]
+pub(super) struct Slices {
+    /// They take turns.
+    running: VecDeque<Running>,
+    /// How many of them have a pin.
+    pinned: usize,
+    /// Connections whose read has no pin yet, in the order they asked.
+    waiting: VecDeque<ConnId>,
+}
+
+impl Slices {
+    pub(super) fn is_empty(&self) -> bool {
+        self.running.is_empty() && self.waiting.is_empty()
+    }
+}
+
+impl Shard {
+    /// What a read of a connection is given: the state at a pin, or at `applied`.
+    pub(super) fn scope<'a>(
+        &'a mut self,
+        id: ConnId,
+        identities: &'a Identities,
+        pin: Option<&'a Pin>,
+        budget: usize,
+    ) -> Scope<'a> {
+        let (view, zxid) = match pin {
+            Some(pin) => (self.reader.view_pinned(pin), pin.zxid()),
+            None => (self.reader.view(self.applied), self.applied),
+        };
+        Scope {
+            view,
+            acls: &self.acls,
+            identities,
+            watches: &mut self.watches,
+            slot: id.slot,
+            zxid,
+            skip_acl: self.options.skip_acl,
+            owners: self.options.owners,
+            reply_limit: self.options.output_limit,
+            walked: 0,
+            budget,
+        }
+    }
+
+    /// Whether a request that has to wait for its turn may be a read in slices when that comes: judged by the state as
+    /// it is now, and rather too often than not. Nothing is taken behind one.
+    pub(super) fn may_be_wide(&self, op: OpCode, body: &[u8]) -> bool {
+        match Request::decode(op, body) {
+            Ok(Request::GetChildren { path, .. } | Request::GetChildren2 { path, .. }) => {
+                let path = path::stored(path);
+                let children = self.reader.view(self.applied).child_count(path, path::hash(path));
+                children.unwrap_or(0) as usize > self.options.slice / 2
+            }
+            Ok(Request::GetAllChildrenNumber { .. }) => self.store.znodes() as usize > self.options.slice / 2,
+            Ok(_) => wide::is_wide(op),
+            Err(_) => false,
+        }
+    }
+
+    /// A read has used up its budget, `out` is what it has so far. It goes on in slices, or waits until it may begin
+    /// again.
+    pub(super) fn go_on_in_slices(&mut self, id: ConnId, asking: Asking, read: WideRead, mut out: Vec<u8>) {
+        let identities = self.identities_of(id);
+        let Some(conn) = self.conns.find(id) else { return };
+        if !conn.pending.is_empty() {
+            // It was not expected to be so long, and the core already has what was asked after it: those answers are
+            // for later states, so that it is finished before any of them is looked at.
+            return self.finish_at_once(id, &asking, read, out);
+        }
+        conn.is_reading = true;
+        if !read.needs_pin() {
+            // What was missed is told at once.
+            conn.output.append(&mut out);
+            return self.start(Running { conn: id, asking, read, pin: None, identities, out });
+        }
+        match self.pin() {
+            Some(pin) => self.start(Running { conn: id, asking, read, pin: Some(pin), identities, out }),
+            None => self.wait(id, asking),
+        }
+    }
+
+    /// The core has found that a session has more ephemerals than it lists by itself: they are looked for here, in
+    /// the state this step of the sequence has come to.
+    pub(super) fn list_ephemerals(&mut self, id: ConnId, prefix: &[u8]) {
+        let Some(conn) = self.conns.find(id) else { return };
+        let Some(Pending::Core { xid, op, since_ms, bytes }) = conn.pending.pop_front() else {
+            unreachable!("the quorum core answers what it was asked, in order");
+        };
+        debug_assert!(conn.is_reading && conn.pending.is_empty(), "nothing is taken behind a getEphemerals");
+        self.core_has_answered(bytes);
+        let asking = Asking { xid, op, body: prefix.into(), since_ms };
+        match self.pin() {
+            Some(pin) => self.begin_read(id, asking, pin),
+            None => self.wait(id, asking),
+        }
+    }
+
+    /// A pin at `applied`; none while too many reads have one.
+    fn pin(&self) -> Option<Pin> {
+        if self.slices.pinned >= limits::READS_IN_SLICES {
+            return None;
+        }
+        self.reader.pin(self.applied).ok()
+    }
+
+    fn wait(&mut self, id: ConnId, asking: Asking) {
+        let Some(conn) = self.conns.find(id) else { return };
+        conn.asking = Some(asking);
+        self.slices.waiting.push_back(id);
+    }
+
+    /// Begins a read that has waited.
+    fn begin_read(&mut self, id: ConnId, asking: Asking, pin: Pin) {
+        let Some(conn) = self.conns.find(id) else { return };
+        let (session, identities) = (conn.session, conn.identities.clone());
+        let scope = self.scope(id, &identities, Some(&pin), 0);
+        let read = match Request::decode(asking.op, &asking.body) {
+            _ if asking.op == OpCode::GetEphemerals => Ok(Some(WideRead::ephemerals(asking.xid, session))),
+            Ok(request) => WideRead::begin(&scope, asking.xid, &request),
+            Err(_) => Err(ErrorCode::MarshallingError),
+        };
+        match read {
+            Ok(Some(read)) => self.start(Running { conn: id, asking, read, pin: Some(pin), identities, out: vec![] }),
+            Ok(None) => unreachable!("only wide reads wait"),
+            Err(error) => self.end_of_read(id, &asking, Err(error), vec![], pin.zxid()),
+        }
+    }
+
+    /// From here on the read is under way: its watch is set, later events wait behind its reply.
+    fn start(&mut self, running: Running) {
+        let Running { conn: id, asking, pin, identities, .. } = &running;
+        if let Some(pin) = pin {
+            let mut scope = self.scope(*id, identities, Some(pin), 0);
+            let watched = match Request::decode(asking.op, &asking.body) {
+                Ok(request) => scope.watch_of(&request),
+                Err(_) => Ok(()),
+            };
+            if let Err(error) = watched {
+                return self.end_of_read(*id, asking, Err(error), vec![], pin.zxid());
+            }
+            self.slices.pinned += 1;
+            if let Some(conn) = self.conns.find(*id) {
+                conn.hold_back();
+            }
+        }
+        self.count_watches();
+        self.slices.running.push_back(running);
+    }
+
+    /// Reads to the end, within this step.
+    fn finish_at_once(&mut self, id: ConnId, asking: &Asking, mut read: WideRead, mut out: Vec<u8>) {
+        let identities = self.identities_of(id);
+        let mut scope = self.scope(id, &identities, None, usize::MAX);
+        let zxid = scope.zxid;
+        let mut step = read.go_on(&mut scope, &asking.body, &mut out, 0);
+        if let (Ok(_), Ok(request)) = (&step, Request::decode(asking.op, &asking.body)) {
+            step = scope.watch_of(&request).and(step);
+        }
+        let walked = scope.walked;
+        self.walked += walked;
+        self.end_of_read(id, asking, step, out, zxid);
+    }
+
+    /// The work of one turn: a slice of one read, and some watches of ended connections.
+    pub(super) fn work_off(&mut self) {
+        while let Some(id) = self.slices.waiting.front().copied() {
+            let Some(conn) = self.conns.find(id) else {
+                self.slices.waiting.pop_front();
+                continue;
+            };
+            let Some(asking) = conn.asking.take() else { unreachable!("it waits, so it has asked") };
+            let Some(pin) = self.pin() else {
+                if let Some(conn) = self.conns.find(id) {
+                    conn.asking = Some(asking);
+                }
+                break;
+            };
+            self.slices.waiting.pop_front();
+            self.begin_read(id, asking, pin);
+        }
+        if let Some(running) = self.slices.running.pop_front() {
+            self.slice(running);
+        }
+        if self.watches.has_ended() {
+            let Shard { watches, conns, .. } = self;
+            watches.remove_ended(limits::WATCHES_REMOVED_PER_TURN, &mut |slot| conns.free(slot));
+            self.count_watches();
+        }
+    }
+
+    fn slice(&mut self, mut running: Running) {
+        let Running { conn: id, asking, read, pin, identities, out } = &mut running;
+        let id = *id;
+        let step = self.conns.find(id).is_some().then(|| {
+            let mut scope = self.scope(id, identities, pin.as_ref(), self.options.slice);
+            (read.go_on(&mut scope, &asking.body, out, 0), scope.zxid)
+        });
+        match step {
+            Some((Ok(Step::More), _)) => {
+                if running.pin.is_none() {
+                    self.count_watches();
+                    if let Some(conn) = self.conns.find(id) {
+                        conn.output.append(&mut running.out);
+                        self.mark_dirty(id);
+                    }
+                }
+                self.slices.running.push_back(running);
+            }
+            ended => {
+                self.slices.pinned -= usize::from(running.pin.is_some());
+                let Running { asking, out, pin, .. } = running;
+                drop(pin);
+                // Nothing, if the client has gone meanwhile.
+                if let Some((step, zxid)) = ended {
+                    self.end_of_read(id, &asking, step, out, zxid);
+                }
+            }
+        }
+    }
+
+    /// Gives a connection the reply it waited for; what waited behind that may go, and what comes next be taken.
+    fn end_of_read(
+        &mut self,
+        id: ConnId,
+        asking: &Asking,
+        step: Result<Step, ErrorCode>,
+        mut out: Vec<u8>,
+        zxid: Zxid,
+    ) {
+        if let Err(error) = step {
+            out.clear();
+            reply::put_bare(&mut out, asking.xid, zxid, error);
+        }
+        self.count_watches();
+        let Some(conn) = self.conns.find(id) else { return };
+        let length = out.len();
+        conn.is_reading = false;
+        conn.release(out);
+        // Not what was there before it: some of that may have been let go of just now.
+        let before = conn.output.len() - length;
+        self.answered(id, before, asking.xid, asking.op.short_name(), asking.since_ms, zxid);
+        if step == Ok(Step::Over) {
+            self.end_for_watches(id);
+        }
+    }
+
+    /// Ends a connection whose setWatches was refused, behind the answer.
+    pub(super) fn end_for_watches(&mut self, id: ConnId) {
+        let now = self.clock.mono_ms;
+        let Some(conn) = self.conns.find(id) else { return };
+        tracing::warn!(
+            peer = %conn.peer, session = %conn.session,
+            "connection ended: its watches exceed a limit (corral.maxWatches, corral.maxWatchBytes)"
+        );
+        conn.close(now);
+    }
+
+    pub(super) fn count_watches(&self) {
+        self.stats().watches.set(self.watches.total() as u64);
+    }
+}

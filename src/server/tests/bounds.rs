@@ -1,0 +1,215 @@
+//! Limits: what one client fills up is refused, slowed down or taken apart bit by bit, and nobody else notices.
+
+use super::*;
+use crate::fatal::Reason;
+use crate::limits::{CORE_BYTES, SHARD_STALL_MS, WATCH_BYTES, WATCHED_PATH_BYTES, WATCHES_REMOVED_PER_TURN};
+
+const THROTTLED: i32 = -127;
+
+fn limited(per_connection: usize, bytes: usize) -> Server {
+    Server::with(SimOptions { watches: WatchLimits { per_connection, bytes }, ..SimOptions::default() })
+}
+
+fn exists(server: &mut Server, conn: ConnId, path: &str) -> i32 {
+    server.request(conn, 1, OpCode::Exists, &path_and(path.as_bytes(), true));
+    server.frames(conn)[0].2
+}
+
+#[test]
+fn a_watch_too_many_is_refused_and_harms_nothing_else() {
+    let mut server = limited(3, usize::MAX);
+    let (conn, _) = server.connect(SessionId::NONE, 2000);
+    let (other, _) = server.connect(SessionId::NONE, 2000);
+    for path in ["/a", "/b", "/c"] {
+        assert_eq!(exists(&mut server, conn, path), -101);
+    }
+    assert_eq!(exists(&mut server, conn, "/d"), THROTTLED);
+    assert_eq!(exists(&mut server, conn, "/b"), -101, "it has that one already");
+    let ask = |server: &mut Server, op, body: &[u8]| {
+        server.request(conn, 1, op, body);
+        server.frames(conn)[0].2
+    };
+    assert_eq!(ask(&mut server, OpCode::GetData, &path_and(b"/", true)), THROTTLED);
+    assert_eq!(ask(&mut server, OpCode::GetChildren, &path_and(b"/", true)), THROTTLED);
+    assert_eq!(ask(&mut server, OpCode::GetChildren, &path_and(b"/", false)), 0, "the read alone");
+    let mut body = vec![];
+    put_bytes(&mut body, b"/e");
+    put_int(&mut body, 0);
+    assert_eq!(ask(&mut server, OpCode::AddWatch, &body), THROTTLED);
+    assert_eq!(exists(&mut server, other, "/d"), -101, "the limit is each connection's own");
+    // Those that were set fire, and make room.
+    server.request(other, 2, OpCode::Create, &create(b"/b", b"", 0));
+    server.settle();
+    assert_eq!(server.frames(conn)[0].0, -1);
+    assert_eq!(exists(&mut server, conn, "/d"), -101);
+    assert_eq!(exists(&mut server, conn, "/e"), THROTTLED);
+}
+
+#[test]
+fn a_persistent_watch_counts_twice_and_is_set_whole_or_not_at_all() {
+    let mut server = limited(2, usize::MAX);
+    let (conn, _) = server.connect(SessionId::NONE, 2000);
+    exists(&mut server, conn, "/a");
+    let mut body = vec![];
+    put_bytes(&mut body, b"/b");
+    put_int(&mut body, 0);
+    server.request(conn, 2, OpCode::AddWatch, &body);
+    assert_eq!(server.frames(conn)[0].2, THROTTLED);
+    assert_eq!(server.stats.shards[0].watches.value(), 1);
+    // On the path it watches already it needs but one more.
+    let mut body = vec![];
+    put_bytes(&mut body, b"/a");
+    put_int(&mut body, 0);
+    server.request(conn, 3, OpCode::AddWatch, &body);
+    assert_eq!(server.frames(conn)[0].2, 0);
+}
+
+#[test]
+fn the_bytes_of_all_watches_are_limited_and_given_back_at_once() {
+    let room = 10 * (WATCH_BYTES + WATCHED_PATH_BYTES + 100);
+    let mut server = limited(usize::MAX, room);
+    let long = |n: usize| format!("/{n:0>99}");
+    let (conn, session) = server.connect(SessionId::NONE, 2000);
+    for n in 0..10 {
+        assert_eq!(exists(&mut server, conn, &long(n)), -101);
+    }
+    assert_eq!(exists(&mut server, conn, &long(10)), THROTTLED);
+    let (other, _) = server.connect(SessionId::NONE, 2000);
+    assert_eq!(exists(&mut server, other, &long(1)), THROTTLED, "of all connections together");
+    // The client comes back and takes up again what it had: its old watches count no longer, though they are there.
+    let (again, _) = server.connect(session, 2000);
+    for n in 0..10 {
+        assert_eq!(exists(&mut server, again, &long(n)), -101);
+    }
+    assert_eq!(exists(&mut server, again, &long(10)), THROTTLED);
+}
+
+#[test]
+fn a_set_watches_too_many_ends_its_connection_behind_the_answer() {
+    let mut server = limited(3, usize::MAX);
+    let (writer, _) = server.connect(SessionId::NONE, 2000);
+    server.request(writer, 1, OpCode::Create, &create(b"/changed", b"", 0));
+    server.settle();
+    let (conn, _) = server.connect(SessionId::NONE, 2000);
+    let mut body = vec![];
+    put_long(&mut body, 0);
+    put_int(&mut body, 5);
+    for path in ["/a", "/changed", "/b", "/c", "/d"] {
+        put_bytes(&mut body, path.as_bytes());
+    }
+    put_int(&mut body, 0);
+    put_int(&mut body, 0);
+    // As "exist" watches: the one that is there is told at once, the fourth of the others is one too many.
+    let data = body.len() - 8;
+    let mut exist = body[..8].to_vec();
+    put_int(&mut exist, 0);
+    exist.extend_from_slice(&body[8..data]);
+    put_int(&mut exist, 0);
+    server.request(conn, -8, OpCode::SetWatches, &exist);
+    let frames = server.frames(conn);
+    assert_eq!(frames.iter().map(|frame| (frame.0, frame.2)).collect::<Vec<_>>(), [(-1, 0), (-8, THROTTLED)]);
+    let mut ended = vec![];
+    server.shard.take_ended(&mut ended);
+    assert_eq!(ended, [conn]);
+}
+
+#[test]
+fn the_watches_of_an_ended_connection_go_bit_by_bit() {
+    let mut server = Server::new(1 << 20);
+    let (conn, _) = server.connect(SessionId::NONE, 2000);
+    let (other, _) = server.connect(SessionId::NONE, 2000);
+    let count = 5 * WATCHES_REMOVED_PER_TURN + 1;
+    for n in 0..count {
+        exists(&mut server, conn, &format!("/n{n}"));
+    }
+    exists(&mut server, other, "/n0");
+    server.shard.disconnected(conn);
+    let mut left = server.stats.shards[0].watches.value() as usize;
+    assert_eq!(left, count + 1, "nothing in the step that ends it");
+    // What changes meanwhile concerns the living alone, also when another has come by now.
+    let late = server.shard.accept("127.0.0.1:9".parse().unwrap());
+    assert_ne!(late.slot, conn.slot, "the slot rests as long as something is filed under it");
+    server.request(other, 2, OpCode::Create, &create(b"/n0", b"", 0));
+    server.turn();
+    assert_eq!(server.frames(other).iter().map(|frame| frame.0).collect::<Vec<_>>(), [-1, 2]);
+    let now = server.stats.shards[0].watches.value() as usize;
+    assert!(left - now <= WATCHES_REMOVED_PER_TURN + 2, "beside those that fired: {left} {now}");
+    left = now;
+    let mut turns = 0;
+    while left > 0 {
+        assert!(!server.shard.may_sleep(), "there is work left");
+        server.shard.end_turn();
+        let now = server.stats.shards[0].watches.value() as usize;
+        assert!(left - now <= WATCHES_REMOVED_PER_TURN, "{left} {now}");
+        (left, turns) = (now, turns + 1);
+        assert!(turns <= count);
+    }
+    server.settle();
+    assert!(server.shard.may_sleep());
+    let next = server.shard.accept("127.0.0.1:9".parse().unwrap());
+    assert_eq!(next.slot, conn.slot, "and then it is used again");
+}
+
+#[test]
+fn bytes_under_way_to_the_core_are_limited() {
+    // The part of one shard of eight.
+    let mut server = Server::with(SimOptions { shards: 8, ..SimOptions::default() });
+    let (payload, credit) = (vec![7; 900_000], CORE_BYTES / 8);
+    let conns: Vec<ConnId> = (0..20).map(|_| server.connect(SessionId::NONE, 2000).0).collect();
+    let (idle, _) = server.connect(SessionId::NONE, 2000);
+    for (n, conn) in conns.iter().enumerate() {
+        server.request(*conn, 1, OpCode::Create, &create(format!("/n{n}").as_bytes(), &payload, 0));
+    }
+    let inbound = server.shard.take_outbound().unwrap();
+    assert!(inbound.bytes.len() <= credit, "{} bytes", inbound.bytes.len());
+    assert!(inbound.bytes.len() > credit - 1_000_000);
+    let last = *conns.last().unwrap();
+    assert!(!server.shard.wants_input(last), "its socket is left alone");
+    // What does not go to the core is answered all the same.
+    server.request(idle, 1, OpCode::Exists, &path_and(b"/", false));
+    assert_eq!(server.frames(idle)[0].2, 0);
+    server.quorum.handle(inbound);
+    for _ in 0..10 {
+        server.settle();
+    }
+    for conn in conns {
+        assert_eq!(server.frames(conn)[0].2, 0, "all are served in the end");
+        assert!(server.shard.wants_input(conn));
+    }
+}
+
+#[test]
+fn a_shard_that_stands_still_ends_the_process_by_name() {
+    let mut server = Server::with(SimOptions { shards: 2, ..SimOptions::default() });
+    let (conn, _) = server.connect(SessionId::NONE, 2000);
+    // The second shard of this server never takes anything in.
+    let mut at = 0;
+    let wait = |server: &mut Server, at: &mut i64, upto: i64| {
+        while *at < upto {
+            *at += TICK_MS / 2;
+            server.tick(*at);
+        }
+        server.quorum.stalled_shard()
+    };
+    // It is behind from the start: the session is a batch.
+    assert_eq!(wait(&mut server, &mut at, SHARD_STALL_MS), None);
+    let fatal = wait(&mut server, &mut at, SHARD_STALL_MS + TICK_MS).expect("the second stands still");
+    assert_eq!(fatal.reason, Reason::ShardStalled);
+    assert!(fatal.detail.starts_with("shard 1 "), "{fatal}");
+    // It moves on, a little: that is a sign of life.
+    server.request(conn, 1, OpCode::Create, &create(b"/a", b"", 0));
+    server.settle();
+    server.stats.shards[1].batches.add(1);
+    assert_eq!(wait(&mut server, &mut at, SHARD_STALL_MS + 2 * TICK_MS), None);
+    // The core was away itself: nobody is blamed for that time.
+    at += 10 * SHARD_STALL_MS;
+    server.tick(at);
+    assert_eq!(server.quorum.stalled_shard(), None);
+    let again = at + SHARD_STALL_MS + 2 * TICK_MS;
+    assert!(wait(&mut server, &mut at, again).is_some());
+    // One that has everything may sleep as long as it likes.
+    let behind = server.stats.shards[0].batches.value() - server.stats.shards[1].batches.value();
+    server.stats.shards[1].batches.add(behind);
+    let later = at + 3 * SHARD_STALL_MS;
+    assert_eq!(wait(&mut server, &mut at, later), None);
+}

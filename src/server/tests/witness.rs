@@ -1,0 +1,195 @@
+//! Random histories with reads in slices of next to nothing, each held against the zxid that its replies carry.
+//!
+//! A reply must be the state at exactly its zxid, whatever was written while it was made; a session never sees an
+//! older zxid; a watch tells of the first change after the zxid of the reply that set it, and does so before any
+//! reply of that zxid or a later one.
+
+use super::slices::{Names, multi, names};
+use super::*;
+use std::collections::{BTreeMap, VecDeque};
+
+const PARENTS: [&str; 3] = ["/p0", "/p1", "/p2"];
+/// More than the store lists in one go, whatever it is asked for.
+const CHILDREN: u64 = 700;
+const STEPS: usize = 250;
+
+/// Random numbers from a seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        // Knuth's MMIX; its upper bits are the good ones.
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// What a reader has asked.
+#[derive(Debug)]
+enum Asked {
+    List { parent: usize, watch: bool },
+    Count { parent: usize },
+    Lists,
+}
+
+/// One reader's side of the story.
+struct Witness {
+    conn: ConnId,
+    asked: VecDeque<(i32, Asked)>,
+    xid: i32,
+    zxid: i64,
+    /// Parents whose children it watches, since which zxid.
+    armed: BTreeMap<usize, i64>,
+}
+
+/// The children of each parent, after every write.
+type History = BTreeMap<i64, [Names; 3]>;
+
+fn at(history: &History, zxid: i64) -> &[Names; 3] {
+    history.range(..=zxid).next_back().expect("nothing is older than the first").1
+}
+
+/// The first change of a parent's children after a zxid.
+fn change_after(history: &History, parent: usize, zxid: i64) -> Option<i64> {
+    let then = &at(history, zxid)[parent];
+    history.range(zxid + 1..).find(|(_, state)| state[parent] != *then).map(|(zxid, _)| *zxid)
+}
+
+impl Witness {
+    fn ask(&mut self, server: &mut Server, dice: &mut Dice) {
+        let parent = dice.below(3) as usize;
+        let path = PARENTS[parent].as_bytes();
+        self.xid += 1;
+        let (op, body, asked) = match dice.below(4) {
+            0 | 1 => {
+                let watch = dice.below(2) == 0;
+                (OpCode::GetChildren, path_and(path, watch), Asked::List { parent, watch })
+            }
+            2 => {
+                let mut body = vec![];
+                put_bytes(&mut body, path);
+                (OpCode::GetAllChildrenNumber, body, Asked::Count { parent })
+            }
+            _ => {
+                let ops = PARENTS.map(|parent| (OpCode::GetChildren, path_and(parent.as_bytes(), false)));
+                (OpCode::MultiRead, multi(&ops), Asked::Lists)
+            }
+        };
+        self.asked.push_back((self.xid, asked));
+        server.request(self.conn, self.xid, op, &body);
+    }
+
+    fn check(&mut self, server: &mut Server, history: &History) {
+        for (xid, zxid, error, body) in server.frames(self.conn) {
+            assert!(zxid >= self.zxid, "a session never goes back");
+            self.zxid = zxid;
+            if xid == -1 {
+                let mut event = Reader::new(&body);
+                assert_eq!((event.int(), event.int()), (Ok(4), Ok(3)));
+                let path = event.string().unwrap();
+                let parent = PARENTS.iter().position(|parent| parent.as_bytes() == path).unwrap();
+                let since = self.armed.remove(&parent).expect("it watches that");
+                assert_eq!(Some(zxid), change_after(history, parent, since), "neither lost nor late nor early");
+                continue;
+            }
+            for (parent, since) in &self.armed {
+                let change = change_after(history, *parent, *since);
+                assert!(change.is_none_or(|change| change > zxid), "the event comes before what shows the change");
+            }
+            let (expected, asked) = self.asked.pop_front().expect("it has asked");
+            assert_eq!((xid, error), (expected, 0));
+            let state = at(history, zxid);
+            let mut reply = Reader::new(&body);
+            match asked {
+                Asked::List { parent, watch } => {
+                    assert_eq!(names(&mut reply), state[parent], "the state at {zxid}");
+                    if watch {
+                        self.armed.entry(parent).or_insert(zxid);
+                    }
+                }
+                Asked::Count { parent } => assert_eq!(reply.int(), Ok(state[parent].len() as i32)),
+                Asked::Lists => {
+                    for children in state {
+                        (0..9).for_each(|_| _ = reply.bool().unwrap());
+                        assert_eq!(names(&mut reply), *children);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn story(seed: u64, slice: usize) -> usize {
+    let mut dice = Dice(seed);
+    let mut server = Server::with(SimOptions { slice, ..SimOptions::default() });
+    let (writer, _) = server.connect(SessionId::NONE, 2000);
+    let mut state: [Names; 3] = Default::default();
+    for (parent, children) in PARENTS.iter().zip(&mut state) {
+        server.request(writer, 1, OpCode::Create, &create(parent.as_bytes(), b"", 0));
+        for n in 0..CHILDREN {
+            let name = format!("n{n}");
+            server.request(writer, 1, OpCode::Create, &create(format!("{parent}/{name}").as_bytes(), b"", 0));
+            children.insert(name.into_bytes());
+        }
+        server.settle();
+    }
+    server.frames(writer);
+    let mut witnesses: Vec<Witness> = (0..6)
+        .map(|_| Witness {
+            conn: server.connect(SessionId::NONE, 2000).0,
+            asked: VecDeque::new(),
+            xid: 0,
+            zxid: 0,
+            armed: BTreeMap::new(),
+        })
+        .collect();
+    let mut history = History::from([(server.zxid(), state.clone())]);
+    for _ in 0..STEPS {
+        let which = dice.below(6) as usize;
+        server.at(0);
+        match dice.below(5) {
+            0 | 1 => witnesses[which].ask(&mut server, &mut dice),
+            2 => server.turn(),
+            _ => {
+                // One write that succeeds: a child comes, or goes. What it does is known by its zxid.
+                let parent = dice.below(3) as usize;
+                let name = format!("n{}", dice.below(2 * CHILDREN));
+                let path = format!("{}/{name}", PARENTS[parent]);
+                if state[parent].remove(name.as_bytes()) {
+                    server.request(writer, 2, OpCode::Delete, &delete(path.as_bytes()));
+                } else {
+                    state[parent].insert(name.into_bytes());
+                    server.request(writer, 2, OpCode::Create, &create(path.as_bytes(), b"", 0));
+                }
+                if server.prepare() {
+                    server.quorum.written();
+                }
+                history.insert(server.zxid(), state.clone());
+                server.shard.take_in();
+                assert_eq!(server.frames(writer).iter().map(|frame| frame.2).collect::<Vec<_>>(), [0]);
+            }
+        }
+        witnesses.iter_mut().for_each(|witness| witness.check(&mut server, &history));
+    }
+    for _ in 0..10_000 {
+        if witnesses.iter().all(|witness| witness.asked.is_empty()) {
+            break;
+        }
+        server.turn();
+        witnesses.iter_mut().for_each(|witness| witness.check(&mut server, &history));
+    }
+    server.settle();
+    assert_eq!(server.free_pins(), crate::tree::store::MAX_PINS);
+    witnesses.iter().map(|witness| witness.xid as usize - witness.asked.len()).sum()
+}
+
+#[test]
+fn every_reply_is_the_state_at_its_zxid_and_every_watch_begins_there() {
+    for seed in 1..=5 {
+        // Whole, in parts, and next to nothing at a time.
+        for slice in [100_000, 400, 1] {
+            let answers = story(seed, slice);
+            assert!(answers > STEPS / 4, "seed {seed}, slice {slice}: {answers} answers");
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! Reads whose work grows with the tree or with the request: listings, counts of a subtree, multiReads,
+//! a session's ephemerals, setWatches.
+//!
+//! Each is a small machine that goes on for a budget of znodes and can be left and taken up again. What ends
+//! within the first budget, and nearly all do, never leaves the step it began in. The rest goes on a slice a
+//! turn while everybody else is served: at one pinned zxid, so that the reply is the state at exactly that
+//! zxid however long it takes. setWatches needs none: each of its watches is compared with the state as it is
+//! when that watch is set, so that none is set too late to see a change.
+
+use super::read::Scope;
+use super::walk::Walk;
+use crate::ids::{SessionId, Zxid};
+use crate::jute::reply::{put_bare, put_event, put_header, put_multi_end, put_multi_error, put_multi_ok};
+use crate::jute::request::{MultiOps, Request, SetWatches};
+use crate::jute::wire::{Reader, put_bytes, put_int};
+use crate::jute::{ErrorCode, EventType, OpCode};
+use crate::tree::owner::Kind;
+use crate::tree::path;
+use crate::tree::store::Cursor;
+use crate::watch::WatchMode;
+
+/// Bytes of data that count as one znode of the budget: about as much is copied in the time of a look-up.
+const BYTES_PER_STEP: usize = 2048;
+
+/// A list in a reply: names one after another behind their number, which is known at the end.
+#[derive(Debug, Default)]
+struct Listing {
+    cursor: Cursor,
+    count: i32,
+    /// Where the number stands, counted from the reply's begin.
+    count_at: usize,
+}
+
+/// How far a read has come.
+#[derive(Debug)]
+enum Progress {
+    Children { list: Listing, with_stat: bool },
+    Descendants { walk: Walk, count: i32 },
+    Multi { at: usize, list: Option<Listing> },
+    Ephemerals { list: Listing, session: SessionId },
+    SetWatches { at: usize, vector: usize, left: usize },
+}
+
+/// What a slice has come to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// The budget is used up, the read is not done.
+    More,
+    Done,
+    /// It is answered, and the connection must end: a setWatches that was refused, whose answer no client looks at.
+    /// A client that goes on believes in watches that are not there; one that is cut off knows.
+    Over,
+}
+
+/// A read under way. Its request's body and the reply so far are kept by the caller, and are the same from
+/// call to call.
+#[derive(Debug)]
+pub struct WideRead {
+    xid: i32,
+    progress: Progress,
+}
+
+/// Whether a request may turn out to be one that takes more than a slice, by what it asks.
+pub fn is_wide(op: OpCode) -> bool {
+    matches!(
+        op,
+        OpCode::GetChildren
+            | OpCode::GetChildren2
+            | OpCode::GetAllChildrenNumber
+            | OpCode::MultiRead
+            | OpCode::SetWatches
+            | OpCode::SetWatches2
+    )
+}
+
+impl WideRead {
+    /// Begins a read that [`is_wide`]: what must be checked first is checked. `None` for any other request.
+    pub fn begin(scope: &Scope<'_>, xid: i32, request: &Request<'_>) -> Result<Option<WideRead>, ErrorCode> {
+        let progress = match *request {
+            Request::GetChildren { path, .. } => {
+                scope.readable(path)?;
+                Progress::Children { list: Listing::default(), with_stat: false }
+            }
+            Request::GetChildren2 { path, .. } => {
+                scope.readable(path)?;
+                Progress::Children { list: Listing::default(), with_stat: true }
+            }
+            Request::GetAllChildrenNumber { path } => {
+                scope.readable(path)?;
+                // Under its other name the root counts itself: ZooKeeper counts the keys that begin with "/".
+                Progress::Descendants { walk: Walk::below(path::stored(path)), count: i32::from(path.is_empty()) }
+            }
+            Request::MultiRead(_) => Progress::Multi { at: 0, list: None },
+            Request::SetWatches(_) => Progress::SetWatches { at: SetWatches::VECTORS_AT, vector: 0, left: 0 },
+            _ => return Ok(None),
+        };
+        Ok(Some(WideRead { xid, progress }))
+    }
+
+    /// Begins the list of a session's ephemerals, found by looking at every znode. The prefix is given as the body;
+    /// an empty one means all.
+    pub fn ephemerals(xid: i32, session: SessionId) -> WideRead {
+        WideRead { xid, progress: Progress::Ephemerals { list: Listing::default(), session } }
+    }
+
+    /// Whether all of it must be read at one zxid.
+    pub fn needs_pin(&self) -> bool {
+        !matches!(self.progress, Progress::SetWatches { .. })
+    }
+
+    /// Goes on until it is done or the scope's budget is used up. What is in `out` from `start` on is its
+    /// reply so far, and before that of setWatches what was missed.
+    ///
+    /// # Errors
+    /// What is to be answered instead: a reply of more than the scope's `reply_limit` bytes is refused, as nobody
+    /// could be sent it.
+    pub fn go_on(
+        &mut self,
+        scope: &mut Scope<'_>,
+        body: &[u8],
+        out: &mut Vec<u8>,
+        start: usize,
+    ) -> Result<Step, ErrorCode> {
+        let is_new = out.len() == start && !matches!(self.progress, Progress::SetWatches { .. });
+        if is_new {
+            put_int(out, 0);
+            put_header(out, self.xid, scope.zxid, ErrorCode::Ok);
+        }
+        let is_done = match &mut self.progress {
+            Progress::Children { list, with_stat } => {
+                let path = Reader::new(body).string().map_err(|_| ErrorCode::MarshallingError)?;
+                let is_done = scope.list_children(path, list, is_new, out, start);
+                if is_done && *with_stat {
+                    let znode = scope.find(path).ok_or(ErrorCode::NoNode)?;
+                    scope.put_stat(out, &znode);
+                }
+                is_done
+            }
+            Progress::Descendants { walk, count } => {
+                let more = walk.slice(&scope.view, scope.budget_left(), &mut |_| {
+                    *count += 1;
+                    scope.walked += 1;
+                });
+                if !more {
+                    put_int(out, *count);
+                }
+                !more
+            }
+            Progress::Multi { at, list } => scope.multi_read(MultiOps::of_checked(body), at, list, out, start)?,
+            Progress::Ephemerals { list, session } => scope.list_ephemerals(*session, body, list, is_new, out, start),
+            Progress::SetWatches { at, vector, left } => {
+                let (code, step) = match scope.set_watches(body, at, vector, left, out) {
+                    Ok(false) => return Ok(Step::More),
+                    Ok(true) => (ErrorCode::Ok, Step::Done),
+                    Err(error) => (error, Step::Over),
+                };
+                put_bare(out, self.xid, scope.zxid, code);
+                return Ok(step);
+            }
+        };
+        if out.len() - start > scope.reply_limit {
+            return Err(ErrorCode::MarshallingError);
+        }
+        if is_done {
+            let length = (out.len() - start - 4) as i32;
+            out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+        }
+        Ok(if is_done { Step::Done } else { Step::More })
+    }
+}
+
+impl Listing {
+    fn begin(&mut self, out: &mut Vec<u8>, start: usize) {
+        self.count_at = out.len() - start;
+        put_int(out, 0);
+    }
+
+    fn end(&self, out: &mut [u8], start: usize) {
+        let at = start + self.count_at;
+        out[at..at + 4].copy_from_slice(&self.count.to_be_bytes());
+    }
+}
+
+impl Scope<'_> {
+    /// Goes on listing the names of a znode's children.
+    fn list_children(
+        &mut self,
+        path: &[u8],
+        list: &mut Listing,
+        is_new: bool,
+        out: &mut Vec<u8>,
+        start: usize,
+    ) -> bool {
+        if is_new {
+            list.begin(out, start);
+        }
+        let path = path::stored(path);
+        let (before, limit) = (list.count, start + self.reply_limit);
+        self.view.list_children(path, path::hash(path), &mut list.cursor, self.budget_left(), &mut |name| {
+            // Names can be as long as requests: what will be refused is not gathered.
+            if out.len() <= limit {
+                put_bytes(out, name);
+            }
+            list.count += 1;
+        });
+        self.walked += (list.count - before) as usize;
+        if list.cursor.is_done() {
+            list.end(out, start);
+        }
+        list.cursor.is_done()
+    }
+
+    /// Goes on looking for the ephemerals of a session.
+    fn list_ephemerals(
+        &mut self,
+        session: SessionId,
+        prefix: &[u8],
+        list: &mut Listing,
+        is_new: bool,
+        out: &mut Vec<u8>,
+        start: usize,
+    ) -> bool {
+        if is_new {
+            list.begin(out, start);
+        }
+        let (owners, limit, mut seen) = (self.owners, start + self.reply_limit, 0);
+        self.view.scan(&mut list.cursor, self.budget_left(), &mut |znode| {
+            seen += 1;
+            let is_own = znode.owner() != 0 && owners.kind(znode.owner()) == Kind::Ephemeral(session);
+            if is_own && znode.path().starts_with(prefix) && out.len() <= limit {
+                put_bytes(out, znode.path());
+                list.count += 1;
+            }
+        });
+        self.walked += seen;
+        if list.cursor.is_done() {
+            list.end(out, start);
+        }
+        list.cursor.is_done()
+    }
+
+    /// Goes on with the operations of a multiRead, the next of which begins `at`. A frame of a megabyte can name sixty
+    /// thousand znodes of a megabyte each: results beyond what a connection may have unsent are not even gathered.
+    fn multi_read(
+        &mut self,
+        ops: MultiOps<'_>,
+        at: &mut usize,
+        list: &mut Option<Listing>,
+        out: &mut Vec<u8>,
+        start: usize,
+    ) -> Result<bool, ErrorCode> {
+        loop {
+            let mut next = *at;
+            let Some(op) = ops.next_at(&mut next) else {
+                put_multi_end(out);
+                return Ok(true);
+            };
+            if self.budget_left() == 0 {
+                return Ok(false);
+            }
+            let (Request::GetData { path, .. } | Request::GetChildren { path, .. }) = op else {
+                unreachable!("the decoder let only these two through");
+            };
+            let before = out.len();
+            match (self.readable(path), op) {
+                (Err(error), _) => put_multi_error(out, error),
+                (Ok(znode), Request::GetData { .. }) => {
+                    put_multi_ok(out, OpCode::GetData);
+                    self.put_data(out, &znode);
+                }
+                (Ok(_), _) => {
+                    let is_new = list.is_none();
+                    if is_new {
+                        put_multi_ok(out, OpCode::GetChildren);
+                    }
+                    if !self.list_children(path, list.get_or_insert_default(), is_new, out, start) {
+                        return if out.len() - start > self.reply_limit {
+                            Err(ErrorCode::MarshallingError)
+                        } else {
+                            Ok(false)
+                        };
+                    }
+                    *list = None;
+                }
+            }
+            *at = next;
+            self.walked += 1 + (out.len() - before) / BYTES_PER_STEP;
+            if out.len() - start > self.reply_limit {
+                return Err(ErrorCode::MarshallingError);
+            }
+        }
+    }
+
+    /// Goes on setting watches up again, or firing what they missed while the client was away. Events carry zxid -1. The
+    /// paths are the client's own words, so that, as in ZooKeeper, no permission is asked. `vector` is the list
+    /// of the request that is being read, `left` what it still has, `at` where in the body.
+    fn set_watches(
+        &mut self,
+        body: &[u8],
+        at: &mut usize,
+        vector: &mut usize,
+        left: &mut usize,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, ErrorCode> {
+        let malformed = |_| ErrorCode::MarshallingError;
+        let relative_zxid = Reader::new(body).long().map_err(malformed)?;
+        let mut reader = Reader::new(body.get(*at..).unwrap_or_default());
+        while self.budget_left() > 0 {
+            if *left == 0 {
+                // The older form of the request ends after three vectors.
+                if *vector == SetWatches::VECTORS || reader.rest().is_empty() {
+                    return Ok(true);
+                }
+                *left = reader.count().map_err(malformed)?.unwrap_or(0);
+                *vector += 1;
+            } else {
+                let path = reader.string().map_err(malformed)?;
+                *left -= 1;
+                self.walked += 1;
+                self.set_watch_again(*vector - 1, path, relative_zxid, out)?;
+            }
+            *at = body.len() - reader.rest().len();
+        }
+        Ok(false)
+    }
+
+    fn set_watch_again(&mut self, vector: usize, path: &[u8], seen: i64, out: &mut Vec<u8>) -> Result<(), ErrorCode> {
+        use EventType::{NodeChildrenChanged, NodeCreated, NodeDataChanged, NodeDeleted};
+        let (missed, mode) = match (vector, self.find(path)) {
+            (SetWatches::DATA, None) => (Some(NodeDeleted), WatchMode::Data),
+            (SetWatches::DATA, Some(znode)) => ((znode.mzxid() > seen).then_some(NodeDataChanged), WatchMode::Data),
+            (SetWatches::EXIST, znode) => (znode.map(|_| NodeCreated), WatchMode::Data),
+            (SetWatches::CHILD, None) => (Some(NodeDeleted), WatchMode::Child),
+            (SetWatches::CHILD, Some(znode)) => {
+                ((znode.pzxid() > seen).then_some(NodeChildrenChanged), WatchMode::Child)
+            }
+            (SetWatches::PERSISTENT, _) => (None, WatchMode::Persistent),
+            _ => (None, WatchMode::PersistentRecursive),
+        };
+        match missed {
+            Some(event) => {
+                put_event(out, event, Zxid(-1), path);
+                Ok(())
+            }
+            None => self.watch(true, path, mode),
+        }
+    }
+}
