@@ -57,6 +57,8 @@ reasons! {
     LogMissing = 14, "log-missing", "restore the missing log segments";
     /// A transaction of the log cannot be applied to the state before it.
     ReplayFailed = 15, "replay-failed", "keep the data directory for analysis and restore from a backup";
+    /// The epochs this server promised and acknowledged cannot be read: it might vote against them.
+    EpochsLost = 16, "epochs-lost", "bring the data directory back, or let this server begin with an empty one as a new member";
     /// The kernel or a container's seccomp profile refuses io_uring.
     IoUringDenied = 20, "io-uring-denied", "allow io_uring_setup, io_uring_enter and io_uring_register in the container's seccomp profile";
     /// An address to listen on is taken.

@@ -136,6 +136,7 @@ pub fn write_snapshot(
         server: 0,
         directory,
         created_ms,
+        ..SnapshotHeader::default()
     };
     let mut writer = SnapshotWriter::create(disk, dir, header)?;
     for (session, timeout_ms) in &job.sessions {

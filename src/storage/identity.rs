@@ -16,6 +16,8 @@ pub const LAYOUT: u32 = 1;
 const IDENTITY: &str = "identity";
 const LOCK: &str = "lock";
 const SECRET: &str = "session-secret";
+/// The line that says that something may be missing.
+const INCOMPLETE: &str = "incomplete";
 const FIRST_LINE: &str = "corral data directory";
 /// An identity file is a few lines; anything longer is none.
 const LIMIT: usize = 4096;
@@ -28,12 +30,20 @@ pub struct Identity {
     pub server: i64,
     /// A log has been begun here: from then on, no log at all means that it was lost.
     pub born: bool,
+    /// Nothing this server has acknowledged to its ensemble is missing here. False after a start from nothing, or
+    /// after an accepted loss, until a leader has brought the server up to date: see
+    /// [`super::recovery::Standing`].
+    pub complete: bool,
 }
 
 impl Identity {
     fn encode(&self) -> String {
-        let Identity { directory, server, born } = self;
-        let text = format!("{FIRST_LINE} {LAYOUT}\nid {directory}\nserver {server}\nborn {born}\n");
+        let Identity { directory, server, born, complete } = self;
+        let mut text = format!("{FIRST_LINE} {LAYOUT}\nid {directory}\nserver {server}\nborn {born}\n");
+        if !complete {
+            text.push_str(INCOMPLETE);
+            text.push('\n');
+        }
         let checksum = crc32c::crc32c(text.as_bytes());
         format!("{text}checksum {checksum:08x}\n")
     }
@@ -64,6 +74,7 @@ impl Identity {
             directory: DirectoryId(directory),
             server: field("server")?.parse().map_err(|_| damaged())?,
             born: field("born")?.parse().map_err(|_| damaged())?,
+            complete: !body.lines().any(|line| line == INCOMPLETE),
         })
     }
 }
@@ -103,7 +114,7 @@ pub fn open(
         }
         Some(identity) => identity,
         None => {
-            let identity = Identity { directory: DirectoryId(entropy), server, born: false };
+            let identity = Identity { directory: DirectoryId(entropy), server, born: false, complete: true };
             disk::replace_small(disk, dir, IDENTITY, identity.encode().as_bytes())?;
             identity
         }
@@ -114,8 +125,22 @@ pub fn open(
 impl DataDirectory {
     /// Notes that a log has been begun.
     pub fn mark_born(&mut self, disk: &dyn Disk) -> Result<(), DiskError> {
-        if !self.identity.born {
-            let identity = Identity { born: true, ..self.identity };
+        self.write(disk, Identity { born: true, ..self.identity })
+    }
+
+    /// Notes that something may be missing here. Before the log is begun: whatever happens after that, the
+    /// server remembers.
+    pub fn mark_incomplete(&mut self, disk: &dyn Disk) -> Result<(), DiskError> {
+        self.write(disk, Identity { complete: false, ..self.identity })
+    }
+
+    /// Notes that nothing is missing any more: a leader's history is here, durable, and its epoch too.
+    pub fn mark_complete(&mut self, disk: &dyn Disk) -> Result<(), DiskError> {
+        self.write(disk, Identity { complete: true, ..self.identity })
+    }
+
+    fn write(&mut self, disk: &dyn Disk, identity: Identity) -> Result<(), DiskError> {
+        if identity != self.identity {
             disk::replace_small(disk, &self.dir, IDENTITY, identity.encode().as_bytes())?;
             self.identity = identity;
         }

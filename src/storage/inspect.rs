@@ -207,7 +207,7 @@ fn report(
 }
 
 fn describe_snapshot(snapshot: &Snapshot) -> String {
-    let SnapshotHeader { zxid, digest, installed, server, directory, created_ms } = *snapshot.header();
+    let SnapshotHeader { zxid, digest, installed, server, directory, created_ms, .. } = *snapshot.header();
     let records: u64 = snapshot.entries().iter().map(|entry| u64::from(entry.records)).sum();
     let digest = digest.map_or("none".to_string(), |digest| format!("{digest:#x}"));
     let chunks = snapshot.entries().len();

@@ -5,13 +5,17 @@
 //! [`recovery::begin_log`], [`identity::DataDirectory::mark_born`], in this order.
 
 pub mod disk;
+pub mod epochs;
 pub mod identity;
 pub mod inspect;
+pub mod java;
 pub mod log;
+pub mod rebase;
 pub mod recovery;
 pub mod replay;
 pub mod retention;
 pub mod snapshot;
+pub mod standing;
 
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,7 @@
 //! ```
 //! [1] LogMissing if this directory has had a log before.
 //! [2] SnapshotOnly if the snapshot was installed from elsewhere (sync, restore, import), or if the operator
-//! accepted the loss.
+//! accepted the loss. A log older than an installed snapshot that replaced it counts as none.
 //!
 //! Then, when the log has been read to its end, whether that end can be true. A snapshot, even a damaged one, is
 //! a witness that the log had been durable up to its zxid, unless it was installed:
@@ -37,6 +37,7 @@ use super::log::writer::LogOptions;
 use super::replay::Replay;
 use super::snapshot::format::{self, SnapshotHeader};
 use super::snapshot::load::{self, Snapshot, SnapshotError};
+use super::standing::MARKER;
 use crate::fatal::{Fatal, Reason};
 use crate::ids::Zxid;
 use std::fmt;
@@ -69,6 +70,8 @@ pub struct Recovered {
     pub replayed: u64,
     /// What an operator should know: what was dropped, skipped or passed over, one line each.
     pub notes: Vec<String>,
+    /// The operator's mark that a server with nothing here is a new one lies in the log's directory.
+    pub marked_new: bool,
     position: Position,
     next: SegmentId,
     /// Names in the log's directory that are of no use once the log goes on.
@@ -252,24 +255,25 @@ pub fn recover(
     };
     // Files prepared for a log show that there was one, even if the header of its only segment is gone.
     let born = options.born || chain.highest > SegmentId(0);
+    let marked_new = disk.list(options.log_dir)?.iter().any(|name| name == MARKER);
     let names = load::list(disk, options.snapshot_dir)?;
     let newest = names.first().map(|(zxid, _)| *zxid);
-    let decide = |snapshots| plan(snapshots, log, born, options.accept_log_loss);
-    let (snapshots, snapshot, notes) = load_newest(disk, options, &names, &decide, replay)?;
+    let decide = |snapshots, header: Option<&SnapshotHeader>| {
+        let log = if header.is_some_and(|header| is_superseded(&chain, header)) { Log::None } else { log };
+        plan(snapshots, log, born, options.accept_log_loss)
+    };
+    let Loaded { plan, snapshots, snapshot, notes } = load_newest(disk, options, &names, &decide, replay)?;
     let refuse = |refusal, last| {
         Err(RecoveryError::Refused { refusal, found: found(options.log_dir, newest, snapshots, log, last) })
     };
     let from = snapshot.map_or(Zxid::ZERO, |header| header.zxid);
     let mut recovered = Recovered {
-        plan: decide(snapshots),
-        zxid: from,
-        snapshot,
-        replayed: 0,
         notes,
-        position: Position { zxid: from, ..Position::default() },
-        next: chain.highest.next(),
+        marked_new,
+        next: chain.highest.next().max(snapshot.map_or(SegmentId(0), |header| header.log_from)),
         dead: chain.dead.clone(),
         aside: chain.aside.clone(),
+        ..Recovered::of(plan, snapshot, from)
     };
     match recovered.plan {
         Plan::Fresh => return Ok(recovered),
@@ -301,7 +305,30 @@ pub fn recover(
     Ok(recovered)
 }
 
+/// Whether the whole log is of a history that an installed snapshot has replaced: the process ended before the
+/// log was begun anew.
+fn is_superseded(chain: &Chain, snapshot: &SnapshotHeader) -> bool {
+    let head = chain.segments.last().map(|segment| segment.header.id);
+    snapshot.installed && head.is_some_and(|head| head < snapshot.log_from)
+}
+
 impl Recovered {
+    /// What was loaded, before any of the log.
+    pub(super) fn of(plan: Plan, snapshot: Option<SnapshotHeader>, zxid: Zxid) -> Recovered {
+        Recovered {
+            plan,
+            zxid,
+            snapshot,
+            replayed: 0,
+            notes: Vec::new(),
+            marked_new: false,
+            position: Position { zxid, ..Position::default() },
+            next: SegmentId(0),
+            dead: Vec::new(),
+            aside: Vec::new(),
+        }
+    }
+
     /// The log ends before the snapshot or is not there: a new one begins behind the snapshot.
     fn without_log(mut self, chain: &Chain) -> Recovered {
         let zxid = self.zxid;
@@ -312,14 +339,23 @@ impl Recovered {
     }
 }
 
+/// What a start begins with.
+struct Loaded {
+    plan: Plan,
+    snapshots: Snapshots,
+    /// The snapshot loaded.
+    snapshot: Option<SnapshotHeader>,
+    notes: Vec<String>,
+}
+
 /// Loads the newest snapshot that is whole, unless the table has no use for it; says what was passed over.
 fn load_newest(
     disk: &dyn Disk,
     options: &RecoveryOptions<'_>,
     names: &[(Zxid, String)],
-    decide: &dyn Fn(Snapshots) -> Plan,
+    decide: &dyn Fn(Snapshots, Option<&SnapshotHeader>) -> Plan,
     replay: &mut dyn Replay,
-) -> Result<(Snapshots, Option<SnapshotHeader>, Vec<String>), RecoveryError> {
+) -> Result<Loaded, RecoveryError> {
     let mut notes = Vec::new();
     for (zxid, name) in names {
         replay.restart();
@@ -331,12 +367,13 @@ fn load_newest(
             Ok(snapshot) => {
                 let header = *snapshot.header();
                 let newer_damaged = !notes.is_empty();
-                let whole = Snapshots::Whole { zxid: *zxid, installed: header.installed, newer_damaged };
-                if matches!(decide(whole), Plan::Refuse(_)) {
-                    return Ok((whole, None, notes));
+                let snapshots = Snapshots::Whole { zxid: *zxid, installed: header.installed, newer_damaged };
+                let plan = decide(snapshots, Some(&header));
+                if matches!(plan, Plan::Refuse(_)) {
+                    return Ok(Loaded { plan, snapshots, snapshot: None, notes });
                 }
                 match snapshot.load(options.threads, replay) {
-                    Ok(Ok(())) => return Ok((whole, Some(header), notes)),
+                    Ok(Ok(())) => return Ok(Loaded { plan, snapshots, snapshot: Some(header), notes }),
                     Ok(Err(refused)) => SnapshotError::Damaged(format!("it does not load: {refused}")),
                     Err(error) => error,
                 }
@@ -352,8 +389,8 @@ fn load_newest(
         }
     }
     replay.restart();
-    let none = if names.is_empty() { Snapshots::None } else { Snapshots::OnlyDamaged };
-    Ok((none, None, notes))
+    let snapshots = if names.is_empty() { Snapshots::None } else { Snapshots::OnlyDamaged };
+    Ok(Loaded { plan: decide(snapshots, None), snapshots, snapshot: None, notes })
 }
 
 /// What a refusal rests on, in words.
@@ -387,6 +424,7 @@ pub fn begin_log(
 ) -> Result<OpenSegment, DiskError> {
     let Recovered { position, next, .. } = *recovered;
     let dir = options.log_dir;
+    remove_abandoned(disk, options, recovered)?;
     let opened = segment::begin(disk, dir, options.directory, next, log.first_segment_bytes(), position, &[])?;
     for name in disk.list(options.snapshot_dir)?.iter().filter(|name| format::is_aside(name)) {
         disk.remove(&options.snapshot_dir.join(name))?;
@@ -400,6 +438,25 @@ pub fn begin_log(
     }
     super::retention::dispose(disk, dir, &recovered.dead, spares)?;
     Ok(opened)
+}
+
+/// Removes snapshots whose installation was not finished: another one is in force, so the log that would go on
+/// from them is not going to be begun, and the next segment would pass for it.
+fn remove_abandoned(disk: &dyn Disk, options: &RecoveryOptions<'_>, recovered: &Recovered) -> Result<(), DiskError> {
+    let mut removed = false;
+    let in_force = recovered.snapshot.map(|header| header.zxid);
+    for (zxid, name) in load::list(disk, options.snapshot_dir)? {
+        let abandoned = match Snapshot::open(disk, options.snapshot_dir, &name) {
+            Ok(snapshot) => in_force != Some(zxid) && snapshot.header().log_from >= recovered.next,
+            Err(SnapshotError::Disk(error)) => return Err(error),
+            Err(_) => false,
+        };
+        if abandoned {
+            disk.remove(&options.snapshot_dir.join(name))?;
+            removed = true;
+        }
+    }
+    if removed { disk.sync_dir(options.snapshot_dir) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -7,10 +7,14 @@
 mod crash;
 mod damage;
 mod files;
+mod rebase;
+mod seek;
+mod stream;
 
 use super::disk::{Disk, DiskError};
 use super::identity;
-use super::log::segment;
+use super::log::frame::follows;
+use super::log::segment::{self, SegmentId};
 use super::log::writer::{LogOptions, LogWriter};
 use super::recovery::{self, Recovered, RecoveryOptions};
 use super::replay::{Replay, ZnodeRecord};
@@ -32,7 +36,7 @@ const SPARES: usize = 1;
 /// The transaction with this zxid.
 fn txn(zxid: Zxid) -> Vec<u8> {
     let length = [3, 700, 0, 2900][zxid.0 as usize % 4];
-    vec![zxid.0 as u8; length]
+    vec![zxid.0 as u8 ^ (zxid.epoch() as u8) << 4; length]
 }
 
 /// A state: the transactions applied.
@@ -49,7 +53,7 @@ impl Model {
     }
 
     fn apply(&mut self, zxid: Zxid, content: &[u8]) -> Result<(), String> {
-        if zxid != self.last().next() {
+        if !follows(self.last(), zxid) {
             return Err(format!("{zxid} after {}", self.last()));
         }
         assert_eq!(content, txn(zxid), "content of {zxid}");
@@ -107,6 +111,17 @@ fn names(disk: &SimDisk) -> Vec<String> {
     [list(LOG_DIR), list(DIR)].concat()
 }
 
+fn options(directory: &identity::DataDirectory) -> RecoveryOptions<'static> {
+    RecoveryOptions {
+        snapshot_dir: Path::new(DIR),
+        log_dir: Path::new(LOG_DIR),
+        directory: directory.identity.directory,
+        born: directory.identity.born,
+        accept_log_loss: false,
+        threads: 1,
+    }
+}
+
 /// A server's storage, and what it has promised.
 struct Server {
     disk: SimDisk,
@@ -114,6 +129,8 @@ struct Server {
     log: LogWriter,
     recovered: Recovered,
     state: Model,
+    /// Of the transactions to come.
+    epoch: i64,
     /// After how many changes of the disk which transaction had been acknowledged, and which had been written.
     promises: Vec<(usize, Zxid, Zxid)>,
 }
@@ -128,20 +145,14 @@ impl Server {
         let (dir, log_dir) = (Path::new(DIR), Path::new(LOG_DIR));
         let mut directory = identity::open(disk, dir, log_dir, 0, [5; 16])?;
         let mut state = Model::default();
-        let options = RecoveryOptions {
-            snapshot_dir: dir,
-            log_dir,
-            directory: directory.identity.directory,
-            born: directory.identity.born,
-            accept_log_loss,
-            threads: 1,
-        };
+        let options = RecoveryOptions { accept_log_loss, ..options(&directory) };
         let recovered = recovery::recover(disk, &options, &mut state)?;
         let opened = recovery::begin_log(disk, &options, &recovered, &LOG, SPARES)?;
         directory.mark_born(disk)?;
         assert_eq!((recovered.zxid, opened.zxid), (state.last(), state.last()));
         let log = LogWriter::new(&opened, LOG).expect("the options fit");
-        let mut server = Server { disk: disk.clone(), directory, log, recovered, state, promises: Vec::new() };
+        let epoch = state.last().epoch();
+        let mut server = Server { disk: disk.clone(), directory, log, recovered, state, epoch, promises: Vec::new() };
         server.promise();
         Ok(server)
     }
@@ -153,7 +164,8 @@ impl Server {
     /// Appends `count` transactions and writes them as one group, unless they do not fit into one.
     fn write(&mut self, count: usize) -> Result<(), DiskError> {
         for _ in 0..count {
-            let zxid = self.state.last().next();
+            let last = self.state.last();
+            let zxid = if self.epoch > last.epoch() { Zxid(self.epoch << 32 | 1) } else { last.next() };
             while self.log.append(zxid, &txn(zxid)).is_err() {
                 self.flush()?;
             }
@@ -185,17 +197,23 @@ impl Server {
     }
 
     fn snapshot(&self) -> Result<String, DiskError> {
-        self.snapshot_at(self.state.last(), false)
+        self.snapshot_of(&self.state, false, SegmentId(0))
     }
 
     fn snapshot_at(&self, zxid: Zxid, installed: bool) -> Result<String, DiskError> {
-        let directory = self.directory.identity.directory;
-        let header = SnapshotHeader { zxid, digest: Some(1), installed, directory, ..SnapshotHeader::default() };
+        let state = Model { applied: (1..=zxid.0).map(Zxid).collect(), ..Model::default() };
+        self.snapshot_of(&state, installed, SegmentId(0))
+    }
+
+    fn snapshot_of(&self, state: &Model, installed: bool, log_from: SegmentId) -> Result<String, DiskError> {
+        let (zxid, directory) = (state.last(), self.directory.identity.directory);
+        let digest = Some(1);
+        let header = SnapshotHeader { zxid, digest, installed, log_from, directory, ..SnapshotHeader::default() };
         let mut writer = SnapshotWriter::create(&self.disk, Path::new(DIR), header)?;
         writer.push_session(SessionId(7), 3000)?;
         writer.push_acl(1, b"a list")?;
-        for zxid in (1..=zxid.0).map(Zxid) {
-            let (path, data) = (format!("/{zxid}"), txn(zxid));
+        for zxid in &state.applied {
+            let (path, data) = (format!("/{zxid}"), txn(*zxid));
             let record = ZnodeRecord { path: path.as_bytes(), data: Some(&data), mzxid: zxid.0, ..Default::default() };
             writer.push_znode(&record)?;
         }

@@ -9,7 +9,7 @@
 //! segment. Without such a witness it is where the last write was torn, or the end. A damaged frame which was
 //! the last one acknowledged leaves no witness here; only other servers could tell.
 
-use super::frame::{BLOCK, Claim, DirectoryId, Txns, follows};
+use super::frame::{BLOCK, Claim, DirectoryId, FrameHeader, Txns, follows};
 use super::reader::{Probe, SegmentReader};
 use super::segment::{Named, Position, SegmentHeader, SegmentId, named};
 use crate::ids::Zxid;
@@ -276,8 +276,23 @@ impl fmt::Display for Skipped {
     }
 }
 
+/// A whole frame on the way of a walk.
+pub(super) struct Frame<'a> {
+    pub header: FrameHeader,
+    /// The last transaction before it.
+    pub before: Zxid,
+    pub txns: Txns<'a>,
+}
+
+/// What a walk does next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    On,
+    Stop,
+}
+
 /// A walk over one segment.
-struct Walk {
+pub(super) struct Walk {
     reader: SegmentReader,
     header: SegmentHeader,
     /// Everything up to here is known from a snapshot.
@@ -290,7 +305,7 @@ struct Walk {
 }
 
 impl Walk {
-    fn new(
+    pub(super) fn new(
         disk: &dyn Disk,
         dir: &Path,
         segment: &Segment,
@@ -302,66 +317,112 @@ impl Walk {
         Ok(Walk { reader, header, from, bound, offset: BLOCK as u64, checksum, zxid: header.after.zxid })
     }
 
-    fn run(mut self, take: Take<'_>, skipped: &mut Vec<Skipped>) -> Result<Tail, LogError> {
+    /// Goes over the whole frames from here on, until `take` says [`Step::Stop`] (the walk stands before that
+    /// frame then) or the segment ends; or until a place holds no whole frame: what it looks like instead.
+    pub(super) fn frames(
+        &mut self,
+        take: &mut dyn FnMut(Frame<'_>) -> Result<Step, LogError>,
+    ) -> Result<Option<Claim>, LogError> {
         let (id, directory) = (self.header.id, self.header.directory);
-        let end = self.bound.map_or(self.header.capacity, |bound| bound.end);
-        let mut torn = None;
-        while self.offset < end {
-            let found = match self.reader.probe(self.offset, directory)? {
-                Probe::Frame(header, txns) => {
-                    if header.previous != self.checksum {
-                        let what = "a whole frame, written behind another frame than the one before it";
-                        return Err(self.corrupt(what));
-                    }
-                    if !follows(self.zxid, header.first) {
-                        return Err(LogError::Gap { segment: id, after: self.zxid, next: header.first });
-                    }
-                    hand_over(txns, self.from, take)?;
-                    self.offset += header.size() as u64;
-                    self.checksum = header.checksum;
-                    self.zxid = header.last;
-                    continue;
-                }
-                Probe::None(found) => found,
+        while self.offset < self.end() {
+            let (header, txns) = match self.reader.probe(self.offset, directory)? {
+                Probe::Frame(header, txns) => (header, txns),
+                Probe::None(found) => return Ok(Some(found)),
             };
-            let witness = self.reader.find(self.offset + BLOCK as u64, end, directory)?;
+            if header.previous != self.checksum {
+                let what = "a whole frame, written behind another frame than the one before it".to_string();
+                return Err(LogError::Corrupt { segment: id, offset: self.offset, what });
+            }
+            if !follows(self.zxid, header.first) {
+                return Err(LogError::Gap { segment: id, after: self.zxid, next: header.first });
+            }
+            if take(Frame { header, before: self.zxid, txns })? == Step::Stop {
+                return Ok(None);
+            }
+            self.offset += header.size() as u64;
+            self.checksum = header.checksum;
+            self.zxid = header.last;
+        }
+        Ok(None)
+    }
+
+    /// The byte behind what counts of this segment.
+    fn end(&self) -> u64 {
+        self.bound.map_or(self.header.capacity, |bound| bound.end)
+    }
+
+    fn run(mut self, take: Take<'_>, skipped: &mut Vec<Skipped>) -> Result<Tail, LogError> {
+        let from = self.from;
+        let mut torn = None;
+        loop {
+            let found = self.frames(&mut |frame| {
+                hand_over(frame.txns, from, take)?;
+                Ok(Step::On)
+            })?;
+            let Some(found) = found else { break };
+            let witness = self.witness()?;
             match (witness, self.bound) {
                 (Some(frame), _) if frame.durable_upto <= self.from && frame.durable_upto > self.zxid => {
-                    skipped.push(Skipped { segment: id, offset: self.offset, upto: frame.durable_upto });
+                    skipped.push(Skipped { segment: self.header.id, offset: self.offset, upto: frame.durable_upto });
                     self.offset = frame.offset;
                     self.checksum = frame.previous;
                     self.zxid = frame.durable_upto;
                 }
                 (Some(frame), _) if frame.durable_upto > self.zxid => {
-                    let what = format!(
-                        "no whole frame, but the frame at byte {} shows that everything up to {} had been durable",
-                        frame.offset, frame.durable_upto
-                    );
-                    return Err(self.corrupt(&what));
+                    return Err(self.contradicted(&frame));
                 }
-                (_, Some(bound)) => {
-                    let what = format!(
-                        "no whole frame, but the next segment shows that this one had been durable up to byte {} ({})",
-                        bound.end, bound.zxid
-                    );
-                    return Err(self.corrupt(&what));
-                }
+                (_, Some(bound)) => return Err(self.cut_short(&bound)),
                 (_, None) => {
                     torn = self.torn(found);
                     break;
                 }
             }
         }
-        if let Some(bound) = self.bound {
-            if self.offset != bound.end || self.checksum != bound.checksum {
-                return Err(self.corrupt("the segment does not end with the frame the next one names"));
-            }
-            if self.zxid != bound.zxid {
-                return Err(LogError::Gap { segment: id, after: self.zxid, next: bound.zxid });
-            }
-        }
-        let position = Position { segment: id, end: self.offset, checksum: self.checksum, zxid: self.zxid };
+        self.check_end()?;
+        let position = Position { segment: self.header.id, end: self.offset, checksum: self.checksum, zxid: self.zxid };
         Ok(Tail { position, torn, skipped: Vec::new() })
+    }
+
+    /// Whether a walk to the end of a segment ended where the next segment says it does.
+    pub(super) fn check_end(&self) -> Result<(), LogError> {
+        let Some(bound) = self.bound else { return Ok(()) };
+        if self.offset != bound.end || self.checksum != bound.checksum {
+            return Err(self.corrupt("the segment does not end with the frame the next one names"));
+        }
+        if self.zxid != bound.zxid {
+            return Err(LogError::Gap { segment: self.header.id, after: self.zxid, next: bound.zxid });
+        }
+        Ok(())
+    }
+
+    /// What a place that holds no whole frame comes to where nothing can be skipped: damage if something later
+    /// vouches for it, else the end of the log.
+    pub(super) fn judge(&mut self) -> Result<(), LogError> {
+        match (self.witness()?, self.bound) {
+            (Some(frame), _) if frame.durable_upto > self.zxid => Err(self.contradicted(&frame)),
+            (_, Some(bound)) => Err(self.cut_short(&bound)),
+            (_, None) => Ok(()),
+        }
+    }
+
+    /// The first whole frame behind a place that holds none.
+    fn witness(&mut self) -> Result<Option<FrameHeader>, DiskError> {
+        let end = self.end();
+        self.reader.find(self.offset + BLOCK as u64, end, self.header.directory)
+    }
+
+    fn contradicted(&self, witness: &FrameHeader) -> LogError {
+        self.corrupt(&format!(
+            "no whole frame, but the frame at byte {} shows that everything up to {} had been durable",
+            witness.offset, witness.durable_upto
+        ))
+    }
+
+    fn cut_short(&self, bound: &Position) -> LogError {
+        self.corrupt(&format!(
+            "no whole frame, but the next segment shows that this one had been durable up to byte {} ({})",
+            bound.end, bound.zxid
+        ))
     }
 
     fn torn(&self, found: Claim) -> Option<Torn> {

@@ -9,5 +9,6 @@
 pub mod chain;
 pub mod frame;
 pub mod reader;
+pub mod seek;
 pub mod segment;
 pub mod writer;

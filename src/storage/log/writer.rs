@@ -281,6 +281,11 @@ impl LogWriter {
         self.segment
     }
 
+    /// The largest number a segment has had or been asked for under.
+    pub fn highest(&self) -> SegmentId {
+        self.segment.next()
+    }
+
     /// The longest transaction taken, in bytes.
     pub fn max_txn(&self) -> usize {
         self.options.max_txn

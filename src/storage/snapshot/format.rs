@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! header, 128 bytes: magic | version u32 | checksum u32 | zxid i64 | digest i64 | flags u32 | 0 u32
-//!                    server i64 | directory 16 bytes | created i64 | zeros
+//!                    server i64 | directory 16 bytes | created i64 | log from u64 | zeros
 //! chunk*           : an archive of one kind, at a multiple of 16 bytes
 //! index            : per chunk: offset u64 | length u32 | checksum u32 | kind u32 | records u32
 //! footer, 40 bytes : index offset u64 | chunks u32 | 0 u32 | records u64 | checksum u32 | 0 u32 | magic
@@ -13,6 +13,7 @@
 use crate::ids::Zxid;
 use crate::storage::disk::ASIDE;
 use crate::storage::log::frame::DirectoryId;
+use crate::storage::log::segment::SegmentId;
 use rkyv::{Archive, Serialize};
 
 /// The version written, and the only one read.
@@ -43,6 +44,9 @@ pub struct SnapshotHeader {
     /// It did not come from this server's own log (sync from a leader, restore, import): the log goes on from
     /// it, and need not reach it.
     pub installed: bool,
+    /// For an installed one: only segments with this number or a larger one go on from it. Those before belong
+    /// to another history, even if their transactions have larger zxids. Zero if there was no log.
+    pub log_from: SegmentId,
     /// Which server took it: its number in the ensemble, 0 for a standalone server.
     pub server: i64,
     pub directory: DirectoryId,
@@ -69,6 +73,7 @@ impl SnapshotHeader {
         bytes[40..48].copy_from_slice(&self.server.to_le_bytes());
         bytes[48..64].copy_from_slice(&self.directory.0);
         bytes[64..72].copy_from_slice(&self.created_ms.to_le_bytes());
+        bytes[72..80].copy_from_slice(&self.log_from.0.to_le_bytes());
         let checksum = header_checksum(&bytes);
         bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
         (bytes, checksum)
@@ -89,6 +94,7 @@ impl SnapshotHeader {
             zxid: Zxid(u64_at(bytes, 16) as i64),
             digest: (flags & FLAG_DIGEST != 0).then(|| u64_at(bytes, 24) as i64),
             installed: flags & FLAG_INSTALLED != 0,
+            log_from: SegmentId(u64_at(bytes, 72)),
             server: u64_at(bytes, 40) as i64,
             directory: DirectoryId(bytes[48..64].try_into().expect("sixteen bytes")),
             created_ms: u64_at(bytes, 64) as i64,
@@ -284,6 +290,7 @@ mod tests {
                 zxid: Zxid(0x5_0000_0007),
                 digest,
                 installed,
+                log_from: SegmentId(if installed { 7 } else { 0 }),
                 server: 3,
                 directory: DirectoryId([9; 16]),
                 created_ms: 1_700_000_000_000,

@@ -110,6 +110,11 @@ impl Snapshot {
         Ok(done.and_then(|()| replay.snapshot_done(&self.header)))
     }
 
+    /// Reads, checks and hands over chunk number `number`, and nothing else. The inner error is the receiver's.
+    pub fn hand_over(&self, number: usize, replay: &mut dyn Replay) -> Result<Result<(), String>, SnapshotError> {
+        Ok(self.chunk(number)?.hand_over(replay))
+    }
+
     /// Reads and checks every chunk, and hands nothing over.
     pub fn verify(&self, threads: usize) -> Result<(), SnapshotError> {
         self.chunks(threads, &mut |_| Ok(())).map(|_| ())

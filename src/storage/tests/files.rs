@@ -19,7 +19,7 @@ fn log_dir() -> &'static Path {
 
 /// A state with one of everything, built by hand.
 #[derive(Default, PartialEq, Debug)]
-struct Collected(Vec<String>);
+pub(super) struct Collected(pub(super) Vec<String>);
 
 impl Replay for Collected {
     fn restart(&mut self) {
@@ -53,6 +53,7 @@ const HEADER: SnapshotHeader = SnapshotHeader {
     zxid: Zxid(0x1_0000_0002),
     digest: Some(0x51c6_d660),
     installed: false,
+    log_from: segment::SegmentId(0),
     server: 3,
     directory: DirectoryId(*b"0123456789abcdef"),
     created_ms: 1_700_000_000_123,

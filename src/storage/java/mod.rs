@@ -1,0 +1,3 @@
+//! ZooKeeper's own forms of a state.
+
+pub mod stream;
