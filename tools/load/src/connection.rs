@@ -1,15 +1,19 @@
 //! One client connection: first blocking, to get its session, then nonblocking, with any number of requests under way.
 
-use crate::codec::{self, Reply};
+use crate::codec::{self, LONGEST_ANSWER, NO_NODE, NO_SESSION, Reply};
 use crate::failure::{Failure, Result, While};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// No server may take longer for an answer that is waited for.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// How many requests a blocking sequence keeps under way.
 const PIPELINE: usize = 256;
+/// Connections to the loopback address share an address of their own by so many: one has only 28 000 ports by default.
+const ADDRESS_SHARE: usize = 20_000;
 
 /// What waits to be sent, and the transaction id used last.
 pub struct Outbox {
@@ -19,6 +23,22 @@ pub struct Outbox {
 }
 
 impl Outbox {
+    /// Empty.
+    pub fn new() -> Outbox {
+        Outbox { bytes: vec![], sent: 0, last_xid: 0 }
+    }
+
+    /// What waits to be sent.
+    #[cfg(test)]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.sent == self.bytes.len()
+    }
+
     /// Appends a request made by `make` for the transaction id it is handed, which is returned.
     pub fn push(&mut self, make: impl FnOnce(&mut Vec<u8>, i32)) -> i32 {
         // Transaction ids stay positive: the negative ones mean pings, events and authentication.
@@ -27,13 +47,9 @@ impl Outbox {
         self.last_xid
     }
 
-    /// Appends a request that was made before, under a transaction id of its own, which is returned.
-    pub fn push_frame(&mut self, frame: &[u8]) -> i32 {
-        self.push(|out, xid| {
-            let start = out.len();
-            out.extend_from_slice(frame);
-            codec::restamp(&mut out[start..], xid);
-        })
+    /// Appends a request that was made before, with the transaction id it has. `frame`: without its length.
+    pub fn push_frame(&mut self, frame: &[u8]) {
+        codec::framed(&mut self.bytes, |out| out.extend_from_slice(frame));
     }
 
     /// Appends a ping.
@@ -42,13 +58,22 @@ impl Outbox {
     }
 }
 
+/// An answer that outlives the buffer it came in.
+#[derive(Debug)]
+pub struct Answer {
+    pub xid: i32,
+    /// 0, or the error's code.
+    pub error: i32,
+    pub body: Vec<u8>,
+}
+
 /// A connection and its session.
 pub struct Connection {
     stream: TcpStream,
     inbox: Vec<u8>,
     pub outbox: Outbox,
-    /// The session's id; 0 until it is granted.
-    pub session: i64,
+    /// The session's id and password; [`NO_SESSION`] until it is granted.
+    pub session: (i64, [u8; 16]),
     /// Whether somebody waits for room in the socket.
     pub wants_room: bool,
 }
@@ -56,18 +81,21 @@ pub struct Connection {
 impl Connection {
     /// Connects and gets a session of `timeout_ms`.
     pub fn open(target: SocketAddr, timeout_ms: i32) -> Result<Connection> {
-        let mut connection = Connection::begin(target, timeout_ms)?;
+        let mut connection = Connection::begin(target, timeout_ms, NO_SESSION)?;
         connection.finish()?;
         Ok(connection)
     }
 
-    /// `count` connections with their sessions, a few of them being opened at a time.
-    pub fn open_many(target: SocketAddr, timeout_ms: i32, count: usize) -> Result<Vec<Connection>> {
+    /// `count` connections with their sessions, on the targets in turn, a few of them being opened at a time.
+    pub fn open_many(targets: &[SocketAddr], timeout_ms: i32, count: usize) -> Result<Vec<Connection>> {
         let mut connections = Vec::with_capacity(count);
         while connections.len() < count {
             let start = connections.len();
-            for _ in start..count.min(start + PIPELINE) {
-                connections.push(Connection::begin(target, timeout_ms)?);
+            for number in start..count.min(start + PIPELINE) {
+                let target = targets[number % targets.len()];
+                let mut connection = Connection::begin_from(number, target, timeout_ms, NO_SESSION)?;
+                connection.block()?;
+                connections.push(connection);
             }
             for connection in &mut connections[start..] {
                 connection.finish()?;
@@ -76,25 +104,62 @@ impl Connection {
         Ok(connections)
     }
 
-    /// Connects and asks for a session without waiting for the answer.
-    pub fn begin(target: SocketAddr, timeout_ms: i32) -> Result<Connection> {
+    /// Connects and asks for a session, a new one or the one that is named, without waiting for the answer.
+    pub fn begin(target: SocketAddr, timeout_ms: i32, session: (i64, [u8; 16])) -> Result<Connection> {
         let doing = || format!("connecting to {target}");
         let stream = TcpStream::connect_timeout(&target, ANSWER_LIMIT).during(doing)?;
-        stream.set_nodelay(true).during(doing)?;
-        stream.set_read_timeout(Some(ANSWER_LIMIT)).during(doing)?;
-        stream.set_write_timeout(Some(ANSWER_LIMIT)).during(doing)?;
-        let outbox = Outbox { bytes: vec![], sent: 0, last_xid: 0 };
-        let mut connection = Connection { stream, inbox: vec![], outbox, session: 0, wants_room: false };
-        codec::connect(&mut connection.outbox.bytes, timeout_ms);
+        let mut connection = Connection::of(stream, timeout_ms, session).during(doing)?;
         connection.flush()?;
         Ok(connection)
     }
 
+    /// The same without waiting for the connection either: the first `flush` or `receive` that fails tells that it could
+    /// not be made. The `number`th of many: those to the loopback address come from several addresses.
+    pub fn begin_from(
+        number: usize,
+        target: SocketAddr,
+        timeout_ms: i32,
+        session: (i64, [u8; 16]),
+    ) -> Result<Connection> {
+        let doing = || format!("connecting to {target}");
+        let family = if target.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None).during(doing)?;
+        let share = number / ADDRESS_SHARE;
+        if target.ip() == Ipv4Addr::LOCALHOST && share > 0 {
+            let last = u8::try_from(share + 1).during(|| "so many connections to one address".into())?;
+            rustix::net::bind(&socket, &SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0))).during(doing)?;
+        }
+        match rustix::net::connect(&socket, &target) {
+            Ok(()) | Err(Errno::INPROGRESS) => {}
+            Err(error) => return Err(error).during(doing),
+        }
+        let stream = TcpStream::from(socket);
+        Connection::of(stream, timeout_ms, session).during(doing)
+    }
+
+    fn of(stream: TcpStream, timeout_ms: i32, session: (i64, [u8; 16])) -> std::io::Result<Connection> {
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(ANSWER_LIMIT))?;
+        stream.set_write_timeout(Some(ANSWER_LIMIT))?;
+        let outbox = Outbox::new();
+        let mut connection = Connection { stream, inbox: vec![], outbox, session: NO_SESSION, wants_room: false };
+        codec::connect(&mut connection.outbox.bytes, timeout_ms, session);
+        Ok(connection)
+    }
+
     /// Waits for the session.
-    fn finish(&mut self) -> Result<()> {
+    pub fn finish(&mut self) -> Result<()> {
+        self.flush()?;
         let frame = self.next_frame()?;
-        self.session = codec::granted(&frame)?.session;
+        let granted = codec::granted(&frame)?.ok_or_else(|| Failure::new("the server refuses the session"))?;
+        self.session = (granted.session, granted.password);
         Ok(())
+    }
+
+    /// From now on `flush` and `receive` wait; also for a connection that is still being made.
+    pub fn block(&mut self) -> Result<()> {
+        self.stream.set_nonblocking(false).during(|| "setting a socket blocking".into())
     }
 
     /// From now on neither `flush` nor `receive` blocks.
@@ -148,14 +213,14 @@ impl Connection {
         let Connection { inbox, outbox, .. } = self;
         let mut taken = 0;
         if inbox.is_empty() {
-            while let Some((frame, length)) = codec::cut(&received[taken..])? {
+            while let Some((frame, length)) = codec::cut(&received[taken..], LONGEST_ANSWER)? {
                 each(outbox, frame)?;
                 taken += length;
             }
             inbox.extend_from_slice(&received[taken..]);
         } else {
             inbox.extend_from_slice(received);
-            while let Some((frame, length)) = codec::cut(&inbox[taken..])? {
+            while let Some((frame, length)) = codec::cut(&inbox[taken..], LONGEST_ANSWER)? {
                 each(outbox, frame)?;
                 taken += length;
             }
@@ -177,9 +242,11 @@ impl Connection {
         self.answer_to(xid)
     }
 
-    /// Waits for the answer to the last request that was pushed. For a blocking connection with nothing else under way.
-    pub fn answer(&mut self) -> Result<i32> {
-        self.answer_to(self.outbox.last_xid)
+    /// Waits for the next answer. For a blocking connection.
+    pub fn next_answer(&mut self) -> Result<Answer> {
+        let frame = self.next_frame()?;
+        let reply = codec::reply(&frame)?;
+        Ok(Answer { xid: reply.xid, error: reply.error, body: reply.body.to_vec() })
     }
 
     /// Sends `requests` in order, some of them at a time, and hands their numbers and error codes to `each`. For a
@@ -201,22 +268,34 @@ impl Connection {
         Ok(())
     }
 
+    /// The names of a znode's children, none when it is not there. For a blocking connection with nothing under way.
+    pub fn children(&mut self, path: &str) -> Result<Vec<String>> {
+        let xid = self.outbox.push(|out, xid| codec::children(out, xid, path, false));
+        self.flush()?;
+        let answer = self.next_answer()?;
+        expect_xid(xid, answer.xid)?;
+        match answer.error {
+            0 => codec::strings(&answer.body),
+            NO_NODE => Ok(vec![]),
+            error => Err(Failure::new(format!("listing {path}: error {error}"))),
+        }
+    }
+
     /// Ends the session and waits until the server has said so. For a blocking connection.
     pub fn close(mut self) -> Result<()> {
         self.call(codec::close).map(drop)
     }
 
     fn answer_to(&mut self, xid: i32) -> Result<i32> {
-        let frame = self.next_frame()?;
-        let reply = codec::reply(&frame)?;
-        expect_xid(xid, reply.xid)?;
-        Ok(reply.error)
+        let answer = self.next_answer()?;
+        expect_xid(xid, answer.xid)?;
+        Ok(answer.error)
     }
 
     fn next_frame(&mut self) -> Result<Vec<u8>> {
         let mut scratch = [0; 16 << 10];
         loop {
-            if let Some((frame, length)) = codec::cut(&self.inbox)? {
+            if let Some((frame, length)) = codec::cut(&self.inbox, LONGEST_ANSWER)? {
                 let frame = frame.to_vec();
                 self.inbox.drain(..length);
                 return Ok(frame);
@@ -234,7 +313,7 @@ impl Connection {
 pub fn close_all(connections: Vec<Connection>) -> Result<()> {
     let mut closing = Vec::with_capacity(connections.len());
     for mut connection in connections {
-        connection.stream.set_nonblocking(false).during(|| "setting a socket blocking".into())?;
+        connection.block()?;
         let xid = connection.outbox.push(codec::close);
         connection.flush()?;
         closing.push((connection, xid));

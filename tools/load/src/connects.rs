@@ -3,11 +3,12 @@
 //! Openings are due on a schedule and count from the instant they are due. The neighbour reads a znode every
 //! millisecond in a session of its own, in a thread of its own, before the openings and while they go on.
 
-use crate::codec;
+use crate::codec::{self, NO_SESSION};
 use crate::connection::{ANSWER_LIMIT, Connection};
 use crate::failure::{Failure, Result};
 use crate::latency::{Latencies, Schedule};
 use crate::poll::{Clock, Poll};
+use crate::workload::ROOT;
 use crate::{process, znodes};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +22,11 @@ const NEIGHBOUR_RATE: f64 = 1000.0;
 const AT_ONCE: usize = 1024;
 /// Bytes received at once.
 const SCRATCH: usize = 4 << 10;
+
+/// What the neighbour reads.
+fn neighbours() -> String {
+    znodes::single("neighbour")
+}
 
 /// What was measured.
 pub struct Outcome {
@@ -39,11 +45,6 @@ impl Outcome {
     pub fn throughput(&self) -> f64 {
         self.closed.count() as f64 / self.window.as_secs_f64()
     }
-
-    /// CPU time of the server for a session, microseconds. With a neighbour its reads are in it.
-    pub fn cpu_us(&self) -> Option<f64> {
-        self.server_cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / self.closed.count() as f64)
-    }
 }
 
 /// Opens and closes `rate` sessions a second for `window`.
@@ -58,7 +59,7 @@ pub fn measure(
         return Err(Failure::new("the rate is more than 0"));
     }
     process::raise_open_files()?;
-    znodes::set_up(target, 1, b"neighbour")?;
+    znodes::plant_empty(target, &[ROOT, &neighbours()])?;
     let clock = Clock::start();
     let window_ns = window.as_nanos() as u64;
     if !with_neighbour {
@@ -92,7 +93,7 @@ impl Neighbour {
 
     /// Reads until the clock shows `until_ns`.
     fn read(mut self, until_ns: &AtomicU64) -> Result<Latencies> {
-        let key = znodes::key(0);
+        let key = neighbours();
         let mut poll = Poll::new(self.clock)?;
         let mut latencies = Latencies::new();
         let mut schedule = Schedule::new(self.clock.ns(), NEIGHBOUR_RATE);
@@ -136,8 +137,9 @@ fn come_and_go(
     let mut scratch = vec![0; SCRATCH];
     let cpu = || pid.map(process::cpu).transpose();
     let cpu_before = cpu()?;
-    let mut schedule = Schedule::new(clock.ns(), rate);
-    let end_ns = clock.ns() + window_ns;
+    let start_ns = clock.ns();
+    let mut schedule = Schedule::new(start_ns, rate);
+    let end_ns = start_ns + window_ns;
     let limit_ns = end_ns + ANSWER_LIMIT.as_nanos() as u64;
     while schedule.due_ns() < end_ns || free.len() < AT_ONCE {
         let now_ns = clock.ns();
@@ -147,7 +149,7 @@ fn come_and_go(
         while schedule.due_ns() < end_ns && !free.is_empty() {
             let Some(due_ns) = schedule.take(now_ns) else { break };
             let number = free.pop().expect("one is free");
-            let mut connection = Connection::begin(target, TIMEOUT_MS)?;
+            let mut connection = Connection::begin(target, TIMEOUT_MS, NO_SESSION)?;
             connection.unblock()?;
             poll.add(connection.stream(), number as u64)?;
             visits[number] = Some(Visit { connection, due_ns, opened_ns: 0 });
@@ -160,7 +162,7 @@ fn come_and_go(
             let Visit { connection, due_ns, opened_ns } = visit;
             let open = connection.receive_frames(&mut scratch, |outbox, frame| {
                 if *opened_ns == 0 {
-                    codec::granted(frame)?;
+                    codec::granted(frame)?.ok_or_else(|| Failure::new("the server refuses a session"))?;
                     *opened_ns = clock.ns();
                     opened.record(*due_ns, *due_ns, *opened_ns);
                     outbox.push(codec::close);

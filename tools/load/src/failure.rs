@@ -4,7 +4,11 @@ use std::fmt;
 
 /// The reason, written out.
 #[derive(Debug)]
-pub struct Failure(String);
+pub struct Failure {
+    what: String,
+    /// The command line, or a file it names, is at fault.
+    pub is_usage: bool,
+}
 
 /// What everything here returns.
 pub type Result<T> = std::result::Result<T, Failure>;
@@ -12,13 +16,18 @@ pub type Result<T> = std::result::Result<T, Failure>;
 impl Failure {
     /// A failure that says `what`.
     pub fn new(what: impl Into<String>) -> Failure {
-        Failure(what.into())
+        Failure { what: what.into(), is_usage: false }
+    }
+
+    /// A failure of who has asked.
+    pub fn usage(what: impl Into<String>) -> Failure {
+        Failure { what: what.into(), is_usage: true }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.what)
     }
 }
 
@@ -30,6 +39,6 @@ pub trait While<T> {
 
 impl<T, E: fmt::Display> While<T> for std::result::Result<T, E> {
     fn during(self, doing: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|error| Failure(format!("{}: {error}", doing())))
+        self.map_err(|error| Failure::new(format!("{}: {error}", doing())))
     }
 }

@@ -3,258 +3,231 @@
 //! Works with Corral and with ZooKeeper alike; each measurement is made over the wire, with CPU time and memory read
 //! from /proc when the server's process is named.
 
+mod args;
+mod campaign;
 mod codec;
 mod connection;
 mod connects;
+mod document;
+mod engine;
+mod environment;
 mod failure;
 mod fleet;
 mod floor;
+mod html;
 mod idle;
 mod latency;
+mod lookout;
+mod output;
 mod poll;
 mod process;
-mod report;
-mod run;
+mod progress;
+mod recording;
+mod sample;
+mod scenario;
+mod statistics;
+mod storm;
+mod summary;
 mod table;
+mod target;
+mod told;
 mod watch;
+mod workload;
+mod yaml;
 mod znodes;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use failure::{Failure, Result, While};
-use serde_json::Value;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use args::{
+    Command, CompareArgs, ConnectsArgs, FloorArgs, FloorKind, IdleArgs, LimitArgs, OutputArgs, RecordArgs, ReplayArgs,
+    ReportArgs, RunArgs, ScenarioArgs, StormArgs, SweepArgs, TableArgs, WatchArgs, What,
+};
+use campaign::{Search, Side};
+use clap::Parser;
+use document::{Document, Run};
+use engine::Load;
+use failure::{Failure, Result};
+use lookout::Lookout;
 use std::process::ExitCode;
 use std::time::Duration;
 use table::{Extent, Role, Server};
 
-/// Measure servers that speak ZooKeeper's client protocol
-#[derive(Parser)]
-#[command(version)]
-struct Command {
-    #[command(subcommand)]
-    what: What,
-}
+/// A measurement could not be made.
+const FAILED: u8 = 1;
+/// What was asked for makes no sense. clap ends with it too.
+const USAGE: u8 = 2;
+/// A stated limit was missed.
+const MISSED: u8 = 3;
 
-#[derive(Subcommand)]
-enum What {
-    /// Sessions that read and write: throughput, latencies, CPU per operation
-    Run(RunArgs),
-    /// Sessions that do nothing: the server's memory for each, CPU for their pings
-    Idle(IdleArgs),
-    /// One znode watched by many sessions: from the write to the last event
-    Watch(WatchArgs),
-    /// Sessions that are opened and closed, and what a neighbour feels of it
-    Connects(ConnectsArgs),
-    /// A server that does only what none can leave out, to compare others with
-    Floor(FloorArgs),
-    /// Several servers under the same loads in turn, as a Markdown table
-    Table(TableArgs),
-}
-
-#[derive(Args)]
-struct Target {
-    /// The server
-    #[arg(long, value_name = "HOST:PORT", value_parser = table::resolve)]
-    target: SocketAddr,
-    /// The server's process on this machine, for CPU time and memory
-    #[arg(long)]
-    pid: Option<u32>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Args)]
-struct RunArgs {
-    #[command(flatten)]
-    target: Target,
-    /// get, set, create, or mixed:PERCENT_OF_GETS
-    #[arg(long, default_value = "get")]
-    workload: run::Workload,
-    #[arg(long, default_value_t = 16)]
-    sessions: usize,
-    /// Requests each session keeps under way; with --rate at most
-    #[arg(long, default_value_t = 16)]
-    in_flight: usize,
-    #[arg(long, default_value_t = 100)]
-    value_bytes: usize,
-    /// Znodes that are read and written
-    #[arg(long, default_value_t = 1000)]
-    keys: usize,
-    #[arg(long, default_value = "5", value_parser = seconds)]
-    seconds: Duration,
-    /// Seconds that are not counted
-    #[arg(long, default_value = "1", value_parser = seconds)]
-    warm_up: Duration,
-    /// Open loop: so many operations a second, their latency counted from the instant each was due
-    #[arg(long, value_parser = rate)]
-    rate: Option<f64>,
-    #[arg(long, default_value_t = 1)]
-    threads: usize,
-    /// Another server, to be measured in turn with the first: A B A B, ratios of medians
-    #[arg(long, value_name = "HOST:PORT", value_parser = table::resolve, conflicts_with = "json")]
-    compare: Option<SocketAddr>,
-    #[arg(long, requires = "compare")]
-    compare_pid: Option<u32>,
-    /// How often each of the two is measured
-    #[arg(long, default_value_t = 3, requires = "compare")]
-    rounds: usize,
-}
-
-#[derive(Args)]
-struct IdleArgs {
-    #[command(flatten)]
-    target: Target,
-    #[arg(long, default_value_t = 10_000)]
-    sessions: usize,
-    #[arg(long, default_value = "20", value_parser = seconds)]
-    seconds: Duration,
-    /// The sessions' timeout; they ping when a third of it has passed
-    #[arg(long, default_value_t = 30_000)]
-    timeout_ms: i32,
-}
-
-#[derive(Args)]
-struct WatchArgs {
-    #[command(flatten)]
-    target: Target,
-    #[arg(long, default_value_t = 2000)]
-    watchers: usize,
-    #[arg(long, default_value_t = 20)]
-    rounds: usize,
-}
-
-#[derive(Args)]
-struct ConnectsArgs {
-    #[command(flatten)]
-    target: Target,
-    /// Sessions opened a second
-    #[arg(long, default_value = "1000", value_parser = rate)]
-    rate: f64,
-    #[arg(long, default_value = "10", value_parser = seconds)]
-    seconds: Duration,
-    /// Also read a znode every millisecond in another session, before and meanwhile
-    #[arg(long)]
-    neighbour: bool,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum FloorKind {
-    /// Every request is answered at once, with 100 bytes
-    Read,
-    /// Writes are answered when they are in a log on the disk
-    Write,
-}
-
-#[derive(Args)]
-struct FloorArgs {
-    kind: FloorKind,
-    /// Port on 127.0.0.1; 0: any, which is printed
-    #[arg(long, default_value_t = 0)]
-    port: u16,
-    /// Directory of the write floor's log
-    #[arg(long, required_if_eq("kind", "write"))]
-    dir: Option<PathBuf>,
-    /// The server ends by itself after so long
-    #[arg(long, default_value = "3600", value_parser = seconds)]
-    seconds: Duration,
-}
-
-#[derive(Args)]
-struct TableArgs {
-    /// A server to measure; the first one is what the others are compared with
-    #[arg(long = "server", value_name = "NAME=HOST:PORT@PID", required = true)]
-    servers: Vec<Server>,
-    /// A floor for reads
-    #[arg(long, value_name = "NAME=HOST:PORT@PID")]
-    read_floor: Option<Server>,
-    /// A floor for writes
-    #[arg(long, value_name = "NAME=HOST:PORT@PID")]
-    write_floor: Option<Server>,
-    /// How often each server is measured under each load
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
-    #[arg(long, default_value = "5", value_parser = seconds)]
-    seconds: Duration,
-    #[arg(long, default_value = "1", value_parser = seconds)]
-    warm_up: Duration,
-    /// Idle sessions; 0: none
-    #[arg(long, default_value_t = 10_000)]
-    idle: usize,
-    /// Sessions that watch one znode; 0: none
-    #[arg(long, default_value_t = 2000)]
-    watchers: usize,
-    /// Sessions opened and closed a second; 0: none
-    #[arg(long, default_value_t = 1000)]
-    connects: usize,
-}
+/// What was missed, in words.
+type Missed = Vec<String>;
 
 fn main() -> ExitCode {
     match perform(Command::parse().what) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(missed) if missed.is_empty() => ExitCode::SUCCESS,
+        Ok(missed) => {
+            missed.iter().for_each(|what| eprintln!("corral-load: {what}"));
+            ExitCode::from(MISSED)
+        }
         Err(failure) => {
             eprintln!("corral-load: {failure}");
-            ExitCode::FAILURE
+            ExitCode::from(if failure.is_usage { USAGE } else { FAILED })
         }
     }
 }
 
-fn perform(what: What) -> Result<()> {
+fn perform(what: What) -> Result<Missed> {
     match what {
         What::Run(args) => run(&args),
-        What::Idle(IdleArgs { target: Target { target, pid, json }, sessions, seconds, timeout_ms }) => {
-            let outcome = idle::measure(target, pid, sessions, timeout_ms, seconds)?;
-            print(json, || report::idle_text(&outcome), || report::idle_json(&outcome));
-            Ok(())
-        }
-        What::Watch(WatchArgs { target: Target { target, pid, json }, watchers, rounds }) => {
-            let outcome = watch::measure(target, pid, watchers, rounds)?;
-            print(json, || report::watch_text(&outcome), || report::watch_json(&outcome));
-            Ok(())
-        }
-        What::Connects(ConnectsArgs { target: Target { target, pid, json }, rate, seconds, neighbour }) => {
-            let outcome = connects::measure(target, pid, rate, seconds, neighbour)?;
-            print(json, || report::connects_text(&outcome), || report::connects_json(&outcome));
-            Ok(())
-        }
-        What::Floor(FloorArgs { kind, port, dir, seconds }) => {
-            let dir = matches!(kind, FloorKind::Write).then_some(dir).flatten();
-            floor::serve(port, dir.as_deref(), seconds, |port| println!("listening on 127.0.0.1:{port}"))
-        }
+        What::Sweep(args) => sweep(&args),
+        What::Compare(args) => compare(&args),
+        What::Idle(args) => idle(&args),
+        What::Watch(args) => watch(&args),
+        What::Connects(args) => connects(&args),
+        What::Scenario(args) => scenario(&args),
+        What::Storm(args) => storm(&args),
+        What::Record(args) => record(&args),
+        What::Replay(args) => replay(&args),
+        What::Floor(args) => floor(&args),
         What::Table(args) => table(args),
-    }
-}
-
-fn run(args: &RunArgs) -> Result<()> {
-    let load = run::Load {
-        workload: args.workload,
-        sessions: args.sessions,
-        in_flight: args.in_flight,
-        value_bytes: args.value_bytes,
-        keys: args.keys,
-        warm_up: args.warm_up,
-        window: args.seconds,
-        rate: args.rate,
-        threads: args.threads,
-    };
-    process::raise_open_files()?;
-    let Target { target, pid, json } = args.target;
-    if let Some(other) = args.compare {
-        if args.rounds == 0 {
-            return Err(Failure::new("there is at least one round"));
+        What::Report(ReportArgs { file, limits, output }) => finish(output::read(&file)?, &limits, &output),
+        What::Workloads { name } => workloads(name.as_deref()),
+        What::Clean { target } => {
+            println!("{} znodes deleted", znodes::delete_tree(target, workload::ROOT)?);
+            Ok(vec![])
         }
-        print!("{}", table::compare((target, pid), (other, args.compare_pid), &load, args.rounds)?);
-        return Ok(());
     }
-    let outcome = run::measure(target, pid, &load).during(|| target.to_string())?;
-    print(json, || report::run_text(&load, &outcome), || report::run_json(&load, &outcome));
-    Ok(())
 }
 
-fn table(args: TableArgs) -> Result<()> {
+/// Delivers a document; returns which limits were missed.
+fn finish(document: Document, limits: &LimitArgs, output: &OutputArgs) -> Result<Missed> {
+    output::deliver(&document, output)?;
+    Ok(output::missed(&document, limits))
+}
+
+/// The same for a single run.
+fn finish_run(run: Run, limits: &LimitArgs, output: &OutputArgs) -> Result<Missed> {
+    let mut document = output::document(format!("{} on {}", run.name, run.target.label), output);
+    document.runs.push(run);
+    finish(document, limits, output)
+}
+
+/// The loads of a command, and the target: the command line's, or that of the first workload's file.
+fn prepared(args: &RunArgs) -> Result<(Vec<Load>, Side)> {
+    let loads = args.load.loads()?;
+    let targets = args.target.targets(&loads[0].workload.settings.targets)?;
+    let told = args.target.told(&targets);
+    Ok((loads, Side { targets, told }))
+}
+
+/// For what takes one workload.
+fn only(loads: Vec<Load>) -> Result<Load> {
+    let [load] = <[Load; 1]>::try_from(loads).map_err(|_| Failure::usage("this takes one workload"))?;
+    Ok(load)
+}
+
+fn run(args: &RunArgs) -> Result<Missed> {
+    let (loads, side) = prepared(args)?;
+    let mut lookout = Lookout::new(&args.sample, &side.targets);
+    let names: Vec<String> = loads.iter().map(told::title).collect();
+    let mut document = output::document(format!("{} on {}", names.join(", "), side.told.label), &args.output);
+    for (number, (load, name)) in loads.iter().zip(&names).enumerate() {
+        // Names are what runs are told apart by.
+        let again = names[..number].contains(name);
+        let name = if again { format!("{name}, {}", number + 1) } else { name.clone() };
+        znodes::plant(side.targets.addresses[0], &load.workload)?;
+        document.runs.push(campaign::measure(&name, &side, load, &mut lookout)?);
+    }
+    finish(document, &args.limits, &args.output)
+}
+
+fn sweep(args: &SweepArgs) -> Result<Missed> {
+    let (loads, side) = prepared(&args.run)?;
+    let load = only(loads)?;
+    let mut lookout = Lookout::new(&args.run.sample, &side.targets);
+    let mut document = output::document(format!("{} on {}", load.workload.name, side.told.label), &args.run.output);
+    let shares = args.shares.iter().map(|percent| f64::from(*percent) / 100.0).collect();
+    let search = Search { probe: args.probe, halvings: args.halvings.into(), shares };
+    campaign::sweep(&mut document, &side, &load, &search, &mut lookout)?;
+    finish(document, &args.run.limits, &args.run.output)
+}
+
+fn compare(args: &CompareArgs) -> Result<Missed> {
+    let (loads, a) = prepared(&args.run)?;
+    let load = only(loads)?;
+    let targets = engine::Targets { addresses: args.with.0.clone(), pids: args.with_pid.clone() };
+    let told = target::told(&targets, args.with_label.as_deref(), args.with_profile.as_deref());
+    let b = Side { targets, told };
+    let mut lookout = Lookout::new(&args.run.sample, &a.targets);
+    let title = format!("{} and {} under {}", a.told.label, b.told.label, told::title(&load));
+    let mut document = output::document(title, &args.run.output);
+    campaign::compare(&mut document, [&a, &b], &load, args.rounds as usize, &mut lookout)?;
+    let worse = if args.fail_if_worse { output::worse(&document) } else { vec![] };
+    let missed = finish(document, &args.run.limits, &args.run.output)?;
+    Ok([worse, missed].concat())
+}
+
+fn idle(args: &IdleArgs) -> Result<Missed> {
+    let (address, pid) = args.target.one()?;
+    let outcome = idle::measure(address, pid, args.sessions, args.timeout_ms, args.seconds)?;
+    let told = args.target.told(&args.target.targets(&[])?);
+    finish_run(told::idle(&told, &outcome), &LimitArgs::default(), &args.output)
+}
+
+fn watch(args: &WatchArgs) -> Result<Missed> {
+    let (address, pid) = args.target.one()?;
+    let outcome = watch::measure(address, pid, args.watchers, args.znodes, args.rounds)?;
+    let told = args.target.told(&args.target.targets(&[])?);
+    finish_run(told::watch(&told, &outcome), &args.limits, &args.output)
+}
+
+fn connects(args: &ConnectsArgs) -> Result<Missed> {
+    let (address, pid) = args.target.one()?;
+    let outcome = connects::measure(address, pid, args.rate, args.seconds, args.neighbour)?;
+    let told = args.target.told(&args.target.targets(&[])?);
+    finish_run(told::connects(&told, args.rate, &outcome), &args.limits, &args.output)
+}
+
+fn storm(args: &StormArgs) -> Result<Missed> {
+    let (address, pid) = args.target.one()?;
+    let outcome = storm::measure(address, pid, args.sessions, args.rounds)?;
+    let told = args.target.told(&args.target.targets(&[])?);
+    finish_run(told::storm(&told, &outcome), &args.limits, &args.output)
+}
+
+fn scenario(args: &ScenarioArgs) -> Result<Missed> {
+    let targets = args.target.targets(&[])?;
+    let told = args.target.told(&targets);
+    let setting = scenario::Setting::of(args.kind, args.sessions, args.rounds, args.value_bytes);
+    finish_run(scenario::play(args.kind, &targets, &told, &setting)?, &args.limits, &args.output)
+}
+
+fn record(args: &RecordArgs) -> Result<Missed> {
+    let (address, _) = args.target.one()?;
+    let ready = |port| println!("listening on 127.0.0.1:{port}");
+    let connections = recording::record(address, args.listen, &args.out, args.seconds, ready)?;
+    println!("{connections} connections in {}", args.out.display());
+    Ok(vec![])
+}
+
+fn replay(args: &ReplayArgs) -> Result<Missed> {
+    let targets = args.target.targets(&[])?;
+    let told = args.target.told(&targets);
+    let run = recording::replay(&args.file, &targets, &told, args.speed)?;
+    finish_run(run, &args.limits, &args.output)
+}
+
+fn floor(args: &FloorArgs) -> Result<Missed> {
+    let dir = args.dir.as_deref().filter(|_| matches!(args.kind, FloorKind::Write));
+    let stall = args.stall_ms.zip(args.stall_every_ms).map(|(length, every)| floor::Stall {
+        length: Duration::from_millis(length),
+        every: Duration::from_millis(every),
+    });
+    floor::serve(args.port, dir, args.seconds, stall, |port| println!("listening on 127.0.0.1:{port}"))?;
+    Ok(vec![])
+}
+
+fn table(args: TableArgs) -> Result<Missed> {
     if args.rounds == 0 {
-        return Err(Failure::new("there is at least one round"));
+        return Err(Failure::usage("there is at least one round"));
     }
     process::raise_open_files()?;
     let servers = args.servers.into_iter().map(|server| (Role::Server, server));
@@ -270,43 +243,22 @@ fn table(args: TableArgs) -> Result<()> {
         connects: args.connects,
     };
     print!("{}", table::measure(&all, &extent, &mut |line| eprintln!("{}", line.trim_end()))?);
-    Ok(())
+    Ok(vec![])
 }
 
-fn print(json: bool, as_text: impl Fn() -> String, as_json: impl Fn() -> Value) {
-    if json { println!("{:#}", as_json()) } else { print!("{}", as_text()) }
-}
-
-/// A time of more than zero and at most a day.
-fn seconds(text: &str) -> std::result::Result<Duration, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
-        _ => Err("not a number of seconds up to 86400".into()),
+fn workloads(name: Option<&str>) -> Result<Missed> {
+    match name {
+        None => {
+            for (name, _) in workload::BUILT_IN {
+                let workload = workload::Workload::load(name, &workload::Overrides::default())?;
+                println!("{name:14} {}", workload.description);
+            }
+            println!("{:14} that many per cent gets, the rest sets", "mixed:PERCENT");
+        }
+        Some(name) => match workload::BUILT_IN.iter().find(|(known, _)| *known == name) {
+            Some((_, text)) => print!("{text}"),
+            None => return Err(Failure::usage(format!("no workload is called {name}"))),
+        },
     }
-}
-
-/// Something that happens at most ten million times a second.
-fn rate(text: &str) -> std::result::Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(rate) if rate > 0.0 && rate <= 1e7 => Ok(rate),
-        _ => Err("not a number above 0 and up to 10000000".into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_arguments_are_sound() {
-        Command::command().debug_assert();
-        assert!(
-            Command::try_parse_from(["corral-load", "floor", "write"]).is_err(),
-            "the write floor needs a directory"
-        );
-        assert!(Command::try_parse_from(["corral-load", "run", "--target", "127.0.0.1:1", "--rate", "0"]).is_err());
-        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
-        assert!(seconds("-1").is_err() && seconds("x").is_err() && rate("nan").is_err());
-    }
+    Ok(vec![])
 }

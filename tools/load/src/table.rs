@@ -4,14 +4,18 @@
 //! The machine a table is made on changes its speed within minutes, so each load goes round all servers several times,
 //! and medians and ratios are what counts.
 
+use crate::engine::{self, Load, Nobody, Outcome, Targets};
 use crate::failure::{Failure, Result, While};
-use crate::latency::median;
-use crate::report::{self, per_second, short};
-use crate::run::{self, Kind, Load, Workload};
+use crate::statistics::median;
+use crate::summary::{per_second, percentiles, short};
+use crate::target::resolve;
+use crate::told::title;
+use crate::workload::{Overrides, Workload};
 use crate::{connects, idle, watch};
 use std::fmt::Write;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a server of a table can answer.
@@ -44,12 +48,6 @@ impl FromStr for Server {
     }
 }
 
-/// The address of `HOST:PORT`.
-pub fn resolve(text: &str) -> std::result::Result<SocketAddr, String> {
-    let mut addresses = text.to_socket_addrs().map_err(|error| format!("{text}: {error}"))?;
-    addresses.next().ok_or_else(|| format!("{text} has no address"))
-}
-
 /// How much is measured.
 pub struct Extent {
     pub rounds: usize,
@@ -74,13 +72,13 @@ struct Figures {
 }
 
 impl Figures {
-    fn of(outcome: &run::Outcome) -> Figures {
+    fn of(outcome: &Outcome) -> Figures {
         let latency = outcome.all().corrected();
         Figures {
             throughput: outcome.throughput(),
-            p50: latency.p50,
-            p99: latency.p99,
-            p999: latency.p999,
+            p50: latency.p50_us,
+            p99: latency.p99_us,
+            p999: latency.p999_us,
             cpu_us: outcome.server_cpu.map_or(f64::NAN, |cpu| outcome.cpu_us(cpu)),
             own_us: outcome.cpu_us(outcome.own_cpu),
             errors: outcome.errors.values().sum::<u64>() + outcome.unanswered,
@@ -101,38 +99,11 @@ impl Figures {
     }
 }
 
-/// Runs a load on two servers in turn, `rounds` times each: the lines, then the ratios of the medians.
-pub fn compare(
-    a: (SocketAddr, Option<u32>),
-    b: (SocketAddr, Option<u32>),
-    load: &Load,
-    rounds: usize,
-) -> Result<String> {
-    let mut text = String::new();
-    let mut runs = [vec![], vec![]];
-    for _ in 0..rounds {
-        for (side, (address, pid)) in [a, b].into_iter().enumerate() {
-            let outcome = run::measure(address, pid, load).during(|| address.to_string())?;
-            let _ = writeln!(text, "{} {address}: {}", ["A", "B"][side], report::run_text(load, &outcome));
-            runs[side].push(Figures::of(&outcome));
-        }
-    }
-    let [a, b] = runs.map(|runs| Figures::median(&runs));
-    let _ = writeln!(
-        text,
-        "A / B, medians of {rounds}: throughput {:.2}, p50 {:.2}, p99 {:.2}, p99.9 {:.2}, server CPU/op {:.2}",
-        a.throughput / b.throughput,
-        a.p50 / b.p50,
-        a.p99 / b.p99,
-        a.p999 / b.p999,
-        a.cpu_us / b.cpu_us
-    );
-    Ok(text)
-}
-
 /// The loads of the table: what, sessions, in flight.
-const LOADS: [(Kind, usize, usize); 5] =
-    [(Kind::Get, 16, 16), (Kind::Get, 256, 1), (Kind::Set, 16, 16), (Kind::Create, 16, 16), (Kind::Set, 1, 1)];
+const LOADS: [(&str, usize, usize); 5] =
+    [("get", 16, 16), ("get", 256, 1), ("set", 16, 16), ("create", 16, 16), ("set", 1, 1)];
+/// A session must outlive slow servers.
+const TIMEOUT_MS: i32 = 30_000;
 
 /// Measures and returns the table as Markdown. `progress` is told what is being done.
 pub fn measure(servers: &[(Role, Server)], extent: &Extent, progress: &mut dyn FnMut(&str)) -> Result<String> {
@@ -151,30 +122,33 @@ pub fn measure(servers: &[(Role, Server)], extent: &Extent, progress: &mut dyn F
     if extent.idle > 0 {
         write_idle(&mut text, &whole, extent, progress)?;
     }
-    for (kind, sessions, in_flight) in LOADS {
+    for (name, sessions, in_flight) in LOADS {
         let load = Load {
-            workload: Workload::Only(kind),
+            workload: Arc::new(Workload::load(name, &Overrides::default())?),
             sessions,
             in_flight,
-            value_bytes: 100,
-            keys: 1000,
+            threads: 1,
             warm_up: extent.warm_up,
             window: extent.window,
             rate: None,
-            threads: 1,
+            bunch: None,
+            session_timeout_ms: TIMEOUT_MS,
+            survive: false,
+            gap: None,
         };
-        let floor = if kind == Kind::Get { Role::ReadFloor } else { Role::WriteFloor };
+        let floor = if name == "get" { Role::ReadFloor } else { Role::WriteFloor };
         let entrants: Vec<&(Role, Server)> =
             servers.iter().filter(|(role, _)| *role == Role::Server || *role == floor).collect();
         let mut runs: Vec<Vec<Figures>> = vec![vec![]; entrants.len()];
         for round in 0..extent.rounds {
             for ((_, server), runs) in entrants.iter().zip(&mut runs) {
-                let outcome = run::measure(server.address, Some(server.pid), &load)
-                    .during(|| format!("{} on {}", report::title(&load), server.name))?;
+                let targets = Targets { addresses: vec![server.address], pids: vec![server.pid] };
+                let outcome = engine::plant_and_measure(&targets, &load, &mut Nobody)
+                    .during(|| format!("{} on {}", title(&load), server.name))?;
                 let figures = Figures::of(&outcome);
                 progress(&format!(
                     "{}, round {}: {} {}, {:.2} us CPU/op",
-                    report::title(&load),
+                    title(&load),
                     round + 1,
                     server.name,
                     per_second(figures.throughput),
@@ -189,7 +163,7 @@ pub fn measure(servers: &[(Role, Server)], extent: &Extent, progress: &mut dyn F
         };
         let base = of(&|(_, server)| server.name == *base_name).expect("the base runs every load");
         let floor = of(&|(role, _)| *role == floor);
-        write_load(&mut text, &report::title(&load), base_name, &entrants, &medians, base, floor);
+        write_load(&mut text, &title(&load), base_name, &entrants, &medians, base, floor);
     }
     if extent.watchers > 0 {
         write_watch(&mut text, &whole, extent, progress)?;
@@ -246,17 +220,17 @@ fn write_watch(text: &mut String, servers: &[&Server], extent: &Extent, progress
     );
     for server in servers {
         let rounds = 20;
-        let outcome = watch::measure(server.address, Some(server.pid), extent.watchers, rounds)
+        let outcome = watch::measure(server.address, Some(server.pid), extent.watchers, 1, rounds)
             .during(|| format!("watches on {}", server.name))?;
-        progress(&format!("{}: {}", server.name, report::watch_text(&outcome)));
         let last = outcome.last.corrected();
+        progress(&format!("{}: last of {} events {}", server.name, outcome.watchers, percentiles(&last)));
         let _ = writeln!(
             text,
             "| {} | {} | {} | {} | {:.1} us |",
             server.name,
-            short(last.p50),
-            short(last.p99),
-            short(outcome.each.corrected().p50),
+            short(last.p50_us),
+            short(last.p99_us),
+            short(outcome.each.corrected().p50_us),
             outcome.cpu_us().unwrap_or(f64::NAN)
         );
     }
@@ -275,7 +249,7 @@ fn write_idle(text: &mut String, servers: &[&Server], extent: &Extent, progress:
         let window = extent.window * 4;
         let outcome = idle::measure(server.address, Some(server.pid), extent.idle, IDLE_TIMEOUT_MS, window)
             .during(|| format!("idle sessions on {}", server.name))?;
-        progress(&format!("{}: {}", server.name, report::idle_text(&outcome)));
+        progress(&format!("{}: {} idle sessions, {} pings", server.name, outcome.sessions, outcome.pings));
         let _ = writeln!(
             text,
             "| {} | {:.0} bytes | {:.2} % of a core |",
@@ -304,11 +278,14 @@ fn write_connects(
         let outcome =
             connects::measure(server.address, Some(server.pid), extent.connects as f64, extent.window * 2, true)
                 .during(|| format!("connects on {}", server.name))?;
-        progress(&format!("{}: {}", server.name, report::connects_text(&outcome)));
+        progress(&format!("{}: sessions opened and closed: {}", server.name, per_second(outcome.throughput())));
         let (quiet, disturbed) = outcome.neighbour.as_ref().expect("a neighbour was asked for");
         let (opened, quiet, disturbed) = (outcome.opened.corrected(), quiet.corrected(), disturbed.corrected());
-        let figures = [opened.p50, opened.p99, quiet.p50, quiet.p99, disturbed.p50, disturbed.p99, disturbed.max];
-        let _ = writeln!(text, "| {} | {} |", server.name, figures.map(short).join(" | "));
+        let (before, meanwhile) =
+            ([quiet.p50_us, quiet.p99_us], [disturbed.p50_us, disturbed.p99_us, disturbed.max_us]);
+        let figures: Vec<String> =
+            [opened.p50_us, opened.p99_us].into_iter().chain(before).chain(meanwhile).map(short).collect();
+        let _ = writeln!(text, "| {} | {} |", server.name, figures.join(" | "));
     }
     Ok(())
 }

@@ -1,91 +1,139 @@
-//! The znodes a load works on: some under one root, made before and deleted after.
+//! The znodes a load works on: made before, and what it has made itself deleted after. All are below one root.
 
-use crate::codec::{self, NODE_EXISTS};
+use crate::codec::{self, NO_NODE, NODE_EXISTS, flags};
 use crate::connection::Connection;
+use crate::engine::Left;
 use crate::failure::{Failure, Result};
+use crate::workload::law::{Pool, Random};
+use crate::workload::{ROOT, Workload};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-/// Everything a load makes is below this znode.
-const ROOT: &str = "/corral-load";
-/// Under how many parents the znodes of the workload `create` are made.
-pub const PARENTS: usize = 16;
 /// A session for setting up must outlive slow servers.
 const TIMEOUT_MS: i32 = 30_000;
 
-/// The path of key `i`.
-pub fn key(i: usize) -> String {
-    format!("{ROOT}/k{i:06}")
+/// A znode that scenarios watch or read.
+pub fn single(name: &str) -> String {
+    format!("{ROOT}/{name}")
 }
 
-/// The znode that `watch` watches.
-pub fn watched() -> String {
-    format!("{ROOT}/watched")
-}
-
-/// The `n`th znode made by a worker; `tag` tells runs apart.
-pub fn made(tag: &str, worker: usize, n: u64) -> String {
-    format!("{ROOT}/p{:02}/{tag}-{worker}-{n}", n as usize % PARENTS)
-}
-
-/// A name for this run that no other run on the server has: its session's id.
+/// A name for this run that no other run on the server has: its first session's id.
 pub fn tag(session: i64) -> String {
     format!("{session:x}")
 }
 
-/// Makes or refreshes `keys` znodes of `value`, the watched one and the parents. Returns the run's tag.
-pub fn set_up(target: SocketAddr, keys: usize, value: &[u8]) -> Result<String> {
+/// Makes the znodes of a workload, or refreshes the values of those that stand.
+pub fn plant(target: SocketAddr, workload: &Workload) -> Result<()> {
+    let longest = workload.tree.iter().map(|planted| planted.value.largest()).max().unwrap_or(0);
+    let pool = Pool::new(longest);
+    let mut random = Random::new(u64::MAX);
+    let lengths: Vec<usize> = workload.tree.iter().map(|planted| planted.value.draw(&mut random)).collect();
+    let paths: Vec<&str> = workload.tree.iter().map(|planted| planted.path.as_str()).collect();
+    plant_values(target, &paths, |i| pool.value(lengths[i], &mut Random::new(i as u64)))
+}
+
+/// Makes znodes with empty values, parents before their children.
+pub fn plant_empty(target: SocketAddr, paths: &[&str]) -> Result<()> {
+    plant_values(target, paths, |_| b"")
+}
+
+fn plant_values<'v>(target: SocketAddr, paths: &[&str], value: impl Fn(usize) -> &'v [u8]) -> Result<()> {
     let mut connection = Connection::open(target, TIMEOUT_MS)?;
-    let parents = (0..PARENTS).map(|i| format!("{ROOT}/p{i:02}"));
-    let mut paths: Vec<String> = vec![ROOT.into(), watched()];
-    paths.extend(parents);
-    let first_key = paths.len();
-    paths.extend((0..keys).map(key));
     let mut there = vec![];
-    let data = |i: usize| if i < first_key { &b""[..] } else { value };
     connection.call_all(
         paths.len(),
-        |i, out, xid| codec::create(out, xid, &paths[i], data(i)),
+        |i, out, xid| codec::create(out, xid, paths[i], value(i), flags::PERSISTENT),
         |i, error| match error {
             0 => Ok(()),
             NODE_EXISTS => {
-                there.push(i);
+                // What is empty holds others, or is only watched.
+                if !value(i).is_empty() {
+                    there.push(i);
+                }
                 Ok(())
             }
             error => Err(Failure::new(format!("creating {}: error {error}", paths[i]))),
         },
     )?;
-    there.retain(|i| *i >= first_key);
     connection.call_all(
         there.len(),
-        |i, out, xid| codec::set(out, xid, &paths[there[i]], value),
+        |i, out, xid| codec::set(out, xid, paths[there[i]], value(there[i])),
         |i, error| match error {
             0 => Ok(()),
             error => Err(Failure::new(format!("setting {}: error {error}", paths[there[i]]))),
         },
     )?;
-    let tag = tag(connection.session);
-    connection.close()?;
-    Ok(tag)
+    connection.close()
 }
 
-/// Deletes what the workers of a run have made: `made_by[worker]` znodes each.
-pub fn clean_up(target: SocketAddr, run: &str, made_by: &[u64]) -> Result<()> {
-    if made_by.iter().all(|count| *count == 0) {
+/// Deletes what the workers of a run have made, on the first of the servers that answers.
+pub fn clean_up(targets: &[SocketAddr], tag: &str, left: &[&Left]) -> Result<()> {
+    if left.iter().all(|left| !left.is_sequential() && left.count() == 0) {
         return Ok(());
     }
-    let mut connection = Connection::open(target, TIMEOUT_MS)?;
-    for (worker, count) in made_by.iter().enumerate() {
+    let mut connection = open_any(targets)?;
+    let mut parents = BTreeSet::new();
+    for left in left {
+        if left.is_sequential() {
+            parents.extend((0..left.create.parents.len()).map(|i| left.create.parents.get(i)));
+            continue;
+        }
         // A create that failed leaves nothing to delete, which is no failure here.
         connection.call_all(
-            *count as usize,
-            |n, out, xid| codec::delete(out, xid, &made(run, worker, n as u64)),
+            left.count(),
+            |number, out, xid| codec::delete(out, xid, &left.path(tag, number)),
+            |_, _| Ok(()),
+        )?;
+    }
+    let prefix = format!("{tag}-");
+    for parent in parents {
+        let names: Vec<String> = connection.children(parent)?.into_iter().filter(|n| n.starts_with(&prefix)).collect();
+        connection.call_all(
+            names.len(),
+            |i, out, xid| codec::delete(out, xid, &format!("{parent}/{}", names[i])),
             |_, _| Ok(()),
         )?;
     }
     connection.close()
 }
 
-/// A value of `bytes` bytes.
-pub fn value(bytes: usize) -> Vec<u8> {
-    (0..bytes).map(|i| b'a' + (i % 26) as u8).collect()
+fn open_any(targets: &[SocketAddr]) -> Result<Connection> {
+    let mut last = Err(Failure::new("no server"));
+    for target in targets {
+        last = Connection::open(*target, TIMEOUT_MS);
+        if last.is_ok() {
+            break;
+        }
+    }
+    last
+}
+
+/// Deletes a znode of this tool and everything below it; returns how many were deleted.
+pub fn delete_tree(target: SocketAddr, path: &str) -> Result<usize> {
+    assert!(path.starts_with(ROOT), "only what is this tool's own");
+    let mut connection = Connection::open(target, TIMEOUT_MS)?;
+    // Parents before their children; deleted the other way round.
+    let mut all = vec![path.to_owned()];
+    let mut next = 0;
+    while next < all.len() {
+        let parent = all[next].clone();
+        all.extend(connection.children(&parent)?.into_iter().map(|name| format!("{parent}/{name}")));
+        next += 1;
+    }
+    let mut deleted = 0;
+    let last = all.len() - 1;
+    connection.call_all(
+        all.len(),
+        |i, out, xid| codec::delete(out, xid, &all[last - i]),
+        |i, error| match error {
+            0 => {
+                deleted += 1;
+                Ok(())
+            }
+            NO_NODE => Ok(()),
+            error => Err(Failure::new(format!("deleting {}: error {error}", all[last - i]))),
+        },
+    )?;
+    connection.close()?;
+    Ok(deleted)
 }

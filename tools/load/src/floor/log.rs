@@ -5,7 +5,7 @@
 //! `submit` and the completion taken in `take_written` (`under_way` guards it). The test in `mod.rs` reads back what was
 //! written.
 
-use crate::codec::LONGEST_FRAME;
+use crate::codec::LONGEST_REQUEST;
 use crate::failure::{Failure, Result, While};
 use io_uring::{IoUring, opcode, types};
 use rustix::fd::{AsFd, BorrowedFd};
@@ -23,7 +23,7 @@ const FILE_BYTES: u64 = 128 << 20;
 /// Direct writes begin and end on pages.
 const PAGE: usize = 4096;
 /// Bytes of one write at most: the longest frame fits.
-const WRITE: usize = 2 * LONGEST_FRAME;
+const WRITE: usize = 2 * LONGEST_REQUEST;
 
 /// A request that waits for the disk.
 pub struct Waiting {

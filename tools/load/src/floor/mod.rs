@@ -7,7 +7,7 @@
 
 mod log;
 
-use crate::codec::{self, op};
+use crate::codec::{self, LONGEST_REQUEST, op};
 use crate::failure::{Failure, Result, While};
 use crate::poll::{Clock, Poll};
 use log::{Log, Waiting};
@@ -52,9 +52,22 @@ struct Floor {
     scratch: Vec<u8>,
 }
 
+/// A server that stands still: how long, and how often. What an instrument makes of it shows whether it can be believed.
+#[derive(Clone, Copy, Debug)]
+pub struct Stall {
+    pub length: Duration,
+    pub every: Duration,
+}
+
 /// Serves on 127.0.0.1:`port` for `life` at most; with a directory as the write floor, its log there. `ready` is called
 /// with the port when clients are served.
-pub fn serve(port: u16, dir: Option<&Path>, life: Duration, ready: impl FnOnce(u16)) -> Result<()> {
+pub fn serve(
+    port: u16,
+    dir: Option<&Path>,
+    life: Duration,
+    stall: Option<Stall>,
+    ready: impl FnOnce(u16),
+) -> Result<()> {
     crate::process::raise_open_files()?;
     let doing = || format!("listening on 127.0.0.1:{port}");
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).during(doing)?;
@@ -73,8 +86,13 @@ pub fn serve(port: u16, dir: Option<&Path>, life: Duration, ready: impl FnOnce(u
     ready(port);
     let end_ns = clock.ns() + life.as_nanos() as u64;
     let mut found = vec![];
+    let mut stall_ns = stall.map_or(u64::MAX, |stall| clock.ns() + stall.every.as_nanos() as u64);
     while clock.ns() < end_ns {
-        floor.poll.wait(end_ns, &mut found)?;
+        floor.poll.wait(end_ns.min(stall_ns), &mut found)?;
+        if let Some(stall) = stall.filter(|_| clock.ns() >= stall_ns) {
+            std::thread::sleep(stall.length);
+            stall_ns += stall.every.as_nanos() as u64;
+        }
         floor.turn(&found)?;
     }
     Ok(())
@@ -209,7 +227,7 @@ fn list(listed: &mut Vec<usize>, peer: &mut Peer, number: usize) {
 fn frames(bytes: &[u8], each: &mut impl FnMut(&[u8]) -> Result<()>) -> (usize, bool) {
     let mut taken = 0;
     loop {
-        match codec::cut(&bytes[taken..]) {
+        match codec::cut(&bytes[taken..], LONGEST_REQUEST) {
             Ok(Some((frame, length))) => {
                 if each(frame).is_err() {
                     return (taken, false);
@@ -226,6 +244,7 @@ fn frames(bytes: &[u8], each: &mut impl FnMut(&[u8]) -> Result<()>) -> (usize, b
 struct Answers {
     session: Vec<u8>,
     read: Vec<u8>,
+    names: Vec<u8>,
     write: Vec<u8>,
 }
 
@@ -253,11 +272,15 @@ impl Answers {
             codec::buffer(out, &[b'v'; VALUE]);
             out.extend_from_slice(&[0; STAT]);
         });
+        let names = made(&|out| {
+            header(out);
+            codec::int(out, 0);
+        });
         let write = made(&|out| {
             header(out);
             out.extend_from_slice(&[0; STAT]);
         });
-        Answers { session, read, write }
+        Answers { session, read, names, write }
     }
 
     fn write(&self, out: &mut Vec<u8>, xid: i32) {
@@ -286,6 +309,7 @@ impl Answers {
             Some(log) if matches!(code, op::SET_DATA | op::CREATE | op::DELETE | op::MULTI) => {
                 log.gather(frame, Waiting { peer, visit, xid, bytes: frame.len() });
             }
+            _ if code == op::GET_CHILDREN => append(out, &self.names, xid),
             _ => append(out, &self.read, xid),
         }
         Ok(())
@@ -309,7 +333,7 @@ mod tests {
         let dir = dir.map(Path::to_owned);
         let (sender, receiver) = mpsc::channel();
         std::thread::spawn(move || {
-            serve(0, dir.as_deref(), Duration::from_secs(60), |port| sender.send(port).unwrap()).unwrap();
+            serve(0, dir.as_deref(), Duration::from_secs(60), None, |port| sender.send(port).unwrap()).unwrap();
         });
         let port = receiver.recv_timeout(Duration::from_secs(30)).unwrap();
         Connection::open((Ipv4Addr::LOCALHOST, port).into(), 30_000).unwrap()
@@ -318,7 +342,7 @@ mod tests {
     #[test]
     fn the_read_floor_answers_everything() {
         let mut connection = floor(None);
-        assert_eq!(connection.session, 1);
+        assert_eq!(connection.session.0, 1);
         let mut answered = 0;
         let get = |_, out: &mut Vec<u8>, xid| codec::get(out, xid, "/a", false);
         connection
