@@ -1,7 +1,7 @@
 //! Corral: a coordination server that speaks ZooKeeper.
 //!
 //! The modules are the rooms of a house; a room uses only rooms on lower floors (`tests/tidy.rs` holds
-//! this): `ids`, `limits`, `fatal` < `jute`, `acl`, `session`, `config` < `tree` < `watch`, `storage` <
+//! this): `ids`, `limits`, `fatal` < `jute`, `acl`, `session`, `config` < `tree`, `zab` < `watch`, `storage` <
 //! `server` < `runtime`, `sim` < `admin`, `cli`. See `docs/architecture.md`.
 
 pub mod acl;
@@ -19,3 +19,4 @@ pub mod sim;
 pub mod storage;
 pub mod tree;
 pub mod watch;
+pub mod zab;

@@ -72,3 +72,7 @@ pub const CLOSE_SESSION_PATHS: usize = 512 << 10;
 
 /// Unprocessed bytes of the published sequence after which an idle shard is woken to let go of them.
 pub const SEQUENCE_BACKLOG: usize = 1 << 20;
+
+/// Transactions a leader has proposed and not committed; beyond it nothing more is prepared. A quorum that is slow
+/// keeps clients waiting, not memory growing.
+pub const UNCOMMITTED_TXNS: i64 = 50_000;

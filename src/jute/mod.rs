@@ -7,6 +7,8 @@
 
 pub mod codes;
 pub mod connect;
+pub mod election;
+pub mod quorum;
 pub mod records;
 pub mod reply;
 pub mod request;

@@ -294,6 +294,7 @@ fn quorum_options(config: &Config, shards: usize) -> QuorumOptions {
             every_txns: u64::from(config.snap_count),
             every_bytes: config.snap_size_limit.unwrap_or(0),
         },
+        member: false,
     }
 }
 

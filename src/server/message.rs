@@ -4,11 +4,12 @@
 //! one shared, append-only sequence of [`Batch`]es: publishing is setting the link of the last one, and
 //! a [`Cursor`] holds a shard's place. Nothing is freed before every cursor has moved past it.
 
-use crate::acl::Identities;
+use crate::acl::{AclTable, Identities};
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::OpCode;
 use crate::server::facts::{CoreFacts, Facts, ShardFacts};
 use crate::tree::change::Changes;
+use crate::tree::store::{Reader, Store};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -132,6 +133,8 @@ pub enum Tell {
     Collect(Arc<Collect>),
     /// All parts are in.
     Collected(Arc<Collect>),
+    /// The server's state has been replaced by another one; every connection was closed before.
+    Adopt(Adoption),
 }
 
 /// A question that the quorum core and every shard answer a part of (the four-letter words that list
@@ -167,6 +170,34 @@ impl Collect {
         let (mut shards, core) = std::mem::take(&mut *self.parts.lock().expect("no holder panics"));
         shards.sort_by_key(|part| part.shard);
         Facts { shards, core }
+    }
+}
+
+/// Another state for a shard to read, to be taken once.
+pub struct Adoption(Mutex<Option<Adopted>>);
+
+/// What a shard reads.
+pub struct Adopted {
+    pub reader: Reader,
+    pub store: Store,
+    pub acls: Arc<AclTable>,
+}
+
+impl Adoption {
+    /// For one shard.
+    pub fn new(adopted: Adopted) -> Self {
+        Adoption(Mutex::new(Some(adopted)))
+    }
+
+    /// Takes it.
+    pub fn take(&self) -> Option<Adopted> {
+        self.0.lock().expect("no holder panics").take()
+    }
+}
+
+impl std::fmt::Debug for Adoption {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Adoption")
     }
 }
 

@@ -18,6 +18,7 @@ use crate::tree::change::Changes;
 use crate::tree::path;
 use crate::tree::state::{State, StateOptions};
 use crate::tree::store::{NewZnode, Znode};
+use crate::zab::history::{History, HistoryLimits, Txn};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -31,6 +32,9 @@ pub struct Rebuild {
     /// Transactions after which the digest was not the one they carried.
     digest_mismatches: u64,
     replayed: u64,
+    /// In an ensemble what the log holds may have to be taken back: nothing replayed is published, and its end is kept
+    /// for others that lack it.
+    history: Option<History>,
 }
 
 impl Rebuild {
@@ -43,18 +47,35 @@ impl Rebuild {
             changes: Changes::default(),
             digest_mismatches: 0,
             replayed: 0,
+            history: None,
         }
+    }
+
+    /// The same for a member of an ensemble, which keeps so much of its log's end in memory.
+    pub fn for_member(options: StateOptions, limits: HistoryLimits) -> Self {
+        Rebuild { history: Some(History::new(limits, Zxid::ZERO)), ..Rebuild::new(options) }
     }
 
     /// The state, and how many transactions left another digest than the one they carried.
     pub fn finish(self) -> (State, u64) {
         (self.state, self.digest_mismatches)
     }
+
+    /// The same for a member, with the end of its log.
+    pub fn finish_member(mut self) -> (State, History, u64) {
+        let history = self.history.take().expect("rebuilt for a member");
+        (self.state, history, self.digest_mismatches)
+    }
 }
 
 impl Replay for Rebuild {
     fn restart(&mut self) {
+        let history = self.history.take();
         *self = Rebuild::new(self.options);
+        self.history = history;
+        if let Some(history) = &mut self.history {
+            history.reset(Zxid::ZERO);
+        }
     }
 
     fn snapshot(&mut self, header: &SnapshotHeader) -> Result<(), String> {
@@ -87,6 +108,9 @@ impl Replay for Rebuild {
     fn snapshot_done(&mut self, header: &SnapshotHeader) -> Result<(), String> {
         self.state.finish_load();
         self.state.publish(header.zxid);
+        if let Some(history) = &mut self.history {
+            history.reset(header.zxid);
+        }
         match header.digest {
             Some(digest) if self.options.digest_enabled && digest as u64 != self.state.digest() => {
                 let ours = self.state.digest();
@@ -105,6 +129,10 @@ impl Replay for Rebuild {
             tracing::error!(%zxid, carried = %format!("{carried:#x}"), ours = %format!("{ours:#x}"), "tree digest differs");
         }
         self.replayed += 1;
+        if let Some(history) = &mut self.history {
+            history.push(Txn { zxid, bytes: txn.into() });
+            return Ok(());
+        }
         if self.replayed.is_multiple_of(PUBLISH_EVERY) {
             // What could be undone is forgotten, what was superseded is freed: replay needs neither.
             self.state.publish(zxid);
@@ -132,11 +160,11 @@ pub fn write_snapshot(
     let header = SnapshotHeader {
         zxid: job.zxid,
         digest: job.digest.map(|digest| digest as i64),
-        installed: false,
+        installed: job.log_from.is_some(),
+        log_from: job.log_from.unwrap_or_default(),
         server: 0,
         directory,
         created_ms,
-        ..SnapshotHeader::default()
     };
     let mut writer = SnapshotWriter::create(disk, dir, header)?;
     for (session, timeout_ms) in &job.sessions {

@@ -3,21 +3,28 @@
 use super::disk::SimDisk;
 use crate::acl::AuthConfig;
 use crate::ids::{ConnId, SessionId, Zxid};
+use crate::jute::quorum::{Packet, PacketType};
 use crate::jute::wire::{Reader, put_bool, put_bytes, put_int, put_long};
 use crate::jute::{AclEntry, OpCode};
 use crate::limits;
 use crate::server::message::Clock;
-use crate::server::quorum::{Quorum, QuorumOptions, SnapshotRule};
+use crate::server::quorum::{EnsembleOptions, Quorum, QuorumOptions, SnapshotJob, SnapshotRule};
+use crate::server::rebuild::{Rebuild, write_snapshot};
 use crate::server::shard::{Shard, ShardOptions};
 use crate::server::stats::Stats;
 use crate::session::{Passwords, SessionIds};
-use crate::storage::disk::Disk;
+use crate::storage::identity;
+use crate::storage::java::stream::StreamSender;
 use crate::storage::log::frame::DirectoryId;
-use crate::storage::log::segment::{self, Position, PreparedSegment, SegmentId};
+use crate::storage::log::segment::{self, PreparedSegment};
 use crate::storage::log::writer::{LogOptions, LogWriter, SegmentRequest};
+use crate::storage::rebase;
+use crate::storage::recovery::{self, RecoveryOptions};
+use crate::storage::snapshot::format::file_name;
 use crate::tree::owner::OwnerRules;
-use crate::tree::state::{State, StateOptions};
+use crate::tree::state::StateOptions;
 use crate::watch::WatchLimits;
+use crate::zab::history::HistoryLimits;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -48,29 +55,68 @@ pub struct SimServer {
     pub shard: Shard,
     pub quorum: Quorum,
     pub stats: Arc<Stats>,
+    pub disk: SimDisk,
+    directory: DirectoryId,
+    /// Connections that the server has ended, until they are taken from here.
+    pub ended: Vec<ConnId>,
     pub now_ms: i64,
 }
+
+/// Small segments, so that there are several.
+const LOG: LogOptions = LogOptions { max_txn: 1 << 20, buffer_bytes: 1 << 20, segment_bytes: 4 << 20 };
+
+/// Where its files are.
+pub const DIR: &str = "data";
 
 /// A reply or event frame: xid, zxid, error, body.
 pub type Frame = (i32, i64, i32, Vec<u8>);
 
 impl SimServer {
-    /// An empty one; a connection is ended when it leaves so many bytes unread.
+    /// An empty one on its own; a connection is ended when it leaves so many bytes unread.
     pub fn new(output_limit: usize) -> SimServer {
         SimServer::with(SimOptions { output_limit, ..SimOptions::default() })
     }
 
-    /// An empty one.
+    /// An empty one on its own.
     pub fn with(sim: SimOptions) -> SimServer {
+        SimServer::start(&SimDisk::new(), Clock::default(), sim, None)
+    }
+
+    /// One on a disk, with what it finds there; a member of an ensemble if it is told of one.
+    pub fn start(disk: &SimDisk, clock: Clock, sim: SimOptions, member: Option<EnsembleOptions>) -> SimServer {
         let SimOptions { output_limit, watches, shards, slice } = sim;
-        let disk = SimDisk::new();
-        let dir = Path::new("data");
-        disk.make_dir(dir).unwrap();
-        let begun = segment::begin(&disk, dir, DirectoryId([7; 16]), SegmentId(1), 64 << 20, Position::default(), &[]);
-        let options = LogOptions::default();
-        let log = LogWriter::new(&begun.unwrap(), options).unwrap();
+        let dir = Path::new(DIR);
+        let number = member.as_ref().map_or(0, |options| options.id.0);
+        let mut directory = identity::open(disk, dir, dir, number, [7; 16]).unwrap();
+        let recovery = RecoveryOptions {
+            snapshot_dir: dir,
+            log_dir: dir,
+            directory: directory.identity.directory,
+            born: directory.identity.born,
+            accept_log_loss: false,
+            threads: 1,
+        };
+        let mut rebuild = match &member {
+            Some(_) => Rebuild::for_member(StateOptions::default(), HistoryLimits::default()),
+            None => Rebuild::new(StateOptions::default()),
+        };
+        let recovered = recovery::recover(disk, &recovery, &mut rebuild).unwrap();
+        let options = LOG;
+        let opened = recovery::begin_log(disk, &recovery, &recovered, &options, 1).unwrap();
+        directory.mark_born(disk).unwrap();
+        let mut log = LogWriter::new(&opened, options).unwrap();
+        if let Some(SegmentRequest { id, capacity }) = log.needs_segment() {
+            log.segment_ready(segment::prepare(disk, dir, id, capacity).unwrap());
+        }
+        let (state, history) = match &member {
+            Some(_) => {
+                let (state, history, mismatches) = rebuild.finish_member();
+                assert_eq!(mismatches, 0);
+                (state, Some(history))
+            }
+            None => (rebuild.finish().0, None),
+        };
         let stats = Arc::new(Stats::new(shards));
-        let state = State::new(StateOptions::default());
         let (store, acls) = (state.store().store(), state.acls());
         let quorum_options = QuorumOptions {
             shards,
@@ -80,11 +126,12 @@ impl SimServer {
             reap_interval_ms: 60_000,
             reap_per_minute: 10_000,
             snapshots: SnapshotRule { every_txns: u64::MAX, every_bytes: 0 },
+            member: member.is_some(),
         };
         let reader = store.reader().unwrap();
-        let ids = SessionIds::new(5, 1);
-        let quorum = Quorum::new(quorum_options, state, reader, log, ids, Zxid::ZERO, Clock::default(), stats.clone());
-        let options = ShardOptions {
+        let ids = SessionIds::new(clock.wall_ms + 5, number.max(1) as u8);
+        let mut quorum = Quorum::new(quorum_options, state, reader, log, ids, recovered.zxid, clock, stats.clone());
+        let shard_options = ShardOptions {
             shard: 0,
             shards,
             max_frame: 0xf_ffff,
@@ -104,9 +151,23 @@ impl SimServer {
         let passwords = Passwords::ZooKeeper;
         let cursor = quorum.cursor();
         let reader = store.reader().unwrap();
-        let mut shard = Shard::new(options, reader, store, acls, passwords, cursor, Zxid::ZERO, stats.clone());
+        let applied = store.published();
+        let mut shard = Shard::new(shard_options, reader, store, acls, passwords, cursor, applied, stats.clone());
         shard.unpark();
-        SimServer { shard, quorum, stats, now_ms: 0 }
+        if let (Some(member), Some(history)) = (member, history) {
+            quorum.join(EnsembleOptions { history, ..member });
+        }
+        let mut server = SimServer {
+            shard,
+            quorum,
+            stats,
+            disk: disk.clone(),
+            directory: recovery.directory,
+            ended: vec![],
+            now_ms: clock.mono_ms,
+        };
+        server.at(clock.mono_ms);
+        server
     }
 
     /// The time, for both brains, ms.
@@ -130,9 +191,7 @@ impl SimServer {
     pub fn settle(&mut self) {
         for _ in 0..100 {
             let mut worked = false;
-            if let Some(SegmentRequest { id, capacity }) = self.quorum.log().needs_segment() {
-                self.quorum.log().segment_ready(PreparedSegment { id, capacity, recycled: false });
-            }
+            self.prepare_segment();
             if self.prepare() {
                 self.quorum.written();
                 worked = true;
@@ -146,7 +205,7 @@ impl SimServer {
             }
             let mut ids = vec![];
             self.shard.take_interest(&mut ids);
-            self.shard.take_ended(&mut ids);
+            self.shard.take_ended(&mut self.ended);
             self.shard.take_dirty(&mut ids);
         }
     }
@@ -172,6 +231,77 @@ impl SimServer {
         let at = reader.resume();
         let pins: Vec<_> = std::iter::from_fn(|| reader.pin(at).ok()).collect();
         pins.len()
+    }
+
+    fn recovery(&self) -> RecoveryOptions<'static> {
+        let dir = Path::new(DIR);
+        RecoveryOptions {
+            snapshot_dir: dir,
+            log_dir: dir,
+            directory: self.directory,
+            born: true,
+            accept_log_loss: false,
+            threads: 1,
+        }
+    }
+
+    /// Writes the snapshot that is due, if one is; returns its zxid.
+    pub fn write_snapshot(&mut self) -> Option<Zxid> {
+        let mut job = self.quorum.take_snapshot_job()?;
+        write_snapshot(&self.disk, Path::new(DIR), self.directory, self.now_ms, &mut job, &mut |_| {}).unwrap();
+        let SnapshotJob { zxid, reader, pin, .. } = job;
+        drop(pin);
+        self.quorum.snapshot_done(zxid, reader, 1);
+        Some(zxid)
+    }
+
+    /// SNAP and the stream of the snapshot of `zxid`.
+    pub fn snapshot_stream(&self, zxid: Zxid) -> Vec<u8> {
+        let mut bytes = vec![];
+        Packet::bare(PacketType::Snap, zxid).put(&mut bytes);
+        let mut sender = StreamSender::open(&self.disk, Path::new(DIR), &file_name(zxid)).unwrap();
+        while sender.piece(&mut bytes).unwrap() {}
+        bytes
+    }
+
+    /// Makes another server's state this one's, on disk.
+    pub fn install_snapshot(&mut self, mut job: SnapshotJob) {
+        let recovery = self.recovery();
+        let log_from = rebase::next_segment(&self.disk, &recovery, self.quorum.log().highest()).unwrap();
+        job.log_from = Some(log_from);
+        write_snapshot(&self.disk, Path::new(DIR), self.directory, self.now_ms, &mut job, &mut |_| {}).unwrap();
+        let opened = rebase::begin_behind(&self.disk, &recovery, job.zxid, log_from, &LOG, 1).unwrap();
+        self.quorum.continue_log(LogWriter::new(&opened, LOG).unwrap());
+        self.prepare_real_segment();
+    }
+
+    /// Cuts the log after `zxid`, as a helper thread would. False if it cannot be cut there.
+    pub fn cut_log(&mut self, zxid: Zxid) -> bool {
+        let recovery = self.recovery();
+        let above = self.quorum.log().highest();
+        match rebase::truncate(&self.disk, &recovery, zxid, above, &LOG, 1) {
+            Ok(opened) => self.quorum.continue_log(LogWriter::new(&opened, LOG).unwrap()),
+            Err(rebase::TruncateError::Log(error)) => panic!("{error:?}"),
+            Err(_) => return false,
+        }
+        self.prepare_real_segment();
+        true
+    }
+
+    /// What the helper thread does.
+    pub fn prepare_segment(&mut self) {
+        if let Some(SegmentRequest { id, capacity }) = self.quorum.log().needs_segment() {
+            let segment = PreparedSegment { id, capacity, recycled: false };
+            self.quorum.log().segment_ready(segment);
+        }
+    }
+
+    /// The same, on the disk.
+    pub fn prepare_real_segment(&mut self) {
+        if let Some(SegmentRequest { id, capacity }) = self.quorum.log().needs_segment() {
+            let segment = segment::prepare(&self.disk, Path::new(DIR), id, capacity).unwrap();
+            self.quorum.log().segment_ready(segment);
+        }
     }
 
     /// Half a tick has passed, and it is `now_ms`.
@@ -222,16 +352,23 @@ impl SimServer {
         frames
     }
 
-    /// A connection with a session; `resume` is an id to take up again.
-    pub fn connect(&mut self, resume: SessionId, timeout_ms: i32) -> (ConnId, SessionId) {
+    /// A connection that asks for a session, to be answered later; `resume` is an id to take up again, `seen` the last
+    /// zxid its client knows of.
+    pub fn accept(&mut self, resume: SessionId, timeout_ms: i32, seen: i64) -> ConnId {
         let id = self.shard.accept("127.0.0.1:9".parse().unwrap());
         let mut payload = vec![];
         put_int(&mut payload, 0);
-        put_long(&mut payload, 0);
+        put_long(&mut payload, seen);
         put_int(&mut payload, timeout_ms);
         put_long(&mut payload, resume.0);
         put_bytes(&mut payload, &Passwords::ZooKeeper.password(resume));
         self.send(id, &payload);
+        id
+    }
+
+    /// A connection with a session; `resume` is an id to take up again.
+    pub fn connect(&mut self, resume: SessionId, timeout_ms: i32) -> (ConnId, SessionId) {
+        let id = self.accept(resume, timeout_ms, 0);
         self.settle();
         let answer = self.output(id);
         let mut reader = Reader::new(&answer[4..]);

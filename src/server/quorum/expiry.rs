@@ -17,6 +17,13 @@ impl Quorum {
             self.expiry_not_before_ms = now + self.options.tick_ms;
         }
         self.watchdog.look(&self.stats, now, stalled);
+        if self.is_member {
+            self.tick_ensemble();
+            if !self.proposing {
+                self.state.reclaim();
+                return self.work();
+            }
+        }
         self.expire();
         if now >= self.next_reap_ms {
             self.next_reap_ms = now + self.options.reap_interval_ms;
@@ -26,6 +33,9 @@ impl Quorum {
         }
         self.reap();
         self.state.reclaim();
+        if self.is_member {
+            self.work();
+        }
     }
 
     /// Ends the sessions that no shard has heard of in time. A session's last sign of life may still be on

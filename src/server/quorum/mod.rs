@@ -8,6 +8,7 @@
 //! It also owns what must be decided in one place: which sessions live, which connection speaks for
 //! each, when they expire, when containers and TTL znodes go, when a snapshot is due.
 
+mod ensemble;
 mod expiry;
 mod requests;
 mod snapshots;
@@ -23,6 +24,8 @@ use crate::session::{SessionIds, Tracker};
 use crate::storage::log::writer::{FrameWrite, LogWriter, Refused};
 use crate::tree::state::{Context, Outcome, State};
 use crate::tree::store::Reader;
+use ensemble::Ensemble;
+pub use ensemble::{Effect, EnsembleOptions, PeerInput, Standing};
 use hashbrown::HashMap;
 use snapshots::SnapshotPlan;
 pub use snapshots::{SnapshotJob, SnapshotRule};
@@ -45,6 +48,8 @@ pub struct QuorumOptions {
     /// At most this many are reaped in a minute.
     pub reap_per_minute: usize,
     pub snapshots: SnapshotRule,
+    /// One of an ensemble ([`Quorum::join`]): what was recovered may not be committed yet, and nobody sees it.
+    pub member: bool,
 }
 
 /// The connection that speaks for a session.
@@ -73,6 +78,17 @@ pub struct Quorum {
     elements: Vec<Element>,
     /// The group that is being written.
     in_flight: Option<Batch>,
+    /// Groups that are on disk and not committed: none unless in an ensemble.
+    waiting: VecDeque<Batch>,
+    has_published: bool,
+    /// What is known to be committed; on its own a server commits whatever is on disk.
+    committed: Zxid,
+    ensemble: Option<Box<Ensemble>>,
+    /// Whether this server is a member of an ensemble, also while `ensemble` is being worked on.
+    is_member: bool,
+    /// Whether transactions are to be proposed to others, and those that were prepared since it was done last.
+    proposing: bool,
+    proposals: Vec<(Zxid, Vec<u8>)>,
     /// A transaction that no longer fitted the gathering frame, and the group without it. It goes first into
     /// the next frame; until then nothing more is prepared.
     held: Option<(Batch, Zxid, Vec<u8>)>,
@@ -109,7 +125,9 @@ impl Quorum {
         clock: Clock,
         stats: Arc<Stats>,
     ) -> Self {
-        state.publish(zxid);
+        if !options.member {
+            state.publish(zxid);
+        }
         let mut tracker = Tracker::new(options.tick_ms);
         for (session, timeout_ms) in state.sessions() {
             tracker.add(session, timeout_ms, clock.mono_ms);
@@ -123,6 +141,7 @@ impl Quorum {
             next_reap_ms: clock.mono_ms + options.reap_interval_ms,
             expiry_not_before_ms: clock.mono_ms,
             last_tick_ms: clock.mono_ms,
+            is_member: options.member,
             options,
             state,
             log,
@@ -136,6 +155,12 @@ impl Quorum {
             outcome: Outcome::default(),
             elements: vec![],
             in_flight: None,
+            waiting: VecDeque::new(),
+            has_published: false,
+            committed: Zxid(i64::MAX),
+            ensemble: None,
+            proposing: false,
+            proposals: vec![],
             held: None,
             write_since_ms: 0,
             backlog: VecDeque::new(),
@@ -177,6 +202,16 @@ impl Quorum {
 
     /// Prepares what is waiting, as far as the log has room for it.
     fn work(&mut self) {
+        if self.is_member {
+            self.work_for_peers();
+        }
+        self.work_backlog();
+        if self.is_member {
+            self.tell_peers();
+        }
+    }
+
+    fn work_backlog(&mut self) {
         while let Some(mut inbound) = self.backlog.pop_front() {
             if let Some(touched) = inbound.touched.take() {
                 self.touched(inbound.shard, &touched);
@@ -196,7 +231,10 @@ impl Quorum {
     /// Whether a request can be carried out: none is waiting for a frame, and the answers gathered so far are not
     /// too many.
     fn has_room(&self) -> bool {
-        self.held.is_none() && self.outcome.reply.len() < limits::BATCH_REPLIES
+        let uncommitted = if self.proposing { self.zxid.0 - self.committed.0 } else { 0 };
+        self.held.is_none()
+            && self.outcome.reply.len() < limits::BATCH_REPLIES
+            && uncommitted < limits::UNCOMMITTED_TXNS
     }
 
     /// The next write, if there is one and none is being written. The bytes are in the log writer's buffer.
@@ -223,22 +261,39 @@ impl Quorum {
     pub fn written(&mut self) -> bool {
         let durable = self.log.written();
         let Some(batch) = self.in_flight.take() else { return false };
-        assert!(batch.last_zxid <= durable, "nobody is told of what is not on disk");
+        assert!(self.is_member || batch.last_zxid <= durable, "nobody is told of what is not on disk");
         self.stats.core.groups.add(1);
         let took_ms = self.clock.mono_ms - self.write_since_ms;
         self.stats.core.fsync.record(took_ms);
         if took_ms > self.options.slow_write_ms {
             tracing::warn!(took_ms, "a write of the log took long (fsync.warningthresholdms)");
         }
-        self.publish(batch);
+        self.waiting.push_back(batch);
+        self.publish_committed();
+        if self.is_member {
+            self.log_durable(durable);
+        }
         self.work();
-        true
+        self.take_published()
+    }
+
+    /// Whether anything was published since the last call: shards have something to see.
+    pub fn take_published(&mut self) -> bool {
+        std::mem::take(&mut self.has_published)
+    }
+
+    /// Publishes the groups on disk that are committed.
+    fn publish_committed(&mut self) {
+        while let Some(batch) = self.waiting.pop_front_if(|batch| batch.last_zxid <= self.committed) {
+            self.publish(batch);
+        }
     }
 
     /// Publishes what needs no disk: answers that wait for nothing that is not durable yet. To be called until
     /// it says false: there may be more behind a group that was full.
     pub fn publish_answers(&mut self) -> bool {
-        if self.elements.is_empty() || self.in_flight.is_some() || self.held.is_some() || !self.log.is_idle() {
+        let is_behind = self.in_flight.is_some() || !self.waiting.is_empty() || self.held.is_some();
+        if self.elements.is_empty() || is_behind || !self.log.is_idle() {
             return false;
         }
         let batch = self.take_batch();
@@ -259,6 +314,7 @@ impl Quorum {
     /// Links the batch first, then says that its zxid may be read: whoever sees the zxid finds the batch.
     fn publish(&mut self, batch: Batch) {
         let zxid = batch.last_zxid;
+        self.has_published = true;
         self.publisher.publish(batch);
         self.watchdog.published();
         self.state.publish(zxid);
@@ -277,6 +333,7 @@ impl Quorum {
             && self.log.is_idle()
             && self.backlog.is_empty()
             && self.elements.is_empty()
+            && (self.waiting.is_empty() || !self.serves())
     }
 
     /// Adds a step that tells a connection something.
@@ -289,17 +346,27 @@ impl Quorum {
         self.elements.push(Element { zxid: self.zxid, changes, answer });
     }
 
-    /// Carries out one transaction: gives it a zxid, lets `prepare` fill the outcome, hands the bytes to the
-    /// log. Returns the changes it made and the reply frame it wrote.
+    /// Carries out one transaction of a session as its connection's identities; see [`Quorum::transact_as`].
     fn transact(
         &mut self,
         session: SessionId,
         cxid: i32,
         prepare: impl FnOnce(&mut State, &Context<'_>, &mut Outcome),
     ) -> (Range<usize>, Range<u32>) {
+        let identities = self.live.get(&session).map(|live| live.identities.clone()).unwrap_or_default();
+        self.transact_as(session, cxid, &identities, prepare)
+    }
+
+    /// Carries out one transaction: gives it a zxid, lets `prepare` fill the outcome, hands the bytes to the
+    /// log. Returns the changes it made and the reply frame it wrote.
+    fn transact_as(
+        &mut self,
+        session: SessionId,
+        cxid: i32,
+        identities: &Identities,
+        prepare: impl FnOnce(&mut State, &Context<'_>, &mut Outcome),
+    ) -> (Range<usize>, Range<u32>) {
         let zxid = self.zxid.next();
-        let nobody = Identities::default();
-        let identities = self.live.get(&session).map(|live| &*live.identities).unwrap_or(&nobody);
         let context = Context { zxid, time_ms: self.time_ms, session, cxid, identities };
         let changes = self.outcome.changes.len();
         let reply = self.outcome.reply.len();
@@ -313,6 +380,15 @@ impl Quorum {
             self.outcome.txn.clear();
             self.state.refuse(&context, ErrorCode::MarshallingError, &mut self.outcome);
         }
+        if self.proposing {
+            self.proposals.push((zxid, self.outcome.txn.clone()));
+        }
+        self.append_to_log(zxid, changes, reply)
+    }
+
+    /// Hands the transaction in the outcome to the log. What it changed and answered begins at `changes` and `reply`;
+    /// returns where both are now.
+    fn append_to_log(&mut self, zxid: Zxid, changes: usize, reply: usize) -> (Range<usize>, Range<u32>) {
         self.plan.count(self.outcome.txn.len());
         self.stats.core.transactions.add(1);
         let before = std::mem::replace(&mut self.zxid, zxid);
@@ -334,7 +410,7 @@ impl Quorum {
                 self.held = Some((batch, zxid, std::mem::take(&mut self.outcome.txn)));
                 (0..self.outcome.changes.len(), 0..self.outcome.reply.len() as u32)
             }
-            Err(Refused::TooLong) => unreachable!("what is too long has just been refused"),
+            Err(Refused::TooLong) => unreachable!("what is too long has been refused before"),
         }
     }
 }

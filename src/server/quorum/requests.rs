@@ -7,18 +7,35 @@ use crate::jute::wire::{Reader, put_bytes, put_int};
 use crate::jute::{OpCode, reply};
 use crate::limits;
 use crate::server::message::{Answer, Ask, Item, ShardId, Tell, Touched};
+use std::ops::Range;
 
 impl Quorum {
+    /// One item from a shard.
     pub(super) fn item(&mut self, shard: ShardId, item: &Item, bytes: &[u8]) {
+        if self.is_member {
+            self.in_ensemble(|core, ensemble| core.member_item(ensemble, shard, item, bytes));
+        } else {
+            self.lone_item(shard, item, bytes);
+        }
+    }
+
+    /// A session id that nobody has.
+    pub(super) fn new_session(&mut self) -> SessionId {
+        let mut session = self.ids.next();
+        while self.state.session_timeout_ms(session).is_some() {
+            // The clock was set back across a restart: a living session has this id.
+            session = self.ids.next();
+        }
+        session
+    }
+
+    /// One item, carried out by this server itself.
+    pub(super) fn lone_item(&mut self, shard: ShardId, item: &Item, bytes: &[u8]) {
         let body = &bytes[item.body.start as usize..item.body.end as usize];
         let conn = item.conn;
         match &item.what {
             Ask::NewSession { timeout_ms, identities } => {
-                let mut session = self.ids.next();
-                while self.state.session_timeout_ms(session).is_some() {
-                    // The clock was set back across a restart: a living session has this id.
-                    session = self.ids.next();
-                }
+                let session = self.new_session();
                 let live = Live { shard, conn, identities: identities.clone() };
                 self.live.insert(session, live);
                 let timeout_ms = *timeout_ms;
@@ -81,12 +98,12 @@ impl Quorum {
     }
 
     /// The live entry of the item's session, if the item comes from the connection that speaks for it.
-    fn owner(&mut self, shard: ShardId, item: &Item) -> Option<&mut Live> {
+    pub(super) fn owner(&mut self, shard: ShardId, item: &Item) -> Option<&mut Live> {
         self.live.get_mut(&item.session).filter(|live| live.shard == shard && live.conn == item.conn)
     }
 
     /// Tells a connection the reply that has just been written to the end of the outcome.
-    fn reply(&mut self, shard: ShardId, conn: ConnId, start: u32) {
+    pub(super) fn reply(&mut self, shard: ShardId, conn: ConnId, start: u32) {
         let frame = start..self.outcome.reply.len() as u32;
         self.tell(shard, conn, Tell::Reply { frame, close: false });
     }
@@ -100,15 +117,22 @@ impl Quorum {
         self.step(changes, Some(Answer { shard, conn: item.conn, what }));
     }
 
-    /// A known session on a new connection: the new one takes over first, then the old one is closed, then
-    /// the client is told.
     fn resume(&mut self, session: SessionId, timeout_ms: i32, live: Live) {
+        let valid = self.tracker.contains(session);
+        if valid {
+            self.tracker.remove(session);
+            self.tracker.add(session, timeout_ms, self.clock.mono_ms);
+        }
+        self.take_over(session, timeout_ms, live, valid);
+    }
+
+    /// A session on a new connection, if it lives: the new one takes over first, then the old one is closed, then
+    /// the client is told.
+    pub(super) fn take_over(&mut self, session: SessionId, timeout_ms: i32, live: Live, valid: bool) {
         let (shard, conn) = (live.shard, live.conn);
-        if !self.tracker.contains(session) {
+        if !valid {
             return self.tell(shard, conn, Tell::Refused);
         }
-        self.tracker.remove(session);
-        self.tracker.add(session, timeout_ms, self.clock.mono_ms);
         if let Some(old) = self.live.insert(session, live) {
             self.tell(old.shard, old.conn, Tell::Close);
         }
@@ -119,9 +143,7 @@ impl Quorum {
     /// and its xid; an expired session's connection is closed without a word.
     pub(super) fn close_session(&mut self, session: SessionId, asked: Option<(ShardId, ConnId, i32)>) {
         let cxid = asked.map_or(0, |(_, _, xid)| xid);
-        let (changes, _) = self.transact(session, cxid, |state, context, out| state.close_session(context, out));
-        self.tracker.remove(session);
-        let live = self.live.remove(&session);
+        let (changes, live) = self.end_session(session, cxid);
         let answer = match asked {
             Some((shard, conn, xid)) => {
                 let start = self.outcome.reply.len() as u32;
@@ -134,8 +156,18 @@ impl Quorum {
         self.step(changes, answer);
     }
 
+    /// The transaction that ends a session. Returns its changes, and who spoke for the session here.
+    pub(super) fn end_session(&mut self, session: SessionId, cxid: i32) -> (Range<usize>, Option<Live>) {
+        let (changes, _) = self.transact(session, cxid, |state, context, out| state.close_session(context, out));
+        self.tracker.remove(session);
+        (changes, self.live.remove(&session))
+    }
+
     /// A shard has heard of these sessions; a session no longer known is somebody's last words.
     pub(super) fn touched(&mut self, shard: ShardId, touched: &Touched) {
+        if self.is_member {
+            self.touched_by_member(&touched.sessions);
+        }
         for session in &touched.sessions {
             self.tracker.touch(*session, self.clock.mono_ms);
         }

@@ -6,6 +6,7 @@
 
 use crate::acl::AclTable;
 use crate::ids::{SessionId, Zxid};
+use crate::storage::log::segment::SegmentId;
 use crate::tree::store::{Pin, Reader};
 use std::sync::Arc;
 
@@ -35,6 +36,8 @@ pub struct SnapshotJob {
     pub acls: Arc<AclTable>,
     pub reader: Reader,
     pub pin: Pin,
+    /// The state came from another server: the log goes on from it in this segment or a later one, whatever it held.
+    pub log_from: Option<SegmentId>,
 }
 
 struct Capture {
@@ -72,6 +75,11 @@ impl SnapshotPlan {
         }
     }
 
+    /// The state is another one, just written down at `last`.
+    pub(super) fn begin_anew(&mut self, reader: Reader, last: Zxid) {
+        *self = SnapshotPlan::new(self.rule, reader, last);
+    }
+
     /// A transaction of so many bytes was prepared.
     pub(super) fn count(&mut self, bytes: usize) {
         self.txns += 1;
@@ -93,7 +101,8 @@ impl SnapshotPlan {
             return;
         }
         let (Some(capture), Some(mut reader)) = (self.capture.take(), self.reader.take()) else { return };
-        let pin = reader.pin(capture.zxid);
+        // In an ensemble it is durable, and may not be committed: what would take it back waits for the snapshot.
+        let pin = reader.pin_ahead(capture.zxid);
         reader.park(false);
         match pin {
             Ok(pin) => self.pinned = Some((capture, reader, pin)),
@@ -137,7 +146,7 @@ impl super::Quorum {
     pub fn take_snapshot_job(&mut self) -> Option<SnapshotJob> {
         let (capture, reader, pin) = self.plan.pinned.take()?;
         let Capture { zxid, sessions, digest } = capture;
-        Some(SnapshotJob { zxid, sessions, digest, acls: self.state.acls(), reader, pin })
+        Some(SnapshotJob { zxid, sessions, digest, acls: self.state.acls(), reader, pin, log_from: None })
     }
 
     /// A snapshot of `zxid` has been written in `took_ms`; its reader comes back.

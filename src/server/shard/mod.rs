@@ -20,7 +20,7 @@ use crate::acl::{AclTable, AuthConfig, Identities};
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::connect::{self, ConnectRequest};
 use crate::limits;
-use crate::server::message::{Ask, Clock, Cursor, Inbound, Item, ShardId, Touched};
+use crate::server::message::{Adopted, Ask, Clock, Cursor, Inbound, Item, ShardId, Touched};
 use crate::server::stats::Stats;
 use crate::session::Passwords;
 use crate::session::timeouts::negotiate;
@@ -446,6 +446,13 @@ impl Shard {
     /// The connections whose sockets must be closed.
     pub fn take_ended(&mut self, into: &mut Vec<ConnId>) {
         into.append(&mut self.ended);
+    }
+
+    /// Reads another state from here on; every connection was closed before.
+    fn adopt(&mut self, adopted: Adopted) {
+        let Adopted { reader, store, acls } = adopted;
+        (self.reader, self.store, self.acls) = (reader, store, acls);
+        self.applied = self.reader.resume();
     }
 
     /// The connections that may have become readable or not: ask [`Shard::wants_input`] for each.

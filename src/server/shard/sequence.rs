@@ -36,6 +36,11 @@ impl Shard {
         self.applied = self.applied.max(element.zxid);
         match &element.answer {
             Some(Answer { shard, conn, what: Tell::Collect(question) }) => self.deposit(question, (*shard, *conn)),
+            Some(Answer { shard, what: Tell::Adopt(adoption), .. }) if *shard == self.options.shard => {
+                if let Some(adopted) = adoption.take() {
+                    self.adopt(adopted);
+                }
+            }
             Some(Answer { shard, conn, what }) if *shard == self.options.shard => {
                 self.told(batch, element.zxid, *conn, what);
             }
@@ -58,7 +63,7 @@ impl Shard {
                 }
                 self.end(id);
             }
-            Tell::Collect(_) => unreachable!("every shard's business, seen before"),
+            Tell::Collect(_) | Tell::Adopt(_) => unreachable!("the shard's business, seen before"),
             Tell::Collected(question) => self.collected(id, question),
         }
     }

@@ -111,8 +111,14 @@ impl Reader {
     /// # Panics
     /// If the reader has no point, or `zxid` lies before it or is not published.
     pub fn pin(&self, zxid: Zxid) -> Result<Pin, StoreFull> {
-        assert!(self.point != NO_POINT && zxid.0 >= self.point, "a pin is taken at or after the reader's point");
         assert!(zxid.0 <= self.shared.published.load(Acquire), "a pin is taken at or below what is published");
+        self.pin_ahead(zxid)
+    }
+
+    /// The same for a zxid that may not be published yet. For the writer's own thread, between two transactions: nothing is
+    /// added at or below `zxid` any more, and while the pin is used it must not be undone.
+    pub fn pin_ahead(&self, zxid: Zxid) -> Result<Pin, StoreFull> {
+        assert!(self.point != NO_POINT && zxid.0 >= self.point, "a pin is taken at or after the reader's point");
         let slot = self.shared.claim_pin(zxid.0)?;
         Ok(Pin { shared: Arc::clone(&self.shared), slot, zxid: zxid.0 })
     }

@@ -1,0 +1,153 @@
+//! What a session has under way in an ensemble: so that its replies leave in the order of its requests.
+//!
+//! Most of what a session asks for is answered by a transaction, and transactions come in order. A sync, and on a follower
+//! the list of a session's ephemerals, are not: the list waits for the writes before it, and behind a sync everything
+//! waits.
+
+use super::{Ensemble, Role, Syncing};
+use crate::ids::{ConnId, SessionId};
+use crate::jute::wire::{Reader, put_bytes};
+use crate::jute::{OpCode, reply};
+use crate::server::message::{Ask, Item, ShardId, Tell};
+use crate::server::quorum::Quorum;
+use std::collections::VecDeque;
+
+/// What a session waits for.
+#[derive(Default)]
+pub(super) struct Asked {
+    /// Its writes that the leader has, in order, and whose connection sent each.
+    pub writes: VecDeque<(i32, ConnId)>,
+    /// A sync is under way.
+    syncing: bool,
+    /// What waits for that, or for the writes.
+    held: VecDeque<Held>,
+}
+
+struct Held {
+    shard: ShardId,
+    conn: ConnId,
+    xid: i32,
+    what: Plain,
+    body: Vec<u8>,
+}
+
+/// A request of a session, without what only new sessions need.
+#[derive(Clone, Copy)]
+pub(super) enum Plain {
+    Write(OpCode),
+    Sync,
+    Ephemerals { all: bool },
+}
+
+impl Plain {
+    pub(super) fn of(ask: &Ask) -> Option<Plain> {
+        match ask {
+            Ask::Write(op) => Some(Plain::Write(*op)),
+            Ask::Sync => Some(Plain::Sync),
+            Ask::Ephemerals { all } => Some(Plain::Ephemerals { all: *all }),
+            _ => None,
+        }
+    }
+
+    fn ask(self) -> Ask {
+        match self {
+            Plain::Write(op) => Ask::Write(op),
+            Plain::Sync => Ask::Sync,
+            Plain::Ephemerals { all } => Ask::Ephemerals { all },
+        }
+    }
+}
+
+impl Quorum {
+    /// A request of a session: carried out now, or when what it waits for has come.
+    pub(super) fn ask(&mut self, ensemble: &mut Ensemble, shard: ShardId, item: &Item, what: Plain, body: &[u8]) {
+        if let Some(asked) = ensemble.asked.get_mut(&item.session)
+            && (!asked.held.is_empty() || asked.must_wait(what))
+        {
+            let held = Held { shard, conn: item.conn, xid: item.xid, what, body: body.to_vec() };
+            return asked.held.push_back(held);
+        }
+        self.carry_out_asked(ensemble, shard, item, what, body);
+    }
+
+    /// Something that the session waited for has come.
+    pub(super) fn ask_on(&mut self, ensemble: &mut Ensemble, session: SessionId) {
+        while let Some(asked) = ensemble.asked.get_mut(&session)
+            && let Some(next) = asked.held.front()
+            && !asked.must_wait(next.what)
+            && let Some(Held { shard, conn, xid, what, body }) = asked.held.pop_front()
+        {
+            let item = Item { conn, session, xid, what: what.ask(), body: 0..body.len() as u32 };
+            if self.owner(shard, &item).is_none() {
+                self.tell(shard, conn, Tell::Close);
+            } else {
+                self.carry_out_asked(ensemble, shard, &item, what, &body);
+            }
+        }
+        if ensemble.asked.get(&session).is_some_and(Asked::is_done) {
+            ensemble.asked.remove(&session);
+        }
+    }
+
+    fn carry_out_asked(&mut self, ensemble: &mut Ensemble, shard: ShardId, item: &Item, what: Plain, body: &[u8]) {
+        match (what, &mut ensemble.role) {
+            (Plain::Sync, role) => {
+                let path = Reader::new(body).string().unwrap_or_default().to_vec();
+                let tag = ensemble.next_sync;
+                let is_asked = match role {
+                    Role::Leading(leading) => leading.wants_sync(tag),
+                    Role::Following(following) => {
+                        let auth = self.auth_of(item.session);
+                        following.sync(tag, item.session, item.xid, body, auth)
+                    }
+                    _ => false,
+                };
+                if !is_asked {
+                    return self.tell(shard, item.conn, Tell::Close);
+                }
+                ensemble.next_sync += 1;
+                let Item { session, conn, xid, .. } = *item;
+                ensemble.syncs.insert(tag, Syncing { session, shard, conn, xid, path });
+                ensemble.asked.entry(session).or_default().syncing = true;
+            }
+            (Plain::Write(op), Role::Following(following)) => {
+                let auth = self.auth_of(item.session);
+                if !following.forward(item.session, item.xid, op, body, auth) {
+                    return self.tell(shard, item.conn, Tell::Close);
+                }
+                ensemble.asked.entry(item.session).or_default().writes.push_back((item.xid, item.conn));
+            }
+            _ => self.lone_item(shard, item, body),
+        }
+    }
+
+    /// The sync of this tag has come through.
+    pub(super) fn synced(&mut self, ensemble: &mut Ensemble, tag: u64) {
+        let Some(Syncing { session, shard, conn, xid, path }) = ensemble.syncs.remove(&tag) else { return };
+        if let Some(asked) = ensemble.asked.get_mut(&session) {
+            asked.syncing = false;
+        }
+        let start = self.outcome.reply.len() as u32;
+        reply::put_reply(&mut self.outcome.reply, xid, self.zxid, |out| put_bytes(out, &path));
+        self.reply(shard, conn, start);
+        self.ask_on(ensemble, session);
+    }
+
+    /// The sync of this tag was not taken.
+    pub(super) fn sync_refused(&mut self, ensemble: &mut Ensemble, tag: u64) {
+        if let Some(Syncing { session, shard, conn, .. }) = ensemble.syncs.remove(&tag) {
+            ensemble.asked.remove(&session);
+            self.tell(shard, conn, Tell::Close);
+        }
+    }
+}
+
+impl Asked {
+    fn must_wait(&self, what: Plain) -> bool {
+        self.syncing || (matches!(what, Plain::Ephemerals { .. }) && !self.writes.is_empty())
+    }
+
+    fn is_done(&self) -> bool {
+        self.writes.is_empty() && !self.syncing && self.held.is_empty()
+    }
+}

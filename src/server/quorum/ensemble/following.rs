@@ -1,0 +1,462 @@
+//! A member that follows: transactions come from the leader, clients' writes go to it.
+//!
+//! A client's write is answered by the transaction that comes back with its session and xid.
+
+use super::asked::Plain;
+use super::{Effect, Ensemble, Role};
+use crate::fatal::{Fatal, Reason};
+use crate::ids::{ConnId, SessionId, Zxid};
+use crate::jute::quorum::{ForwardedRequest, Packet, put_identity};
+use crate::jute::wire::put_int;
+use crate::jute::{ErrorCode, OpCode, reply};
+use crate::server::message::{Answer, Ask, Item, ShardId, Tell};
+use crate::server::quorum::{Live, Quorum, SnapshotJob};
+use crate::server::rebuild::Rebuild;
+use crate::storage::java::stream::{Received, StreamReceiver};
+use crate::storage::replay::Replay;
+use crate::storage::snapshot::format::SnapshotHeader;
+use crate::tree::apply::{Mode, SessionEvent};
+use crate::tree::state::State;
+use crate::tree::store::StoreFull;
+use crate::zab::election;
+use crate::zab::epochs::Epochs;
+use crate::zab::history::{History, HistoryLimits, Txn};
+use crate::zab::leader::LearnerKind;
+use crate::zab::learner::{Input, Learner, Options, Output};
+use crate::zab::message::{Auth, Gate};
+use std::collections::{BTreeMap, VecDeque};
+
+/// The role.
+pub(super) struct Following {
+    learner: Learner,
+    gate: Gate<Output>,
+    kind: LearnerKind,
+    /// From the leader, not decoded yet.
+    inbox: Vec<u8>,
+    /// May be carried out, and wait until the log has room or is cut.
+    outputs: VecDeque<Output>,
+    /// The log is being cut.
+    cutting: bool,
+    serves: bool,
+    /// Sessions heard of since the last PING, with their timeouts.
+    touched: BTreeMap<SessionId, i32>,
+    /// Clients that want a session of before: the newest one of each.
+    resumes: BTreeMap<SessionId, (i32, Live)>,
+    /// A snapshot is coming: what takes it in.
+    receiving: Option<Box<StreamReceiver>>,
+    /// The state that is made of it, until it is this server's own.
+    staged: Option<Box<Rebuild>>,
+    /// That state, while it is being written down.
+    installing: Option<Box<State>>,
+    /// What requests of clients have led to.
+    fresh: Vec<Output>,
+}
+
+impl Following {
+    pub(super) fn is_observer(&self) -> bool {
+        self.kind == LearnerKind::Observer
+    }
+
+    pub(super) fn serves(&self) -> bool {
+        self.serves
+    }
+
+    /// Ends the role: the log's end, and the connections that still wait for a session of before.
+    pub(super) fn into_parts(self) -> (History, Vec<(ShardId, ConnId)>) {
+        let waiting = self.resumes.into_values().map(|(_, live)| (live.shard, live.conn)).collect();
+        (self.learner.into_history(), waiting)
+    }
+
+    /// Passes a write on; false if nobody takes it.
+    pub(super) fn forward(&mut self, session: SessionId, cxid: i32, op: OpCode, body: &[u8], auth: Auth) -> bool {
+        let request = ForwardedRequest { session, cxid, op: op.wire(), body };
+        self.learner.forward(request, auth, &mut self.fresh).is_ok()
+    }
+
+    /// Passes a sync on; false if nobody takes it.
+    pub(super) fn sync(&mut self, tag: u64, session: SessionId, cxid: i32, body: &[u8], auth: Auth) -> bool {
+        let request = ForwardedRequest { session, cxid, op: OpCode::Sync.wire(), body };
+        self.learner.sync(tag, request, auth, &mut self.fresh).is_ok()
+    }
+}
+
+impl Quorum {
+    /// The connection to the leader stands.
+    pub(super) fn leader_connected(&mut self, ensemble: &mut Ensemble) {
+        let Role::Joining { observer, .. } = ensemble.role else {
+            return ensemble.effects.push(Effect::CloseLeader);
+        };
+        let kind = if observer { LearnerKind::Observer } else { LearnerKind::Follower };
+        let given = &ensemble.options;
+        let mut options = Options::new(given.id, kind, given.tick_ms, given.init_limit, given.sync_limit);
+        options.config_version = ensemble.election.config().current().version();
+        let history = ensemble.history.take().expect("no role has it");
+        let committed = self.state.store().published().min(history.last());
+        let gate = Gate::new(history.last(), ensemble.epochs);
+        let mut out = vec![];
+        let learner = Learner::new(options, ensemble.epochs, history, committed, self.clock.mono_ms, &mut out);
+        ensemble.role = Role::Following(Box::new(Following {
+            learner,
+            gate,
+            kind,
+            inbox: vec![],
+            outputs: VecDeque::new(),
+            cutting: false,
+            serves: false,
+            touched: BTreeMap::new(),
+            resumes: BTreeMap::new(),
+            receiving: None,
+            staged: None,
+            installing: None,
+            fresh: vec![],
+        }));
+        self.follow(ensemble, out);
+    }
+
+    /// The leader has sent these bytes.
+    pub(super) fn leader_sent(&mut self, ensemble: &mut Ensemble, bytes: &[u8]) {
+        if let Role::Following(following) = &mut ensemble.role {
+            following.inbox.extend_from_slice(bytes);
+        }
+        self.read_leader(ensemble);
+    }
+
+    /// Decodes and carries out what the leader has sent, as far as the log has room.
+    pub(super) fn read_leader(&mut self, ensemble: &mut Ensemble) {
+        let max = ensemble.options.max_packet;
+        let now = self.clock.mono_ms;
+        let mut inbox = match &mut ensemble.role {
+            Role::Following(following) => std::mem::take(&mut following.inbox),
+            _ => return,
+        };
+        let mut done = 0;
+        self.go_on(ensemble);
+        while self.held.is_none()
+            && let Role::Following(following) = &mut ensemble.role
+            && following.outputs.is_empty()
+            && !following.cutting
+        {
+            let mut out = vec![];
+            if let (Some(receiver), Some(staged)) = (&mut following.receiving, &mut following.staged) {
+                let input = match receiver.push(&inbox[done..], &mut **staged) {
+                    Ok(Received { taken, done: false }) => {
+                        done += taken;
+                        following.learner.step(Input::SnapshotProgress, now, &mut out);
+                        self.follow(ensemble, out);
+                        break;
+                    }
+                    Ok(Received { taken, done: true }) => {
+                        done += taken;
+                        following.receiving = None;
+                        Input::SnapshotReceived
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "the leader's snapshot cannot be taken in");
+                        Input::SnapshotFailed
+                    }
+                };
+                following.learner.step(input, now, &mut out);
+                self.follow(ensemble, out);
+                continue;
+            }
+            match Packet::decode(&inbox[done..], max) {
+                Ok(Some((packet, length))) => {
+                    following.learner.step(Input::Packet(packet), now, &mut out);
+                    done += length;
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::warn!(?error, "the leader sent what is no packet");
+                    following.learner.step(Input::Closed, now, &mut out);
+                }
+            }
+            self.follow(ensemble, out);
+        }
+        if let Role::Following(following) = &mut ensemble.role {
+            inbox.drain(..done);
+            following.inbox = inbox;
+        }
+    }
+
+    pub(super) fn leader_gone(&mut self, ensemble: &mut Ensemble) {
+        self.step_learner(ensemble, Input::Closed);
+        self.no_leader(ensemble);
+    }
+
+    pub(super) fn tick_following(&mut self, ensemble: &mut Ensemble) {
+        self.step_learner(ensemble, Input::Tick);
+    }
+
+    pub(super) fn log_cut(&mut self, ensemble: &mut Ensemble, zxid: Zxid) {
+        let Role::Following(following) = &mut ensemble.role else { return };
+        following.cutting = false;
+        // Only now: a snapshot of the state before may have been under way.
+        self.state.undo(zxid);
+        self.zxid = zxid;
+        self.log_durable_following(ensemble, zxid);
+        self.read_leader(ensemble);
+    }
+
+    /// The snapshot of the leader's state is on disk, and the log goes on behind it: it is this server's state now.
+    pub(super) fn snapshot_installed(&mut self, ensemble: &mut Ensemble, zxid: Zxid) {
+        let Role::Following(following) = &mut ensemble.role else { return };
+        let Some(state) = following.installing.take() else { return };
+        following.cutting = false;
+        self.adopt(*state, zxid);
+        self.log_durable_following(ensemble, zxid);
+        self.read_leader(ensemble);
+    }
+
+    pub(super) fn log_cut_failed(&mut self, ensemble: &mut Ensemble) {
+        self.step_learner(ensemble, Input::TruncateFailed);
+    }
+
+    fn step_learner(&mut self, ensemble: &mut Ensemble, input: Input<'_>) {
+        let Role::Following(following) = &mut ensemble.role else { return };
+        let mut out = vec![];
+        following.learner.step(input, self.clock.mono_ms, &mut out);
+        self.follow(ensemble, out);
+    }
+
+    pub(super) fn log_durable_following(&mut self, ensemble: &mut Ensemble, zxid: Zxid) {
+        let Role::Following(following) = &mut ensemble.role else { return };
+        following.gate.log_durable(zxid);
+        self.open_gate(ensemble);
+    }
+
+    pub(super) fn epochs_durable_following(&mut self, ensemble: &mut Ensemble, epochs: Epochs) {
+        let Role::Following(following) = &mut ensemble.role else { return };
+        following.gate.epochs_durable(epochs);
+        self.open_gate(ensemble);
+    }
+
+    fn open_gate(&mut self, ensemble: &mut Ensemble) {
+        while let Role::Following(following) = &mut ensemble.role
+            && let Some(output) = following.gate.next()
+        {
+            following.outputs.push_back(output);
+        }
+        self.go_on(ensemble);
+    }
+
+    /// Puts new outputs through the gate, and carries out those that may be.
+    fn follow(&mut self, ensemble: &mut Ensemble, out: Vec<Output>) {
+        let Role::Following(following) = &mut ensemble.role else { return };
+        for output in out {
+            if let Some(output) = following.gate.pass(output) {
+                following.outputs.push_back(output);
+            }
+        }
+        self.go_on(ensemble);
+    }
+
+    /// Carries out what may be carried out now.
+    fn go_on(&mut self, ensemble: &mut Ensemble) {
+        while self.held.is_none()
+            && let Role::Following(following) = &mut ensemble.role
+            && !following.cutting
+            && let Some(output) = following.outputs.pop_front()
+        {
+            self.carry_out(ensemble, output);
+        }
+    }
+
+    /// Sends on what clients asked for in this turn.
+    pub(super) fn forward_fresh(&mut self, ensemble: &mut Ensemble) {
+        if let Role::Following(following) = &mut ensemble.role {
+            let fresh = std::mem::take(&mut following.fresh);
+            self.follow(ensemble, fresh);
+        }
+    }
+
+    fn carry_out(&mut self, ensemble: &mut Ensemble, output: Output) {
+        let Role::Following(following) = &mut ensemble.role else { return };
+        match output {
+            Output::Send { message, .. } => message.put(&mut ensemble.to_leader),
+            Output::WriteEpochs { epochs, .. } => ensemble.effects.push(Effect::WriteEpochs(epochs)),
+            Output::Append(txn) => self.append(ensemble, &txn),
+            Output::Truncate { to } => {
+                following.cutting = true;
+                ensemble.effects.push(Effect::CutLog(to));
+            }
+            Output::Commit { upto } => self.commit(upto),
+            Output::Serve { epoch, .. } => {
+                following.serves = true;
+                ensemble.has_database = true;
+                self.begin_epoch(epoch);
+                tracing::info!(epoch, zxid = %self.zxid, "following");
+                // Whoever still looks is told who leads.
+                let settled = ensemble.elect(election::Input::Established { epoch }, self.clock.mono_ms);
+                debug_assert!(settled.is_none(), "an election that is over stays so");
+            }
+            Output::CollectTouches { ping } => {
+                let touched = std::mem::take(&mut following.touched);
+                let mut out = vec![];
+                following.learner.touched(ping, touched, &mut out);
+                self.follow(ensemble, out);
+            }
+            Output::Revalidated { session, valid } => {
+                if let Some((timeout_ms, live)) = following.resumes.remove(&session) {
+                    self.take_over(session, timeout_ms, live, valid);
+                }
+            }
+            Output::Synced { tag } => self.synced(ensemble, tag),
+            Output::Activate { config, .. } => {
+                tracing::info!(version = config.version(), "a configuration is agreed on");
+            }
+            Output::ConfigSeen(_) => {}
+            Output::ReceiveSnapshot { zxid } => {
+                tracing::info!(%zxid, "the leader sends a snapshot");
+                let header = SnapshotHeader { zxid, ..SnapshotHeader::default() };
+                following.receiving = Some(Box::new(StreamReceiver::new(header, ensemble.options.max_packet)));
+                let rebuild = Rebuild::for_member(self.state.options(), HistoryLimits::default());
+                following.staged = Some(Box::new(rebuild));
+            }
+            Output::Stage(txn) => {
+                let staged = following.staged.as_mut().expect("a snapshot was received");
+                if let Err(error) = staged.txn(txn.zxid, &txn.bytes) {
+                    tracing::warn!(%error, "a transaction does not fit the leader's snapshot");
+                    self.step_learner(ensemble, Input::SnapshotFailed);
+                }
+            }
+            Output::PersistSnapshot { zxid } => {
+                let staged = following.staged.take().expect("a snapshot was received");
+                let (mut state, ..) = staged.finish_member();
+                state.publish(zxid);
+                following.cutting = true;
+                match installation(&mut state, zxid) {
+                    Ok(job) => ensemble.effects.push(Effect::InstallSnapshot(Box::new(job))),
+                    Err(error) => {
+                        ensemble.effects.push(Effect::Fail(Fatal::new(Reason::System, error.to_string())));
+                    }
+                }
+                following.installing = Some(Box::new(state));
+            }
+            Output::Leave(reason) => {
+                tracing::warn!(%reason, "no longer following");
+                self.leave_role(ensemble);
+            }
+        }
+    }
+
+    /// Applies a transaction of the leader at the head and appends it to the log. A client of this server that asked for
+    /// it is answered.
+    fn append(&mut self, ensemble: &mut Ensemble, txn: &Txn) {
+        let (changes, reply) = (self.outcome.changes.len(), self.outcome.reply.len());
+        let outcome = &mut self.outcome;
+        let applied = match self.state.apply(&txn.bytes, Mode::Strict, &mut outcome.changes, Some(&mut outcome.reply)) {
+            Ok(applied) => applied,
+            // The tree and the leader's history disagree: nothing that this server says is worth anything.
+            Err(error) => {
+                let what = format!("the leader's transaction {}: {error}", txn.zxid);
+                return ensemble.effects.push(Effect::Fail(Fatal::new(Reason::LogCorrupt, what)));
+            }
+        };
+        let (session, cxid) = (applied.header.session, applied.header.cxid);
+        let asker = match ensemble.asked.get_mut(&session) {
+            Some(asked) if asked.writes.front().is_some_and(|(xid, _)| *xid == cxid) => {
+                asked.writes.pop_front().map(|(_, conn)| conn)
+            }
+            _ => None,
+        };
+        let here = self.live.get(&session).map(|live| (live.shard, live.conn));
+        let mine = here.filter(|(_, conn)| asker == Some(*conn));
+        let told = match (applied.session, here, mine) {
+            (Some(SessionEvent::Opened { timeout_ms }), Some(to), _) => {
+                Some((to, Tell::Opened { session, timeout_ms }))
+            }
+            (Some(SessionEvent::Closed), Some(to), None) => Some((to, Tell::Close)),
+            (_, _, Some(to)) if applied.error == ErrorCode::SessionMoved.wire() => Some((to, Tell::Close)),
+            (closed, _, Some(to)) => {
+                if closed.is_some() {
+                    reply::put_bare(&mut self.outcome.reply, cxid, txn.zxid, ErrorCode::Ok);
+                }
+                Some((to, Tell::Reply { frame: 0..0, close: closed.is_some() }))
+            }
+            _ => None,
+        };
+        if !matches!(told, Some((_, Tell::Reply { .. }))) {
+            self.outcome.reply.truncate(reply);
+        }
+        if applied.session == Some(SessionEvent::Closed) {
+            self.live.remove(&session);
+        }
+        self.outcome.txn.clear();
+        self.outcome.txn.extend_from_slice(&txn.bytes);
+        let (changes, frame) = self.append_to_log(txn.zxid, changes, reply);
+        let answer = told.map(|((shard, conn), what)| {
+            let what = match what {
+                Tell::Reply { close, .. } => Tell::Reply { frame, close },
+                what => what,
+            };
+            Answer { shard, conn, what }
+        });
+        self.step(changes, answer);
+        self.ask_on(ensemble, session);
+    }
+
+    /// One item from a shard of a follower that serves.
+    pub(super) fn following_item(&mut self, ensemble: &mut Ensemble, shard: ShardId, item: &Item, bytes: &[u8]) {
+        let body = &bytes[item.body.start as usize..item.body.end as usize];
+        let Role::Following(following) = &mut ensemble.role else { return };
+        match &item.what {
+            Ask::NewSession { timeout_ms, identities } => {
+                let session = self.new_session();
+                let live = Live { shard, conn: item.conn, identities: identities.clone() };
+                self.live.insert(session, live);
+                let mut body = vec![];
+                put_int(&mut body, *timeout_ms);
+                let auth = self.auth_of(session);
+                if !following.forward(session, 0, OpCode::CreateSession, &body, auth) {
+                    self.live.remove(&session);
+                    self.tell(shard, item.conn, Tell::Close);
+                }
+            }
+            Ask::Resume { timeout_ms, identities } => {
+                let live = Live { shard, conn: item.conn, identities: identities.clone() };
+                if following.learner.revalidate(item.session, *timeout_ms, &mut following.fresh).is_err() {
+                    return self.tell(shard, item.conn, Tell::Close);
+                }
+                if let Some((_, older)) = following.resumes.insert(item.session, (*timeout_ms, live)) {
+                    self.tell(older.shard, older.conn, Tell::Close);
+                }
+            }
+            what => match Plain::of(what) {
+                Some(what) if self.owner(shard, item).is_some() => self.ask(ensemble, shard, item, what, body),
+                _ => self.tell(shard, item.conn, Tell::Close),
+            },
+        }
+    }
+
+    /// The identities of a session's connection, as they go with its requests.
+    pub(super) fn auth_of(&self, session: SessionId) -> Auth {
+        let mut auth = Auth::default();
+        for identity in self.live.get(&session).into_iter().flat_map(|live| live.identities.iter()) {
+            auth.count += 1;
+            put_identity(&mut auth.bytes, &identity.scheme, &identity.id);
+        }
+        auth
+    }
+
+    /// Shards have heard of these sessions.
+    pub(super) fn touched_here(&mut self, ensemble: &mut Ensemble, sessions: &[SessionId]) {
+        if let Role::Following(following) = &mut ensemble.role {
+            for session in sessions {
+                if let Some(timeout_ms) = self.state.session_timeout_ms(*session) {
+                    following.touched.insert(*session, timeout_ms);
+                }
+            }
+        }
+    }
+}
+
+/// What it takes to write the state down as a snapshot.
+fn installation(state: &mut State, zxid: Zxid) -> Result<SnapshotJob, StoreFull> {
+    let mut reader = state.reader()?;
+    reader.resume();
+    let pin = reader.pin(zxid)?;
+    reader.park(false);
+    let digest = state.options().digest_enabled.then(|| state.digest());
+    let sessions = state.sessions().collect();
+    Ok(SnapshotJob { zxid, sessions, digest, acls: state.acls(), reader, pin, log_from: None })
+}

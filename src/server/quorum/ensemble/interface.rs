@@ -1,0 +1,134 @@
+//! What a member of an ensemble is told, what happens to it, and what it asks for.
+
+use crate::fatal::Fatal;
+use crate::ids::Zxid;
+use crate::jute::election::InitialMessage;
+use crate::server::quorum::SnapshotJob;
+use crate::zab::election;
+use crate::zab::epochs::Epochs;
+use crate::zab::history::History;
+use crate::zab::leader::PeerId;
+use crate::zab::links::{self, Address, LinkId};
+use crate::zab::voters::{Config, ServerId};
+
+/// What a member is told once.
+#[derive(Clone, Debug)]
+pub struct EnsembleOptions {
+    pub id: ServerId,
+    pub config: Config,
+    /// Where this server's election port is, as others are told.
+    pub election_address: Address,
+    pub tick_ms: i64,
+    /// Ticks.
+    pub init_limit: i64,
+    /// Ticks.
+    pub sync_limit: i64,
+    /// As they are on disk, judged already ([`Epochs::at_start`]).
+    pub epochs: Epochs,
+    /// The end of the log, all of it durable.
+    pub history: History,
+    /// False: the disk is new, and this server has no say before it has followed a leader.
+    pub has_database: bool,
+    pub election: election::Settings,
+    pub links: links::Settings,
+    /// The largest transaction or request that is taken from a peer, bytes.
+    pub max_packet: usize,
+}
+
+/// What happens on the connections to other members, and to what an [`Effect`] asked for.
+#[derive(Debug)]
+pub enum PeerInput<'a> {
+    Dialled {
+        peer: ServerId,
+        link: LinkId,
+    },
+    DialFailed {
+        peer: ServerId,
+    },
+    Accepted {
+        link: LinkId,
+        initial: InitialMessage<'a>,
+    },
+    Received {
+        link: LinkId,
+        bytes: &'a [u8],
+    },
+    Written {
+        link: LinkId,
+    },
+    Closed {
+        link: LinkId,
+    },
+    /// Somebody connected to the quorum port.
+    Learner(PeerId),
+    FromLearner {
+        peer: PeerId,
+        bytes: &'a [u8],
+    },
+    LearnerGone(PeerId),
+    /// The connection to the leader's quorum port that was asked for stands.
+    Leader,
+    NoLeader,
+    FromLeader(&'a [u8]),
+    LeaderGone,
+    EpochsWritten(Epochs),
+    /// The log was cut after this zxid, and its writer goes on from there.
+    LogCut(Zxid),
+    LogCutFailed,
+    /// The snapshot of this zxid is on disk, marked as installed, and the log's writer goes on behind it.
+    SnapshotInstalled(Zxid),
+    /// Part of a snapshot has gone out.
+    SnapshotProgress(PeerId),
+    /// SNAP, the stream of a snapshot of this zxid and its signature have been handed to the connection.
+    SnapshotSent {
+        peer: PeerId,
+        zxid: Zxid,
+    },
+}
+
+/// What the edge is to do, in order.
+pub enum Effect {
+    Dial {
+        peer: ServerId,
+        addresses: Vec<Address>,
+    },
+    Write {
+        link: LinkId,
+        bytes: Vec<u8>,
+    },
+    Close {
+        link: LinkId,
+    },
+    /// Connect to this member's quorum port.
+    DialLeader {
+        leader: ServerId,
+    },
+    ToLearner {
+        peer: PeerId,
+        bytes: Vec<u8>,
+    },
+    CloseLearner(PeerId),
+    ToLeader(Vec<u8>),
+    CloseLeader,
+    WriteEpochs(Epochs),
+    /// Cut the log after this zxid.
+    CutLog(Zxid),
+    /// Send this learner SNAP and the stream of a snapshot of a committed zxid, the newest there is or a new one.
+    SendSnapshot {
+        peer: PeerId,
+        at_least: Zxid,
+    },
+    /// Write this down as an installed snapshot, begin the log anew behind it, and hand in its writer.
+    InstallSnapshot(Box<SnapshotJob>),
+    /// Truth is in doubt: end the process.
+    Fail(Fatal),
+}
+
+/// What this server is to the ensemble, as `srvr` and `isro` say it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    Looking,
+    Following,
+    Observing,
+    Leading,
+}

@@ -1,0 +1,331 @@
+//! A member that leads: what it prepares is proposed, and shown when it is committed.
+
+use super::asked::Plain;
+use super::{Effect, Ensemble, Role};
+use crate::acl::{Identities, Identity};
+use crate::ids::{SessionId, Zxid};
+use crate::jute::quorum::{Identities as WireIdentities, Packet};
+use crate::jute::request::Request;
+use crate::jute::wire::Reader;
+use crate::jute::{ErrorCode, OpCode};
+use crate::server::message::{Ask, Item, ShardId, Tell};
+use crate::server::quorum::Quorum;
+use crate::session::Tracker;
+use crate::zab::election;
+use crate::zab::epochs::Epochs;
+use crate::zab::history::History;
+use crate::zab::leader::{Input, Leader, Options, Output, PeerId, Proposal};
+use crate::zab::message::{Auth, Gate};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// The role.
+pub(super) struct Leading {
+    leader: Leader,
+    gate: Gate<Output>,
+    /// What each learner has sent and was not decoded yet.
+    inboxes: BTreeMap<PeerId, Vec<u8>>,
+    /// Through whom each session speaks that is not connected here.
+    owners: BTreeMap<SessionId, PeerId>,
+    /// Clients' requests from learners, in the order they came.
+    requests: VecDeque<Forwarded>,
+    /// Syncs of this server's clients that are to be asked for.
+    syncs: Vec<u64>,
+    serves: bool,
+}
+
+/// A request a learner has passed on.
+struct Forwarded {
+    peer: PeerId,
+    session: SessionId,
+    cxid: i32,
+    op: i32,
+    body: Vec<u8>,
+    auth: Auth,
+}
+
+impl Leading {
+    pub(super) fn serves(&self) -> bool {
+        self.serves
+    }
+
+    pub(super) fn into_history(self) -> History {
+        self.leader.into_history()
+    }
+
+    /// A client of this server wants a sync.
+    pub(super) fn wants_sync(&mut self, tag: u64) -> bool {
+        self.syncs.push(tag);
+        true
+    }
+}
+
+impl Quorum {
+    /// This server was elected.
+    pub(super) fn lead(&mut self, ensemble: &mut Ensemble) {
+        let given = &ensemble.options;
+        let options = Options::new(given.id, given.tick_ms, given.init_limit, given.sync_limit);
+        let history = ensemble.history.take().expect("no role has it");
+        let committed = self.state.store().published().min(history.last());
+        let gate = Gate::new(history.last(), ensemble.epochs);
+        let config = ensemble.election.config().clone();
+        let leader = Leader::new(options, config, ensemble.epochs, history, committed, self.clock.mono_ms);
+        ensemble.role = Role::Leading(Box::new(Leading {
+            leader,
+            gate,
+            inboxes: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            requests: VecDeque::new(),
+            syncs: vec![],
+            serves: false,
+        }));
+        self.step_leader(ensemble, Input::Tick);
+    }
+
+    pub(super) fn learner_connected(&mut self, ensemble: &mut Ensemble, peer: PeerId) {
+        let Role::Leading(leading) = &mut ensemble.role else {
+            return ensemble.effects.push(Effect::CloseLearner(peer));
+        };
+        leading.inboxes.insert(peer, vec![]);
+        self.step_leader(ensemble, Input::Connected(peer));
+    }
+
+    pub(super) fn learner_sent(&mut self, ensemble: &mut Ensemble, peer: PeerId, bytes: &[u8]) {
+        let max = ensemble.options.max_packet;
+        let Role::Leading(leading) = &mut ensemble.role else { return };
+        // Gone, and its last bytes were on their way.
+        let Some(inbox) = leading.inboxes.get_mut(&peer) else { return };
+        let mut inbox = std::mem::take(inbox);
+        inbox.extend_from_slice(bytes);
+        let mut done = 0;
+        loop {
+            match Packet::decode(&inbox[done..], max) {
+                Ok(Some((packet, length))) => {
+                    self.step_leader(ensemble, Input::Packet(peer, packet));
+                    done += length;
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::warn!(?error, "a learner sent what is no packet");
+                    self.learner_gone(ensemble, peer);
+                    return ensemble.close_learner(peer);
+                }
+            }
+        }
+        if let Role::Leading(leading) = &mut ensemble.role
+            && let Some(place) = leading.inboxes.get_mut(&peer)
+        {
+            inbox.drain(..done);
+            *place = inbox;
+        }
+    }
+
+    pub(super) fn learner_gone(&mut self, ensemble: &mut Ensemble, peer: PeerId) {
+        if let Role::Leading(leading) = &mut ensemble.role {
+            leading.inboxes.remove(&peer);
+        }
+        self.step_leader(ensemble, Input::Disconnected(peer));
+    }
+
+    pub(super) fn tick_leading(&mut self, ensemble: &mut Ensemble) {
+        self.step_leader(ensemble, Input::Tick);
+    }
+
+    pub(super) fn log_durable_leading(&mut self, ensemble: &mut Ensemble, zxid: Zxid) {
+        let Role::Leading(leading) = &mut ensemble.role else { return };
+        leading.gate.log_durable(zxid);
+        self.open_gate_leading(ensemble);
+        self.step_leader(ensemble, Input::LogDurable(zxid));
+    }
+
+    pub(super) fn epochs_durable_leading(&mut self, ensemble: &mut Ensemble, epochs: Epochs) {
+        let Role::Leading(leading) = &mut ensemble.role else { return };
+        leading.gate.epochs_durable(epochs);
+        self.open_gate_leading(ensemble);
+        self.step_leader(ensemble, Input::EpochsDurable(epochs));
+    }
+
+    fn open_gate_leading(&mut self, ensemble: &mut Ensemble) {
+        while let Role::Leading(leading) = &mut ensemble.role
+            && let Some(output) = leading.gate.next()
+        {
+            self.carry_out_leading(ensemble, output);
+        }
+    }
+
+    pub(super) fn step_leader(&mut self, ensemble: &mut Ensemble, input: Input<'_>) {
+        let Role::Leading(leading) = &mut ensemble.role else { return };
+        let mut out = vec![];
+        leading.leader.step(input, self.clock.mono_ms, &mut out);
+        self.led(ensemble, out);
+    }
+
+    fn led(&mut self, ensemble: &mut Ensemble, out: Vec<Output>) {
+        for output in out {
+            let Role::Leading(leading) = &mut ensemble.role else { return };
+            if let Some(output) = leading.gate.pass(output) {
+                self.carry_out_leading(ensemble, output);
+            }
+        }
+    }
+
+    fn carry_out_leading(&mut self, ensemble: &mut Ensemble, output: Output) {
+        let Role::Leading(leading) = &mut ensemble.role else { return };
+        match output {
+            Output::Send { to, message, .. } => {
+                if leading.inboxes.contains_key(&to) {
+                    message.put(ensemble.to_learners.entry(to).or_default());
+                }
+            }
+            Output::Drop { peer, reason } => {
+                tracing::warn!(peer = peer.0, ?reason, "a learner is dropped");
+                leading.inboxes.remove(&peer);
+                ensemble.close_learner(peer);
+            }
+            Output::WriteEpochs { epochs, .. } => ensemble.effects.push(Effect::WriteEpochs(epochs)),
+            // What is proposed here is in the log already.
+            Output::Append(_) => {}
+            Output::StreamSnapshot { to, at_least } => {
+                if let Some(bytes) = ensemble.to_learners.remove(&to) {
+                    ensemble.effects.push(Effect::ToLearner { peer: to, bytes });
+                }
+                ensemble.effects.push(Effect::SendSnapshot { peer: to, at_least });
+            }
+            Output::ReadLog { peer, .. } => self.step_leader(ensemble, Input::LogRead(peer, vec![])),
+            Output::Established { epoch } => self.established(ensemble, epoch),
+            Output::Commit { upto } => self.commit(upto),
+            Output::Activate { config, .. } => {
+                tracing::info!(version = config.version(), "a configuration is agreed on");
+            }
+            Output::Request { peer, session, cxid, op, body, auth } => {
+                leading.requests.push_back(Forwarded { peer, session, cxid, op, body, auth });
+            }
+            Output::Revalidate { peer, session, timeout_ms } => {
+                let valid = self.tracker.contains(session);
+                if valid {
+                    self.tracker.remove(session);
+                    self.tracker.add(session, timeout_ms, self.clock.mono_ms);
+                    leading.owners.insert(session, peer);
+                    if let Some(live) = self.live.remove(&session) {
+                        self.tell(live.shard, live.conn, Tell::Close);
+                    }
+                }
+                self.step_leader(ensemble, Input::Revalidated { peer, session, valid });
+            }
+            Output::Touched { touches, .. } => {
+                for (session, _) in touches {
+                    self.tracker.touch(session, self.clock.mono_ms);
+                }
+            }
+            Output::Synced { tag } => self.synced(ensemble, tag),
+            Output::SyncRefused { tag } => self.sync_refused(ensemble, tag),
+            Output::StepDown(reason) => {
+                tracing::warn!(%reason, "no longer leading");
+                self.leave_role(ensemble);
+            }
+        }
+    }
+
+    /// A quorum follows.
+    fn established(&mut self, ensemble: &mut Ensemble, epoch: i64) {
+        let Role::Leading(leading) = &mut ensemble.role else { return };
+        leading.serves = true;
+        self.begin_epoch(epoch);
+        tracing::info!(epoch, zxid = %self.zxid, "leading");
+        let now = self.clock.mono_ms;
+        self.tracker = Tracker::new(self.options.tick_ms);
+        for (session, timeout_ms) in self.state.sessions() {
+            self.tracker.add(session, timeout_ms, now);
+        }
+        self.expired = self.state.orphaned_sessions();
+        self.expiry_not_before_ms = now + self.options.tick_ms;
+        self.proposing = true;
+        let settled = ensemble.elect(election::Input::Established { epoch }, now);
+        debug_assert!(settled.is_none(), "an election that is over stays so");
+    }
+
+    /// One item from a shard of a leader that serves.
+    pub(super) fn leading_item(&mut self, ensemble: &mut Ensemble, shard: ShardId, item: &Item, bytes: &[u8]) {
+        let body = &bytes[item.body.start as usize..item.body.end as usize];
+        match Plain::of(&item.what) {
+            Some(what) if self.owner(shard, item).is_some() => self.ask(ensemble, shard, item, what, body),
+            Some(_) => self.tell(shard, item.conn, Tell::Close),
+            None => {
+                if let (Ask::Resume { .. }, Role::Leading(leading)) = (&item.what, &mut ensemble.role) {
+                    leading.owners.remove(&item.session);
+                }
+                self.lone_item(shard, item, bytes);
+            }
+        }
+    }
+
+    /// Prepares what learners have passed on, as far as the log has room.
+    pub(super) fn work_forwarded(&mut self, ensemble: &mut Ensemble) {
+        while self.has_room()
+            && let Role::Leading(leading) = &mut ensemble.role
+            && let Some(request) = leading.requests.pop_front()
+        {
+            let Forwarded { peer, session, cxid, op, body, auth } = request;
+            match OpCode::from_wire(op) {
+                Some(OpCode::CreateSession) => {
+                    leading.owners.insert(session, peer);
+                    let timeout_ms = Reader::new(&body).int().unwrap_or_default();
+                    self.transact(session, cxid, |state, context, out| state.create_session(context, timeout_ms, out));
+                    self.tracker.add(session, timeout_ms, self.clock.mono_ms);
+                    self.step(0..0, None);
+                }
+                Some(OpCode::CloseSession) => {
+                    leading.owners.remove(&session);
+                    self.end_session(session, cxid);
+                }
+                known => {
+                    let moved = leading.owners.get(&session) != Some(&peer) && self.tracker.contains(session);
+                    let identities = identities(&auth);
+                    let request = known.map(|op| (op, Request::decode(op, &body)));
+                    let (changes, _) =
+                        self.transact_as(session, cxid, &identities, |state, context, out| match request {
+                            _ if moved => state.refuse(context, ErrorCode::SessionMoved, out),
+                            Some((op, Ok(request))) => state.prepare(context, op, &request, out),
+                            Some((_, Err(_))) => state.refuse(context, ErrorCode::MarshallingError, out),
+                            None => state.refuse(context, ErrorCode::Unimplemented, out),
+                        });
+                    self.step(changes, None);
+                }
+            }
+        }
+    }
+
+    /// Proposes what was prepared since the last call, and asks for syncs.
+    pub(super) fn propose_all(&mut self, ensemble: &mut Ensemble) {
+        let now = self.clock.mono_ms;
+        let Role::Leading(leading) = &mut ensemble.role else { return };
+        let mut out = vec![];
+        let mut proposed = 0;
+        for (zxid, bytes) in &self.proposals {
+            let proposal = Proposal { zxid: *zxid, bytes: Arc::from(bytes.as_slice()), config: None };
+            if let Err(error) = leading.leader.propose(proposal, now, &mut out) {
+                // The role is over, as `out` says; the log has the transaction.
+                tracing::warn!(%zxid, %error, "a transaction was not proposed");
+                break;
+            }
+            proposed += 1;
+        }
+        self.proposals.drain(..proposed);
+        self.led(ensemble, out);
+        let Role::Leading(leading) = &mut ensemble.role else { return };
+        for tag in std::mem::take(&mut leading.syncs) {
+            self.step_leader(ensemble, Input::Sync { tag });
+        }
+    }
+}
+
+/// Who a learner says its client is.
+fn identities(auth: &Auth) -> Identities {
+    let mut identities = Identities::default();
+    if let Ok(list) = WireIdentities::parse(auth.count, &auth.bytes) {
+        for (scheme, id) in list.iter() {
+            identities.add(Identity::new(scheme, id));
+        }
+    }
+    identities
+}

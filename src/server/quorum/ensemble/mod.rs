@@ -1,0 +1,523 @@
+//! The quorum brain as a member of an ensemble: elections, the two roles, and the changes between them.
+//!
+//! `zab` decides; this carries out what it says on the tree, the log and the sequence that the shards read. What is to be
+//! done outside (connections, epochs on disk, cutting the log) leaves as [`Effect`]s, and what came of it comes back as
+//! [`PeerInput`]s. Transactions are applied at the head as they are proposed, above everything a reader sees, and the
+//! watermark follows what is both durable here and committed; so the end of a role leaves a tree that is exactly the
+//! log, and an election is told of nothing else.
+//!
+//! A role ends in steps: clients are told to go, nothing new is taken, the log writes under way are awaited; only then
+//! does this server look for a leader again.
+
+mod asked;
+mod following;
+mod interface;
+mod leading;
+
+use super::{Quorum, SnapshotJob};
+use crate::fatal::Fatal;
+use crate::ids::{ConnId, SessionId, Zxid};
+use crate::jute::election::{InitialMessage, PeerState};
+use crate::server::message::{Adopted, Adoption, Answer, Ask, Batch, Element, Item, ShardId, Tell};
+use crate::storage::log::writer::LogWriter;
+use crate::tree::state::State;
+use crate::zab::election::{self, Election, LogEnd, Settled};
+use crate::zab::epochs::{Epochs, first_zxid};
+use crate::zab::history::{History, HistoryLimits, Txn};
+use crate::zab::leader::{self, PeerId};
+use crate::zab::links::{self, Address, LinkId, Links};
+use crate::zab::voters::{Config, ServerId};
+use asked::Asked;
+use following::Following;
+pub use interface::{Effect, EnsembleOptions, PeerInput, Standing};
+use leading::Leading;
+use std::collections::BTreeMap;
+
+enum Role {
+    /// The last role is over, the log's writes are awaited.
+    Leaving,
+    Looking,
+    /// A leader is known and is being connected to.
+    Joining {
+        leader: ServerId,
+        observer: bool,
+        until_ms: i64,
+        retry_at_ms: Option<i64>,
+    },
+    Following(Box<Following>),
+    Leading(Box<Leading>),
+}
+
+/// The ensemble, as this member sees it.
+pub struct Ensemble {
+    options: EnsembleOptions,
+    election: Election,
+    links: Links,
+    /// On disk.
+    epochs: Epochs,
+    /// Here between two roles; a role has it else.
+    history: Option<History>,
+    has_database: bool,
+    role: Role,
+    effects: Vec<Effect>,
+    /// What goes to each learner in this turn, and to the leader.
+    to_learners: BTreeMap<PeerId, Vec<u8>>,
+    to_leader: Vec<u8>,
+    /// What sessions asked for that is not answered by the next transaction in line.
+    asked: BTreeMap<SessionId, Asked>,
+    /// Syncs under way, by tag.
+    syncs: BTreeMap<u64, Syncing>,
+    next_sync: u64,
+}
+
+/// A sync that waits for its answer.
+struct Syncing {
+    session: SessionId,
+    shard: ShardId,
+    conn: ConnId,
+    xid: i32,
+    path: Vec<u8>,
+}
+
+/// The pause between two attempts to reach a leader that was just elected (ZooKeeper 3.9, `Learner.connectToLeader`).
+const LEADER_RETRY_MS: i64 = 100;
+
+impl Ensemble {
+    /// A member that has not looked for a leader yet.
+    pub fn new(mut options: EnsembleOptions) -> Ensemble {
+        let config = options.config.clone();
+        let (host, port) = options.election_address.clone();
+        let history = std::mem::replace(&mut options.history, History::new(HistoryLimits::default(), Zxid::ZERO));
+        Ensemble {
+            election: Election::new(options.id, config.clone(), options.election),
+            links: Links::new(options.id, &config, &[(&host, port)], false, options.links),
+            epochs: options.epochs,
+            history: Some(history),
+            has_database: options.has_database,
+            role: Role::Leaving,
+            effects: vec![],
+            to_learners: BTreeMap::new(),
+            to_leader: vec![],
+            asked: BTreeMap::new(),
+            syncs: BTreeMap::new(),
+            next_sync: 0,
+            options,
+        }
+    }
+
+    /// What this server is now.
+    pub fn standing(&self) -> Standing {
+        match &self.role {
+            Role::Leaving | Role::Looking | Role::Joining { .. } => Standing::Looking,
+            Role::Following(following) if following.is_observer() => Standing::Observing,
+            Role::Following(_) => Standing::Following,
+            Role::Leading(_) => Standing::Leading,
+        }
+    }
+
+    /// Whether clients are served.
+    pub fn serves(&self) -> bool {
+        match &self.role {
+            Role::Following(following) => following.serves(),
+            Role::Leading(leading) => leading.serves(),
+            _ => false,
+        }
+    }
+
+    /// What there is to do.
+    fn take_effects(&mut self) -> Vec<Effect> {
+        for (peer, bytes) in std::mem::take(&mut self.to_learners) {
+            if !bytes.is_empty() {
+                self.effects.push(Effect::ToLearner { peer, bytes });
+            }
+        }
+        if !self.to_leader.is_empty() {
+            self.effects.push(Effect::ToLeader(std::mem::take(&mut self.to_leader)));
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    fn close_learner(&mut self, peer: PeerId) {
+        if let Some(bytes) = self.to_learners.remove(&peer).filter(|bytes| !bytes.is_empty()) {
+            self.effects.push(Effect::ToLearner { peer, bytes });
+        }
+        self.effects.push(Effect::CloseLearner(peer));
+    }
+
+    /// Gives the election an input, and carries out all that follows from it but the change of role, which is returned.
+    fn elect(&mut self, input: election::Input<'_>, now: i64) -> Option<Settled> {
+        let outputs = self.election.step(input, now);
+        let mut settled = None;
+        self.elected(outputs, now, &mut settled);
+        settled
+    }
+
+    fn elected(&mut self, outputs: Vec<election::Output>, now: i64, settled: &mut Option<Settled>) {
+        for output in outputs {
+            match output {
+                election::Output::Send { to, payload } => {
+                    self.link(links::Input::Send { to, payload }, now, settled);
+                }
+                election::Output::Reconnect => self.link(links::Input::Reconnect, now, settled),
+                election::Output::Settled(found) => *settled = Some(found),
+                election::Output::Adopt(voters) => {
+                    tracing::info!(version = voters.version(), "a newer configuration was seen");
+                }
+                election::Output::Dropped { from, reason } => {
+                    tracing::warn!(from = from.0, ?reason, "a notification was dropped");
+                }
+            }
+        }
+    }
+
+    /// Gives the links an input, and the election what they deliver.
+    fn link(&mut self, input: links::Input<'_>, now: i64, settled: &mut Option<Settled>) {
+        let outputs = self.links.step(input, now);
+        for output in outputs {
+            match output {
+                links::Output::Dial { peer, addresses } => self.effects.push(Effect::Dial { peer, addresses }),
+                links::Output::Write { link, bytes } => self.effects.push(Effect::Write { link, bytes }),
+                links::Output::Close { link, reason } => {
+                    tracing::debug!(?reason, "an election connection is closed");
+                    self.effects.push(Effect::Close { link });
+                }
+                links::Output::Connected(peer) => {
+                    let outputs = self.election.step(election::Input::Connected(peer), now);
+                    self.elected(outputs, now, settled);
+                }
+                links::Output::Disconnected(peer) => {
+                    let outputs = self.election.step(election::Input::Disconnected(peer), now);
+                    self.elected(outputs, now, settled);
+                }
+            }
+        }
+        while let Some((from, payload)) = self.links.next_message() {
+            let outputs = self.election.step(election::Input::Message { from, payload: &payload }, now);
+            self.elected(outputs, now, settled);
+        }
+    }
+}
+
+impl Quorum {
+    /// Makes this brain a member of an ensemble: it serves nobody until it has found its place. To be called once,
+    /// before anything else happens.
+    pub fn join(&mut self, options: EnsembleOptions) {
+        assert!(self.ensemble.is_none() && self.elements.is_empty(), "a member from the beginning, or never");
+        assert_eq!(options.history.last(), self.zxid, "the log's end is the tree's");
+        self.committed = self.state.store().published();
+        assert!(self.is_member, "said from the beginning");
+        self.ensemble = Some(Box::new(Ensemble::new(options)));
+    }
+
+    /// What this server is to its ensemble; `None` if it stands alone.
+    pub fn standing(&self) -> Option<Standing> {
+        self.ensemble.as_ref().map(|ensemble| ensemble.standing())
+    }
+
+    /// Whether clients are served.
+    pub fn serves(&self) -> bool {
+        self.ensemble.as_ref().is_none_or(|ensemble| ensemble.serves())
+    }
+
+    /// Takes in what happened between this member and the others.
+    pub fn peer(&mut self, input: PeerInput<'_>) {
+        self.in_ensemble(|core, ensemble| {
+            let now = core.clock.mono_ms;
+            let mut settled = None;
+            match input {
+                PeerInput::Dialled { peer, link } => {
+                    ensemble.link(links::Input::Dialled { peer, link }, now, &mut settled);
+                }
+                PeerInput::DialFailed { peer } => ensemble.link(links::Input::DialFailed { peer }, now, &mut settled),
+                PeerInput::Accepted { link, initial } => {
+                    ensemble.link(links::Input::Accepted { link, initial }, now, &mut settled);
+                }
+                PeerInput::Received { link, bytes } => {
+                    ensemble.link(links::Input::Received { link, bytes }, now, &mut settled);
+                }
+                PeerInput::Written { link } => ensemble.link(links::Input::Written { link }, now, &mut settled),
+                PeerInput::Closed { link } => ensemble.link(links::Input::Closed { link }, now, &mut settled),
+                PeerInput::Learner(peer) => core.learner_connected(ensemble, peer),
+                PeerInput::FromLearner { peer, bytes } => core.learner_sent(ensemble, peer, bytes),
+                PeerInput::LearnerGone(peer) => core.learner_gone(ensemble, peer),
+                PeerInput::Leader => core.leader_connected(ensemble),
+                PeerInput::NoLeader => core.no_leader(ensemble),
+                PeerInput::FromLeader(bytes) => core.leader_sent(ensemble, bytes),
+                PeerInput::LeaderGone => core.leader_gone(ensemble),
+                PeerInput::EpochsWritten(epochs) => {
+                    ensemble.epochs = epochs;
+                    core.epochs_durable(ensemble, epochs);
+                }
+                PeerInput::LogCut(zxid) => core.log_cut(ensemble, zxid),
+                PeerInput::LogCutFailed => core.log_cut_failed(ensemble),
+                PeerInput::SnapshotInstalled(zxid) => core.snapshot_installed(ensemble, zxid),
+                PeerInput::SnapshotProgress(peer) => core.step_leader(ensemble, leader::Input::SnapshotProgress(peer)),
+                PeerInput::SnapshotSent { peer, zxid } => {
+                    core.step_leader(ensemble, leader::Input::SnapshotSent(peer, zxid));
+                }
+            }
+            if let Some(settled) = settled {
+                core.take_role(ensemble, &settled);
+            }
+        });
+        self.work();
+    }
+
+    /// The log was cut, and goes on with this writer. Nothing of the old one is under way.
+    pub fn continue_log(&mut self, log: LogWriter) {
+        assert!(self.log.is_idle() && self.in_flight.is_none() && self.held.is_none(), "the log is at rest");
+        self.log = log;
+    }
+
+    /// What is to be done outside, in order.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        self.ensemble.as_mut().map(|ensemble| ensemble.take_effects()).unwrap_or_default()
+    }
+
+    /// Runs `body` on the brain and its membership side by side.
+    pub(super) fn in_ensemble<T: Default>(&mut self, body: impl FnOnce(&mut Quorum, &mut Ensemble) -> T) -> T {
+        let Some(mut ensemble) = self.ensemble.take() else { return T::default() };
+        let result = body(self, &mut ensemble);
+        self.ensemble = Some(ensemble);
+        result
+    }
+
+    /// Goes on with what peers have sent, as far as the log has room.
+    pub(super) fn work_for_peers(&mut self) {
+        self.in_ensemble(|core, ensemble| {
+            core.read_leader(ensemble);
+            core.work_forwarded(ensemble);
+        });
+    }
+
+    /// Passes on what has come of this server's clients.
+    pub(super) fn tell_peers(&mut self) {
+        self.in_ensemble(|core, ensemble| {
+            core.propose_all(ensemble);
+            core.forward_fresh(ensemble);
+        });
+    }
+
+    /// Shards have heard of these sessions.
+    pub(super) fn touched_by_member(&mut self, sessions: &[SessionId]) {
+        self.in_ensemble(|core, ensemble| core.touched_here(ensemble, sessions));
+    }
+
+    /// Time has passed: half a tick, as for everything else.
+    pub(super) fn tick_ensemble(&mut self) {
+        self.in_ensemble(|core, ensemble| {
+            let now = core.clock.mono_ms;
+            core.tick_role(ensemble);
+            let mut settled = ensemble.elect(election::Input::Tick, now);
+            ensemble.link(links::Input::Tick, now, &mut settled);
+            if let Some(settled) = settled {
+                core.take_role(ensemble, &settled);
+            }
+        });
+    }
+
+    /// The latest time by which [`Quorum::elapse`] must be called, ms: elections and redials are finer than ticks.
+    pub fn deadline_ms(&self) -> Option<i64> {
+        let ensemble = self.ensemble.as_ref()?;
+        let retry = match &ensemble.role {
+            Role::Joining { retry_at_ms, .. } => *retry_at_ms,
+            _ => None,
+        };
+        [ensemble.election.deadline_ms(), ensemble.links.deadline_ms(), retry].into_iter().flatten().min()
+    }
+
+    /// The time of [`Quorum::deadline_ms`] has come.
+    pub fn elapse(&mut self) {
+        self.tick_ensemble();
+        self.work();
+    }
+
+    fn tick_role(&mut self, ensemble: &mut Ensemble) {
+        let now = self.clock.mono_ms;
+        match &mut ensemble.role {
+            Role::Leaving => self.left(ensemble),
+            Role::Looking => {}
+            Role::Joining { leader, until_ms, retry_at_ms, .. } => {
+                if now >= *until_ms {
+                    let leader = *leader;
+                    tracing::warn!(leader = leader.0, "the leader cannot be reached within initLimit");
+                    self.leave_role(ensemble);
+                } else if retry_at_ms.is_some_and(|at_ms| now >= at_ms) {
+                    *retry_at_ms = None;
+                    let leader = *leader;
+                    ensemble.effects.push(Effect::DialLeader { leader });
+                }
+            }
+            Role::Following(_) => self.tick_following(ensemble),
+            Role::Leading(_) => self.tick_leading(ensemble),
+        }
+    }
+
+    /// An election has ended: this server leads, or has somebody to follow.
+    fn take_role(&mut self, ensemble: &mut Ensemble, settled: &Settled) {
+        if !matches!(ensemble.role, Role::Looking) {
+            return;
+        }
+        let now = self.clock.mono_ms;
+        let leader = settled.vote.leader;
+        tracing::info!(leader = leader.0, state = ?settled.state, round = settled.round, "elected");
+        match settled.state {
+            PeerState::Leading => self.lead(ensemble),
+            PeerState::Looking => {}
+            PeerState::Following | PeerState::Observing => {
+                ensemble.effects.push(Effect::DialLeader { leader });
+                let until_ms = now + ensemble.options.init_limit * ensemble.options.tick_ms;
+                let observer = settled.state == PeerState::Observing;
+                ensemble.role = Role::Joining { leader, observer, until_ms, retry_at_ms: None };
+            }
+        }
+    }
+
+    fn no_leader(&mut self, ensemble: &mut Ensemble) {
+        if let Role::Joining { retry_at_ms, .. } = &mut ensemble.role {
+            *retry_at_ms = Some(self.clock.mono_ms + LEADER_RETRY_MS);
+        }
+    }
+
+    /// One item from a shard, as this member's place has it.
+    pub(super) fn member_item(&mut self, ensemble: &mut Ensemble, shard: ShardId, item: &Item, bytes: &[u8]) {
+        match (&item.what, &ensemble.role) {
+            (Ask::Collect(_) | Ask::Collected { .. } | Ask::Identities(_) | Ask::Disconnected, _) => {
+                self.lone_item(shard, item, bytes);
+            }
+            (_, Role::Leading(leading)) if leading.serves() => self.leading_item(ensemble, shard, item, bytes),
+            (_, Role::Following(following)) if following.serves() => self.following_item(ensemble, shard, item, bytes),
+            _ => self.tell(shard, item.conn, Tell::Close),
+        }
+    }
+
+    /// The role is over. Clients go first; what was asked and not proposed is dropped.
+    fn leave_role(&mut self, ensemble: &mut Ensemble) {
+        let mut unanswered = vec![];
+        match std::mem::replace(&mut ensemble.role, Role::Leaving) {
+            Role::Following(following) => {
+                ensemble.to_leader.clear();
+                ensemble.effects.push(Effect::CloseLeader);
+                let (history, waiting) = following.into_parts();
+                ensemble.history = Some(history);
+                unanswered = waiting;
+            }
+            Role::Leading(leading) => {
+                let mut history = leading.into_history();
+                // In the log, and no longer proposed.
+                for (zxid, bytes) in self.proposals.drain(..) {
+                    history.push(Txn { zxid, bytes: bytes.into() });
+                }
+                ensemble.history = Some(history);
+            }
+            Role::Joining { .. } => ensemble.effects.push(Effect::CloseLeader),
+            Role::Leaving | Role::Looking => {}
+        }
+        self.proposing = false;
+        ensemble.asked.clear();
+        ensemble.syncs.clear();
+        self.dismiss_clients(unanswered);
+        self.left(ensemble);
+    }
+
+    /// Looks for a leader, as soon as the log is at rest: what this server then says of itself is what its tree holds.
+    fn left(&mut self, ensemble: &mut Ensemble) {
+        if self.in_flight.is_some() || self.held.is_some() || !self.log.is_idle() {
+            return;
+        }
+        // What these told of is still at the head, and is shown when it is committed; its clients are gone.
+        self.waiting.clear();
+        self.outcome.changes.truncate(0);
+        self.outcome.reply.clear();
+        self.elements.retain_mut(|element| {
+            element.changes = 0..0;
+            matches!(element.answer, Some(Answer { what: Tell::Close, .. }))
+        });
+        ensemble.role = Role::Looking;
+        let history = ensemble.history.as_ref().expect("no role has it");
+        assert_eq!(history.last(), self.log.durable(), "what is reported is what is on disk");
+        let log = ensemble.has_database.then_some(LogEnd { zxid: history.last(), epoch: ensemble.epochs.current });
+        let input = election::Input::Look { log, yield_until_ms: None };
+        if let Some(settled) = ensemble.elect(input, self.clock.mono_ms) {
+            self.take_role(ensemble, &settled);
+        }
+    }
+
+    /// Closes every client's connection; sessions live on.
+    fn dismiss_clients(&mut self, unanswered: Vec<(ShardId, ConnId)>) {
+        let known = self.live.drain().map(|(_, live)| (live.shard, live.conn));
+        let waiting = self.backlog.drain(..).flat_map(|inbound| {
+            let asked = inbound.items.into_iter().filter(|item| !matches!(item.what, Ask::Collected { .. }));
+            asked.map(move |item| (inbound.shard, item.conn))
+        });
+        let last_zxid = self.state.store().published();
+        let close = |(shard, conn)| Element {
+            zxid: last_zxid,
+            changes: 0..0,
+            answer: Some(Answer { shard, conn, what: Tell::Close }),
+        };
+        let elements = known.chain(unanswered).chain(waiting).map(close).collect();
+        self.backlog_done = 0;
+        self.publisher.publish(Batch { elements, last_zxid, ..Batch::default() });
+    }
+
+    /// Another state takes the place of this server's: shards read it from here on. Nobody is connected.
+    fn adopt(&mut self, mut state: State, zxid: Zxid) {
+        let last_zxid = self.state.store().published();
+        let mut elements = vec![];
+        for shard in 0..self.options.shards {
+            let Ok(reader) = state.reader() else { continue };
+            let adopted = Adopted { reader, store: state.store().store(), acls: state.acls() };
+            let what = Tell::Adopt(Adoption::new(adopted));
+            let conn = ConnId { slot: u32::MAX, generation: 0 };
+            elements.push(Element {
+                zxid: last_zxid,
+                changes: 0..0,
+                answer: Some(Answer { shard: shard as ShardId, conn, what }),
+            });
+        }
+        self.has_published = true;
+        self.publisher.publish(Batch { elements, last_zxid, ..Batch::default() });
+        if let Ok(reader) = state.reader() {
+            self.plan.begin_anew(reader, zxid);
+        }
+        state.publish(zxid);
+        self.state = state;
+        self.zxid = zxid;
+        self.committed = zxid;
+    }
+
+    /// A new epoch begins, its first zxid is shown. All before it is committed.
+    fn begin_epoch(&mut self, epoch: i64) {
+        let first = first_zxid(epoch);
+        self.zxid = self.zxid.max(first);
+        self.commit(first);
+        if self.state.store().published() < first {
+            self.publish(Batch { last_zxid: first, ..Batch::default() });
+        }
+    }
+
+    /// Everything up to `zxid` is committed.
+    fn commit(&mut self, zxid: Zxid) {
+        self.committed = self.committed.max(zxid);
+        self.publish_committed();
+    }
+
+    fn epochs_durable(&mut self, ensemble: &mut Ensemble, epochs: Epochs) {
+        match &ensemble.role {
+            Role::Following(_) => self.epochs_durable_following(ensemble, epochs),
+            Role::Leading(_) => self.epochs_durable_leading(ensemble, epochs),
+            _ => {}
+        }
+    }
+
+    /// The log has reached the disk up to `zxid`.
+    pub(super) fn log_durable(&mut self, zxid: Zxid) {
+        self.in_ensemble(|core, ensemble| match &ensemble.role {
+            Role::Leaving => core.left(ensemble),
+            Role::Following(_) => core.log_durable_following(ensemble, zxid),
+            Role::Leading(_) => core.log_durable_leading(ensemble, zxid),
+            Role::Looking | Role::Joining { .. } => {}
+        });
+    }
+}

@@ -1,0 +1,258 @@
+//! Whole servers as an ensemble: what clients were told holds, whatever happens to servers and network.
+
+use super::*;
+use crate::ids::{ConnId, SessionId};
+use crate::jute::OpCode;
+use crate::sim::server::{create, path_and};
+
+/// A client that creates one znode after the other, on whatever server serves it.
+struct Client {
+    number: usize,
+    at: Option<(Place, u64, ConnId)>,
+    session: SessionId,
+    timeout_ms: i32,
+    /// Its current request: the number of the znode it creates.
+    asked: Option<usize>,
+    next: usize,
+    /// Created for sure.
+    acknowledged: Vec<usize>,
+    last_zxid: i64,
+}
+
+impl Client {
+    fn new(number: usize) -> Client {
+        Client {
+            number,
+            at: None,
+            session: SessionId::NONE,
+            timeout_ms: 2000,
+            asked: None,
+            next: 0,
+            acknowledged: vec![],
+            last_zxid: 0,
+        }
+    }
+
+    fn path(&self, n: usize) -> String {
+        format!("/client-{}-{n}", self.number)
+    }
+
+    /// Goes on with whatever is next.
+    fn go(&mut self, cluster: &mut Cluster) {
+        let Some((place, incarnation, conn)) = self.at else { return self.connect(cluster) };
+        let is_same = cluster.members[place].incarnation == incarnation;
+        let Some(server) = cluster.server(place).filter(|_| is_same) else {
+            (self.at, self.asked) = (None, None);
+            return;
+        };
+        if server.ended.contains(&conn) {
+            (self.at, self.asked) = (None, None);
+            return;
+        }
+        if self.session == SessionId::NONE || self.asked == Some(usize::MAX) {
+            // The answer to the connect request has no header of a reply.
+            let answer = server.output(conn);
+            if answer.len() >= 20 {
+                self.session = SessionId(i64::from_be_bytes(answer[12..20].try_into().unwrap()));
+                self.asked = None;
+                if self.session == SessionId::NONE {
+                    self.at = None;
+                }
+            }
+            return;
+        }
+        for (xid, zxid, error, _) in server.frames(conn) {
+            if xid < 0 {
+                continue;
+            }
+            assert!(zxid >= self.last_zxid, "zxid {zxid:#x} after {:#x}", self.last_zxid);
+            self.last_zxid = zxid;
+            let asked = self.asked.take().expect("answers are asked for");
+            // Created by a request whose answer was lost.
+            assert!(error == 0 || error == -110, "create: {error}");
+            self.acknowledged.push(asked);
+            self.next = asked + 1;
+        }
+        if self.asked.is_none() {
+            let body = create(self.path(self.next).as_bytes(), b"value", 0);
+            server.request(conn, self.next as i32 + 1, OpCode::Create, &body);
+            self.asked = Some(self.next);
+            cluster.act(place);
+        }
+    }
+
+    fn connect(&mut self, cluster: &mut Cluster) {
+        let place = cluster.pick(cluster.len());
+        if !cluster.serves(place) {
+            return;
+        }
+        let (session, timeout_ms) = (self.session, self.timeout_ms);
+        let incarnation = cluster.members[place].incarnation;
+        let Some(server) = cluster.server(place) else { return };
+        let conn = server.accept(session, timeout_ms, self.last_zxid);
+        self.at = Some((place, incarnation, conn));
+        self.asked = Some(usize::MAX);
+        cluster.act(place);
+    }
+}
+
+fn started(voters: usize, seed: u64) -> Cluster {
+    let mut cluster = Cluster::new(voters, seed);
+    (0..voters).for_each(|place| cluster.start(place));
+    assert!(cluster.run(5_000, |cluster| cluster.leader().is_some()), "a leader within 5 s");
+    cluster
+}
+
+/// Lets clients work for a while.
+fn work(cluster: &mut Cluster, clients: &mut [Client], limit_ms: i64) {
+    let mut next_ms = cluster.now_ms;
+    cluster.run(limit_ms, |cluster| {
+        if cluster.now_ms >= next_ms {
+            next_ms = cluster.now_ms + 2;
+            clients.iter_mut().for_each(|client| client.go(cluster));
+        }
+        false
+    });
+}
+
+/// Everything heals, and all servers hold the same tree with everything that was acknowledged.
+fn converge(cluster: &mut Cluster, clients: &mut [Client]) {
+    cluster.heal();
+    for place in 0..cluster.len() {
+        cluster.pause(place, false);
+        if !cluster.runs(place) {
+            cluster.start(place);
+        }
+    }
+    let all_serve = |cluster: &mut Cluster| (0..cluster.len()).all(|place| cluster.serves(place));
+    assert!(cluster.run(20_000, all_serve), "all serve: {:?}", standings(cluster));
+    let before: usize = clients.iter().map(|client| client.acknowledged.len()).sum();
+    work(cluster, clients, 3_000);
+    let after: usize = clients.iter().map(|client| client.acknowledged.len()).sum();
+    let states: Vec<_> = clients.iter().map(|client| (client.at, client.session, client.asked, client.next)).collect();
+    assert!(clients.is_empty() || after > before, "clients are served again: {states:?}, {:?}", standings(cluster));
+    let same = |cluster: &mut Cluster| {
+        let first = cluster.digest(0);
+        (1..cluster.len()).all(|place| cluster.digest(place) == first)
+    };
+    let digests = |cluster: &Cluster| (0..cluster.len()).map(|place| cluster.digest(place)).collect::<Vec<_>>();
+    assert!(cluster.run(5_000, same), "the trees are the same: {:?}", digests(cluster));
+    for place in 0..cluster.len() {
+        let server = cluster.server(place).unwrap();
+        for client in &*clients {
+            for n in &client.acknowledged {
+                let path = client.path(*n);
+                assert!(
+                    server.quorum.state().find(path.as_bytes()).is_some(),
+                    "{path} is lost on server {}",
+                    place + 1
+                );
+            }
+        }
+    }
+}
+
+fn standings(cluster: &Cluster) -> Vec<(Option<Standing>, bool)> {
+    (0..cluster.len()).map(|place| (cluster.standing(place), cluster.serves(place))).collect()
+}
+
+#[test]
+fn three_servers_serve_clients_on_each_of_them() {
+    let mut cluster = started(3, 1);
+    let mut clients: Vec<Client> = (0..6).map(Client::new).collect();
+    work(&mut cluster, &mut clients, 3_000);
+    for client in &clients {
+        assert!(client.acknowledged.len() > 20, "client {}: {:?}", client.number, client.acknowledged.len());
+    }
+    converge(&mut cluster, &mut clients);
+    assert_eq!(cluster.elections, 1);
+}
+
+#[test]
+fn a_lost_leader_is_replaced_and_nothing_acknowledged_is_lost() {
+    let mut cluster = started(3, 2);
+    let mut clients: Vec<Client> = (0..4).map(Client::new).collect();
+    for _ in 0..5 {
+        work(&mut cluster, &mut clients, 1_000);
+        let leader = cluster.leader().expect("somebody leads");
+        cluster.crash(leader);
+        assert!(cluster.run(5_000, |cluster| cluster.leader().is_some()), "{:?}", standings(&cluster));
+        work(&mut cluster, &mut clients, 1_000);
+        cluster.start(leader);
+        assert!(cluster.run(5_000, |cluster| cluster.serves(leader)), "{:?}", standings(&cluster));
+    }
+    converge(&mut cluster, &mut clients);
+}
+
+#[test]
+fn whatever_happens_what_was_acknowledged_is_there() {
+    let seeds = std::env::var("CORRAL_SIM_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(12);
+    for seed in 0..seeds {
+        let voters = [3, 5][seed as usize % 2];
+        let mut cluster = started(voters, 1000 + seed);
+        let mut clients: Vec<Client> = (0..4).map(Client::new).collect();
+        for _ in 0..12 {
+            let (a, b) = (cluster.pick(voters), cluster.pick(voters));
+            match cluster.pick(6) {
+                0 if cluster.runs(a) => cluster.crash(a),
+                1 | 2 if !cluster.runs(a) => cluster.start(a),
+                1 if a != b => cluster.cut(a, b),
+                2 => cluster.heal(),
+                3 => cluster.pause(a, true),
+                4 => (0..voters).for_each(|place| cluster.pause(place, false)),
+                _ => (0..voters).filter(|place| *place != a).for_each(|place| cluster.cut(a, place)),
+            }
+            let limit_ms = 100 + cluster.pick(1500) as i64;
+            work(&mut cluster, &mut clients, limit_ms);
+        }
+        println!("seed {seed}: {} elections", cluster.elections);
+        converge(&mut cluster, &mut clients);
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    let run = || {
+        let mut cluster = started(3, 7);
+        let mut clients: Vec<Client> = (0..3).map(Client::new).collect();
+        work(&mut cluster, &mut clients, 800);
+        let leader = cluster.leader().unwrap();
+        cluster.crash(leader);
+        work(&mut cluster, &mut clients, 2_000);
+        let trees: Vec<_> = (0..3).map(|place| cluster.digest(place)).collect();
+        (cluster.now_ms, cluster.sequence, trees, clients.iter().map(|client| client.next).collect::<Vec<_>>())
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn a_sync_sees_what_any_server_has_acknowledged() {
+    let mut cluster = started(3, 3);
+    let mut writer = Client::new(0);
+    let mut seen = 0;
+    for place in (0..3).cycle().take(9) {
+        work(&mut cluster, std::slice::from_mut(&mut writer), 300);
+        let Some(last) = writer.acknowledged.last().copied() else { continue };
+        let server = cluster.server(place).unwrap();
+        let conn = server.accept(SessionId::NONE, 2000, 0);
+        cluster.act(place);
+        let open =
+            |cluster: &mut Cluster| cluster.server(place).is_some_and(|server| !server.shard.unsent(conn).is_empty());
+        assert!(cluster.run(1_000, open), "a session");
+        let server = cluster.server(place).unwrap();
+        server.output(conn);
+        let mut body = vec![];
+        crate::jute::wire::put_bytes(&mut body, b"/");
+        server.request(conn, 1, OpCode::Sync, &body);
+        server.request(conn, 2, OpCode::Exists, &path_and(writer.path(last).as_bytes(), false));
+        cluster.act(place);
+        let mut answers = vec![];
+        cluster.run(1_000, |cluster| {
+            answers.extend(cluster.server(place).unwrap().frames(conn).into_iter().map(|frame| (frame.0, frame.2)));
+            answers.len() >= 2
+        });
+        assert_eq!(answers, [(1, 0), (2, 0)], "on server {}", place + 1);
+        seen += 1;
+    }
+    assert!(seen >= 6);
+}

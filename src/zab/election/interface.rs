@@ -1,0 +1,109 @@
+//! What an election is told, and what it wants done.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::vote::Vote;
+use crate::ids::Zxid;
+use crate::jute::election::{ElectionError, PeerState};
+use crate::zab::voters::{Config, ServerId, Voters};
+
+/// The times of an election, and what it may do to the configuration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// After this time the votes are sent again; doubled every time.
+    pub min_notification_interval_ms: i64,
+    /// The longest time between two such repetitions.
+    pub max_notification_interval_ms: i64,
+    /// How long a quorum that agrees waits for a voter that is connected but was not heard.
+    pub finalize_wait_ms: i64,
+    /// Whether a newer configuration seen in a notification is taken over (`reconfigEnabled`).
+    pub adopt_configs: bool,
+}
+
+impl Default for Settings {
+    /// ZooKeeper's own times.
+    fn default() -> Self {
+        Settings {
+            min_notification_interval_ms: 200,
+            max_notification_interval_ms: 60_000,
+            finalize_wait_ms: 200,
+            adopt_configs: false,
+        }
+    }
+}
+
+/// What a server's log says of it. What it reports here is exactly what its tree holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogEnd {
+    /// The last transaction logged.
+    pub zxid: Zxid,
+    /// The epoch whose leader this server last accepted (currentEpoch).
+    pub epoch: i64,
+}
+
+/// What happens to an election.
+#[derive(Clone, Debug)]
+pub enum Input<'a> {
+    /// The role ended, or the server starts: look for a leader.
+    Look {
+        /// `None`: this server has no database; it neither stands nor votes until it has followed a leader.
+        log: Option<LogEnd>,
+        /// After stepping down: do not stand before this time, and vote for others only.
+        yield_until_ms: Option<i64>,
+    },
+    /// A reconfiguration named its leader: settle on it without a vote. If it does not vote, look for one.
+    Designated { leader: ServerId, zxid: Zxid, log: Option<LogEnd> },
+    /// The leader settled on stands, with this epoch: what is told to others from now on, so that late ones
+    /// find a quorum that agrees.
+    Established { epoch: i64 },
+    /// The payload of a frame from a peer.
+    Message { from: ServerId, payload: &'a [u8] },
+    /// There is a live election connection to this server.
+    Connected(ServerId),
+    /// There is none any more.
+    Disconnected(ServerId),
+    /// The configuration is another one now.
+    Reconfigured(Config),
+    /// Time passed, see [`Election::deadline_ms`](super::Election::deadline_ms).
+    Tick,
+}
+
+/// What an election wants done. All of it may be done at once: a vote speaks of what is durable already.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// Send this payload in a frame; it replaces what was not sent yet to that server.
+    Send { to: ServerId, payload: Arc<[u8]> },
+    /// Dial every voter without a connection now, whenever the last attempt was.
+    Reconnect,
+    /// A newer configuration was seen and counts from now on; make it durable and the current one.
+    Adopt(Voters),
+    /// The election is over.
+    Settled(Settled),
+    /// A peer's message was dropped. The connection may stay.
+    Dropped { from: ServerId, reason: DropReason },
+}
+
+/// How an election ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settled {
+    /// Leading, following, or observing; never looking.
+    pub state: PeerState,
+    /// The leader, as it was when it was elected.
+    pub vote: Vote,
+    /// The round it was elected in.
+    pub round: i64,
+    /// Those whose votes decided it. Empty for a leader that a reconfiguration named.
+    pub supporters: BTreeSet<ServerId>,
+}
+
+/// Why a message was dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DropReason {
+    /// It is no notification.
+    Malformed(ElectionError),
+    /// Its round of election is beyond all counting.
+    Round(i64),
+    /// It says to be from this very server.
+    OwnId,
+}

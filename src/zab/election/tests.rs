@@ -1,0 +1,191 @@
+//! What no script shows: bytes that are none, and the timers.
+
+use super::*;
+use crate::jute::election::ElectionError;
+
+const LOG: Option<LogEnd> = Some(LogEnd { zxid: Zxid(0x1_0000_0005), epoch: 1 });
+
+fn voters(text: &str) -> Voters {
+    Voters::parse(text.as_bytes()).unwrap()
+}
+
+fn three() -> Config {
+    Config::new(voters("server.1=h:1:2\nserver.2=h:3:4\nserver.3=h:5:6"), None)
+}
+
+fn looking(me: i64, config: Config) -> Election {
+    let mut election = Election::new(ServerId(me), config, Settings { adopt_configs: true, ..Settings::default() });
+    election.step(Input::Look { log: LOG, yield_until_ms: None }, 0);
+    election
+}
+
+fn notification(state: PeerState, leader: i64, round: i64) -> Notification<'static> {
+    Notification { state, leader, zxid: 0x1_0000_0005, round, peer_epoch: 1, version: 2, config: None }
+}
+
+fn hear(election: &mut Election, from: i64, notification: Notification<'_>, now_ms: i64) -> Vec<Output> {
+    election.step(Input::Message { from: ServerId(from), payload: &notification.encode() }, now_ms)
+}
+
+#[test]
+fn what_is_no_notification_is_dropped_with_its_reason() {
+    let mut election = looking(1, three());
+    let mut reason = |from, payload: &[u8]| match &election.step(Input::Message { from, payload }, 1)[..] {
+        [Output::Dropped { from: who, reason }] if *who == from => *reason,
+        other => panic!("{other:?}"),
+    };
+    let two = ServerId(2);
+    assert_eq!(reason(two, &[]), DropReason::Malformed(ElectionError::NotificationLength(0)));
+    assert_eq!(reason(two, &[9; 28]), DropReason::Malformed(ElectionError::State(0x0909_0909)));
+    let far = notification(PeerState::Looking, 2, i64::MAX).encode();
+    assert_eq!(reason(two, &far), DropReason::Round(i64::MAX));
+    assert_eq!(reason(ServerId(1), &notification(PeerState::Looking, 2, 1).encode()), DropReason::OwnId);
+    assert_eq!(election.round, 1, "the count of rounds did not follow");
+}
+
+#[test]
+fn the_last_round_is_counted_no_further() {
+    let mut election = looking(1, three());
+    hear(&mut election, 2, notification(PeerState::Looking, 2, LAST_ROUND), 0);
+    for _ in 0..3 {
+        election.step(Input::Look { log: LOG, yield_until_ms: None }, 0);
+    }
+    assert_eq!(election.round, LAST_ROUND);
+}
+
+fn is_settled(out: &[Output]) -> bool {
+    out.iter().any(|output| matches!(output, Output::Settled(_)))
+}
+
+#[test]
+fn who_was_heard_in_an_earlier_round_is_silent_in_this_one() {
+    let mut election = looking(1, three());
+    election.step(Input::Connected(ServerId(2)), 0);
+    election.step(Input::Connected(ServerId(3)), 0);
+    assert!(!is_settled(&hear(
+        &mut election,
+        3,
+        Notification { zxid: 1, ..notification(PeerState::Looking, 3, 1) },
+        1
+    )));
+    assert!(!is_settled(&hear(&mut election, 2, notification(PeerState::Looking, 2, 5), 1)), "3 may know better");
+    assert_eq!(election.deadline_ms(), Some(200), "the repetition comes first");
+    assert!(is_settled(&election.step(Input::Tick, 201)));
+}
+
+#[test]
+fn who_joins_counts_on_from_the_round_it_found() {
+    let mut election = looking(1, three());
+    assert!(!is_settled(&hear(&mut election, 2, notification(PeerState::Following, 3, 8), 1)));
+    assert!(is_settled(&hear(&mut election, 3, notification(PeerState::Leading, 3, 8), 1)));
+    election.step(Input::Look { log: LOG, yield_until_ms: None }, 2);
+    assert_eq!(election.round, 9);
+}
+
+#[test]
+fn repetitions_double_up_to_their_limit() {
+    let mut election = looking(1, three());
+    let mut at_ms = vec![];
+    for _ in 0..12 {
+        let now_ms = election.deadline_ms().unwrap();
+        assert!(election.step(Input::Tick, now_ms - 1).is_empty(), "nothing before its time");
+        let out = election.step(Input::Tick, now_ms);
+        assert!(matches!(out[..], [Output::Reconnect, Output::Send { .. }, Output::Send { .. }]), "{out:?}");
+        at_ms.push(now_ms);
+    }
+    let gaps: Vec<i64> = at_ms.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(at_ms[0], 200);
+    assert_eq!(gaps, [400, 800, 1600, 3200, 6400, 12800, 25600, 51200, 60000, 60000, 60000]);
+}
+
+#[test]
+fn a_configuration_that_is_none_costs_its_sender_nothing() {
+    for text in [&b""[..], b"server.1=h:1:2:observer\nversion=9", b"\xff\xfe", b"version=9"] {
+        let mut election = looking(1, three());
+        let vote = Notification { config: Some(text), ..notification(PeerState::Looking, 2, 1) };
+        let out = hear(&mut election, 2, vote, 1);
+        assert!(matches!(out.last(), Some(Output::Settled(settled)) if settled.vote.leader == ServerId(2)), "{out:?}");
+    }
+}
+
+#[test]
+fn a_newer_configuration_with_the_same_members_does_not_begin_anew() {
+    let mut election = looking(1, three());
+    let newer = three().current().clone().with_version(7);
+    let text = newer.to_string();
+    let vote = Notification { config: Some(text.as_bytes()), ..notification(PeerState::Looking, 2, 1) };
+    let out = hear(&mut election, 2, vote, 1);
+    assert_eq!(out[0], Output::Adopt(newer));
+    assert!(matches!(out.last(), Some(Output::Settled(_))));
+    assert_eq!((election.config().current().version(), election.round), (7, 1));
+}
+
+#[test]
+fn without_reconfiguration_no_configuration_is_adopted() {
+    let mut election = Election::new(ServerId(1), three(), Settings::default());
+    election.step(Input::Look { log: LOG, yield_until_ms: None }, 0);
+    let vote = Notification {
+        config: Some(b"server.1=h:1:2\nserver.9=h:1:2\nversion=7"),
+        ..notification(PeerState::Looking, 2, 1)
+    };
+    assert!(!hear(&mut election, 2, vote, 1).iter().any(|output| matches!(output, Output::Adopt(_))));
+    assert_eq!(election.config().current().version(), 0);
+}
+
+#[test]
+fn strangers_cannot_make_a_looking_server_talk_without_end() {
+    let mut election = looking(1, three());
+    let answers = |out: Vec<Output>| out.iter().filter(|output| matches!(output, Output::Send { .. })).count();
+    let stranger = notification(PeerState::Looking, 9, 5);
+    assert_eq!(answers(hear(&mut election, 9, stranger, 10)), 1);
+    assert_eq!(answers(hear(&mut election, 9, stranger, 209)), 0, "told just now");
+    assert_eq!(answers(hear(&mut election, 9, stranger, 210)), 1);
+    let sum: usize = (100..300).map(|id| answers(hear(&mut election, id, stranger, 211))).sum();
+    assert_eq!(sum, STRANGERS - 1);
+    assert_eq!(election.round, 1, "and they are not listened to");
+}
+
+#[test]
+fn a_quorum_has_to_stand_in_the_pending_configuration_too() {
+    let pending = voters("server.1=h:1:2\nserver.4=h:1:2\nserver.5=h:1:2\nversion=9");
+    let config = Config::new(three().current().clone(), Some(pending));
+    let mut election = looking(1, config);
+    assert!(!is_settled(&hear(&mut election, 2, notification(PeerState::Looking, 5, 1), 1)));
+    assert!(!is_settled(&hear(&mut election, 3, notification(PeerState::Looking, 5, 1), 1)), "all of the current one");
+    assert!(is_settled(&hear(&mut election, 4, notification(PeerState::Looking, 5, 1), 1)), "two of the pending one");
+}
+
+#[test]
+fn random_messages_neither_panic_nor_elect_a_stranger() {
+    let mut seed = 7_u64;
+    let mut next = move || {
+        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        seed >> 33
+    };
+    let mut settled = 0;
+    for _ in 0..2_000 {
+        let mut election = looking(1, three());
+        for now_ms in 0..30 {
+            let mut payload = Notification {
+                round: next() as i64 % 5 - 1,
+                zxid: next() as i64 % 3 - 1,
+                ..notification(PeerState::try_from(next() as i32 % 4).unwrap(), next() as i64 % 5, 0)
+            }
+            .encode();
+            if next() % 8 == 0 {
+                let at = next() as usize % payload.len();
+                payload[at] = next() as u8;
+            }
+            let from = ServerId(next() as i64 % 5);
+            for output in election.step(Input::Message { from, payload: &payload }, now_ms * 20) {
+                if let Output::Settled(end) = output {
+                    assert!(election.config.is_voter(end.vote.leader), "{end:?}");
+                    assert!(election.config.is_quorum_in_all(&end.supporters), "{end:?}");
+                    settled += 1;
+                }
+            }
+            election.step(Input::Tick, now_ms * 20);
+        }
+    }
+    assert!(settled > 100, "{settled}");
+}

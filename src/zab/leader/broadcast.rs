@@ -1,0 +1,247 @@
+//! Broadcast: proposals go out, acknowledgements come in, commits follow in order.
+//!
+//! A proposal commits when a quorum of voters has it in its log, and its predecessor is committed. While a
+//! reconfiguration is proposed, it and what follows need a quorum of both configurations. A follower's
+//! acknowledgements come in the order of the proposals it was sent, so one zxid says what its log holds.
+
+use super::peer::{LearnerKind, PeerId, Stage, Unacked};
+use super::{DropReason, Leader, Output, Phase, StepDown};
+use crate::ids::{SessionId, Zxid};
+use crate::jute::OpCode;
+use crate::jute::quorum::{ForwardedRequest, Packet, PacketType, put_revalidate_answer, revalidate_question};
+use crate::zab::history::Txn;
+use crate::zab::leader::liveness::SyncFrom;
+use crate::zab::message::{After, Auth, Data, Message};
+use crate::zab::voters::{Config, ServerId, Voters};
+use std::fmt;
+use std::sync::Arc;
+
+/// A transaction to be agreed on.
+#[derive(Clone, Debug)]
+pub struct Proposal {
+    /// [`Leader::next_zxid`].
+    pub zxid: Zxid,
+    pub bytes: Arc<[u8]>,
+    /// What a reconfiguration would make the configuration; its version is this zxid.
+    pub config: Option<Voters>,
+}
+
+/// Why a proposal was not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProposeError {
+    /// The leader is not established, or its role is over.
+    NotLeading,
+    /// Another server is to lead under the new configuration.
+    HandedOver,
+    /// It does not follow the proposal before: no two proposals have one zxid, and none is left out.
+    NotNext { expected: Zxid },
+    /// One reconfiguration at a time.
+    ReconfigInProgress,
+    /// Too many proposals are not committed.
+    TooManyOutstanding,
+}
+
+impl fmt::Display for ProposeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProposeError::NotLeading => f.write_str("this server does not lead"),
+            ProposeError::HandedOver => f.write_str("another server is to lead"),
+            ProposeError::NotNext { expected } => write!(f, "the next zxid is {expected}"),
+            ProposeError::ReconfigInProgress => f.write_str("a reconfiguration is under way"),
+            ProposeError::TooManyOutstanding => f.write_str("too many proposals are not committed"),
+        }
+    }
+}
+
+impl std::error::Error for ProposeError {}
+
+/// A proposal that is not committed.
+#[derive(Debug)]
+pub(super) struct Outstanding {
+    pub txn: Txn,
+    pub config: Option<Voters>,
+}
+
+impl Leader {
+    /// Proposes a transaction: into the log and to the followers, at once and in parallel. The epoch's last
+    /// counter is never used: its turn ends the role, and the proposal with it (ZooKeeper 3.9, ZOOKEEPER-1277).
+    pub fn propose(&mut self, proposal: Proposal, now: i64, out: &mut Vec<Output>) -> Result<(), ProposeError> {
+        if self.phase != Phase::Established {
+            return Err(ProposeError::NotLeading);
+        }
+        if self.handed_over {
+            return Err(ProposeError::HandedOver);
+        }
+        let expected = self.next_zxid();
+        if proposal.zxid != expected {
+            return Err(ProposeError::NotNext { expected });
+        }
+        if self.outstanding.len() >= self.options.max_outstanding {
+            return Err(ProposeError::TooManyOutstanding);
+        }
+        if proposal.config.is_some() && self.reconfig.is_some() {
+            return Err(ProposeError::ReconfigInProgress);
+        }
+        if proposal.zxid.counter() == u32::MAX {
+            self.step_down(StepDown::CounterExhausted, out);
+            return Err(ProposeError::NotLeading);
+        }
+        if let Some(config) = &proposal.config {
+            self.reconfig = Some(proposal.zxid);
+            self.config = Config::new(self.config.current().clone(), Some(config.clone()));
+        }
+        self.last_proposed = proposal.zxid;
+        let txn = Txn { zxid: proposal.zxid, bytes: proposal.bytes };
+        for (id, peer) in &mut self.peers {
+            if peer.is_live() && peer.kind == LearnerKind::Follower {
+                peer.unacked.push_back(Unacked { zxid: txn.zxid, sent_ms: now });
+                let message = Message::txn(PacketType::Proposal, txn.zxid, &txn.bytes);
+                out.push(Output::Send { to: *id, message, after: After::Nothing });
+            }
+        }
+        out.push(Output::Append(txn.clone()));
+        self.outstanding.push_back(Outstanding { txn, config: proposal.config });
+        Ok(())
+    }
+
+    /// This server's own log is its own acknowledgement.
+    pub(super) fn log_durable(&mut self, zxid: Zxid, now: i64, out: &mut Vec<Output>) {
+        assert!(zxid <= self.last_proposed, "{zxid} is durable and was never proposed");
+        if zxid.epoch() == self.epoch && self.phase == Phase::Established {
+            raise(&mut self.acked, self.options.id, zxid);
+            self.commit(now, out);
+        }
+    }
+
+    /// ACK of a proposal. Late ones of NEWLEADER and UPTODATE say nothing, nor do those of observers.
+    pub(super) fn acked(&mut self, id: PeerId, zxid: Zxid, now: i64, out: &mut Vec<Output>) {
+        let last_proposed = self.last_proposed;
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if zxid.counter() == 0 || peer.kind == LearnerKind::Observer {
+            return;
+        }
+        match peer.unacked.front() {
+            Some(next) if next.zxid == zxid => peer.unacked.pop_front(),
+            Some(next) if zxid < next.zxid => return,
+            None if zxid <= last_proposed => return,
+            _ => return self.drop_peer(id, DropReason::AckOutOfOrder(zxid), out),
+        };
+        let server = peer.server;
+        if self.config.is_voter(server) {
+            raise(&mut self.acked, server, zxid);
+            self.commit(now, out);
+        }
+    }
+
+    /// Commits what can be, in order.
+    fn commit(&mut self, now: i64, out: &mut Vec<Output>) {
+        let mut told = self.committed;
+        while !self.handed_over && self.first_is_agreed() {
+            let Some(proposal) = self.outstanding.pop_front() else { break };
+            assert!(proposal.txn.zxid == self.committed.next(), "{} after {}", proposal.txn.zxid, self.committed);
+            self.committed = proposal.txn.zxid;
+            let designated = proposal.config.map(|config| {
+                told = self.committed;
+                self.agreed_on(config, out)
+            });
+            self.tell_committed(&proposal.txn, designated, out);
+            self.history.push(proposal.txn);
+        }
+        if self.committed > told {
+            out.push(Output::Commit { upto: self.committed });
+        }
+        self.answer_syncs(now, out);
+    }
+
+    fn first_is_agreed(&self) -> bool {
+        let Some(first) = self.outstanding.front() else { return false };
+        let zxid = first.txn.zxid;
+        let has = |server: ServerId| self.acked.get(&server).is_some_and(|acked| *acked >= zxid);
+        let both = self.reconfig.is_some_and(|reconfig| zxid >= reconfig);
+        self.config.current().is_quorum_by(has)
+            && (!both || self.config.pending().is_none_or(|pending| pending.is_quorum_by(has)))
+    }
+
+    /// A reconfiguration is committed. Returns who is to lead under it.
+    fn agreed_on(&mut self, config: Voters, out: &mut Vec<Output>) -> ServerId {
+        let zxid = self.committed;
+        let holds = |server| self.acked.get(&server).copied().filter(|acked| *acked >= zxid);
+        let designated = self.designated(&config, holds);
+        self.handed_over = designated != self.options.id;
+        self.reconfig = None;
+        self.config = Config::new(config.clone(), None);
+        out.push(Output::Commit { upto: zxid });
+        out.push(Output::Activate { config, designated, zxid });
+        designated
+    }
+
+    /// Who is to lead under a configuration: this server, if it votes there under its old address, else the
+    /// voter that is known to have most (ZooKeeper 3.9, `Leader.getDesignatedLeader`).
+    pub(super) fn designated(&self, config: &Voters, has: impl Fn(ServerId) -> Option<Zxid>) -> ServerId {
+        let me = self.options.id;
+        let addresses = |voters: &Voters| voters.member(me).map(|member| member.addresses.clone());
+        if config.is_voter(me) && addresses(config) == addresses(self.config.current()) {
+            return me;
+        }
+        let others = config.voters().filter(|server| *server != me);
+        let most = others.filter_map(|server| Some((has(server)?, std::cmp::Reverse(server)))).max();
+        most.map_or(me, |(_, std::cmp::Reverse(server))| server)
+    }
+
+    /// COMMIT to followers, INFORM to observers, or their forms that name the designated leader.
+    fn tell_committed(&self, txn: &Txn, designated: Option<ServerId>, out: &mut Vec<Output>) {
+        for (id, peer) in self.peers.iter().filter(|(_, peer)| peer.is_live()) {
+            let message = match (peer.kind, designated) {
+                (LearnerKind::Follower, None) => Message::bare(PacketType::Commit, txn.zxid),
+                (LearnerKind::Observer, None) => Message::txn(PacketType::Inform, txn.zxid, &txn.bytes),
+                (LearnerKind::Follower, Some(leader)) => {
+                    Message::with(PacketType::CommitAndActivate, txn.zxid, leader.0.to_be_bytes().to_vec())
+                }
+                (LearnerKind::Observer, Some(leader)) => Message {
+                    data: Data::Designated(leader, txn.bytes.clone()),
+                    ..Message::bare(PacketType::InformAndActivate, txn.zxid)
+                },
+            };
+            self.send(*id, message, out);
+        }
+    }
+
+    /// REQUEST: sync is answered here, everything else is the caller's.
+    pub(super) fn request(&mut self, id: PeerId, packet: &Packet<'_>, now: i64, out: &mut Vec<Output>) {
+        let Ok(request) = ForwardedRequest::decode(packet.data.unwrap_or_default()) else {
+            return self.drop_peer(id, DropReason::Malformed(packet.kind), out);
+        };
+        if request.op == OpCode::Sync.wire() {
+            return self.sync(SyncFrom::Learner(id), now, out);
+        }
+        out.push(Output::Request {
+            peer: id,
+            session: request.session,
+            cxid: request.cxid,
+            op: request.op,
+            body: request.body.to_vec(),
+            auth: Auth::of(packet),
+        });
+    }
+
+    /// REVALIDATE: the caller knows the sessions.
+    pub(super) fn revalidate(&mut self, id: PeerId, packet: &Packet<'_>, out: &mut Vec<Output>) {
+        match revalidate_question(packet.data.unwrap_or_default()) {
+            Ok((session, timeout_ms)) => out.push(Output::Revalidate { peer: id, session, timeout_ms }),
+            Err(_) => self.drop_peer(id, DropReason::Malformed(packet.kind), out),
+        }
+    }
+
+    pub(super) fn revalidated(&mut self, id: PeerId, session: SessionId, valid: bool, out: &mut Vec<Output>) {
+        if self.peers.get(&id).is_some_and(|peer| matches!(peer.stage, Stage::Synced | Stage::Active)) {
+            let mut data = vec![];
+            put_revalidate_answer(&mut data, session, valid);
+            self.send(id, Message::with(PacketType::Revalidate, Zxid(-1), data), out);
+        }
+    }
+}
+
+fn raise(acked: &mut std::collections::BTreeMap<ServerId, Zxid>, server: ServerId, zxid: Zxid) {
+    let known = acked.entry(server).or_insert(zxid);
+    *known = zxid.max(*known);
+}

@@ -1,0 +1,180 @@
+//! Discovery: a quorum of voters comes, an epoch newer than any of theirs is taken and promised.
+//!
+//! Only a quorum that has promised the epoch makes it this leader's: from then on no leader of an older
+//! epoch can commit anything. Whoever of them has got more than this server shows that it should not
+//! have been elected, and it goes back to the election.
+
+use super::peer::{LearnerKind, PeerId, Stage};
+use super::{DropReason, Leader, Output, Phase, StepDown};
+use crate::ids::Zxid;
+use crate::jute::quorum::{LearnerInfo, PROTOCOL_EPOCHS, Packet, PacketType, single_int};
+use crate::zab::epochs::{Epochs, MAX_EPOCH};
+use crate::zab::message::{After, Message};
+use crate::zab::voters::ServerId;
+
+impl Leader {
+    /// FOLLOWERINFO or OBSERVERINFO.
+    pub(super) fn introduced(&mut self, id: PeerId, packet: &Packet<'_>, now: i64, out: &mut Vec<Output>) {
+        let kind = match packet.kind {
+            PacketType::ObserverInfo => LearnerKind::Observer,
+            _ => LearnerKind::Follower,
+        };
+        let server = match self.check_introduction(kind, packet) {
+            Ok(Some(server)) => server,
+            Ok(None) => {
+                self.next_anonymous -= 1;
+                ServerId(self.next_anonymous + 1)
+            }
+            Err(reason) => return self.drop_peer(id, reason, out),
+        };
+        let older = self.peers.iter().find(|(other, peer)| **other != id && peer.server == server).map(|(id, _)| *id);
+        if let Some(older) = older {
+            self.drop_peer(older, DropReason::Replaced, out);
+        }
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.server = server;
+        peer.kind = kind;
+        peer.stage = Stage::Introduced { asked: false };
+        peer.deadline_ms = i64::MAX;
+        let accepted = packet.zxid.epoch();
+        if self.phase != Phase::Gathering {
+            if accepted > self.epoch && self.counts(&self.peers[&id]) {
+                return self.make_way(server, accepted, out);
+            }
+            self.ask_for_promise(id, now, out);
+            return;
+        }
+        self.epoch = self.epoch.max(accepted);
+        if self.counts(&self.peers[&id]) {
+            self.came.insert(server);
+        }
+        self.take_epoch(now, out);
+    }
+
+    /// A voter has promised an epoch above this leader's, to one that came to nothing: it can never follow here,
+    /// and would be missing for good. A new election takes an epoch above both; that this server promises the
+    /// higher one, too, makes sure of it. (ZooKeeper 3.9 leaves such a voter out until its leader ends.)
+    fn make_way(&mut self, voter: ServerId, accepted: i64, out: &mut Vec<Output>) {
+        self.epochs = self.epochs.promised(accepted);
+        out.push(Output::WriteEpochs { epochs: self.epochs, after: After::Nothing });
+        self.step_down(StepDown::VoterPromisedMore { voter, accepted }, out);
+    }
+
+    /// The server's number, or none for an observer that has none.
+    fn check_introduction(&self, kind: LearnerKind, packet: &Packet<'_>) -> Result<Option<ServerId>, DropReason> {
+        let accepted = packet.zxid.epoch();
+        if accepted >= MAX_EPOCH {
+            return Err(DropReason::EpochOutOfRange(accepted));
+        }
+        let Some(data) = packet.data else {
+            return if kind == LearnerKind::Observer { Ok(None) } else { Err(DropReason::BadIntroduction) };
+        };
+        let info = LearnerInfo::decode(data).map_err(|_| DropReason::BadIntroduction)?;
+        if info.protocol < PROTOCOL_EPOCHS {
+            return Err(DropReason::OldProtocol(info.protocol));
+        }
+        if info.config_version > self.config.current().version() {
+            return Err(DropReason::ConfigAhead(info.config_version));
+        }
+        // Numbers below 0 are those given to who has none.
+        if info.server == i64::MAX || info.server < 0 {
+            return if kind == LearnerKind::Observer { Ok(None) } else { Err(DropReason::BadIntroduction) };
+        }
+        if ServerId(info.server) == self.options.id {
+            return Err(DropReason::SaysItIsMe);
+        }
+        Ok(Some(ServerId(info.server)))
+    }
+
+    /// With a quorum of voters here: takes the next epoch, writes it down and asks for promises.
+    pub(super) fn take_epoch(&mut self, now: i64, out: &mut Vec<Output>) {
+        if self.phase != Phase::Gathering || !self.config.is_quorum_in_all(&self.came) {
+            return;
+        }
+        if self.epoch >= MAX_EPOCH {
+            return self.step_down(StepDown::EpochsExhausted, out);
+        }
+        self.epoch += 1;
+        self.phase = Phase::Promising;
+        self.phase_deadline_ms = now + self.init_ms();
+        self.epochs = self.epochs.promised(self.epoch);
+        self.name_configuration();
+        out.push(Output::WriteEpochs { epochs: self.epochs, after: After::Nothing });
+        let waiting: Vec<PeerId> = self.peers_at(|stage| matches!(stage, Stage::Introduced { asked: false }));
+        for id in waiting {
+            self.ask_for_promise(id, now, out);
+        }
+    }
+
+    /// LEADERINFO, which leaves when this server's own promise is on disk.
+    fn ask_for_promise(&mut self, id: PeerId, now: i64, out: &mut Vec<Output>) {
+        let deadline_ms = now + self.init_ms();
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.stage = Stage::Introduced { asked: true };
+        peer.deadline_ms = deadline_ms;
+        let message =
+            Message::with(PacketType::LeaderInfo, self.new_leader_zxid(), PROTOCOL_EPOCHS.to_be_bytes().to_vec());
+        let promise = Epochs { accepted: self.epoch, current: self.summary.0 };
+        out.push(Output::Send { to: id, message, after: After::Epochs(promise) });
+    }
+
+    /// ACKEPOCH: a promise (or, with -1, the word of one who promised this epoch before and says where it
+    /// stands).
+    pub(super) fn ack_epoch(&mut self, id: PeerId, packet: &Packet<'_>, now: i64, out: &mut Vec<Output>) {
+        let Ok(current) = single_int(packet.data) else {
+            return self.drop_peer(id, DropReason::Malformed(packet.kind), out);
+        };
+        let current = i64::from(current);
+        let last = packet.zxid;
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let server = peer.server;
+        peer.stage = Stage::Promised { last };
+        peer.deadline_ms = i64::MAX;
+        if self.phase != Phase::Promising {
+            return self.bring_up_to_date(id, last, now, out);
+        }
+        if current != -1 && self.counts(&self.peers[&id]) {
+            if (current, last) > self.summary {
+                return self.step_down(StepDown::VoterIsAhead { voter: server, epoch: current, last }, out);
+            }
+            self.promised.insert(server);
+        }
+        self.begin_sync(now, out);
+    }
+
+    /// This server's own promise counts when it is on disk.
+    pub(super) fn promise_of_my_own(&mut self, now: i64, out: &mut Vec<Output>) {
+        if self.phase == Phase::Promising && self.epochs_durable.accepted >= self.epoch {
+            self.promised.insert(self.options.id);
+            self.begin_sync(now, out);
+        }
+    }
+
+    /// With a quorum of promises: the epoch is this leader's.
+    fn begin_sync(&mut self, now: i64, out: &mut Vec<Output>) {
+        let mine = self.promised.contains(&self.options.id);
+        if self.phase != Phase::Promising || !mine || !self.config.is_quorum_in_all(&self.promised) {
+            return;
+        }
+        self.phase = Phase::Syncing;
+        self.phase_deadline_ms = now + self.init_ms();
+        self.last_proposed = self.new_leader_zxid();
+        self.epochs = self.epochs.established(self.epoch);
+        out.push(Output::WriteEpochs { epochs: self.epochs, after: After::Nothing });
+        let promised: Vec<(PeerId, Zxid)> = self
+            .peers
+            .iter()
+            .filter_map(|(id, peer)| match peer.stage {
+                Stage::Promised { last } => Some((*id, last)),
+                _ => None,
+            })
+            .collect();
+        for (id, last) in promised {
+            self.bring_up_to_date(id, last, now, out);
+        }
+    }
+
+    pub(super) fn peers_at(&self, at: impl Fn(Stage) -> bool) -> Vec<PeerId> {
+        self.peers.iter().filter(|(_, peer)| at(peer.stage)).map(|(id, _)| *id).collect()
+    }
+}

@@ -1,0 +1,194 @@
+//! Liveness: PINGs every half tick, silent learners are dropped, a leader without a quorum steps down.
+//!
+//! A round of PINGs is also what makes sync a barrier. A follower that answers a PING follows this leader
+//! at that moment, so when a quorum has answered PINGs that were sent after a sync came in, no other
+//! leader had been established by then: whatever any client had been told is committed here. Learners
+//! answer each PING that follows UPTODATE, in order, and repeat its zxid: the n-th answer is to the n-th.
+
+use super::peer::{Peer, PeerId, PingSent, Stage};
+use super::{DropReason, Leader, Output, Phase, StepDown};
+use crate::ids::Zxid;
+use crate::jute::quorum::{Packet, PacketType, touches};
+use crate::zab::message::{After, Message};
+use crate::zab::voters::ServerId;
+use std::collections::{BTreeMap, VecDeque};
+
+/// PINGs that may be on their way to one voter for the sake of sync; those of every half tick come on top.
+const PINGS_ON_THEIR_WAY: usize = 64;
+
+/// Who asked for sync.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum SyncFrom {
+    Client(u64),
+    Learner(PeerId),
+}
+
+/// A sync that waits: for its round of PINGs, and for the commit of what was proposed before it.
+#[derive(Debug)]
+struct Waiting {
+    from: SyncFrom,
+    round: u64,
+    upto: Zxid,
+}
+
+/// The rounds of PINGs and the syncs that wait for them.
+#[derive(Debug, Default)]
+pub(super) struct Barriers {
+    /// The last round that was sent.
+    sent: u64,
+    /// The last round that a quorum answered.
+    answered: u64,
+    /// The last round that each server answered.
+    by_server: BTreeMap<ServerId, u64>,
+    /// In the order they came: both things they wait for only rise.
+    waiting: VecDeque<Waiting>,
+}
+
+impl Barriers {
+    /// Nobody is there to be answered any more.
+    pub fn forget(&mut self, peer: PeerId) {
+        self.waiting.retain(|waiting| waiting.from != SyncFrom::Learner(peer));
+    }
+}
+
+impl Leader {
+    pub(super) fn tick(&mut self, now: i64, out: &mut Vec<Output>) {
+        // A server that is a quorum by itself waits for nobody.
+        self.take_epoch(now, out);
+        if now >= self.phase_deadline_ms {
+            let reason = match self.phase {
+                Phase::Gathering => Some(StepDown::NobodyCame),
+                Phase::Promising => Some(StepDown::NoPromises),
+                Phase::Syncing => Some(StepDown::NotAcknowledged),
+                Phase::Established | Phase::Over => None,
+            };
+            if let Some(reason) = reason {
+                return self.step_down(reason, out);
+            }
+        }
+        self.drop_silent(now, out);
+        if self.phase == Phase::Established && now >= self.next_check_ms {
+            self.next_check_ms = now + self.options.tick_ms;
+            let id = self.options.id;
+            let synced = |server| {
+                let lately = |peer: &Peer| peer.server == server && peer.synced_until_ms >= now;
+                server == id || self.peers.values().any(|peer| self.counts(peer) && lately(peer))
+            };
+            if !self.config.is_quorum_in_all_by(synced) {
+                return self.step_down(StepDown::LostQuorum, out);
+            }
+        }
+        if now >= self.next_ping_ms {
+            self.next_ping_ms = now + self.options.tick_ms / 2;
+            self.ping(|peer| peer.is_live(), now, out);
+            self.answer_syncs(now, out);
+        }
+    }
+
+    fn drop_silent(&mut self, now: i64, out: &mut Vec<Output>) {
+        let sync_ms = self.sync_ms();
+        let mut late = vec![];
+        for (id, peer) in &self.peers {
+            let unanswered = peer.pings.front().is_some_and(|ping| now > ping.sent_ms + sync_ms);
+            if now > peer.deadline_ms || unanswered {
+                late.push((*id, DropReason::Silent));
+            } else if let Some(oldest) = peer.unacked.front()
+                && matches!(peer.stage, Stage::Synced | Stage::Active)
+                && now > oldest.sent_ms.max(peer.synced_since_ms) + sync_ms
+                && self.phase == Phase::Established
+            {
+                late.push((*id, DropReason::SlowToAcknowledge(oldest.zxid)));
+            }
+        }
+        for (id, reason) in late {
+            self.drop_peer(id, reason, out);
+        }
+    }
+
+    /// A round of PINGs. Those who have been sent UPTODATE answer; to all others who are synchronised, or about
+    /// to be, it says that the leader lives.
+    fn ping(&mut self, whom: impl Fn(&Peer) -> bool, now: i64, out: &mut Vec<Output>) {
+        self.barriers.sent += 1;
+        let ping = PingSent { round: self.barriers.sent, zxid: self.last_proposed, sent_ms: now };
+        for (id, peer) in self.peers.iter_mut().filter(|(_, peer)| whom(peer)) {
+            if peer.stage == Stage::Active {
+                peer.pings.push_back(ping);
+            }
+            let message = Message::bare(PacketType::Ping, ping.zxid);
+            out.push(Output::Send { to: *id, message, after: After::Nothing });
+        }
+    }
+
+    /// The answer to a PING: what its learner has heard of, and that it follows.
+    pub(super) fn pong(&mut self, id: PeerId, packet: &Packet<'_>, now: i64, out: &mut Vec<Output>) {
+        let touched = match touches(packet.data.unwrap_or_default()) {
+            Ok(touched) => touched.collect(),
+            Err(_) => return self.drop_peer(id, DropReason::Malformed(packet.kind), out),
+        };
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let round = match peer.pings.pop_front() {
+            Some(ping) if ping.zxid == packet.zxid => ping.round,
+            _ => return self.drop_peer(id, DropReason::WrongPing(packet.zxid), out),
+        };
+        let server = peer.server;
+        out.push(Output::Touched { peer: id, touches: touched });
+        if self.counts(&self.peers[&id]) {
+            let last = self.barriers.by_server.entry(server).or_default();
+            *last = round.max(*last);
+            self.answer_syncs(now, out);
+        }
+    }
+
+    /// A sync: it waits for a round that is yet to be sent, which is sent at once unless one is on its way.
+    pub(super) fn sync(&mut self, from: SyncFrom, now: i64, out: &mut Vec<Output>) {
+        let refused = self.phase != Phase::Established || self.barriers.waiting.len() >= self.options.max_syncs;
+        match from {
+            SyncFrom::Client(tag) if refused => return out.push(Output::SyncRefused { tag }),
+            SyncFrom::Learner(id) if refused => return self.drop_peer(id, DropReason::TooManySyncRequests, out),
+            _ => {}
+        }
+        let round = self.barriers.sent + 1;
+        self.barriers.waiting.push_back(Waiting { from, round, upto: self.last_proposed });
+        self.answer_syncs(now, out);
+    }
+
+    /// Answers what need not wait any longer, and sends a round for the rest when none is on its way: to the
+    /// voters, but for those who are behind with their answers.
+    pub(super) fn answer_syncs(&mut self, now: i64, out: &mut Vec<Output>) {
+        let Some(newest) = self.barriers.waiting.back().map(|last| last.round) else { return };
+        self.count_answers();
+        if self.barriers.sent == self.barriers.answered && newest > self.barriers.sent {
+            let voters = self.config.voters();
+            let in_time = |peer: &Peer| peer.stage == Stage::Active && peer.pings.len() < PINGS_ON_THEIR_WAY;
+            self.ping(|peer| in_time(peer) && voters.contains(&peer.server), now, out);
+            self.count_answers();
+        }
+        while let Some(first) = self.barriers.waiting.front() {
+            if first.round > self.barriers.answered || first.upto > self.committed {
+                break;
+            }
+            let from = first.from;
+            self.barriers.waiting.pop_front();
+            match from {
+                SyncFrom::Client(tag) => out.push(Output::Synced { tag }),
+                SyncFrom::Learner(id) => self.send(id, Message::bare(PacketType::Sync, Zxid::ZERO), out),
+            }
+        }
+    }
+
+    /// The newest round that a quorum answered, this server being one of them.
+    fn count_answers(&mut self) {
+        let id = self.options.id;
+        let sent = self.barriers.sent;
+        let answered = |server: &ServerId| {
+            if *server == id { sent } else { self.barriers.by_server.get(server).copied().unwrap_or(0) }
+        };
+        let mut rounds: Vec<u64> = self.config.voters().iter().map(answered).collect();
+        rounds.sort_unstable();
+        let newest = rounds
+            .into_iter()
+            .rev()
+            .find(|round| self.config.is_quorum_in_all_by(|server| answered(&server) >= *round));
+        self.barriers.answered = self.barriers.answered.max(newest.unwrap_or(0));
+    }
+}

@@ -1,0 +1,101 @@
+//! What a leader knows of one connection to its quorum port.
+
+use crate::ids::Zxid;
+use crate::zab::voters::ServerId;
+use std::collections::VecDeque;
+
+/// One connection of a learner, as the edge numbers them: a number is never used twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PeerId(pub u64);
+
+/// What the learner asked to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LearnerKind {
+    /// Gets PROPOSAL and COMMIT and acknowledges. Counts if it is a voter; others may follow, too.
+    Follower,
+    /// Gets INFORM.
+    Observer,
+}
+
+/// How far a learner has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stage {
+    /// Connected, and has said nothing yet.
+    Silent,
+    /// Has introduced itself; its ACKEPOCH is awaited, once LEADERINFO has been sent.
+    Introduced { asked: bool },
+    /// Has promised and stands at this zxid; a quorum of promises is awaited.
+    Promised { last: Zxid },
+    /// What it lacks is being read from the log on disk.
+    ReadingLog { last: Zxid },
+    /// A snapshot is being sent to it.
+    Streaming,
+    /// What it lacks after the snapshot it got is being read from the log on disk.
+    ReadingRest { snapshot: Zxid },
+    /// Has been sent what it lacks, and NEWLEADER, and gets the live stream. Its first ACK is awaited.
+    Joined,
+    /// Has acknowledged NEWLEADER; UPTODATE waits until the leader is established.
+    Synced,
+    /// Has been sent UPTODATE.
+    Active,
+}
+
+/// A proposal that a follower has been sent and has not acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unacked {
+    pub zxid: Zxid,
+    pub sent_ms: i64,
+}
+
+/// A PING on its way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PingSent {
+    pub round: u64,
+    pub zxid: Zxid,
+    pub sent_ms: i64,
+}
+
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub server: ServerId,
+    pub kind: LearnerKind,
+    pub stage: Stage,
+    /// Silent beyond this time, it is dropped. `i64::MAX` while it is this server's turn to speak.
+    pub deadline_ms: i64,
+    /// Heard of lately enough to count for the leader's own liveness.
+    pub synced_until_ms: i64,
+    /// When it acknowledged NEWLEADER.
+    pub synced_since_ms: i64,
+    /// In the order they were sent: the one order in which it may acknowledge them.
+    pub unacked: VecDeque<Unacked>,
+    /// PINGs after UPTODATE, which alone it answers. Who leaves one unanswered for syncLimit is dropped.
+    pub pings: VecDeque<PingSent>,
+    /// A snapshot is part of its synchronisation.
+    pub by_snapshot: bool,
+}
+
+impl Peer {
+    pub fn new(deadline_ms: i64, synced_until_ms: i64) -> Self {
+        Peer {
+            server: ServerId(i64::MIN),
+            kind: LearnerKind::Follower,
+            stage: Stage::Silent,
+            deadline_ms,
+            synced_until_ms,
+            synced_since_ms: i64::MAX,
+            unacked: VecDeque::new(),
+            pings: VecDeque::new(),
+            by_snapshot: false,
+        }
+    }
+
+    /// Gets what is proposed and committed from now on.
+    pub fn is_live(&self) -> bool {
+        matches!(self.stage, Stage::Joined | Stage::Synced | Stage::Active)
+    }
+
+    /// Is between its promise and its first ACK.
+    pub fn is_syncing(&self) -> bool {
+        matches!(self.stage, Stage::ReadingLog { .. } | Stage::Streaming | Stage::ReadingRest { .. } | Stage::Joined)
+    }
+}

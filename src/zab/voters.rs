@@ -1,0 +1,241 @@
+//! Who belongs to the ensemble, who votes, and what makes a quorum: by majority, or by groups and weights.
+//!
+//! [`Voters`] is one configuration: a [`Membership`], whose text is ZooKeeper's own (it travels in election
+//! notifications, NEWLEADER and reconfig transactions, and stands in `/zookeeper/config`), and the rule by which
+//! its servers are a quorum. [`Config`] is the pair that counts while a reconfiguration is under way: what
+//! was agreed on, and what is proposed. A quorum then has to stand in both.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::config::membership::{Draft, Membership};
+use crate::config::properties;
+
+pub use crate::config::member::{Member, MemberAddress, MemberClient, MemberRole, ServerId};
+
+/// One reason why a configuration is none.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mistake {
+    /// The key; empty where the configuration as a whole is meant.
+    pub key: String,
+    /// The value as it was given.
+    pub value: String,
+    /// What is wrong and what was expected.
+    pub problem: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.key.is_empty() {
+            write!(f, "{} = {:?}: ", self.key, self.value)?;
+        }
+        f.write_str(&self.problem)
+    }
+}
+
+impl std::error::Error for Mistake {}
+
+/// One configuration of the ensemble, with at least one participant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Voters(Membership);
+
+impl Voters {
+    /// Reads the text form: `key=value` lines in any order, blank lines and comments skipped. Every mistake
+    /// is reported.
+    pub fn parse(text: &[u8]) -> Result<Voters, Vec<Mistake>> {
+        let (entries, malformed) = properties::parse(text);
+        let pairs = entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_str()));
+        let outcome = Voters::from_pairs(pairs);
+        if malformed.is_empty() {
+            return outcome;
+        }
+        let bad_line = |line: properties::Malformed| Mistake {
+            key: format!("line {}", line.line),
+            value: String::new(),
+            problem: line.problem.to_owned(),
+        };
+        let mut mistakes: Vec<_> = malformed.into_iter().map(bad_line).collect();
+        mistakes.extend(outcome.err().into_iter().flatten());
+        Err(mistakes)
+    }
+
+    /// Reads the keys `server.N`, `group.N`, `weight.N` and `version`; any other key is a mistake.
+    pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Voters, Vec<Mistake>> {
+        let mut draft = Draft::default();
+        let mut mistakes = vec![];
+        for (key, value) in pairs {
+            if let Err(problem) = draft.take(key, value) {
+                mistakes.push(Mistake { key: key.to_owned(), value: value.to_owned(), problem });
+            }
+        }
+        let whole = |problem: String| Mistake { key: String::new(), value: String::new(), problem };
+        match draft.finish() {
+            Ok(membership) if mistakes.is_empty() => Voters::new(membership).map_err(|problem| vec![whole(problem)]),
+            Ok(_) => Err(mistakes),
+            Err(problems) => {
+                mistakes.extend(problems.into_iter().map(|problem| whole(problem.text)));
+                Err(mistakes)
+            }
+        }
+    }
+
+    /// Takes a membership; answers with what is wrong if nobody votes in it.
+    pub fn new(membership: Membership) -> Result<Voters, String> {
+        if membership.participants().next().is_none() {
+            return Err("no server.N is a participant; expected at least one".to_owned());
+        }
+        Ok(Voters(membership))
+    }
+
+    /// The text and its parts.
+    pub fn membership(&self) -> &Membership {
+        &self.0
+    }
+
+    /// The zxid of the reconfiguration this came from; 0 for one read from a file.
+    pub fn version(&self) -> i64 {
+        self.0.version()
+    }
+
+    /// The same members and quorums under another version.
+    pub fn with_version(self, version: i64) -> Voters {
+        Voters(self.0.with_version(version))
+    }
+
+    /// All members, in the order of their ids.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.0.members()
+    }
+
+    /// One member.
+    pub fn member(&self, id: ServerId) -> Option<&Member> {
+        self.0.member(id)
+    }
+
+    /// The ids of those who vote, ascending.
+    pub fn voters(&self) -> impl Iterator<Item = ServerId> {
+        self.0.participants().map(|member| member.id)
+    }
+
+    /// Whether this server's votes and acknowledgements count.
+    pub fn is_voter(&self, id: ServerId) -> bool {
+        self.member(id).is_some_and(|member| member.role == MemberRole::Participant)
+    }
+
+    /// Whether this server is listed as an observer.
+    pub fn is_observer(&self, id: ServerId) -> bool {
+        self.member(id).is_some_and(|member| member.role == MemberRole::Observer)
+    }
+
+    /// What a server's vote weighs: 0 for who does not vote, 1 for all others without hierarchical quorums.
+    pub fn weight(&self, id: ServerId) -> i64 {
+        match self.0.groups() {
+            _ if !self.is_voter(id) => 0,
+            Some(groups) => groups.weights.get(&id).copied().unwrap_or(0),
+            None => 1,
+        }
+    }
+
+    /// Whether these servers are a quorum; who does not vote is not counted.
+    pub fn is_quorum(&self, servers: &BTreeSet<ServerId>) -> bool {
+        self.is_quorum_by(|id| servers.contains(&id))
+    }
+
+    /// Whether the voters for which `holds` is true are a quorum. Majority: more than half of them.
+    /// Hierarchical: more than half of the groups that weigh anything, each with more than half of its weight.
+    pub fn is_quorum_by(&self, holds: impl Fn(ServerId) -> bool) -> bool {
+        let Some(groups) = self.0.groups() else {
+            let holding = self.voters().filter(|id| holds(*id)).count();
+            return holding > self.voters().count() / 2;
+        };
+        let mut tally: BTreeMap<i64, (i128, i128)> = BTreeMap::new();
+        for (id, group) in &groups.of {
+            let weight = i128::from(groups.weights[id]);
+            let (held, total) = tally.entry(*group).or_default();
+            *total += weight;
+            if self.is_voter(*id) && holds(*id) {
+                *held += weight;
+            }
+        }
+        let counted = tally.values().filter(|(_, total)| *total > 0).count();
+        let won = tally.values().filter(|(held, total)| held * 2 > *total).count();
+        won > counted / 2
+    }
+
+    /// Whether both say the same but for the version: an election need not begin anew for such a change.
+    pub fn same_but_version(&self, other: &Voters) -> bool {
+        self.0.same_but_version(&other.0)
+    }
+}
+
+/// The text form, without a line end at its end.
+impl fmt::Display for Voters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What counts at this moment: the agreed configuration and, during a reconfiguration, the proposed one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    current: Voters,
+    pending: Option<Voters>,
+}
+
+impl Config {
+    /// A proposed configuration counts only while it is newer than the current one (ZooKeeper 3.9,
+    /// FastLeaderElection.getVoteTracker); any other is dropped.
+    pub fn new(current: Voters, pending: Option<Voters>) -> Config {
+        let pending = pending.filter(|pending| pending.version() > current.version());
+        Config { current, pending }
+    }
+
+    /// What was agreed on.
+    pub fn current(&self) -> &Voters {
+        &self.current
+    }
+
+    /// What is proposed, always newer than [`Config::current`].
+    pub fn pending(&self) -> Option<&Voters> {
+        self.pending.as_ref()
+    }
+
+    /// Current and pending, as far as there.
+    pub fn all(&self) -> impl Iterator<Item = &Voters> {
+        std::iter::once(&self.current).chain(&self.pending)
+    }
+
+    /// The voters of either configuration: who is asked, and who is listened to.
+    pub fn voters(&self) -> BTreeSet<ServerId> {
+        self.all().flat_map(Voters::voters).collect()
+    }
+
+    /// Whether this server votes in either configuration.
+    pub fn is_voter(&self, id: ServerId) -> bool {
+        self.all().any(|voters| voters.is_voter(id))
+    }
+
+    /// What a candidate weighs: in the current configuration if it votes there, else in the pending one.
+    pub fn weight(&self, id: ServerId) -> i64 {
+        self.all().find(|voters| voters.is_voter(id)).map_or(0, |voters| voters.weight(id))
+    }
+
+    /// A member as the current configuration knows it, else as the pending one does.
+    pub fn member(&self, id: ServerId) -> Option<&Member> {
+        self.all().find_map(|voters| voters.member(id))
+    }
+
+    /// Whether these servers are a quorum of every configuration that counts.
+    pub fn is_quorum_in_all(&self, servers: &BTreeSet<ServerId>) -> bool {
+        self.is_quorum_in_all_by(|id| servers.contains(&id))
+    }
+
+    /// Whether those for which `holds` is true are a quorum of every configuration that counts.
+    pub fn is_quorum_in_all_by(&self, holds: impl Fn(ServerId) -> bool) -> bool {
+        self.all().all(|voters| voters.is_quorum_by(&holds))
+    }
+}
+
+#[cfg(test)]
+#[path = "voters_tests.rs"]
+mod tests;
