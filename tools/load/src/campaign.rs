@@ -1,5 +1,6 @@
 //! Several runs that belong together: two targets in turn, and the search for the capacity with runs below it.
 
+use crate::company::{Company, Present};
 use crate::document::{Comparison, Document, Run, Step, Sweep, Target};
 use crate::engine::{self, Load, Targets, Watcher};
 use crate::failure::{Failure, Result, While};
@@ -33,24 +34,25 @@ pub fn measure(name: &str, side: &Side, load: &Load, onlooker: &mut dyn Onlooker
     Ok(told::load_run(name, &side.told, load, &outcome?, sampled))
 }
 
-/// Measures the load on `a` and `b` in turn, `rounds` times each. Who begins a round changes, A B B A A B, so that it is
-/// no advantage to come second.
+/// Measures `a` and `b` in turn, `rounds` times each, each under its load and in its company, which comes before the
+/// round's warming up and is gone when the round ends. Who begins a round changes, A B B A A B, so that it is no advantage
+/// to come second.
 pub fn compare(
     document: &mut Document,
-    [a, b]: [&Side; 2],
-    load: &Load,
+    sides: [(&Side, &Load, Company); 2],
     rounds: usize,
     onlooker: &mut dyn Onlooker,
 ) -> Result<()> {
     if rounds < 2 {
         return Err(Failure::new("a comparison takes at least two rounds"));
     }
+    let [(a, ..), (b, ..)] = sides;
     let names = if a.told.label == b.told.label {
         [format!("A: {}", a.told.label), format!("B: {}", b.told.label)]
     } else {
         [a.told.label.clone(), b.told.label.clone()]
     };
-    for side in [a, b] {
+    for (side, load, _) in sides {
         znodes::plant(side.targets.addresses[0], &load.workload).during(|| side.told.label.clone())?;
     }
     let mut runs: [Vec<Run>; 2] = [vec![], vec![]];
@@ -58,7 +60,11 @@ pub fn compare(
         let order = if round % 2 == 1 { [0, 1] } else { [1, 0] };
         for number in order {
             let name = format!("{}, round {round}", names[number]);
-            runs[number].push(measure(&name, [a, b][number], load, onlooker)?);
+            let (side, load, company) = sides[number];
+            let present = company.invite(side.targets.addresses[0]).during(|| side.told.label.clone())?;
+            let run = measure(&name, side, load, onlooker);
+            present.map_or(Ok(()), Present::send_away)?;
+            runs[number].push(run?);
         }
     }
     let comparison = verdicts(&names, &runs);

@@ -49,6 +49,14 @@ impl Fleet {
         Ok(fleet)
     }
 
+    /// Spreads the pings evenly from now on, as those of clients are that have not come all at once.
+    pub fn spread_pings(&mut self) {
+        let (now_ns, count) = (self.clock.ns(), self.pings.len().max(1) as u64);
+        for (number, (due_ns, _)) in self.pings.iter_mut().enumerate() {
+            *due_ns = now_ns + self.ping_interval_ns * number as u64 / count;
+        }
+    }
+
     /// Waits until something has arrived or the clock shows `deadline_ns`, and takes it: pings are counted here, the
     /// rest goes to `each` with its session's number. Sends the pings that are due.
     pub fn turn(&mut self, deadline_ns: u64, each: &mut impl FnMut(usize, Reply<'_>) -> Result<()>) -> Result<()> {
@@ -102,9 +110,16 @@ impl Fleet {
     }
 
     /// Sends a request in every session, made by `make`.
-    pub fn send_all(&mut self, mut make: impl FnMut(&mut Vec<u8>, i32)) -> Result<()> {
+    pub fn send_all(&mut self, make: impl FnMut(&mut Vec<u8>, i32)) -> Result<()> {
+        self.send_each(1, make)
+    }
+
+    /// Sends `count` requests in every session, each made by `make`.
+    pub fn send_each(&mut self, count: usize, mut make: impl FnMut(&mut Vec<u8>, i32)) -> Result<()> {
         for (number, connection) in self.connections.iter_mut().enumerate() {
-            connection.outbox.push(&mut make);
+            for _ in 0..count {
+                connection.outbox.push(&mut make);
+            }
             self.poll.flush(connection, number as u64)?;
         }
         Ok(())

@@ -4,20 +4,24 @@
 //! from /proc when the server's process is named.
 
 mod args;
+mod budgets;
 mod campaign;
 mod codec;
+mod company;
 mod connection;
 mod connects;
 mod document;
 mod engine;
 mod environment;
 mod failure;
+mod first_answer;
 mod fleet;
 mod floor;
 mod html;
 mod idle;
 mod latency;
 mod lookout;
+mod markdown;
 mod output;
 mod poll;
 mod process;
@@ -37,17 +41,18 @@ mod yaml;
 mod znodes;
 
 use args::{
-    Command, CompareArgs, ConnectsArgs, FloorArgs, FloorKind, IdleArgs, LimitArgs, OutputArgs, RecordArgs, ReplayArgs,
-    ReportArgs, RunArgs, ScenarioArgs, StormArgs, SweepArgs, TableArgs, WatchArgs, What,
+    Command, CompareArgs, ConnectsArgs, FirstAnswerArgs, FloorArgs, FloorKind, IdleArgs, LimitArgs, OutputArgs,
+    RecordArgs, ReplayArgs, ReportArgs, RunArgs, ScenarioArgs, StormArgs, SweepArgs, TableArgs, WatchArgs, What,
 };
 use campaign::{Search, Side};
 use clap::Parser;
+use company::Company;
 use document::{Document, Run};
 use engine::Load;
 use failure::{Failure, Result};
 use lookout::Lookout;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use table::{Extent, Role, Server};
 
 /// A measurement could not be made.
@@ -88,6 +93,7 @@ fn perform(what: What) -> Result<Missed> {
         What::Replay(args) => replay(&args),
         What::Floor(args) => floor(&args),
         What::Table(args) => table(args),
+        What::FirstAnswer(args) => first_answer(&args),
         What::Report(ReportArgs { file, limits, output }) => finish(output::read(&file)?, &limits, &output),
         What::Workloads { name } => workloads(name.as_deref()),
         What::Clean { target } => {
@@ -153,13 +159,27 @@ fn sweep(args: &SweepArgs) -> Result<Missed> {
 fn compare(args: &CompareArgs) -> Result<Missed> {
     let (loads, a) = prepared(&args.run)?;
     let load = only(loads)?;
-    let targets = engine::Targets { addresses: args.with.0.clone(), pids: args.with_pid.clone() };
+    let company = Company { sessions: args.with_idle, watches: args.with_watches };
+    let (targets, is_same) = match &args.with {
+        Some(with) => (engine::Targets { addresses: with.0.clone(), pids: args.with_pid.clone() }, false),
+        None => (a.targets.clone(), true),
+    };
+    if is_same && args.with_keys.is_none() && company == Company::default() {
+        return Err(Failure::usage(
+            "there is nothing to compare: --with names a target, others what B has more than A",
+        ));
+    }
+    let other = match args.with_keys {
+        Some(keys) => only(args.run.load.loads_with_keys(Some(keys))?)?,
+        None => load.clone(),
+    };
     let told = target::told(&targets, args.with_label.as_deref(), args.with_profile.as_deref());
     let b = Side { targets, told };
     let mut lookout = Lookout::new(&args.run.sample, &a.targets);
     let title = format!("{} and {} under {}", a.told.label, b.told.label, told::title(&load));
     let mut document = output::document(title, &args.run.output);
-    campaign::compare(&mut document, [&a, &b], &load, args.rounds as usize, &mut lookout)?;
+    let sides = [(&a, &load, Company::default()), (&b, &other, company)];
+    campaign::compare(&mut document, sides, args.rounds as usize, &mut lookout)?;
     let worse = if args.fail_if_worse { output::worse(&document) } else { vec![] };
     let missed = finish(document, &args.run.limits, &args.run.output)?;
     Ok([worse, missed].concat())
@@ -243,6 +263,16 @@ fn table(args: TableArgs) -> Result<Missed> {
         connects: args.connects,
     };
     print!("{}", table::measure(&all, &extent, &mut |line| eprintln!("{}", line.trim_end()))?);
+    Ok(vec![])
+}
+
+fn first_answer(args: &FirstAnswerArgs) -> Result<Missed> {
+    first_answer::wait(args.target, &args.path, args.seconds)?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |now| now.as_secs_f64());
+    match args.since {
+        Some(since) => println!("{:.0}", (now - since) * 1e3),
+        None => println!("{now:.6}"),
+    }
     Ok(vec![])
 }
 

@@ -3,7 +3,7 @@
 use crate::args::{LimitArgs, OutputArgs};
 use crate::document::{Document, FORMAT, Run, Verdict};
 use crate::failure::{Failure, Result, While};
-use crate::{environment, html, summary};
+use crate::{environment, html, markdown, summary};
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -44,6 +44,8 @@ pub fn deliver(document: &Document, output: &OutputArgs) -> Result<()> {
     }
     let text = if output.json {
         serde_json::to_string_pretty(document).during(|| "writing JSON".into())? + "\n"
+    } else if output.markdown {
+        markdown::comparisons(document)
     } else {
         summary::text(document)
     };

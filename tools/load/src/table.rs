@@ -4,6 +4,7 @@
 //! The machine a table is made on changes its speed within minutes, so each load goes round all servers several times,
 //! and medians and ratios are what counts.
 
+use crate::budgets::{self, Shown};
 use crate::engine::{self, Load, Nobody, Outcome, Targets};
 use crate::failure::{Failure, Result, While};
 use crate::statistics::median;
@@ -99,9 +100,15 @@ impl Figures {
     }
 }
 
-/// The loads of the table: what, sessions, in flight.
-const LOADS: [(&str, usize, usize); 5] =
-    [("get", 16, 16), ("get", 256, 1), ("set", 16, 16), ("create", 16, 16), ("set", 1, 1)];
+/// The loads of the table: what, sessions, in flight; operations offered a second, if it is an open loop.
+const LOADS: [(&str, usize, usize, Option<f64>); 6] = [
+    ("get", 16, 16, None),
+    ("get", 256, 1, None),
+    ("set", 16, 16, None),
+    ("create", 16, 16, None),
+    ("set", 1, 1, None),
+    ("mixed:90", 16, 16, Some(10_000.0)),
+];
 /// A session must outlive slow servers.
 const TIMEOUT_MS: i32 = 30_000;
 
@@ -122,7 +129,7 @@ pub fn measure(servers: &[(Role, Server)], extent: &Extent, progress: &mut dyn F
     if extent.idle > 0 {
         write_idle(&mut text, &whole, extent, progress)?;
     }
-    for (name, sessions, in_flight) in LOADS {
+    for (name, sessions, in_flight, rate) in LOADS {
         let load = Load {
             workload: Arc::new(Workload::load(name, &Overrides::default())?),
             sessions,
@@ -130,15 +137,20 @@ pub fn measure(servers: &[(Role, Server)], extent: &Extent, progress: &mut dyn F
             threads: 1,
             warm_up: extent.warm_up,
             window: extent.window,
-            rate: None,
+            rate,
             bunch: None,
             session_timeout_ms: TIMEOUT_MS,
             survive: false,
             gap: None,
         };
-        let floor = if name == "get" { Role::ReadFloor } else { Role::WriteFloor };
+        // The floors answer either reads or writes.
+        let floor = match name {
+            "get" => Some(Role::ReadFloor),
+            "set" | "create" => Some(Role::WriteFloor),
+            _ => None,
+        };
         let entrants: Vec<&(Role, Server)> =
-            servers.iter().filter(|(role, _)| *role == Role::Server || *role == floor).collect();
+            servers.iter().filter(|(role, _)| *role == Role::Server || Some(*role) == floor).collect();
         let mut runs: Vec<Vec<Figures>> = vec![vec![]; entrants.len()];
         for round in 0..extent.rounds {
             for ((_, server), runs) in entrants.iter().zip(&mut runs) {
@@ -162,8 +174,8 @@ pub fn measure(servers: &[(Role, Server)], extent: &Extent, progress: &mut dyn F
             entrants.iter().position(|entrant| wanted(entrant)).map(|position| medians[position])
         };
         let base = of(&|(_, server)| server.name == *base_name).expect("the base runs every load");
-        let floor = of(&|(role, _)| *role == floor);
-        write_load(&mut text, &title(&load), base_name, &entrants, &medians, base, floor);
+        let floor = of(&|(role, _)| Some(*role) == floor);
+        write_load(&mut text, &load, base_name, &entrants, &medians, base, floor);
     }
     if extent.watchers > 0 {
         write_watch(&mut text, &whole, extent, progress)?;
@@ -176,7 +188,7 @@ pub fn measure(servers: &[(Role, Server)], extent: &Extent, progress: &mut dyn F
 
 fn write_load(
     text: &mut String,
-    title: &str,
+    load: &Load,
     base_name: &str,
     entrants: &[&(Role, Server)],
     medians: &[Figures],
@@ -185,28 +197,42 @@ fn write_load(
 ) {
     let _ = writeln!(
         text,
-        "\n### {title}\n\n\
+        "\n### {}\n\n\
          | server | throughput | p50 | p99 | p99.9 | CPU/op | throughput : {base_name} | p50 : {base_name} | \
-         p50 : floor | CPU/op : floor | client's CPU/op | errors |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|---|"
+         p50 : floor | CPU/op : floor | client's CPU/op | errors | budget / met |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        title(load)
     );
-    for ((_, server), figures) in entrants.iter().zip(medians) {
-        let floor_ratio = |field: fn(&Figures) -> f64| ratio(field(figures), floor.as_ref().map_or(f64::NAN, field));
+    for ((role, server), figures) in entrants.iter().zip(medians) {
+        let of_floor = |field: fn(&Figures) -> f64| field(figures) / floor.as_ref().map_or(f64::NAN, field);
+        let of_base = |field: fn(&Figures) -> f64| field(figures) / field(&base);
+        let shown = Shown {
+            throughput: of_base(|f| f.throughput),
+            p50: of_base(|f| f.p50),
+            p99: of_base(|f| f.p99),
+            p999: of_base(|f| f.p999),
+            p50_of_floor: of_floor(|f| f.p50),
+            cpu_of_floor: of_floor(|f| f.cpu_us),
+            cpu_us: figures.cpu_us,
+        };
+        let is_judged = *role == Role::Server && server.name != base_name;
+        let kind = (load.workload.name.as_str(), load.sessions, load.in_flight);
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {:.2} us | {} | {} | {} | {} | {:.2} us | {} |",
+            "| {} | {} | {} | {} | {} | {:.2} us | {} | {} | {} | {} | {:.2} us | {} | {} |",
             server.name,
             per_second(figures.throughput),
             short(figures.p50),
             short(figures.p99),
             short(figures.p999),
             figures.cpu_us,
-            ratio(figures.throughput, base.throughput),
-            ratio(figures.p50, base.p50),
-            floor_ratio(|f| f.p50),
-            floor_ratio(|f| f.cpu_us),
+            ratio(shown.throughput),
+            ratio(shown.p50),
+            ratio(shown.p50_of_floor),
+            ratio(shown.cpu_of_floor),
             figures.own_us,
-            figures.errors
+            figures.errors,
+            if is_judged { budgets::verdicts(kind, &shown) } else { "-".into() }
         );
     }
 }
@@ -215,23 +241,30 @@ fn write_watch(text: &mut String, servers: &[&Server], extent: &Extent, progress
     let _ = writeln!(
         text,
         "\n### One znode watched by {} sessions\n\n\
-         | server | last event, p50 | p99 | each event, p50 | CPU per watch armed and fired |\n|---|---|---|---|---|",
+         | server | last event, p50 | p99 | each event, p50 | CPU per watch armed and fired | budget / met |\n\
+         |---|---|---|---|---|---|",
         extent.watchers
     );
+    let mut base_us = None;
     for server in servers {
         let rounds = 20;
         let outcome = watch::measure(server.address, Some(server.pid), extent.watchers, 1, rounds)
             .during(|| format!("watches on {}", server.name))?;
         let last = outcome.last.corrected();
         progress(&format!("{}: last of {} events {}", server.name, outcome.watchers, percentiles(&last)));
+        let cpu_us = outcome.cpu_us().unwrap_or(f64::NAN);
+        let verdicts = base_us.map_or("-".to_owned(), |base_us: f64| {
+            let last = budgets::verdict("last event", last.p50_us / base_us, budgets::LAST_EVENT);
+            format!("{last}; {}", budgets::verdict("us of CPU", cpu_us, budgets::WATCH_CPU_US))
+        });
+        base_us.get_or_insert(last.p50_us);
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {:.1} us |",
+            "| {} | {} | {} | {} | {cpu_us:.1} us | {verdicts} |",
             server.name,
             short(last.p50_us),
             short(last.p99_us),
             short(outcome.each.corrected().p50_us),
-            outcome.cpu_us().unwrap_or(f64::NAN)
         );
     }
     Ok(())
@@ -241,22 +274,27 @@ fn write_idle(text: &mut String, servers: &[&Server], extent: &Extent, progress:
     let _ = writeln!(
         text,
         "\n### {} idle sessions with a timeout of {} s\n\n\
-         | server | memory per session | CPU for their pings |\n|---|---|---|",
+         | server | memory per session | CPU for their pings | budget / met |\n|---|---|---|---|",
         extent.idle,
         IDLE_TIMEOUT_MS / 1000
     );
-    for server in servers {
+    for (number, server) in servers.iter().enumerate() {
         let window = extent.window * 4;
         let outcome = idle::measure(server.address, Some(server.pid), extent.idle, IDLE_TIMEOUT_MS, window)
             .during(|| format!("idle sessions on {}", server.name))?;
         progress(&format!("{}: {} idle sessions, {} pings", server.name, outcome.sessions, outcome.pings));
-        let _ = writeln!(
-            text,
-            "| {} | {:.0} bytes | {:.2} % of a core |",
-            server.name,
-            outcome.bytes_per_session().unwrap_or(f64::NAN),
-            outcome.core_percent().unwrap_or(f64::NAN)
-        );
+        let bytes = outcome.bytes_per_session().unwrap_or(f64::NAN);
+        let percent = outcome.core_percent().unwrap_or(f64::NAN);
+        let percent_of_many = percent * budgets::IDLE_SESSIONS / outcome.sessions as f64;
+        let verdicts = match number {
+            0 => "-".to_owned(),
+            _ => {
+                let memory = budgets::verdict("bytes", bytes, budgets::IDLE_BYTES);
+                let core = budgets::verdict("% for 10 000", percent_of_many, budgets::IDLE_CORE_PERCENT);
+                format!("{memory}; {core}")
+            }
+        };
+        let _ = writeln!(text, "| {} | {bytes:.0} bytes | {percent:.2} % of a core | {verdicts} |", server.name);
     }
     Ok(())
 }
@@ -292,8 +330,8 @@ fn write_connects(
 
 const IDLE_TIMEOUT_MS: i32 = 30_000;
 
-fn ratio(a: f64, b: f64) -> String {
-    match a / b {
+fn ratio(ratio: f64) -> String {
+    match ratio {
         ratio if !ratio.is_finite() => "-".into(),
         ratio if ratio < 10.0 => format!("{ratio:.2}"),
         ratio => format!("{ratio:.1}"),
@@ -319,6 +357,6 @@ mod tests {
             |throughput, p50| Figures { throughput, p50, p99: 1.0, p999: 1.0, cpu_us: 1.0, own_us: 1.0, errors: 1 };
         let median = Figures::median(&[run(3.0, 10.0), run(1.0, 30.0), run(2.0, 20.0)]);
         assert_eq!((median.throughput, median.p50, median.errors), (2.0, 20.0, 3));
-        assert_eq!([ratio(30.0, 2.0), ratio(1.0, 4.0), ratio(1.0, 0.0)], ["15.0", "0.25", "-"]);
+        assert_eq!([ratio(15.0), ratio(0.25), ratio(f64::INFINITY)], ["15.0", "0.25", "-"]);
     }
 }

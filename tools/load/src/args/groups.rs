@@ -68,6 +68,9 @@ pub struct OutputArgs {
     /// Print the document as JSON instead of a summary
     #[arg(long)]
     pub json: bool,
+    /// Print the comparisons' p99 and p99.9 as Markdown tables instead, by operation
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
     /// Also write a page with plots, which needs no network to be read
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
@@ -163,13 +166,18 @@ pub struct LoadArgs {
 impl LoadArgs {
     /// The loads, one for each workload.
     pub fn loads(&self) -> Result<Vec<Load>> {
-        process::raise_open_files()?;
-        self.workloads.iter().map(|name| self.load(name)).collect()
+        self.loads_with_keys(self.keys)
     }
 
-    fn load(&self, name: &str) -> Result<Load> {
+    /// The same with so many keys.
+    pub fn loads_with_keys(&self, keys: Option<usize>) -> Result<Vec<Load>> {
+        process::raise_open_files()?;
+        self.workloads.iter().map(|name| self.load(name, keys)).collect()
+    }
+
+    fn load(&self, name: &str, keys: Option<usize>) -> Result<Load> {
         let overrides = Overrides {
-            keys: self.keys,
+            keys,
             depth: self.depth,
             fan_out: self.fan_out,
             value: self.value_bytes.clone(),

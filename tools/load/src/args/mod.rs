@@ -69,6 +69,8 @@ pub enum What {
     Floor(FloorArgs),
     /// Several servers under the same loads in turn, as a Markdown table
     Table(TableArgs),
+    /// Wait until a server that is being started has answered a read, and print when that was
+    FirstAnswer(FirstAnswerArgs),
     /// A kept document (--json) as text, or as a page
     Report(ReportArgs),
     /// The workloads that have a name, or the file of one of them
@@ -113,10 +115,19 @@ pub struct SweepArgs {
 pub struct CompareArgs {
     #[command(flatten)]
     pub run: RunArgs,
-    /// The other target, B; --target is A
+    /// The other target, B; --target is A. Without it B is the same target, with what the next options add
     #[arg(long, value_name = "HOST:PORT,...")]
-    pub with: Addresses,
-    #[arg(long, value_name = "PID")]
+    pub with: Option<Addresses>,
+    /// B's tree has so many znodes instead of --keys
+    #[arg(long, value_name = "COUNT")]
+    pub with_keys: Option<usize>,
+    /// So many sessions that only ping are there while B is measured
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub with_idle: usize,
+    /// So many watches that do not fire are there while B is measured, each on a path of its own
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub with_watches: usize,
+    #[arg(long, value_name = "PID", requires = "with")]
     pub with_pid: Vec<u32>,
     #[arg(long)]
     pub with_label: Option<String>,
@@ -320,6 +331,21 @@ pub struct TableArgs {
 }
 
 #[derive(Args)]
+pub struct FirstAnswerArgs {
+    #[arg(long, value_name = "HOST:PORT", value_parser = resolve)]
+    pub target: SocketAddr,
+    /// The znode that is read; an answer counts when it is there
+    #[arg(long, default_value = "/")]
+    pub path: String,
+    /// Print the milliseconds since this instant, in seconds since 1970 ($EPOCHREALTIME), instead of the instant itself
+    #[arg(long, value_name = "INSTANT")]
+    pub since: Option<f64>,
+    /// How long to wait
+    #[arg(long, default_value = "120", value_parser = seconds)]
+    pub seconds: Duration,
+}
+
+#[derive(Args)]
 pub struct ReportArgs {
     /// What --json has printed
     pub file: PathBuf,
@@ -341,6 +367,7 @@ mod tests {
         assert!(is_wrong("corral-load floor write"), "the write floor needs a directory");
         assert!(is_wrong("corral-load run --target 127.0.0.1:1 --rate 0"));
         assert!(is_wrong("corral-load run --target 127.0.0.1:1 --metrics 127.0.0.1:2"), "nothing is sampled");
+        assert!(is_wrong("corral-load report kept.json --json --markdown"), "one of the two is printed");
         assert!(is_wrong("corral-load compare --target 127.0.0.1:1 --with 127.0.0.1:2 --rounds 1"));
     }
 

@@ -200,6 +200,29 @@ fn watches_connects_storms_and_idle_sessions_are_measured() {
 }
 
 #[test]
+fn a_server_is_compared_with_itself_in_company() {
+    let directory = tempfile::tempdir().unwrap();
+    let corral = Corral::start(directory.path());
+    let settings =
+        "--workload mixed:90 --rate 500 --keys 100 --with-keys 200 --sessions 2 --rounds 2 --seconds 0.5 --warm-up 0.1";
+    let company = "--with-idle 30 --with-watches 5000 --label alone --with-label company";
+    let compared = run(&corral.target(), &format!("compare {settings} {company}"));
+    let runs = compared["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 4);
+    assert!(runs.iter().all(|run| errors(run).is_empty()), "{runs:?}");
+    let kept = directory.path().join("kept.json");
+    fs::write(&kept, compared.to_string()).unwrap();
+    let table = load(&["report", kept.to_str().unwrap(), "--markdown"]);
+    let table = String::from_utf8_lossy(&table.stdout).into_owned();
+    // All, get and set, p99 and p99.9 of each.
+    assert_eq!(table.lines().filter(|line| line.starts_with("| alone | company |")).count(), 6, "{table}");
+    let nothing = load(&["compare", "--target", &corral.target(), "--seconds", "0.1"]);
+    assert_eq!(nothing.status.code(), Some(2), "B is A");
+    let answered = load(&["first-answer", "--target", &corral.target(), "--since", "0"]);
+    assert!(answered.status.success() && String::from_utf8_lossy(&answered.stdout).trim().parse::<u64>().is_ok());
+}
+
+#[test]
 fn two_targets_are_compared_and_a_capacity_is_found() {
     let floor = Program::listening(&["floor", "read"]);
     let slow = Program::listening(&["floor", "read", "--stall-ms", "20", "--stall-every-ms", "40"]);
