@@ -76,3 +76,12 @@ pub const SEQUENCE_BACKLOG: usize = 1 << 20;
 /// Transactions a leader has proposed and not committed; beyond it nothing more is prepared. A quorum that is slow
 /// keeps clients waiting, not memory growing.
 pub const UNCOMMITTED_TXNS: i64 = 50_000;
+
+/// Bytes from its leader that a follower takes in while its log has no room; above it the connection is not read.
+pub const LEADER_INBOX: usize = 4 << 20;
+
+/// Learners that wait for a server to lead: more than an ensemble has.
+pub const EARLY_LEARNERS: usize = 256;
+
+/// Bytes each of them may have said: an introduction is shorter than a hundred.
+pub const EARLY_BYTES: usize = 4096;

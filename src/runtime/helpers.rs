@@ -1,5 +1,5 @@
-//! The helper threads: one makes log segments before they are needed, one writes snapshots and tidies up, one keeps
-//! memory ready ([`super::memory`]).
+//! The helper threads: one makes log segments before they are needed, one writes snapshots, cuts the log and tidies up, one
+//! keeps the small records of a member of an ensemble, one keeps memory ready ([`super::memory`]).
 //!
 //! They only ever block themselves. What they have finished goes back through a channel, and the loop of the
 //! quorum brain is woken.
@@ -9,9 +9,10 @@ use super::wake::Wake;
 use crate::fatal::Fatal;
 use crate::ids::Zxid;
 use crate::server::quorum::SnapshotJob;
-use crate::storage::log::segment::PreparedSegment;
-use crate::storage::log::writer::SegmentRequest;
+use crate::storage::log::segment::{PreparedSegment, SegmentId};
+use crate::storage::log::writer::{LogWriter, SegmentRequest};
 use crate::tree::store::Reader;
+use crate::zab::epochs::Epochs;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -25,8 +26,34 @@ pub enum Done {
         reader: Reader,
         took_ms: i64,
     },
+    /// The log was cut after this zxid and goes on with this writer; without one it cannot be cut there.
+    Cut {
+        zxid: Zxid,
+        log: Option<LogWriter>,
+    },
+    /// The snapshot of another server's state is on disk, and the log goes on behind it with this writer.
+    Installed {
+        zxid: Zxid,
+        log: LogWriter,
+    },
+    Recorded(Record),
     /// Truth is in doubt: the server ends.
     Failed(Fatal),
+}
+
+/// What a member of an ensemble writes down besides its log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Record {
+    /// What it promised and acknowledged.
+    Epochs(Epochs),
+    /// That nothing it acknowledged is missing.
+    Complete,
+}
+
+/// A log that is to go on from elsewhere. `above` is the largest number of a segment asked for so far.
+pub enum Rebase {
+    Cut { zxid: Zxid, above: SegmentId },
+    Install { job: Box<SnapshotJob>, above: SegmentId },
 }
 
 /// Makes a segment.
@@ -34,16 +61,30 @@ pub type MakeSegment = dyn FnMut(SegmentRequest) -> Result<PreparedSegment, Fata
 /// Writes a snapshot.
 pub type WriteSnapshot = dyn FnMut(&mut SnapshotJob) -> Result<(), Fatal> + Send;
 
+/// Lets the log go on from elsewhere; `None`: it cannot, and is as it was.
+pub type RebaseLog = dyn FnMut(&mut Rebase) -> Result<Option<LogWriter>, Fatal> + Send;
+/// Writes a record down.
+pub type WriteRecord = dyn FnMut(Record) -> Result<(), Fatal> + Send;
+
 /// The work the helpers are given.
 pub struct Work {
     pub segment: Box<MakeSegment>,
     pub snapshot: Box<WriteSnapshot>,
+    pub rebase: Box<RebaseLog>,
+    pub record: Box<WriteRecord>,
+}
+
+/// What the thread of the snapshots does, one after the other: a log is not cut while a snapshot is written.
+enum Task {
+    Snapshot(Box<SnapshotJob>),
+    Rebase(Rebase),
 }
 
 /// The helpers, from the side of the quorum brain's loop.
 pub struct Helpers {
     segments: Sender<SegmentRequest>,
-    snapshots: Sender<SnapshotJob>,
+    tasks: Sender<Task>,
+    records: Sender<Record>,
     done: Receiver<Done>,
     asked: Option<SegmentRequest>,
     memory: Ahead,
@@ -54,10 +95,12 @@ impl Helpers {
     /// Starts the threads; `wake` is rung when something is finished, and so many bytes of memory are kept ready.
     pub fn start(work: Work, wake: Arc<Wake>, memory_ahead: usize) -> Self {
         let (segments, segment_requests) = channel::<SegmentRequest>();
-        let (snapshots, jobs) = channel::<SnapshotJob>();
+        let (tasks, to_do) = channel::<Task>();
+        let (records, to_write) = channel::<Record>();
         let (finished, done) = channel();
-        let Work { mut segment, mut snapshot } = work;
+        let Work { mut segment, mut snapshot, mut rebase, mut record } = work;
         let (finished_too, wake_too) = (finished.clone(), wake.clone());
+        let (finished_third, wake_third) = (finished.clone(), wake.clone());
         let make = move || {
             step_back();
             for request in segment_requests {
@@ -70,16 +113,10 @@ impl Helpers {
         };
         let write = move || {
             step_back();
-            for mut job in jobs {
-                let start = Instant::now();
-                let done = match snapshot(&mut job) {
-                    Ok(()) => {
-                        let took_ms = start.elapsed().as_millis() as i64;
-                        let SnapshotJob { zxid, reader, pin, .. } = job;
-                        drop(pin);
-                        Done::Snapshot { zxid, reader, took_ms }
-                    }
-                    Err(fatal) => Done::Failed(fatal),
+            for task in to_do {
+                let done = match task {
+                    Task::Snapshot(job) => written(*job, &mut *snapshot),
+                    Task::Rebase(job) => rebased(job, &mut *rebase),
                 };
                 if finished_too.send(done).is_err() {
                     return;
@@ -87,11 +124,24 @@ impl Helpers {
                 wake_too.ring();
             }
         };
+        let keep = move || {
+            for record_due in to_write {
+                let done = record(record_due).map_or_else(Done::Failed, |()| Done::Recorded(record_due));
+                if finished_third.send(done).is_err() {
+                    return;
+                }
+                wake_third.ring();
+            }
+        };
         let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.to_owned()).spawn(body).expect("a thread can be started")
         };
-        let threads = vec![spawn("segments", Box::new(make)), spawn("snapshots", Box::new(write))];
-        Helpers { segments, snapshots, done, asked: None, memory: Ahead::start(memory_ahead), threads }
+        let threads = vec![
+            spawn("segments", Box::new(make)),
+            spawn("snapshots", Box::new(write)),
+            spawn("records", Box::new(keep)),
+        ];
+        Helpers { segments, tasks, records, done, asked: None, memory: Ahead::start(memory_ahead), threads }
     }
 
     /// Asks for a segment, once.
@@ -110,7 +160,32 @@ impl Helpers {
 
     /// Has a snapshot written.
     pub fn write_snapshot(&mut self, job: SnapshotJob) {
-        let _ = self.snapshots.send(job);
+        let _ = self.tasks.send(Task::Snapshot(Box::new(job)));
+    }
+
+    /// Has the log cut after `zxid`. What was asked for the old one is of no use any more.
+    pub fn cut_log(&mut self, zxid: Zxid, above: SegmentId) {
+        let _ = self.tasks.send(Task::Rebase(Rebase::Cut { zxid, above }));
+    }
+
+    /// Has another server's state written down, and the log begun anew behind it.
+    pub fn install_snapshot(&mut self, job: Box<SnapshotJob>, above: SegmentId) {
+        let _ = self.tasks.send(Task::Rebase(Rebase::Install { job, above }));
+    }
+
+    /// The log goes on elsewhere: a segment that is still being made is not for it.
+    pub fn forget_segment(&mut self) {
+        self.asked = None;
+    }
+
+    /// Whether this is the segment that the log waits for.
+    pub fn is_awaited(&self, segment: &PreparedSegment) -> bool {
+        self.asked.is_some_and(|asked| asked.id == segment.id)
+    }
+
+    /// Has a record written down.
+    pub fn record(&mut self, record: Record) {
+        let _ = self.records.send(record);
     }
 
     /// What has been finished since the last call.
@@ -120,11 +195,33 @@ impl Helpers {
 
     /// Lets the threads finish what they have begun, and waits for them.
     pub fn stop(self) {
-        let Helpers { segments, snapshots, threads, .. } = self;
-        drop((segments, snapshots));
+        let Helpers { segments, tasks, records, threads, .. } = self;
+        drop((segments, tasks, records));
         for thread in threads {
             let _ = thread.join();
         }
+    }
+}
+
+fn written(mut job: SnapshotJob, write: &mut WriteSnapshot) -> Done {
+    let start = Instant::now();
+    match write(&mut job) {
+        Ok(()) => {
+            let took_ms = start.elapsed().as_millis() as i64;
+            let SnapshotJob { zxid, reader, pin, .. } = job;
+            drop(pin);
+            Done::Snapshot { zxid, reader, took_ms }
+        }
+        Err(fatal) => Done::Failed(fatal),
+    }
+}
+
+fn rebased(mut job: Rebase, rebase: &mut RebaseLog) -> Done {
+    match (rebase(&mut job), job) {
+        (Err(fatal), _) => Done::Failed(fatal),
+        (Ok(log), Rebase::Cut { zxid, .. }) => Done::Cut { zxid, log },
+        (Ok(Some(log)), Rebase::Install { job, .. }) => Done::Installed { zxid: job.zxid, log },
+        (Ok(None), Rebase::Install { .. }) => unreachable!("a snapshot is installed, or the process ends"),
     }
 }
 

@@ -68,6 +68,20 @@ impl LogRing {
         })
     }
 
+    /// The log goes on with another writer, whose buffers are others. No write is in flight.
+    pub fn rebind(&mut self, log: &mut LogWriter) {
+        assert!(self.in_flight.is_none(), "no write is in flight");
+        if self.buffers_registered {
+            let _ = self.ring.submitter().unregister_buffers();
+        }
+        self.buffers = log.buffers();
+        let vectors = self.buffers.map(|(base, len)| libc::iovec { iov_base: base.cast(), iov_len: len });
+        // SAFETY: the buffers outlive the ring, see the top.
+        self.buffers_registered = unsafe { self.ring.submitter().register_buffers(&vectors) }.is_ok();
+        // A segment of the same number may be another file.
+        self.file = None;
+    }
+
     /// The ring itself, for an edge that waits in it for other things as well.
     pub fn ring(&mut self) -> &mut IoUring {
         &mut self.ring

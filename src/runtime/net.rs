@@ -24,6 +24,7 @@ const LISTENER: u64 = u64::MAX;
 const BELL: u64 = u64::MAX - 1;
 const TIMER: u64 = u64::MAX - 2;
 const OTHER: u64 = u64::MAX - 3;
+const PEERS: u64 = u64::MAX - 4;
 
 /// Sockets looked at in one turn.
 const EVENTS: usize = 1024;
@@ -97,6 +98,8 @@ pub struct Found {
     pub tick: bool,
     /// The extra descriptor is readable.
     pub other: bool,
+    /// The descriptor of the ensemble's connections is readable.
+    pub peers: bool,
 }
 
 /// What a wait has found; made on the thread that waits.
@@ -168,7 +171,16 @@ impl Net {
 
     /// Watches one more descriptor; [`Found::other`] says when it is readable.
     pub fn watch(&self, fd: BorrowedFd<'_>) -> Result<(), Fatal> {
-        epoll::add(&self.epoll, fd, epoll::EventData::new_u64(OTHER), epoll::EventFlags::IN)
+        self.watch_as(OTHER, fd)
+    }
+
+    /// Watches the ensemble's connections; [`Found::peers`] says when there is something.
+    pub fn watch_peers(&self, fd: BorrowedFd<'_>) -> Result<(), Fatal> {
+        self.watch_as(PEERS, fd)
+    }
+
+    fn watch_as(&self, token: u64, fd: BorrowedFd<'_>) -> Result<(), Fatal> {
+        epoll::add(&self.epoll, fd, epoll::EventData::new_u64(token), epoll::EventFlags::IN)
             .map_err(|error| Fatal::new(Reason::System, format!("epoll: {error}")))
     }
 
@@ -199,6 +211,7 @@ impl Net {
                 LISTENER => self.accept(shard),
                 BELL => self.wake.hush(),
                 OTHER => found.other = true,
+                PEERS => found.peers = true,
                 TIMER => {
                     let _ = rustix::io::read(&self.timer, &mut [0; 8]);
                     found.tick = true;

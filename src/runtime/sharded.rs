@@ -12,9 +12,11 @@
 //! queue ring entries that point into boxes which live as long as the ring.
 
 use super::clock::Clocks;
-use super::helpers::{Done, Helpers};
+use super::finish::finish;
+use super::helpers::Helpers;
 use super::log_ring::{LogRing, WRITE};
 use super::net::{Events, Net};
+use super::peers::Peers;
 use super::wake::Wake;
 use crate::fatal::{Fatal, Reason};
 use crate::server::message::Inbound;
@@ -34,6 +36,7 @@ use std::time::{Duration, Instant};
 /// Completions that are not the log's.
 const BELL: u64 = 2;
 const TIMER: u64 = 3;
+const PEERS: u64 = 4;
 
 /// Bytes of an executor's own buffers, which a shard has no use for: its sockets are read and written by the loop. Those
 /// buffers are locked in memory, 10 MiB for each shard where nothing is said.
@@ -68,6 +71,8 @@ pub struct ShardParts {
 /// The quorum brain's side.
 pub struct CoreParts {
     pub quorum: Quorum,
+    /// Of a member of an ensemble.
+    pub peers: Option<Peers>,
     pub helpers: Helpers,
     pub wake: Arc<Wake>,
     pub half_tick: Duration,
@@ -205,12 +210,14 @@ fn core_loop(
     clocks: Clocks,
     ending: &Ending,
 ) -> Result<(), Fatal> {
-    let CoreParts { mut quorum, mut helpers, wake, half_tick, spin, delay } = parts;
+    let CoreParts { mut quorum, mut peers, mut helpers, wake, half_tick, spin, delay } = parts;
     // Dropped before the quorum brain, whose buffers it writes from: declared after it.
     let mut log = LogRing::new(quorum.log(), log_dir, true)?;
     let mut waits = Waits::new(&wake, half_tick);
     waits.arm_bell(&mut log);
     waits.arm_timer(&mut log);
+    arm_peers(&peers, &mut log);
+    let mut peers_ready = false;
     let publish = |bells: &[Arc<Wake>]| bells.iter().for_each(|bell| bell.ring());
     let mut first_waiting: Option<Instant> = None;
     let mut idle_since_stop = 0;
@@ -222,12 +229,12 @@ fn core_loop(
             quorum.handle(inbound);
             worked = true;
         }
-        while let Some(done) = helpers.finished() {
-            match done {
-                Done::Segment(segment) => quorum.log().segment_ready(segment),
-                Done::Snapshot { zxid, reader, took_ms } => quorum.snapshot_done(zxid, reader, took_ms),
-                Done::Failed(fatal) => return Err(fatal),
-            }
+        finish(&mut helpers, &mut quorum, &mut log, &mut peers)?;
+        if let Some(peers) = &mut peers {
+            peers.turn(&mut quorum, clocks.now().mono_ms, peers_ready);
+        }
+        if std::mem::take(&mut peers_ready) {
+            arm_peers(&peers, &mut log);
         }
         let holds_back = !delay.is_zero() && !quorum.log().is_idle() && {
             let since = *first_waiting.get_or_insert_with(Instant::now);
@@ -235,12 +242,23 @@ fn core_loop(
         };
         if !holds_back {
             first_waiting = None;
-            if let Some(write) = quorum.next_write() {
+        }
+        loop {
+            if !holds_back && let Some(write) = quorum.next_write() {
                 log.submit(write)?;
             }
-        }
-        while quorum.publish_answers() {
-            publish(bells);
+            while quorum.publish_answers() {
+                publish(bells);
+            }
+            // What is done for the peers may put something into the log, and commit what waited.
+            let Some(peers) = &mut peers else { break };
+            let worked = peers.carry_out(&mut quorum, &mut helpers)?;
+            if quorum.take_published() {
+                publish(bells);
+            }
+            if !worked {
+                break;
+            }
         }
         if let Some(request) = quorum.log().needs_segment() {
             helpers.want_segment(request);
@@ -274,8 +292,12 @@ fn core_loop(
                     if let Some(fatal) = quorum.stalled_shard() {
                         return Err(fatal);
                     }
+                    if let Some(peers) = &mut peers {
+                        peers.tick();
+                    }
                     waits.arm_timer(&mut log);
                 }
+                PEERS => peers_ready = true,
                 _ => {}
             }
         }
@@ -321,6 +343,16 @@ fn wait(
         return enter(log, 0);
     }
     enter(log, 1)
+}
+
+/// Waits for the ensemble's connections in the ring.
+fn arm_peers(peers: &Option<Peers>, log: &mut LogRing) {
+    if let Some(peers) = peers {
+        let fd = types::Fd(peers.as_fd().as_raw_fd());
+        let entry = opcode::PollAdd::new(fd, libc::POLLIN as u32).build().user_data(PEERS);
+        // SAFETY: a poll points at nothing.
+        unsafe { log.push(&entry) };
+    }
 }
 
 /// The two other things the quorum thread waits for in its ring.

@@ -7,9 +7,11 @@
 //! This file uses `unsafe` once, to put the ring's descriptor into the epoll set; the ring outlives the loop.
 
 use super::clock::Clocks;
-use super::helpers::{Done, Helpers};
+use super::finish::finish;
+use super::helpers::Helpers;
 use super::log_ring::LogRing;
 use super::net::{Events, Net};
+use super::peers::Peers;
 use super::wake::Wake;
 use crate::fatal::Fatal;
 use crate::server::quorum::Quorum;
@@ -25,6 +27,7 @@ pub struct Single {
     net: Net,
     shard: Shard,
     quorum: Quorum,
+    peers: Option<Peers>,
     helpers: Helpers,
     wake: Arc<Wake>,
     clocks: Clocks,
@@ -39,6 +42,7 @@ impl Single {
         net: Net,
         shard: Shard,
         mut quorum: Quorum,
+        peers: Option<Peers>,
         helpers: Helpers,
         wake: Arc<Wake>,
         clocks: Clocks,
@@ -48,7 +52,10 @@ impl Single {
         let fd = log.ring().as_raw_fd();
         // SAFETY: the ring is open as long as this struct, which outlives the borrow of this one call.
         net.watch(unsafe { BorrowedFd::borrow_raw(fd) })?;
-        Ok(Single { log, net, shard, quorum, helpers, wake, clocks, stop })
+        if let Some(peers) = &peers {
+            net.watch_peers(peers.as_fd())?;
+        }
+        Ok(Single { log, net, shard, quorum, peers, helpers, wake, clocks, stop })
     }
 
     /// Runs until it is told to stop, or until truth is in doubt.
@@ -69,11 +76,17 @@ impl Single {
                 self.shard.stop_taking();
             }
             let found = self.net.process(&events, &mut self.shard);
+            if let Some(peers) = &mut self.peers {
+                peers.turn(&mut self.quorum, clock.mono_ms, found.peers);
+            }
             self.complete()?;
-            self.finished()?;
+            finish(&mut self.helpers, &mut self.quorum, &mut self.log, &mut self.peers)?;
             if found.tick {
                 self.shard.tick();
                 self.quorum.tick();
+                if let Some(peers) = &mut self.peers {
+                    peers.tick();
+                }
             }
             self.exchange()?;
             self.net.flush(&mut self.shard);
@@ -92,11 +105,21 @@ impl Single {
         if let Some(inbound) = self.shard.take_outbound() {
             self.quorum.handle(inbound);
         }
-        self.write()?;
-        while self.quorum.publish_answers() {
-            self.shard.take_in();
+        loop {
+            self.write()?;
+            while self.quorum.publish_answers() {
+                self.shard.take_in();
+            }
+            // What is done for the peers may put something into the log, and commit what waited.
+            let Some(peers) = &mut self.peers else { return Ok(()) };
+            let worked = peers.carry_out(&mut self.quorum, &mut self.helpers)?;
+            if self.quorum.take_published() {
+                self.shard.take_in();
+            }
+            if !worked {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     fn write(&mut self) -> Result<(), Fatal> {
@@ -122,17 +145,6 @@ impl Single {
                 self.shard.take_in();
             }
             self.write()?;
-        }
-        Ok(())
-    }
-
-    fn finished(&mut self) -> Result<(), Fatal> {
-        while let Some(done) = self.helpers.finished() {
-            match done {
-                Done::Segment(segment) => self.quorum.log().segment_ready(segment),
-                Done::Snapshot { zxid, reader, took_ms } => self.quorum.snapshot_done(zxid, reader, took_ms),
-                Done::Failed(fatal) => return Err(fatal),
-            }
         }
         Ok(())
     }

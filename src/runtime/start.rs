@@ -2,10 +2,12 @@
 
 use super::advice::{Advice, advice};
 use super::clock::Clocks;
-use super::disk::RealDisk;
-use super::helpers::{Helpers, Work};
+use super::data::{Data, max_txn};
+use super::helpers::Helpers;
 use super::machine::Machine;
+use super::member;
 use super::net::{Gate, Net};
+use super::peers;
 use super::placement::{self, Pins};
 use super::sharded::{self, CoreParts, Ending, ShardParts, ShardThread};
 use super::single::Single;
@@ -13,22 +15,14 @@ use super::wake::Wake;
 use crate::acl::{AuthConfig, DigestAlgorithm, Scheme, Schemes};
 use crate::config::{self, ClientAddress, Config, Edge};
 use crate::fatal::{self, Fatal, Reason};
-use crate::ids::Zxid;
 use crate::server::facts::AdminPlane;
 use crate::server::message::ShardId;
 use crate::server::quorum::{Quorum, QuorumOptions, SnapshotRule};
-use crate::server::rebuild::{Rebuild, write_snapshot};
 use crate::server::shard::{Shard, ShardOptions};
 use crate::server::stats::Stats;
 use crate::session::{Passwords, SessionIds};
-use crate::storage::identity::{self, DataDirectory};
-use crate::storage::log::frame::DirectoryId;
-use crate::storage::log::segment;
-use crate::storage::log::writer::{LogOptions, LogWriter};
-use crate::storage::recovery::{self, Plan, RecoveryOptions};
-use crate::storage::retention::{Retention, RetentionOptions};
 use crate::tree::owner::OwnerRules;
-use crate::tree::state::{State, StateOptions};
+use crate::tree::state::StateOptions;
 use crate::tree::store::Store;
 use crate::watch::WatchLimits;
 use rustix::net::{AddressFamily, SocketType, sockopt};
@@ -36,13 +30,10 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Log files kept to be used again.
-const SPARES: usize = 2;
 /// How long a stop may take before the process ends without it: everything acknowledged is on disk anyway.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -63,13 +54,9 @@ pub fn run(
     plane: impl FnOnce(&Server) -> Arc<dyn AdminPlane>,
 ) -> Result<(), Fatal> {
     let started = Instant::now();
-    if let Some(ensemble) = &config.ensemble {
-        let servers = ensemble.membership.members().count();
-        let what = format!("this version runs standalone, and {servers} servers are listed");
-        return Err(Fatal::new(Reason::BadConfig, what));
-    }
     // Before anything is written: a port that is taken leaves no trace.
     let listener = Arc::new(listen(&config)?);
+    let peer_listeners = config.ensemble.as_ref().map(peers::listen).transpose()?;
     let mut signals = Signals::new([SIGTERM, SIGINT])
         .map_err(|error| Fatal::new(Reason::System, format!("signal handlers: {error}")))?;
     let config = Arc::new(config);
@@ -82,17 +69,24 @@ pub fn run(
         Edge::Shards(shards) => usize::from(shards),
     };
     let stats = Arc::new(Stats::new(shards));
-    let data = Data::recover(&config)?;
-    let passwords = Passwords::Secret(data.secret);
+    let data = Data::recover(&config, state_options(&config))?;
+    let passwords = config.ensemble.as_ref().map_or(Passwords::Secret(data.secret), member::passwords);
     let (store, acls, zxid) = (data.state.store().store(), data.state.acls(), data.zxid);
     let log_dir = config.data_log_dir.clone();
     let wake = Arc::new(Wake::new()?);
-    let helpers = Helpers::start(work(&config, &data), wake.clone(), config.memory_ahead);
-    let ids = SessionIds::new(clocks.now().wall_ms, 1);
+    let (state, log, member_data, work) = data.into_parts(&config);
+    let helpers = Helpers::start(work, wake.clone(), config.memory_ahead);
+    let number = config.ensemble.as_ref().map_or(1, |ensemble| ensemble.id.0 as u8);
+    let ids = SessionIds::new(clocks.now().wall_ms, number);
     let options = quorum_options(&config, shards);
-    let Data { state, log, directory, .. } = data;
     let new_reader = || store.reader().map_err(|error| Fatal::new(Reason::System, error.to_string()));
-    let quorum = Quorum::new(options, state, new_reader()?, log, ids, zxid, clocks.now(), stats.clone());
+    let mut quorum = Quorum::new(options, state, new_reader()?, log, ids, zxid, clocks.now(), stats.clone());
+    let peers = match (&config.ensemble, member_data, peer_listeners) {
+        (Some(ensemble), Some(data), Some(listeners)) => {
+            Some(member::join(&config, ensemble, data, listeners, &mut quorum, wake.clone())?)
+        }
+        _ => None,
+    };
     let server = Server { config: config.clone(), stats: stats.clone(), store: store.clone(), started };
     let plane = plane(&server);
     let gate = Arc::new(Gate::new(config.max_client_cnxns, max_connections(&config, shards)));
@@ -119,7 +113,7 @@ pub fn run(
             let (wake, stop) = (wake.clone(), stop.clone());
             Box::new(move || {
                 pins.take_core();
-                Single::new(&log_dir, net, shard, quorum, helpers, wake, clocks, stop)?.run()
+                Single::new(&log_dir, net, shard, quorum, peers, helpers, wake, clocks, stop)?.run()
             })
         }
         Edge::Shards(_) => {
@@ -131,7 +125,7 @@ pub fn run(
                 parts.push(ShardParts { net: make_net(wake.clone())?, shard: make_shard(number)?, wake, thread });
             }
             let delay = Duration::from_micros(u64::from(config.group_commit_delay_us));
-            let core = CoreParts { quorum, helpers, wake: wake.clone(), half_tick, spin, delay };
+            let core = CoreParts { quorum, peers, helpers, wake: wake.clone(), half_tick, spin, delay };
             let ending = Ending { stop: stop.clone(), published_all: Arc::default() };
             Box::new(move || {
                 pins.take_core();
@@ -162,7 +156,6 @@ pub fn run(
         waiter();
         brain.join().map_err(|_| Fatal::new(Reason::System, "the core's thread panicked"))?
     })?;
-    drop(directory);
     tracing::info!("stopped");
     Ok(())
 }
@@ -183,70 +176,6 @@ fn signals_waiter(signals: &mut Signals, stop: Arc<AtomicBool>, wake: Arc<Wake>)
             });
         }
     }
-}
-
-/// What was recovered from the data directory.
-struct Data {
-    state: State,
-    log: LogWriter,
-    zxid: Zxid,
-    secret: [u8; 32],
-    directory: DataDirectory,
-    /// The snapshot that was loaded, whole for sure.
-    snapshot: Option<Zxid>,
-}
-
-impl Data {
-    fn recover(config: &Config) -> Result<Data, Fatal> {
-        let disk = RealDisk;
-        let begun = Instant::now();
-        let (dir, log_dir) = (&config.data_dir, &config.data_log_dir);
-        let log_options =
-            LogOptions { max_txn: max_txn(config), segment_bytes: config.log_segment_bytes, ..LogOptions::default() };
-        log_options.check().map_err(|error| Fatal::new(Reason::BadConfig, format!("preAllocSize: {error}")))?;
-        if let Some(missing) = [dir, log_dir].into_iter().find(|dir| !config.create_data_dir && !dir.is_dir()) {
-            let what = format!("{} does not exist and datadir.autocreate is false", missing.display());
-            return Err(Fatal::new(Reason::DataDirectoryUnusable, what));
-        }
-        let mut directory = identity::open(&disk, dir, log_dir, 0, entropy()?)?;
-        let secret = directory.session_secret(&disk, entropy()?)?;
-        let options = RecoveryOptions {
-            snapshot_dir: dir,
-            log_dir,
-            directory: directory.identity.directory,
-            born: directory.identity.born,
-            accept_log_loss: config.accept_log_loss,
-            threads: usize::from(config.load_threads),
-        };
-        let mut rebuild = Rebuild::new(state_options(config));
-        let recovered = recovery::recover(&disk, &options, &mut rebuild)?;
-        if recovered.plan == Plan::Fresh && !config.create_database {
-            let what = format!("{} is empty and db.autocreate is false", dir.display());
-            return Err(Fatal::new(Reason::WrongDataDirectory, what));
-        }
-        for note in &recovered.notes {
-            tracing::warn!("recovery: {note}");
-        }
-        let opened = recovery::begin_log(&disk, &options, &recovered, &log_options, SPARES)?;
-        directory.mark_born(&disk)?;
-        let log = LogWriter::new(&opened, log_options)
-            .map_err(|error| Fatal::new(Reason::BadConfig, format!("preAllocSize: {error}")))?;
-        let (state, mismatches) = rebuild.finish();
-        tracing::info!(
-            plan = ?recovered.plan, zxid = %recovered.zxid, replayed = recovered.replayed, mismatches,
-            znodes = state.store().znodes(), sessions = state.sessions().count(),
-            took_ms = begun.elapsed().as_millis() as u64, "recovered"
-        );
-        let snapshot = recovered.snapshot.map(|header| header.zxid);
-        Ok(Data { state, log, zxid: recovered.zxid, secret, directory, snapshot })
-    }
-}
-
-/// The longest transaction: a request of the longest frame, whose `auth` ACLs may have grown, or a
-/// closeSession with its paths.
-pub(super) fn max_txn(config: &Config) -> usize {
-    let frame = config.max_buffer as usize;
-    (2 * frame + (64 << 10)).max(crate::limits::CLOSE_SESSION_PATHS + 4096)
 }
 
 /// The limit on connections in all: what is configured, and never so many that no descriptor is left for the
@@ -294,7 +223,7 @@ fn quorum_options(config: &Config, shards: usize) -> QuorumOptions {
             every_txns: u64::from(config.snap_count),
             every_bytes: config.snap_size_limit.unwrap_or(0),
         },
-        member: false,
+        member: config.ensemble.is_some(),
     }
 }
 
@@ -328,51 +257,6 @@ fn shard_options(config: &Config, number: usize, shards: usize, is_word: fn(&[u8
         owners: OwnerRules { extended_types: config.extended_types, emulate_353_ttl: config.emulate_353_ttl },
         is_word,
     }
-}
-
-/// What the helper threads do: segments, snapshots, and tidying up after a snapshot.
-fn work(config: &Config, data: &Data) -> Work {
-    let log_dir = config.data_log_dir.clone();
-    let segment = move |request: crate::storage::log::writer::SegmentRequest| {
-        segment::prepare(&RealDisk, &log_dir, request.id, request.capacity).map_err(Fatal::from)
-    };
-    let mut retention = Retention::default();
-    if let Some(zxid) = data.snapshot {
-        retention.is_whole(&crate::storage::snapshot::format::file_name(zxid));
-    }
-    let (dir, log_dir): (PathBuf, PathBuf) = (config.data_dir.clone(), config.data_log_dir.clone());
-    let directory: DirectoryId = data.directory.identity.directory;
-    let keep = config.snap_retain;
-    let megabytes_per_s = config.snapshot_mb_per_s;
-    let snapshot = move |job: &mut crate::server::quorum::SnapshotJob| {
-        let begun = Instant::now();
-        let created_ms = Clocks::start().now().wall_ms;
-        let mut pace = |bytes: u64| {
-            if megabytes_per_s > 0 {
-                let due = Duration::from_secs_f64(bytes as f64 / (f64::from(megabytes_per_s) * 1e6));
-                std::thread::sleep(due.saturating_sub(begun.elapsed()));
-            }
-        };
-        let written = write_snapshot(&RealDisk, &dir, directory, created_ms, job, &mut pace)?;
-        let took_ms = begun.elapsed().as_millis() as u64;
-        tracing::info!(file = %written.name, bytes = written.bytes, records = written.records, took_ms, "snapshot written");
-        retention.is_whole(&written.name);
-        if let Some(snapshots) = keep {
-            let options = RetentionOptions { snapshots: snapshots as usize, spares: SPARES, threads: 1 };
-            match retention.purge(&RealDisk, &dir, &log_dir, directory, &options) {
-                Ok(purged) if purged.snapshots.is_empty() && purged.segments.is_empty() => {}
-                Ok(purged) => tracing::info!(
-                    snapshots = purged.snapshots.len(),
-                    segments = purged.segments.len(),
-                    "old files removed"
-                ),
-                // What is kept too long does no harm; what is damaged must be seen.
-                Err(error) => tracing::error!(%error, "old files were not removed"),
-            }
-        }
-        Ok(())
-    };
-    Work { segment: Box::new(segment), snapshot: Box::new(snapshot) }
 }
 
 /// Opens the client port.
@@ -427,16 +311,6 @@ fn bind(address: SocketAddr, config: &Config) -> rustix::io::Result<TcpListener>
     rustix::net::bind(&socket, &address)?;
     rustix::net::listen(&socket, config.listen_backlog() as i32)?;
     Ok(TcpListener::from(socket))
-}
-
-fn entropy<const N: usize>() -> Result<[u8; N], Fatal> {
-    let mut bytes = [0; N];
-    let mut filled = 0;
-    while filled < N {
-        filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())
-            .map_err(|error| Fatal::new(Reason::System, format!("getrandom: {error}")))?;
-    }
-    Ok(bytes)
 }
 
 /// Tells what the server runs on and what one would change about it, on a thread that measures the disk meanwhile.

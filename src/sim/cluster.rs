@@ -165,7 +165,8 @@ impl Cluster {
         let options = EnsembleOptions {
             id,
             config: Config::new(self.voters.clone(), None),
-            election_address: (format!("10.0.0.{}", id.0), 3888),
+            election_addresses: vec![(format!("10.0.0.{}", id.0), 3888)],
+            announces_all: false,
             tick_ms: TICK_MS,
             init_limit: 10,
             sync_limit: 5,
@@ -485,7 +486,7 @@ impl Cluster {
                 let ends = [(place, End::Link(link)), (to, End::Unknown(LinkId(self.fresh())))];
                 self.dial(ends, Event::DialFailed { place, incarnation, peer: Some(peer) });
             }
-            Effect::DialLeader { leader } => {
+            Effect::DialLeader { leader, .. } => {
                 let to = leader.0 as usize - 1;
                 let ends = [(place, End::Leader), (to, End::Learner(PeerId(self.fresh())))];
                 self.dial(ends, Event::DialFailed { place, incarnation, peer: None });
@@ -503,6 +504,8 @@ impl Cluster {
                 let delay_ms = 1 + self.choices.pick(4) as i64;
                 self.after(delay_ms, Event::EpochsWritten { place, incarnation, epochs });
             }
+            // All disks are whole from the beginning.
+            Effect::MarkComplete => {}
             Effect::CutLog(zxid) => {
                 let done = self.members[place].server.as_mut().expect("it runs").cut_log(zxid);
                 let input = if done { PeerInput::LogCut(zxid) } else { PeerInput::LogCutFailed };

@@ -3,9 +3,9 @@
 //! Logged when a server serves, and printed by `corral profile advise`. Each rule is a function of its own; the numbers it
 //! goes by are constants beside it. An advice is given only where something can be done about the finding.
 
+use super::data::max_txn;
 use super::machine::{Machine, Volume, milli, size};
 use super::placement::SHARD_LOCKS;
-use super::start::max_txn;
 use crate::config::{Config, Edge};
 use crate::limits::RESERVED_DESCRIPTORS;
 use crate::storage::log::writer::LogOptions;

@@ -9,6 +9,7 @@ use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::quorum::{ForwardedRequest, Packet, put_identity};
 use crate::jute::wire::put_int;
 use crate::jute::{ErrorCode, OpCode, reply};
+use crate::limits;
 use crate::server::message::{Answer, Ask, Item, ShardId, Tell};
 use crate::server::quorum::{Live, Quorum, SnapshotJob};
 use crate::server::rebuild::Rebuild;
@@ -111,6 +112,14 @@ impl Quorum {
             fresh: vec![],
         }));
         self.follow(ensemble, out);
+    }
+
+    /// Whether more of what the leader sends may be taken in: what is here and waits for the log is within its limit.
+    pub fn takes_from_leader(&self) -> bool {
+        match self.ensemble.as_ref().map(|ensemble| &ensemble.role) {
+            Some(Role::Following(following)) => following.inbox.len() < limits::LEADER_INBOX,
+            _ => true,
+        }
     }
 
     /// The leader has sent these bytes.
@@ -282,7 +291,9 @@ impl Quorum {
             Output::Commit { upto } => self.commit(upto),
             Output::Serve { epoch, .. } => {
                 following.serves = true;
-                ensemble.has_database = true;
+                if !std::mem::replace(&mut ensemble.has_database, true) {
+                    ensemble.effects.push(Effect::MarkComplete);
+                }
                 self.begin_epoch(epoch);
                 tracing::info!(epoch, zxid = %self.zxid, "following");
                 // Whoever still looks is told who leads.

@@ -16,8 +16,10 @@ use crate::zab::voters::{Config, ServerId};
 pub struct EnsembleOptions {
     pub id: ServerId,
     pub config: Config,
-    /// Where this server's election port is, as others are told.
-    pub election_address: Address,
+    /// Where this server's election port is, as others are told: at least one.
+    pub election_addresses: Vec<Address>,
+    /// Others are told all of them (`multiAddress.enabled`), and not the first alone.
+    pub announces_all: bool,
     pub tick_ms: i64,
     /// Ticks.
     pub init_limit: i64,
@@ -99,9 +101,10 @@ pub enum Effect {
     Close {
         link: LinkId,
     },
-    /// Connect to this member's quorum port.
+    /// Connect to this member's quorum port, at the first of these addresses that answers.
     DialLeader {
         leader: ServerId,
+        addresses: Vec<Address>,
     },
     ToLearner {
         peer: PeerId,
@@ -111,6 +114,8 @@ pub enum Effect {
     ToLeader(Vec<u8>),
     CloseLeader,
     WriteEpochs(Epochs),
+    /// What a leader committed is all here and durable: note that nothing is missing any more.
+    MarkComplete,
     /// Cut the log after this zxid.
     CutLog(Zxid),
     /// Send this learner SNAP and the stream of a snapshot of a committed zxid, the newest there is or a new one.

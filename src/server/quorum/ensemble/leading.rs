@@ -80,19 +80,18 @@ impl Quorum {
             serves: false,
         }));
         self.step_leader(ensemble, Input::Tick);
+        self.take_in_early(ensemble);
     }
 
     pub(super) fn learner_connected(&mut self, ensemble: &mut Ensemble, peer: PeerId) {
-        let Role::Leading(leading) = &mut ensemble.role else {
-            return ensemble.effects.push(Effect::CloseLearner(peer));
-        };
+        let Role::Leading(leading) = &mut ensemble.role else { return ensemble.hold_early(peer) };
         leading.inboxes.insert(peer, vec![]);
         self.step_leader(ensemble, Input::Connected(peer));
     }
 
     pub(super) fn learner_sent(&mut self, ensemble: &mut Ensemble, peer: PeerId, bytes: &[u8]) {
         let max = ensemble.options.max_packet;
-        let Role::Leading(leading) = &mut ensemble.role else { return };
+        let Role::Leading(leading) = &mut ensemble.role else { return ensemble.keep_early(peer, bytes) };
         // Gone, and its last bytes were on their way.
         let Some(inbox) = leading.inboxes.get_mut(&peer) else { return };
         let mut inbox = std::mem::take(inbox);
@@ -121,6 +120,7 @@ impl Quorum {
     }
 
     pub(super) fn learner_gone(&mut self, ensemble: &mut Ensemble, peer: PeerId) {
+        ensemble.early.remove(peer);
         if let Role::Leading(leading) = &mut ensemble.role {
             leading.inboxes.remove(&peer);
         }

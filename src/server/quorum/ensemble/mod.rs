@@ -10,6 +10,7 @@
 //! does this server look for a leader again.
 
 mod asked;
+mod early;
 mod following;
 mod interface;
 mod leading;
@@ -27,6 +28,7 @@ use crate::zab::leader::{self, PeerId};
 use crate::zab::links::{self, Links};
 use crate::zab::voters::ServerId;
 use asked::Asked;
+use early::Early;
 use following::Following;
 pub use interface::{Effect, EnsembleOptions, PeerInput, Standing};
 use leading::Leading;
@@ -67,6 +69,8 @@ pub struct Ensemble {
     /// Syncs under way, by tag.
     syncs: BTreeMap<u64, Syncing>,
     next_sync: u64,
+    /// Learners that came before this server led.
+    early: Early,
 }
 
 /// A sync that waits for its answer.
@@ -85,11 +89,12 @@ impl Ensemble {
     /// A member that has not looked for a leader yet.
     pub fn new(mut options: EnsembleOptions) -> Ensemble {
         let config = options.config.clone();
-        let (host, port) = options.election_address.clone();
+        let addresses = options.election_addresses.clone();
+        let addresses: Vec<_> = addresses.iter().map(|(host, port)| (host.as_str(), *port)).collect();
         let history = std::mem::replace(&mut options.history, History::new(HistoryLimits::default(), Zxid::ZERO));
         Ensemble {
             election: Election::new(options.id, config.clone(), options.election),
-            links: Links::new(options.id, &config, &[(&host, port)], false, options.links),
+            links: Links::new(options.id, &config, &addresses, options.announces_all, options.links),
             epochs: options.epochs,
             history: Some(history),
             has_database: options.has_database,
@@ -100,6 +105,7 @@ impl Ensemble {
             asked: BTreeMap::new(),
             syncs: BTreeMap::new(),
             next_sync: 0,
+            early: Early::default(),
             options,
         }
     }
@@ -134,6 +140,13 @@ impl Ensemble {
             self.effects.push(Effect::ToLeader(std::mem::take(&mut self.to_leader)));
         }
         std::mem::take(&mut self.effects)
+    }
+
+    fn dial_leader(&mut self, leader: ServerId) {
+        let member = self.election.config().member(leader);
+        let addresses = member.into_iter().flat_map(|member| &member.addresses);
+        let addresses = addresses.map(|address| (address.host.clone(), address.quorum_port)).collect();
+        self.effects.push(Effect::DialLeader { leader, addresses });
     }
 
     fn close_learner(&mut self, peer: PeerId) {
@@ -320,6 +333,8 @@ impl Quorum {
         let ensemble = self.ensemble.as_ref()?;
         let retry = match &ensemble.role {
             Role::Joining { retry_at_ms, .. } => *retry_at_ms,
+            // At once, when nothing is awaited any more.
+            Role::Leaving => self.log.is_idle().then_some(self.clock.mono_ms),
             _ => None,
         };
         [ensemble.election.deadline_ms(), ensemble.links.deadline_ms(), retry].into_iter().flatten().min()
@@ -344,7 +359,7 @@ impl Quorum {
                 } else if retry_at_ms.is_some_and(|at_ms| now >= at_ms) {
                     *retry_at_ms = None;
                     let leader = *leader;
-                    ensemble.effects.push(Effect::DialLeader { leader });
+                    ensemble.dial_leader(leader);
                 }
             }
             Role::Following(_) => self.tick_following(ensemble),
@@ -364,7 +379,8 @@ impl Quorum {
             PeerState::Leading => self.lead(ensemble),
             PeerState::Looking => {}
             PeerState::Following | PeerState::Observing => {
-                ensemble.effects.push(Effect::DialLeader { leader });
+                ensemble.dismiss_early();
+                ensemble.dial_leader(leader);
                 let until_ms = now + ensemble.options.init_limit * ensemble.options.tick_ms;
                 let observer = settled.state == PeerState::Observing;
                 ensemble.role = Role::Joining { leader, observer, until_ms, retry_at_ms: None };

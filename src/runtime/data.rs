@@ -1,0 +1,332 @@
+//! What a server finds in its data directory at its start, and what its helper threads do there afterwards.
+
+use super::clock::Clocks;
+use super::disk::RealDisk;
+use super::helpers::{Rebase, Record, Work};
+use crate::config::Config;
+use crate::fatal::{Fatal, Reason};
+use crate::ids::Zxid;
+use crate::server::quorum::SnapshotJob;
+use crate::server::rebuild::{Rebuild, write_snapshot};
+use crate::storage::epochs::{EpochFile, EpochRecord};
+use crate::storage::identity::{self, DataDirectory};
+use crate::storage::log::frame::DirectoryId;
+use crate::storage::log::segment::{self, OpenSegment};
+use crate::storage::log::writer::{LogOptions, LogWriter, SegmentRequest};
+use crate::storage::rebase;
+use crate::storage::recovery::{self, Plan, Recovered, RecoveryError, RecoveryOptions};
+use crate::storage::retention::{Retention, RetentionOptions};
+use crate::storage::snapshot::format::file_name;
+use crate::storage::standing::{Standing, consume_marker};
+use crate::tree::state::{State, StateOptions};
+use crate::zab::epochs::Epochs;
+use crate::zab::history::{History, HistoryLimits};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Log files kept to be used again.
+const SPARES: usize = 2;
+
+/// What was recovered from the data directory.
+pub struct Data {
+    pub state: State,
+    pub log: LogWriter,
+    pub zxid: Zxid,
+    pub secret: [u8; 32],
+    /// The newest whole snapshot, which was loaded.
+    snapshot: Option<Zxid>,
+    keeper: Keeper,
+    member: Option<MemberData>,
+}
+
+/// What only a member of an ensemble has.
+pub struct MemberData {
+    pub epochs: Epochs,
+    /// The end of the log.
+    pub history: History,
+    /// False: what this server acknowledged may be missing.
+    pub has_database: bool,
+}
+
+/// Who writes the small records, and holds the directory.
+struct Keeper {
+    directory: DataDirectory,
+    epochs: Option<EpochFile>,
+}
+
+/// Where the files are and how they are made.
+#[derive(Clone)]
+struct Places {
+    dir: PathBuf,
+    log_dir: PathBuf,
+    directory: DirectoryId,
+    born: bool,
+    accept_log_loss: bool,
+    threads: usize,
+    log: LogOptions,
+}
+
+impl Places {
+    fn recovery(&self) -> RecoveryOptions<'_> {
+        RecoveryOptions {
+            snapshot_dir: &self.dir,
+            log_dir: &self.log_dir,
+            directory: self.directory,
+            born: self.born,
+            accept_log_loss: self.accept_log_loss,
+            threads: self.threads,
+        }
+    }
+
+    fn writer(&self, opened: &OpenSegment) -> Result<LogWriter, Fatal> {
+        LogWriter::new(opened, self.log)
+            .map_err(|error| Fatal::new(Reason::BadConfig, format!("preAllocSize: {error}")))
+    }
+}
+
+/// The longest transaction: a request of the longest frame, whose `auth` ACLs may have grown, or a
+/// closeSession with its paths.
+pub(super) fn max_txn(config: &Config) -> usize {
+    let frame = config.max_buffer as usize;
+    (2 * frame + (64 << 10)).max(crate::limits::CLOSE_SESSION_PATHS + 4096)
+}
+
+fn log_options(config: &Config) -> LogOptions {
+    LogOptions { max_txn: max_txn(config), segment_bytes: config.log_segment_bytes, ..LogOptions::default() }
+}
+
+fn places(config: &Config, directory: &DataDirectory) -> Places {
+    Places {
+        dir: config.data_dir.clone(),
+        log_dir: config.data_log_dir.clone(),
+        directory: directory.identity.directory,
+        born: directory.identity.born,
+        accept_log_loss: config.accept_log_loss,
+        threads: usize::from(config.load_threads),
+        log: log_options(config),
+    }
+}
+
+impl Data {
+    /// Brings back what the directory holds, and begins the log's next segment.
+    pub fn recover(config: &Config, state: StateOptions) -> Result<Data, Fatal> {
+        let disk = RealDisk;
+        let begun = Instant::now();
+        let (dir, log_dir) = (&config.data_dir, &config.data_log_dir);
+        let log_options = log_options(config);
+        log_options.check().map_err(|error| Fatal::new(Reason::BadConfig, format!("preAllocSize: {error}")))?;
+        if let Some(missing) = [dir, log_dir].into_iter().find(|dir| !config.create_data_dir && !dir.is_dir()) {
+            let what = format!("{} does not exist and datadir.autocreate is false", missing.display());
+            return Err(Fatal::new(Reason::DataDirectoryUnusable, what));
+        }
+        let number = config.ensemble.as_ref().map_or(0, |ensemble| ensemble.id.0);
+        let mut directory = identity::open(&disk, dir, log_dir, number, entropy()?)?;
+        let secret = directory.session_secret(&disk, entropy()?)?;
+        let places = places(config, &directory);
+        let mut rebuild = match &config.ensemble {
+            Some(ensemble) => Rebuild::for_member(state, history_limits(ensemble.settings.commit_log_count)),
+            None => Rebuild::new(state),
+        };
+        let recovered = recovery::recover(&disk, &places.recovery(), &mut rebuild)?;
+        if config.ensemble.is_none() && recovered.plan == Plan::Fresh && !config.create_database {
+            let what = format!("{} is empty and db.autocreate is false", dir.display());
+            return Err(Fatal::new(Reason::WrongDataDirectory, what));
+        }
+        for note in &recovered.notes {
+            tracing::warn!("recovery: {note}");
+        }
+        // Before the log is begun: whatever happens after that, what may be missing is remembered.
+        let member = match &config.ensemble {
+            Some(_) => Some(judge(config, &mut directory, &recovered)?),
+            None => None,
+        };
+        let opened = recovery::begin_log(&disk, &places.recovery(), &recovered, &log_options, SPARES)?;
+        directory.mark_born(&disk)?;
+        if member.is_some() {
+            consume_marker(&disk, log_dir)?;
+        }
+        let log = places.writer(&opened)?;
+        let (state, history, mismatches) = match member {
+            Some(_) => {
+                let (state, history, mismatches) = rebuild.finish_member();
+                (state, Some(history), mismatches)
+            }
+            None => {
+                let (state, mismatches) = rebuild.finish();
+                (state, None, mismatches)
+            }
+        };
+        tracing::info!(
+            plan = ?recovered.plan, zxid = %recovered.zxid, replayed = recovered.replayed, mismatches,
+            znodes = state.store().znodes(), sessions = state.sessions().count(),
+            took_ms = begun.elapsed().as_millis() as u64, "recovered"
+        );
+        let snapshot = recovered.snapshot.map(|header| header.zxid);
+        let (epochs, member) = match (member, history) {
+            (Some((file, epochs, has_database)), Some(history)) => {
+                (Some(file), Some(MemberData { epochs, history, has_database }))
+            }
+            _ => (None, None),
+        };
+        let keeper = Keeper { directory, epochs };
+        Ok(Data { state, log, zxid: recovered.zxid, secret, snapshot, keeper, member })
+    }
+
+    /// The parts: the state, its log, what only a member has, and what the helper threads do.
+    pub fn into_parts(self, config: &Arc<Config>) -> (State, LogWriter, Option<MemberData>, Work) {
+        let Data { state, log, snapshot, keeper, member, .. } = self;
+        (state, log, member, work(config, snapshot, keeper))
+    }
+}
+
+fn history_limits(commit_log_count: u32) -> HistoryLimits {
+    let limits = HistoryLimits::default();
+    HistoryLimits { count: limits.count.max(commit_log_count as usize), ..limits }
+}
+
+/// Whether this member may vote with what was recovered, and its epochs, as they count from now on.
+fn judge(
+    config: &Config,
+    directory: &mut DataDirectory,
+    recovered: &Recovered,
+) -> Result<(EpochFile, Epochs, bool), Fatal> {
+    let disk = RealDisk;
+    let standing = recovered.standing(&directory.identity, config.create_database);
+    if standing == Standing::Unknown {
+        tracing::warn!(
+            data = %config.data_dir.display(),
+            "what this server acknowledged may be missing: it does not vote before a leader has brought it up to date"
+        );
+        directory.mark_incomplete(&disk)?;
+    }
+    let epoch = recovered.zxid.epoch();
+    let is_first = !directory.identity.born || standing == Standing::Unknown;
+    let first = is_first.then_some(EpochRecord { accepted: epoch, current: epoch });
+    let opened = EpochFile::open(&disk, &config.data_dir, directory.identity.directory, first)?;
+    if let Some(note) = opened.note {
+        tracing::warn!("recovery: {note}");
+    }
+    let mut file = opened.epochs;
+    let EpochRecord { accepted, current } = file.record();
+    let epochs = Epochs { accepted, current }
+        .at_start(recovered.zxid)
+        .map_err(|error| Fatal::new(Reason::EpochsLost, format!("{}: {error}", config.data_dir.display())))?;
+    file.update(EpochRecord { accepted: epochs.accepted, current: epochs.current })?;
+    Ok((file, epochs, standing != Standing::Unknown))
+}
+
+/// What the helper threads do: segments, snapshots, and tidying up after a snapshot; the log cut or begun anew; records.
+fn work(config: &Arc<Config>, snapshot: Option<Zxid>, keeper: Keeper) -> Work {
+    let places = places(config, &keeper.directory);
+    let log_dir = places.log_dir.clone();
+    let segment = move |request: SegmentRequest| {
+        segment::prepare(&RealDisk, &log_dir, request.id, request.capacity).map_err(Fatal::from)
+    };
+    let mut retention = Retention::default();
+    if let Some(zxid) = snapshot {
+        retention.is_whole(&file_name(zxid));
+    }
+    let (config, its_places) = (config.clone(), places.clone());
+    let snapshot = move |job: &mut SnapshotJob| {
+        let name = save(&its_places, &config, job)?;
+        retention.is_whole(&name);
+        tidy(&its_places, &config, &mut retention);
+        Ok(())
+    };
+    let rebase = move |job: &mut Rebase| rebase_log(&places, job);
+    let mut keeper = keeper;
+    let record = move |record| keeper.write(record);
+    Work {
+        segment: Box::new(segment),
+        snapshot: Box::new(snapshot),
+        rebase: Box::new(rebase),
+        record: Box::new(record),
+    }
+}
+
+/// Writes a snapshot at the pace that the configuration allows; returns its name.
+fn save(places: &Places, config: &Config, job: &mut SnapshotJob) -> Result<String, Fatal> {
+    let begun = Instant::now();
+    let created_ms = Clocks::start().now().wall_ms;
+    let megabytes_per_s = config.snapshot_mb_per_s;
+    let mut pace = |bytes: u64| {
+        if megabytes_per_s > 0 {
+            let due = Duration::from_secs_f64(bytes as f64 / (f64::from(megabytes_per_s) * 1e6));
+            std::thread::sleep(due.saturating_sub(begun.elapsed()));
+        }
+    };
+    let written = write_snapshot(&RealDisk, &places.dir, places.directory, created_ms, job, &mut pace)?;
+    let took_ms = begun.elapsed().as_millis() as u64;
+    tracing::info!(file = %written.name, bytes = written.bytes, records = written.records, took_ms, "snapshot written");
+    Ok(written.name)
+}
+
+fn tidy(places: &Places, config: &Config, retention: &mut Retention) {
+    let Some(keep) = config.snap_retain else { return };
+    let options = RetentionOptions { snapshots: keep as usize, spares: SPARES, threads: 1 };
+    match retention.purge(&RealDisk, &places.dir, &places.log_dir, places.directory, &options) {
+        Ok(purged) if purged.snapshots.is_empty() && purged.segments.is_empty() => {}
+        Ok(purged) => {
+            tracing::info!(snapshots = purged.snapshots.len(), segments = purged.segments.len(), "old files removed")
+        }
+        // What is kept too long does no harm; what is damaged must be seen.
+        Err(error) => tracing::error!(%error, "old files were not removed"),
+    }
+}
+
+/// Lets the log go on from elsewhere; `None` if it cannot be cut there, and is as it was.
+fn rebase_log(places: &Places, job: &mut Rebase) -> Result<Option<LogWriter>, Fatal> {
+    let disk = RealDisk;
+    let options = places.recovery();
+    let opened = match job {
+        Rebase::Cut { zxid, above } => match rebase::truncate(&disk, &options, *zxid, *above, &places.log, SPARES) {
+            Ok(opened) => {
+                tracing::info!(%zxid, "the log was cut: what follows was never committed");
+                opened
+            }
+            Err(error) => {
+                let why = error.to_string();
+                return match error.fatal() {
+                    Some(fatal) => Err(fatal),
+                    None => {
+                        tracing::warn!(%zxid, "the log cannot be cut: {why}");
+                        Ok(None)
+                    }
+                };
+            }
+        },
+        Rebase::Install { job, above } => {
+            let log_from = rebase::next_segment(&disk, &options, *above).map_err(RecoveryError::from)?;
+            job.log_from = Some(log_from);
+            let created_ms = Clocks::start().now().wall_ms;
+            let written = write_snapshot(&disk, &places.dir, places.directory, created_ms, job, &mut |_| {})?;
+            tracing::info!(file = %written.name, bytes = written.bytes, "the leader's snapshot is written down");
+            rebase::begin_behind(&disk, &options, job.zxid, log_from, &places.log, SPARES)?
+        }
+    };
+    places.writer(&opened).map(Some)
+}
+
+impl Keeper {
+    fn write(&mut self, record: Record) -> Result<(), Fatal> {
+        match record {
+            Record::Epochs(Epochs { accepted, current }) => {
+                let file = self.epochs.as_mut().expect("only a member has epochs");
+                file.update(EpochRecord { accepted, current })?;
+            }
+            Record::Complete => self.directory.mark_complete(&RealDisk)?,
+        }
+        Ok(())
+    }
+}
+
+fn entropy<const N: usize>() -> Result<[u8; N], Fatal> {
+    let mut bytes = [0; N];
+    let mut filled = 0;
+    while filled < N {
+        filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())
+            .map_err(|error| Fatal::new(Reason::System, format!("getrandom: {error}")))?;
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,99 @@
+//! Connections that this server opens to others: each is made on a thread of its own, because names have to be looked up,
+//! and that blocks.
+//!
+//! Names are looked up anew at every attempt: a server that was moved is found where it is now. Nobody waits for the
+//! thread; what has come of it is handed over through a channel, and the loop is woken.
+
+use crate::runtime::wake::Wake;
+use crate::zab::links::Address;
+use crate::zab::voters::ServerId;
+use std::io;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    Election(ServerId),
+    /// To the leader, by the number of the attempt.
+    Leader(u64),
+}
+
+/// What has come of an attempt.
+pub struct Dialled {
+    pub purpose: Purpose,
+    pub outcome: io::Result<TcpStream>,
+}
+
+/// Connects to the first of `addresses` that answers within `timeout`. Every call ends in one [`Dialled`].
+pub fn dial(purpose: Purpose, addresses: Vec<Address>, timeout: Duration, done: Sender<Dialled>, wake: Arc<Wake>) {
+    let done_too = done.clone();
+    let body = move || {
+        let outcome = connect(&addresses, timeout);
+        // Nobody listens any more where the server stops.
+        let _ = done.send(Dialled { purpose, outcome });
+        wake.ring();
+    };
+    if let Err(error) = std::thread::Builder::new().name("dial".to_owned()).spawn(body) {
+        let _ = done_too.send(Dialled { purpose, outcome: Err(error) });
+    }
+}
+
+fn connect(addresses: &[Address], timeout: Duration) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "no address is known");
+    let mut found: Vec<SocketAddr> = vec![];
+    for (host, port) in addresses {
+        match (host.as_str(), *port).to_socket_addrs() {
+            Ok(resolved) => found.extend(resolved),
+            Err(error) => last = error,
+        }
+    }
+    found.dedup();
+    for address in &found {
+        // An address that does not answer leaves time for the others.
+        match TcpStream::connect_timeout(address, timeout / found.len() as u32) {
+            Ok(stream) => {
+                stream.set_nonblocking(true)?;
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::sync::mpsc::channel;
+
+    const TIMEOUT: Duration = Duration::from_secs(10);
+
+    fn outcome(addresses: Vec<Address>) -> io::Result<TcpStream> {
+        let (done, dialled) = channel();
+        dial(Purpose::Leader(7), addresses, TIMEOUT, done, Arc::new(Wake::new().unwrap()));
+        let Dialled { purpose, outcome } = dialled.recv_timeout(TIMEOUT).unwrap();
+        assert_eq!(purpose, Purpose::Leader(7));
+        outcome
+    }
+
+    #[test]
+    fn the_first_address_that_answers_is_taken() {
+        let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let there = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = there.local_addr().unwrap().port();
+        let addresses =
+            vec![("no such host".to_owned(), 1), ("127.0.0.1".to_owned(), gone.port()), ("127.0.0.1".to_owned(), port)];
+        assert_eq!(outcome(addresses).unwrap().peer_addr().unwrap().port(), port);
+    }
+
+    #[test]
+    fn an_attempt_that_fails_says_so() {
+        assert!(outcome(vec![("no such host".to_owned(), 1)]).is_err());
+        assert_eq!(outcome(vec![]).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}

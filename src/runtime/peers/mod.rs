@@ -1,0 +1,569 @@
+//! The connections between the members of an ensemble: elections', learners' and the leader's, in one epoll descriptor
+//! that both edges wait for.
+//!
+//! The quorum brain says what is to be sent, dialled and closed; what is read goes to it as it comes. A turn reads every
+//! ready socket once, and at its end sends what each connection has in one call. Nothing here knows what the bytes mean,
+//! but for the first message of an election connection, which says whose it is.
+
+mod dial;
+mod listen;
+mod socket;
+
+use super::helpers::{Helpers, Record};
+use super::wake::Wake;
+use crate::fatal::{Fatal, Reason};
+use crate::ids::Zxid;
+use crate::jute::election::InitialMessage;
+use crate::jute::quorum::{Packet, PacketType};
+use crate::server::quorum::{Effect, PeerInput, Quorum};
+use crate::storage::java::stream::StreamSender;
+use crate::storage::snapshot::format::file_name;
+use crate::zab::leader::PeerId;
+use crate::zab::links::LinkId;
+use dial::{Dialled, Purpose, dial};
+pub use listen::listen;
+use rustix::event::{Timespec, epoll};
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
+use socket::{Fed, Feed, Kind, Piece, Socket};
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::time::Duration;
+
+/// Sockets looked at in one turn.
+const EVENTS: usize = 256;
+/// Connections accepted at one port in one turn.
+const ACCEPTS: usize = 64;
+/// Bytes read from a socket in one turn.
+const READ: usize = 256 << 10;
+/// Connections that have not said whose they are; more are not taken.
+const UNKNOWN: usize = 256;
+/// Connections of all kinds, far more than an ensemble needs.
+const SOCKETS: usize = 4096;
+/// Bytes that wait for a learner that does not read; above it the connection ends, and the learner comes again.
+const UNSENT: usize = 256 << 20;
+/// Pieces of a snapshot, of about a mebibyte, that are read ahead.
+const PIECES_AHEAD: usize = 2;
+/// How long a connection that is to be closed may take to send what it was given, ms.
+const LINGER_MS: i64 = 5_000;
+
+const TIMER: u64 = u64::MAX;
+/// Listeners have tokens below this, sockets from it on.
+const FIRST_SOCKET: u64 = 1 << 16;
+
+/// What the connections are told once.
+#[derive(Clone, Debug)]
+pub struct PeerOptions {
+    /// How long an attempt to connect may take (`cnxTimeout`).
+    pub connect_timeout: Duration,
+    /// How long a new election connection may take to say whose it is, ms.
+    pub handshake_ms: i64,
+    /// `tcpKeepAlive` between servers.
+    pub keep_alive: bool,
+    /// Where snapshots are.
+    pub snapshot_dir: PathBuf,
+}
+
+/// Where a listener leads to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Port {
+    Election,
+    Quorum,
+}
+
+/// The connections of one member.
+pub struct Peers {
+    options: PeerOptions,
+    epoll: OwnedFd,
+    timer: OwnedFd,
+    /// What the timer is set to.
+    armed_ms: Option<i64>,
+    now_ms: i64,
+    wake: Arc<Wake>,
+    listeners: Vec<(Port, TcpListener)>,
+    sockets: BTreeMap<u64, Socket>,
+    next: u64,
+    /// The connection to the leader, and the number of the last attempt to make one.
+    leader: Option<u64>,
+    attempt: u64,
+    dialled: Receiver<Dialled>,
+    dialler: Sender<Dialled>,
+    /// Sockets that have something to send.
+    dirty: Vec<u64>,
+    /// Sockets on which a snapshot goes out, and of what zxid it is.
+    feeding: Vec<(u64, Zxid)>,
+    /// Learners that wait for a snapshot.
+    wanting: Vec<(PeerId, Zxid)>,
+    buffer: Box<[u8]>,
+}
+
+fn system(error: rustix::io::Errno) -> Fatal {
+    Fatal::new(Reason::System, format!("the epoll set of the ensemble's connections: {error}"))
+}
+
+impl Peers {
+    /// Nobody is connected yet; `wake` is the bell of the loop that calls [`Peers::turn`].
+    pub fn new(options: PeerOptions, listeners: Vec<(Port, TcpListener)>, wake: Arc<Wake>) -> Result<Peers, Fatal> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system)?;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)
+            .map_err(system)?;
+        epoll::add(&epoll, &timer, epoll::EventData::new_u64(TIMER), epoll::EventFlags::IN).map_err(system)?;
+        for (number, (_, listener)) in listeners.iter().enumerate() {
+            let token = epoll::EventData::new_u64(number as u64);
+            epoll::add(&epoll, listener, token, epoll::EventFlags::IN).map_err(system)?;
+        }
+        let (dialler, dialled) = channel();
+        Ok(Peers {
+            options,
+            epoll,
+            timer,
+            armed_ms: None,
+            now_ms: 0,
+            wake,
+            listeners,
+            sockets: BTreeMap::new(),
+            next: FIRST_SOCKET,
+            leader: None,
+            attempt: 0,
+            dialled,
+            dialler,
+            dirty: vec![],
+            feeding: vec![],
+            wanting: vec![],
+            buffer: vec![0; READ].into_boxed_slice(),
+        })
+    }
+
+    /// The one descriptor to wait for.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+
+    /// A turn of the loop: the time, and whether the descriptor is readable. What was read goes to the brain.
+    pub fn turn(&mut self, quorum: &mut Quorum, now_ms: i64, is_ready: bool) {
+        self.now_ms = now_ms;
+        while let Ok(dialled) = self.dialled.try_recv() {
+            self.dialled(quorum, dialled);
+        }
+        if is_ready {
+            self.look(quorum);
+        }
+        self.feed(quorum);
+    }
+
+    fn look(&mut self, quorum: &mut Quorum) {
+        let mut events = Vec::with_capacity(EVENTS);
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&now)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => crate::fatal::exit(&system(error)),
+        }
+        for event in events {
+            let event: epoll::Event = event;
+            match event.data.u64() {
+                TIMER => {
+                    let _ = rustix::io::read(&self.timer, &mut [0; 8]);
+                    self.armed_ms = None;
+                    quorum.elapse();
+                }
+                token if token < FIRST_SOCKET => self.accept(quorum, token as usize),
+                token => self.ready(quorum, token, event.flags),
+            }
+        }
+    }
+
+    /// Half a tick has passed: connections that took too long are ended.
+    pub fn tick(&mut self) {
+        let now_ms = self.now_ms;
+        self.sockets.retain(|_, socket| !socket.is_over(now_ms));
+    }
+
+    fn accept(&mut self, quorum: &mut Quorum, number: usize) {
+        let (port, listener) = &self.listeners[number];
+        let port = *port;
+        let mut accepted = vec![];
+        while accepted.len() < ACCEPTS {
+            match listener.accept() {
+                Ok(connection) => accepted.push(connection),
+                Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => {
+                    tracing::error!(%error, ?port, "cannot accept another server's connection");
+                    break;
+                }
+            }
+        }
+        for (stream, from) in accepted {
+            let unknown = self.sockets.values().filter(|socket| matches!(socket.kind, Kind::Unknown(_))).count();
+            if self.sockets.len() >= SOCKETS || (port == Port::Election && unknown >= UNKNOWN) {
+                tracing::warn!(%from, ?port, "connection refused: there are too many");
+                continue;
+            }
+            if stream.set_nonblocking(true).is_err() || stream.set_nodelay(true).is_err() {
+                continue;
+            }
+            let kind = if port == Port::Election { Kind::Unknown(vec![]) } else { Kind::Learner };
+            let Some(token) = self.add(stream, kind) else { continue };
+            match port {
+                Port::Election => {
+                    if let Some(socket) = self.sockets.get_mut(&token) {
+                        socket.ends_at_ms = Some(self.now_ms + self.options.handshake_ms);
+                    }
+                }
+                Port::Quorum => quorum.peer(PeerInput::Learner(PeerId(token))),
+            }
+        }
+    }
+
+    fn add(&mut self, stream: TcpStream, kind: Kind) -> Option<u64> {
+        if self.options.keep_alive && rustix::net::sockopt::set_socket_keepalive(&stream, true).is_err() {
+            return None;
+        }
+        let token = self.next;
+        self.next += 1;
+        let armed = epoll::EventFlags::IN;
+        epoll::add(&self.epoll, &stream, epoll::EventData::new_u64(token), armed).ok()?;
+        self.sockets.insert(token, Socket::new(stream, kind, armed));
+        Some(token)
+    }
+
+    fn dialled(&mut self, quorum: &mut Quorum, Dialled { purpose, outcome }: Dialled) {
+        match (purpose, outcome) {
+            (Purpose::Election(peer), outcome) => {
+                let token = match outcome {
+                    Ok(stream) => self.add(stream, Kind::Link),
+                    Err(error) => {
+                        tracing::debug!(peer = peer.0, %error, "a server cannot be reached for the election");
+                        None
+                    }
+                };
+                match token {
+                    Some(token) => quorum.peer(PeerInput::Dialled { peer, link: LinkId(token) }),
+                    None => quorum.peer(PeerInput::DialFailed { peer }),
+                }
+            }
+            // Of an attempt that was given up.
+            (Purpose::Leader(attempt), _) if attempt != self.attempt => {}
+            (Purpose::Leader(_), outcome) => {
+                self.leader = match outcome {
+                    Ok(stream) => self.add(stream, Kind::Leader),
+                    Err(error) => {
+                        tracing::debug!(%error, "the leader cannot be reached");
+                        None
+                    }
+                };
+                quorum.peer(if self.leader.is_some() { PeerInput::Leader } else { PeerInput::NoLeader });
+            }
+        }
+    }
+
+    fn ready(&mut self, quorum: &mut Quorum, token: u64, flags: epoll::EventFlags) {
+        let Some(socket) = self.sockets.get_mut(&token) else { return };
+        if flags.intersects(epoll::EventFlags::OUT) {
+            socket.is_blocked = false;
+            self.dirty.push(token);
+        }
+        if !flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
+            return;
+        }
+        if socket.armed.intersects(epoll::EventFlags::IN) {
+            match socket.stream.read(&mut self.buffer) {
+                Ok(0) => self.lost(quorum, token),
+                Ok(n) => self.received(quorum, token, n),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Err(_) => self.lost(quorum, token),
+            }
+        } else if flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
+            self.lost(quorum, token);
+        }
+    }
+
+    /// The connection has ended without our doing.
+    fn lost(&mut self, quorum: &mut Quorum, token: u64) {
+        let Some(socket) = self.sockets.remove(&token) else { return };
+        match socket.kind {
+            Kind::Unknown(_) => {}
+            _ if socket.is_closing => {}
+            Kind::Link => quorum.peer(PeerInput::Closed { link: LinkId(token) }),
+            Kind::Learner => quorum.peer(PeerInput::LearnerGone(PeerId(token))),
+            Kind::Leader => {
+                self.leader = None;
+                quorum.peer(PeerInput::LeaderGone);
+            }
+        }
+    }
+
+    fn received(&mut self, quorum: &mut Quorum, token: u64, n: usize) {
+        let bytes = &self.buffer[..n];
+        let Some(socket) = self.sockets.get_mut(&token) else { return };
+        let is_closing = socket.is_closing;
+        match &mut socket.kind {
+            Kind::Unknown(said) => {
+                said.extend_from_slice(bytes);
+                let said = std::mem::take(said);
+                self.introduced(quorum, token, said);
+            }
+            _ if is_closing => {}
+            Kind::Link => quorum.peer(PeerInput::Received { link: LinkId(token), bytes }),
+            Kind::Learner => quorum.peer(PeerInput::FromLearner { peer: PeerId(token), bytes }),
+            Kind::Leader => quorum.peer(PeerInput::FromLeader(bytes)),
+        }
+    }
+
+    /// An election connection has said this so far.
+    fn introduced(&mut self, quorum: &mut Quorum, token: u64, said: Vec<u8>) {
+        let Some(socket) = self.sockets.get_mut(&token) else { return };
+        match InitialMessage::decode(&said) {
+            // The message's own limit ends what never becomes whole.
+            Ok(None) => socket.kind = Kind::Unknown(said),
+            Ok(Some((initial, length))) => {
+                socket.kind = Kind::Link;
+                socket.ends_at_ms = None;
+                let link = LinkId(token);
+                quorum.peer(PeerInput::Accepted { link, initial });
+                if length < said.len() {
+                    quorum.peer(PeerInput::Received { link, bytes: &said[length..] });
+                }
+            }
+            Err(error) => {
+                tracing::warn!(?error, "what connected to the election port is no server");
+                self.sockets.remove(&token);
+            }
+        }
+    }
+
+    /// A snapshot has been written: it goes to those who wait for one.
+    pub fn snapshot_written(&mut self, zxid: Zxid) {
+        let mut wanting = std::mem::take(&mut self.wanting);
+        wanting.retain(|(peer, at_least)| {
+            if zxid < *at_least {
+                return true;
+            }
+            if let Some(socket) = self.sockets.get_mut(&peer.0) {
+                let (sender, pieces) = sync_channel(PIECES_AHEAD);
+                socket.feed = Some(Feed { pieces, behind: vec![] });
+                self.feeding.push((peer.0, zxid));
+                read_snapshot(self.options.snapshot_dir.clone(), zxid, sender, self.wake.clone());
+            }
+            false
+        });
+        self.wanting = wanting;
+    }
+
+    /// Hands on what has been read of snapshots.
+    fn feed(&mut self, quorum: &mut Quorum) {
+        let mut feeding = std::mem::take(&mut self.feeding);
+        feeding.retain(|(token, zxid)| {
+            let peer = PeerId(*token);
+            // Bounded by the room in the socket's buffer.
+            loop {
+                let Some(socket) = self.sockets.get_mut(token) else { return false };
+                match socket.feed_on() {
+                    Fed::Nothing => return true,
+                    Fed::Piece => {
+                        self.dirty.push(*token);
+                        quorum.peer(PeerInput::SnapshotProgress(peer));
+                    }
+                    Fed::Done => {
+                        self.dirty.push(*token);
+                        quorum.peer(PeerInput::SnapshotSent { peer, zxid: *zxid });
+                        return false;
+                    }
+                    Fed::Broken(error) => {
+                        tracing::error!(%zxid, error, "a snapshot cannot be sent to a learner");
+                        self.lost(quorum, *token);
+                        return false;
+                    }
+                }
+            }
+        });
+        self.feeding.append(&mut feeding);
+    }
+
+    /// Does what the brain wants done, until it wants nothing more, and sends what there is to send. Whether there was
+    /// anything.
+    pub fn carry_out(&mut self, quorum: &mut Quorum, helpers: &mut Helpers) -> Result<bool, Fatal> {
+        let mut worked = false;
+        loop {
+            let effects = quorum.take_effects();
+            let has_effects = !effects.is_empty();
+            for effect in effects {
+                self.effect(effect, quorum, helpers)?;
+            }
+            // What has left may lead to more.
+            if !self.flush(quorum) && !has_effects {
+                break;
+            }
+            worked = true;
+        }
+        if !self.wanting.is_empty() {
+            quorum.capture_snapshot();
+        }
+        if let Some(leader) = self.leader {
+            self.rearm(leader, quorum.takes_from_leader());
+        }
+        self.arm_timer(quorum.deadline_ms());
+        Ok(worked)
+    }
+
+    fn effect(&mut self, effect: Effect, quorum: &mut Quorum, helpers: &mut Helpers) -> Result<(), Fatal> {
+        match effect {
+            Effect::Dial { peer, addresses } => self.dial(Purpose::Election(peer), addresses),
+            Effect::DialLeader { leader, addresses } => {
+                self.attempt += 1;
+                tracing::debug!(leader = leader.0, "connecting to the leader");
+                self.dial(Purpose::Leader(self.attempt), addresses);
+            }
+            Effect::Write { link, bytes } => {
+                if let Some(socket) = self.sockets.get_mut(&link.0) {
+                    socket.give_told(&bytes);
+                    self.dirty.push(link.0);
+                }
+            }
+            Effect::ToLearner { peer, bytes } => self.give(quorum, peer.0, &bytes),
+            Effect::ToLeader(bytes) => {
+                if let Some(leader) = self.leader {
+                    self.give(quorum, leader, &bytes);
+                }
+            }
+            Effect::Close { link } => self.close(link.0),
+            Effect::CloseLearner(peer) => {
+                self.wanting.retain(|(wanting, _)| *wanting != peer);
+                self.close(peer.0);
+            }
+            Effect::CloseLeader => {
+                self.attempt += 1;
+                if let Some(leader) = self.leader.take() {
+                    self.close(leader);
+                }
+            }
+            Effect::WriteEpochs(epochs) => helpers.record(Record::Epochs(epochs)),
+            Effect::MarkComplete => helpers.record(Record::Complete),
+            Effect::CutLog(zxid) => helpers.cut_log(zxid, quorum.log().highest()),
+            Effect::InstallSnapshot(job) => helpers.install_snapshot(job, quorum.log().highest()),
+            Effect::SendSnapshot { peer, at_least } => self.wanting.push((peer, at_least)),
+            Effect::Fail(fatal) => return Err(fatal),
+        }
+        Ok(())
+    }
+
+    fn dial(&mut self, purpose: Purpose, addresses: Vec<(String, u16)>) {
+        dial(purpose, addresses, self.options.connect_timeout, self.dialler.clone(), self.wake.clone());
+    }
+
+    fn give(&mut self, quorum: &mut Quorum, token: u64, bytes: &[u8]) {
+        let Some(socket) = self.sockets.get_mut(&token) else { return };
+        socket.give(bytes);
+        self.dirty.push(token);
+        if socket.unsent() > UNSENT {
+            tracing::warn!(unsent = socket.unsent(), "a server does not read what it is sent: the connection ends");
+            self.lost(quorum, token);
+        }
+    }
+
+    /// Ends a connection of which the brain knows that it ends.
+    fn close(&mut self, token: u64) {
+        if let Some(socket) = self.sockets.get_mut(&token) {
+            socket.feed = None;
+            socket.is_closing = true;
+            socket.ends_at_ms = Some(self.now_ms + LINGER_MS);
+            self.dirty.push(token);
+        }
+    }
+
+    /// Sends what there is to send; whether the brain was told anything.
+    fn flush(&mut self, quorum: &mut Quorum) -> bool {
+        let mut has_told = false;
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.sort_unstable();
+        dirty.dedup();
+        for token in dirty.drain(..) {
+            let Some(socket) = self.sockets.get_mut(&token) else { continue };
+            match socket.send() {
+                Err(()) => {
+                    self.lost(quorum, token);
+                    has_told = true;
+                }
+                Ok(_) if socket.is_over(self.now_ms) => {
+                    self.sockets.remove(&token);
+                }
+                Ok(told) => {
+                    let takes = socket.armed.intersects(epoll::EventFlags::IN);
+                    self.rearm(token, takes);
+                    has_told |= told > 0;
+                    for _ in 0..told {
+                        quorum.peer(PeerInput::Written { link: LinkId(token) });
+                    }
+                }
+            }
+        }
+        if self.dirty.is_empty() {
+            self.dirty = dirty;
+        }
+        has_told
+    }
+
+    /// Arms the epoll set for what this connection waits for.
+    fn rearm(&mut self, token: u64, takes: bool) {
+        let Some(socket) = self.sockets.get_mut(&token) else { return };
+        let mut wanted = epoll::EventFlags::empty();
+        wanted.set(epoll::EventFlags::IN, takes);
+        wanted.set(epoll::EventFlags::OUT, socket.is_blocked);
+        if wanted != socket.armed
+            && epoll::modify(&self.epoll, &socket.stream, epoll::EventData::new_u64(token), wanted).is_ok()
+        {
+            socket.armed = wanted;
+        }
+    }
+
+    /// Sets the timer to when the brain wants to be called.
+    fn arm_timer(&mut self, deadline_ms: Option<i64>) {
+        if deadline_ms == self.armed_ms {
+            return;
+        }
+        self.armed_ms = deadline_ms;
+        // A time of nothing would disarm it.
+        let wait_ms = deadline_ms.map_or(0, |at_ms| (at_ms - self.now_ms).max(1));
+        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let it_value = Timespec { tv_sec: wait_ms / 1000, tv_nsec: wait_ms % 1000 * 1_000_000 };
+        let set = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &Itimerspec { it_interval: zero, it_value });
+        if let Err(error) = set {
+            crate::fatal::exit(&system(error));
+        }
+    }
+}
+
+/// Reads a snapshot as a stream, on a thread of its own.
+fn read_snapshot(dir: PathBuf, zxid: Zxid, pieces: SyncSender<Piece>, wake: Arc<Wake>) {
+    let pieces_too = pieces.clone();
+    let body = move || {
+        super::helpers::step_back();
+        if let Err(error) = stream(&dir, zxid, &pieces, &wake) {
+            let _ = pieces.send(Err(error));
+        }
+        drop(pieces);
+        wake.ring();
+    };
+    if let Err(error) = std::thread::Builder::new().name("snapshot out".to_owned()).spawn(body) {
+        let _ = pieces_too.try_send(Err(error.to_string()));
+    }
+}
+
+fn stream(dir: &Path, zxid: Zxid, pieces: &SyncSender<Piece>, wake: &Wake) -> Result<(), String> {
+    let mut sender =
+        StreamSender::open(&super::disk::RealDisk, dir, &file_name(zxid)).map_err(|error| format!("{error:?}"))?;
+    let mut piece = vec![];
+    Packet::bare(PacketType::Snap, zxid).put(&mut piece);
+    loop {
+        let has_more = sender.piece(&mut piece).map_err(|error| format!("{error:?}"))?;
+        if pieces.send(Ok(std::mem::take(&mut piece))).is_err() || !has_more {
+            // Nobody wants it any more, or it is all out.
+            return Ok(());
+        }
+        wake.ring();
+    }
+}
