@@ -60,3 +60,90 @@ impl Quorum {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Zxid;
+    use crate::jute::quorum::{LearnerInfo, Packet, PacketType};
+    use crate::server::message::Clock;
+    use crate::server::quorum::{EnsembleOptions, PeerInput};
+    use crate::sim::disk::SimDisk;
+    use crate::sim::server::{SimOptions, SimServer};
+    use crate::zab::epochs::Epochs;
+    use crate::zab::history::{History, HistoryLimits};
+    use crate::zab::voters::{Config, ServerId, Voters};
+
+    const LEARNER: PeerId = PeerId(7);
+
+    /// Server 1, which has not looked for a leader yet.
+    fn server(members: &str) -> SimServer {
+        let options = EnsembleOptions {
+            id: ServerId(1),
+            config: Config::new(Voters::parse(members.as_bytes()).unwrap(), None),
+            election_addresses: vec![("10.0.0.1".to_owned(), 3888)],
+            announces_all: false,
+            tick_ms: 100,
+            init_limit: 10,
+            sync_limit: 5,
+            epochs: Epochs::default(),
+            history: History::new(HistoryLimits::default(), Zxid::ZERO),
+            has_database: true,
+            election: Default::default(),
+            links: Default::default(),
+            max_packet: 1 << 20,
+        };
+        SimServer::start(&SimDisk::new(), Clock::default(), SimOptions::default(), Some(options))
+    }
+
+    fn introduction() -> Vec<u8> {
+        let (mut info, mut bytes) = (vec![], vec![]);
+        LearnerInfo { server: ServerId(2).0, protocol: 0x10000, config_version: 0 }.put(&mut info);
+        let packet = Packet { data: Some(&info), ..Packet::bare(PacketType::ObserverInfo, Zxid::ZERO) };
+        packet.put(&mut bytes);
+        bytes
+    }
+
+    fn closed(server: &mut SimServer) -> Vec<PeerId> {
+        let closed = |effect| if let Effect::CloseLearner(peer) = effect { Some(peer) } else { None };
+        server.quorum.take_effects().into_iter().filter_map(closed).collect()
+    }
+
+    #[test]
+    fn a_learner_that_comes_before_the_leader_leads_is_answered_when_it_does() {
+        let mut server = server("server.1=10.0.0.1:2888:3888\nserver.2=10.0.0.2:2888:3888:observer\n");
+        server.quorum.peer(PeerInput::Learner(LEARNER));
+        server.quorum.peer(PeerInput::FromLearner { peer: LEARNER, bytes: &introduction() });
+        assert_eq!(closed(&mut server), []);
+        server.quorum.elapse();
+        let answered =
+            |effect: &Effect| matches!(effect, Effect::ToLearner { peer: LEARNER, bytes } if !bytes.is_empty());
+        let mut effects = server.quorum.take_effects();
+        // The leader's own promise comes first.
+        if let Some(epochs) = effects.iter().find_map(|effect| match effect {
+            Effect::WriteEpochs(epochs) => Some(*epochs),
+            _ => None,
+        }) {
+            server.quorum.peer(PeerInput::EpochsWritten(epochs));
+            effects.extend(server.quorum.take_effects());
+        }
+        assert!(effects.iter().any(answered), "LEADERINFO");
+    }
+
+    #[test]
+    fn learners_that_wait_are_few_and_say_little() {
+        let mut server = server("server.1=10.0.0.1:2888:3888\nserver.2=10.0.0.2:2888:3888\n");
+        for peer in 0..=limits::EARLY_LEARNERS as u64 {
+            server.quorum.peer(PeerInput::Learner(PeerId(peer)));
+        }
+        assert_eq!(closed(&mut server), [PeerId(limits::EARLY_LEARNERS as u64)]);
+        server.quorum.peer(PeerInput::FromLearner { peer: LEARNER, bytes: &vec![0; limits::EARLY_BYTES] });
+        assert_eq!(closed(&mut server), []);
+        server.quorum.peer(PeerInput::FromLearner { peer: LEARNER, bytes: &[0] });
+        assert_eq!(closed(&mut server), [LEARNER]);
+        server.quorum.peer(PeerInput::LearnerGone(PeerId(8)));
+        server.quorum.peer(PeerInput::Learner(LEARNER));
+        server.quorum.peer(PeerInput::Learner(PeerId(8)));
+        assert_eq!(closed(&mut server), [], "there is room again");
+    }
+}
