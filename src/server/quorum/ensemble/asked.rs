@@ -117,7 +117,12 @@ impl Quorum {
                 }
                 ensemble.asked.entry(item.session).or_default().writes.push_back((item.xid, item.conn));
             }
-            _ => self.lone_item(shard, item, body),
+            (what, _) => {
+                let Item { session, conn, xid, .. } = *item;
+                // Where the body lies among the bytes of a batch is no matter here.
+                let item = Item { conn, session, xid, what: what.ask(), body: 0..body.len() as u32 };
+                self.lone_item(shard, &item, body);
+            }
         }
     }
 
@@ -149,5 +154,43 @@ impl Asked {
 
     fn is_done(&self) -> bool {
         self.writes.is_empty() && !self.syncing && self.held.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::cluster::Cluster;
+    use crate::sim::server::{create, path_and};
+
+    /// Several requests that come in one batch: each is carried out with its own body, by whomever it was sent to.
+    #[test]
+    fn requests_of_one_batch_keep_their_bodies() {
+        let mut cluster = Cluster::new(3, 7);
+        (0..3).for_each(|place| cluster.start(place));
+        assert!(cluster.run(10_000, |cluster| (0..3).all(|place| cluster.serves(place))));
+        for place in 0..3 {
+            let server = cluster.server(place).unwrap();
+            let conn = server.accept(SessionId::NONE, 2000, 0);
+            cluster.act(place);
+            assert!(cluster.run(2_000, |cluster| !cluster.server(place).unwrap().output(conn).is_empty()));
+            let paths: Vec<String> = (0..4).map(|n| format!("/place-{place}-{}", "x".repeat(n * 9))).collect();
+            let server = cluster.server(place).unwrap();
+            for (n, path) in paths.iter().enumerate() {
+                server.request(conn, 2 * n as i32, OpCode::Create, &create(path.as_bytes(), path.as_bytes(), 0));
+                server.request(conn, 2 * n as i32 + 1, OpCode::GetData, &path_and(path.as_bytes(), false));
+            }
+            cluster.act(place);
+            let mut frames = vec![];
+            assert!(cluster.run(2_000, |cluster| {
+                frames.extend(cluster.server(place).unwrap().frames(conn));
+                frames.len() == 8
+            }));
+            for (n, (pair, path)) in frames.chunks(2).zip(&paths).enumerate() {
+                let [(xid, _, created, name), (_, _, read, data)] = pair else { panic!("a pair") };
+                assert_eq!((*xid, *created, *read), (2 * n as i32, 0, 0));
+                assert!(name.ends_with(path.as_bytes()) && data[4..].starts_with(path.as_bytes()));
+            }
+        }
     }
 }
