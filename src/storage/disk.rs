@@ -53,6 +53,13 @@ pub trait DiskFile: Send + Sync {
     /// Makes what was written durable, with the length.
     fn sync(&self) -> Result<(), DiskError>;
 
+    /// Writes whole blocks over what is durable already, and makes them so: the same as a write and a sync, where the disk
+    /// can in one command of its own.
+    fn overwrite_synced(&self, bytes: &[u8], offset: u64) -> Result<(), DiskError> {
+        self.write_at(bytes, offset)?;
+        self.sync()
+    }
+
     /// Writes zeros from byte `from` to byte `to`, whole blocks both: space that is only allocated would cost a metadata
     /// write with every sync later. Durable only after [`DiskFile::sync`].
     fn zero_fill(&self, from: u64, to: u64) -> Result<(), DiskError> {

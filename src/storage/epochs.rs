@@ -162,8 +162,9 @@ impl EpochFile {
 
     fn write_slot(&self, number: usize) -> Result<(), DiskError> {
         let bytes = encode(number, self.sequence, self.record, self.directory);
-        self.file.write_at(&bytes, (number * BLOCK) as u64)?;
-        self.file.sync()
+        let mut block = vec![0; BLOCK];
+        block[..RECORD].copy_from_slice(&bytes);
+        self.file.overwrite_synced(&block, (number * BLOCK) as u64)
     }
 }
 
