@@ -32,6 +32,12 @@ pub trait Disk: Send + Sync {
     fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> Result<(), DiskError>;
+    /// Removes a file, and lets go of its space a little at a time where others wait for the same device. Takes a
+    /// while: for helper threads. Nobody who has the file open for reading is harmed. Its name should count for nothing
+    /// by then, since less and less of it is there.
+    fn remove_gradually(&self, path: &Path) -> Result<(), DiskError> {
+        self.remove(path)
+    }
     /// Makes the creations, renames and removals in `dir` durable.
     fn sync_dir(&self, dir: &Path) -> Result<(), DiskError>;
     /// Takes the lock on `path`, created if missing, or returns `None` if another process holds it. The lock
