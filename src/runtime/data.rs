@@ -3,6 +3,7 @@
 use super::clock::Clocks;
 use super::disk::RealDisk;
 use super::helpers::{Rebase, Record, Work};
+use super::memory::Growing;
 use crate::config::Config;
 use crate::fatal::{Fatal, Reason};
 use crate::ids::Zxid;
@@ -128,7 +129,8 @@ impl Data {
             Some(ensemble) => Rebuild::for_member(state, history_limits(ensemble.settings.commit_log_count)),
             None => Rebuild::new(state),
         };
-        let recovered = recovery::recover(&disk, &places.recovery(), &mut rebuild)?;
+        let growing = &mut Growing::new(&mut rebuild, config.memory_ahead);
+        let recovered = recovery::recover(&disk, &places.recovery(), growing)?;
         if config.ensemble.is_none() && recovered.plan == Plan::Fresh && !config.create_database {
             let what = format!("{} is empty and db.autocreate is false", dir.display());
             return Err(Fatal::new(Reason::WrongDataDirectory, what));
