@@ -3,11 +3,12 @@
 //! Blocking calls, for start-up and helper threads. Files are made readable by this user only. Whoever reads a file
 //! holds a shared lock on it, so that it is not cut down to be removed meanwhile.
 
-use crate::storage::disk::{Access, Disk, DiskError, DiskFile, ZEROS};
+use crate::storage::disk::{Access, Disk, DiskError, DiskFile, PIECE};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Bytes by which a file is cut at a time before it is removed, and the pause after each. A file system that tells its
@@ -66,7 +67,7 @@ impl Disk for RealDisk {
         if access == Access::Read && matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
             return Err(DiskError::new("open", path, io::ErrorKind::NotFound.into()));
         }
-        Ok(Box::new(RealFile { file, path: path.to_path_buf() }))
+        Ok(Box::new(RealFile { file, path: path.to_path_buf(), direct: OnceLock::new() }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
@@ -111,11 +112,23 @@ impl Disk for RealDisk {
 struct RealFile {
     file: File,
     path: PathBuf,
+    /// For direct writes; made for the first of them.
+    direct: OnceLock<Option<File>>,
 }
 
 impl RealFile {
     fn failed(&self, operation: &'static str, error: io::Error) -> DiskError {
         DiskError::new(operation, &self.path, error)
+    }
+
+    /// Writes blocks from memory aligned to them past the cache; through it on a file system without direct writes.
+    fn write_direct(&self, blocks: &[u8], offset: u64) -> Result<(), DiskError> {
+        let open = || OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(&self.path).ok();
+        match self.direct.get_or_init(open).as_ref().map(|file| file.write_all_at(blocks, offset)) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) if error.kind() != io::ErrorKind::InvalidInput => Err(self.failed("write", error)),
+            _ => self.write_at(blocks, offset),
+        }
     }
 }
 
@@ -163,25 +176,22 @@ impl DiskFile for RealFile {
         }
     }
 
-    /// Straight to the device and one piece at a time: through the page cache the whole file would reach the device at
-    /// once, in front of the log's next write.
+    fn write_straight(&self, bytes: &[u8], offset: u64) -> Result<(), DiskError> {
+        let (mut buffer, start) = aligned(bytes.len());
+        let copy = &mut buffer[start..start + bytes.len()];
+        copy.copy_from_slice(bytes);
+        self.write_direct(copy, offset)
+    }
+
     fn zero_fill(&self, from: u64, to: u64) -> Result<(), DiskError> {
-        let direct = OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(&self.path);
-        let (buffer, start) = aligned(ZEROS);
-        let zeros = &buffer[start..start + ZEROS];
+        let (buffer, start) = aligned(PIECE);
+        let zeros = &buffer[start..start + PIECE];
         // So that the blocks lie together; where a file system cannot, the writes allocate them.
         let _ = rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), from, to - from);
         let mut at = from;
         while at < to {
-            let piece = &zeros[..(to - at).min(ZEROS as u64) as usize];
-            match direct.as_ref().map(|file| file.write_all_at(piece, at)) {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) if error.kind() != io::ErrorKind::InvalidInput => {
-                    return Err(self.failed("write", error));
-                }
-                // A file system without direct writes.
-                _ => self.write_at(piece, at)?,
-            }
+            let piece = &zeros[..(to - at).min(PIECE as u64) as usize];
+            self.write_direct(piece, at)?;
             at += piece.len() as u64;
         }
         Ok(())
@@ -248,6 +258,20 @@ mod tests {
         assert_eq!(file.read_at(&mut all, 0).unwrap(), 3 * BLOCK);
         let blocks: Vec<u8> = all.chunks(BLOCK).map(|block| block[BLOCK - 1]).collect();
         assert_eq!((blocks.as_slice(), all[BLOCK], all[2 * BLOCK]), ([1, 2, 1, 0].as_slice(), 2, 1));
+    }
+
+    #[test]
+    fn straight_writes_and_others_make_one_file() {
+        let scratch = Scratch::new("straight");
+        let file = RealDisk.open(&scratch.0.join("file"), Access::Create).unwrap();
+        let bytes: Vec<u8> = (0..PIECE + 3 * BLOCK + 5).map(|at| (at / 7) as u8).collect();
+        file.write_straight(&bytes[..PIECE], 0).unwrap();
+        file.write_straight(&bytes[PIECE..PIECE + 3 * BLOCK], PIECE as u64).unwrap();
+        file.write_at(&bytes[PIECE + 3 * BLOCK..], (PIECE + 3 * BLOCK) as u64).unwrap();
+        file.sync().unwrap();
+        let mut read = vec![0; bytes.len() + 1];
+        assert_eq!(file.read_at(&mut read, 0).unwrap(), bytes.len());
+        assert!(read[..bytes.len()] == bytes);
     }
 
     #[test]
