@@ -6,7 +6,7 @@ use crate::jute::OpCode;
 use crate::sim::server::{create, path_and};
 
 /// A client that creates one znode after the other, on whatever server serves it.
-struct Client {
+pub(super) struct Client {
     number: usize,
     at: Option<(Place, u64, ConnId)>,
     session: SessionId,
@@ -15,12 +15,12 @@ struct Client {
     asked: Option<usize>,
     next: usize,
     /// Created for sure.
-    acknowledged: Vec<usize>,
+    pub acknowledged: Vec<usize>,
     last_zxid: i64,
 }
 
 impl Client {
-    fn new(number: usize) -> Client {
+    pub(super) fn new(number: usize) -> Client {
         Client {
             number,
             at: None,
@@ -33,7 +33,7 @@ impl Client {
         }
     }
 
-    fn path(&self, n: usize) -> String {
+    pub(super) fn path(&self, n: usize) -> String {
         format!("/client-{}-{n}", self.number)
     }
 
@@ -104,7 +104,7 @@ fn started(voters: usize, seed: u64) -> Cluster {
 }
 
 /// Lets clients work for a while.
-fn work(cluster: &mut Cluster, clients: &mut [Client], limit_ms: i64) {
+pub(super) fn work(cluster: &mut Cluster, clients: &mut [Client], limit_ms: i64) {
     let mut next_ms = cluster.now_ms;
     cluster.run(limit_ms, |cluster| {
         if cluster.now_ms >= next_ms {
@@ -152,7 +152,7 @@ fn converge(cluster: &mut Cluster, clients: &mut [Client]) {
     }
 }
 
-fn standings(cluster: &Cluster) -> Vec<(Option<Standing>, bool)> {
+pub(super) fn standings(cluster: &Cluster) -> Vec<(Option<Standing>, bool)> {
     (0..cluster.len()).map(|place| (cluster.standing(place), cluster.serves(place))).collect()
 }
 

@@ -453,6 +453,7 @@ impl Peers {
                 }
             }
             Effect::WriteEpochs(epochs) => helpers.record(Record::Epochs(epochs)),
+            Effect::WriteConfig { number, config } => helpers.record(Record::Config { number, config }),
             Effect::MarkComplete => helpers.record(Record::Complete),
             Effect::CutLog(zxid) => helpers.cut_log(zxid, quorum.log().highest()),
             Effect::InstallSnapshot(job) => helpers.install_snapshot(job, quorum.log().highest()),

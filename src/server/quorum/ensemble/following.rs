@@ -25,6 +25,7 @@ use crate::zab::history::{History, HistoryLimits, Txn};
 use crate::zab::leader::LearnerKind;
 use crate::zab::learner::{Input, Learner, Options, Output};
 use crate::zab::message::{Auth, Gate};
+use crate::zab::voters::ServerId;
 use std::collections::{BTreeMap, VecDeque};
 
 /// The role.
@@ -36,8 +37,11 @@ pub(super) struct Following {
     inbox: Vec<u8>,
     /// May be carried out, and wait until the log has room or is cut.
     outputs: VecDeque<Output>,
+    leader: ServerId,
     /// The log is being cut.
     cutting: bool,
+    /// A configuration that was proposed is being written down.
+    recording: bool,
     serves: bool,
     /// Sessions heard of since the last PING, with their timeouts.
     touched: BTreeMap<SessionId, i32>,
@@ -56,6 +60,19 @@ pub(super) struct Following {
 impl Following {
     pub(super) fn is_observer(&self) -> bool {
         self.kind == LearnerKind::Observer
+    }
+
+    pub(super) fn leader(&self) -> ServerId {
+        self.leader
+    }
+
+    /// What the leader says next is taken in when the files say what it said before.
+    pub(super) fn wait_for_record(&mut self) {
+        self.recording = true;
+    }
+
+    pub(super) fn go_on_recorded(&mut self) {
+        self.recording = false;
     }
 
     pub(super) fn serves(&self) -> bool {
@@ -84,7 +101,7 @@ impl Following {
 impl Quorum {
     /// The connection to the leader stands.
     pub(super) fn leader_connected(&mut self, ensemble: &mut Ensemble) {
-        let Role::Joining { observer, .. } = ensemble.role else {
+        let Role::Joining { leader, observer, .. } = ensemble.role else {
             return ensemble.effects.push(Effect::CloseLeader);
         };
         let kind = if observer { LearnerKind::Observer } else { LearnerKind::Follower };
@@ -102,7 +119,9 @@ impl Quorum {
             kind,
             inbox: vec![],
             outputs: VecDeque::new(),
+            leader,
             cutting: false,
+            recording: false,
             serves: false,
             touched: BTreeMap::new(),
             resumes: BTreeMap::new(),
@@ -144,6 +163,7 @@ impl Quorum {
             && let Role::Following(following) = &mut ensemble.role
             && following.outputs.is_empty()
             && !following.cutting
+            && !following.recording
         {
             let mut out = vec![];
             if let (Some(receiver), Some(staged)) = (&mut following.receiving, &mut following.staged) {
@@ -264,6 +284,7 @@ impl Quorum {
         while self.held.is_none()
             && let Role::Following(following) = &mut ensemble.role
             && !following.cutting
+            && !following.recording
             && let Some(output) = following.outputs.pop_front()
         {
             self.carry_out(ensemble, output);
@@ -288,13 +309,18 @@ impl Quorum {
                 following.cutting = true;
                 ensemble.effects.push(Effect::CutLog(to));
             }
-            Output::Commit { upto } => self.commit(upto),
+            Output::Commit { upto } => {
+                if !following.serves {
+                    self.show_config(ensemble, Zxid::ZERO);
+                }
+                self.commit(upto);
+            }
             Output::Serve { epoch, .. } => {
                 following.serves = true;
                 if !std::mem::replace(&mut ensemble.has_database, true) {
                     ensemble.effects.push(Effect::MarkComplete);
                 }
-                self.begin_epoch(epoch);
+                self.begin_epoch(ensemble, epoch);
                 tracing::info!(epoch, zxid = %self.zxid, "following");
                 // Whoever still looks is told who leads.
                 let settled = ensemble.elect(election::Input::Established { epoch }, self.clock.mono_ms);
@@ -312,10 +338,8 @@ impl Quorum {
                 }
             }
             Output::Synced { tag } => self.synced(ensemble, tag),
-            Output::Activate { config, .. } => {
-                tracing::info!(version = config.version(), "a configuration is agreed on");
-            }
-            Output::ConfigSeen(_) => {}
+            Output::Activate { config, designated } => self.config_agreed(ensemble, config, designated),
+            Output::ConfigSeen(config) => self.config_seen(ensemble, config),
             Output::ReceiveSnapshot { zxid } => {
                 tracing::info!(%zxid, "the leader sends a snapshot");
                 let header = SnapshotHeader { zxid, ..SnapshotHeader::default() };
