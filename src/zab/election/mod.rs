@@ -42,6 +42,8 @@ pub struct Election {
     /// The logical clock. Counts in memory only; a restarted server learns the others' round.
     round: i64,
     connected: BTreeSet<ServerId>,
+    /// Votes of voters that looked for a leader before this server did, and when each came.
+    early: BTreeMap<ServerId, (i64, Ballot)>,
     phase: Phase,
 }
 
@@ -88,7 +90,16 @@ impl Election {
     /// An election that has not begun; see [`Input::Look`].
     pub fn new(me: ServerId, config: Config, settings: Settings) -> Election {
         let config_text = config_text(&config);
-        Election { me, settings, config, config_text, round: 0, connected: BTreeSet::new(), phase: Phase::Idle }
+        Election {
+            me,
+            settings,
+            config,
+            config_text,
+            round: 0,
+            connected: BTreeSet::new(),
+            early: BTreeMap::new(),
+            phase: Phase::Idle,
+        }
     }
 
     /// What this server says it is doing.
@@ -136,6 +147,7 @@ impl Election {
             }
             Input::Disconnected(peer) => {
                 self.connected.remove(&peer);
+                self.early.remove(&peer);
                 self.settle_if_agreed(now_ms, &mut out);
             }
             Input::Reconfigured(config) => {
@@ -167,6 +179,12 @@ impl Election {
         });
         out.push(Output::Reconnect);
         self.cast(out);
+        // The first to lose a leader has voted already, and repeats its vote only after a while.
+        for (from, (at_ms, ballot)) in std::mem::take(&mut self.early) {
+            if now_ms < at_ms + self.settings.min_notification_interval_ms {
+                self.consider_candidate(from, ballot, now_ms, out);
+            }
+        }
         self.settle_if_agreed(now_ms, out);
     }
 
@@ -200,8 +218,13 @@ impl Election {
         let looks = notification.state == PeerState::Looking;
         match &self.phase {
             Phase::Idle => {}
-            Phase::Settled(_) if looks => self.send_own(from, out),
-            Phase::Settled(_) => {}
+            Phase::Settled(_) if looks => {
+                self.send_own(from, out);
+                if notification.round > self.round && self.config.is_voter(ServerId(notification.leader)) {
+                    self.early.insert(from, (now_ms, ballot(&notification)));
+                }
+            }
+            Phase::Settled(_) => _ = self.early.remove(&from),
             Phase::Looking(_) => {
                 if looks && notification.round < self.round {
                     self.send_own(from, out);
@@ -257,19 +280,9 @@ impl Election {
 
     /// A voter's notification for a voter, while this server looks.
     fn consider(&mut self, from: ServerId, notification: &Notification<'_>, now_ms: i64, out: &mut Vec<Output>) {
-        let ballot = Ballot {
-            vote: Vote {
-                peer_epoch: notification.peer_epoch,
-                zxid: Zxid(notification.zxid),
-                leader: ServerId(notification.leader),
-            },
-            round: notification.round,
-            state: notification.state,
-            version: notification.version,
-        };
         match notification.state {
-            PeerState::Looking => self.consider_candidate(from, ballot, now_ms, out),
-            PeerState::Following | PeerState::Leading => self.consider_settled(from, ballot, out),
+            PeerState::Looking => self.consider_candidate(from, ballot(notification), now_ms, out),
+            PeerState::Following | PeerState::Leading => self.consider_settled(from, ballot(notification), out),
             PeerState::Observing => {}
         }
     }
@@ -466,6 +479,20 @@ impl Candidacy {
 
 fn config_text(config: &Config) -> Arc<[u8]> {
     config.current().to_string().into_bytes().into()
+}
+
+/// The vote that a notification carries.
+fn ballot(notification: &Notification<'_>) -> Ballot {
+    Ballot {
+        vote: Vote {
+            peer_epoch: notification.peer_epoch,
+            zxid: Zxid(notification.zxid),
+            leader: ServerId(notification.leader),
+        },
+        round: notification.round,
+        state: notification.state,
+        version: notification.version,
+    }
 }
 
 #[cfg(test)]

@@ -206,3 +206,31 @@ fn random_messages_neither_panic_nor_elect_a_stranger() {
     }
     assert!(settled > 100, "{settled}");
 }
+
+/// Server 3 loses the leader first and votes for itself; server 1 hears that while it still follows.
+#[test]
+fn a_vote_that_comes_before_this_server_looks_is_not_lost() {
+    let settled = || {
+        let mut election = looking(1, three());
+        hear(&mut election, 2, notification(PeerState::Looking, 2, 1), 0);
+        hear(&mut election, 3, notification(PeerState::Looking, 2, 1), 0);
+        assert_eq!(election.state(), PeerState::Following);
+        hear(&mut election, 3, notification(PeerState::Looking, 3, 2), 1000);
+        election
+    };
+    let look = Input::Look { log: LOG, yield_until_ms: None };
+    let votes_for_three = |out: &[Output]| {
+        out.iter().any(|output| match output {
+            Output::Send { to: ServerId(3), payload } => Notification::decode(payload).unwrap().leader == 3,
+            _ => false,
+        })
+    };
+    assert!(votes_for_three(&settled().step(look.clone(), 1001)));
+    assert!(!votes_for_three(&settled().step(look.clone(), 1200)), "by then it would have been repeated");
+    let mut gone = settled();
+    gone.step(Input::Disconnected(ServerId(3)), 1001);
+    assert!(!votes_for_three(&gone.step(look.clone(), 1001)));
+    let mut found = settled();
+    hear(&mut found, 3, notification(PeerState::Following, 2, 1), 1001);
+    assert!(!votes_for_three(&found.step(look, 1002)), "it has a leader again");
+}
