@@ -7,10 +7,12 @@ use crate::config::Config;
 use crate::fatal::{Fatal, Reason};
 use crate::ids::Zxid;
 use crate::server::quorum::SnapshotJob;
+use crate::server::read_back;
 use crate::server::rebuild::{Rebuild, write_snapshot};
 use crate::storage::epochs::{EpochFile, EpochRecord};
 use crate::storage::identity::{self, DataDirectory};
 use crate::storage::log::frame::DirectoryId;
+use crate::storage::log::seek::Stretch;
 use crate::storage::log::segment::{self, OpenSegment};
 use crate::storage::log::writer::{LogOptions, LogWriter, SegmentRequest};
 use crate::storage::rebase;
@@ -180,7 +182,7 @@ impl Data {
     }
 }
 
-fn history_limits(commit_log_count: u32) -> HistoryLimits {
+pub(super) fn history_limits(commit_log_count: u32) -> HistoryLimits {
     let limits = HistoryLimits::default();
     HistoryLimits { count: limits.count.max(commit_log_count as usize), ..limits }
 }
@@ -234,6 +236,8 @@ fn work(config: &Arc<Config>, snapshot: Option<Zxid>, keeper: Keeper) -> Work {
         tidy(&its_places, &config, &mut retention);
         Ok(())
     };
+    let read_places = places.clone();
+    let read_log = move |stretch: &Stretch| read_back::read_log(&RealDisk, &read_places.recovery(), stretch);
     let rebase = move |job: &mut Rebase| rebase_log(&places, job);
     let mut keeper = keeper;
     let record = move |record| keeper.write(record);
@@ -242,6 +246,7 @@ fn work(config: &Arc<Config>, snapshot: Option<Zxid>, keeper: Keeper) -> Work {
         snapshot: Box::new(snapshot),
         rebase: Box::new(rebase),
         record: Box::new(record),
+        read_log: Box::new(read_log),
     }
 }
 

@@ -6,9 +6,11 @@ use crate::jute::OpCode;
 use crate::sim::server::{create, path_and};
 
 /// A client that creates one znode after the other, on whatever server serves it.
-struct Client {
+pub(super) struct Client {
     number: usize,
     at: Option<(Place, u64, ConnId)>,
+    /// The only server it speaks to.
+    only: Option<Place>,
     session: SessionId,
     timeout_ms: i32,
     /// Its current request: the number of the znode it creates.
@@ -20,10 +22,11 @@ struct Client {
 }
 
 impl Client {
-    fn new(number: usize) -> Client {
+    pub(super) fn new(number: usize) -> Client {
         Client {
             number,
             at: None,
+            only: None,
             session: SessionId::NONE,
             timeout_ms: 2000,
             asked: None,
@@ -31,6 +34,14 @@ impl Client {
             acknowledged: vec![],
             last_zxid: 0,
         }
+    }
+
+    pub(super) fn at(number: usize, place: Place) -> Client {
+        Client { only: Some(place), ..Client::new(number) }
+    }
+
+    pub(super) fn has_written(&self, count: usize) -> bool {
+        self.acknowledged.len() >= count
     }
 
     fn path(&self, n: usize) -> String {
@@ -82,7 +93,7 @@ impl Client {
     }
 
     fn connect(&mut self, cluster: &mut Cluster) {
-        let place = cluster.pick(cluster.len());
+        let place = self.only.unwrap_or_else(|| cluster.pick(cluster.len()));
         if !cluster.serves(place) {
             return;
         }
@@ -97,14 +108,19 @@ impl Client {
 }
 
 fn started(voters: usize, seed: u64) -> Cluster {
+    started_with(voters, seed, RoleSettings::default())
+}
+
+pub(super) fn started_with(voters: usize, seed: u64, roles: RoleSettings) -> Cluster {
     let mut cluster = Cluster::new(voters, seed);
+    cluster.roles = roles;
     (0..voters).for_each(|place| cluster.start(place));
     assert!(cluster.run(5_000, |cluster| cluster.leader().is_some()), "a leader within 5 s");
     cluster
 }
 
 /// Lets clients work for a while.
-fn work(cluster: &mut Cluster, clients: &mut [Client], limit_ms: i64) {
+pub(super) fn work(cluster: &mut Cluster, clients: &mut [Client], limit_ms: i64) {
     let mut next_ms = cluster.now_ms;
     cluster.run(limit_ms, |cluster| {
         if cluster.now_ms >= next_ms {
@@ -116,7 +132,7 @@ fn work(cluster: &mut Cluster, clients: &mut [Client], limit_ms: i64) {
 }
 
 /// Everything heals, and all servers hold the same tree with everything that was acknowledged.
-fn converge(cluster: &mut Cluster, clients: &mut [Client]) {
+pub(super) fn converge(cluster: &mut Cluster, clients: &mut [Client]) {
     cluster.heal();
     for place in 0..cluster.len() {
         cluster.pause(place, false);
@@ -152,7 +168,7 @@ fn converge(cluster: &mut Cluster, clients: &mut [Client]) {
     }
 }
 
-fn standings(cluster: &Cluster) -> Vec<(Option<Standing>, bool)> {
+pub(super) fn standings(cluster: &Cluster) -> Vec<(Option<Standing>, bool)> {
     (0..cluster.len()).map(|place| (cluster.standing(place), cluster.serves(place))).collect()
 }
 

@@ -21,7 +21,7 @@ use crate::tree::state::State;
 use crate::tree::store::StoreFull;
 use crate::zab::election;
 use crate::zab::epochs::Epochs;
-use crate::zab::history::{History, HistoryLimits, Txn};
+use crate::zab::history::{History, Txn};
 use crate::zab::leader::LearnerKind;
 use crate::zab::learner::{Input, Learner, Options, Output};
 use crate::zab::message::{Auth, Gate};
@@ -84,10 +84,10 @@ impl Following {
 impl Quorum {
     /// The connection to the leader stands.
     pub(super) fn leader_connected(&mut self, ensemble: &mut Ensemble) {
-        let Role::Joining { observer, .. } = ensemble.role else {
+        let Role::Joining(joining) = ensemble.role else {
             return ensemble.effects.push(Effect::CloseLeader);
         };
-        let kind = if observer { LearnerKind::Observer } else { LearnerKind::Follower };
+        let kind = if joining.observer { LearnerKind::Observer } else { LearnerKind::Follower };
         let given = &ensemble.options;
         let mut options = Options::new(given.id, kind, given.tick_ms, given.init_limit, given.sync_limit);
         options.config_version = ensemble.election.config().current().version();
@@ -296,6 +296,7 @@ impl Quorum {
                 }
                 self.begin_epoch(epoch);
                 tracing::info!(epoch, zxid = %self.zxid, "following");
+                self.tell_place(ensemble);
                 // Whoever still looks is told who leads.
                 let settled = ensemble.elect(election::Input::Established { epoch }, self.clock.mono_ms);
                 debug_assert!(settled.is_none(), "an election that is over stays so");
@@ -320,7 +321,7 @@ impl Quorum {
                 tracing::info!(%zxid, "the leader sends a snapshot");
                 let header = SnapshotHeader { zxid, ..SnapshotHeader::default() };
                 following.receiving = Some(Box::new(StreamReceiver::new(header, ensemble.options.max_packet)));
-                let rebuild = Rebuild::for_member(self.state.options(), HistoryLimits::default());
+                let rebuild = Rebuild::for_member(self.state.options(), ensemble.options.roles.history);
                 following.staged = Some(Box::new(rebuild));
             }
             Output::Stage(txn) => {
