@@ -93,3 +93,10 @@ pub const EARLY_LEARNERS: usize = 256;
 
 /// Bytes each of them may have said: an introduction is shorter than a hundred.
 pub const EARLY_BYTES: usize = 4096;
+
+/// Bytes of a configuration's text that a reconfiguration may make: every notification of an election carries it, in a
+/// frame of half a megabyte at most.
+pub const CONFIG_TEXT: usize = 64 << 10;
+
+/// Bytes of a configuration file: it is text of a few kilobytes, a longer one is some other file.
+pub const CONFIG_FILE: usize = 1 << 20;

@@ -6,6 +6,9 @@
 //! stated zxids are those of the acknowledgements, no zxid is given twice or goes back, sessions can be taken up again
 //! with their ephemerals, and an abandoned session ends with its ephemerals.
 //!
+//! A witness measures the machine meanwhile: a wait that is too long is not the server's if the witness could not run or
+//! write either.
+//!
 //! `CORRAL_CRASH_ROUNDS` (20 over all edges), `CORRAL_CRASH_SEED`, `CORRAL_TEST_EDGE`, `CORRAL_TEST_TARGET`.
 
 mod support;
@@ -20,6 +23,7 @@ use support::fields::{self, Field, Value};
 use support::random::Random;
 use support::server::{Server, Target, install_zookeeper};
 use support::wire::{self, Request, flag, op};
+use support::witness::Witness;
 use support::{Scratch, env_number, wait_for};
 
 const WRITERS: usize = 4;
@@ -32,6 +36,10 @@ const NODES: usize = 120;
 
 /// The longest session timeout of the configuration below, in milliseconds.
 const SESSION_MS: i32 = 4_000;
+
+/// How long the writers of a round may take, not counting time in which the machine stood still; and counting it.
+const ROUND_LIMIT: Duration = Duration::from_secs(20);
+const ROUND_LIMIT_IN_ALL: Duration = Duration::from_secs(120);
 
 /// What a node must look like. The zxids are known once acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,6 +181,7 @@ fn settings(snapshots: bool) -> Vec<String> {
 fn crash_rounds(target: Target, rounds: u64, seed: u64) -> u64 {
     let mut random = Random::new(seed);
     let scratch = Scratch::new();
+    let witness = Witness::start(scratch.path());
     let mut server = Server::start(target, scratch.path(), &[]);
     server.kill();
     server.configure(&settings(true));
@@ -187,13 +196,17 @@ fn crash_rounds(target: Target, rounds: u64, seed: u64) -> u64 {
         let gentle = round % 4 == 3;
         // Sometimes few, sometimes enough for several snapshots.
         let moment = random.between(1, if round % 2 == 0 { 4_000 } else { 600 });
+        let stood_before = witness.stood();
         std::thread::scope(|scope| {
             for writer in &mut writers {
                 scope.spawn(|| writer.work(&board));
             }
-            let reached = wait_for(Duration::from_secs(20), || {
+            let begun = Instant::now();
+            let stood = || witness.stood().since(stood_before);
+            let reached = wait_for(ROUND_LIMIT_IN_ALL, || {
                 let there = board.acknowledged.load(Ordering::Relaxed) >= moment;
-                (there || !server.is_running()).then_some(())
+                let over = begun.elapsed() > ROUND_LIMIT + stood().sum();
+                (there || over || !server.is_running()).then_some(there)
             });
             let lived = server.is_running();
             if !lived {
@@ -205,7 +218,12 @@ fn crash_rounds(target: Target, rounds: u64, seed: u64) -> u64 {
             } else {
                 server.kill();
             }
-            assert!(reached.is_some(), "the writers came to a stand before write {moment}");
+            assert!(
+                reached == Some(true),
+                "the writers came to a stand before write {moment}; in {:?} since the round began the witness waited: {:?}",
+                begun.elapsed(),
+                stood()
+            );
         });
         writes += board.acknowledged.load(Ordering::Relaxed);
         println!(
@@ -243,6 +261,7 @@ fn crash_rounds(target: Target, rounds: u64, seed: u64) -> u64 {
         }
     }
     server.terminate();
+    println!("crash: the witness waited: {:?}", witness.stood());
     writes
 }
 

@@ -4,13 +4,13 @@ use super::logging;
 use crate::admin::{plane, word};
 use crate::config::{self, Config, Mistake, Notice, Overrides, Place, Source};
 use crate::fatal::Reason;
+use crate::limits;
 use crate::runtime;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// A configuration file is text of a few kilobytes; a longer one is some other file.
-const CONFIG_FILE_LIMIT: u64 = 1 << 20;
+const CONFIG_FILE_LIMIT: u64 = limits::CONFIG_FILE as u64;
 
 /// What `corral server --help` begins with.
 pub const LONG_ABOUT: &str = "\

@@ -7,6 +7,7 @@
 
 mod assembly;
 mod draft;
+pub mod dynamic;
 mod ensemble;
 pub mod ensemble_keys;
 pub mod foreign;

@@ -5,6 +5,8 @@
 //! (any other escaped character for itself). Source of the rules: java.util.Properties.load. One thing
 //! differs: the file is UTF-8, where Java reads ISO 8859-1; plain ASCII is the same in both.
 
+use std::collections::BTreeSet;
+
 /// One `key = value`, unescaped and trimmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -39,6 +41,33 @@ pub fn parse(bytes: &[u8]) -> (Vec<Entry>, Vec<Malformed>) {
         }
     }
     (entries, malformed)
+}
+
+/// The file without the entries whose keys `drops` names; everything else stands as it stood, comments and line ends
+/// included.
+pub fn without(bytes: &[u8], drops: impl Fn(&str) -> bool) -> Vec<u8> {
+    let dropped: BTreeSet<u32> =
+        parse(bytes).0.into_iter().filter(|entry| drops(&entry.key)).map(|entry| entry.line).collect();
+    let mut kept = Vec::with_capacity(bytes.len());
+    let (mut at, mut continued, mut drop) = (0, false, false);
+    for (index, line) in natural_lines(bytes).into_iter().enumerate() {
+        let end = at + line.len();
+        let terminator = match &bytes[end..] {
+            [b'\r', b'\n', ..] => 2,
+            rest => rest.len().min(1),
+        };
+        if !continued {
+            drop = dropped.contains(&(index as u32 + 1));
+        }
+        if !drop {
+            kept.extend_from_slice(&bytes[at..end + terminator]);
+        }
+        at = end + terminator;
+        let text = line.trim_ascii_start();
+        let is_comment = !continued && matches!(text.first(), None | Some(b'#' | b'!'));
+        continued = !is_comment && text.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
+    }
+    kept
 }
 
 /// Comments and blank lines dropped, continued lines joined: with the number of the first line of each.
@@ -165,6 +194,20 @@ mod tests {
     fn one(text: &str) -> (String, String) {
         let (_, key, value) = entries(text).remove(0);
         (key, value)
+    }
+
+    #[test]
+    fn entries_are_taken_out_and_the_rest_stays_as_it_is() {
+        let text = b"# server.9=c \\\r\na=1\r\nserver.1=h:1:2\n  server.2 = h:\\\n   3:4\n\n!x\nb=2\\\n 3\rserver.3=x";
+        let left = without(text, |key| key.starts_with("server."));
+        assert_eq!(
+            String::from_utf8_lossy(&left),
+            "# server.9=c \\\r\na=1\r\n\n!x\nb=2\\\n 3\r",
+            "{}",
+            String::from_utf8_lossy(text)
+        );
+        assert_eq!(without(text, |_| false), text);
+        assert!(parse(&left).0.iter().all(|entry| !entry.key.starts_with("server.")));
     }
 
     #[test]

@@ -18,6 +18,6 @@ pub mod wire;
 pub use codes::{AddWatchMode, CreateMode, ErrorCode, EventType, OpCode, WatcherType};
 pub use connect::ConnectRequest;
 pub use records::{AclEntry, AclList, Stat};
-pub use request::{Create, MultiOp, MultiOps, Request, SetWatches};
+pub use request::{Create, MultiOp, MultiOps, Reconfig, Request, SetWatches};
 pub use txn::{Txn, TxnHeader};
 pub use wire::{DecodeError, Reader};

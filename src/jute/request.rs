@@ -64,6 +64,20 @@ impl SetWatches<'_> {
     pub const VECTORS: usize = 5;
 }
 
+/// Which servers the ensemble is to have: those it has with some more and some less or, if `new_members` is there, these
+/// and no others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Reconfig<'a> {
+    /// `server.N=…` separated by commas.
+    pub joining: Option<&'a [u8]>,
+    /// Ids separated by commas.
+    pub leaving: Option<&'a [u8]>,
+    /// A whole configuration, its lines separated by line ends or commas.
+    pub new_members: Option<&'a [u8]>,
+    /// The version it is meant to change; -1: whichever there is.
+    pub current_config: i64,
+}
+
 /// A decoded request body, borrowing from the frame.
 #[derive(Clone, Copy, Debug)]
 pub enum Request<'a> {
@@ -92,9 +106,7 @@ pub enum Request<'a> {
     DeleteContainer {
         path: &'a [u8],
     },
-    Reconfig {
-        current_config: i64,
-    },
+    Reconfig(Reconfig<'a>),
     CloseSession,
     Sync {
         path: &'a [u8],
@@ -173,12 +185,12 @@ impl<'a> Request<'a> {
             OpCode::Multi => Request::Multi(MultiOps::read(r, false)?),
             OpCode::MultiRead => Request::MultiRead(MultiOps::read(r, true)?),
             OpCode::DeleteContainer => Request::DeleteContainer { path: r.string()? },
-            OpCode::Reconfig => {
-                for _ in 0..3 {
-                    r.buffer()?; // joining, leaving, new members: each may be null
-                }
-                Request::Reconfig { current_config: r.long()? }
-            }
+            OpCode::Reconfig => Request::Reconfig(Reconfig {
+                joining: r.buffer()?,
+                leaving: r.buffer()?,
+                new_members: r.buffer()?,
+                current_config: r.long()?,
+            }),
             OpCode::CloseSession => Request::CloseSession,
             OpCode::Sync => Request::Sync { path: r.string()? },
             OpCode::Ping => Request::Ping,

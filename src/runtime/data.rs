@@ -3,12 +3,14 @@
 use super::clock::Clocks;
 use super::disk::RealDisk;
 use super::helpers::{Rebase, Record, Work};
+use super::memory::Growing;
 use crate::config::Config;
 use crate::fatal::{Fatal, Reason};
 use crate::ids::Zxid;
 use crate::server::quorum::SnapshotJob;
 use crate::server::read_back;
 use crate::server::rebuild::{Rebuild, write_snapshot};
+use crate::storage::dynamic;
 use crate::storage::epochs::{EpochFile, EpochRecord};
 use crate::storage::identity::{self, DataDirectory};
 use crate::storage::log::frame::DirectoryId;
@@ -23,6 +25,7 @@ use crate::storage::standing::{Standing, consume_marker};
 use crate::tree::state::{State, StateOptions};
 use crate::zab::epochs::Epochs;
 use crate::zab::history::{History, HistoryLimits};
+use crate::zab::voters::ServerId;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -55,6 +58,8 @@ pub struct MemberData {
 struct Keeper {
     directory: DataDirectory,
     epochs: Option<EpochFile>,
+    /// The configuration file of a member, and which of the servers it is.
+    configured: Option<(PathBuf, ServerId)>,
 }
 
 /// Where the files are and how they are made.
@@ -130,7 +135,8 @@ impl Data {
             Some(ensemble) => Rebuild::for_member(state, history_limits(ensemble.settings.commit_log_count)),
             None => Rebuild::new(state),
         };
-        let recovered = recovery::recover(&disk, &places.recovery(), &mut rebuild)?;
+        let growing = &mut Growing::new(&mut rebuild, config.memory_ahead);
+        let recovered = recovery::recover(&disk, &places.recovery(), growing)?;
         if config.ensemble.is_none() && recovered.plan == Plan::Fresh && !config.create_database {
             let what = format!("{} is empty and db.autocreate is false", dir.display());
             return Err(Fatal::new(Reason::WrongDataDirectory, what));
@@ -171,7 +177,12 @@ impl Data {
             }
             _ => (None, None),
         };
-        let keeper = Keeper { directory, epochs };
+        let configured = config.ensemble.as_ref().map(|ensemble| {
+            // Whatever the working directory will be: the file says where its companion is.
+            let file = std::path::absolute(&ensemble.config_file).unwrap_or(ensemble.config_file.clone());
+            (file, ensemble.id)
+        });
+        let keeper = Keeper { directory, epochs, configured };
         Ok(Data { state, log, zxid: recovered.zxid, secret, snapshot, keeper, member })
     }
 
@@ -240,7 +251,7 @@ fn work(config: &Arc<Config>, snapshot: Option<Zxid>, keeper: Keeper) -> Work {
     let read_log = move |stretch: &Stretch| read_back::read_log(&RealDisk, &read_places.recovery(), stretch);
     let rebase = move |job: &mut Rebase| rebase_log(&places, job);
     let mut keeper = keeper;
-    let record = move |record| keeper.write(record);
+    let record = move |record: &Record| keeper.write(record);
     Work {
         segment: Box::new(segment),
         snapshot: Box::new(snapshot),
@@ -314,13 +325,21 @@ fn rebase_log(places: &Places, job: &mut Rebase) -> Result<Option<LogWriter>, Fa
 }
 
 impl Keeper {
-    fn write(&mut self, record: Record) -> Result<(), Fatal> {
+    fn write(&mut self, record: &Record) -> Result<(), Fatal> {
         match record {
             Record::Epochs(Epochs { accepted, current }) => {
+                let (accepted, current) = (*accepted, *current);
                 let file = self.epochs.as_mut().expect("only a member has epochs");
                 file.update(EpochRecord { accepted, current })?;
             }
             Record::Complete => self.directory.mark_complete(&RealDisk)?,
+            Record::Config { config, .. } => {
+                let (file, id) = self.configured.as_ref().expect("only a member has a configuration");
+                // As in ZooKeeper the ensemble goes on: a directory of configuration may be meant to be read only.
+                if let Err(error) = dynamic::write(&RealDisk, file, *id, config) {
+                    tracing::error!(%error, "the configuration is not written down: a restart finds the one of before");
+                }
+            }
         }
         Ok(())
     }

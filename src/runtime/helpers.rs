@@ -16,6 +16,7 @@ use crate::storage::log::writer::{LogWriter, SegmentRequest};
 use crate::tree::store::Reader;
 use crate::zab::epochs::Epochs;
 use crate::zab::leader::{LogPart, PeerId};
+use crate::zab::voters::Config;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -50,12 +51,14 @@ pub enum Done {
 }
 
 /// What a member of an ensemble writes down besides its log.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Record {
     /// What it promised and acknowledged.
     Epochs(Epochs),
     /// That nothing it acknowledged is missing.
     Complete,
+    /// What counts as the configuration of the ensemble, and the number by which the brain asked for it.
+    Config { number: u64, config: Config },
 }
 
 /// A log that is to go on from elsewhere. `above` is the largest number of a segment asked for so far.
@@ -72,7 +75,7 @@ pub type WriteSnapshot = dyn FnMut(&mut SnapshotJob) -> Result<(), Fatal> + Send
 /// Lets the log go on from elsewhere; `None`: it cannot, and is as it was.
 pub type RebaseLog = dyn FnMut(&mut Rebase) -> Result<Option<LogWriter>, Fatal> + Send;
 /// Writes a record down.
-pub type WriteRecord = dyn FnMut(Record) -> Result<(), Fatal> + Send;
+pub type WriteRecord = dyn FnMut(&Record) -> Result<(), Fatal> + Send;
 /// Reads the log back.
 pub type ReadLog = dyn FnMut(&Stretch) -> LogPart + Send;
 
@@ -140,7 +143,7 @@ impl Helpers {
         };
         let keep = move || {
             for record_due in to_write {
-                let done = record(record_due).map_or_else(Done::Failed, |()| Done::Recorded(record_due));
+                let done = record(&record_due).map_or_else(Done::Failed, |()| Done::Recorded(record_due));
                 if finished_third.send(done).is_err() {
                     return;
                 }

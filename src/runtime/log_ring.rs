@@ -43,7 +43,9 @@ impl LogRing {
         let mut builder = IoUring::builder();
         builder.setup_single_issuer().setup_coop_taskrun();
         if deferred {
-            builder.setup_defer_taskrun();
+            // The flag tells a caller that does not wait that there is something to be had: without it completions
+            // would be left as long as there is always other work.
+            builder.setup_defer_taskrun().setup_taskrun_flag();
         }
         let ring = builder
             .build(64)
@@ -166,5 +168,44 @@ impl LogRing {
     /// What a failed call of the ring means.
     pub fn ring_failed(error: std::io::Error) -> Fatal {
         Fatal::new(Reason::System, format!("io_uring_enter: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Zxid;
+    use crate::runtime::disk::RealDisk;
+    use crate::storage::log::frame::DirectoryId;
+    use crate::storage::log::segment::{self, Position};
+    use crate::storage::log::writer::LogOptions;
+    use std::time::{Duration, Instant};
+
+    /// A loop that always has other work enters the ring without waiting in it: it must hear of its writes all the same.
+    #[test]
+    fn a_loop_that_never_waits_hears_of_its_writes() {
+        let scratch = tempfile::tempdir().unwrap();
+        let options = LogOptions { max_txn: 1000, buffer_bytes: 8192, segment_bytes: 1 << 20 };
+        let (directory, capacity) = (DirectoryId([3; 16]), options.first_segment_bytes());
+        let opened =
+            segment::begin(&RealDisk, scratch.path(), directory, SegmentId(1), capacity, Position::default(), &[])
+                .unwrap();
+        let mut log = LogWriter::new(&opened, options).unwrap();
+        for deferred in [true, false] {
+            let mut ring = LogRing::new(&mut log, scratch.path(), deferred).unwrap();
+            log.append(log.appended().next(), b"a transaction").unwrap();
+            ring.submit(log.next_write().unwrap()).unwrap();
+            let deadline = Instant::now() + Duration::from_secs(10);
+            let entry = loop {
+                if let Some(entry) = ring.completion() {
+                    break entry;
+                }
+                assert!(Instant::now() < deadline, "the write was not heard of, deferred: {deferred}");
+                ring.ring().submit_and_wait(0).unwrap();
+            };
+            ring.written(entry.result()).unwrap();
+            assert_eq!(log.written(), log.appended());
+        }
+        assert_eq!(log.durable(), Zxid(2));
     }
 }

@@ -45,6 +45,7 @@ pub fn join(
         config: voters::Config::new(voters(&ensemble.membership)?, pending),
         election_addresses: addresses.map(|address| (address.host.clone(), address.election_port)).collect(),
         announces_all: settings.multi_address,
+        standalone_enabled: settings.standalone_enabled,
         tick_ms,
         init_limit: i64::from(settings.init_limit),
         sync_limit: i64::from(settings.sync_limit),

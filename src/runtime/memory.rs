@@ -8,6 +8,10 @@
 //! This file uses `unsafe` for `madvise(MADV_POPULATE_WRITE)`, which changes no byte of any mapping: it does what a
 //! write to each page would, and fails for what is not mapped or not writable.
 
+use crate::ids::{SessionId, Zxid};
+use crate::server::rebuild::Rebuild;
+use crate::storage::replay::{Replay, ZnodeRecord};
+use crate::storage::snapshot::format::SnapshotHeader;
 use std::collections::HashSet;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -59,6 +63,53 @@ impl Drop for Ahead {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+/// A state that is being rebuilt, with memory kept ready for it.
+pub struct Growing<'a> {
+    rebuild: &'a mut Rebuild,
+    ahead: Ahead,
+}
+
+impl<'a> Growing<'a> {
+    /// Runs ahead by so many bytes until this is dropped.
+    pub fn new(rebuild: &'a mut Rebuild, bytes: usize) -> Self {
+        Growing { rebuild, ahead: Ahead::start(bytes) }
+    }
+}
+
+impl Replay for Growing<'_> {
+    fn restart(&mut self) {
+        self.rebuild.restart();
+    }
+
+    fn snapshot(&mut self, header: &SnapshotHeader) -> Result<(), String> {
+        self.rebuild.snapshot(header)
+    }
+
+    fn session(&mut self, id: SessionId, timeout_ms: i32) -> Result<(), String> {
+        self.rebuild.session(id, timeout_ms)
+    }
+
+    fn acl(&mut self, id: u32, list: &[u8]) -> Result<(), String> {
+        self.rebuild.acl(id, list)
+    }
+
+    #[inline]
+    fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), String> {
+        self.ahead.note(self.rebuild.fresh_memory());
+        self.rebuild.znode(record)
+    }
+
+    fn snapshot_done(&mut self, header: &SnapshotHeader) -> Result<(), String> {
+        self.rebuild.snapshot_done(header)
+    }
+
+    #[inline]
+    fn txn(&mut self, zxid: Zxid, txn: &[u8]) -> Result<(), String> {
+        self.ahead.note(self.rebuild.fresh_memory());
+        self.rebuild.txn(zxid, txn)
     }
 }
 

@@ -56,6 +56,12 @@ impl Rebuild {
         Rebuild { history: Some(History::new(limits, Zxid::ZERO)), ..Rebuild::new(options) }
     }
 
+    /// Where memory for znodes was last taken from; see `Writer::fresh_memory`.
+    #[inline]
+    pub fn fresh_memory(&self) -> usize {
+        self.state.store().fresh_memory()
+    }
+
     /// The state, and how many transactions left another digest than the one they carried.
     pub fn finish(self) -> (State, u64) {
         (self.state, self.digest_mismatches)

@@ -11,6 +11,7 @@ use crate::jute::election::InitialMessage;
 use crate::server::message::Clock;
 use crate::server::quorum::{Effect, EnsembleOptions, PeerInput, RoleSettings, Standing};
 use crate::storage::log::writer::FrameWrite;
+use crate::tree::state::StateOptions;
 use crate::zab::epochs::Epochs;
 use crate::zab::history::{History, HistoryLimits};
 use crate::zab::leader::{LogPart, PeerId};
@@ -52,6 +53,7 @@ enum Event {
     LogWritten { place: Place, incarnation: u64 },
     EpochsWritten { place: Place, incarnation: u64, epochs: Epochs },
     LogRead { place: Place, incarnation: u64, peer: PeerId, part: LogPart },
+    ConfigWritten { place: Place, incarnation: u64, number: u64, config: Config },
     Tick { place: Place, incarnation: u64 },
     Deadline { place: Place, incarnation: u64 },
 }
@@ -61,6 +63,10 @@ struct Member {
     server: Option<SimServer>,
     disk: SimDisk,
     epochs: Epochs,
+    /// What its files say.
+    config: Config,
+    /// When the last of them is written that is being written.
+    files_ms: i64,
     incarnation: u64,
     write: Option<FrameWrite>,
     is_paused: bool,
@@ -71,7 +77,9 @@ struct Member {
 /// An ensemble.
 pub struct Cluster {
     members: Vec<Member>,
-    voters: Voters,
+    /// What its servers' operator has chosen.
+    pub state: StateOptions,
+    pub standalone_enabled: bool,
     pub now_ms: i64,
     queue: BTreeMap<(i64, u64), Event>,
     sequence: u64,
@@ -102,18 +110,10 @@ impl Cluster {
         let role = |id| if id <= voters { "participant" } else { "observer" };
         let line = |id: usize| format!("server.{id}=10.0.0.{id}:2888:3888:{}\n", role(id));
         let text: String = (1..=voters + observers).map(line).collect();
-        let members = (0..voters + observers).map(|_| Member {
-            server: None,
-            disk: SimDisk::new(),
-            epochs: Epochs::default(),
-            incarnation: 0,
-            write: None,
-            is_paused: false,
-            wanting: vec![],
-        });
-        Cluster {
-            members: members.collect(),
-            voters: Voters::parse(text.as_bytes()).expect("a configuration"),
+        let mut cluster = Cluster {
+            members: vec![],
+            state: StateOptions { standalone: false, ..StateOptions::default() },
+            standalone_enabled: true,
             now_ms: 0,
             queue: BTreeMap::new(),
             sequence: 0,
@@ -125,7 +125,28 @@ impl Cluster {
             elections: 0,
             slow: BTreeMap::new(),
             log_reads: 0,
+        };
+        for _ in 0..voters + observers {
+            cluster.add(&text);
         }
+        cluster
+    }
+
+    /// One more server, not started, whose file has this text.
+    pub fn add(&mut self, text: &str) -> Place {
+        let voters = Voters::parse(text.as_bytes()).expect("a configuration");
+        self.members.push(Member {
+            server: None,
+            disk: SimDisk::new(),
+            epochs: Epochs::default(),
+            config: Config::new(voters, None),
+            files_ms: 0,
+            incarnation: 0,
+            write: None,
+            is_paused: false,
+            wanting: vec![],
+        });
+        self.members.len() - 1
     }
 
     /// How many servers there are.
@@ -181,9 +202,10 @@ impl Cluster {
         member.is_paused = false;
         let options = EnsembleOptions {
             id,
-            config: Config::new(self.voters.clone(), None),
+            config: member.config.clone(),
             election_addresses: vec![(format!("10.0.0.{}", id.0), 3888)],
             announces_all: false,
+            standalone_enabled: self.standalone_enabled,
             tick_ms: TICK_MS,
             init_limit: 10,
             sync_limit: 5,
@@ -197,7 +219,7 @@ impl Cluster {
             roles: self.roles,
         };
         let clock = Clock { mono_ms: self.now_ms, wall_ms: self.now_ms };
-        let sim = SimOptions { output_limit: OUTPUT_LIMIT, ..SimOptions::default() };
+        let sim = SimOptions { output_limit: OUTPUT_LIMIT, state: self.state, ..SimOptions::default() };
         member.server = Some(SimServer::start(&member.disk, clock, sim, Some(options)));
         let incarnation = member.incarnation;
         self.after(TICK_MS / 2, Event::Tick { place, incarnation });
@@ -327,6 +349,12 @@ impl Cluster {
                     self.input(place, PeerInput::LogRead { peer, part });
                 }
             }
+            Event::ConfigWritten { place, incarnation, number, config } => {
+                if self.is_current(place, incarnation) {
+                    self.members[place].config = config;
+                    self.input(place, PeerInput::ConfigWritten(number));
+                }
+            }
             Event::Tick { place, incarnation } => {
                 if self.is_current(place, incarnation) {
                     self.after(TICK_MS / 2, Event::Tick { place, incarnation });
@@ -362,6 +390,7 @@ impl Cluster {
             | Event::LogWritten { place, .. }
             | Event::EpochsWritten { place, .. }
             | Event::LogRead { place, .. }
+            | Event::ConfigWritten { place, .. }
             | Event::Tick { place, .. }
             | Event::Deadline { place, .. } => Some(*place),
         }
@@ -538,6 +567,12 @@ impl Cluster {
                 let delay_ms = 1 + self.choices.pick(4) as i64;
                 self.after(delay_ms, Event::EpochsWritten { place, incarnation, epochs });
             }
+            Effect::WriteConfig { number, config } => {
+                // In the order they were asked for, like all that one thread does.
+                let at_ms = (self.now_ms + 1 + self.choices.pick(10) as i64).max(self.members[place].files_ms + 1);
+                self.members[place].files_ms = at_ms;
+                self.after(at_ms - self.now_ms, Event::ConfigWritten { place, incarnation, number, config });
+            }
             // All disks are whole from the beginning.
             Effect::MarkComplete => {}
             Effect::CutLog(zxid) => {
@@ -623,3 +658,11 @@ mod roles_tests;
 #[cfg(test)]
 #[path = "cluster_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "reconfig_tests.rs"]
+mod reconfig_tests;
+
+#[cfg(test)]
+#[path = "reconfig_faults_tests.rs"]
+mod reconfig_faults_tests;

@@ -17,7 +17,7 @@ pub(super) struct Client {
     asked: Option<usize>,
     next: usize,
     /// Created for sure.
-    acknowledged: Vec<usize>,
+    pub acknowledged: Vec<usize>,
     last_zxid: i64,
 }
 
@@ -44,7 +44,7 @@ impl Client {
         self.acknowledged.len() >= count
     }
 
-    fn path(&self, n: usize) -> String {
+    pub(super) fn path(&self, n: usize) -> String {
         format!("/client-{}-{n}", self.number)
     }
 

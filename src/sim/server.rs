@@ -44,11 +44,18 @@ pub struct SimOptions {
     pub shards: usize,
     /// Znodes that one read looks at in one go.
     pub slice: usize,
+    pub state: StateOptions,
 }
 
 impl Default for SimOptions {
     fn default() -> Self {
-        SimOptions { output_limit: 16 << 20, watches: WatchLimits::default(), shards: 1, slice: limits::SLICE }
+        SimOptions {
+            output_limit: 16 << 20,
+            watches: WatchLimits::default(),
+            shards: 1,
+            slice: limits::SLICE,
+            state: StateOptions::default(),
+        }
     }
 }
 
@@ -86,7 +93,7 @@ impl SimServer {
 
     /// One on a disk, with what it finds there; a member of an ensemble if it is told of one.
     pub fn start(disk: &SimDisk, clock: Clock, sim: SimOptions, member: Option<EnsembleOptions>) -> SimServer {
-        let SimOptions { output_limit, watches, shards, slice } = sim;
+        let SimOptions { output_limit, watches, shards, slice, state } = sim;
         let dir = Path::new(DIR);
         let number = member.as_ref().map_or(0, |options| options.id.0);
         let mut directory = identity::open(disk, dir, dir, number, [7; 16]).unwrap();
@@ -99,8 +106,8 @@ impl SimServer {
             threads: 1,
         };
         let mut rebuild = match &member {
-            Some(member) => Rebuild::for_member(StateOptions::default(), member.roles.history),
-            None => Rebuild::new(StateOptions::default()),
+            Some(member) => Rebuild::for_member(state, member.roles.history),
+            None => Rebuild::new(state),
         };
         let recovered = recovery::recover(disk, &recovery, &mut rebuild).unwrap();
         let options = LOG;
@@ -146,7 +153,7 @@ impl SimServer {
             slice,
             auth: AuthConfig::default(),
             enforced_schemes: vec![],
-            skip_acl: false,
+            skip_acl: sim.state.skip_acl,
             owners: OwnerRules::default(),
             is_word: |_| false,
         };

@@ -32,6 +32,12 @@ pub trait Disk: Send + Sync {
     fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> Result<(), DiskError>;
+    /// Removes a file, and lets go of its space a little at a time where others wait for the same device. Takes a
+    /// while: for helper threads. Nobody who has the file open for reading is harmed. Its name should count for nothing
+    /// by then, since less and less of it is there.
+    fn remove_gradually(&self, path: &Path) -> Result<(), DiskError> {
+        self.remove(path)
+    }
     /// Makes the creations, renames and removals in `dir` durable.
     fn sync_dir(&self, dir: &Path) -> Result<(), DiskError>;
     /// Takes the lock on `path`, created if missing, or returns `None` if another process holds it. The lock
@@ -39,8 +45,9 @@ pub trait Disk: Send + Sync {
     fn lock(&self, path: &Path) -> Result<Option<Box<dyn Send + Sync>>, DiskError>;
 }
 
-/// Bytes of zeros in one write of [`DiskFile::zero_fill`]: a device is done with them in less than a millisecond.
-pub const ZEROS: usize = 256 << 10;
+/// Bytes in one write of [`DiskFile::zero_fill`] and [`DiskFile::write_straight`]: a device is done with them in less than
+/// a millisecond.
+pub const PIECE: usize = 256 << 10;
 
 /// An open file.
 pub trait DiskFile: Send + Sync {
@@ -60,10 +67,16 @@ pub trait DiskFile: Send + Sync {
         self.sync()
     }
 
+    /// Writes at most [`PIECE`] bytes, whole blocks, straight to the device where that can be: through the system's cache
+    /// many of them would reach it at once, in front of the log's next write. Durable only after [`DiskFile::sync`].
+    fn write_straight(&self, bytes: &[u8], offset: u64) -> Result<(), DiskError> {
+        self.write_at(bytes, offset)
+    }
+
     /// Writes zeros from byte `from` to byte `to`, whole blocks both: space that is only allocated would cost a metadata
     /// write with every sync later. Durable only after [`DiskFile::sync`].
     fn zero_fill(&self, from: u64, to: u64) -> Result<(), DiskError> {
-        let zeros = vec![0; ZEROS.min(to.saturating_sub(from) as usize)];
+        let zeros = vec![0; PIECE.min(to.saturating_sub(from) as usize)];
         let mut at = from;
         while at < to {
             let step = (to - at).min(zeros.len() as u64);

@@ -5,6 +5,7 @@
 //! [`recovery::begin_log`], [`identity::DataDirectory::mark_born`], in this order.
 
 pub mod disk;
+pub mod dynamic;
 pub mod epochs;
 pub mod identity;
 pub mod inspect;

@@ -3,15 +3,18 @@
 //! A segment is needed as long as the oldest snapshot kept, or one newer, would be replayed from it. Freed
 //! segments are kept as spares, so that the next ones need no zero-filling; a bounded number of them. Damaged
 //! snapshots do not count, and with fewer whole ones than wanted nothing goes.
+//!
+//! What goes is first given a name that counts for nothing, and only when that is durable removed, gradually: a start
+//! meanwhile finds a whole file of that name or none, and removes what is left.
 
-use super::disk::{Disk, DiskError};
+use super::disk::{ASIDE, Disk, DiskError};
 use super::log::chain::{Chain, LogError};
 use super::log::frame::DirectoryId;
 use super::log::segment::{Named, SegmentId, named};
 use super::snapshot::load::{self, Snapshot, SnapshotError};
 use crate::ids::Zxid;
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How much is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,8 +81,9 @@ impl Retention {
             return Ok(purged);
         }
         let oldest = *kept.last().expect("at least one is kept");
+        let mut removed = Vec::new();
         for name in older.iter().rev() {
-            disk.remove(&snapshot_dir.join(name))?;
+            removed.push(set_aside(disk, snapshot_dir, name)?);
         }
         if !older.is_empty() {
             disk.sync_dir(snapshot_dir)?;
@@ -87,7 +91,10 @@ impl Retention {
         purged.snapshots = older;
         let chain = Chain::discover_running(disk, log_dir, directory)?;
         purged.segments = not_needed(&chain, oldest);
-        dispose(disk, log_dir, &purged.segments, options.spares)?;
+        removed.extend(give_up(disk, log_dir, &purged.segments, options.spares)?);
+        for path in removed {
+            disk.remove_gradually(&path)?;
+        }
         Ok(purged)
     }
 
@@ -115,18 +122,36 @@ pub fn not_needed(chain: &Chain, oldest: Zxid) -> Vec<SegmentId> {
 }
 
 /// Makes spares of segments that are no part of the log any more, as long as there are fewer than `spares`, and
-/// removes the others. In the order given: oldest first keeps the chain whole at every moment.
+/// removes the others, at once. In the order given: oldest first keeps the chain whole at every moment.
 pub fn dispose(disk: &dyn Disk, dir: &Path, segments: &[SegmentId], spares: usize) -> Result<(), DiskError> {
+    for path in give_up(disk, dir, segments, spares)? {
+        disk.remove(&path)?;
+    }
+    Ok(())
+}
+
+/// The same without removing: the others are set aside, durably. Returns where they are.
+fn give_up(disk: &dyn Disk, dir: &Path, segments: &[SegmentId], spares: usize) -> Result<Vec<PathBuf>, DiskError> {
     let names = disk.list(dir)?;
     let mut count = names.iter().filter(|name| matches!(named(name), Some(Named::Spare(_)))).count();
+    let mut aside = Vec::new();
     for id in segments {
-        let path = dir.join(id.file_name());
         if count < spares {
-            disk.rename(&path, &dir.join(id.spare_name()))?;
+            disk.rename(&dir.join(id.file_name()), &dir.join(id.spare_name()))?;
             count += 1;
         } else {
-            disk.remove(&path)?;
+            aside.push(set_aside(disk, dir, &id.file_name())?);
         }
     }
-    if segments.is_empty() { Ok(()) } else { disk.sync_dir(dir) }
+    if !segments.is_empty() {
+        disk.sync_dir(dir)?;
+    }
+    Ok(aside)
+}
+
+/// Gives a file the name of one that was never finished.
+fn set_aside(disk: &dyn Disk, dir: &Path, name: &str) -> Result<PathBuf, DiskError> {
+    let aside = dir.join(format!("{name}{ASIDE}"));
+    disk.rename(&dir.join(name), &aside)?;
+    Ok(aside)
 }

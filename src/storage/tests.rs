@@ -7,6 +7,7 @@
 mod crash;
 mod damage;
 mod files;
+mod purge;
 mod rebase;
 mod seek;
 mod stream;

@@ -11,7 +11,7 @@ use super::path::{self, CONFIG};
 use super::quota::Track;
 use super::state::{Context, Outcome, State};
 use crate::acl::{AclId, fix_up, needed};
-use crate::ids::SessionId;
+use crate::ids::{SessionId, Zxid};
 use crate::jute::reply::{put_bare, put_header};
 use crate::jute::txn::{self, CreateTxn};
 use crate::jute::wire::{Reader, put_buffer, put_bytes, put_int};
@@ -33,7 +33,7 @@ impl State {
         match request {
             Request::Multi(ops) => self.prepare_multi(context, ops, out),
             Request::CloseSession => self.close_session(context, out),
-            Request::Reconfig { .. } => self.reconfigure(context, Err(ErrorCode::Unimplemented), out),
+            Request::Reconfig(_) => self.reconfigure(context, Err(ErrorCode::Unimplemented), out),
             Request::Check { .. } => self.refuse(context, ErrorCode::Unimplemented, out), // in a multi only
             _ => self.transact(context, op, out, |state, out| state.carry_out(context, request, out)),
         }
@@ -62,6 +62,20 @@ impl State {
             stat.put(&mut out.reply);
             Ok(())
         });
+    }
+
+    /// Puts the text of the membership where it is found, without a transaction: the first one comes from none. It is
+    /// stamped `stamp`, which is the head or above it, and not published; the Stat says `version` and this time.
+    /// Nobody who watches is told, and nothing that is counted changes.
+    pub fn show_config(&mut self, stamp: Zxid, text: &[u8], version: i64, time_ms: i64) {
+        let place = Place::of(CONFIG);
+        if self.store.find(place.path, place.hash).is_none() {
+            return;
+        }
+        if stamp > self.head() {
+            self.begin(stamp);
+        }
+        self.store.set_data(place.path, place.hash, Some(text), -1, version, time_ms);
     }
 
     /// Opens the context's session. The transaction has no reply frame: what the client gets is up to who knows

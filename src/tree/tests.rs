@@ -8,7 +8,7 @@ use crate::acl::{AclId, Identities};
 use crate::ids::{SessionId, Zxid};
 use crate::jute::txn::{Txn, read_entry};
 use crate::jute::wire::{Reader, put_bool, put_bytes, put_int};
-use crate::jute::{AclEntry, AclList, Create, ErrorCode, OpCode, Request, Stat};
+use crate::jute::{AclEntry, AclList, Create, ErrorCode, OpCode, Reconfig, Request, Stat};
 use crate::limits;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -336,7 +336,7 @@ fn containers_and_ttl_znodes_have_their_time() {
 #[test]
 fn reconfig_by_settings() {
     let mut client = Client::new(StateOptions::default());
-    let request = Request::Reconfig { current_config: -1 };
+    let request = Request::Reconfig(Reconfig { current_config: -1, ..Reconfig::default() });
     assert_eq!(client.ask(OpCode::Reconfig, request), ErrorCode::ReconfigDisabled);
     let enabled = StateOptions { reconfig_enabled: true, ..StateOptions::default() };
     let mut client = Client::new(enabled);

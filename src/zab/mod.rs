@@ -6,12 +6,13 @@
 //! of messages may be anything; the outcome is a typed reason, never a panic. Transactions are bytes with a
 //! zxid to them: nothing here knows what they say.
 //!
-//! `voters` says what a quorum is. `election` is FastLeaderElection: it names a leader. `links` keeps the
+//! `voters` says what a quorum is, `change` which one a reconfiguration asks for. `election` is FastLeaderElection: it names a leader. `links` keeps the
 //! election's connections: one for each pair of servers. `leader` and `learner` are the two roles that an
 //! election leads to, from discovery to broadcast. `epochs` holds the rules of the two epochs on disk,
 //! `history` the end of the log in memory, `message` what a role sends and the gate that keeps it back until
 //! what it waits for is durable.
 
+pub mod change;
 pub mod election;
 pub mod epochs;
 pub mod history;

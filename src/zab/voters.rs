@@ -112,6 +112,12 @@ impl Voters {
         self.0.member(id)
     }
 
+    /// Where this server listens for its learners when it leads: hosts and ports, none if it is no member.
+    pub fn quorum_addresses(&self, id: ServerId) -> Vec<(&str, u16)> {
+        let addresses = self.member(id).into_iter().flat_map(|member| &member.addresses);
+        addresses.map(|address| (address.host.as_str(), address.quorum_port)).collect()
+    }
+
     /// The ids of those who vote, ascending.
     pub fn voters(&self) -> impl Iterator<Item = ServerId> {
         self.0.participants().map(|member| member.id)

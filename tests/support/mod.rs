@@ -17,6 +17,7 @@ pub mod random;
 pub mod script;
 pub mod server;
 pub mod wire;
+pub mod witness;
 
 use std::time::{Duration, Instant};
 

@@ -87,6 +87,8 @@ pub struct Peers {
     now_ms: i64,
     wake: Arc<Wake>,
     listeners: Vec<(Port, TcpListener)>,
+    /// Listeners that are left alone until the next tick.
+    resting: Vec<usize>,
     sockets: BTreeMap<u64, Socket>,
     next: u64,
     /// The connection to the leader, and the number of the last attempt to make one.
@@ -129,6 +131,7 @@ impl Peers {
             now_ms: 0,
             wake,
             listeners,
+            resting: vec![],
             sockets: BTreeMap::new(),
             next: FIRST_SOCKET,
             leader: None,
@@ -181,8 +184,12 @@ impl Peers {
         }
     }
 
-    /// Half a tick has passed: connections that took too long are ended.
+    /// Half a tick has passed: connections that took too long are ended, listeners that had to rest go on.
     pub fn tick(&mut self) {
+        self.resting.retain(|number| {
+            let token = epoll::EventData::new_u64(*number as u64);
+            epoll::add(&self.epoll, &self.listeners[*number].1, token, epoll::EventFlags::IN).is_err()
+        });
         let now_ms = self.now_ms;
         self.sockets.retain(|_, socket| !socket.is_over(now_ms));
     }
@@ -197,7 +204,11 @@ impl Peers {
                 Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => {
-                    tracing::error!(%error, ?port, "cannot accept another server's connection");
+                    // Out of descriptors, most likely: the listener would be ready for ever.
+                    tracing::error!(%error, ?port, "cannot accept another server's connection; trying again");
+                    if epoll::delete(&self.epoll, listener).is_ok() {
+                        self.resting.push(number);
+                    }
                     break;
                 }
             }
@@ -449,6 +460,7 @@ impl Peers {
                 }
             }
             Effect::WriteEpochs(epochs) => helpers.record(Record::Epochs(epochs)),
+            Effect::WriteConfig { number, config } => helpers.record(Record::Config { number, config }),
             Effect::MarkComplete => helpers.record(Record::Complete),
             Effect::CutLog(zxid) => helpers.cut_log(zxid, quorum.log().highest()),
             Effect::InstallSnapshot(job) => helpers.install_snapshot(job, quorum.log().highest()),

@@ -8,6 +8,8 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 
 /// Bytes of a snapshot that wait in a socket's buffer before its file is read on.
 const FEED: usize = 1 << 20;
+/// Bytes given to a connection in one turn before everybody else has one: a snapshot that goes out holds nobody up.
+const SEND_PER_TURN: usize = 256 << 10;
 
 /// What a connection is.
 pub enum Kind {
@@ -51,7 +53,7 @@ pub struct Socket {
     given: u64,
     gone: u64,
     pub feed: Option<Feed>,
-    /// The last send did not take everything.
+    /// The last send did not take everything: the rest goes when the system says that there is room.
     pub is_blocked: bool,
     /// To be ended when what it was given has left: nothing of it is wanted any more.
     pub is_closing: bool,
@@ -128,8 +130,9 @@ impl Socket {
     /// Sends what the system takes. Returns how many of the messages to be told of have left; an error means that the
     /// connection is over.
     pub fn send(&mut self) -> Result<usize, ()> {
-        while self.sent < self.out.len() && !self.is_blocked {
-            match self.stream.write(&self.out[self.sent..]) {
+        let end = self.out.len().min(self.sent + SEND_PER_TURN);
+        while self.sent < end && !self.is_blocked {
+            match self.stream.write(&self.out[self.sent..end]) {
                 Ok(0) => return Err(()),
                 Ok(n) => {
                     self.sent += n;
@@ -140,6 +143,7 @@ impl Socket {
                 Err(_) => return Err(()),
             }
         }
+        self.is_blocked |= self.sent < self.out.len();
         if self.sent == self.out.len() {
             self.out.clear();
             self.out.shrink_to(FEED);

@@ -11,11 +11,16 @@ impl Quorum {
     pub fn tick(&mut self) {
         let now = self.clock.mono_ms;
         let stalled = now - self.last_tick_ms > self.options.tick_ms;
-        self.last_tick_ms = now;
         if stalled {
+            let away_ms = now - self.last_tick_ms;
+            tracing::warn!(
+                away_ms,
+                "the quorum core was not run for some time: the machine stood still or is overloaded"
+            );
             // Whoever could not run could not hear either: one full round first.
             self.expiry_not_before_ms = now + self.options.tick_ms;
         }
+        self.last_tick_ms = now;
         self.watchdog.look(&self.stats, now, stalled);
         if self.is_member {
             self.tick_ensemble();

@@ -1,13 +1,14 @@
 //! Writing a snapshot, record by record.
 //!
-//! Memory is one chunk, whatever the size of the tree. Chunks are synced as they go, so that the last sync does
-//! not hold up the log's writes with everything at once; the caller paces by [`SnapshotWriter::bytes`].
+//! Memory is one chunk, whatever the size of the tree. What is gathered goes to the device in small pieces past the
+//! system's cache, and is synced as it goes, so that no sync holds up the log's writes with much at once; the caller paces
+//! by [`SnapshotWriter::bytes`].
 
 use super::format::{
     self, ALIGN, AclV1, AclsV1, CHUNK, Entry, HEADER, Kind, SessionV1, SessionsV1, SnapshotHeader, ZnodeV1, ZnodesV1,
 };
 use crate::ids::SessionId;
-use crate::storage::disk::{Access, Disk, DiskError, DiskFile};
+use crate::storage::disk::{Access, Disk, DiskError, DiskFile, PIECE};
 use crate::storage::replay::ZnodeRecord;
 use rkyv::api::high::{HighSerializer, to_bytes_in};
 use rkyv::rancor::Error;
@@ -25,7 +26,10 @@ pub struct SnapshotWriter<'a> {
     header: SnapshotHeader,
     header_checksum: u32,
     file: Box<dyn DiskFile>,
+    /// Where the next chunk begins.
     offset: u64,
+    /// What was not written yet of the bytes before it: less than a piece, between two chunks.
+    pending: Vec<u8>,
     synced: u64,
     kind: Kind,
     sessions: SessionsV1,
@@ -50,7 +54,6 @@ impl<'a> SnapshotWriter<'a> {
     pub fn create(disk: &'a dyn Disk, dir: &Path, header: SnapshotHeader) -> Result<SnapshotWriter<'a>, DiskError> {
         let file = disk.open(&dir.join(format::aside_name(header.zxid)), Access::Create)?;
         let (bytes, header_checksum) = header.encode();
-        file.write_at(&bytes, 0)?;
         Ok(SnapshotWriter {
             disk,
             dir: dir.to_path_buf(),
@@ -58,6 +61,7 @@ impl<'a> SnapshotWriter<'a> {
             header_checksum,
             file,
             offset: HEADER as u64,
+            pending: bytes.to_vec(),
             synced: 0,
             kind: Kind::Sessions,
             sessions: SessionsV1::default(),
@@ -118,7 +122,9 @@ impl<'a> SnapshotWriter<'a> {
     pub fn finish(mut self) -> Result<Written, DiskError> {
         self.flush()?;
         let index = format::encode_index(&self.entries, self.offset, self.header_checksum);
-        self.file.write_at(&index, self.offset)?;
+        let at = self.offset - self.pending.len() as u64;
+        self.pending.extend_from_slice(&index);
+        self.file.write_at(&self.pending, at)?;
         self.file.sync()?;
         let name = format::file_name(self.header.zxid);
         self.disk.rename(&self.dir.join(format::aside_name(self.header.zxid)), &self.dir.join(&name))?;
@@ -166,20 +172,34 @@ impl<'a> SnapshotWriter<'a> {
         let length = archive.len();
         let checksum = format::chunk_checksum(self.header_checksum, self.entries.len() as u32, &archive);
         archive.resize(length.next_multiple_of(ALIGN), 0);
-        self.file.write_at(&archive, self.offset)?;
+        self.put(&archive)?;
         self.entries.push(Entry {
-            offset: self.offset,
+            offset: self.offset - archive.len() as u64,
             length: length as u32,
             checksum,
             kind: self.kind,
             records: records as u32,
         });
-        self.offset += archive.len() as u64;
         self.archive = archive;
         if self.offset - self.synced >= SYNC_EVERY {
             self.file.sync()?;
             self.synced = self.offset;
         }
+        Ok(())
+    }
+
+    /// Appends bytes to the file: whole pieces at once, the rest with what comes next.
+    fn put(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
+        let mut at = self.offset - self.pending.len() as u64;
+        self.pending.extend_from_slice(bytes);
+        self.offset += bytes.len() as u64;
+        let pieces = self.pending.chunks_exact(PIECE);
+        let left = pieces.remainder().len();
+        for piece in pieces {
+            self.file.write_straight(piece, at)?;
+            at += PIECE as u64;
+        }
+        self.pending.drain(..self.pending.len() - left);
         Ok(())
     }
 }

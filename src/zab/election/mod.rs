@@ -316,7 +316,16 @@ impl Election {
                 // Else servers would elect one over and over that crashed and does not lead any more.
                 ballots.get(&ballot.vote.leader).is_some_and(|leader| leader.state == PeerState::Leading)
             };
-            (stands && self.config.is_quorum_in_all(&supporters)).then_some(supporters)
+            // Whether it may lead is for a leader to see to. Who follows asks that somebody stands, and goes by either
+            // configuration: one that is proposed may have come to nothing, or be the one agreed on since. (ZooKeeper 3.9
+            // asks for quorums of both; a server that alone has the proposal is left outside then.)
+            let is_quorum = |voters: &Voters| voters.is_quorum(&supporters);
+            let agreed = if ballot.vote.leader == self.me {
+                self.config.is_quorum_in_all(&supporters)
+            } else {
+                self.config.all().any(is_quorum)
+            };
+            (stands && agreed).then_some(supporters)
         });
         if let Some(supporters) = found {
             self.settle(ballot.vote, ballot.round, supporters, out);

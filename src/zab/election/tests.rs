@@ -155,6 +155,23 @@ fn a_quorum_has_to_stand_in_the_pending_configuration_too() {
     assert!(is_settled(&hear(&mut election, 4, notification(PeerState::Looking, 5, 1), 1)), "two of the pending one");
 }
 
+/// A leader's last proposal before it was cut off may be known to nobody else, and to be acknowledged by its quorum it would
+/// take servers that go by the old configuration.
+#[test]
+fn who_alone_holds_a_proposed_configuration_finds_the_leader() {
+    let pending = voters("server.1=h:1:2\nserver.2=h:3:4\nversion=9");
+    let config = Config::new(three().current().clone(), Some(pending));
+    let mut election = looking(2, config);
+    assert!(!is_settled(&hear(&mut election, 1, notification(PeerState::Following, 3, 7), 1)), "the leader is silent");
+    assert!(is_settled(&hear(&mut election, 3, notification(PeerState::Leading, 3, 7), 1)));
+    // By one of the two it may not lead itself.
+    let pending = voters("server.2=h:3:4\nserver.4=h:1:2\nversion=9");
+    let mut election = looking(2, Config::new(three().current().clone(), Some(pending)));
+    for from in [1, 3] {
+        assert!(!is_settled(&hear(&mut election, from, notification(PeerState::Following, 2, 1), 1)));
+    }
+}
+
 #[test]
 fn random_messages_neither_panic_nor_elect_a_stranger() {
     let mut seed = 7_u64;

@@ -5,7 +5,7 @@
 //! acknowledgements come in the order of the proposals it was sent, so one zxid says what its log holds.
 
 use super::peer::{LearnerKind, PeerId, Stage, Unacked};
-use super::{DropReason, Leader, Output, Phase, StepDown};
+use super::{DropReason, HandedOver, Leader, Output, Phase, StepDown};
 use crate::ids::{SessionId, Zxid};
 use crate::jute::OpCode;
 use crate::jute::quorum::{ForwardedRequest, Packet, PacketType, put_revalidate_answer, revalidate_question};
@@ -69,7 +69,7 @@ impl Leader {
         if self.phase != Phase::Established {
             return Err(ProposeError::NotLeading);
         }
-        if self.handed_over {
+        if self.handed_over.is_some() {
             return Err(ProposeError::HandedOver);
         }
         let expected = self.next_zxid();
@@ -136,13 +136,13 @@ impl Leader {
     /// Commits what can be, in order.
     fn commit(&mut self, now: i64, out: &mut Vec<Output>) {
         let mut told = self.committed;
-        while !self.handed_over && self.first_is_agreed() {
+        while self.handed_over.is_none() && self.first_is_agreed() {
             let Some(proposal) = self.outstanding.pop_front() else { break };
             assert!(proposal.txn.zxid == self.committed.next(), "{} after {}", proposal.txn.zxid, self.committed);
             self.committed = proposal.txn.zxid;
             let designated = proposal.config.map(|config| {
                 told = self.committed;
-                self.agreed_on(config, out)
+                self.agreed_on(config, now, out)
             });
             self.tell_committed(&proposal.txn, designated, out);
             self.history.push(proposal.txn);
@@ -163,11 +163,11 @@ impl Leader {
     }
 
     /// A reconfiguration is committed. Returns who is to lead under it.
-    fn agreed_on(&mut self, config: Voters, out: &mut Vec<Output>) -> ServerId {
+    fn agreed_on(&mut self, config: Voters, now: i64, out: &mut Vec<Output>) -> ServerId {
         let zxid = self.committed;
         let holds = |server| self.acked.get(&server).copied().filter(|acked| *acked >= zxid);
         let designated = self.designated(&config, holds);
-        self.handed_over = designated != self.options.id;
+        self.hand_over(designated, now);
         self.reconfig = None;
         self.config = Config::new(config.clone(), None);
         out.push(Output::Commit { upto: zxid });
@@ -175,12 +175,28 @@ impl Leader {
         designated
     }
 
+    /// If it is another one, this server's time is over.
+    pub(super) fn hand_over(&mut self, designated: ServerId, now: i64) {
+        if designated != self.options.id {
+            self.handed_over = Some(HandedOver { to: designated, until_ms: now + self.sync_ms() });
+        }
+    }
+
+    /// A leader that has handed over steps down when those who could follow the next one have left, or after
+    /// syncLimit.
+    pub(super) fn make_room_for_successor(&mut self, now: i64, out: &mut Vec<Output>) {
+        let Some(HandedOver { to, until_ms }) = self.handed_over else { return };
+        let stays = |server: ServerId| self.peers.values().any(|peer| peer.server == server && self.counts(peer));
+        if now >= until_ms || !self.config.voters().into_iter().any(stays) {
+            self.step_down(StepDown::HandedOver { to }, out);
+        }
+    }
+
     /// Who is to lead under a configuration: this server, if it votes there under its old address, else the
     /// voter that is known to have most (ZooKeeper 3.9, `Leader.getDesignatedLeader`).
     pub(super) fn designated(&self, config: &Voters, has: impl Fn(ServerId) -> Option<Zxid>) -> ServerId {
         let me = self.options.id;
-        let addresses = |voters: &Voters| voters.member(me).map(|member| member.addresses.clone());
-        if config.is_voter(me) && addresses(config) == addresses(self.config.current()) {
+        if config.is_voter(me) && config.quorum_addresses(me) == self.config.current().quorum_addresses(me) {
             return me;
         }
         let others = config.voters().filter(|server| *server != me);

@@ -72,7 +72,11 @@ impl Leader {
             }
         }
         self.drop_silent(now, out);
-        if self.phase == Phase::Established && now >= self.next_check_ms {
+        self.make_room_for_successor(now, out);
+        if self.phase == Phase::Over {
+            return;
+        }
+        if self.phase == Phase::Established && self.handed_over.is_none() && now >= self.next_check_ms {
             self.next_check_ms = now + self.options.tick_ms;
             let id = self.options.id;
             let synced = |server| {

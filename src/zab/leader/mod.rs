@@ -181,8 +181,11 @@ pub enum StepDown {
     CounterExhausted,
     /// No quorum of voters has been heard of within syncLimit.
     LostQuorum,
-    /// It was told to.
-    HandsOver,
+    /// It was told to make way.
+    Told,
+    /// Another server leads under the configuration that was agreed on, and the learners have gone there, or had the
+    /// time to.
+    HandedOver { to: ServerId },
 }
 
 impl fmt::Display for StepDown {
@@ -199,8 +202,9 @@ impl fmt::Display for StepDown {
             }
             StepDown::EpochsExhausted => f.write_str("there is no further epoch"),
             StepDown::CounterExhausted => f.write_str("the epoch has no further zxid"),
-            StepDown::HandsOver => f.write_str("another server is to lead"),
+            StepDown::Told => f.write_str("another server is to lead"),
             StepDown::LostQuorum => f.write_str("no quorum of voters was heard of within syncLimit"),
+            StepDown::HandedOver { to } => write!(f, "server {to} is to lead under the new configuration"),
         }
     }
 }
@@ -273,6 +277,15 @@ enum Phase {
     Over,
 }
 
+/// A leader that is to lead no longer. It waits for its learners to leave: who goes first would take the news along
+/// that is still on its way to them (ZooKeeper 3.9, `Leader.tryToCommit`).
+#[derive(Clone, Copy, Debug)]
+struct HandedOver {
+    to: ServerId,
+    /// Until then.
+    until_ms: i64,
+}
+
 /// A leader. See the module's text.
 pub struct Leader {
     options: Options,
@@ -304,7 +317,7 @@ pub struct Leader {
     /// The zxid of the reconfiguration that is proposed: it and what follows need both configurations.
     reconfig: Option<Zxid>,
     /// Another server is to lead under the configuration that was agreed on: nothing more is committed here.
-    handed_over: bool,
+    handed_over: Option<HandedOver>,
     barriers: Barriers,
     next_ping_ms: i64,
     next_check_ms: i64,
@@ -338,7 +351,7 @@ impl Leader {
             acked: BTreeMap::new(),
             history,
             reconfig: None,
-            handed_over: false,
+            handed_over: None,
             barriers: Barriers::default(),
             options,
         };
@@ -357,6 +370,7 @@ impl Leader {
             Input::Disconnected(peer) => {
                 self.peers.remove(&peer);
                 self.barriers.forget(peer);
+                self.make_room_for_successor(now, out);
             }
             Input::SnapshotProgress(peer) => {
                 let deadline_ms = now + self.init_ms();
@@ -375,7 +389,7 @@ impl Leader {
             }
             Input::Sync { tag } => self.sync(SyncFrom::Client(tag), now, out),
             Input::Revalidated { peer, session, valid } => self.revalidated(peer, session, valid, out),
-            Input::HandOver => self.step_down(StepDown::HandsOver, out),
+            Input::HandOver => self.step_down(StepDown::Told, out),
             Input::Tick => self.tick(now, out),
         }
     }
@@ -446,6 +460,17 @@ impl Leader {
     /// The epochs as they are on disk when everything asked for has been written.
     pub fn epochs(&self) -> Epochs {
         self.epochs
+    }
+
+    /// Whether a quorum of these voters is connected and up to date: without one they would not get on as the
+    /// configuration (ZooKeeper 3.9, `Leader.isQuorumSynced`).
+    pub fn is_quorum_synced(&self, voters: &Voters, now: i64) -> bool {
+        let follows = |peer: &Peer| {
+            peer.kind == LearnerKind::Follower && peer.stage == Stage::Active && peer.synced_until_ms >= now
+        };
+        let synced: BTreeSet<ServerId> =
+            self.peers.values().filter(|peer| follows(peer)).map(|peer| peer.server).collect();
+        voters.is_quorum_by(|server| server == self.options.id || synced.contains(&server))
     }
 
     /// The learners that have been sent UPTODATE.

@@ -253,14 +253,17 @@ impl Leader {
     fn join(&mut self, id: PeerId, now: i64, out: &mut Vec<Output>) {
         self.set_stage(id, Stage::Joined, now + self.init_ms());
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        if peer.kind == LearnerKind::Follower {
+        let observes = peer.kind == LearnerKind::Observer;
+        if !observes {
             for Outstanding { txn, .. } in &self.outstanding {
                 peer.unacked.push_back(Unacked { zxid: txn.zxid, sent_ms: now });
                 let message = Message::txn(PacketType::Proposal, txn.zxid, &txn.bytes);
                 out.push(Output::Send { to: id, message, after: After::Nothing });
             }
         }
-        let config = self.config.pending().unwrap_or(self.config.current()).to_string();
+        // An observer has not been sent the proposal it would take it from, and would think it agreed on.
+        let proposed = self.config.pending().filter(|_| self.reconfig.is_none() || !observes);
+        let config = proposed.unwrap_or(self.config.current()).to_string();
         self.send(id, Message::with(PacketType::NewLeader, self.new_leader_zxid(), config.into_bytes()), out);
     }
 
@@ -304,7 +307,7 @@ impl Leader {
         out.push(Output::Established { epoch: self.epoch });
         if let Some(config) = self.config.pending().cloned() {
             let designated = self.designated(&config, |server| self.synced.contains(&server).then_some(self.committed));
-            self.handed_over = designated != self.options.id;
+            self.hand_over(designated, now);
             self.config = Config::new(config.clone(), None);
             out.push(Output::Activate { config, designated, zxid: self.new_leader_zxid() });
         }

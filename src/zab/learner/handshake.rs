@@ -101,8 +101,12 @@ impl Learner {
         // One byte or none is no configuration, as in ZooKeeper.
         if let Some(text) = packet.data.filter(|text| text.len() > 1) {
             let config = Voters::parse(text).map_err(|_| LeaveReason::BadConfig(packet.kind))?;
-            self.new_config = Some(config.clone());
-            out.push(Output::ConfigSeen(config));
+            let proposed = self.proposed_config().filter(|proposed| proposed.version() >= config.version()).cloned();
+            // What is proposed at this moment comes with NEWLEADER, too: a commit makes it the one agreed on, and not
+            // UPTODATE. (ZooKeeper 3.9 takes it for agreed on, though its leader may still fail to commit it.)
+            let is_proposed = proposed.as_ref().is_some_and(|proposed| proposed.version() == config.version());
+            self.new_config = (!is_proposed).then(|| config.clone());
+            out.push(Output::ConfigSeen(proposed.unwrap_or(config)));
         }
         if let Some(zxid) = self.staged.take() {
             // The snapshot may have been older than this server; what came behind it must not be.

@@ -78,6 +78,11 @@ impl Learner {
         self.commit_oldest(packet, leader, out)
     }
 
+    /// The configuration that is proposed and not committed.
+    pub(super) fn proposed_config(&self) -> Option<&Voters> {
+        self.pending.iter().rev().find_map(|pending| pending.config.as_ref())
+    }
+
     /// Takes in a proposal, if it is the next one.
     fn take(&mut self, txn: Txn, config: Option<Voters>, out: &mut Vec<Output>) -> Result<(), LeaveReason> {
         if txn.zxid.epoch() > self.epoch {

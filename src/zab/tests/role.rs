@@ -57,6 +57,7 @@ scripts! {
     learner_observer
     learner_old_role_writes_nothing_4712
     learner_promises_once
+    learner_proposed_configuration_is_not_agreed_on
     learner_proposals_inside_a_snapshot
     learner_reconfiguration
     learner_refuses

@@ -117,6 +117,7 @@ impl Quorum {
                 }
                 ensemble.asked.entry(item.session).or_default().writes.push_back((item.xid, item.conn));
             }
+            (Plain::Write(OpCode::Reconfig), Role::Leading(_)) => self.reconfigure_here(ensemble, shard, item, body),
             (what, _) => {
                 let Item { session, conn, xid, .. } = *item;
                 // Where the body lies among the bytes of a batch is no matter here.

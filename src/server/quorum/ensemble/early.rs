@@ -83,6 +83,7 @@ mod tests {
             config: Config::new(Voters::parse(members.as_bytes()).unwrap(), None),
             election_addresses: vec![("10.0.0.1".to_owned(), 3888)],
             announces_all: false,
+            standalone_enabled: true,
             tick_ms: 100,
             init_limit: 10,
             sync_limit: 5,

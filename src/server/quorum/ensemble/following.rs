@@ -3,7 +3,7 @@
 //! A client's write is answered by the transaction that comes back with its session and xid.
 
 use super::asked::Plain;
-use super::{Effect, Ensemble, Role};
+use super::{Effect, Ensemble, Joining, Role};
 use crate::fatal::{Fatal, Reason};
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::quorum::{ForwardedRequest, Packet, put_identity};
@@ -25,6 +25,7 @@ use crate::zab::history::{History, Txn};
 use crate::zab::leader::LearnerKind;
 use crate::zab::learner::{Input, Learner, Options, Output};
 use crate::zab::message::{Auth, Gate};
+use crate::zab::voters::ServerId;
 use std::collections::{BTreeMap, VecDeque};
 
 /// The role.
@@ -36,8 +37,11 @@ pub(super) struct Following {
     inbox: Vec<u8>,
     /// May be carried out, and wait until the log has room or is cut.
     outputs: VecDeque<Output>,
+    leader: ServerId,
     /// The log is being cut.
     cutting: bool,
+    /// A configuration that was proposed is being written down.
+    recording: bool,
     serves: bool,
     /// Sessions heard of since the last PING, with their timeouts.
     touched: BTreeMap<SessionId, i32>,
@@ -56,6 +60,19 @@ pub(super) struct Following {
 impl Following {
     pub(super) fn is_observer(&self) -> bool {
         self.kind == LearnerKind::Observer
+    }
+
+    pub(super) fn leader(&self) -> ServerId {
+        self.leader
+    }
+
+    /// What the leader says next is taken in when the files say what it said before.
+    pub(super) fn wait_for_record(&mut self) {
+        self.recording = true;
+    }
+
+    pub(super) fn go_on_recorded(&mut self) {
+        self.recording = false;
     }
 
     pub(super) fn serves(&self) -> bool {
@@ -84,10 +101,10 @@ impl Following {
 impl Quorum {
     /// The connection to the leader stands.
     pub(super) fn leader_connected(&mut self, ensemble: &mut Ensemble) {
-        let Role::Joining(joining) = ensemble.role else {
+        let Role::Joining(Joining { leader, observer, .. }) = ensemble.role else {
             return ensemble.effects.push(Effect::CloseLeader);
         };
-        let kind = if joining.observer { LearnerKind::Observer } else { LearnerKind::Follower };
+        let kind = if observer { LearnerKind::Observer } else { LearnerKind::Follower };
         let given = &ensemble.options;
         let mut options = Options::new(given.id, kind, given.tick_ms, given.init_limit, given.sync_limit);
         options.config_version = ensemble.election.config().current().version();
@@ -102,7 +119,9 @@ impl Quorum {
             kind,
             inbox: vec![],
             outputs: VecDeque::new(),
+            leader,
             cutting: false,
+            recording: false,
             serves: false,
             touched: BTreeMap::new(),
             resumes: BTreeMap::new(),
@@ -144,6 +163,7 @@ impl Quorum {
             && let Role::Following(following) = &mut ensemble.role
             && following.outputs.is_empty()
             && !following.cutting
+            && !following.recording
         {
             let mut out = vec![];
             if let (Some(receiver), Some(staged)) = (&mut following.receiving, &mut following.staged) {
@@ -264,6 +284,7 @@ impl Quorum {
         while self.held.is_none()
             && let Role::Following(following) = &mut ensemble.role
             && !following.cutting
+            && !following.recording
             && let Some(output) = following.outputs.pop_front()
         {
             self.carry_out(ensemble, output);
@@ -288,13 +309,18 @@ impl Quorum {
                 following.cutting = true;
                 ensemble.effects.push(Effect::CutLog(to));
             }
-            Output::Commit { upto } => self.commit(upto),
+            Output::Commit { upto } => {
+                if !following.serves {
+                    self.show_config(ensemble, Zxid::ZERO);
+                }
+                self.commit(upto);
+            }
             Output::Serve { epoch, .. } => {
                 following.serves = true;
                 if !std::mem::replace(&mut ensemble.has_database, true) {
                     ensemble.effects.push(Effect::MarkComplete);
                 }
-                self.begin_epoch(epoch);
+                self.begin_epoch(ensemble, epoch);
                 tracing::info!(epoch, zxid = %self.zxid, "following");
                 self.tell_place(ensemble);
                 // Whoever still looks is told who leads.
@@ -313,10 +339,8 @@ impl Quorum {
                 }
             }
             Output::Synced { tag } => self.synced(ensemble, tag),
-            Output::Activate { config, .. } => {
-                tracing::info!(version = config.version(), "a configuration is agreed on");
-            }
-            Output::ConfigSeen(_) => {}
+            Output::Activate { config, designated } => self.config_agreed(ensemble, config, designated),
+            Output::ConfigSeen(config) => self.config_seen(ensemble, config),
             Output::ReceiveSnapshot { zxid } => {
                 tracing::info!(%zxid, "the leader sends a snapshot");
                 let header = SnapshotHeader { zxid, ..SnapshotHeader::default() };

@@ -21,6 +21,8 @@ pub struct EnsembleOptions {
     pub election_addresses: Vec<Address>,
     /// Others are told all of them (`multiAddress.enabled`), and not the first alone.
     pub announces_all: bool,
+    /// A single participant is no ensemble (`standaloneEnabled`): reconfigurations leave two at least.
+    pub standalone_enabled: bool,
     pub tick_ms: i64,
     /// Ticks.
     pub init_limit: i64,
@@ -109,6 +111,9 @@ pub enum PeerInput<'a> {
     FromLeader(&'a [u8]),
     LeaderGone,
     EpochsWritten(Epochs),
+    /// The files say what [`Effect::WriteConfig`] of this number, and all before it, asked for; or they cannot be
+    /// written, which the edge has logged: ZooKeeper goes on without them, too.
+    ConfigWritten(u64),
     /// The log was cut after this zxid, and its writer goes on from there.
     LogCut(Zxid),
     LogCutFailed,
@@ -154,6 +159,13 @@ pub enum Effect {
     ToLeader(Vec<u8>),
     CloseLeader,
     WriteEpochs(Epochs),
+    /// Write down what counts from now on ([`crate::storage::dynamic::write`]), then say
+    /// [`PeerInput::ConfigWritten`]. Only the newest needs to be carried out. Where clients, learners or votes of this
+    /// server are to be taken may have changed with it.
+    WriteConfig {
+        number: u64,
+        config: Config,
+    },
     /// What a leader committed is all here and durable: note that nothing is missing any more.
     MarkComplete,
     /// Cut the log after this zxid.

@@ -19,6 +19,7 @@ use crate::zab::epochs::Epochs;
 use crate::zab::history::History;
 use crate::zab::leader::{Input, Leader, LogPart, Options, Output, PeerId, Proposal};
 use crate::zab::message::{Auth, Gate};
+use crate::zab::voters::Voters;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -34,6 +35,8 @@ pub(super) struct Leading {
     requests: VecDeque<Forwarded>,
     /// Syncs of this server's clients that are to be asked for.
     syncs: Vec<u64>,
+    /// A reconfiguration that was prepared and not proposed yet.
+    reconfig: Option<(Zxid, Voters)>,
     serves: bool,
     /// Since when it is established.
     pub leads_since_ms: Option<i64>,
@@ -57,6 +60,25 @@ impl Leading {
         self.serves
     }
 
+    pub(super) fn leader(&self) -> &Leader {
+        &self.leader
+    }
+
+    pub(super) fn is_reconfiguring(&self) -> bool {
+        self.reconfig.is_some()
+    }
+
+    /// The transaction of this zxid makes this the configuration.
+    pub(super) fn reconfigures(&mut self, zxid: Zxid, config: Voters) {
+        self.reconfig = Some((zxid, config));
+    }
+
+    /// Another server is to lead: nothing new is taken.
+    pub(super) fn hand_over(&mut self) {
+        self.serves = false;
+        self.requests.clear();
+    }
+
     pub(super) fn into_history(self) -> History {
         self.leader.into_history()
     }
@@ -74,6 +96,7 @@ impl Quorum {
         let given = &ensemble.options;
         let roles = &given.roles;
         let options = Options {
+            reconfig_enabled: self.reconfig_enabled(),
             force_snapshot: roles.force_snapshot,
             snapshot_size_factor: roles.snapshot_size_factor,
             max_snapshot_syncs: roles.max_snapshot_syncs,
@@ -92,6 +115,7 @@ impl Quorum {
             owners: BTreeMap::new(),
             requests: VecDeque::new(),
             syncs: vec![],
+            reconfig: None,
             serves: false,
             leads_since_ms: None,
             handing_over: None,
@@ -155,7 +179,8 @@ impl Quorum {
         let Role::Leading(leading) = &mut ensemble.role else { return };
         leading.gate.log_durable(zxid);
         self.open_gate_leading(ensemble);
-        self.step_leader(ensemble, Input::LogDurable(zxid));
+        let mine = ensemble.records.acknowledgeable(zxid);
+        self.step_leader(ensemble, Input::LogDurable(mine));
     }
 
     pub(super) fn epochs_durable_leading(&mut self, ensemble: &mut Ensemble, epochs: Epochs) {
@@ -214,9 +239,10 @@ impl Quorum {
             Output::ReadLog { peer, after, upto } => self.read_log(ensemble, peer, after, upto),
             Output::Established { epoch } => self.established(ensemble, epoch),
             Output::Commit { upto } => self.commit(upto),
-            Output::Activate { config, .. } => {
-                tracing::info!(version = config.version(), "a configuration is agreed on");
+            Output::Activate { config, designated, zxid } => {
+                self.config_agreed_leading(ensemble, config, designated, zxid);
             }
+            Output::Request { .. } if !leading.serves => {}
             Output::Request { peer, session, cxid, op, body, auth } => {
                 leading.requests.push_back(Forwarded { peer, session, cxid, op, body, auth });
             }
@@ -267,7 +293,7 @@ impl Quorum {
         leading.leads_since_ms = Some(self.clock.mono_ms);
         self.stats.quorum.begin_to_lead();
         leading.stays_until_ms = self.clock.mono_ms + ensemble.options.init_limit * ensemble.options.tick_ms;
-        self.begin_epoch(epoch);
+        self.begin_epoch(ensemble, epoch);
         tracing::info!(epoch, zxid = %self.zxid, "leading");
         let now = self.clock.mono_ms;
         self.tracker = Tracker::new(self.options.tick_ms);
@@ -320,6 +346,11 @@ impl Quorum {
                     let moved = leading.owners.get(&session) != Some(&peer) && self.tracker.contains(session);
                     let identities = identities(&auth);
                     let request = known.map(|op| (op, Request::decode(op, &body)));
+                    if let (false, Some((_, Ok(Request::Reconfig(asked))))) = (moved, &request) {
+                        let (changes, _) = self.reconfigure(ensemble, (session, cxid), &identities, asked);
+                        self.step(changes, None);
+                        continue;
+                    }
                     let (changes, _) =
                         self.transact_as(session, cxid, &identities, |state, context, out| match request {
                             _ if moved => state.refuse(context, ErrorCode::SessionMoved, out),
@@ -337,10 +368,16 @@ impl Quorum {
     pub(super) fn propose_all(&mut self, ensemble: &mut Ensemble) {
         let now = self.clock.mono_ms;
         let Role::Leading(leading) = &mut ensemble.role else { return };
+        if !leading.serves {
+            return;
+        }
         let mut out = vec![];
         let mut proposed = 0;
+        let mut reconfig = None;
         for (zxid, bytes) in &self.proposals {
-            let proposal = Proposal { zxid: *zxid, bytes: Arc::from(bytes.as_slice()), config: None };
+            let config = leading.reconfig.take_if(|(at, _)| at == zxid).map(|(_, config)| config);
+            reconfig = config.is_some().then_some(*zxid).or(reconfig);
+            let proposal = Proposal { zxid: *zxid, bytes: Arc::from(bytes.as_slice()), config };
             if let Err(error) = leading.leader.propose(proposal, now, &mut out) {
                 // The role is over, as `out` says; the log has the transaction.
                 tracing::warn!(%zxid, %error, "a transaction was not proposed");
@@ -350,6 +387,10 @@ impl Quorum {
             proposed += 1;
         }
         self.proposals.drain(..proposed);
+        if let Some(zxid) = reconfig {
+            let config = leading.leader.config().clone();
+            self.config_proposed(ensemble, config, zxid);
+        }
         self.led(ensemble, out);
         let Role::Leading(leading) = &mut ensemble.role else { return };
         for tag in std::mem::take(&mut leading.syncs) {

@@ -15,6 +15,7 @@ mod following;
 mod handover;
 mod interface;
 mod leading;
+mod reconfig;
 mod told;
 
 use super::Quorum;
@@ -28,12 +29,13 @@ use crate::zab::epochs::{Epochs, first_zxid};
 use crate::zab::history::{History, HistoryLimits, Txn};
 use crate::zab::leader::{self, PeerId};
 use crate::zab::links::{self, Links};
-use crate::zab::voters::ServerId;
+use crate::zab::voters::{Config, ServerId};
 use asked::Asked;
 use early::Early;
 use following::Following;
 pub use interface::{Effect, EnsembleOptions, PeerInput, RoleSettings, Standing};
 use leading::Leading;
+use reconfig::Records;
 use std::collections::BTreeMap;
 
 enum Role {
@@ -87,6 +89,7 @@ pub struct Ensemble {
     rests_until_ms: i64,
     /// Learners that came before this server led.
     early: Early,
+    records: Records,
 }
 
 /// A sync that waits for its answer.
@@ -126,6 +129,7 @@ impl Ensemble {
             yields: false,
             rests_until_ms: i64::MIN,
             early: Early::default(),
+            records: Records::default(),
             options,
         }
     }
@@ -207,9 +211,7 @@ impl Ensemble {
                 }
                 election::Output::Reconnect => self.link(links::Input::Reconnect, now, settled),
                 election::Output::Settled(found) => *settled = Some(found),
-                election::Output::Adopt(voters) => {
-                    tracing::info!(version = voters.version(), "a newer configuration was seen");
-                }
+                election::Output::Adopt(_) => self.config_changed(now, settled),
                 election::Output::Dropped { from, reason } => {
                     tracing::warn!(from = from.0, ?reason, "a notification was dropped");
                 }
@@ -254,11 +256,15 @@ impl Ensemble {
 impl Quorum {
     /// Makes this brain a member of an ensemble: it serves nobody until it has found its place. To be called once,
     /// before anything else happens.
-    pub fn join(&mut self, options: EnsembleOptions) {
+    pub fn join(&mut self, mut options: EnsembleOptions) {
         assert!(self.ensemble.is_none() && self.elements.is_empty(), "a member from the beginning, or never");
         assert_eq!(options.history.last(), self.zxid, "the log's end is the tree's");
         self.committed = self.state.store().published();
         assert!(self.is_member, "said from the beginning");
+        options.election.adopt_configs = self.reconfig_enabled();
+        if !self.reconfig_enabled() {
+            options.config = Config::new(options.config.current().clone(), None);
+        }
         let ensemble = Ensemble::new(options);
         self.tell_standing(&ensemble);
         self.ensemble = Some(Box::new(ensemble));
@@ -303,6 +309,7 @@ impl Quorum {
                     ensemble.epochs = epochs;
                     core.epochs_durable(ensemble, epochs);
                 }
+                PeerInput::ConfigWritten(number) => core.config_written(ensemble, number),
                 PeerInput::LogCut(zxid) => core.log_cut(ensemble, zxid),
                 PeerInput::LogCutFailed => core.log_cut_failed(ensemble),
                 PeerInput::SnapshotInstalled(zxid) => core.snapshot_installed(ensemble, zxid),
@@ -520,7 +527,11 @@ impl Quorum {
         let now = self.clock.mono_ms;
         let yield_ms = ensemble.options.init_limit * ensemble.options.tick_ms;
         let yield_until_ms = std::mem::take(&mut ensemble.yields).then_some(now + yield_ms);
-        if let Some(settled) = ensemble.elect(election::Input::Look { log, yield_until_ms }, now) {
+        let input = match ensemble.records.designated.take() {
+            Some((leader, zxid)) => election::Input::Designated { leader, zxid, log },
+            None => election::Input::Look { log, yield_until_ms },
+        };
+        if let Some(settled) = ensemble.elect(input, now) {
             self.take_role(ensemble, &settled);
         }
     }
@@ -571,8 +582,9 @@ impl Quorum {
     }
 
     /// A new epoch begins, its first zxid is shown. All before it is committed.
-    fn begin_epoch(&mut self, epoch: i64) {
+    fn begin_epoch(&mut self, ensemble: &Ensemble, epoch: i64) {
         let first = first_zxid(epoch);
+        self.show_config(ensemble, first);
         self.zxid = self.zxid.max(first);
         self.commit(first);
         if self.state.store().published() < first {

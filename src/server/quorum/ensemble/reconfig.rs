@@ -1,0 +1,253 @@
+//! The ensemble's configuration as this member acts by it, and how it changes while the ensemble runs.
+//!
+//! The election holds what counts: the configuration that was agreed on, and one that is proposed. Both change here only,
+//! and with them go the election's connections, the files ([`Effect::WriteConfig`]) and the text in `/zookeeper/config`.
+//! What a server has logged as proposed it must know after a restart, or a quorum of the old configuration could act on
+//! its own; so the proposal is acknowledged only when the files say it, too.
+//!
+//! | what happens | where | what follows |
+//! |---|---|---|
+//! | a client asks | leader | checks, a transaction, a proposal that needs quorums of both |
+//! | the proposal comes, or NEWLEADER | learner | it counts as proposed; goes on when the files say so |
+//! | it is committed, or UPTODATE comes | all | it is the one agreed on; whose leader or role changed goes there |
+//! | a looking server sees a newer one | all | it is the one agreed on |
+//!
+//! Without `reconfigEnabled` the files' configuration stays whatever others say. (ZooKeeper 3.9:
+//! `PrepRequestProcessor`, case reconfig; `QuorumPeer.processReconfig`, `setLastSeenQuorumVerifier`.)
+
+use super::{Effect, Ensemble, Role};
+use crate::acl::Identities;
+use crate::ids::{SessionId, Zxid};
+use crate::jute::{ErrorCode, OpCode, Reconfig, Request};
+use crate::server::message::{Answer, Item, ShardId, Tell};
+use crate::server::quorum::Quorum;
+use crate::tree::path::CONFIG;
+use crate::zab::change::Rules;
+use crate::zab::election::{self, Settled};
+use crate::zab::links;
+use crate::zab::voters::{Config, ServerId, Voters};
+use std::ops::Range;
+
+/// How far the files have come, and what waits for them.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    /// The last [`Effect::WriteConfig`], and the last one that was carried out.
+    asked: u64,
+    written: u64,
+    /// The reconfiguration this server leads, until the files say it.
+    unwritten: Option<Zxid>,
+    /// Who is to lead under the new configuration, told with this transaction: asked first once the role is over.
+    pub designated: Option<(ServerId, Zxid)>,
+}
+
+impl Records {
+    fn is_written(&self) -> bool {
+        self.written == self.asked
+    }
+
+    /// How much of a log that is durable up to `zxid` this server may acknowledge to itself.
+    pub fn acknowledgeable(&self, zxid: Zxid) -> Zxid {
+        self.unwritten.map_or(zxid, |first| zxid.min(Zxid(first.0 - 1)))
+    }
+}
+
+impl Ensemble {
+    /// Another configuration counts from here on.
+    fn count_by(&mut self, config: Config, now: i64) {
+        if config == *self.election.config() {
+            return;
+        }
+        let settled = self.elect(election::Input::Reconfigured(config), now);
+        debug_assert!(settled.is_none(), "no election is under way in a role");
+        let mut settled = None;
+        self.config_changed(now, &mut settled);
+    }
+
+    /// The election goes by another configuration: connections and files follow.
+    pub(super) fn config_changed(&mut self, now: i64, settled: &mut Option<Settled>) {
+        let config = self.election.config().clone();
+        tracing::info!(
+            version = %format!("{:x}", config.current().version()),
+            proposed = ?config.pending().map(|pending| format!("{:x}", pending.version())),
+            "the ensemble's configuration"
+        );
+        self.link(links::Input::Reconfigured(&config), now, settled);
+        self.records.asked += 1;
+        self.effects.push(Effect::WriteConfig { number: self.records.asked, config });
+    }
+}
+
+impl Quorum {
+    pub(super) fn reconfig_enabled(&self) -> bool {
+        self.state.options().reconfig_enabled
+    }
+
+    /// The files say what [`Effect::WriteConfig`] of that number asked for.
+    pub(super) fn config_written(&mut self, ensemble: &mut Ensemble, number: u64) {
+        ensemble.records.written = ensemble.records.written.max(number);
+        if !ensemble.records.is_written() {
+            return;
+        }
+        ensemble.records.unwritten = None;
+        match &mut ensemble.role {
+            Role::Following(following) => {
+                following.go_on_recorded();
+                self.read_leader(ensemble);
+            }
+            Role::Leading(_) => self.log_durable_leading(ensemble, self.log.durable()),
+            _ => {}
+        }
+    }
+
+    /// A leader proposes a configuration, by a transaction or with NEWLEADER. It takes the place of what was proposed
+    /// before, which a cut of the log may have taken back.
+    pub(super) fn config_seen(&mut self, ensemble: &mut Ensemble, seen: Voters) {
+        if !self.reconfig_enabled() {
+            return;
+        }
+        let current = ensemble.election.config().current().clone();
+        ensemble.count_by(Config::new(current, Some(seen)), self.clock.mono_ms);
+        if let Role::Following(following) = &mut ensemble.role
+            && !ensemble.records.is_written()
+        {
+            following.wait_for_record();
+        }
+    }
+
+    /// A configuration is agreed on, as this server's leader says. `designated` leads under it, if that was said.
+    pub(super) fn config_agreed(&mut self, ensemble: &mut Ensemble, config: Voters, designated: Option<ServerId>) {
+        let before = ensemble.election.config().clone();
+        if !self.reconfig_enabled() || config.version() <= before.current().version() {
+            return;
+        }
+        ensemble.count_by(Config::new(config.clone(), before.pending().cloned()), self.clock.mono_ms);
+        let Role::Following(following) = &ensemble.role else { return };
+        let leader = following.leader();
+        let other_role = config.is_observer(ensemble.options.id) != following.is_observer();
+        let other_leader = match designated {
+            Some(designated) => designated != leader,
+            None => {
+                let place = |voters: &'_ Voters| -> Vec<(String, u16)> {
+                    let listed = voters.quorum_addresses(leader);
+                    let listed = listed.into_iter().map(|(host, port)| (host.to_owned(), port));
+                    listed.filter(|_| voters.is_voter(leader)).collect()
+                };
+                place(before.current()).is_empty() || place(before.current()) != place(&config)
+            }
+        };
+        if other_role || other_leader {
+            tracing::info!(other_role, ?designated, "the new configuration has another place for this server");
+            ensemble.records.designated = designated.map(|leader| (leader, self.zxid));
+            self.leave_role(ensemble);
+        }
+    }
+
+    /// A configuration is agreed on, as this leader says. If another server is to lead, nothing new is begun here.
+    pub(super) fn config_agreed_leading(
+        &mut self,
+        ensemble: &mut Ensemble,
+        config: Voters,
+        designated: ServerId,
+        zxid: Zxid,
+    ) {
+        ensemble.count_by(Config::new(config, None), self.clock.mono_ms);
+        let Role::Leading(leading) = &mut ensemble.role else { return };
+        if designated != ensemble.options.id {
+            tracing::info!(to = designated.0, "another server leads under the new configuration");
+            leading.hand_over();
+            self.proposing = false;
+            ensemble.records.designated = Some((designated, zxid));
+        }
+    }
+
+    /// What was proposed counts beside what is agreed on; this server's own acknowledgement waits for its files.
+    pub(super) fn config_proposed(&mut self, ensemble: &mut Ensemble, config: Config, zxid: Zxid) {
+        ensemble.records.unwritten = Some(zxid);
+        ensemble.count_by(config, self.clock.mono_ms);
+    }
+
+    /// A reconfiguration that a client of this server asks for.
+    pub(super) fn reconfigure_here(&mut self, ensemble: &mut Ensemble, shard: ShardId, item: &Item, body: &[u8]) {
+        let Ok(Request::Reconfig(asked)) = Request::decode(OpCode::Reconfig, body) else {
+            unreachable!("the shard has decoded it once");
+        };
+        let identities = self.live.get(&item.session).map(|live| live.identities.clone()).unwrap_or_default();
+        let (changes, frame) = self.reconfigure(ensemble, (item.session, item.xid), &identities, &asked);
+        let what = Tell::Reply { frame, close: false };
+        self.step(changes, Some(Answer { shard, conn: item.conn, what }));
+    }
+
+    /// The transaction of a reconfiguration: the change, or why it is not to be.
+    pub(super) fn reconfigure(
+        &mut self,
+        ensemble: &mut Ensemble,
+        (session, cxid): (SessionId, i32),
+        identities: &Identities,
+        asked: &Reconfig<'_>,
+    ) -> (Range<usize>, Range<u32>) {
+        let zxid = self.zxid.next();
+        let next = self.next_config(ensemble, asked, zxid);
+        let text = next.as_ref().map(Voters::to_string).map_err(|error| *error);
+        let done = self.transact_as(session, cxid, identities, |state, context, out| {
+            let text = text.as_ref().map(|text| text.as_bytes()).map_err(|error| *error);
+            state.reconfigure(context, text, out);
+        });
+        let error = self.outcome.error;
+        tracing::info!(%session, %zxid, ?error, "a reconfiguration was asked for");
+        if let (ErrorCode::Ok, Ok(next), Role::Leading(leading)) = (error, next, &mut ensemble.role) {
+            leading.reconfigures(zxid, next);
+        }
+        done
+    }
+
+    fn next_config(&self, ensemble: &Ensemble, asked: &Reconfig<'_>, zxid: Zxid) -> Result<Voters, ErrorCode> {
+        let Role::Leading(leading) = &ensemble.role else { return Err(ErrorCode::Unimplemented) };
+        if !self.reconfig_enabled() {
+            return Err(ErrorCode::ReconfigDisabled);
+        }
+        let config = leading.leader().config();
+        if config.pending().is_some() || leading.is_reconfiguring() {
+            return Err(ErrorCode::ReconfigInProgress);
+        }
+        if asked.current_config != -1 && asked.current_config != config.current().version() {
+            return Err(ErrorCode::BadVersion);
+        }
+        let rules = Rules {
+            min_voters: if ensemble.options.standalone_enabled { 2 } else { 1 },
+            several_addresses: ensemble.options.announces_all,
+        };
+        let next = config.current().changed(asked, rules, zxid.0).map_err(|problem| {
+            tracing::warn!(%problem, "a reconfiguration is refused");
+            ErrorCode::BadArguments
+        })?;
+        if !leading.leader().is_quorum_synced(&next, self.clock.mono_ms) {
+            return Err(ErrorCode::NewConfigNoQuorum);
+        }
+        Ok(next)
+    }
+
+    /// Sees to it that `/zookeeper/config` has the text of the configuration this server acts by: the first one comes
+    /// from no transaction. To be called when a role begins to serve, before its transactions are shown; `first` is the
+    /// first zxid of the epoch. (ZooKeeper 3.9, `ZKDatabase.initConfigInZKDatabase`.)
+    pub(super) fn show_config(&mut self, ensemble: &Ensemble, first: Zxid) {
+        let config = match &ensemble.role {
+            // What it has just activated.
+            Role::Leading(leading) => leading.leader().config(),
+            _ => ensemble.election.config(),
+        };
+        let current = config.current();
+        let text = current.to_string();
+        let Some(shown) = self.state.find(CONFIG).map(|znode| znode.data().unwrap_or_default().to_vec()) else {
+            return;
+        };
+        // One that is proposed stands there already.
+        let is_newer = || Voters::parse(&shown).is_ok_and(|shown| shown.version() > current.version());
+        if shown == text.as_bytes() || (self.reconfig_enabled() && is_newer()) {
+            return;
+        }
+        let stamp = self.state.head().max(first);
+        if stamp > self.state.store().published() {
+            self.state.show_config(stamp, text.as_bytes(), current.version(), self.time_ms);
+        }
+    }
+}
