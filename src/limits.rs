@@ -73,6 +73,14 @@ pub const CLOSE_SESSION_PATHS: usize = 512 << 10;
 /// Unprocessed bytes of the published sequence after which an idle shard is woken to let go of them.
 pub const SEQUENCE_BACKLOG: usize = 1 << 20;
 
+/// Milliseconds for which a leader that goes waits until what it has proposed is agreed on and a follower has all of it:
+/// an ensemble in order needs some round trips and disk writes, and whoever stops a server waits ten seconds and kills it.
+pub const HAND_OVER_MS: i64 = 5_000;
+
+/// Bytes of the log that are read at a time for a learner that lacks more than is in memory. They are held until they
+/// have left for it, for each such learner; so many take a disk some milliseconds.
+pub const LOG_PART: usize = 4 << 20;
+
 /// Transactions a leader has proposed and not committed; beyond it nothing more is prepared. A quorum that is slow
 /// keeps clients waiting, not memory growing.
 pub const UNCOMMITTED_TXNS: i64 = 50_000;

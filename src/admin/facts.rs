@@ -2,6 +2,7 @@
 
 use super::java;
 use crate::ids::{SessionId, Zxid};
+use crate::server::stats::Mode;
 use std::net::SocketAddr;
 
 /// Count, sum, least and greatest of a measurement; the unit is the metric's.
@@ -52,8 +53,9 @@ pub struct ServerFacts {
     pub connections: u64,
     pub outstanding: u64,
     pub zxid: Zxid,
-    /// standalone, leader, follower, observer.
-    pub mode: &'static str,
+    pub mode: Mode,
+    /// Bytes of the last, least and greatest proposal of a leader, if it has proposed any.
+    pub proposals: Option<(u64, u64, u64)>,
     /// As ZooKeeper counts: the root twice, so that an empty tree has five.
     pub znodes: u64,
 }
@@ -100,6 +102,8 @@ pub type Expiry<T> = Vec<(i64, Vec<T>)>;
 pub struct DumpFacts {
     /// Soonest first.
     pub sessions: Expiry<SessionId>,
+    /// In their place on a server that does not decide who expires: all with their timeouts, ms.
+    pub global: Option<Vec<(SessionId, i32)>>,
     /// Sessions that own ephemeral znodes, with their paths.
     pub ephemerals: Vec<(SessionId, Vec<Vec<u8>>)>,
     /// Soonest first.
@@ -113,11 +117,33 @@ pub struct DirectorySizes {
     pub log: u64,
 }
 
+/// What a member of an ensemble says more.
+#[derive(Clone, Debug)]
+pub struct QuorumFacts {
+    pub voters: u64,
+    /// Of a leader.
+    pub leading: Option<LeadingFacts>,
+}
+
+/// What a leader says more.
+#[derive(Clone, Debug)]
+pub struct LeadingFacts {
+    pub learners: u64,
+    pub synced_followers: u64,
+    pub synced_non_voting: u64,
+    pub synced_observers: u64,
+    pub pending_syncs: u64,
+    /// Since it was established.
+    pub leads_for_ms: u64,
+}
+
 /// What `mntr` says. What is `None` is left out: it is not measured.
 #[derive(Clone, Debug)]
 pub struct MonitorFacts {
     pub server: ServerFacts,
     pub uptime_ms: u64,
+    /// Of a member of an ensemble.
+    pub quorum: Option<QuorumFacts>,
     /// Both tables.
     pub watches: u64,
     pub ephemerals: u64,

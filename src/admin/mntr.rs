@@ -4,7 +4,8 @@
 //! ZooKeeper: monitoring that misses a line can say so, one that reads a wrong figure cannot.
 
 use super::facts::{MonitorFacts, Summary};
-use super::{VERSION, java};
+use super::{VERSION, java, words};
+use crate::server::stats::Mode;
 use std::fmt::{Display, Write};
 
 /// Appends the answer.
@@ -12,8 +13,18 @@ pub fn mntr(out: &mut Vec<u8>, facts: &MonitorFacts) {
     let mut lines = Lines(String::new());
     let server = &facts.server;
     lines.put("version", VERSION);
-    lines.put("server_state", server.mode);
+    lines.put("server_state", words::mode(server.mode));
+    if facts.quorum.is_some() {
+        // Whoever serves is past discovery and synchronisation.
+        let state = match server.mode {
+            Mode::Leader => "leading",
+            Mode::Observer => "observing",
+            _ => "following",
+        };
+        lines.put("peer_state", format_args!("{state} - broadcast"));
+    }
     gauges(&mut lines, facts);
+    quorum(&mut lines, facts);
     counters(&mut lines, facts);
     summaries(&mut lines, facts);
     out.extend_from_slice(lines.0.as_bytes());
@@ -48,6 +59,23 @@ fn gauges(lines: &mut Lines, facts: &MonitorFacts) {
     lines.put("min_client_response_size", smallest);
     lines.put("outstanding_tls_handshake", 0);
     lines.put("auth_failed_count", facts.auth_failed);
+}
+
+/// What only members of an ensemble have.
+fn quorum(lines: &mut Lines, facts: &MonitorFacts) {
+    let Some(quorum) = &facts.quorum else { return };
+    lines.put("quorum_size", quorum.voters);
+    let Some(leading) = &quorum.leading else { return };
+    lines.put("learners", leading.learners);
+    lines.put("synced_followers", leading.synced_followers);
+    lines.put("synced_non_voting_followers", leading.synced_non_voting);
+    lines.put("synced_observers", leading.synced_observers);
+    lines.put("pending_syncs", leading.pending_syncs);
+    lines.put("leader_uptime", leading.leads_for_ms);
+    let (last, min, max) = words::proposals(&facts.server);
+    lines.put("last_proposal_size", last);
+    lines.put("max_proposal_size", max);
+    lines.put("min_proposal_size", min);
 }
 
 fn counters(lines: &mut Lines, facts: &MonitorFacts) {
@@ -102,6 +130,7 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
+    use super::super::facts::{LeadingFacts, QuorumFacts, ServerFacts};
     use super::super::words::tests::server;
     use super::*;
 
@@ -109,6 +138,7 @@ mod tests {
         MonitorFacts {
             server: server(),
             uptime_ms: 1234,
+            quorum: None,
             watches: 7,
             ephemerals: 2,
             data_bytes: 44,
@@ -166,6 +196,33 @@ mod tests {
              zk_max_snapshottime\t0\nzk_cnt_snapshottime\t0\nzk_sum_snapshottime\t0\n"
         );
         assert_eq!(rendered(&facts()), expected);
+    }
+
+    #[test]
+    fn a_member_says_what_it_is_and_a_leader_who_follows() {
+        let leading = LeadingFacts {
+            learners: 4,
+            synced_followers: 3,
+            synced_non_voting: 1,
+            synced_observers: 1,
+            pending_syncs: 0,
+            leads_for_ms: 77,
+        };
+        let server = ServerFacts { mode: Mode::Leader, proposals: Some((5, 3, 90)), ..server() };
+        let quorum = QuorumFacts { voters: 3, leading: Some(leading) };
+        let text = rendered(&MonitorFacts { server: server.clone(), quorum: Some(quorum), ..facts() });
+        let head = "\nzk_server_state\tleader\nzk_peer_state\tleading - broadcast\nzk_avg_latency";
+        assert!(text.contains(head), "{text}");
+        let lines = "zk_quorum_size\t3\nzk_learners\t4\nzk_synced_followers\t3\nzk_synced_non_voting_followers\t1\n\
+                     zk_synced_observers\t1\nzk_pending_syncs\t0\nzk_leader_uptime\t77\nzk_last_proposal_size\t5\n\
+                     zk_max_proposal_size\t90\nzk_min_proposal_size\t3\n";
+        assert!(text.contains(lines), "{text}");
+        for (mode, state) in [(Mode::Follower, "following"), (Mode::Observer, "observing")] {
+            let quorum = Some(QuorumFacts { voters: 3, leading: None });
+            let text = rendered(&MonitorFacts { server: ServerFacts { mode, ..server.clone() }, quorum, ..facts() });
+            assert!(text.contains(&format!("\nzk_peer_state\t{state} - broadcast\n")), "{text}");
+            assert!(text.contains("\nzk_quorum_size\t3\n") && !text.contains("zk_learners"), "{text}");
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! its quorum core say of themselves.
 
 use super::facts::{
-    ConnectionFacts, ConnectionSession, DirectorySizes, DumpFacts, Expiry, MonitorFacts, ServerFacts, Summary,
+    ConnectionFacts, ConnectionSession, DirectorySizes, DumpFacts, Expiry, LeadingFacts, MonitorFacts, QuorumFacts,
+    ServerFacts, Summary,
 };
 use super::word::{Whitelist, Word};
 use super::{machine, mntr, words};
@@ -10,7 +11,7 @@ use crate::config::Config;
 use crate::ids::{SessionId, Zxid};
 use crate::runtime::{Server, clock::Clocks};
 use crate::server::facts::{self, AdminPlane, Facts, WordAnswer};
-use crate::server::stats::{ShardStats, Stats};
+use crate::server::stats::{Mode, ShardStats, Stats};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -61,7 +62,7 @@ impl Plane {
         let mut out = Vec::new();
         match word {
             Word::Ruok => out.extend_from_slice(words::RUOK),
-            Word::Isro => out.extend_from_slice(words::ISRO),
+            Word::Isro => out.extend_from_slice(words::isro(self.stats.quorum.mode())),
             Word::Srvr => words::srvr(&mut out, &self.server()),
             Word::Mntr => mntr::mntr(&mut out, &self.monitor()),
             Word::Conf => {
@@ -123,6 +124,8 @@ impl Plane {
     }
 
     fn server(&self) -> ServerFacts {
+        let quorum = &self.stats.quorum;
+        let proposals = (quorum.last_proposal.value(), quorum.min_proposal.value(), quorum.max_proposal.value());
         ServerFacts {
             latency: self.summary(|shard| shard.latency.read()),
             packets_received: self.sum(|shard| shard.received.value()),
@@ -130,7 +133,8 @@ impl Plane {
             connections: self.sum(|shard| shard.connections.value()),
             outstanding: self.sum(|shard| shard.outstanding.value()),
             zxid: Zxid(self.stats.core.zxid.load(Relaxed)),
-            mode: "standalone",
+            mode: quorum.mode(),
+            proposals: Some(proposals).filter(|(last, ..)| *last > 0),
             // ZooKeeper keeps the root under two names and counts both.
             znodes: (self.tree)().znodes + 1,
         }
@@ -141,6 +145,7 @@ impl Plane {
         MonitorFacts {
             server: self.server(),
             uptime_ms: self.started.elapsed().as_millis() as u64,
+            quorum: self.quorum(),
             watches: self.sum(|shard| shard.watches.value()),
             ephemerals: core.ephemerals.value(),
             data_bytes: (self.tree)().data_bytes,
@@ -173,6 +178,21 @@ impl Plane {
         }
     }
 
+    fn quorum(&self) -> Option<QuorumFacts> {
+        let quorum = &self.stats.quorum;
+        let mode = quorum.mode();
+        let leading = (mode == Mode::Leader).then(|| LeadingFacts {
+            learners: quorum.learners.value(),
+            synced_followers: quorum.synced_followers.value(),
+            synced_non_voting: quorum.synced_non_voting.value(),
+            synced_observers: quorum.synced_observers.value(),
+            pending_syncs: quorum.pending_syncs.value(),
+            leads_for_ms: quorum.leader_uptime_ms.value(),
+        });
+        let is_member = matches!(mode, Mode::Leader | Mode::Follower | Mode::Observer);
+        is_member.then(|| QuorumFacts { voters: quorum.voters.value(), leading })
+    }
+
     /// Last, greatest and smallest reply; of several shards' last ones any is as good.
     fn responses(&self) -> Option<(u64, u64, u64)> {
         let answered = self.stats.shards.iter().filter(|shard| shard.max_response.value() > 0);
@@ -191,6 +211,10 @@ impl AdminPlane for Plane {
         let Some(word) = Word::parse(word) else { return WordAnswer::Text(Vec::new()) };
         if !self.whitelist.allows(word) {
             return WordAnswer::Text(Whitelist::refusal(word).into_bytes());
+        }
+        let needs_a_place = !matches!(word, Word::Ruok | Word::Envi | Word::Gtmk | Word::Stmk | Word::TelnetClose);
+        if needs_a_place && self.stats.quorum.mode() == Mode::NotServing {
+            return WordAnswer::Text(words::not_serving(word).to_vec());
         }
         match (self.at_once(word, argument), facts) {
             (Some(text), _) => WordAnswer::Text(text),
@@ -243,7 +267,12 @@ fn dump(facts: &Facts, wall_ms: i64, setup_ms: i64) -> DumpFacts {
         let moment = expires.get(&connection.session).copied().unwrap_or(unbound);
         buckets.entry(moment).or_default().push((connection.peer, connection.session));
     }
-    DumpFacts { sessions, ephemerals: facts.core.ephemerals.clone(), connections: buckets.into_iter().collect() }
+    DumpFacts {
+        sessions,
+        global: facts.core.global.clone(),
+        ephemerals: facts.core.ephemerals.clone(),
+        connections: buckets.into_iter().collect(),
+    }
 }
 
 fn watches(facts: &Facts) -> Vec<(SessionId, &[u8])> {
@@ -293,6 +322,7 @@ mod tests {
                 expiry: vec![(3000, vec![SessionId(7)])],
                 ephemerals: vec![(SessionId(7), vec![b"/e".to_vec()])],
                 digests: vec![(Zxid(0x80), 5)],
+                global: None,
             },
         }
     }
@@ -314,6 +344,30 @@ mod tests {
             };
             assert_eq!(answer.is_empty(), word == Word::TelnetClose, "{word:?}");
         }
+    }
+
+    #[test]
+    fn a_member_without_its_place_says_so_and_no_more() {
+        let plane = plane(&["*"]);
+        let is = |mode: Mode| plane.stats.quorum.mode.store(mode as u8, Relaxed);
+        is(Mode::NotServing);
+        for word in Word::ALL {
+            let answer = text(plane.answer(word.bytes(), &[0; 8], None));
+            match word {
+                Word::Ruok | Word::Envi | Word::Gtmk | Word::Stmk => assert!(!answer.contains("serving"), "{answer}"),
+                Word::TelnetClose => assert_eq!(answer, ""),
+                Word::Isro => assert_eq!(answer, "null"),
+                _ => assert_eq!(answer.trim_end(), "This ZooKeeper instance is not currently serving requests"),
+            }
+        }
+        is(Mode::Leader);
+        plane.stats.quorum.voters.set(3);
+        let mntr = text(plane.answer(*b"mntr", &[], None));
+        assert!(mntr.contains("\nzk_quorum_size\t3\n") && mntr.contains("\nzk_synced_followers\t0\n"), "{mntr}");
+        assert!(mntr.contains("\nzk_last_proposal_size\t-1\n"), "{mntr}");
+        is(Mode::Follower);
+        assert!(text(plane.answer(*b"srvr", &[], None)).contains("\nMode: follower\n"));
+        assert_eq!(text(plane.answer(*b"isro", &[], None)), "rw");
     }
 
     #[test]

@@ -7,13 +7,12 @@
 use super::facts::{ConnectionFacts, DirectorySizes, DumpFacts, Expiry, ServerFacts};
 use super::{VERSION, java};
 use crate::ids::{SessionId, Zxid};
+use crate::server::stats::Mode;
 use std::fmt::Display;
 use std::io::Write;
 
 /// `ruok`.
 pub const RUOK: &[u8] = b"imok";
-/// `isro` of a server that takes writes.
-pub const ISRO: &[u8] = b"rw";
 /// `crst`.
 pub const CRST: &[u8] = b"Connection stats reset.\n";
 /// `srst`.
@@ -38,13 +37,38 @@ macro_rules! text {
 
 /// `srvr`.
 pub fn srvr(out: &mut Vec<u8>, server: &ServerFacts) {
-    line!(out, "Zookeeper version: {VERSION}");
+    head(out, server);
     server_lines(out, server);
+}
+
+/// `isro`.
+pub fn isro(mode: Mode) -> &'static [u8] {
+    if mode == Mode::ReadOnly { b"ro" } else { b"rw" }
+}
+
+/// A server's mode, as ZooKeeper names it.
+pub fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Standalone => "standalone",
+        Mode::Leader => "leader",
+        Mode::Follower => "follower",
+        Mode::Observer => "observer",
+        Mode::ReadOnly => "read-only",
+        // Never seen: a server without its place answers otherwise.
+        Mode::NotServing => "looking",
+    }
+}
+
+fn head(out: &mut Vec<u8>, server: &ServerFacts) {
+    line!(out, "Zookeeper version: {VERSION}");
+    if server.mode == Mode::ReadOnly {
+        line!(out, "READ-ONLY mode; serving only read-only clients");
+    }
 }
 
 /// `stat`.
 pub fn stat(out: &mut Vec<u8>, server: &ServerFacts, connections: &[ConnectionFacts]) {
-    line!(out, "Zookeeper version: {VERSION}");
+    head(out, server);
     line!(out, "Clients:");
     for connection in connections {
         brief(out, connection);
@@ -62,8 +86,17 @@ fn server_lines(out: &mut Vec<u8>, server: &ServerFacts) {
     line!(out, "Connections: {}", server.connections);
     line!(out, "Outstanding: {}", server.outstanding);
     line!(out, "Zxid: {}", server.zxid);
-    line!(out, "Mode: {}", server.mode);
+    line!(out, "Mode: {}", mode(server.mode));
     line!(out, "Node count: {}", server.znodes);
+    if server.mode == Mode::Leader {
+        let (last, min, max) = proposals(server);
+        line!(out, "Proposal sizes last/min/max: {last}/{min}/{max}");
+    }
+}
+
+/// Bytes of the last, least and greatest proposal; -1 before the first.
+pub(super) fn proposals(server: &ServerFacts) -> (i64, i64, i64) {
+    server.proposals.map_or((-1, -1, -1), |(last, min, max)| (last as i64, min as i64, max as i64))
 }
 
 /// `cons`.
@@ -102,7 +135,15 @@ pub fn dirs(out: &mut Vec<u8>, sizes: DirectorySizes) {
 /// `dump`.
 pub fn dump(out: &mut Vec<u8>, facts: &DumpFacts) {
     line!(out, "SessionTracker dump:");
-    expiry(out, "Session", &facts.sessions, |session| session.to_string());
+    match &facts.global {
+        None => expiry(out, "Session", &facts.sessions, |session| session.to_string()),
+        Some(sessions) => {
+            line!(out, "Global Sessions({}):", sessions.len());
+            for (session, timeout_ms) in sessions {
+                line!(out, "{session}\t{timeout_ms}ms");
+            }
+        }
+    }
     line!(out, "ephemeral nodes dump:");
     line!(out, "Sessions with Ephemerals ({}):", facts.ephemerals.len());
     for (session, paths) in &facts.ephemerals {
@@ -224,7 +265,8 @@ pub(super) mod tests {
             connections: 2,
             outstanding: 1,
             zxid: Zxid(0x1_0000_001a),
-            mode: "standalone",
+            mode: Mode::Standalone,
+            proposals: None,
             znodes: 5,
         }
     }
@@ -323,6 +365,7 @@ pub(super) mod tests {
             ],
             ephemerals: vec![(SessionId(1), vec![b"/a".to_vec(), b"/b".to_vec()]), (SessionId(3), vec![])],
             connections: vec![(0, vec![("127.0.0.1:5".parse().unwrap(), SessionId(1))])],
+            global: None,
         };
         golden(
             "SessionTracker dump:\nSession Sets (2)/(3):\n2 expire at Sat Nov 21 14:09:29 UTC 2026:\n\t0x1\n\
@@ -336,6 +379,34 @@ pub(super) mod tests {
              Connections dump:\nConnections Sets (0)/(0):\n",
             |out| dump(out, &DumpFacts::default()),
         );
+    }
+
+    #[test]
+    fn a_follower_dumps_all_sessions_without_saying_when_they_expire() {
+        let global = Some(vec![(SessionId(1), 4000), (SessionId(0x2a), 30_000)]);
+        golden(
+            "SessionTracker dump:\nGlobal Sessions(2):\n0x1\t4000ms\n0x2a\t30000ms\nephemeral nodes dump:\n\
+             Sessions with Ephemerals (0):\nConnections dump:\nConnections Sets (0)/(0):\n",
+            |out| dump(out, &DumpFacts { global, ..DumpFacts::default() }),
+        );
+    }
+
+    #[test]
+    fn what_a_server_is_stands_in_srvr() {
+        let says = |mode, proposals| {
+            let mut out = Vec::new();
+            srvr(&mut out, &ServerFacts { mode, proposals, ..server() });
+            String::from_utf8(out).unwrap()
+        };
+        let leader = says(Mode::Leader, Some((5, 3, 90)));
+        assert!(leader.ends_with("Mode: leader\nNode count: 5\nProposal sizes last/min/max: 5/3/90\n"), "{leader}");
+        assert!(says(Mode::Leader, None).ends_with("\nProposal sizes last/min/max: -1/-1/-1\n"));
+        assert!(says(Mode::Follower, None).ends_with("\nMode: follower\nNode count: 5\n"));
+        assert!(says(Mode::Observer, None).ends_with("\nMode: observer\nNode count: 5\n"));
+        let read_only = says(Mode::ReadOnly, None);
+        let head = format!("Zookeeper version: {VERSION}\nREAD-ONLY mode; serving only read-only clients\nLatency");
+        assert!(read_only.starts_with(&head) && read_only.contains("\nMode: read-only\n"), "{read_only}");
+        assert_eq!((isro(Mode::ReadOnly), isro(Mode::Follower)), (&b"ro"[..], &b"rw"[..]));
     }
 
     #[test]

@@ -8,11 +8,13 @@ use crate::config::Config;
 use crate::fatal::{Fatal, Reason};
 use crate::ids::Zxid;
 use crate::server::quorum::SnapshotJob;
+use crate::server::read_back;
 use crate::server::rebuild::{Rebuild, write_snapshot};
 use crate::storage::dynamic;
 use crate::storage::epochs::{EpochFile, EpochRecord};
 use crate::storage::identity::{self, DataDirectory};
 use crate::storage::log::frame::DirectoryId;
+use crate::storage::log::seek::Stretch;
 use crate::storage::log::segment::{self, OpenSegment};
 use crate::storage::log::writer::{LogOptions, LogWriter, SegmentRequest};
 use crate::storage::rebase;
@@ -191,7 +193,7 @@ impl Data {
     }
 }
 
-fn history_limits(commit_log_count: u32) -> HistoryLimits {
+pub(super) fn history_limits(commit_log_count: u32) -> HistoryLimits {
     let limits = HistoryLimits::default();
     HistoryLimits { count: limits.count.max(commit_log_count as usize), ..limits }
 }
@@ -245,6 +247,8 @@ fn work(config: &Arc<Config>, snapshot: Option<Zxid>, keeper: Keeper) -> Work {
         tidy(&its_places, &config, &mut retention);
         Ok(())
     };
+    let read_places = places.clone();
+    let read_log = move |stretch: &Stretch| read_back::read_log(&RealDisk, &read_places.recovery(), stretch);
     let rebase = move |job: &mut Rebase| rebase_log(&places, job);
     let mut keeper = keeper;
     let record = move |record: &Record| keeper.write(record);
@@ -253,6 +257,7 @@ fn work(config: &Arc<Config>, snapshot: Option<Zxid>, keeper: Keeper) -> Work {
         snapshot: Box::new(snapshot),
         rebase: Box::new(rebase),
         record: Box::new(record),
+        read_log: Box::new(read_log),
     }
 }
 

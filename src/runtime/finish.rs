@@ -37,6 +37,7 @@ pub fn finish(
             Done::Recorded(Record::Epochs(epochs)) => quorum.peer(PeerInput::EpochsWritten(epochs)),
             Done::Recorded(Record::Config { number, .. }) => quorum.peer(PeerInput::ConfigWritten(number)),
             Done::Recorded(Record::Complete) => {}
+            Done::LogRead { peer, part } => quorum.peer(PeerInput::LogRead { peer, part }),
             Done::Failed(fatal) => return Err(fatal),
         }
     }

@@ -1,5 +1,6 @@
 //! The helper threads: one makes log segments before they are needed, one writes snapshots, cuts the log and tidies up, one
-//! keeps the small records of a member of an ensemble, one keeps memory ready ([`super::memory`]).
+//! keeps the small records of a member of an ensemble, one reads its log back for others, one keeps memory ready
+//! ([`super::memory`]).
 //!
 //! They only ever block themselves. What they have finished goes back through a channel, and the loop of the
 //! quorum brain is woken.
@@ -9,10 +10,12 @@ use super::wake::Wake;
 use crate::fatal::Fatal;
 use crate::ids::Zxid;
 use crate::server::quorum::SnapshotJob;
+use crate::storage::log::seek::Stretch;
 use crate::storage::log::segment::{PreparedSegment, SegmentId};
 use crate::storage::log::writer::{LogWriter, SegmentRequest};
 use crate::tree::store::Reader;
 use crate::zab::epochs::Epochs;
+use crate::zab::leader::{LogPart, PeerId};
 use crate::zab::voters::Config;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -38,6 +41,11 @@ pub enum Done {
         log: LogWriter,
     },
     Recorded(Record),
+    /// Read back for this learner.
+    LogRead {
+        peer: PeerId,
+        part: LogPart,
+    },
     /// Truth is in doubt: the server ends.
     Failed(Fatal),
 }
@@ -68,6 +76,8 @@ pub type WriteSnapshot = dyn FnMut(&mut SnapshotJob) -> Result<(), Fatal> + Send
 pub type RebaseLog = dyn FnMut(&mut Rebase) -> Result<Option<LogWriter>, Fatal> + Send;
 /// Writes a record down.
 pub type WriteRecord = dyn FnMut(&Record) -> Result<(), Fatal> + Send;
+/// Reads the log back.
+pub type ReadLog = dyn FnMut(&Stretch) -> LogPart + Send;
 
 /// The work the helpers are given.
 pub struct Work {
@@ -75,6 +85,7 @@ pub struct Work {
     pub snapshot: Box<WriteSnapshot>,
     pub rebase: Box<RebaseLog>,
     pub record: Box<WriteRecord>,
+    pub read_log: Box<ReadLog>,
 }
 
 /// What the thread of the snapshots does, one after the other: a log is not cut while a snapshot is written.
@@ -88,6 +99,7 @@ pub struct Helpers {
     segments: Sender<SegmentRequest>,
     tasks: Sender<Task>,
     records: Sender<Record>,
+    reads: Sender<(PeerId, Stretch)>,
     done: Receiver<Done>,
     asked: Option<SegmentRequest>,
     memory: Ahead,
@@ -100,10 +112,12 @@ impl Helpers {
         let (segments, segment_requests) = channel::<SegmentRequest>();
         let (tasks, to_do) = channel::<Task>();
         let (records, to_write) = channel::<Record>();
+        let (reads, to_read) = channel::<(PeerId, Stretch)>();
         let (finished, done) = channel();
-        let Work { mut segment, mut snapshot, mut rebase, mut record } = work;
+        let Work { mut segment, mut snapshot, mut rebase, mut record, mut read_log } = work;
         let (finished_too, wake_too) = (finished.clone(), wake.clone());
         let (finished_third, wake_third) = (finished.clone(), wake.clone());
+        let (finished_fourth, wake_fourth) = (finished.clone(), wake.clone());
         let make = move || {
             step_back();
             for request in segment_requests {
@@ -136,6 +150,16 @@ impl Helpers {
                 wake_third.ring();
             }
         };
+        let read = move || {
+            step_back();
+            for (peer, stretch) in to_read {
+                let part = read_log(&stretch);
+                if finished_fourth.send(Done::LogRead { peer, part }).is_err() {
+                    return;
+                }
+                wake_fourth.ring();
+            }
+        };
         let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.to_owned()).spawn(body).expect("a thread can be started")
         };
@@ -143,8 +167,9 @@ impl Helpers {
             spawn("segments", Box::new(make)),
             spawn("snapshots", Box::new(write)),
             spawn("records", Box::new(keep)),
+            spawn("log out", Box::new(read)),
         ];
-        Helpers { segments, tasks, records, done, asked: None, memory: Ahead::start(memory_ahead), threads }
+        Helpers { segments, tasks, records, reads, done, asked: None, memory: Ahead::start(memory_ahead), threads }
     }
 
     /// Asks for a segment, once.
@@ -191,6 +216,11 @@ impl Helpers {
         let _ = self.records.send(record);
     }
 
+    /// Has the log read back for a learner.
+    pub fn read_log(&mut self, peer: PeerId, stretch: Stretch) {
+        let _ = self.reads.send((peer, stretch));
+    }
+
     /// What has been finished since the last call.
     pub fn finished(&self) -> Option<Done> {
         self.done.try_recv().ok()
@@ -198,8 +228,8 @@ impl Helpers {
 
     /// Lets the threads finish what they have begun, and waits for them.
     pub fn stop(self) {
-        let Helpers { segments, tasks, records, threads, .. } = self;
-        drop((segments, tasks, records));
+        let Helpers { segments, tasks, records, reads, threads, .. } = self;
+        drop((segments, tasks, records, reads));
         for thread in threads {
             let _ = thread.join();
         }

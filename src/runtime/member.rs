@@ -5,7 +5,7 @@ use super::peers::{PeerOptions, Peers, Port};
 use super::wake::Wake;
 use crate::config::{Config, Ensemble};
 use crate::fatal::{Fatal, Reason};
-use crate::server::quorum::{EnsembleOptions, Quorum};
+use crate::server::quorum::{EnsembleOptions, Quorum, RoleSettings};
 use crate::session::Passwords;
 use crate::zab::election;
 use crate::zab::links;
@@ -60,6 +60,16 @@ pub fn join(
         },
         links: links::Settings::default(),
         max_packet: data::max_txn(config),
+        roles: RoleSettings {
+            history: data::history_limits(settings.commit_log_count),
+            snapshot_size_factor: settings.snapshot_size_factor,
+            force_snapshot: settings.force_snapshot_sync,
+            max_snapshot_syncs: settings.max_snapshot_syncs as usize,
+            max_diff_syncs: settings.max_diff_syncs as usize,
+            leader_connect_delay_ms: i64::from(settings.leader_connect_delay_ms),
+            observer_delay_ms: i64::from(settings.observer_election_delay_ms),
+            ..RoleSettings::default()
+        },
     });
     let sync_ms = tick_ms * i64::from(settings.sync_limit);
     let options = PeerOptions {

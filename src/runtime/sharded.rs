@@ -269,6 +269,7 @@ fn core_loop(
             helpers.write_snapshot(job);
         }
         if ending.stop.load(SeqCst) {
+            quorum.begin_stop();
             // What the shards had sent by now is taken; what they send while the disk works as well.
             idle_since_stop = if quorum.is_idle() && !worked { idle_since_stop + 1 } else { 0 };
             if idle_since_stop > 1 {

@@ -74,6 +74,7 @@ impl Single {
                 // No more connections and no more requests; what was taken is made durable and answered.
                 self.net.stop_accepting();
                 self.shard.stop_taking();
+                self.quorum.begin_stop();
             }
             let found = self.net.process(&events, &mut self.shard);
             if let Some(peers) = &mut self.peers {

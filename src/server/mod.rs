@@ -10,6 +10,7 @@ pub mod facts;
 pub mod message;
 pub mod quorum;
 pub mod read;
+pub mod read_back;
 pub mod rebuild;
 pub mod shard;
 pub mod stats;

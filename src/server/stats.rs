@@ -2,7 +2,7 @@
 //!
 //! Each writer has its own struct, so that no two cores write the same cache line; a reader adds them up.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering::Relaxed};
 
 /// A counter with one writer.
 #[derive(Debug, Default)]
@@ -152,11 +152,78 @@ pub struct CoreStats {
     pub digest_mismatches: Count,
 }
 
+/// What a server is to its clients, as `srvr` says it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Mode {
+    Standalone,
+    /// A member of an ensemble without its place in it.
+    NotServing,
+    Leader,
+    Follower,
+    Observer,
+    ReadOnly,
+}
+
+impl Mode {
+    const ALL: [Mode; 6] =
+        [Mode::Standalone, Mode::NotServing, Mode::Leader, Mode::Follower, Mode::Observer, Mode::ReadOnly];
+}
+
+/// What the quorum core says of its ensemble; those below `voters` mean something for a leader alone.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct QuorumStats {
+    /// A [`Mode`].
+    pub mode: AtomicU8,
+    pub voters: Count,
+    pub learners: Count,
+    pub synced_followers: Count,
+    pub synced_non_voting: Count,
+    pub synced_observers: Count,
+    pub pending_syncs: Count,
+    /// Since it was established.
+    pub leader_uptime_ms: Count,
+    /// Bytes of the last, least and greatest proposal; 0 before the first.
+    pub last_proposal: Count,
+    pub min_proposal: Count,
+    pub max_proposal: Count,
+}
+
+impl QuorumStats {
+    /// What the server is now.
+    pub fn mode(&self) -> Mode {
+        let mode = self.mode.load(Relaxed);
+        Mode::ALL.into_iter().find(|known| *known as u8 == mode).unwrap_or(Mode::NotServing)
+    }
+
+    /// Counts a proposal of `bytes`.
+    #[inline]
+    pub fn proposed(&self, bytes: u64) {
+        self.last_proposal.set(bytes);
+        if bytes > self.max_proposal.value() {
+            self.max_proposal.set(bytes);
+        }
+        let min = self.min_proposal.value();
+        if min == 0 || bytes < min {
+            self.min_proposal.set(bytes);
+        }
+    }
+
+    /// A leader begins with nothing proposed, as ZooKeeper's does.
+    pub fn begin_to_lead(&self) {
+        for count in [&self.last_proposal, &self.min_proposal, &self.max_proposal] {
+            count.set(0);
+        }
+    }
+}
+
 /// Everything that counts, for whoever answers `mntr`.
 #[derive(Debug)]
 pub struct Stats {
     pub shards: Vec<ShardStats>,
     pub core: CoreStats,
+    pub quorum: QuorumStats,
     /// Connections turned away at accept.
     pub connections_rejected: AtomicU64,
 }
@@ -167,6 +234,7 @@ impl Stats {
         Stats {
             shards: (0..shards).map(|_| ShardStats::default()).collect(),
             core: CoreStats::default(),
+            quorum: QuorumStats::default(),
             connections_rejected: AtomicU64::new(0),
         }
     }
@@ -175,6 +243,19 @@ impl Stats {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_mode_is_the_one_that_was_set() {
+        let quorum = QuorumStats::default();
+        assert_eq!(quorum.mode(), Mode::Standalone);
+        for mode in Mode::ALL {
+            quorum.mode.store(mode as u8, Relaxed);
+            assert_eq!(quorum.mode(), mode);
+        }
+        quorum.proposed(7);
+        quorum.proposed(3);
+        assert_eq!((quorum.last_proposal.value(), quorum.min_proposal.value(), quorum.max_proposal.value()), (3, 3, 7));
+    }
 
     #[test]
     fn summary_starts_at_zero_and_resets() {

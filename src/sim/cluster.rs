@@ -9,12 +9,12 @@ use super::server::{DIR, SimOptions, SimServer, TICK_MS};
 use crate::ids::Zxid;
 use crate::jute::election::InitialMessage;
 use crate::server::message::Clock;
-use crate::server::quorum::{Effect, EnsembleOptions, PeerInput, Standing};
+use crate::server::quorum::{Effect, EnsembleOptions, PeerInput, RoleSettings, Standing};
 use crate::storage::log::writer::FrameWrite;
 use crate::tree::state::StateOptions;
 use crate::zab::epochs::Epochs;
 use crate::zab::history::{History, HistoryLimits};
-use crate::zab::leader::PeerId;
+use crate::zab::leader::{LogPart, PeerId};
 use crate::zab::links::LinkId;
 use crate::zab::voters::{Config, ServerId, Voters};
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +52,7 @@ enum Event {
     DialFailed { place: Place, incarnation: u64, peer: Option<ServerId> },
     LogWritten { place: Place, incarnation: u64 },
     EpochsWritten { place: Place, incarnation: u64, epochs: Epochs },
+    LogRead { place: Place, incarnation: u64, peer: PeerId, part: LogPart },
     ConfigWritten { place: Place, incarnation: u64, number: u64, config: Config },
     Tick { place: Place, incarnation: u64 },
     Deadline { place: Place, incarnation: u64 },
@@ -88,14 +89,27 @@ pub struct Cluster {
     cut: BTreeSet<(Place, Place)>,
     /// Who was established as the leader of each epoch.
     leaders: BTreeMap<i64, Place>,
+    /// What servers started from here on are told.
+    pub roles: RoleSettings,
     /// Elections that ended with an established leader.
     pub elections: usize,
+    /// How long a write of the log takes at these places, ms.
+    pub slow: BTreeMap<Place, i64>,
+    /// Parts of a log that were read for a learner.
+    pub log_reads: usize,
 }
 
 impl Cluster {
     /// So many voters, not started.
     pub fn new(voters: usize, seed: u64) -> Cluster {
-        let text: String = (1..=voters).map(|id| format!("server.{id}=10.0.0.{id}:2888:3888:participant\n")).collect();
+        Cluster::with_observers(voters, 0, seed)
+    }
+
+    /// So many voters and, behind them, observers; not started.
+    pub fn with_observers(voters: usize, observers: usize, seed: u64) -> Cluster {
+        let role = |id| if id <= voters { "participant" } else { "observer" };
+        let line = |id: usize| format!("server.{id}=10.0.0.{id}:2888:3888:{}\n", role(id));
+        let text: String = (1..=voters + observers).map(line).collect();
         let mut cluster = Cluster {
             members: vec![],
             state: StateOptions { standalone: false, ..StateOptions::default() },
@@ -107,9 +121,12 @@ impl Cluster {
             choices: Choices::drawn(seed),
             cut: BTreeSet::new(),
             leaders: BTreeMap::new(),
+            roles: RoleSettings::default(),
             elections: 0,
+            slow: BTreeMap::new(),
+            log_reads: 0,
         };
-        for _ in 0..voters {
+        for _ in 0..voters + observers {
             cluster.add(&text);
         }
         cluster
@@ -199,6 +216,7 @@ impl Cluster {
             election: Default::default(),
             links: Default::default(),
             max_packet: 1 << 20,
+            roles: self.roles,
         };
         let clock = Clock { mono_ms: self.now_ms, wall_ms: self.now_ms };
         let sim = SimOptions { output_limit: OUTPUT_LIMIT, state: self.state, ..SimOptions::default() };
@@ -216,6 +234,16 @@ impl Cluster {
         member.wanting.clear();
         member.disk = member.disk.crash(member.disk.changes(), &mut self.choices);
         self.disconnect(|ends| ends.contains(&place));
+    }
+
+    /// Tells a server that its process is to end.
+    pub fn stop(&mut self, place: Place) {
+        let now_ms = self.now_ms;
+        let server = self.members[place].server.as_mut().expect("it runs");
+        server.at(now_ms);
+        server.shard.stop_taking();
+        server.quorum.begin_stop();
+        self.act(place);
     }
 
     /// Stops a server's threads, or lets them go on.
@@ -316,6 +344,11 @@ impl Cluster {
                     self.input(place, PeerInput::EpochsWritten(epochs));
                 }
             }
+            Event::LogRead { place, incarnation, peer, part } => {
+                if self.is_current(place, incarnation) {
+                    self.input(place, PeerInput::LogRead { peer, part });
+                }
+            }
             Event::ConfigWritten { place, incarnation, number, config } => {
                 if self.is_current(place, incarnation) {
                     self.members[place].config = config;
@@ -356,6 +389,7 @@ impl Cluster {
             Event::DialFailed { place, .. }
             | Event::LogWritten { place, .. }
             | Event::EpochsWritten { place, .. }
+            | Event::LogRead { place, .. }
             | Event::ConfigWritten { place, .. }
             | Event::Tick { place, .. }
             | Event::Deadline { place, .. } => Some(*place),
@@ -451,7 +485,7 @@ impl Cluster {
             {
                 *write = Some(next);
                 worked = true;
-                let delay_ms = 1 + self.choices.pick(4) as i64;
+                let delay_ms = self.slow.get(&place).copied().unwrap_or(1 + self.choices.pick(4) as i64);
                 self.after(delay_ms, Event::LogWritten { place, incarnation });
             }
             let Member { server: Some(server), wanting, .. } = &mut self.members[place] else { return };
@@ -546,6 +580,12 @@ impl Cluster {
                 let input = if done { PeerInput::LogCut(zxid) } else { PeerInput::LogCutFailed };
                 self.input(place, input);
             }
+            Effect::ReadLog { peer, stretch } => {
+                let part = self.members[place].server.as_ref().expect("it runs").read_log(&stretch);
+                self.log_reads += 1;
+                let delay_ms = 1 + self.choices.pick(10) as i64;
+                self.after(delay_ms, Event::LogRead { place, incarnation, peer, part });
+            }
             Effect::SendSnapshot { peer, .. } => self.members[place].wanting.push(peer),
             Effect::InstallSnapshot(job) => {
                 let zxid = job.zxid;
@@ -612,6 +652,9 @@ impl Cluster {
     }
 }
 
+#[cfg(test)]
+#[path = "roles_tests.rs"]
+mod roles_tests;
 #[cfg(test)]
 #[path = "cluster_tests.rs"]
 mod tests;

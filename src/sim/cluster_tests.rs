@@ -9,6 +9,8 @@ use crate::sim::server::{create, path_and};
 pub(super) struct Client {
     number: usize,
     at: Option<(Place, u64, ConnId)>,
+    /// The only server it speaks to.
+    only: Option<Place>,
     session: SessionId,
     timeout_ms: i32,
     /// Its current request: the number of the znode it creates.
@@ -24,6 +26,7 @@ impl Client {
         Client {
             number,
             at: None,
+            only: None,
             session: SessionId::NONE,
             timeout_ms: 2000,
             asked: None,
@@ -31,6 +34,14 @@ impl Client {
             acknowledged: vec![],
             last_zxid: 0,
         }
+    }
+
+    pub(super) fn at(number: usize, place: Place) -> Client {
+        Client { only: Some(place), ..Client::new(number) }
+    }
+
+    pub(super) fn has_written(&self, count: usize) -> bool {
+        self.acknowledged.len() >= count
     }
 
     pub(super) fn path(&self, n: usize) -> String {
@@ -82,7 +93,7 @@ impl Client {
     }
 
     fn connect(&mut self, cluster: &mut Cluster) {
-        let place = cluster.pick(cluster.len());
+        let place = self.only.unwrap_or_else(|| cluster.pick(cluster.len()));
         if !cluster.serves(place) {
             return;
         }
@@ -97,7 +108,12 @@ impl Client {
 }
 
 fn started(voters: usize, seed: u64) -> Cluster {
+    started_with(voters, seed, RoleSettings::default())
+}
+
+pub(super) fn started_with(voters: usize, seed: u64, roles: RoleSettings) -> Cluster {
     let mut cluster = Cluster::new(voters, seed);
+    cluster.roles = roles;
     (0..voters).for_each(|place| cluster.start(place));
     assert!(cluster.run(5_000, |cluster| cluster.leader().is_some()), "a leader within 5 s");
     cluster
@@ -116,7 +132,7 @@ pub(super) fn work(cluster: &mut Cluster, clients: &mut [Client], limit_ms: i64)
 }
 
 /// Everything heals, and all servers hold the same tree with everything that was acknowledged.
-fn converge(cluster: &mut Cluster, clients: &mut [Client]) {
+pub(super) fn converge(cluster: &mut Cluster, clients: &mut [Client]) {
     cluster.heal();
     for place in 0..cluster.len() {
         cluster.pause(place, false);

@@ -9,6 +9,7 @@ use crate::jute::{AclEntry, OpCode};
 use crate::limits;
 use crate::server::message::Clock;
 use crate::server::quorum::{EnsembleOptions, Quorum, QuorumOptions, SnapshotJob, SnapshotRule};
+use crate::server::read_back;
 use crate::server::rebuild::{Rebuild, write_snapshot};
 use crate::server::shard::{Shard, ShardOptions};
 use crate::server::stats::Stats;
@@ -16,6 +17,7 @@ use crate::session::{Passwords, SessionIds};
 use crate::storage::identity;
 use crate::storage::java::stream::StreamSender;
 use crate::storage::log::frame::DirectoryId;
+use crate::storage::log::seek::Stretch;
 use crate::storage::log::segment::{self, PreparedSegment};
 use crate::storage::log::writer::{LogOptions, LogWriter, SegmentRequest};
 use crate::storage::rebase;
@@ -24,7 +26,7 @@ use crate::storage::snapshot::format::file_name;
 use crate::tree::owner::OwnerRules;
 use crate::tree::state::StateOptions;
 use crate::watch::WatchLimits;
-use crate::zab::history::HistoryLimits;
+use crate::zab::leader::LogPart;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -104,7 +106,7 @@ impl SimServer {
             threads: 1,
         };
         let mut rebuild = match &member {
-            Some(_) => Rebuild::for_member(state, HistoryLimits::default()),
+            Some(member) => Rebuild::for_member(state, member.roles.history),
             None => Rebuild::new(state),
         };
         let recovered = recovery::recover(disk, &recovery, &mut rebuild).unwrap();
@@ -269,6 +271,11 @@ impl SimServer {
         let mut sender = StreamSender::open(&self.disk, Path::new(DIR), &file_name(zxid)).unwrap();
         while sender.piece(&mut bytes).unwrap() {}
         bytes
+    }
+
+    /// A part of its log, for another server.
+    pub fn read_log(&self, stretch: &Stretch) -> LogPart {
+        read_back::read_log(&self.disk, &self.recovery(), stretch)
     }
 
     /// Makes another server's state this one's, on disk.

@@ -198,6 +198,12 @@ impl Links {
         self.peers.values().filter(|peer| peer.is_wanting()).map(|peer| peer.retry_at_ms.unwrap_or(0)).min()
     }
 
+    /// Gives up all connections, which are to be closed: nothing is said to anybody any more.
+    pub fn close_all(&mut self) -> Vec<LinkId> {
+        self.peers.clear();
+        std::mem::take(&mut self.links).into_keys().collect()
+    }
+
     /// Takes one input.
     pub fn step(&mut self, input: Input<'_>, now_ms: i64) -> Vec<Output> {
         let mut out = vec![];

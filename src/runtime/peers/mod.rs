@@ -15,8 +15,10 @@ use crate::fatal::{Fatal, Reason};
 use crate::ids::Zxid;
 use crate::jute::election::InitialMessage;
 use crate::jute::quorum::{Packet, PacketType};
+use crate::limits;
 use crate::server::quorum::{Effect, PeerInput, Quorum};
 use crate::storage::java::stream::StreamSender;
+use crate::storage::log::seek::Stretch;
 use crate::storage::snapshot::format::file_name;
 use crate::zab::leader::PeerId;
 use crate::zab::links::LinkId;
@@ -100,6 +102,8 @@ pub struct Peers {
     feeding: Vec<(u64, Zxid)>,
     /// Learners that wait for a snapshot.
     wanting: Vec<(PeerId, Zxid)>,
+    /// Learners that are to be sent more of the log when they have taken what they were sent.
+    reading: Vec<(PeerId, Stretch)>,
     buffer: Box<[u8]>,
 }
 
@@ -137,6 +141,7 @@ impl Peers {
             dirty: vec![],
             feeding: vec![],
             wanting: vec![],
+            reading: vec![],
             buffer: vec![0; READ].into_boxed_slice(),
         })
     }
@@ -414,6 +419,7 @@ impl Peers {
         if !self.wanting.is_empty() {
             quorum.capture_snapshot();
         }
+        self.read_on(helpers);
         if let Some(leader) = self.leader {
             self.rearm(leader, quorum.takes_from_leader());
         }
@@ -444,6 +450,7 @@ impl Peers {
             Effect::Close { link } => self.close(link.0),
             Effect::CloseLearner(peer) => {
                 self.wanting.retain(|(wanting, _)| *wanting != peer);
+                self.reading.retain(|(reading, _)| *reading != peer);
                 self.close(peer.0);
             }
             Effect::CloseLeader => {
@@ -457,10 +464,23 @@ impl Peers {
             Effect::MarkComplete => helpers.record(Record::Complete),
             Effect::CutLog(zxid) => helpers.cut_log(zxid, quorum.log().highest()),
             Effect::InstallSnapshot(job) => helpers.install_snapshot(job, quorum.log().highest()),
+            Effect::ReadLog { peer, stretch } => self.reading.push((peer, stretch)),
             Effect::SendSnapshot { peer, at_least } => self.wanting.push((peer, at_least)),
             Effect::Fail(fatal) => return Err(fatal),
         }
         Ok(())
+    }
+
+    /// Has the log read on for those who have taken most of what they were sent.
+    fn read_on(&mut self, helpers: &mut Helpers) {
+        self.reading.retain(|(peer, stretch)| match self.sockets.get(&peer.0) {
+            Some(socket) if socket.unsent() > limits::LOG_PART => true,
+            Some(_) => {
+                helpers.read_log(*peer, *stretch);
+                false
+            }
+            None => false,
+        });
     }
 
     fn dial(&mut self, purpose: Purpose, addresses: Vec<(String, u16)>) {

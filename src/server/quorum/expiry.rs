@@ -86,8 +86,14 @@ impl Quorum {
         let mut facts = CoreFacts::default();
         match &word {
             b"dump" => {
-                let now = self.clock.mono_ms;
-                facts.expiry = self.tracker.buckets().map(|(at, sessions)| (at - now, sessions)).collect();
+                if self.is_member && !self.proposing {
+                    let mut global: Vec<_> = self.state.sessions().collect();
+                    global.sort_unstable();
+                    facts.global = Some(global);
+                } else {
+                    let now = self.clock.mono_ms;
+                    facts.expiry = self.tracker.buckets().map(|(at, sessions)| (at - now, sessions)).collect();
+                }
                 facts.ephemerals = self.state.all_ephemerals();
             }
             b"hash" => facts.digests = self.state.digest_history(),

@@ -25,7 +25,7 @@ use crate::storage::log::writer::{FrameWrite, LogWriter, Refused};
 use crate::tree::state::{Context, Outcome, State};
 use crate::tree::store::Reader;
 use ensemble::Ensemble;
-pub use ensemble::{Effect, EnsembleOptions, PeerInput, Standing};
+pub use ensemble::{Effect, EnsembleOptions, PeerInput, RoleSettings, Standing};
 use hashbrown::HashMap;
 use snapshots::SnapshotPlan;
 pub use snapshots::{SnapshotJob, SnapshotRule};
@@ -89,6 +89,8 @@ pub struct Quorum {
     /// Whether transactions are to be proposed to others, and those that were prepared since it was done last.
     proposing: bool,
     proposals: Vec<(Zxid, Vec<u8>)>,
+    /// Nothing more is prepared: this server is about to hand over the lead.
+    takes_nothing: bool,
     /// A transaction that no longer fitted the gathering frame, and the group without it. It goes first into
     /// the next frame; until then nothing more is prepared.
     held: Option<(Batch, Zxid, Vec<u8>)>,
@@ -161,6 +163,7 @@ impl Quorum {
             ensemble: None,
             proposing: false,
             proposals: vec![],
+            takes_nothing: false,
             held: None,
             write_since_ms: 0,
             backlog: VecDeque::new(),
@@ -232,7 +235,8 @@ impl Quorum {
     /// too many.
     fn has_room(&self) -> bool {
         let uncommitted = if self.proposing { self.zxid.0 - self.committed.0 } else { 0 };
-        self.held.is_none()
+        !self.takes_nothing
+            && self.held.is_none()
             && self.outcome.reply.len() < limits::BATCH_REPLIES
             && uncommitted < limits::UNCOMMITTED_TXNS
     }
@@ -326,8 +330,13 @@ impl Quorum {
         core.ephemerals.set(self.state.ephemeral_count() as u64);
     }
 
-    /// Whether nothing is waiting for the disk or for a shard: the server may stop.
+    /// Whether nothing is waiting for the disk or for a shard: the server may stop. A member of an ensemble is to be told
+    /// first, by [`Quorum::begin_stop`].
     pub fn is_idle(&self) -> bool {
+        self.ensemble.as_ref().is_none_or(|ensemble| ensemble.may_stop()) && self.is_at_rest()
+    }
+
+    fn is_at_rest(&self) -> bool {
         self.in_flight.is_none()
             && self.held.is_none()
             && self.log.is_idle()

@@ -137,7 +137,7 @@ impl super::Quorum {
             reader.resume();
             reader.park(true);
         }
-        if self.is_idle() {
+        if self.is_at_rest() {
             self.plan.published(self.zxid);
         }
     }

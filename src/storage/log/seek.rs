@@ -77,19 +77,17 @@ pub struct Stretch {
     pub after: Zxid,
     /// It ends with the last transaction at or below this one. What is behind the durable end is not to be asked for.
     pub upto: Zxid,
-    /// Bytes of transactions that it may hold.
+    /// Bytes of transactions behind the first: where they are more the stretch is cut, though never to nothing.
     pub limit: usize,
 }
 
 /// What came of reading a stretch.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ReadBack {
-    /// The transactions in order, without a gap.
-    Txns(Vec<(Zxid, Vec<u8>)>),
+    /// The transactions in order, without a gap. Whole: nothing up to the end of the stretch is left out.
+    Txns { txns: Vec<(Zxid, Vec<u8>)>, whole: bool },
     /// The log does not hold all of it: it does not reach back that far, or no more.
     Gone,
-    /// More bytes than the limit.
-    TooMuch,
 }
 
 /// How often a stretch is looked for anew when files were renamed meanwhile: each purge may do so once.
@@ -134,7 +132,7 @@ impl Chain {
         let mut begin: Option<(Zxid, Vec<u8>)> = None;
         let mut txns: Vec<(Zxid, Vec<u8>)> = Vec::new();
         let mut bytes = 0;
-        let mut too_much = false;
+        let mut full = false;
         let mut late = false;
         let mut reached = false;
         for at in first..self.segments.len() {
@@ -151,14 +149,14 @@ impl Chain {
                     }
                     late = begin.is_none();
                     bytes += txn.len();
-                    too_much = bytes > limit;
-                    if late || too_much {
+                    full = bytes > limit && !txns.is_empty();
+                    if late || full {
                         break;
                     }
                     txns.push((zxid, txn.to_vec()));
                 }
                 reached = frame.header.last >= upto;
-                stopped = late || too_much || reached;
+                stopped = late || full || reached;
                 Ok(if stopped { Step::Stop } else { Step::On })
             })?;
             if stopped {
@@ -171,12 +169,20 @@ impl Chain {
         }
         Ok(match begin {
             None => None,
-            Some(_) if too_much => Some(ReadBack::TooMuch),
-            Some(_) if !reached => Some(ReadBack::Gone),
+            Some(_) if !full && !reached => Some(ReadBack::Gone),
             Some(begin) => {
                 txns.insert(0, begin);
-                Some(ReadBack::Txns(txns))
+                Some(ReadBack::Txns { txns, whole: !full })
             }
         })
     }
+}
+
+/// Bytes of the log from the segment that holds `zxid` to the beginning of the newest one: about what a reader of all
+/// that follows `zxid` has to go through. Zero if the log does not reach back that far.
+pub fn volume_behind(disk: &dyn Disk, dir: &Path, directory: DirectoryId, zxid: Zxid) -> Result<u64, LogError> {
+    let segments = Chain::discover_running(disk, dir, directory)?.segments;
+    let Some(at) = segments.iter().rposition(|segment| segment.header.after.zxid < zxid) else { return Ok(0) };
+    // Each header names where its predecessor ends.
+    Ok(segments[at + 1..].iter().map(|segment| segment.header.after.end).sum())
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::storage::log::chain::{Chain, LogError};
-use crate::storage::log::seek::{ReadBack, Stretch, read_txns};
+use crate::storage::log::seek::{ReadBack, Stretch, read_txns, volume_behind};
 use crate::storage::retention::{Retention, RetentionOptions};
 
 fn read(server: &Server, after: i64, upto: i64, limit: usize) -> Result<ReadBack, LogError> {
@@ -11,7 +11,17 @@ fn read(server: &Server, after: i64, upto: i64, limit: usize) -> Result<ReadBack
 }
 
 fn stretch(from: i64, upto: i64) -> ReadBack {
-    ReadBack::Txns((from..=upto).map(|zxid| (Zxid(zxid), txn(Zxid(zxid)))).collect())
+    ReadBack::Txns { txns: (from..=upto).map(|zxid| (Zxid(zxid), txn(Zxid(zxid)))).collect(), whole: true }
+}
+
+/// Within a segment nothing changes, and behind the beginning of the newest one there is nothing.
+fn volumes_fall_with_what_is_left(server: &Server, last: i64) {
+    let directory = server.directory.identity.directory;
+    let volume = |zxid| volume_behind(&server.disk, Path::new(LOG_DIR), directory, Zxid(zxid)).unwrap();
+    let volumes: Vec<u64> = (1..=last).map(volume).collect();
+    let segments = volumes.iter().collect::<std::collections::BTreeSet<_>>().len();
+    assert!(volumes.is_sorted_by(|a, b| a >= b) && segments > 3, "{volumes:?}");
+    assert_eq!((volumes.last(), volume(0)), (Some(&0), 0), "0: no transaction has that zxid");
 }
 
 fn purge(server: &Server) {
@@ -37,7 +47,13 @@ fn every_stretch_of_a_running_log_reads_back() {
     assert_eq!(read(&server, 0, last, 1 << 20).unwrap(), ReadBack::Gone, "no transaction has that zxid");
     let bytes: usize = (2..=last).map(|zxid| txn(Zxid(zxid)).len()).sum();
     assert_eq!(read(&server, 1, last, bytes).unwrap(), stretch(1, last));
-    assert_eq!(read(&server, 1, last, bytes - 1).unwrap(), ReadBack::TooMuch);
+    let cut = |upto| match stretch(1, upto) {
+        ReadBack::Txns { txns, .. } => ReadBack::Txns { txns, whole: false },
+        gone => gone,
+    };
+    assert_eq!(read(&server, 1, last, bytes - 1).unwrap(), cut(last - 1));
+    assert_eq!(read(&server, 1, last, 0).unwrap(), cut(2), "one at least");
+    volumes_fall_with_what_is_left(&server, last);
 }
 
 #[test]
@@ -72,7 +88,7 @@ fn a_stretch_begins_at_or_before_its_start_across_segments_and_epochs() {
             0 => (Zxid(zxid), txn(Zxid(zxid))),
             _ => (Zxid(zxid), b"later".to_vec()),
         });
-        ReadBack::Txns(txns.collect())
+        ReadBack::Txns { txns: txns.collect(), whole: true }
     };
     let (first, second) = (1 << 32 | 1, 1 << 32 | 2);
     assert_eq!(read(&server, 7, second, 1 << 20).unwrap(), expected(&[3, first, second]));
@@ -126,7 +142,7 @@ fn damage_on_the_way_is_an_error_never_a_shorter_stretch() {
             let stretch_of_all = Stretch { after: Zxid(1), upto: Zxid(last), limit: 1 << 20 };
             match read_txns(&rotten, Path::new(LOG_DIR), id, &stretch_of_all) {
                 // Space not used yet, or the padding of a frame.
-                Ok(ReadBack::Txns(found)) => assert_eq!(ReadBack::Txns(found), stretch(1, last), "{name} {block}"),
+                Ok(found @ ReadBack::Txns { .. }) => assert_eq!(found, stretch(1, last), "{name} {block}"),
                 // The log cannot be followed past a damaged header, and nothing vouches for the last frame.
                 Ok(ReadBack::Gone) | Err(LogError::Corrupt { .. }) => damaged += 1,
                 other => panic!("{name} block {block}: {other:?}"),

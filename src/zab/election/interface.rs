@@ -52,6 +52,8 @@ pub enum Input<'a> {
         /// After stepping down: do not stand before this time, and vote for others only.
         yield_until_ms: Option<i64>,
     },
+    /// The role ended, and this server does not look for a leader yet, or no more: until it does it says nothing.
+    RoleEnded,
     /// A reconfiguration named its leader: settle on it without a vote. If it does not vote, look for one.
     Designated { leader: ServerId, zxid: Zxid, log: Option<LogEnd> },
     /// The leader settled on stands, with this epoch: what is told to others from now on, so that late ones

@@ -127,6 +127,7 @@ impl Election {
         let mut out = vec![];
         match input {
             Input::Look { log, yield_until_ms } => self.look(log, yield_until_ms, now_ms, &mut out),
+            Input::RoleEnded => self.phase = Phase::Idle,
             Input::Designated { leader, zxid, .. } if self.config.is_voter(leader) => {
                 // As Java does: epoch and round are not known until that leader stands.
                 self.settle(Vote { peer_epoch: -1, zxid, leader }, -1, BTreeSet::new(), &mut out);
@@ -356,7 +357,9 @@ impl Election {
         }
         let finalize_at_ms = *looking.finalize_at_ms.get_or_insert(now_ms + self.settings.finalize_wait_ms);
         let silent = |id: &ServerId| {
-            let heard = looking.received.get(id).is_some_and(|ballot| ballot.state == PeerState::Looking);
+            // Who has settled in this round, on the same leader, knows no better one either.
+            let says = |ballot: &Ballot| ballot.state == PeerState::Looking || ballot.vote.leader == vote.leader;
+            let heard = looking.received.get(id).is_some_and(says);
             *id != self.me && !heard && self.connected.contains(id)
         };
         if now_ms >= finalize_at_ms || !self.config.voters().iter().any(silent) {

@@ -45,6 +45,11 @@ pub(super) struct Barriers {
 }
 
 impl Barriers {
+    /// How many syncs wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Nobody is there to be answered any more.
     pub fn forget(&mut self, peer: PeerId) {
         self.waiting.retain(|waiting| waiting.from != SyncFrom::Learner(peer));

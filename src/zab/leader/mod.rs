@@ -20,7 +20,7 @@ mod sync_tests;
 
 pub use broadcast::{Proposal, ProposeError};
 pub use peer::{LearnerKind, PeerId};
-pub use sync::{Decision, decide};
+pub use sync::{Decision, LogPart, decide};
 
 use crate::ids::{SessionId, Zxid};
 use crate::jute::quorum::{Packet, PacketType, Touch};
@@ -47,6 +47,9 @@ pub struct Options {
     pub reconfig_enabled: bool,
     /// Always send a snapshot (`zookeeper.forceSnapshotSync`).
     pub force_snapshot: bool,
+    /// How much of the log on disk a learner is sent at most, as a part of the newest snapshot's size; `None`: nothing
+    /// of it (`zookeeper.snapshotSizeFactor`).
+    pub snapshot_size_factor: Option<f64>,
     /// Learners that may be synchronised by snapshot, or otherwise, at a time; voters are never refused.
     pub max_snapshot_syncs: usize,
     pub max_diff_syncs: usize,
@@ -68,6 +71,7 @@ impl Options {
             sync_limit,
             reconfig_enabled: false,
             force_snapshot: false,
+            snapshot_size_factor: Some(0.33),
             max_snapshot_syncs: 10,
             max_diff_syncs: 100,
             max_peers: 1024,
@@ -91,8 +95,8 @@ pub enum Input<'a> {
     /// SNAP, the whole stream and its signature have been handed to the connection. The snapshot was of
     /// this zxid, which is committed.
     SnapshotSent(PeerId, Zxid),
-    /// What [`Output::ReadLog`] asked for; empty if the log on disk has not got it or it is too much.
-    LogRead(PeerId, Vec<Txn>),
+    /// What [`Output::ReadLog`] asked for, or the beginning of it.
+    LogRead(PeerId, LogPart),
     /// This server's own log holds everything up to this zxid.
     LogDurable(Zxid),
     /// These epochs are on disk.
@@ -101,6 +105,8 @@ pub enum Input<'a> {
     Sync { tag: u64 },
     /// Whether a session lives that a learner asked about by [`Output::Revalidate`].
     Revalidated { peer: PeerId, session: SessionId, valid: bool },
+    /// This server is to lead no more.
+    HandOver,
     /// Time has passed: at least every half tick.
     Tick,
 }
@@ -119,8 +125,8 @@ pub enum Output {
     /// Send SNAP, a snapshot's stream and its signature, then say [`Input::SnapshotSent`]. The snapshot is of
     /// a committed zxid, not older than `at_least` if there is a choice. Nothing else is sent there meanwhile.
     StreamSnapshot { to: PeerId, at_least: Zxid },
-    /// Read from the log on disk: the last transaction at or below `after` and all that follow, at least to
-    /// `upto`. Answered by [`Input::LogRead`].
+    /// Read from the log on disk: the last transaction at or below `after` and those that follow up to `upto`, as many
+    /// as are read at a time, when what this learner was sent before has left. Answered by [`Input::LogRead`].
     ReadLog { peer: PeerId, after: Zxid, upto: Zxid },
     /// A quorum follows: clients may be served. What the log holds is committed, and clients are shown
     /// the epoch's first zxid at least.
@@ -175,6 +181,8 @@ pub enum StepDown {
     CounterExhausted,
     /// No quorum of voters has been heard of within syncLimit.
     LostQuorum,
+    /// It was told to make way.
+    Told,
     /// Another server leads under the configuration that was agreed on, and the learners have gone there, or had the
     /// time to.
     HandedOver { to: ServerId },
@@ -194,6 +202,7 @@ impl fmt::Display for StepDown {
             }
             StepDown::EpochsExhausted => f.write_str("there is no further epoch"),
             StepDown::CounterExhausted => f.write_str("the epoch has no further zxid"),
+            StepDown::Told => f.write_str("another server is to lead"),
             StepDown::LostQuorum => f.write_str("no quorum of voters was heard of within syncLimit"),
             StepDown::HandedOver { to } => write!(f, "server {to} is to lead under the new configuration"),
         }
@@ -228,8 +237,10 @@ pub enum DropReason {
     WrongPing(Zxid),
     /// Too many learners are being synchronised.
     TooManySyncs,
-    /// The snapshot it got is of a zxid that is not committed, or its rest could not be found in the log.
+    /// The snapshot it got is of a zxid that is not committed.
     SnapshotUnusable(Zxid),
+    /// What it lacks after this could no longer be found in the log.
+    RestMissing(Zxid),
     /// It has not been heard of in time.
     Silent,
     /// It has not acknowledged a proposal within syncLimit.
@@ -238,6 +249,19 @@ pub enum DropReason {
     TooManySyncRequests,
     /// The leader's role is over.
     SteppedDown,
+}
+
+/// How many learners a leader has, as ZooKeeper counts them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Census {
+    /// Connections, whatever their state.
+    pub learners: usize,
+    /// Followers that have acknowledged NEWLEADER, those without a vote included.
+    pub synced_followers: usize,
+    pub synced_non_voting: usize,
+    pub synced_observers: usize,
+    /// Syncs that wait for their answer.
+    pub pending_syncs: usize,
 }
 
 /// Where the leader stands.
@@ -355,7 +379,7 @@ impl Leader {
                 }
             }
             Input::SnapshotSent(peer, zxid) => self.snapshot_sent(peer, zxid, now, out),
-            Input::LogRead(peer, txns) => self.log_read(peer, &txns, now, out),
+            Input::LogRead(peer, part) => self.log_read(peer, &part, now, out),
             Input::LogDurable(zxid) => self.log_durable(zxid, now, out),
             Input::EpochsDurable(epochs) => {
                 assert!(epochs.reach(self.epochs_durable) && self.epochs.reach(epochs), "{epochs:?}");
@@ -365,6 +389,7 @@ impl Leader {
             }
             Input::Sync { tag } => self.sync(SyncFrom::Client(tag), now, out),
             Input::Revalidated { peer, session, valid } => self.revalidated(peer, session, valid, out),
+            Input::HandOver => self.step_down(StepDown::Told, out),
             Input::Tick => self.tick(now, out),
         }
     }
@@ -397,6 +422,34 @@ impl Leader {
     /// Proposals that are not committed.
     pub fn outstanding(&self) -> usize {
         self.outstanding.len()
+    }
+
+    /// Who is connected, and how far they are.
+    pub fn census(&self) -> Census {
+        let synced = |peer: &&Peer| matches!(peer.stage, Stage::Synced | Stage::Active);
+        let mut census =
+            Census { learners: self.peers.len(), pending_syncs: self.barriers.waiting(), ..Census::default() };
+        for peer in self.peers.values().filter(synced) {
+            match peer.kind {
+                LearnerKind::Observer => census.synced_observers += 1,
+                LearnerKind::Follower => {
+                    census.synced_followers += 1;
+                    census.synced_non_voting += usize::from(!self.config.is_voter(peer.server));
+                }
+            }
+        }
+        census
+    }
+
+    /// A voter that could lead at once: it has acknowledged everything that was proposed.
+    pub fn successor(&self) -> Option<ServerId> {
+        let is_up = |peer: &&Peer| peer.stage == Stage::Active && peer.unacked.is_empty() && self.counts(peer);
+        self.peers.values().find(is_up).map(|peer| peer.server)
+    }
+
+    /// Whether there is no other voter.
+    pub fn is_alone(&self) -> bool {
+        self.config.voters().iter().all(|voter| *voter == self.options.id)
     }
 
     /// What counts now.

@@ -26,12 +26,13 @@ pub(super) enum Stage {
     Introduced { asked: bool },
     /// Has promised and stands at this zxid; a quorum of promises is awaited.
     Promised { last: Zxid },
-    /// What it lacks is being read from the log on disk.
-    ReadingLog { last: Zxid },
+    /// Whether the log on disk, up to `upto`, reaches back to where it stands is being found out.
+    ReadingLog { last: Zxid, upto: Zxid },
     /// A snapshot is being sent to it.
     Streaming,
-    /// What it lacks after the snapshot it got is being read from the log on disk.
-    ReadingRest { snapshot: Zxid },
+    /// Has been sent a snapshot, or transactions, up to `sent`; what it lacks from there to `upto` is being read from
+    /// the log on disk.
+    ReadingRest { sent: Zxid, upto: Zxid },
     /// Has been sent what it lacks, and NEWLEADER, and gets the live stream. Its first ACK is awaited.
     Joined,
     /// Has acknowledged NEWLEADER; UPTODATE waits until the leader is established.

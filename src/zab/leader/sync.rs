@@ -12,7 +12,7 @@
 //! | 5 | F ≤ P ≤ E, and known or bare | DIFF(E) and all after P |
 //! | 6 | F ≤ P ≤ E, unknown, next transaction of P's epoch | TRUNC(the one before) and all after that |
 //! | 7 | F ≤ P ≤ E, unknown, next transaction of another epoch | SNAP |
-//! | 8 | P < F, and the log on disk reaches back to P | as 5, 6, 7, from there |
+//! | 8 | P < F, the log on disk reaches back to P, and is short beside a snapshot | as 5, 6, 7, from there |
 //! | 9 | P < F otherwise | SNAP |
 //!
 //! A bare zxid is an epoch's first, which no transaction has: a learner that was brought up to date by
@@ -23,6 +23,7 @@
 //! After that come the proposals that are not committed, for followers, then NEWLEADER, and in the same
 //! step the learner joins the live stream: no gap, no duplicate. A snapshot comes from a file and may take
 //! long; meanwhile nothing is kept for its receiver, and what it lacks afterwards comes from memory or disk.
+//! The log on disk is read in parts, each when the one before has left, until what is in memory is reached.
 
 use super::peer::{LearnerKind, PeerId, Stage, Unacked};
 use super::{DropReason, Leader, Output, Phase};
@@ -33,6 +34,19 @@ use crate::zab::history::{History, Txn, follows};
 use crate::zab::leader::broadcast::Outstanding;
 use crate::zab::message::{After, Message};
 use crate::zab::voters::Config;
+
+/// What was found in the log on disk, or the beginning of it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LogPart {
+    /// In order; the first is the last one at or below the place that was asked for. Empty if the log has not got it.
+    pub txns: Vec<Txn>,
+    /// Nothing is left out up to the end that was asked for.
+    pub whole: bool,
+    /// Bytes of the log from the place that was asked for to its end.
+    pub log_bytes: u64,
+    /// Bytes of the newest snapshot; 0 if there is none.
+    pub snapshot_bytes: u64,
+}
 
 /// What a learner is sent first. See the table above.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,9 +95,14 @@ fn walk(before: Option<Zxid>, next: Option<Zxid>, peer: Zxid, end: Zxid) -> Deci
     }
 }
 
-/// Row 8: what was read from disk, if it is whole and reaches what is in memory.
-fn decide_with_log(txns: &[Txn], history: &History, peer: Zxid) -> Decision {
-    if !is_whole(txns, history, peer) {
+/// Row 8: what was read from disk up to `upto`, if it is not too much.
+fn decide_with_log(part: &LogPart, upto: Zxid, history: &History, peer: Zxid, factor: f64) -> Decision {
+    let limit = (part.snapshot_bytes as f64 * factor) as u64;
+    let LogPart { txns, .. } = part;
+    let Some(last) = txns.last().map(|txn| txn.zxid).filter(|_| is_stretch(txns, peer)) else { return Decision::Snap };
+    let joins = joins(part, last, upto, history);
+    // No snapshot, no limit, as in ZooKeeper. And a part with nothing to send leads nowhere.
+    if (limit > 0 && part.log_bytes > limit) || (last <= peer && !joins) {
         return Decision::Snap;
     }
     let before = txns.iter().map(|txn| txn.zxid).take_while(|zxid| *zxid <= peer).last();
@@ -92,74 +111,82 @@ fn decide_with_log(txns: &[Txn], history: &History, peer: Zxid) -> Decision {
     walk(before, next, peer, history.last())
 }
 
-/// Whether these start at or below `from`, have no gap, and reach what is in memory.
-fn is_whole(txns: &[Txn], history: &History, from: Zxid) -> bool {
-    let (Some(first), Some(last)) = (txns.first(), txns.last()) else { return false };
-    first.zxid <= from
-        && last.zxid >= history.floor()
-        && last.zxid <= history.last()
+/// Whether these begin at or below `from` and have no gap.
+fn is_stretch(txns: &[Txn], from: Zxid) -> bool {
+    txns.first().is_some_and(|first| first.zxid <= from)
         && txns.windows(2).all(|pair| follows(pair[0].zxid, pair[1].zxid))
+}
+
+/// Whether nothing is left out between a part that ends with `last` and what is in memory. A floor that is an epoch's
+/// first zxid, as that of a snapshot may be, is no transaction: there the log ends before.
+fn joins(part: &LogPart, last: Zxid, upto: Zxid, history: &History) -> bool {
+    let floor = history.floor();
+    last >= floor || (part.whole && upto >= floor && floor.counter() == 0)
 }
 
 impl Leader {
     /// Sends a learner that stands at `last` what it lacks, or begins to.
     pub(super) fn bring_up_to_date(&mut self, id: PeerId, last: Zxid, now: i64, out: &mut Vec<Output>) {
         let shown = self.shown();
-        let decision = decide(&self.history, shown, last, self.options.force_snapshot);
+        let decision = match decide(&self.history, shown, last, self.options.force_snapshot) {
+            Decision::ReadLog if self.options.snapshot_size_factor.is_none() => Decision::Snap,
+            decision => decision,
+        };
         let server = self.peers[&id].server;
         // It may be told to cut off what it had acknowledged: from here on its log holds what it says anew.
         self.acked.remove(&server);
-        let (syncs, limit) = match decision {
-            Decision::Snap => {
-                (self.peers.values().filter(|peer| peer.by_snapshot).count(), self.options.max_snapshot_syncs)
-            }
-            _ => (self.peers.values().filter(|peer| peer.is_syncing()).count(), self.options.max_diff_syncs),
-        };
-        if syncs >= limit && !self.counts(&self.peers[&id]) {
+        let syncs = self.peers.values().filter(|peer| peer.is_syncing()).count();
+        let is_voter = self.counts(&self.peers[&id]);
+        if decision != Decision::Snap && syncs >= self.options.max_diff_syncs && !is_voter {
             return self.drop_peer(id, DropReason::TooManySyncs, out);
         }
         if decision == Decision::ReadLog {
-            self.set_stage(id, Stage::ReadingLog { last }, i64::MAX);
-            out.push(Output::ReadLog { peer: id, after: last, upto: self.history.floor() });
+            let upto = self.history.floor();
+            self.set_stage(id, Stage::ReadingLog { last, upto }, i64::MAX);
+            out.push(Output::ReadLog { peer: id, after: last, upto });
         } else {
-            self.carry_out(id, decision, &[], now, out);
+            self.carry_out(id, decision, None, now, out);
         }
     }
 
     /// What the log on disk had.
-    pub(super) fn log_read(&mut self, id: PeerId, txns: &[Txn], now: i64, out: &mut Vec<Output>) {
-        // The log may hold proposals that are not committed: they are sent as such.
-        let committed = txns.partition_point(|txn| txn.zxid <= self.history.last());
-        let txns = &txns[..committed];
+    pub(super) fn log_read(&mut self, id: PeerId, part: &LogPart, now: i64, out: &mut Vec<Output>) {
         match self.peers.get(&id).map(|peer| peer.stage) {
-            Some(Stage::ReadingLog { last }) => {
-                let decision = decide_with_log(txns, &self.history, last);
-                self.carry_out(id, decision, txns, now, out);
+            Some(Stage::ReadingLog { last, upto }) => {
+                let factor = self.options.snapshot_size_factor.unwrap_or_default();
+                let decision = decide_with_log(part, upto, &self.history, last, factor);
+                self.carry_out(id, decision, Some((part, upto)), now, out);
             }
-            Some(Stage::ReadingRest { snapshot }) => {
-                if !is_whole(txns, &self.history, snapshot) {
-                    return self.drop_peer(id, DropReason::SnapshotUnusable(snapshot), out);
-                }
-                self.send_after(id, snapshot, txns, out);
-                self.join(id, now, out);
+            Some(Stage::ReadingRest { sent, upto }) if is_stretch(&part.txns, sent) => {
+                self.send_part(id, sent, part, upto, now, out);
             }
+            Some(Stage::ReadingRest { sent, .. }) => self.drop_peer(id, DropReason::RestMissing(sent), out),
             _ => {}
         }
     }
 
-    fn carry_out(&mut self, id: PeerId, decision: Decision, from_disk: &[Txn], now: i64, out: &mut Vec<Output>) {
+    fn carry_out(
+        &mut self,
+        id: PeerId,
+        decision: Decision,
+        from_disk: Option<(&LogPart, Zxid)>,
+        now: i64,
+        out: &mut Vec<Output>,
+    ) {
         match decision {
-            Decision::Diff { zxid, after } => {
-                self.send(id, Message::bare(PacketType::Diff, zxid), out);
-                self.send_after(id, after, from_disk, out);
-                self.join(id, now, out);
-            }
-            Decision::Trunc { to } => {
-                self.send(id, Message::bare(PacketType::Trunc, to), out);
-                self.send_after(id, to, from_disk, out);
-                self.join(id, now, out);
+            Decision::Diff { zxid: at, after } | Decision::Trunc { to: at @ after } => {
+                let kind = if matches!(decision, Decision::Diff { .. }) { PacketType::Diff } else { PacketType::Trunc };
+                self.send(id, Message::bare(kind, at), out);
+                match from_disk {
+                    Some((part, upto)) => self.send_part(id, after, part, upto, now, out),
+                    None => self.send_rest(id, after, now, out),
+                }
             }
             Decision::Snap | Decision::ReadLog => {
+                let syncs = self.peers.values().filter(|peer| peer.by_snapshot).count();
+                if syncs >= self.options.max_snapshot_syncs && !self.counts(&self.peers[&id]) {
+                    return self.drop_peer(id, DropReason::TooManySyncs, out);
+                }
                 self.set_stage(id, Stage::Streaming, now + self.init_ms());
                 if let Some(peer) = self.peers.get_mut(&id) {
                     peer.by_snapshot = true;
@@ -177,25 +204,49 @@ impl Leader {
         if zxid > self.shown() {
             self.drop_peer(id, DropReason::SnapshotUnusable(zxid), out);
         } else if zxid >= self.history.floor() {
-            self.send_after(id, zxid, &[], out);
-            self.join(id, now, out);
+            self.send_rest(id, zxid, now, out);
         } else {
-            self.set_stage(id, Stage::ReadingRest { snapshot: zxid }, i64::MAX);
-            out.push(Output::ReadLog { peer: id, after: zxid, upto: self.history.floor() });
+            self.read_rest(id, zxid, now, out);
         }
     }
 
-    /// Every committed transaction after `after`, from what was read from disk and then from memory.
-    fn send_after(&self, id: PeerId, after: Zxid, from_disk: &[Txn], out: &mut Vec<Output>) {
+    /// The next part of the log, after what was sent.
+    fn read_rest(&mut self, id: PeerId, sent: Zxid, now: i64, out: &mut Vec<Output>) {
+        let upto = self.history.floor();
+        // It is the learner's turn, too: what it was sent has to leave first.
+        self.set_stage(id, Stage::ReadingRest { sent, upto }, now + self.init_ms());
+        out.push(Output::ReadLog { peer: id, after: sent, upto });
+    }
+
+    /// What was read of the log and is committed, then what is in memory or the next part.
+    fn send_part(&mut self, id: PeerId, after: Zxid, part: &LogPart, upto: Zxid, now: i64, out: &mut Vec<Output>) {
         let mut last = after;
-        let from_disk = from_disk.iter().filter(|txn| txn.zxid > after);
-        let joint = from_disk.clone().next_back().map_or(after, |txn| txn.zxid);
-        for txn in from_disk.chain(self.history.after(joint)) {
-            assert!(txn.zxid > last, "{} sent after {last}", txn.zxid);
-            last = txn.zxid;
-            self.send(id, Message::txn(PacketType::Proposal, txn.zxid, &txn.bytes), out);
-            self.send(id, Message::bare(PacketType::Commit, txn.zxid), out);
+        for txn in part.txns.iter().filter(|txn| txn.zxid > after && txn.zxid <= self.history.last()) {
+            last = self.send_committed(id, txn, last, out);
         }
+        if joins(part, last, upto, &self.history) {
+            self.send_rest(id, last, now, out);
+        } else if last > after {
+            self.read_rest(id, last, now, out);
+        } else {
+            self.drop_peer(id, DropReason::RestMissing(after), out);
+        }
+    }
+
+    /// Every committed transaction after `after`, all of them in memory, and the learner joins.
+    fn send_rest(&mut self, id: PeerId, after: Zxid, now: i64, out: &mut Vec<Output>) {
+        let mut last = after;
+        for txn in self.history.after(after) {
+            last = self.send_committed(id, txn, last, out);
+        }
+        self.join(id, now, out);
+    }
+
+    fn send_committed(&self, id: PeerId, txn: &Txn, last: Zxid, out: &mut Vec<Output>) -> Zxid {
+        assert!(txn.zxid > last, "{} sent after {last}", txn.zxid);
+        self.send(id, Message::txn(PacketType::Proposal, txn.zxid, &txn.bytes), out);
+        self.send(id, Message::bare(PacketType::Commit, txn.zxid), out);
+        txn.zxid
     }
 
     /// Outstanding proposals, NEWLEADER, and from here on everything as it happens.

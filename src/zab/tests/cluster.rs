@@ -455,6 +455,7 @@ fn run_all(seeds: std::ops::Range<u64>, voters: usize, observers: usize, steps: 
         "established",
         "made way for a promise",
         "log read",
+        "log read in parts",
         "serves",
         "snapshot",
         "stepped down",

@@ -150,7 +150,7 @@ fn a_leader_survives_any_learner() {
                     leader.propose(proposal, now, &mut out).unwrap();
                 }
                 2 => leader.step(leader::Input::SnapshotSent(peer, zxid), now, &mut out),
-                3 => leader.step(leader::Input::LogRead(peer, vec![]), now, &mut out),
+                3 => leader.step(leader::Input::LogRead(peer, leader::LogPart::default()), now, &mut out),
                 _ => {
                     let packet = Packet { kind, zxid, data: data.as_deref(), auth: Some(Identities::NONE) };
                     leader.step(leader::Input::Packet(peer, packet), now, &mut out);

@@ -39,6 +39,7 @@ scripts! {
     leader_loses_its_quorum
     leader_makes_way_for_a_promise
     leader_observers
+    leader_reads_no_log
     leader_reads_the_log
     leader_reconfiguration
     leader_refuses
@@ -212,6 +213,9 @@ impl Stage {
         let mut options = leader::Options::new(ServerId(words.number("id", 1)), 2000, 10, 5);
         options.reconfig_enabled = words.has("reconfig");
         options.force_snapshot = words.has("force-snapshot");
+        if words.has("never-from-disk") {
+            options.snapshot_size_factor = None;
+        }
         options.max_peers = words.number("max-peers", 1024) as usize;
         options.max_snapshot_syncs = words.number("max-snapshot-syncs", 10) as usize;
         options.max_syncs = words.number("max-syncs", 1000) as usize;
@@ -299,8 +303,13 @@ impl Stage {
             "snapshot-progress" => self.lead(leader::Input::SnapshotProgress(peer)),
             "snapshot-sent" => self.lead(leader::Input::SnapshotSent(peer, zxid(words.plain[2]))),
             "log-read" => {
-                let txns = txns(words.plain.get(2).unwrap_or(&""));
-                self.lead(leader::Input::LogRead(peer, txns));
+                let part = leader::LogPart {
+                    txns: txns(words.plain.get(2).unwrap_or(&"")),
+                    whole: !words.has("more"),
+                    log_bytes: words.number("log", 0) as u64,
+                    snapshot_bytes: words.number("snapshot", 0) as u64,
+                };
+                self.lead(leader::Input::LogRead(peer, part));
             }
             "sync" => self.lead(leader::Input::Sync { tag: words.number("tag", 0) as u64 }),
             "revalidated" => self.lead(leader::Input::Revalidated {

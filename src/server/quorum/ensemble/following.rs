@@ -3,7 +3,7 @@
 //! A client's write is answered by the transaction that comes back with its session and xid.
 
 use super::asked::Plain;
-use super::{Effect, Ensemble, Role};
+use super::{Effect, Ensemble, Joining, Role};
 use crate::fatal::{Fatal, Reason};
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::quorum::{ForwardedRequest, Packet, put_identity};
@@ -21,7 +21,7 @@ use crate::tree::state::State;
 use crate::tree::store::StoreFull;
 use crate::zab::election;
 use crate::zab::epochs::Epochs;
-use crate::zab::history::{History, HistoryLimits, Txn};
+use crate::zab::history::{History, Txn};
 use crate::zab::leader::LearnerKind;
 use crate::zab::learner::{Input, Learner, Options, Output};
 use crate::zab::message::{Auth, Gate};
@@ -101,7 +101,7 @@ impl Following {
 impl Quorum {
     /// The connection to the leader stands.
     pub(super) fn leader_connected(&mut self, ensemble: &mut Ensemble) {
-        let Role::Joining { leader, observer, .. } = ensemble.role else {
+        let Role::Joining(Joining { leader, observer, .. }) = ensemble.role else {
             return ensemble.effects.push(Effect::CloseLeader);
         };
         let kind = if observer { LearnerKind::Observer } else { LearnerKind::Follower };
@@ -322,6 +322,7 @@ impl Quorum {
                 }
                 self.begin_epoch(ensemble, epoch);
                 tracing::info!(epoch, zxid = %self.zxid, "following");
+                self.tell_place(ensemble);
                 // Whoever still looks is told who leads.
                 let settled = ensemble.elect(election::Input::Established { epoch }, self.clock.mono_ms);
                 debug_assert!(settled.is_none(), "an election that is over stays so");
@@ -344,7 +345,7 @@ impl Quorum {
                 tracing::info!(%zxid, "the leader sends a snapshot");
                 let header = SnapshotHeader { zxid, ..SnapshotHeader::default() };
                 following.receiving = Some(Box::new(StreamReceiver::new(header, ensemble.options.max_packet)));
-                let rebuild = Rebuild::for_member(self.state.options(), HistoryLimits::default());
+                let rebuild = Rebuild::for_member(self.state.options(), ensemble.options.roles.history);
                 following.staged = Some(Box::new(rebuild));
             }
             Output::Stage(txn) => {

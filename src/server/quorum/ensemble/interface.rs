@@ -4,10 +4,11 @@ use crate::fatal::Fatal;
 use crate::ids::Zxid;
 use crate::jute::election::InitialMessage;
 use crate::server::quorum::SnapshotJob;
+use crate::storage::log::seek::Stretch;
 use crate::zab::election;
 use crate::zab::epochs::Epochs;
-use crate::zab::history::History;
-use crate::zab::leader::PeerId;
+use crate::zab::history::{History, HistoryLimits};
+use crate::zab::leader::{LogPart, PeerId};
 use crate::zab::links::{self, Address, LinkId};
 use crate::zab::voters::{Config, ServerId};
 
@@ -37,6 +38,40 @@ pub struct EnsembleOptions {
     pub links: links::Settings,
     /// The largest transaction or request that is taken from a peer, bytes.
     pub max_packet: usize,
+    pub roles: RoleSettings,
+}
+
+/// What an operator may set of the roles; see the keys of the configuration that the names are those of.
+#[derive(Clone, Copy, Debug)]
+pub struct RoleSettings {
+    /// Of the log's end in memory (`commitLogCount`).
+    pub history: HistoryLimits,
+    /// `None`: the log on disk is never sent.
+    pub snapshot_size_factor: Option<f64>,
+    pub force_snapshot: bool,
+    pub max_snapshot_syncs: usize,
+    pub max_diff_syncs: usize,
+    /// How long an observer waits before it looks for a leader again, ms: voters first (`observer.election.DelayMs`).
+    pub observer_delay_ms: i64,
+    /// The longest pause between two attempts to reach a leader, ms (`leaderConnectDelayDuringRetryMs`).
+    pub leader_connect_delay_ms: i64,
+    /// A leader with a write of the log that takes longer than this hands over, ms; `None`: never.
+    pub slow_write_ms: Option<i64>,
+}
+
+impl Default for RoleSettings {
+    fn default() -> Self {
+        RoleSettings {
+            history: HistoryLimits::default(),
+            snapshot_size_factor: Some(0.33),
+            force_snapshot: false,
+            max_snapshot_syncs: 10,
+            max_diff_syncs: 100,
+            observer_delay_ms: 200,
+            leader_connect_delay_ms: 100,
+            slow_write_ms: Some(4_000),
+        }
+    }
 }
 
 /// What happens on the connections to other members, and to what an [`Effect`] asked for.
@@ -84,6 +119,11 @@ pub enum PeerInput<'a> {
     LogCutFailed,
     /// The snapshot of this zxid is on disk, marked as installed, and the log's writer goes on behind it.
     SnapshotInstalled(Zxid),
+    /// What [`Effect::ReadLog`] asked for.
+    LogRead {
+        peer: PeerId,
+        part: LogPart,
+    },
     /// Part of a snapshot has gone out.
     SnapshotProgress(PeerId),
     /// SNAP, the stream of a snapshot of this zxid and its signature have been handed to the connection.
@@ -134,6 +174,12 @@ pub enum Effect {
     SendSnapshot {
         peer: PeerId,
         at_least: Zxid,
+    },
+    /// Read this stretch of the log for a learner (`read_back::read_log`, on a helper thread), when all but
+    /// `limits::LOG_PART` bytes of what it was sent before have left. Always answered, if only with an empty part.
+    ReadLog {
+        peer: PeerId,
+        stretch: Stretch,
     },
     /// Write this down as an installed snapshot, begin the log anew behind it, and hand in its writer.
     InstallSnapshot(Box<SnapshotJob>),

@@ -1,6 +1,7 @@
 //! A member that leads: what it prepares is proposed, and shown when it is committed.
 
 use super::asked::Plain;
+use super::handover::HandOver;
 use super::{Effect, Ensemble, Role};
 use crate::acl::{Identities, Identity};
 use crate::ids::{SessionId, Zxid};
@@ -8,13 +9,15 @@ use crate::jute::quorum::{Identities as WireIdentities, Packet};
 use crate::jute::request::Request;
 use crate::jute::wire::Reader;
 use crate::jute::{ErrorCode, OpCode};
+use crate::limits;
 use crate::server::message::{Ask, Item, ShardId, Tell};
 use crate::server::quorum::Quorum;
 use crate::session::Tracker;
+use crate::storage::log::seek::Stretch;
 use crate::zab::election;
 use crate::zab::epochs::Epochs;
 use crate::zab::history::History;
-use crate::zab::leader::{Input, Leader, Options, Output, PeerId, Proposal};
+use crate::zab::leader::{Input, Leader, LogPart, Options, Output, PeerId, Proposal};
 use crate::zab::message::{Auth, Gate};
 use crate::zab::voters::Voters;
 use std::collections::{BTreeMap, VecDeque};
@@ -22,7 +25,7 @@ use std::sync::Arc;
 
 /// The role.
 pub(super) struct Leading {
-    leader: Leader,
+    pub leader: Leader,
     gate: Gate<Output>,
     /// What each learner has sent and was not decoded yet.
     inboxes: BTreeMap<PeerId, Vec<u8>>,
@@ -35,6 +38,11 @@ pub(super) struct Leading {
     /// A reconfiguration that was prepared and not proposed yet.
     reconfig: Option<(Zxid, Voters)>,
     serves: bool,
+    /// Since when it is established.
+    pub leads_since_ms: Option<i64>,
+    pub handing_over: Option<HandOver>,
+    /// A slow disk is put up with until then.
+    pub stays_until_ms: i64,
 }
 
 /// A request a learner has passed on.
@@ -86,8 +94,15 @@ impl Quorum {
     /// This server was elected.
     pub(super) fn lead(&mut self, ensemble: &mut Ensemble) {
         let given = &ensemble.options;
-        let mut options = Options::new(given.id, given.tick_ms, given.init_limit, given.sync_limit);
-        options.reconfig_enabled = self.reconfig_enabled();
+        let roles = &given.roles;
+        let options = Options {
+            reconfig_enabled: self.reconfig_enabled(),
+            force_snapshot: roles.force_snapshot,
+            snapshot_size_factor: roles.snapshot_size_factor,
+            max_snapshot_syncs: roles.max_snapshot_syncs,
+            max_diff_syncs: roles.max_diff_syncs,
+            ..Options::new(given.id, given.tick_ms, given.init_limit, given.sync_limit)
+        };
         let history = ensemble.history.take().expect("no role has it");
         let committed = self.state.store().published().min(history.last());
         let gate = Gate::new(history.last(), ensemble.epochs);
@@ -102,6 +117,9 @@ impl Quorum {
             syncs: vec![],
             reconfig: None,
             serves: false,
+            leads_since_ms: None,
+            handing_over: None,
+            stays_until_ms: i64::MAX,
         }));
         self.step_leader(ensemble, Input::Tick);
         self.take_in_early(ensemble);
@@ -153,6 +171,8 @@ impl Quorum {
 
     pub(super) fn tick_leading(&mut self, ensemble: &mut Ensemble) {
         self.step_leader(ensemble, Input::Tick);
+        self.watch_disk(ensemble);
+        self.go_on_handing_over(ensemble);
     }
 
     pub(super) fn log_durable_leading(&mut self, ensemble: &mut Ensemble, zxid: Zxid) {
@@ -216,7 +236,7 @@ impl Quorum {
                 }
                 ensemble.effects.push(Effect::SendSnapshot { peer: to, at_least });
             }
-            Output::ReadLog { peer, .. } => self.step_leader(ensemble, Input::LogRead(peer, vec![])),
+            Output::ReadLog { peer, after, upto } => self.read_log(ensemble, peer, after, upto),
             Output::Established { epoch } => self.established(ensemble, epoch),
             Output::Commit { upto } => self.commit(upto),
             Output::Activate { config, designated, zxid } => {
@@ -252,10 +272,27 @@ impl Quorum {
         }
     }
 
+    /// Has the log read for a learner. Only what is durable is read: where more is wanted than that, and the rest is on
+    /// its way to the disk, the learner is better served with a snapshot than with waiting.
+    fn read_log(&mut self, ensemble: &mut Ensemble, peer: PeerId, after: Zxid, upto: Zxid) {
+        let durable = self.log.durable();
+        if durable < upto && durable < self.log.appended() {
+            return self.step_leader(ensemble, Input::LogRead(peer, LogPart::default()));
+        }
+        if let Some(bytes) = ensemble.to_learners.remove(&peer) {
+            ensemble.effects.push(Effect::ToLearner { peer, bytes });
+        }
+        let stretch = Stretch { after, upto: upto.min(durable), limit: limits::LOG_PART };
+        ensemble.effects.push(Effect::ReadLog { peer, stretch });
+    }
+
     /// A quorum follows.
     fn established(&mut self, ensemble: &mut Ensemble, epoch: i64) {
         let Role::Leading(leading) = &mut ensemble.role else { return };
         leading.serves = true;
+        leading.leads_since_ms = Some(self.clock.mono_ms);
+        self.stats.quorum.begin_to_lead();
+        leading.stays_until_ms = self.clock.mono_ms + ensemble.options.init_limit * ensemble.options.tick_ms;
         self.begin_epoch(ensemble, epoch);
         tracing::info!(epoch, zxid = %self.zxid, "leading");
         let now = self.clock.mono_ms;
@@ -266,6 +303,7 @@ impl Quorum {
         self.expired = self.state.orphaned_sessions();
         self.expiry_not_before_ms = now + self.options.tick_ms;
         self.proposing = true;
+        self.tell_place(ensemble);
         let settled = ensemble.elect(election::Input::Established { epoch }, now);
         debug_assert!(settled.is_none(), "an election that is over stays so");
     }
@@ -345,6 +383,7 @@ impl Quorum {
                 tracing::warn!(%zxid, %error, "a transaction was not proposed");
                 break;
             }
+            self.stats.quorum.proposed(bytes.len() as u64);
             proposed += 1;
         }
         self.proposals.drain(..proposed);

@@ -12,9 +12,11 @@
 mod asked;
 mod early;
 mod following;
+mod handover;
 mod interface;
 mod leading;
 mod reconfig;
+mod told;
 
 use super::Quorum;
 use crate::ids::{ConnId, SessionId, Zxid};
@@ -31,7 +33,7 @@ use crate::zab::voters::{Config, ServerId};
 use asked::Asked;
 use early::Early;
 use following::Following;
-pub use interface::{Effect, EnsembleOptions, PeerInput, Standing};
+pub use interface::{Effect, EnsembleOptions, PeerInput, RoleSettings, Standing};
 use leading::Leading;
 use reconfig::Records;
 use std::collections::BTreeMap;
@@ -41,14 +43,22 @@ enum Role {
     Leaving,
     Looking,
     /// A leader is known and is being connected to.
-    Joining {
-        leader: ServerId,
-        observer: bool,
-        until_ms: i64,
-        retry_at_ms: Option<i64>,
-    },
+    Joining(Joining),
     Following(Box<Following>),
     Leading(Box<Leading>),
+    /// The process is about to end.
+    Stopped,
+}
+
+/// A leader that is being connected to.
+#[derive(Clone, Copy)]
+struct Joining {
+    leader: ServerId,
+    observer: bool,
+    since_ms: i64,
+    until_ms: i64,
+    retry_at_ms: Option<i64>,
+    attempts: u32,
 }
 
 /// The ensemble, as this member sees it.
@@ -71,6 +81,12 @@ pub struct Ensemble {
     /// Syncs under way, by tag.
     syncs: BTreeMap<u64, Syncing>,
     next_sync: u64,
+    /// The process is to end.
+    stopping: bool,
+    /// This server gave up the lead: others are to have it.
+    yields: bool,
+    /// An observer looks for a leader no earlier.
+    rests_until_ms: i64,
     /// Learners that came before this server led.
     early: Early,
     records: Records,
@@ -85,8 +101,9 @@ struct Syncing {
     path: Vec<u8>,
 }
 
-/// The pause between two attempts to reach a leader that was just elected (ZooKeeper 3.9, `Learner.connectToLeader`).
-const LEADER_RETRY_MS: i64 = 100;
+/// For so long a leader may refuse connections: one that was just elected may still be in its own wait, and one that is
+/// not there any more is not coming. (ZooKeeper 3.9 tries five times, every 100 ms.)
+const LEADER_REFUSES_MS: i64 = 1_000;
 
 impl Ensemble {
     /// A member that has not looked for a leader yet.
@@ -108,6 +125,9 @@ impl Ensemble {
             asked: BTreeMap::new(),
             syncs: BTreeMap::new(),
             next_sync: 0,
+            stopping: false,
+            yields: false,
+            rests_until_ms: i64::MIN,
             early: Early::default(),
             records: Records::default(),
             options,
@@ -117,11 +137,16 @@ impl Ensemble {
     /// What this server is now.
     pub fn standing(&self) -> Standing {
         match &self.role {
-            Role::Leaving | Role::Looking | Role::Joining { .. } => Standing::Looking,
+            Role::Leaving | Role::Looking | Role::Joining(_) | Role::Stopped => Standing::Looking,
             Role::Following(following) if following.is_observer() => Standing::Observing,
             Role::Following(_) => Standing::Following,
             Role::Leading(_) => Standing::Leading,
         }
+    }
+
+    /// Whether the process may end, as far as the ensemble goes.
+    pub fn may_stop(&self) -> bool {
+        !self.stopping || matches!(self.role, Role::Stopped)
     }
 
     /// Whether clients are served.
@@ -130,6 +155,16 @@ impl Ensemble {
             Role::Following(following) => following.serves(),
             Role::Leading(leading) => leading.serves(),
             _ => false,
+        }
+    }
+
+    /// Observers come back after the voters, who have to find a leader first, and not all at a time (ZooKeeper 3.9,
+    /// `Observer.waitForObserverElectionDelay`; where it draws a number, here a server's own number spreads them).
+    fn rest(&mut self, now: i64) {
+        let delay_ms = self.options.roles.observer_delay_ms;
+        if delay_ms > 0 && !self.election.config().is_voter(self.options.id) {
+            let spread = (self.options.id.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
+            self.rests_until_ms = now + 1 + (spread % delay_ms as u64) as i64;
         }
     }
 
@@ -186,6 +221,12 @@ impl Ensemble {
 
     /// Gives the links an input, and the election what they deliver.
     fn link(&mut self, input: links::Input<'_>, now: i64, settled: &mut Option<Settled>) {
+        if matches!(self.role, Role::Stopped) {
+            if let links::Input::Accepted { link, .. } | links::Input::Dialled { link, .. } = input {
+                self.effects.push(Effect::Close { link });
+            }
+            return;
+        }
         let outputs = self.links.step(input, now);
         for output in outputs {
             match output {
@@ -224,7 +265,9 @@ impl Quorum {
         if !self.reconfig_enabled() {
             options.config = Config::new(options.config.current().clone(), None);
         }
-        self.ensemble = Some(Box::new(Ensemble::new(options)));
+        let ensemble = Ensemble::new(options);
+        self.tell_standing(&ensemble);
+        self.ensemble = Some(Box::new(ensemble));
     }
 
     /// What this server is to its ensemble; `None` if it stands alone.
@@ -270,6 +313,7 @@ impl Quorum {
                 PeerInput::LogCut(zxid) => core.log_cut(ensemble, zxid),
                 PeerInput::LogCutFailed => core.log_cut_failed(ensemble),
                 PeerInput::SnapshotInstalled(zxid) => core.snapshot_installed(ensemble, zxid),
+                PeerInput::LogRead { peer, part } => core.step_leader(ensemble, leader::Input::LogRead(peer, part)),
                 PeerInput::SnapshotProgress(peer) => core.step_leader(ensemble, leader::Input::SnapshotProgress(peer)),
                 PeerInput::SnapshotSent { peer, zxid } => {
                     core.step_leader(ensemble, leader::Input::SnapshotSent(peer, zxid));
@@ -313,6 +357,7 @@ impl Quorum {
     pub(super) fn tell_peers(&mut self) {
         self.in_ensemble(|core, ensemble| {
             core.propose_all(ensemble);
+            core.go_on_handing_over(ensemble);
             core.forward_fresh(ensemble);
         });
     }
@@ -332,16 +377,17 @@ impl Quorum {
             if let Some(settled) = settled {
                 core.take_role(ensemble, &settled);
             }
+            core.tell_standing(ensemble);
         });
     }
 
     /// The latest time by which [`Quorum::elapse`] must be called, ms: elections and redials are finer than ticks.
     pub fn deadline_ms(&self) -> Option<i64> {
-        let ensemble = self.ensemble.as_ref()?;
+        let ensemble = self.ensemble.as_ref().filter(|ensemble| !matches!(ensemble.role, Role::Stopped))?;
         let retry = match &ensemble.role {
-            Role::Joining { retry_at_ms, .. } => *retry_at_ms,
+            Role::Joining(joining) => joining.retry_at_ms,
             // At once, when nothing is awaited any more.
-            Role::Leaving => self.log.is_idle().then_some(self.clock.mono_ms),
+            Role::Leaving => self.log.is_idle().then_some(ensemble.rests_until_ms.max(self.clock.mono_ms)),
             _ => None,
         };
         [ensemble.election.deadline_ms(), ensemble.links.deadline_ms(), retry].into_iter().flatten().min()
@@ -357,8 +403,8 @@ impl Quorum {
         let now = self.clock.mono_ms;
         match &mut ensemble.role {
             Role::Leaving => self.left(ensemble),
-            Role::Looking => {}
-            Role::Joining { leader, until_ms, retry_at_ms, .. } => {
+            Role::Looking | Role::Stopped => {}
+            Role::Joining(Joining { leader, until_ms, retry_at_ms, .. }) => {
                 if now >= *until_ms {
                     let leader = *leader;
                     tracing::warn!(leader = leader.0, "the leader cannot be reached within initLimit");
@@ -390,15 +436,23 @@ impl Quorum {
                 ensemble.dial_leader(leader);
                 let until_ms = now + ensemble.options.init_limit * ensemble.options.tick_ms;
                 let observer = settled.state == PeerState::Observing;
-                ensemble.role = Role::Joining { leader, observer, until_ms, retry_at_ms: None };
+                let joining = Joining { leader, observer, since_ms: now, until_ms, retry_at_ms: None, attempts: 0 };
+                ensemble.role = Role::Joining(joining);
             }
         }
     }
 
+    /// The leader cannot be reached: one that opens its port only when it leads may not have found out yet that it does.
     fn no_leader(&mut self, ensemble: &mut Ensemble) {
-        if let Role::Joining { retry_at_ms, .. } = &mut ensemble.role {
-            *retry_at_ms = Some(self.clock.mono_ms + LEADER_RETRY_MS);
+        let now = self.clock.mono_ms;
+        let most_ms = ensemble.options.roles.leader_connect_delay_ms;
+        let Role::Joining(joining) = &mut ensemble.role else { return };
+        if now >= joining.since_ms + LEADER_REFUSES_MS {
+            tracing::warn!(leader = joining.leader.0, "the leader refuses connections");
+            return self.leave_role(ensemble);
         }
+        joining.attempts += 1;
+        joining.retry_at_ms = Some(now + most_ms.min(1 << (2 + joining.attempts).min(20)));
     }
 
     /// One item from a shard, as this member's place has it.
@@ -416,6 +470,7 @@ impl Quorum {
     /// The role is over. Clients go first; what was asked and not proposed is dropped.
     fn leave_role(&mut self, ensemble: &mut Ensemble) {
         let mut unanswered = vec![];
+        ensemble.rest(self.clock.mono_ms);
         match std::mem::replace(&mut ensemble.role, Role::Leaving) {
             Role::Following(following) => {
                 ensemble.to_leader.clear();
@@ -432,10 +487,14 @@ impl Quorum {
                 }
                 ensemble.history = Some(history);
             }
-            Role::Joining { .. } => ensemble.effects.push(Effect::CloseLeader),
-            Role::Leaving | Role::Looking => {}
+            Role::Joining(_) => ensemble.effects.push(Effect::CloseLeader),
+            Role::Leaving | Role::Looking | Role::Stopped => {}
         }
         self.proposing = false;
+        self.takes_nothing = false;
+        self.tell_place(ensemble);
+        // Who asks meanwhile is not told that this server still has its place.
+        ensemble.elect(election::Input::RoleEnded, self.clock.mono_ms);
         ensemble.asked.clear();
         ensemble.syncs.clear();
         self.dismiss_clients(unanswered);
@@ -455,15 +514,24 @@ impl Quorum {
             element.changes = 0..0;
             matches!(element.answer, Some(Answer { what: Tell::Close, .. }))
         });
+        if ensemble.stopping {
+            return self.stopped(ensemble);
+        }
+        if self.clock.mono_ms < ensemble.rests_until_ms {
+            return;
+        }
         ensemble.role = Role::Looking;
         let history = ensemble.history.as_ref().expect("no role has it");
         assert_eq!(history.last(), self.log.durable(), "what is reported is what is on disk");
         let log = ensemble.has_database.then_some(LogEnd { zxid: history.last(), epoch: ensemble.epochs.current });
+        let now = self.clock.mono_ms;
+        let yield_ms = ensemble.options.init_limit * ensemble.options.tick_ms;
+        let yield_until_ms = std::mem::take(&mut ensemble.yields).then_some(now + yield_ms);
         let input = match ensemble.records.designated.take() {
             Some((leader, zxid)) => election::Input::Designated { leader, zxid, log },
-            None => election::Input::Look { log, yield_until_ms: None },
+            None => election::Input::Look { log, yield_until_ms },
         };
-        if let Some(settled) = ensemble.elect(input, self.clock.mono_ms) {
+        if let Some(settled) = ensemble.elect(input, now) {
             self.take_role(ensemble, &settled);
         }
     }
@@ -483,6 +551,7 @@ impl Quorum {
         };
         let elements = known.chain(unanswered).chain(waiting).map(close).collect();
         self.backlog_done = 0;
+        self.has_published = true;
         self.publisher.publish(Batch { elements, last_zxid, ..Batch::default() });
     }
 
@@ -543,7 +612,7 @@ impl Quorum {
             Role::Leaving => core.left(ensemble),
             Role::Following(_) => core.log_durable_following(ensemble, zxid),
             Role::Leading(_) => core.log_durable_leading(ensemble, zxid),
-            Role::Looking | Role::Joining { .. } => {}
+            Role::Looking | Role::Joining(_) | Role::Stopped => {}
         });
     }
 }

@@ -104,14 +104,20 @@ impl Cluster {
             Output::ReadLog { peer, after, upto: end } => {
                 let node = &self.nodes[at];
                 let from = upto(&node.view, after);
-                let txns = if from == 0 || after < node.log_floor || self.random.percent(20) {
-                    vec![]
-                } else {
+                let mut part = leader::LogPart { whole: true, ..leader::LogPart::default() };
+                if from > 0 && after >= node.log_floor && !self.random.percent(20) {
                     assert!(end > after);
-                    node.view[from - 1..].to_vec()
-                };
-                self.saw(if txns.is_empty() { "log read in vain" } else { "log read" });
-                self.lead(at, leader::Input::LogRead(peer, txns));
+                    let upto = upto(&node.view, end);
+                    let most = 2 + self.random.below(4);
+                    part.whole = upto - (from - 1) <= most;
+                    part.txns = node.view[from - 1..upto.min(from - 1 + most)].to_vec();
+                }
+                self.saw(match (part.txns.is_empty(), part.whole) {
+                    (true, _) => "log read in vain",
+                    (false, true) => "log read",
+                    (false, false) => "log read in parts",
+                });
+                self.lead(at, leader::Input::LogRead(peer, part));
             }
             Output::Established { .. } => {
                 self.saw("established");
