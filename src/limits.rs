@@ -100,3 +100,7 @@ pub const CONFIG_TEXT: usize = 64 << 10;
 
 /// Bytes of a configuration file: it is text of a few kilobytes, a longer one is some other file.
 pub const CONFIG_FILE: usize = 1 << 20;
+
+/// Requests that learners have forwarded and a leader has not proposed: as many as a hundred servers let their clients have
+/// under way. Who forwards more is sent away, and comes again.
+pub const FORWARDED_REQUESTS: usize = 100_000;

@@ -218,14 +218,13 @@ impl Election {
         }
         let looks = notification.state == PeerState::Looking;
         match &self.phase {
-            Phase::Idle => {}
-            Phase::Settled(_) if looks => {
-                self.send_own(from, out);
-                if notification.round > self.round && self.config.is_voter(ServerId(notification.leader)) {
-                    self.early.insert(from, (now_ms, ballot(&notification)));
+            Phase::Idle => self.keep_early(from, &notification, now_ms),
+            Phase::Settled(_) => {
+                if looks {
+                    self.send_own(from, out);
                 }
+                self.keep_early(from, &notification, now_ms);
             }
-            Phase::Settled(_) => _ = self.early.remove(&from),
             Phase::Looking(_) => {
                 if looks && notification.round < self.round {
                     self.send_own(from, out);
@@ -234,6 +233,16 @@ impl Election {
                     self.consider(from, &notification, now_ms, out);
                 }
             }
+        }
+    }
+
+    /// A voter's notification that comes while this server does not look: what it votes for in a round to come counts then.
+    fn keep_early(&mut self, from: ServerId, notification: &Notification<'_>, now_ms: i64) {
+        let is_to_come = notification.state == PeerState::Looking && notification.round > self.round;
+        if is_to_come && self.config.is_voter(ServerId(notification.leader)) {
+            self.early.insert(from, (now_ms, ballot(notification)));
+        } else {
+            self.early.remove(&from);
         }
     }
 

@@ -227,6 +227,10 @@ fn a_vote_that_comes_before_this_server_looks_is_not_lost() {
     };
     assert!(votes_for_three(&settled().step(look.clone(), 1001)));
     assert!(!votes_for_three(&settled().step(look.clone(), 1200)), "by then it would have been repeated");
+    let mut ended = settled();
+    ended.step(Input::RoleEnded, 1001);
+    hear(&mut ended, 3, notification(PeerState::Looking, 3, 2), 1150);
+    assert!(votes_for_three(&ended.step(look.clone(), 1300)), "heard between two roles");
     let mut gone = settled();
     gone.step(Input::Disconnected(ServerId(3)), 1001);
     assert!(!votes_for_three(&gone.step(look.clone(), 1001)));

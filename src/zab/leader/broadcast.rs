@@ -7,10 +7,8 @@
 use super::peer::{LearnerKind, PeerId, Stage, Unacked};
 use super::{DropReason, HandedOver, Leader, Output, Phase, StepDown};
 use crate::ids::{SessionId, Zxid};
-use crate::jute::OpCode;
 use crate::jute::quorum::{ForwardedRequest, Packet, PacketType, put_revalidate_answer, revalidate_question};
 use crate::zab::history::Txn;
-use crate::zab::leader::liveness::SyncFrom;
 use crate::zab::message::{After, Auth, Data, Message};
 use crate::zab::voters::{Config, ServerId, Voters};
 use std::fmt;
@@ -222,14 +220,11 @@ impl Leader {
         }
     }
 
-    /// REQUEST: sync is answered here, everything else is the caller's.
-    pub(super) fn request(&mut self, id: PeerId, packet: &Packet<'_>, now: i64, out: &mut Vec<Output>) {
+    /// REQUEST: the caller's, also sync, which comes back as [`super::Input::LearnerSync`] in its turn.
+    pub(super) fn request(&mut self, id: PeerId, packet: &Packet<'_>, out: &mut Vec<Output>) {
         let Ok(request) = ForwardedRequest::decode(packet.data.unwrap_or_default()) else {
             return self.drop_peer(id, DropReason::Malformed(packet.kind), out);
         };
-        if request.op == OpCode::Sync.wire() {
-            return self.sync(SyncFrom::Learner(id), now, out);
-        }
         out.push(Output::Request {
             peer: id,
             session: request.session,

@@ -103,6 +103,9 @@ pub enum Input<'a> {
     EpochsDurable(Epochs),
     /// A client of this server asked for sync.
     Sync { tag: u64 },
+    /// A learner asked for sync, and everything it asked for before was proposed. It gets nothing committed that it asks
+    /// for later before the answer.
+    LearnerSync(PeerId),
     /// Whether a session lives that a learner asked about by [`Output::Revalidate`].
     Revalidated { peer: PeerId, session: SessionId, valid: bool },
     /// This server is to lead no more.
@@ -135,7 +138,7 @@ pub enum Output {
     Commit { upto: Zxid },
     /// This configuration is agreed on, and this server is to lead under it.
     Activate { config: Voters, designated: ServerId, zxid: Zxid },
-    /// A learner forwards a client's request (any operation but sync).
+    /// A learner forwards a client's request (also sync).
     Request { peer: PeerId, session: SessionId, cxid: i32, op: i32, body: Vec<u8>, auth: Auth },
     /// A learner asks whether a session lives; from then on it is that learner's.
     Revalidate { peer: PeerId, session: SessionId, timeout_ms: i32 },
@@ -388,6 +391,11 @@ impl Leader {
                 self.acknowledge_myself(now, out);
             }
             Input::Sync { tag } => self.sync(SyncFrom::Client(tag), now, out),
+            Input::LearnerSync(peer) => {
+                if self.peers.contains_key(&peer) {
+                    self.sync(SyncFrom::Learner(peer), now, out);
+                }
+            }
             Input::Revalidated { peer, session, valid } => self.revalidated(peer, session, valid, out),
             Input::HandOver => self.step_down(StepDown::Told, out),
             Input::Tick => self.tick(now, out),
@@ -521,7 +529,7 @@ impl Leader {
         match packet.kind {
             PacketType::Ack => self.acked(id, packet.zxid, now, out),
             PacketType::Ping => self.pong(id, packet, now, out),
-            PacketType::Request => self.request(id, packet, now, out),
+            PacketType::Request => self.request(id, packet, out),
             PacketType::Revalidate => self.revalidate(id, packet, out),
             // ZooKeeper 3.9 warns and reads on.
             _ => {}

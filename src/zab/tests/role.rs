@@ -312,6 +312,7 @@ impl Stage {
                 self.lead(leader::Input::LogRead(peer, part));
             }
             "sync" => self.lead(leader::Input::Sync { tag: words.number("tag", 0) as u64 }),
+            "learner-sync" => self.lead(leader::Input::LearnerSync(peer)),
             "revalidated" => self.lead(leader::Input::Revalidated {
                 peer,
                 session: SessionId(words.number("session", 0)),

@@ -5,7 +5,7 @@ use super::handover::HandOver;
 use super::{Effect, Ensemble, Role};
 use crate::acl::{Identities, Identity};
 use crate::ids::{SessionId, Zxid};
-use crate::jute::quorum::{Identities as WireIdentities, Packet};
+use crate::jute::quorum::{Identities as WireIdentities, Packet, PacketType};
 use crate::jute::request::Request;
 use crate::jute::wire::Reader;
 use crate::jute::{ErrorCode, OpCode};
@@ -35,6 +35,11 @@ pub(super) struct Leading {
     requests: VecDeque<Forwarded>,
     /// Syncs of this server's clients that are to be asked for.
     syncs: Vec<u64>,
+    /// Learners whose sync is to be asked for, once what they asked for before is proposed.
+    learner_syncs: Vec<PeerId>,
+    /// What learners asked for behind a sync that is not answered yet. A learner of ZooKeeper takes what comes for its own
+    /// requests in the order of these only (3.9, `CommitProcessor`): an answer out of place ends its clients' progress.
+    behind_sync: BTreeMap<PeerId, VecDeque<Forwarded>>,
     /// A reconfiguration that was prepared and not proposed yet.
     reconfig: Option<(Zxid, Voters)>,
     serves: bool,
@@ -115,6 +120,8 @@ impl Quorum {
             owners: BTreeMap::new(),
             requests: VecDeque::new(),
             syncs: vec![],
+            learner_syncs: vec![],
+            behind_sync: BTreeMap::new(),
             reconfig: None,
             serves: false,
             leads_since_ms: None,
@@ -165,6 +172,7 @@ impl Quorum {
         ensemble.early.remove(peer);
         if let Role::Leading(leading) = &mut ensemble.role {
             leading.inboxes.remove(&peer);
+            leading.behind_sync.remove(&peer);
         }
         self.step_leader(ensemble, Input::Disconnected(peer));
     }
@@ -218,6 +226,12 @@ impl Quorum {
         let Role::Leading(leading) = &mut ensemble.role else { return };
         match output {
             Output::Send { to, message, .. } => {
+                if message.kind == PacketType::Sync
+                    && let Some(behind) = leading.behind_sync.remove(&to)
+                {
+                    // Before what came after them.
+                    behind.into_iter().rev().for_each(|request| leading.requests.push_front(request));
+                }
                 if leading.inboxes.contains_key(&to) {
                     message.put(ensemble.to_learners.entry(to).or_default());
                 }
@@ -225,6 +239,7 @@ impl Quorum {
             Output::Drop { peer, reason } => {
                 tracing::warn!(peer = peer.0, ?reason, "a learner is dropped");
                 leading.inboxes.remove(&peer);
+                leading.behind_sync.remove(&peer);
                 ensemble.close_learner(peer);
             }
             Output::WriteEpochs { epochs, .. } => ensemble.effects.push(Effect::WriteEpochs(epochs)),
@@ -244,7 +259,14 @@ impl Quorum {
             }
             Output::Request { .. } if !leading.serves => {}
             Output::Request { peer, session, cxid, op, body, auth } => {
-                leading.requests.push_back(Forwarded { peer, session, cxid, op, body, auth });
+                let behind = leading.behind_sync.get(&peer).map_or(0, VecDeque::len);
+                if leading.requests.len() + behind < limits::FORWARDED_REQUESTS {
+                    leading.requests.push_back(Forwarded { peer, session, cxid, op, body, auth });
+                } else {
+                    tracing::warn!(peer = peer.0, "a learner forwards more than can be taken");
+                    self.learner_gone(ensemble, peer);
+                    ensemble.close_learner(peer);
+                }
             }
             Output::Revalidate { peer, session, timeout_ms } => {
                 let valid = self.tracker.contains(session);
@@ -329,6 +351,10 @@ impl Quorum {
             && let Role::Leading(leading) = &mut ensemble.role
             && let Some(request) = leading.requests.pop_front()
         {
+            if let Some(behind) = leading.behind_sync.get_mut(&request.peer) {
+                behind.push_back(request);
+                continue;
+            }
             let Forwarded { peer, session, cxid, op, body, auth } = request;
             match OpCode::from_wire(op) {
                 Some(OpCode::CreateSession) => {
@@ -337,6 +363,10 @@ impl Quorum {
                     self.transact(session, cxid, |state, context, out| state.create_session(context, timeout_ms, out));
                     self.tracker.add(session, timeout_ms, self.clock.mono_ms);
                     self.step(0..0, None);
+                }
+                Some(OpCode::Sync) => {
+                    leading.behind_sync.insert(peer, VecDeque::new());
+                    leading.learner_syncs.push(peer);
                 }
                 Some(OpCode::CloseSession) => {
                     leading.owners.remove(&session);
@@ -393,8 +423,19 @@ impl Quorum {
         }
         self.led(ensemble, out);
         let Role::Leading(leading) = &mut ensemble.role else { return };
+        let learners = std::mem::take(&mut leading.learner_syncs);
         for tag in std::mem::take(&mut leading.syncs) {
             self.step_leader(ensemble, Input::Sync { tag });
+        }
+        let asked = !learners.is_empty();
+        for peer in learners {
+            self.step_leader(ensemble, Input::LearnerSync(peer));
+        }
+        // A leader that is a quorum alone has answered at once: what waited behind goes on now, one sync a round.
+        if asked && matches!(&ensemble.role, Role::Leading(leading) if !leading.requests.is_empty()) && self.has_room()
+        {
+            self.work_forwarded(ensemble);
+            self.propose_all(ensemble);
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::super::node::{LogWrite, Role, Wire, upto};
 use super::Cluster;
 use crate::ids::{SessionId, Zxid};
+use crate::jute::OpCode;
 use crate::jute::quorum::PacketType;
 use crate::zab::leader;
 use crate::zab::learner;
@@ -137,6 +138,10 @@ impl Cluster {
                     _ => "stepped down",
                 });
                 self.end_role(at);
+            }
+            // What it asked for before was proposed, as nothing is forwarded here but syncs.
+            Output::Request { peer, op, .. } if op == OpCode::Sync.wire() => {
+                self.lead(at, leader::Input::LearnerSync(peer));
             }
             Output::Activate { .. } | Output::Request { .. } | Output::Revalidate { .. } => panic!("{output:?}"),
             Output::Touched { .. } | Output::SyncRefused { .. } => {}
