@@ -74,10 +74,15 @@ pub fn connect_record(
 impl Connection {
     /// A TCP connection without a word said on it.
     pub fn silent(address: SocketAddr) -> io::Result<Connection> {
-        let stream = TcpStream::connect_timeout(&address, ANSWER_LIMIT)?;
+        Connection::silent_within(address, ANSWER_LIMIT)
+    }
+
+    /// The same for a server that may not answer: no wait on this connection is longer than `limit`.
+    pub fn silent_within(address: SocketAddr, limit: Duration) -> io::Result<Connection> {
+        let stream = TcpStream::connect_timeout(&address, limit)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(ANSWER_LIMIT))?;
-        stream.set_write_timeout(Some(ANSWER_LIMIT))?;
+        stream.set_read_timeout(Some(limit))?;
+        stream.set_write_timeout(Some(limit))?;
         Ok(Connection {
             stream,
             incoming: Vec::new(),
@@ -128,6 +133,17 @@ impl Connection {
 
     pub fn stream(&self) -> &TcpStream {
         &self.stream
+    }
+
+    /// The xid of the next request.
+    pub fn next_xid(&self) -> i32 {
+        self.next_xid
+    }
+
+    /// Continues counting where another connection of the session left off, as clients do: an ensemble knows a request
+    /// by its session and xid, and a server may see late what a session has asked another one for.
+    pub fn continue_from(&mut self, next_xid: i32) {
+        self.next_xid = next_xid;
     }
 
     /// Queues a request under the next xid and gives the xid.
@@ -292,8 +308,13 @@ pub fn parse_connect_response(payload: &[u8]) -> io::Result<Session> {
 
 /// A four-letter word's answer.
 pub fn four_letter_word(address: SocketAddr, word: &str) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    four_letter_word_within(address, word, Duration::from_secs(5))
+}
+
+/// A four-letter word's answer from a server that may not answer: no wait is longer than `limit`.
+pub fn four_letter_word_within(address: SocketAddr, word: &str, limit: Duration) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, limit)?;
+    stream.set_read_timeout(Some(limit))?;
     stream.write_all(word.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

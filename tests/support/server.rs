@@ -295,10 +295,18 @@ impl Server {
     }
 
     fn log_file(&self) -> PathBuf {
-        self.directory.join("server.log")
+        self.directory.join(match self.target {
+            Target::Corral(_) => "server.log",
+            Target::ZooKeeper => "zookeeper.log",
+        })
     }
 
-    /// The end of what the server wrote to stdout and stderr.
+    /// What the server wrote to stdout and stderr.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.log_file()).unwrap_or_default()).into_owned()
+    }
+
+    /// The end of it.
     pub fn log_tail(&self) -> String {
         const SHOWN: usize = 8_000;
         let bytes = fs::read(self.log_file()).unwrap_or_default();
@@ -357,8 +365,12 @@ pub fn send_signal(pid: u32, signal: i32) {
     }
 }
 
-/// Whether a process that is not our child still runs; a zombie does not.
+/// Whether a process that is not our child still runs; a zombie does not, unless threads of it are left, which hold its
+/// sockets.
 fn foreign_runs(pid: u32) -> bool {
+    if fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|tasks| tasks.count() > 1) {
+        return true;
+    }
     let Ok(text) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
         return false;
     };

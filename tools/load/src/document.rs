@@ -76,6 +76,9 @@ pub struct Run {
     pub unavailable_ms: Option<f64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<Gap>,
+    /// What was done to the servers divides the run: before, while, after.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<Stage>,
     pub server: Server,
     pub client: Client,
 }
@@ -176,7 +179,28 @@ pub struct Slice {
     pub max_us: f64,
 }
 
-/// A stretch of time in which nothing was answered though something was due.
+/// A part of a run, between what was done to the servers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// `before`; the name of what was done, while that and the gaps in which it fell took; `after` and that name.
+    pub name: String,
+    pub from_ms: f64,
+    pub to_ms: f64,
+    /// Operations answered in it, errors included, by whole slices: one of which a part lies in what was done counts
+    /// for that, and not for before and after.
+    pub operations: u64,
+    pub errors: u64,
+    /// Corrected latencies of what was answered in these slices; 0 where nothing was.
+    pub p50_us: f64,
+    pub p99_us: f64,
+    pub p999_us: f64,
+    pub max_us: f64,
+    /// The longest of its gaps, by the same rule, each in its full length.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longest_gap_ms: Option<f64>,
+}
+
+/// A stretch of time in which nothing was answered, but with errors, though something was due.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Gap {
     pub from_ms: f64,

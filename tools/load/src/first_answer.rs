@@ -8,11 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const TIMEOUT_MS: i32 = 30_000;
-/// Pause between two attempts while nobody listens, or nobody serves yet.
-const PAUSE: Duration = Duration::from_millis(2);
 
-/// Asks for `path` until the server has it and says so, for `limit` at most.
-pub fn wait(target: SocketAddr, path: &str, limit: Duration) -> Result<()> {
+/// Asks for `path` until the server has it and says so, with `pause` between two attempts, for `limit` at most.
+pub fn wait(target: SocketAddr, path: &str, pause: Duration, limit: Duration) -> Result<()> {
     let start = Instant::now();
     loop {
         let last = match ask(target, path) {
@@ -23,7 +21,7 @@ pub fn wait(target: SocketAddr, path: &str, limit: Duration) -> Result<()> {
         if start.elapsed() >= limit {
             return Err(Failure::new(format!("no answer within {} s; the last was: {last}", limit.as_secs_f64())));
         }
-        thread::sleep(PAUSE);
+        thread::sleep(pause);
     }
 }
 
@@ -40,7 +38,7 @@ mod tests {
     #[test]
     fn who_does_not_serve_is_given_up() {
         let target = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let failure = wait(target, "/", Duration::from_millis(20)).unwrap_err();
+        let failure = wait(target, "/", Duration::from_millis(1), Duration::from_millis(20)).unwrap_err();
         assert!(failure.to_string().contains("no answer within 0.02 s"), "{failure}");
     }
 }

@@ -4,6 +4,7 @@ use crate::args::SampleArgs;
 use crate::campaign::Onlooker;
 use crate::engine::{Targets, Watcher};
 use crate::failure::Result;
+use crate::intervention::{Intervention, Made, Plan};
 use crate::progress::Progress;
 use crate::sample::{MetricsAddress, Sampled, Sampler, Source};
 use std::net::SocketAddr;
@@ -17,6 +18,9 @@ pub struct Lookout {
     /// What is sampled in this run.
     source: Source,
     sampler: Option<Sampler>,
+    /// What is done to the servers in each run.
+    interventions: Vec<Intervention>,
+    plan: Option<Plan>,
     progress: Progress,
 }
 
@@ -26,7 +30,13 @@ impl Lookout {
     pub fn new(args: &SampleArgs, targets: &Targets) -> Lookout {
         let metrics = args.metrics.clone().zip(targets.addresses.first().copied());
         let every = args.sample.map(Duration::from_millis);
-        Lookout { every, metrics, source: Source::default(), sampler: None, progress: Progress::new("") }
+        let (source, interventions) = (Source::default(), vec![]);
+        Lookout { every, metrics, source, sampler: None, interventions, plan: None, progress: Progress::new("") }
+    }
+
+    /// The same, and does this to the servers in each run.
+    pub fn intervening(self, interventions: &[Intervention]) -> Lookout {
+        Lookout { interventions: interventions.to_vec(), ..self }
     }
 }
 
@@ -35,11 +45,18 @@ impl Watcher for Lookout {
         if let Some(every) = self.every {
             self.sampler = Some(Sampler::start(self.source.clone(), every, zero)?);
         }
+        if !self.interventions.is_empty() {
+            self.plan = Some(Plan::start(self.interventions.clone(), zero)?);
+        }
         Ok(())
     }
 
     fn glance(&mut self, over: Duration, whole: Duration, answered: u64) {
         self.progress.show(over, whole, answered);
+    }
+
+    fn end(&mut self) -> Result<Vec<Made>> {
+        self.plan.take().map_or(Ok(vec![]), Plan::end)
     }
 }
 

@@ -19,7 +19,9 @@ mod fleet;
 mod floor;
 mod html;
 mod idle;
+mod intervention;
 mod latency;
+mod leader;
 mod lookout;
 mod markdown;
 mod output;
@@ -29,6 +31,7 @@ mod progress;
 mod recording;
 mod sample;
 mod scenario;
+mod stages;
 mod statistics;
 mod storm;
 mod summary;
@@ -41,8 +44,9 @@ mod yaml;
 mod znodes;
 
 use args::{
-    Command, CompareArgs, ConnectsArgs, FirstAnswerArgs, FloorArgs, FloorKind, IdleArgs, LimitArgs, OutputArgs,
-    RecordArgs, ReplayArgs, ReportArgs, RunArgs, ScenarioArgs, StormArgs, SweepArgs, TableArgs, WatchArgs, What,
+    Command, CompareArgs, ConnectsArgs, FirstAnswerArgs, FloorArgs, FloorKind, IdleArgs, LeaderArgs, LimitArgs,
+    LoadRunArgs, OutputArgs, RecordArgs, ReplayArgs, ReportArgs, RunArgs, ScenarioArgs, StagesArgs, StormArgs,
+    SweepArgs, TableArgs, WatchArgs, What,
 };
 use campaign::{Search, Side};
 use clap::Parser;
@@ -94,6 +98,14 @@ fn perform(what: What) -> Result<Missed> {
         What::Floor(args) => floor(&args),
         What::Table(args) => table(args),
         What::FirstAnswer(args) => first_answer(&args),
+        What::Leader(LeaderArgs { target, seconds }) => {
+            println!("{}", leader::wait(&target.0, seconds)?);
+            Ok(vec![])
+        }
+        What::Stages(StagesArgs { runs }) => {
+            print!("{}", stages::table(&runs)?);
+            Ok(vec![])
+        }
         What::Report(ReportArgs { file, limits, output }) => finish(output::read(&file)?, &limits, &output),
         What::Workloads { name } => workloads(name.as_deref()),
         What::Clean { target } => {
@@ -130,9 +142,9 @@ fn only(loads: Vec<Load>) -> Result<Load> {
     Ok(load)
 }
 
-fn run(args: &RunArgs) -> Result<Missed> {
+fn run(LoadRunArgs { run: args, interventions }: &LoadRunArgs) -> Result<Missed> {
     let (loads, side) = prepared(args)?;
-    let mut lookout = Lookout::new(&args.sample, &side.targets);
+    let mut lookout = Lookout::new(&args.sample, &side.targets).intervening(interventions);
     let names: Vec<String> = loads.iter().map(told::title).collect();
     let mut document = output::document(format!("{} on {}", names.join(", "), side.told.label), &args.output);
     for (number, (load, name)) in loads.iter().zip(&names).enumerate() {
@@ -267,7 +279,7 @@ fn table(args: TableArgs) -> Result<Missed> {
 }
 
 fn first_answer(args: &FirstAnswerArgs) -> Result<Missed> {
-    first_answer::wait(args.target, &args.path, args.seconds)?;
+    first_answer::wait(args.target, &args.path, Duration::from_millis(args.pause_ms), args.seconds)?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |now| now.as_secs_f64());
     match args.since {
         Some(since) => println!("{:.0}", (now - since) * 1e3),

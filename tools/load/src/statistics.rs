@@ -49,6 +49,14 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// The least value that so many of a hundred do not exceed. NaN of none.
+pub fn percentile(values: impl IntoIterator<Item = f64>, percent: f64) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    let rank = (percent / 100.0 * values.len() as f64).ceil() as usize;
+    values.get(rank.max(1) - 1).copied().unwrap_or(f64::NAN)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,5 +113,14 @@ mod tests {
         assert_eq!(median([3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median([1.0, 2.0]), 2.0);
         assert!(median([]).is_nan());
+    }
+
+    #[test]
+    fn of_twenty_the_99th_percentile_is_the_longest() {
+        let twenty = || (1..=20).rev().map(f64::from);
+        assert_eq!([50.0, 95.0, 99.0, 100.0].map(|percent| percentile(twenty(), percent)), [10.0, 19.0, 20.0, 20.0]);
+        let many = (1..=1000).map(f64::from);
+        assert_eq!(percentile(many, 99.0), 990.0);
+        assert!(percentile([], 50.0).is_nan());
     }
 }

@@ -84,6 +84,15 @@ fn write_run(text: &mut String, run: &Run) {
         }
         let _ = writeln!(text, "unavailable  {unavailable_ms:.0} ms in all, at {} ms", gaps.join(", "));
     }
+    for stage in &run.stages {
+        let [p50, p99, p999, max] = [stage.p50_us, stage.p99_us, stage.p999_us, stage.max_us].map(short);
+        let gap = stage.longest_gap_ms.map(|gap| format!("  longest gap {gap:.0} ms")).unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "{:12} {:.0} to {:.0} ms: p50 {p50}  p99 {p99}  p99.9 {p999}  max {max}{gap}",
+            stage.name, stage.from_ms, stage.to_ms
+        );
+    }
 }
 
 fn write_latency(text: &mut String, latency: &Latency, all: usize) {

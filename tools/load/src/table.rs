@@ -30,22 +30,43 @@ pub enum Role {
     WriteFloor,
 }
 
-/// A server: `NAME=HOST:PORT@PID`.
+/// A server, or the servers of an ensemble: `NAME=HOST:PORT@PID,HOST:PORT@PID,...`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     pub name: String,
-    pub address: SocketAddr,
-    pub pid: u32,
+    /// At least one; of an ensemble the leader's first.
+    pub addresses: Vec<SocketAddr>,
+    /// Of their processes, in the same order.
+    pub pids: Vec<u32>,
 }
 
 impl FromStr for Server {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Server, String> {
-        let shape = || format!("not NAME=HOST:PORT@PID: {text}");
-        let (name, place) = text.split_once('=').ok_or_else(shape)?;
-        let (address, pid) = place.rsplit_once('@').ok_or_else(shape)?;
-        Ok(Server { name: name.into(), address: resolve(address)?, pid: pid.parse().map_err(|_| shape())? })
+        let shape = || format!("not NAME=HOST:PORT@PID,...: {text}");
+        let (name, places) = text.split_once('=').ok_or_else(shape)?;
+        let mut server = Server { name: name.into(), addresses: vec![], pids: vec![] };
+        for place in places.split(',') {
+            let (address, pid) = place.rsplit_once('@').ok_or_else(shape)?;
+            server.addresses.push(resolve(address)?);
+            server.pids.push(pid.parse().map_err(|_| shape())?);
+        }
+        Ok(server)
+    }
+}
+
+impl Server {
+    /// Where a load goes whose first session is on the server of this number.
+    fn targets(&self, first: usize) -> Targets {
+        let mut addresses = self.addresses.clone();
+        addresses.rotate_left(first);
+        Targets { addresses, pids: self.pids.clone() }
+    }
+
+    /// For what takes a server alone: where it is, and its process.
+    fn alone(&self) -> (SocketAddr, Option<u32>) {
+        (self.addresses[0], self.pids.first().copied())
     }
 }
 
@@ -100,14 +121,31 @@ impl Figures {
     }
 }
 
-/// The loads of the table: what, sessions, in flight; operations offered a second, if it is an open loop.
-const LOADS: [(&str, usize, usize, Option<f64>); 6] = [
-    ("get", 16, 16, None),
-    ("get", 256, 1, None),
-    ("set", 16, 16, None),
-    ("create", 16, 16, None),
-    ("set", 1, 1, None),
-    ("mixed:90", 16, 16, Some(10_000.0)),
+/// A load of the table.
+struct Row {
+    workload: &'static str,
+    sessions: usize,
+    in_flight: usize,
+    /// Operations offered a second, if it is an open loop.
+    rate: Option<f64>,
+    /// The server of an ensemble the first session is on: 0 is the leader's.
+    first: usize,
+    of_ensembles_only: bool,
+}
+
+const fn row(workload: &'static str, sessions: usize, in_flight: usize) -> Row {
+    Row { workload, sessions, in_flight, rate: None, first: 0, of_ensembles_only: false }
+}
+
+const ROWS: [Row; 8] = [
+    row("get", 16, 16),
+    row("get", 256, 1),
+    row("set", 16, 16),
+    Row { of_ensembles_only: true, ..row("set", 256, 1) },
+    row("create", 16, 16),
+    row("set", 1, 1),
+    Row { of_ensembles_only: true, first: 1, ..row("set", 1, 1) },
+    Row { rate: Some(10_000.0), ..row("mixed:90", 16, 16) },
 ];
 /// A session must outlive slow servers.
 const TIMEOUT_MS: i32 = 30_000;
@@ -117,11 +155,18 @@ pub fn measure(servers: &[(Role, Server)], extent: &Extent, progress: &mut dyn F
     let base = servers.iter().position(|(role, _)| *role == Role::Server);
     let base = base.ok_or_else(|| Failure::new("a table needs a server"))?;
     let base_name = &servers[base].1.name;
+    let size = servers[base].1.addresses.len();
+    check_size(servers, extent, size)?;
     let mut text = format!(
-        "{} rounds of {} s each after {} s of warming up, medians; latencies from the client; CPU of the server process.\n",
+        "{} rounds of {} s each after {} s of warming up, medians; latencies from the client; CPU of the server process{}.\n",
         extent.rounds,
         extent.window.as_secs_f64(),
-        extent.warm_up.as_secs_f64()
+        extent.warm_up.as_secs_f64(),
+        if size > 1 {
+            format!("es, all {size} together; sessions are spread over the servers, the leader's first")
+        } else {
+            String::new()
+        }
     );
     let whole: Vec<&Server> =
         servers.iter().filter(|(role, _)| *role == Role::Server).map(|(_, server)| server).collect();
@@ -129,22 +174,22 @@ pub fn measure(servers: &[(Role, Server)], extent: &Extent, progress: &mut dyn F
     if extent.idle > 0 {
         write_idle(&mut text, &whole, extent, progress)?;
     }
-    for (name, sessions, in_flight, rate) in LOADS {
+    for row in ROWS.iter().filter(|row| size > 1 || !row.of_ensembles_only) {
         let load = Load {
-            workload: Arc::new(Workload::load(name, &Overrides::default())?),
-            sessions,
-            in_flight,
+            workload: Arc::new(Workload::load(row.workload, &Overrides::default())?),
+            sessions: row.sessions,
+            in_flight: row.in_flight,
             threads: 1,
             warm_up: extent.warm_up,
             window: extent.window,
-            rate,
+            rate: row.rate,
             bunch: None,
             session_timeout_ms: TIMEOUT_MS,
             survive: false,
             gap: None,
         };
         // The floors answer either reads or writes.
-        let floor = match name {
+        let floor = match row.workload {
             "get" => Some(Role::ReadFloor),
             "set" | "create" => Some(Role::WriteFloor),
             _ => None,
@@ -154,13 +199,12 @@ pub fn measure(servers: &[(Role, Server)], extent: &Extent, progress: &mut dyn F
         let mut runs: Vec<Vec<Figures>> = vec![vec![]; entrants.len()];
         for round in 0..extent.rounds {
             for ((_, server), runs) in entrants.iter().zip(&mut runs) {
-                let targets = Targets { addresses: vec![server.address], pids: vec![server.pid] };
-                let outcome = engine::plant_and_measure(&targets, &load, &mut Nobody)
-                    .during(|| format!("{} on {}", title(&load), server.name))?;
+                let outcome = engine::plant_and_measure(&server.targets(row.first), &load, &mut Nobody)
+                    .during(|| format!("{} on {}", heading(row, &load, size), server.name))?;
                 let figures = Figures::of(&outcome);
                 progress(&format!(
                     "{}, round {}: {} {}, {:.2} us CPU/op",
-                    title(&load),
+                    heading(row, &load, size),
                     round + 1,
                     server.name,
                     per_second(figures.throughput),
@@ -175,6 +219,7 @@ pub fn measure(servers: &[(Role, Server)], extent: &Extent, progress: &mut dyn F
         };
         let base = of(&|(_, server)| server.name == *base_name).expect("the base runs every load");
         let floor = of(&|(role, _)| Some(*role) == floor);
+        let _ = writeln!(text, "\n### {}\n", heading(row, &load, size));
         write_load(&mut text, &load, base_name, &entrants, &medians, base, floor);
     }
     if extent.watchers > 0 {
@@ -184,6 +229,27 @@ pub fn measure(servers: &[(Role, Server)], extent: &Extent, progress: &mut dyn F
         write_connects(&mut text, &whole, extent, progress)?;
     }
     Ok(text)
+}
+
+/// Ensembles of one size are compared, and what takes a server alone is not asked of them.
+fn check_size(servers: &[(Role, Server)], extent: &Extent, size: usize) -> Result<()> {
+    if servers.iter().any(|(role, server)| *role == Role::Server && server.addresses.len() != size) {
+        return Err(Failure::usage("the servers of a table are ensembles of one size"));
+    }
+    if size > 1 && (extent.idle, extent.watchers, extent.connects) != (0, 0, 0) {
+        return Err(Failure::usage("idle sessions, watchers and connects are measured on one server: give 0 for them"));
+    }
+    Ok(())
+}
+
+/// What a row is called; of one session it matters which of the servers it is on.
+fn heading(row: &Row, load: &Load, size: usize) -> String {
+    let server = match row.first {
+        _ if size == 1 || row.sessions > 1 => "",
+        0 => ", on the leader's server",
+        _ => ", on a follower's server",
+    };
+    format!("{}{server}", title(load))
 }
 
 fn write_load(
@@ -197,11 +263,9 @@ fn write_load(
 ) {
     let _ = writeln!(
         text,
-        "\n### {}\n\n\
-         | server | throughput | p50 | p99 | p99.9 | CPU/op | throughput : {base_name} | p50 : {base_name} | \
+        "| server | throughput | p50 | p99 | p99.9 | CPU/op | throughput : {base_name} | p50 : {base_name} | \
          p50 : floor | CPU/op : floor | client's CPU/op | errors | budget / met |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|---|---|",
-        title(load)
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|"
     );
     for ((role, server), figures) in entrants.iter().zip(medians) {
         let of_floor = |field: fn(&Figures) -> f64| field(figures) / floor.as_ref().map_or(f64::NAN, field);
@@ -232,7 +296,7 @@ fn write_load(
             ratio(shown.cpu_of_floor),
             figures.own_us,
             figures.errors,
-            if is_judged { budgets::verdicts(kind, &shown) } else { "-".into() }
+            if is_judged { budgets::verdicts(server.addresses.len(), kind, &shown) } else { "-".into() }
         );
     }
 }
@@ -248,7 +312,8 @@ fn write_watch(text: &mut String, servers: &[&Server], extent: &Extent, progress
     let mut base_us = None;
     for server in servers {
         let rounds = 20;
-        let outcome = watch::measure(server.address, Some(server.pid), extent.watchers, 1, rounds)
+        let (address, pid) = server.alone();
+        let outcome = watch::measure(address, pid, extent.watchers, 1, rounds)
             .during(|| format!("watches on {}", server.name))?;
         let last = outcome.last.corrected();
         progress(&format!("{}: last of {} events {}", server.name, outcome.watchers, percentiles(&last)));
@@ -280,7 +345,8 @@ fn write_idle(text: &mut String, servers: &[&Server], extent: &Extent, progress:
     );
     for (number, server) in servers.iter().enumerate() {
         let window = extent.window * 4;
-        let outcome = idle::measure(server.address, Some(server.pid), extent.idle, IDLE_TIMEOUT_MS, window)
+        let (address, pid) = server.alone();
+        let outcome = idle::measure(address, pid, extent.idle, IDLE_TIMEOUT_MS, window)
             .during(|| format!("idle sessions on {}", server.name))?;
         progress(&format!("{}: {} idle sessions, {} pings", server.name, outcome.sessions, outcome.pings));
         let bytes = outcome.bytes_per_session().unwrap_or(f64::NAN);
@@ -313,9 +379,9 @@ fn write_connects(
         extent.connects
     );
     for server in servers {
-        let outcome =
-            connects::measure(server.address, Some(server.pid), extent.connects as f64, extent.window * 2, true)
-                .during(|| format!("connects on {}", server.name))?;
+        let (address, pid) = server.alone();
+        let outcome = connects::measure(address, pid, extent.connects as f64, extent.window * 2, true)
+            .during(|| format!("connects on {}", server.name))?;
         progress(&format!("{}: sessions opened and closed: {}", server.name, per_second(outcome.throughput())));
         let (quiet, disturbed) = outcome.neighbour.as_ref().expect("a neighbour was asked for");
         let (opened, quiet, disturbed) = (outcome.opened.corrected(), quiet.corrected(), disturbed.corrected());
@@ -345,10 +411,31 @@ mod tests {
     #[test]
     fn servers_are_read() {
         let server: Server = "a b=127.0.0.1:2181@77".parse().unwrap();
-        assert_eq!(server, Server { name: "a b".into(), address: ([127, 0, 0, 1], 2181).into(), pid: 77 });
-        for wrong in ["", "a", "a=127.0.0.1:2181", "a=127.0.0.1@7", "a=127.0.0.1:2181@x"] {
+        let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        assert_eq!(server, Server { name: "a b".into(), addresses: vec![address(2181)], pids: vec![77] });
+        let three: Server = "a=127.0.0.1:1@7,127.0.0.1:2@8,127.0.0.1:3@9".parse().unwrap();
+        assert_eq!((three.addresses.len(), &three.pids[..]), (3, &[7, 8, 9][..]));
+        assert_eq!(three.targets(1).addresses, [address(2), address(3), address(1)]);
+        for wrong in ["", "a", "a=127.0.0.1:2181", "a=127.0.0.1@7", "a=127.0.0.1:2181@x", "a=127.0.0.1:1@7,"] {
             assert!(wrong.parse::<Server>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn ensembles_are_compared_with_ensembles() {
+        let of = |text: &str| (Role::Server, text.parse().unwrap());
+        let (one, three) = (of("a=127.0.0.1:1@7"), of("b=127.0.0.1:1@7,127.0.0.1:2@8,127.0.0.1:3@9"));
+        let extent = |idle| Extent {
+            rounds: 1,
+            window: Duration::from_secs(1),
+            warm_up: Duration::ZERO,
+            idle,
+            watchers: 0,
+            connects: 0,
+        };
+        let check = |servers: &[(Role, Server)], idle| check_size(servers, &extent(idle), servers[0].1.addresses.len());
+        assert!(check(&[three.clone(), three.clone()], 0).is_ok() && check(std::slice::from_ref(&one), 10).is_ok());
+        assert!(check(&[three.clone(), one], 0).is_err() && check(&[three], 10).is_err());
     }
 
     #[test]

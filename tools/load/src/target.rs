@@ -36,18 +36,25 @@ pub fn told(targets: &Targets, label: Option<&str>, profile: Option<&str>) -> do
     let address = addresses.join(",");
     // A server that does not answer is no failure here: it may answer clients, and forbid the word.
     let answer = targets.addresses.iter().find_map(|address| srvr(*address).ok()).unwrap_or_default();
-    let field = |name: &str| {
-        let line = answer.lines().find_map(|line| line.strip_prefix(name))?;
-        Some(line.split(',').next().unwrap_or(line).trim().to_owned()).filter(|value| !value.is_empty())
-    };
     document::Target {
         label: label.unwrap_or(&address).to_owned(),
         address,
         pid: targets.pids.first().copied(),
-        version: field("Zookeeper version:"),
-        mode: field("Mode:"),
+        version: field(&answer, "Zookeeper version:"),
+        mode: field(&answer, "Mode:"),
         profile: profile.map(str::to_owned),
     }
+}
+
+/// What a server is: `standalone`, `leader`, `follower`, `observer`; none while it serves nobody.
+pub fn mode(address: SocketAddr) -> Option<String> {
+    field(&srvr(address).ok()?, "Mode:")
+}
+
+/// What a line of the answer begins with after its name.
+fn field(answer: &str, name: &str) -> Option<String> {
+    let line = answer.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.split(',').next().unwrap_or(line).trim().to_owned()).filter(|value| !value.is_empty())
 }
 
 /// The answer to the four-letter word `srvr`.

@@ -44,6 +44,7 @@ pub fn load_run(name: &str, target: &Target, load: &Load, outcome: &Outcome, sam
         timeline: outcome.timeline.clone(),
         unavailable_ms: Some(outcome.unavailable_ms()),
         gaps: outcome.gaps.clone(),
+        stages: outcome.stages.clone(),
         server: Server {
             cpu_us_per_op: outcome.server_cpu.map(|cpu| outcome.cpu_us(cpu)),
             cpu_percent: outcome.server_cpu.map(|cpu| percent(cpu, outcome.window)),

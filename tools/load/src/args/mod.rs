@@ -2,6 +2,8 @@
 
 mod groups;
 
+use crate::intervention::Intervention;
+use crate::stages::Kept;
 use crate::table::Server;
 use crate::target::{Addresses, resolve};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -23,7 +25,8 @@ Examples:
   corral-load run --target 127.0.0.1:2181 --workload mixed:90 --sessions 64 --in-flight 4
   corral-load run --target 127.0.0.1:2181 --workload mixed --rate 10000 --seconds 30 --max-p99 5
   corral-load run --target a:2181,b:2181,c:2181 --workload ./shop.yaml --html shop.html --sample
-  corral-load run --target a:2181,b:2181,c:2181 --workload set --rate 2000 --survive --html failover.html";
+  corral-load run --target a:2181,b:2181,c:2181 --workload set --rate 2000 --survive --html failover.html
+  corral-load run --target 127.0.0.1:2181 --workload set --rate 2000 --survive --at '2:restart:./restart'";
 
 /// Measure servers that speak ZooKeeper's client protocol
 #[derive(Parser)]
@@ -37,7 +40,7 @@ pub struct Command {
 pub enum What {
     /// Sessions that carry out a workload: throughput, latencies, a timeline, CPU per operation
     #[command(after_help = RUN_EXAMPLES)]
-    Run(RunArgs),
+    Run(LoadRunArgs),
     /// The capacity of a target, and its latencies at shares of it
     #[command(after_help = "Example:\n  corral-load sweep --target 127.0.0.1:2181 --workload set --html set.html")]
     Sweep(SweepArgs),
@@ -71,6 +74,14 @@ pub enum What {
     Table(TableArgs),
     /// Wait until a server that is being started has answered a read, and print when that was
     FirstAnswer(FirstAnswerArgs),
+    /// Wait until all servers of an ensemble serve and one of them leads, and print that one
+    Leader(LeaderArgs),
+    /// Kept documents (--json) of runs with --at: latencies and gaps by stage, as a Markdown table
+    #[command(
+        after_help = "Example:\n  corral-load stages --run ZooKeeper=zookeeper-1.json --run ZooKeeper=zookeeper-2.json \
+                            --run Corral=corral-1.json --run Corral=corral-2.json"
+    )]
+    Stages(StagesArgs),
     /// A kept document (--json) as text, or as a page
     Report(ReportArgs),
     /// The workloads that have a name, or the file of one of them
@@ -94,6 +105,16 @@ pub struct RunArgs {
     pub limits: LimitArgs,
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+#[derive(Args)]
+pub struct LoadRunArgs {
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Do this to the servers so many seconds after the window's opening, by the shell; it has to succeed, and divides
+    /// the run into stages: before, NAME while it takes, after. May be given several times, in order of time
+    #[arg(long = "at", value_name = "SECONDS:NAME:COMMAND")]
+    pub interventions: Vec<Intervention>,
 }
 
 #[derive(Args)]
@@ -303,8 +324,8 @@ pub struct FloorArgs {
 
 #[derive(Args)]
 pub struct TableArgs {
-    /// A server to measure; the first one is what the others are compared with
-    #[arg(long = "server", value_name = "NAME=HOST:PORT@PID", required = true)]
+    /// A server to measure, or an ensemble, its leader first; the first one is what the others are compared with
+    #[arg(long = "server", value_name = "NAME=HOST:PORT@PID,...", required = true)]
     pub servers: Vec<Server>,
     /// A floor for reads
     #[arg(long, value_name = "NAME=HOST:PORT@PID")]
@@ -340,9 +361,29 @@ pub struct FirstAnswerArgs {
     /// Print the milliseconds since this instant, in seconds since 1970 ($EPOCHREALTIME), instead of the instant itself
     #[arg(long, value_name = "INSTANT")]
     pub since: Option<f64>,
+    /// Pause between two attempts, in milliseconds; a server that logs each refusal wants a longer one
+    #[arg(long, default_value_t = 2, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub pause_ms: u64,
     /// How long to wait
     #[arg(long, default_value = "120", value_parser = seconds)]
     pub seconds: Duration,
+}
+
+#[derive(Args)]
+pub struct LeaderArgs {
+    #[arg(long, value_name = "HOST:PORT,...")]
+    pub target: Addresses,
+    /// How long to wait
+    #[arg(long, default_value = "60", value_parser = seconds)]
+    pub seconds: Duration,
+}
+
+#[derive(Args)]
+pub struct StagesArgs {
+    /// A document of one run, and whose it is; what was done has to be the same in all of them. The first name is what
+    /// the others are compared with
+    #[arg(long = "run", value_name = "NAME=FILE", required = true)]
+    pub runs: Vec<Kept>,
 }
 
 #[derive(Args)]
@@ -374,7 +415,7 @@ mod tests {
     #[test]
     fn the_command_line_goes_before_the_workloads_file() {
         let parse = |line: &str| match Command::try_parse_from(line.split(' ')).unwrap().what {
-            What::Run(args) => args.load.loads().unwrap().remove(0),
+            What::Run(args) => args.run.load.loads().unwrap().remove(0),
             _ => panic!("a run"),
         };
         let load = parse("corral-load run --target 127.0.0.1:1 --workload mixed:50 --sessions 3 --seconds 7");

@@ -8,8 +8,9 @@ pub mod timeline;
 mod worker;
 
 use crate::connection::Connection;
-use crate::document::{Gap, Slice};
+use crate::document::{Gap, Slice, Stage};
 use crate::failure::{Failure, Result};
+use crate::intervention::Made;
 use crate::latency::{Errors, Latencies, Schedule};
 use crate::poll::Clock;
 use crate::workload::Workload;
@@ -75,6 +76,8 @@ pub struct Outcome {
     pub unanswered: u64,
     pub timeline: Vec<Slice>,
     pub gaps: Vec<Gap>,
+    /// Into which what the watcher did divides the window.
+    pub stages: Vec<Stage>,
     /// CPU time of the servers in the window, if their processes are known.
     pub server_cpu: Option<Duration>,
     /// Their resident memory at the end, bytes.
@@ -121,6 +124,11 @@ pub trait Watcher {
 
     /// So much of the warming up and the window is over, and so many operations have been answered.
     fn glance(&mut self, over: Duration, whole: Duration, answered: u64);
+
+    /// The window is over. Returns what was done to the servers in it, in order of time.
+    fn end(&mut self) -> Result<Vec<Made>> {
+        Ok(vec![])
+    }
 }
 
 /// Nobody looks on.
@@ -197,24 +205,32 @@ pub fn measure(targets: &Targets, load: &Load, watcher: &mut dyn Watcher) -> Res
         };
         let before = watch_until(window.begin_ns);
         let after = watch_until(window.end_ns);
+        let made = watcher.end();
         let tallies: Vec<Result<Tally>> = workers
             .into_iter()
             .map(|worker| worker.join().unwrap_or_else(|_| Err(Failure::new("a worker has panicked"))))
             .collect();
         let tallies = tallies.into_iter().collect::<Result<Vec<Tally>>>()?;
-        Ok((tallies, before?, after?))
+        Ok((tallies, made?, before?, after?))
     })?;
-    let (tallies, before, after) = measured;
+    let (tallies, made, before, after) = measured;
     let left: Vec<_> = tallies.iter().flat_map(|tally| &tally.left).collect();
     let cleaned = znodes::clean_up(&targets.addresses, &tag, &left);
     // After a disaster the servers may not be there to be tidied up.
     if !load.survive {
         cleaned?;
     }
-    Ok(outcome(load, kinds, tallies, before, after))
+    Ok(outcome(load, kinds, tallies, &made, before, after))
 }
 
-fn outcome(load: &Load, names: Vec<String>, tallies: Vec<Tally>, before: Usage, after: Usage) -> Outcome {
+fn outcome(
+    load: &Load,
+    names: Vec<String>,
+    tallies: Vec<Tally>,
+    made: &[Made],
+    before: Usage,
+    after: Usage,
+) -> Outcome {
     let mut errors = Errors::new();
     let mut sums: Option<Vec<Latencies>> = None;
     let mut unanswered = 0;
@@ -234,6 +250,7 @@ fn outcome(load: &Load, names: Vec<String>, tallies: Vec<Tally>, before: Usage, 
         kinds: names.into_iter().zip(sums.expect("there is a worker")).collect(),
         errors,
         unanswered,
+        stages: timeline::stages(&timelines, &gaps, made),
         timeline,
         gaps,
         server_cpu: before.servers.zip(after.servers).map(|(before, after)| after.saturating_sub(before)),

@@ -1,9 +1,10 @@
 //! What happened when: slices of 100 ms with their counts and percentiles, and the gaps in which nothing was answered.
 //!
 //! Each worker keeps its own timeline; they are put together at the end. A gap of the whole load is one that all workers
-//! share.
+//! share. An error ends no gap: who is told that it has failed has not been served.
 
-use crate::document::{Gap, Slice};
+use crate::document::{Gap, Slice, Stage};
+use crate::intervention::Made;
 use hdrhistogram::Histogram;
 use std::time::Duration;
 
@@ -45,7 +46,7 @@ pub struct Timeline {
     gap_ns: u64,
     slice: Open,
     closed: Vec<Closed>,
-    /// When something was answered last.
+    /// When something was answered without an error last.
     answered_ns: u64,
     gaps: Vec<(u64, u64)>,
 }
@@ -66,6 +67,14 @@ struct Closed {
     max_ns: u64,
 }
 
+impl Closed {
+    fn add_to(&self, latencies: &mut Histogram<u64>) {
+        for (ticks, count) in &self.latencies {
+            latencies.saturating_record_n(u64::from(*ticks), u64::from(*count));
+        }
+    }
+}
+
 impl Timeline {
     /// Nothing yet; a stretch of `gap_ns` without an answer is a gap.
     pub fn new(window: Window, gap_ns: u64) -> Timeline {
@@ -78,10 +87,12 @@ impl Timeline {
     /// An operation was answered at `now_ns`, in the window, after `latency_ns`; instants come in order.
     pub fn answered(&mut self, now_ns: u64, latency_ns: u64, is_error: bool) {
         self.advance(now_ns);
-        if now_ns - self.answered_ns >= self.gap_ns {
-            self.gaps.push((self.answered_ns, now_ns));
+        if !is_error {
+            if now_ns - self.answered_ns >= self.gap_ns {
+                self.gaps.push((self.answered_ns, now_ns));
+            }
+            self.answered_ns = now_ns;
         }
-        self.answered_ns = now_ns;
         let slice = &mut self.slice;
         slice.operations += 1;
         slice.errors += u64::from(is_error);
@@ -148,8 +159,7 @@ pub struct Ended {
 /// Puts the workers' timelines together: the slices, and the gaps all of them share.
 pub fn together(workers: &[Ended]) -> (Vec<Slice>, Vec<Gap>) {
     let Some(first) = workers.first() else { return (vec![], vec![]) };
-    let mut latencies: Histogram<u64> =
-        Histogram::new_with_bounds(1, LONGEST_TICKS, DIGITS).expect("the bounds are sound");
+    let mut latencies = latencies();
     let slices = (0..first.closed.len()).map(|number| {
         latencies.reset();
         let mut slice = Slice { at_ms: (number as u64 * first.slice_ns) as f64 / 1e6, ..Slice::default() };
@@ -157,15 +167,10 @@ pub fn together(workers: &[Ended]) -> (Vec<Slice>, Vec<Gap>) {
             slice.operations += closed.operations;
             slice.errors += closed.errors;
             slice.max_us = slice.max_us.max(closed.max_ns as f64 / 1e3);
-            for (ticks, count) in &closed.latencies {
-                latencies.saturating_record_n(u64::from(*ticks), u64::from(*count));
-            }
+            closed.add_to(&mut latencies);
         }
         if slice.operations > 0 {
-            // Two digits are kept; no percentile lies beyond the longest of all.
-            let at = |quantile| (latencies.value_at_quantile(quantile) * TICK_NS) as f64 / 1e3;
-            slice.p50_us = at(0.5).min(slice.max_us);
-            slice.p99_us = at(0.99).min(slice.max_us);
+            [slice.p50_us, slice.p99_us] = [0.5, 0.99].map(|at| at_us(&latencies, at, slice.max_us));
         }
         slice
     });
@@ -177,6 +182,66 @@ pub fn together(workers: &[Ended]) -> (Vec<Slice>, Vec<Gap>) {
     let ms = |ns: u64| (ns - first.window.begin_ns) as f64 / 1e6;
     let long = shared.into_iter().filter(|(from, to)| to - from >= first.gap_ns);
     (slices, long.map(|(from, to)| Gap { from_ms: ms(from), to_ms: ms(to) }).collect())
+}
+
+/// The stages into which what was made divides the window; none when nothing was. What was made lasts as long as the gaps
+/// that it has caused: only then comes what was due in them.
+pub fn stages(workers: &[Ended], gaps: &[Gap], made: &[Made]) -> Vec<Stage> {
+    let Some(first) = workers.first().filter(|_| !made.is_empty()) else { return vec![] };
+    let length_ns = first.window.end_ns - first.window.begin_ns;
+    let mut stages = vec![];
+    let (mut name, mut from_ns) = ("before".to_owned(), 0);
+    for one in made {
+        let [begun_ns, mut ended_ns] = [one.from, one.to].map(|at| (at.as_nanos() as u64).min(length_ns));
+        let ns = |ms: f64| (ms * 1e6) as u64;
+        let caused = gaps.iter().filter(|gap| ns(gap.from_ms) < ended_ns && ns(gap.to_ms) > begun_ns);
+        ended_ns = caused.map(|gap| ns(gap.to_ms)).fold(ended_ns, u64::max);
+        stages.push(stage(workers, gaps, name, (from_ns, begun_ns), true));
+        stages.push(stage(workers, gaps, one.name.clone(), (begun_ns, ended_ns), false));
+        (name, from_ns) = (format!("after {}", one.name), ended_ns);
+    }
+    stages.push(stage(workers, gaps, name, (from_ns, length_ns), true));
+    stages
+}
+
+/// The stage from one instant of the window to another; of a calm one only whole slices and gaps are a part.
+fn stage(workers: &[Ended], gaps: &[Gap], name: String, (from_ns, to_ns): (u64, u64), is_calm: bool) -> Stage {
+    let mut latencies = latencies();
+    let [from_ms, to_ms] = [from_ns, to_ns].map(|ns| ns as f64 / 1e6);
+    let is_part = |begin_ms: f64, end_ms: f64| match is_calm {
+        true => begin_ms >= from_ms && end_ms <= to_ms,
+        false => begin_ms < to_ms && end_ms > from_ms,
+    };
+    let of_it = gaps.iter().filter(|gap| is_part(gap.from_ms, gap.to_ms));
+    let longest_gap_ms = of_it.map(|gap| gap.to_ms - gap.from_ms).max_by(f64::total_cmp);
+    let mut stage = Stage { name, from_ms, to_ms, longest_gap_ms, ..Stage::default() };
+    let mut max_ns = 0;
+    for worker in workers {
+        for (number, closed) in (0u64..).zip(&worker.closed) {
+            let at_ms = |number: u64| (number * worker.slice_ns) as f64 / 1e6;
+            if is_part(at_ms(number), at_ms(number + 1)) {
+                stage.operations += closed.operations;
+                stage.errors += closed.errors;
+                max_ns = max_ns.max(closed.max_ns);
+                closed.add_to(&mut latencies);
+            }
+        }
+    }
+    stage.max_us = max_ns as f64 / 1e3;
+    if !latencies.is_empty() {
+        [stage.p50_us, stage.p99_us, stage.p999_us] = [0.5, 0.99, 0.999].map(|at| at_us(&latencies, at, stage.max_us));
+    }
+    stage
+}
+
+/// Of slices, none yet.
+fn latencies() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LONGEST_TICKS, DIGITS).expect("the bounds are sound")
+}
+
+/// Two digits are kept; no percentile lies beyond the longest of all.
+fn at_us(latencies: &Histogram<u64>, quantile: f64, max_us: f64) -> f64 {
+    ((latencies.value_at_quantile(quantile) * TICK_NS) as f64 / 1e3).min(max_us)
 }
 
 /// The stretches that lie in one of `a` and in one of `b`; both are in order.
@@ -206,7 +271,7 @@ mod tests {
     fn worker(ms: u64, silent: &[(u64, u64)]) -> Ended {
         let mut timeline = Timeline::new(window(ms), 50 * MS);
         for at in (0..ms).filter(|at| !silent.iter().any(|(from, to)| (*from..*to).contains(at))) {
-            timeline.answered((1000 + at) * MS, (1 + at % 100) * MS, at % 10 == 0);
+            timeline.answered((1000 + at) * MS, (1 + at % 100) * MS, at % 10 == 5);
         }
         timeline.end()
     }
@@ -235,6 +300,44 @@ mod tests {
     fn a_server_that_never_answers_is_one_gap() {
         let (slices, gaps) = together(&[Timeline::new(window(300), 50 * MS).end()]);
         assert_eq!((slices.len(), gaps), (3, vec![Gap { from_ms: 0.0, to_ms: 300.0 }]));
+    }
+
+    #[test]
+    fn errors_end_no_gap() {
+        let mut timeline = Timeline::new(window(300), 50 * MS);
+        for at in 0..300 {
+            timeline.answered((1000 + at) * MS, MS, (100..200).contains(&at));
+        }
+        assert_eq!(together(&[timeline.end()]).1, [Gap { from_ms: 99.0, to_ms: 200.0 }]);
+    }
+
+    #[test]
+    fn what_is_done_divides_a_run() {
+        let workers = [worker(1000, &[(350, 480)])];
+        let (_, gaps) = together(&workers);
+        let made = |name: &str, from, to| Made {
+            name: name.into(),
+            from: Duration::from_millis(from),
+            to: Duration::from_millis(to),
+        };
+        assert_eq!(stages(&workers, &gaps, &[]), []);
+        // The gap lasts to 480.
+        let stages = stages(&workers, &gaps, &[made("kill", 351, 420), made("restart", 700, 2000)]);
+        let told: Vec<(&str, f64, f64, u64)> =
+            stages.iter().map(|s| (s.name.as_str(), s.from_ms, s.to_ms, s.operations)).collect();
+        let expected = [
+            ("before", 0.0, 351.0, 300),
+            // Two slices of it were answered in part.
+            ("kill", 351.0, 480.0, 70),
+            ("after kill", 480.0, 700.0, 200),
+            ("restart", 700.0, 1000.0, 300),
+            ("after restart", 1000.0, 1000.0, 0),
+        ];
+        assert_eq!(told, expected);
+        let gap_ms: Vec<Option<f64>> = stages.iter().map(|stage| stage.longest_gap_ms).collect();
+        assert_eq!(gap_ms, [None, Some(131.0), None, None, None], "in its full length, where it was made");
+        assert!((stages[0].p50_us / 50_000.0 - 1.0).abs() < 0.02 && stages[0].max_us == 100_000.0, "{stages:?}");
+        assert_eq!((stages[0].errors, stages[4].p99_us), (30, 0.0));
     }
 
     #[test]

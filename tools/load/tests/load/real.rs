@@ -138,6 +138,53 @@ fn a_server_that_is_killed_and_comes_back_is_survived() {
     assert_eq!(load(&["run", "--target", &target]).status.code(), Some(1));
 }
 
+#[test]
+fn what_is_done_to_a_server_divides_the_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let corral = Corral::start(directory.path());
+    let (target, pid) = (corral.target(), corral.pid());
+    let settings = "run --workload set --rate 500 --sessions 4 --seconds 2 --warm-up 0.1 --target";
+    let run = |command: &str| {
+        let at = format!("0.5:kill:{command}");
+        load(&settings.split(' ').chain([target.as_str(), "--json", "--at", &at]).collect::<Vec<_>>())
+    };
+    let outage_s = OUTAGE.as_secs_f64();
+    let output = run(&format!("kill -STOP {pid} && sleep {outage_s} && kill -CONT {pid} && echo done"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let document: Value = serde_json::from_slice(&output.stdout).expect("what a command prints goes elsewhere");
+    let stages = document["runs"][0]["stages"].as_array().unwrap();
+    let names: Vec<&Value> = stages.iter().map(|stage| &stage["name"]).collect();
+    assert_eq!(names, ["before", "kill", "after kill"]);
+    let gap_ms = stages[1]["longest_gap_ms"].as_f64().unwrap();
+    let outage_ms = outage_s * 1e3;
+    assert!((outage_ms - 5.0..outage_ms + 1000.0).contains(&gap_ms), "{gap_ms}");
+    let [from, to] = ["from_ms", "to_ms"].map(|field| stages[1][field].as_f64().unwrap());
+    assert!((500.0..600.0).contains(&from) && to - from >= outage_ms, "{from} to {to}");
+    assert!(stages[1]["max_us"].as_f64().unwrap() >= outage_ms * 1e3 - 5e3, "what waited is part of it: {stages:?}");
+    assert!(stages.iter().all(|stage| stage["operations"].as_u64().unwrap() > 0), "{stages:?}");
+
+    let kept = directory.path().join("kept.json");
+    fs::write(&kept, &output.stdout).unwrap();
+    let [a, b] = ["A", "B"].map(|name| format!("{name}={}", kept.display()));
+    let table = load(&["stages", "--run", &a, "--run", &b, "--run", &b]);
+    let table = String::from_utf8_lossy(&table.stdout).into_owned();
+    let line = table.lines().find(|line| line.starts_with("| B | kill |")).expect("a line for each stage");
+    assert!(line.contains("ms of gap <= 100: **missed**") && line.contains("| 1.00 | 1.00 |"), "{table}");
+    assert!(table.contains("- B: runs: 2, offered 500 /s"), "{table}");
+
+    // What fails, or is not done in time, is no measurement.
+    for (command, complaint) in [("exit 3", "kill: exit status: 3"), ("sleep 30", "kill: not done when the load ended")]
+    {
+        let output = run(command);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(errors.contains(complaint), "{errors}");
+    }
+    let leader = load(&["leader", "--target", &target, "--seconds", "0.1"]);
+    let errors = String::from_utf8_lossy(&leader.stderr).into_owned();
+    assert!(leader.status.code() == Some(1) && errors.contains(&format!("{target}: standalone")), "{errors}");
+}
+
 /// Waits until a counter of the server has come so far.
 fn await_counter(target: &str, name: &str, least: u64) {
     let deadline = Instant::now() + Duration::from_secs(30);

@@ -1,0 +1,160 @@
+//! Ensembles of real processes under faults: members are killed, paused, restarted and cut off from each other, one way
+//! and both, while clients read and write; then every member must hold the same tree, and the history the clients wrote
+//! down must be one an ensemble may give.
+//!
+//! `CORRAL_NEMESIS_OPS` (2000 requests for each fault class; the long run is 100000), `CORRAL_NEMESIS_SEED`,
+//! `CORRAL_TEST_EDGE` and `CORRAL_TEST_TARGET` as everywhere: without an edge, each member has another one.
+
+mod support;
+
+#[path = "ensemble/mod.rs"]
+mod ensemble;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ensemble::cluster::{Ensemble, Role, corral, corrals};
+use ensemble::crossing;
+use ensemble::nemesis::{self, Fault, Whom};
+use support::server::Target;
+
+/// One ensemble at a time: what a fault does to it must not depend on what else the machine does.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn three(name: &str, faults: &[Fault]) {
+    let _alone = alone();
+    nemesis::run(name, &mut Ensemble::start(&corrals(3)), faults);
+}
+
+#[test]
+fn members_are_killed() {
+    let faults = [
+        Fault::Kill(Whom::Follower),
+        Fault::Kill(Whom::Leader),
+        Fault::KillTwice(Whom::Follower),
+        Fault::KillTwice(Whom::Leader),
+        Fault::KillAll,
+    ];
+    three("killed", &faults);
+}
+
+#[test]
+fn members_are_paused() {
+    let faults = [
+        Fault::Pause(Whom::Leader),
+        Fault::Pause(Whom::Follower),
+        Fault::ShortPause(Whom::Leader),
+        Fault::ShortPause(Whom::Follower),
+    ];
+    three("paused", &faults);
+}
+
+#[test]
+fn the_network_is_parted() {
+    three("parted", &[Fault::Isolate(Whom::Leader), Fault::Isolate(Whom::Follower), Fault::Pair]);
+}
+
+#[test]
+fn the_network_is_parted_one_way() {
+    let faults = [
+        Fault::OneWay,
+        Fault::Mute(Whom::Leader),
+        Fault::Deafen(Whom::Leader),
+        Fault::Mute(Whom::Follower),
+        Fault::Deafen(Whom::Follower),
+    ];
+    three("parted one way", &faults);
+}
+
+#[test]
+fn connections_break_and_messages_are_late() {
+    three("broken and late", &[Fault::Sever(Whom::Leader), Fault::Slow, Fault::Sever(Whom::Follower)]);
+}
+
+#[test]
+fn members_are_restarted_in_turn() {
+    three("restarted", &[Fault::RollingRestart, Fault::Restart(Whom::Leader)]);
+}
+
+#[test]
+fn five_members_under_everything() {
+    let _alone = alone();
+    let faults = [
+        Fault::Kill(Whom::Leader),
+        Fault::Minority,
+        Fault::Pause(Whom::Leader),
+        Fault::Deafen(Whom::Leader),
+        Fault::Sever(Whom::Leader),
+        Fault::Restart(Whom::Follower),
+    ];
+    nemesis::run("five", &mut Ensemble::start(&corrals(5)), &faults);
+}
+
+#[test]
+fn every_corral_member_sees_what_every_other_does() {
+    let _alone = alone();
+    crossing::converse("three", &mut Ensemble::start(&corrals(3)));
+}
+
+/// A quorum of the kind that is to lead starts at once, and of these the last leads.
+#[test]
+fn corral_and_zookeeper_see_what_each_other_does() {
+    let _alone = alone();
+    for leading in [corral(2), Target::ZooKeeper] {
+        let other = if leading == Target::ZooKeeper { corral(0) } else { Target::ZooKeeper };
+        let mut ensemble = Ensemble::start(&[other, leading, leading]);
+        let leader = crossing::converse("mixed", &mut ensemble);
+        assert_eq!(ensemble.members[leader].server.target, leading, "who leads");
+    }
+}
+
+#[test]
+fn observers_see_what_members_of_the_other_kind_do() {
+    let _alone = alone();
+    let with_observers = |voter: fn(usize) -> Target, observers: &[Target]| {
+        let voters = (0..3).map(|place| (voter(place), Role::Participant));
+        let observers = observers.iter().map(|target| (*target, Role::Observer));
+        Ensemble::start_with_roles(&voters.chain(observers).collect::<Vec<_>>())
+    };
+    crossing::converse("a corral observes", &mut with_observers(|_| Target::ZooKeeper, &[corral(2)]));
+    let mut ensemble = with_observers(corral, &[Target::ZooKeeper, corral(0)]);
+    crossing::converse("both observe", &mut ensemble);
+    nemesis::run("observed", &mut ensemble, &[Fault::Kill(Whom::Leader), Fault::Isolate(Whom::Follower)]);
+}
+
+#[test]
+fn two_corrals_and_a_zookeeper_under_faults() {
+    let _alone = alone();
+    let faults = [Fault::Kill(Whom::Leader), Fault::Pause(Whom::Leader), Fault::RollingRestart];
+    nemesis::run("two and one", &mut Ensemble::start(&[corral(0), Target::ZooKeeper, corral(2)]), &faults);
+}
+
+#[test]
+fn a_corral_and_two_zookeepers_under_faults() {
+    let _alone = alone();
+    let faults = [Fault::Kill(Whom::Leader), Fault::Isolate(Whom::Leader), Fault::Sever(Whom::Leader), Fault::KillAll];
+    nemesis::run("one and two", &mut Ensemble::start(&[Target::ZooKeeper, corral(1), Target::ZooKeeper]), &faults);
+}
+
+#[test]
+fn zookeeper_is_replaced_by_corral_and_back() {
+    let _alone = alone();
+    let mut ensemble = Ensemble::start(&[Target::ZooKeeper; 3]);
+    nemesis::run_with("replaced", &mut ensemble, |ensemble, board, _| {
+        let mut replaced = Vec::new();
+        for kind in [|place| corral(place), |_| Target::ZooKeeper] {
+            let leader = ensemble.await_whole();
+            // The leader last.
+            for place in (1..=3).map(|step| (leader + step) % 3) {
+                nemesis::await_served(board, "the ensemble between two replacements", ensemble);
+                ensemble.terminate(place);
+                ensemble.replace(place, kind(place));
+                ensemble.await_whole();
+                replaced.push(ensemble.names());
+            }
+        }
+        replaced
+    });
+}

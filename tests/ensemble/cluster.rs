@@ -1,0 +1,303 @@
+//! An ensemble of real processes on 127.0.0.1: each member is Corral or ZooKeeper, knows the others by the relays of
+//! [`super::links`], and can be killed, paused, started again or replaced by the other kind.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::links::{Links, Port, Ports};
+use super::support::client::four_letter_word_within;
+use super::support::server::{Edge, Server, Target, free_port, install_zookeeper, send_signal};
+use super::support::{Scratch, wait_for};
+
+/// An ensemble at rest is whole again within this, whatever happened to it before.
+pub const WHOLE_LIMIT: Duration = Duration::from_secs(45);
+
+/// A member that serves tells so within this; one that is busy electing may take as long.
+const WORD_LIMIT: Duration = Duration::from_secs(1);
+
+/// A tick among members of which one or more is a ZooKeeper: on two busy processors it pauses for longer than another's
+/// patience.
+const TICK_MS: u64 = 200;
+
+/// The same among Corrals alone.
+const SHORT_TICK_MS: u64 = 100;
+
+/// In ticks.
+const INIT_LIMIT: u64 = 25;
+const SYNC_LIMIT: u64 = 8;
+
+/// Sessions live this long without a word, longer than any fault of these tests.
+pub const SESSION_MS: i32 = 30_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Participant,
+    Observer,
+}
+
+/// What a member says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Leader,
+    Follower,
+    Observer,
+}
+
+pub struct Member {
+    pub role: Role,
+    pub server: Server,
+    ports: Ports,
+    /// Counts the directories it has had.
+    generation: u32,
+    paused: bool,
+}
+
+/// The members, by their places; the id of a member is its place plus 1.
+pub struct Ensemble {
+    pub members: Vec<Member>,
+    pub links: Links,
+    tick_ms: u64,
+    scratch: Scratch,
+}
+
+/// The same from what the member has logged since it was started.
+fn logged_mode(log: &str) -> Option<Mode> {
+    log.lines().rev().find_map(|line| {
+        let said = |what: &str| line.contains(what);
+        if said("leading: leading epoch=") {
+            Some(Some(Mode::Leader))
+        } else if said("following: following epoch=") {
+            Some(Some(Mode::Follower))
+        } else if said("no longer ") || said("recovered plan=") {
+            Some(None)
+        } else {
+            None
+        }
+    })?
+}
+
+/// The edge of the Corral member at a place: all of them, one after the other, or the one of `CORRAL_TEST_EDGE`; a
+/// ZooKeeper when `CORRAL_TEST_TARGET=zookeeper`.
+pub fn corral(place: usize) -> Target {
+    let targets = Target::all();
+    targets[place % targets.len()]
+}
+
+/// As many members of [`corral`]'s choice.
+pub fn corrals(count: usize) -> Vec<Target> {
+    (0..count).map(corral).collect()
+}
+
+impl Ensemble {
+    /// Starts the members, all of them voters, and waits until the ensemble is whole.
+    pub fn start(targets: &[Target]) -> Ensemble {
+        let members: Vec<(Target, Role)> = targets.iter().map(|target| (*target, Role::Participant)).collect();
+        Ensemble::start_with_roles(&members)
+    }
+
+    pub fn start_with_roles(targets: &[(Target, Role)]) -> Ensemble {
+        let scratch = Scratch::new();
+        let ports: Vec<Ports> = targets.iter().map(|_| Ports { quorum: free_port(), election: free_port() }).collect();
+        let links = Links::new(&ports);
+        let members = targets
+            .iter()
+            .zip(&ports)
+            .enumerate()
+            .map(|(place, (&(target, role), &ports))| Member {
+                role,
+                server: Server::prepare(target, &scratch.path().join(format!("member{}", place + 1)), &[]),
+                ports,
+                generation: 0,
+                paused: false,
+            })
+            .collect();
+        let mut ensemble = Ensemble { members, links, tick_ms: SHORT_TICK_MS, scratch };
+        if ensemble.is_mixed() {
+            ensemble.tick_ms = TICK_MS;
+        }
+        for place in 0..ensemble.members.len() {
+            ensemble.furnish(place);
+        }
+        ensemble.spawn_all();
+        ensemble.await_whole();
+        ensemble
+    }
+
+    /// Writes a member's id and the ensemble as this member reaches it.
+    fn furnish(&mut self, place: usize) {
+        let mut settings = vec![
+            format!("tickTime={}", self.tick_ms),
+            format!("initLimit={INIT_LIMIT}"),
+            format!("syncLimit={SYNC_LIMIT}"),
+            "minSessionTimeout=400".to_string(),
+            "maxSessionTimeout=60000".to_string(),
+            "maxClientCnxns=0".to_string(),
+            "extendedTypesEnabled=true".to_string(),
+            "4lw.commands.whitelist=*".to_string(),
+            "snapCount=3000".to_string(),
+            "znode.container.checkIntervalMs=300".to_string(),
+        ];
+        for (other, member) in self.members.iter().enumerate() {
+            let (quorum, election) = if other == place {
+                (member.ports.quorum, member.ports.election)
+            } else {
+                (self.links.way(place, other, Port::Quorum).port(), self.links.way(place, other, Port::Election).port())
+            };
+            let role = match member.role {
+                Role::Participant => "participant",
+                Role::Observer => "observer",
+            };
+            settings.push(format!("server.{}=127.0.0.1:{quorum}:{election}:{role}", other + 1));
+        }
+        let member = &mut self.members[place];
+        if member.role == Role::Observer {
+            settings.push("peerType=observer".to_string());
+        }
+        match member.server.target {
+            Target::Corral(_) => {
+                let data = member.server.data_directory();
+                fs::create_dir_all(&data).expect("the data directory");
+                fs::write(data.join("myid"), format!("{}\n", place + 1)).expect("myid");
+            }
+            Target::ZooKeeper => {
+                install_zookeeper();
+                settings.push(format!("myid={}", place + 1));
+                settings.push("heap=384m".to_string());
+            }
+        }
+        member.server.configure(&settings);
+    }
+
+    /// Starts every member that is gone, all at once.
+    pub fn spawn_all(&mut self) {
+        std::thread::scope(|scope| {
+            for member in self.members.iter_mut().filter(|member| member.server.pid().is_none()) {
+                scope.spawn(|| member.server.spawn());
+            }
+        });
+    }
+
+    /// Starts a member that is gone, on the directory it has.
+    pub fn start_again(&mut self, place: usize) {
+        self.members[place].server.spawn();
+    }
+
+    pub fn kill(&mut self, place: usize) {
+        self.members[place].paused = false;
+        self.members[place].server.kill();
+    }
+
+    /// SIGTERM, and waits until the member is gone.
+    pub fn terminate(&mut self, place: usize) {
+        self.members[place].server.terminate();
+    }
+
+    pub fn pause(&mut self, place: usize) {
+        let member = &mut self.members[place];
+        send_signal(member.server.pid().expect("a member that runs"), libc::SIGSTOP);
+        member.paused = true;
+    }
+
+    pub fn resume(&mut self, place: usize) {
+        let member = &mut self.members[place];
+        send_signal(member.server.pid().expect("a member that runs"), libc::SIGCONT);
+        member.paused = false;
+    }
+
+    /// Puts another server with an empty directory in the place of a member that is gone, on the same addresses.
+    pub fn replace(&mut self, place: usize, target: Target) {
+        let member = &mut self.members[place];
+        assert!(member.server.pid().is_none(), "it is running");
+        member.generation += 1;
+        let directory = self.scratch.path().join(format!("member{}-{}", place + 1, member.generation));
+        let address = member.server.address;
+        member.server = Server::prepare(target, &directory, &[]);
+        member.server.address = address;
+        self.furnish(place);
+        self.start_again(place);
+    }
+
+    /// Whether there is a ZooKeeper among the members.
+    pub fn is_mixed(&self) -> bool {
+        self.members.iter().any(|member| member.server.target == Target::ZooKeeper)
+    }
+
+    /// How long a member may be silent before the others give it up.
+    pub fn silence(&self) -> Duration {
+        Duration::from_millis(self.tick_ms * SYNC_LIMIT)
+    }
+
+    /// Where clients are served, by place.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.members.iter().map(|member| member.server.address).collect()
+    }
+
+    /// What a member says it is; None while it does not serve.
+    pub fn mode(&self, place: usize) -> Option<Mode> {
+        let member = &self.members[place];
+        if member.paused || member.server.pid().is_none() {
+            return None;
+        }
+        let answer = four_letter_word_within(member.server.address, "srvr", WORD_LIMIT).ok()?;
+        let mode = answer.lines().find_map(|line| line.strip_prefix("Mode: "))?;
+        match mode {
+            "leader" => Some(Mode::Leader),
+            "follower" => Some(Mode::Follower),
+            "observer" => Some(Mode::Observer),
+            _ => logged_mode(&member.server.log()),
+        }
+    }
+
+    /// Waits until every member serves in its role, under one leader, and gives the leader's place.
+    pub fn await_whole(&mut self) -> usize {
+        let mut modes = Vec::new();
+        let leader = wait_for(WHOLE_LIMIT, || {
+            self.assert_alive();
+            modes = (0..self.members.len()).map(|place| self.mode(place)).collect();
+            let fits = modes.iter().zip(&self.members).all(|(mode, member)| match member.role {
+                Role::Participant => matches!(mode, Some(Mode::Leader | Mode::Follower)),
+                Role::Observer => *mode == Some(Mode::Observer),
+            });
+            let mut leaders = modes.iter().enumerate().filter(|(_, mode)| **mode == Some(Mode::Leader));
+            match (fits, leaders.next(), leaders.next()) {
+                (true, Some((leader, _)), None) => Some(leader),
+                _ => {
+                    // The words are no load to a server that is busy electing.
+                    std::thread::sleep(Duration::from_millis(20));
+                    None
+                }
+            }
+        });
+        leader.unwrap_or_else(|| panic!("not whole after {WHOLE_LIMIT:?}: {modes:?}\n{}", self.logs()))
+    }
+
+    /// No member ends by itself.
+    fn assert_alive(&mut self) {
+        for place in 0..self.members.len() {
+            let server = &mut self.members[place].server;
+            if server.pid().is_some() && !server.is_running() {
+                panic!("member {} ended by itself; its log:\n{}", place + 1, server.log_tail());
+            }
+        }
+    }
+
+    /// The end of every member's log.
+    pub fn logs(&self) -> String {
+        let tails = self.members.iter().enumerate().map(|(place, member)| {
+            let Member { server, .. } = member;
+            format!("--- member {} ({:?}) at {}\n{}", place + 1, server.target, server.address, server.log_tail())
+        });
+        tails.collect::<Vec<String>>().join("\n")
+    }
+
+    /// What the members are, for people: `Corral(Small) Corral(Shards(1)) ZooKeeper`.
+    pub fn names(&self) -> String {
+        let names = self.members.iter().map(|member| match member.server.target {
+            Target::Corral(Edge::Small) => "corral/small".to_string(),
+            Target::Corral(Edge::Shards(count)) => format!("corral/{count}"),
+            Target::ZooKeeper => "zookeeper".to_string(),
+        });
+        names.collect::<Vec<String>>().join(" ")
+    }
+}

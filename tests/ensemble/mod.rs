@@ -1,0 +1,14 @@
+//! Ensembles of real processes: the members, the network between them, clients that write down what they see, the
+//! faults, and the judge.
+
+pub mod checker;
+mod checker_tests;
+pub mod clients;
+pub mod cluster;
+pub mod crossing;
+pub mod links;
+pub mod nemesis;
+pub mod record;
+pub mod tree;
+
+use super::support;
