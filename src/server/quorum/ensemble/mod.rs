@@ -450,14 +450,14 @@ impl Quorum {
         if self.in_flight.is_some() || self.held.is_some() || !self.log.is_idle() {
             return;
         }
-        // What these told of is still at the head, and is shown when it is committed; its clients are gone.
-        self.waiting.clear();
+        // What these told of is still at the head, and is shown when it is committed. Whom they would have answered waits
+        // for nothing any more, though no session may speak for it: it is sent away like the others.
+        let waiting = self.waiting.drain(..).flat_map(|batch| batch.elements);
+        let answers = waiting.chain(self.elements.drain(..)).filter_map(|element| element.answer);
+        let unanswered = answers.map(|answer| (answer.shard, answer.conn)).collect();
         self.outcome.changes.truncate(0);
         self.outcome.reply.clear();
-        self.elements.retain_mut(|element| {
-            element.changes = 0..0;
-            matches!(element.answer, Some(Answer { what: Tell::Close, .. }))
-        });
+        self.dismiss_clients(unanswered);
         if ensemble.stopping {
             return self.stopped(ensemble);
         }
