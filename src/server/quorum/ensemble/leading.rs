@@ -242,7 +242,7 @@ impl Quorum {
                 leading.behind_sync.remove(&peer);
                 ensemble.close_learner(peer);
             }
-            Output::WriteEpochs { epochs, .. } => ensemble.effects.push(Effect::WriteEpochs(epochs)),
+            Output::WriteEpochs { epochs, .. } => ensemble.write_epochs(epochs),
             // What is proposed here is in the log already.
             Output::Append(_) => {}
             Output::StreamSnapshot { to, at_least } => {

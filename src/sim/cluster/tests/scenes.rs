@@ -121,3 +121,36 @@ fn a_server_without_a_leader_shows_nothing_that_is_not_committed() {
     assert!(server.quorum.state().find(b"/a").is_some(), "it is at the head");
     assert_eq!(cluster.digest(leader).unwrap().0, before, "and not shown");
 }
+
+/// A server comes back while another leads epoch 2. That one is lost as soon as `is_time`, and the server finds its place
+/// again.
+fn leader_is_lost_while_a_server_catches_up(bytes: usize, is_time: impl Fn(&Member) -> bool) {
+    let (mut cluster, first, _) = started(5);
+    cluster.crash(first);
+    assert!(cluster.run(5_000, |cluster| cluster.leader().is_some()), "another one leads");
+    let second = cluster.leader().unwrap();
+    let (conn, _) = session(&mut cluster, second, 2000);
+    for n in 0..6 {
+        ask(&mut cluster, second, conn, n, OpCode::Create, &create(format!("/{n}").as_bytes(), &vec![7; bytes], 0));
+    }
+    answers(&mut cluster, second, conn, 6);
+    cluster.slow_disk(first, 50);
+    cluster.start(first);
+    assert!(cluster.run(5_000, |cluster| is_time(&cluster.members[first])), "it is brought up to date");
+    assert_eq!((cluster.members[first].epochs.current, cluster.members[first].log.last().epoch()), (1, 2));
+    cluster.crash(second);
+    assert!(cluster.run(5_000, |cluster| cluster.leader().is_some()), "a third one leads");
+    assert!(cluster.run(5_000, |cluster| cluster.serves(first)), "and the server has its place");
+    assert!(cluster.members[first].epochs.current >= 2);
+}
+
+#[test]
+fn a_role_that_ends_before_its_leader_is_acknowledged_leaves_epochs_that_are_those_of_the_log() {
+    leader_is_lost_while_a_server_catches_up(6_000, |member| member.log.last().epoch() == 2);
+}
+
+#[test]
+fn a_role_that_ends_while_epochs_are_written_is_not_followed_by_another_before_they_are() {
+    let is_writing = |member: &Member| member.log.last().epoch() == 2 && !member.epoch_writes.is_empty();
+    leader_is_lost_while_a_server_catches_up(100, is_writing);
+}
