@@ -127,6 +127,44 @@ impl SimDisk {
         state.history.clear();
     }
 
+    /// Forgets the part of the history that is durable by now. A crash leaves the same as before, but only one behind
+    /// everything.
+    pub fn fold(&self) {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let mut pending: Vec<Change> = Vec::new();
+        for change in std::mem::take(&mut state.history) {
+            match change {
+                Change::Truncate(inode) => {
+                    pending.retain(|change| !matches!(change, Change::Write { inode: other, .. } if *other == inode));
+                    state.base.files.insert(inode, Vec::new());
+                }
+                Change::Sync(inode) => {
+                    let synced =
+                        |change: &mut Change| matches!(change, Change::Write { inode: other, .. } if *other == inode);
+                    for change in pending.extract_if(.., synced) {
+                        if let Change::Write { inode, offset, bytes } = change {
+                            state.base.write(inode, offset, &bytes);
+                        }
+                    }
+                }
+                Change::Forget(inode) => {
+                    pending.retain(|change| !matches!(change, Change::Write { inode: other, .. } if *other == inode));
+                }
+                Change::SyncDir(dir) => {
+                    let synced = |change: &mut Change| matches!(change, Change::Name(change) if change.dir() == dir);
+                    for change in pending.extract_if(.., synced) {
+                        if let Change::Name(change) = change {
+                            state.base.rename(&change);
+                        }
+                    }
+                }
+                change => pending.push(change),
+            }
+        }
+        state.history = pending;
+    }
+
     /// A disk of its own with the same content, all of it durable.
     pub fn copy(&self) -> SimDisk {
         let copy = SimDisk::new();
@@ -482,6 +520,47 @@ mod tests {
         file.sync().unwrap();
         assert_eq!(disk.bytes(path).unwrap(), b"gone");
         assert_eq!(disk.crash(disk.changes(), &mut Choices::all()).bytes(path).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_folded_history_crashes_like_the_whole_one() {
+        let dir = Path::new("d");
+        let make = |fold: bool| {
+            let disk = SimDisk::new();
+            disk.make_dir(dir).unwrap();
+            let file = disk.open(&dir.join("a"), Access::Create).unwrap();
+            let fold = || {
+                if fold {
+                    disk.fold()
+                }
+            };
+            file.write_at(&[1; 600], 0).unwrap();
+            fold();
+            file.sync().unwrap();
+            fold();
+            disk.sync_dir(dir).unwrap();
+            file.write_at(&[2; 600], 0).unwrap();
+            disk.open(&dir.join("b"), Access::Create).unwrap();
+            fold();
+            disk.rename(&dir.join("a"), &dir.join("c")).unwrap();
+            fold();
+            disk
+        };
+        let outcomes = |disk: &SimDisk| {
+            let (mut choices, mut found) = (Choices::all(), BTreeSet::new());
+            loop {
+                let crashed = disk.crash(disk.changes(), &mut choices);
+                let names = crashed.list(dir).unwrap();
+                found.insert(names.into_iter().map(|name| (crashed.bytes(&dir.join(&name)), name)).collect::<Vec<_>>());
+                if !choices.advance() {
+                    return found;
+                }
+            }
+        };
+        let (whole, folded) = (make(false), make(true));
+        assert!(folded.changes() < whole.changes());
+        assert_eq!(outcomes(&folded), outcomes(&whole));
+        assert!(outcomes(&whole).len() > 4);
     }
 
     #[test]

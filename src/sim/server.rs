@@ -2,6 +2,7 @@
 
 use super::disk::SimDisk;
 use crate::acl::AuthConfig;
+use crate::fatal::{Fatal, Reason};
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::quorum::{Packet, PacketType};
 use crate::jute::wire::{Reader, put_bool, put_bytes, put_int, put_long};
@@ -14,18 +15,21 @@ use crate::server::rebuild::{Rebuild, write_snapshot};
 use crate::server::shard::{Shard, ShardOptions};
 use crate::server::stats::Stats;
 use crate::session::{Passwords, SessionIds};
-use crate::storage::identity;
+use crate::storage::epochs::{EpochFile, EpochRecord};
+use crate::storage::identity::{self, DataDirectory};
 use crate::storage::java::stream::StreamSender;
-use crate::storage::log::frame::DirectoryId;
 use crate::storage::log::seek::Stretch;
 use crate::storage::log::segment::{self, PreparedSegment};
 use crate::storage::log::writer::{LogOptions, LogWriter, SegmentRequest};
 use crate::storage::rebase;
 use crate::storage::recovery::{self, RecoveryOptions};
 use crate::storage::snapshot::format::file_name;
+use crate::storage::standing::Standing;
 use crate::tree::owner::OwnerRules;
 use crate::tree::state::StateOptions;
 use crate::watch::WatchLimits;
+use crate::zab::epochs::Epochs;
+use crate::zab::history::History;
 use crate::zab::leader::LogPart;
 use std::path::Path;
 use std::sync::Arc;
@@ -45,6 +49,10 @@ pub struct SimOptions {
     /// Znodes that one read looks at in one go.
     pub slice: usize,
     pub state: StateOptions,
+    /// Sizes of its log.
+    pub log: LogOptions,
+    /// A member that finds nothing on its disk may begin from nothing (`db.autocreate`).
+    pub autocreate: bool,
 }
 
 impl Default for SimOptions {
@@ -55,24 +63,29 @@ impl Default for SimOptions {
             shards: 1,
             slice: limits::SLICE,
             state: StateOptions::default(),
+            // Small segments, so that there are several.
+            log: LogOptions { max_txn: 1 << 20, buffer_bytes: 1 << 20, segment_bytes: 4 << 20 },
+            autocreate: true,
         }
     }
 }
 
-/// A standalone server of one shard.
+/// A server of one shard, on its own or a member of an ensemble.
 pub struct SimServer {
     pub shard: Shard,
     pub quorum: Quorum,
     pub stats: Arc<Stats>,
     pub disk: SimDisk,
-    directory: DirectoryId,
+    directory: DataDirectory,
+    log_options: LogOptions,
+    /// A member's.
+    epochs: Option<EpochFile>,
+    /// The end of the log as a member found it at its start.
+    pub recovered: Option<History>,
     /// Connections that the server has ended, until they are taken from here.
     pub ended: Vec<ConnId>,
     pub now_ms: i64,
 }
-
-/// Small segments, so that there are several.
-const LOG: LogOptions = LogOptions { max_txn: 1 << 20, buffer_bytes: 1 << 20, segment_bytes: 4 << 20 };
 
 /// Where its files are.
 pub const DIR: &str = "data";
@@ -93,15 +106,27 @@ impl SimServer {
 
     /// One on a disk, with what it finds there; a member of an ensemble if it is told of one.
     pub fn start(disk: &SimDisk, clock: Clock, sim: SimOptions, member: Option<EnsembleOptions>) -> SimServer {
-        let SimOptions { output_limit, watches, shards, slice, state } = sim;
+        SimServer::try_start(disk, clock, sim, member).unwrap_or_else(|fatal| panic!("{fatal}"))
+    }
+
+    /// The same, or why it does not go on from what it finds. What a member is told of its epochs, its log's end and
+    /// whether it has a database is replaced by what it finds.
+    pub fn try_start(
+        disk: &SimDisk,
+        clock: Clock,
+        sim: SimOptions,
+        member: Option<EnsembleOptions>,
+    ) -> Result<SimServer, Fatal> {
+        let SimOptions { output_limit, watches, shards, slice, log: options, state, .. } = sim;
         let dir = Path::new(DIR);
         let number = member.as_ref().map_or(0, |options| options.id.0);
-        let mut directory = identity::open(disk, dir, dir, number, [7; 16]).unwrap();
+        let mut directory = identity::open(disk, dir, dir, number, [7; 16])?;
+        let was_born = directory.identity.born;
         let recovery = RecoveryOptions {
             snapshot_dir: dir,
             log_dir: dir,
             directory: directory.identity.directory,
-            born: directory.identity.born,
+            born: was_born,
             accept_log_loss: false,
             threads: 1,
         };
@@ -109,13 +134,27 @@ impl SimServer {
             Some(member) => Rebuild::for_member(state, member.roles.history),
             None => Rebuild::new(state),
         };
-        let recovered = recovery::recover(disk, &recovery, &mut rebuild).unwrap();
-        let options = LOG;
-        let opened = recovery::begin_log(disk, &recovery, &recovered, &options, 1).unwrap();
-        directory.mark_born(disk).unwrap();
+        let recovered = recovery::recover(disk, &recovery, &mut rebuild)?;
+        let standing = recovered.standing(&directory.identity, sim.autocreate);
+        let mut epochs = None;
+        if member.is_some() {
+            if standing == Standing::Unknown {
+                directory.mark_incomplete(disk)?;
+            }
+            let first = (!was_born).then(EpochRecord::default);
+            let mut file = EpochFile::open(disk, dir, directory.identity.directory, first)?.epochs;
+            let EpochRecord { accepted, current } = file.record();
+            let found = Epochs { accepted, current }
+                .at_start(recovered.zxid)
+                .map_err(|error| Fatal::new(Reason::EpochsLost, error.to_string()))?;
+            file.update(EpochRecord { accepted: found.accepted, current: found.current })?;
+            epochs = Some((file, found));
+        }
+        let opened = recovery::begin_log(disk, &recovery, &recovered, &options, 1)?;
+        directory.mark_born(disk)?;
         let mut log = LogWriter::new(&opened, options).unwrap();
         if let Some(SegmentRequest { id, capacity }) = log.needs_segment() {
-            log.segment_ready(segment::prepare(disk, dir, id, capacity).unwrap());
+            log.segment_ready(segment::prepare(disk, dir, id, capacity)?);
         }
         let (state, history) = match &member {
             Some(_) => {
@@ -163,28 +202,56 @@ impl SimServer {
         let applied = store.published();
         let mut shard = Shard::new(shard_options, reader, store, acls, passwords, cursor, applied, stats.clone());
         shard.unpark();
-        if let (Some(member), Some(history)) = (member, history) {
-            quorum.join(EnsembleOptions { history, ..member });
+        let found = history.clone();
+        let mut file = None;
+        if let (Some(member), Some(history), Some((epoch_file, epochs))) = (member, history, epochs) {
+            let has_database = standing != Standing::Unknown;
+            quorum.join(EnsembleOptions { history, epochs, has_database, ..member });
+            file = Some(epoch_file);
         }
         let mut server = SimServer {
             shard,
             quorum,
             stats,
             disk: disk.clone(),
-            directory: recovery.directory,
+            directory,
+            log_options: options,
+            epochs: file,
+            recovered: found,
             ended: vec![],
             now_ms: clock.mono_ms,
         };
-        server.at(clock.mono_ms);
-        server
+        server.clock(clock);
+        Ok(server)
     }
 
-    /// The time, for both brains, ms.
+    /// The time, for both brains and both clocks, ms.
     pub fn at(&mut self, now_ms: i64) {
-        self.now_ms = now_ms;
-        let clock = Clock { mono_ms: now_ms, wall_ms: now_ms };
+        self.clock(Clock { mono_ms: now_ms, wall_ms: now_ms });
+    }
+
+    /// What its clocks say, for both brains.
+    pub fn clock(&mut self, clock: Clock) {
+        self.now_ms = clock.mono_ms;
         self.shard.begin(clock);
         self.quorum.begin(clock);
+    }
+
+    /// What a member's file of epochs holds.
+    pub fn epochs(&self) -> Epochs {
+        let EpochRecord { accepted, current } = self.epochs.as_ref().expect("a member's").record();
+        Epochs { accepted, current }
+    }
+
+    /// Makes a member's epochs durable.
+    pub fn write_epochs(&mut self, epochs: Epochs) {
+        let record = EpochRecord { accepted: epochs.accepted, current: epochs.current };
+        self.epochs.as_mut().expect("a member's").update(record).expect("the disk is well");
+    }
+
+    /// A leader has brought this member up to date: that something may be missing is no longer remembered.
+    pub fn mark_complete(&mut self) {
+        self.directory.mark_complete(&self.disk).expect("the disk is well");
     }
 
     /// Hands requests over; the disk does nothing yet. Whether a write is wanted.
@@ -247,7 +314,7 @@ impl SimServer {
         RecoveryOptions {
             snapshot_dir: dir,
             log_dir: dir,
-            directory: self.directory,
+            directory: self.directory.identity.directory,
             born: true,
             accept_log_loss: false,
             threads: 1,
@@ -257,7 +324,15 @@ impl SimServer {
     /// Writes the snapshot that is due, if one is; returns its zxid.
     pub fn write_snapshot(&mut self) -> Option<Zxid> {
         let mut job = self.quorum.take_snapshot_job()?;
-        write_snapshot(&self.disk, Path::new(DIR), self.directory, self.now_ms, &mut job, &mut |_| {}).unwrap();
+        write_snapshot(
+            &self.disk,
+            Path::new(DIR),
+            self.directory.identity.directory,
+            self.now_ms,
+            &mut job,
+            &mut |_| {},
+        )
+        .unwrap();
         let SnapshotJob { zxid, reader, pin, .. } = job;
         drop(pin);
         self.quorum.snapshot_done(zxid, reader, 1);
@@ -283,9 +358,17 @@ impl SimServer {
         let recovery = self.recovery();
         let log_from = rebase::next_segment(&self.disk, &recovery, self.quorum.log().highest()).unwrap();
         job.log_from = Some(log_from);
-        write_snapshot(&self.disk, Path::new(DIR), self.directory, self.now_ms, &mut job, &mut |_| {}).unwrap();
-        let opened = rebase::begin_behind(&self.disk, &recovery, job.zxid, log_from, &LOG, 1).unwrap();
-        self.quorum.continue_log(LogWriter::new(&opened, LOG).unwrap());
+        write_snapshot(
+            &self.disk,
+            Path::new(DIR),
+            self.directory.identity.directory,
+            self.now_ms,
+            &mut job,
+            &mut |_| {},
+        )
+        .unwrap();
+        let opened = rebase::begin_behind(&self.disk, &recovery, job.zxid, log_from, &self.log_options, 1).unwrap();
+        self.quorum.continue_log(LogWriter::new(&opened, self.log_options).unwrap());
         self.prepare_real_segment();
     }
 
@@ -293,8 +376,8 @@ impl SimServer {
     pub fn cut_log(&mut self, zxid: Zxid) -> bool {
         let recovery = self.recovery();
         let above = self.quorum.log().highest();
-        match rebase::truncate(&self.disk, &recovery, zxid, above, &LOG, 1) {
-            Ok(opened) => self.quorum.continue_log(LogWriter::new(&opened, LOG).unwrap()),
+        match rebase::truncate(&self.disk, &recovery, zxid, above, &self.log_options, 1) {
+            Ok(opened) => self.quorum.continue_log(LogWriter::new(&opened, self.log_options).unwrap()),
             Err(rebase::TruncateError::Log(error)) => panic!("{error:?}"),
             Err(_) => return false,
         }

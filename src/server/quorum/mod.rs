@@ -300,7 +300,13 @@ impl Quorum {
         if self.elements.is_empty() || is_behind || !self.log.is_idle() {
             return false;
         }
-        let batch = self.take_batch();
+        let mut batch = self.take_batch();
+        if self.zxid > self.committed {
+            // The head is ahead of what may be shown: of no role, or of one that has not begun to serve.
+            let shown = self.state.store().published();
+            batch.last_zxid = shown;
+            batch.elements.iter_mut().for_each(|element| element.zxid = element.zxid.min(shown));
+        }
         self.publish(batch);
         self.work();
         true

@@ -303,7 +303,7 @@ impl Quorum {
         let Role::Following(following) = &mut ensemble.role else { return };
         match output {
             Output::Send { message, .. } => message.put(&mut ensemble.to_leader),
-            Output::WriteEpochs { epochs, .. } => ensemble.effects.push(Effect::WriteEpochs(epochs)),
+            Output::WriteEpochs { epochs, .. } => ensemble.write_epochs(epochs),
             Output::Append(txn) => self.append(ensemble, &txn),
             Output::Truncate { to } => {
                 following.cutting = true;

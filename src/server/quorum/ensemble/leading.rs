@@ -10,8 +10,8 @@ use crate::jute::request::Request;
 use crate::jute::wire::Reader;
 use crate::jute::{ErrorCode, OpCode};
 use crate::limits;
-use crate::server::message::{Ask, Item, ShardId, Tell};
-use crate::server::quorum::Quorum;
+use crate::server::message::{Answer, Ask, Item, ShardId, Tell};
+use crate::server::quorum::{Live, Quorum};
 use crate::session::Tracker;
 use crate::storage::log::seek::Stretch;
 use crate::zab::election;
@@ -242,7 +242,7 @@ impl Quorum {
                 leading.behind_sync.remove(&peer);
                 ensemble.close_learner(peer);
             }
-            Output::WriteEpochs { epochs, .. } => ensemble.effects.push(Effect::WriteEpochs(epochs)),
+            Output::WriteEpochs { epochs, .. } => ensemble.write_epochs(epochs),
             // What is proposed here is in the log already.
             Output::Append(_) => {}
             Output::StreamSnapshot { to, at_least } => {
@@ -370,7 +370,9 @@ impl Quorum {
                 }
                 Some(OpCode::CloseSession) => {
                     leading.owners.remove(&session);
-                    self.end_session(session, cxid);
+                    let (changes, live) = self.end_session(session, cxid);
+                    let close = live.map(|Live { shard, conn, .. }| Answer { shard, conn, what: Tell::Close });
+                    self.step(changes, close);
                 }
                 known => {
                     let moved = leading.owners.get(&session) != Some(&peer) && self.tracker.contains(session);

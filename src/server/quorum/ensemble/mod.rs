@@ -6,8 +6,8 @@
 //! watermark follows what is both durable here and committed; so the end of a role leaves a tree that is exactly the
 //! log, and an election is told of nothing else.
 //!
-//! A role ends in steps: clients are told to go, nothing new is taken, the log writes under way are awaited; only then
-//! does this server look for a leader again.
+//! A role ends in steps: clients are told to go, nothing new is taken, the writes of log and epochs under way are awaited;
+//! only then does this server look for a leader again.
 
 mod asked;
 mod early;
@@ -20,6 +20,7 @@ mod told;
 mod voting;
 
 use super::Quorum;
+use crate::fatal::{Fatal, Reason};
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::election::PeerState;
 use crate::server::message::{Adopted, Adoption, Answer, Ask, Batch, Element, Item, ShardId, Tell};
@@ -40,7 +41,7 @@ use reconfig::Records;
 use std::collections::BTreeMap;
 
 enum Role {
-    /// The last role is over, the log's writes are awaited.
+    /// The last role is over, the writes of log and epochs are awaited.
     Leaving,
     Looking,
     /// A leader is known and is being connected to.
@@ -69,6 +70,8 @@ pub struct Ensemble {
     links: Links,
     /// On disk.
     epochs: Epochs,
+    /// On disk when everything that was asked for is written.
+    epochs_asked: Epochs,
     /// Here between two roles; a role has it else.
     history: Option<History>,
     has_database: bool,
@@ -117,6 +120,7 @@ impl Ensemble {
             election: Election::new(options.id, config.clone(), options.election),
             links: Links::new(options.id, &config, &addresses, options.announces_all, options.links),
             epochs: options.epochs,
+            epochs_asked: options.epochs,
             history: Some(history),
             has_database: options.has_database,
             role: Role::Leaving,
@@ -156,6 +160,32 @@ impl Ensemble {
             Role::Following(following) => following.serves(),
             Role::Leading(leading) => leading.serves(),
             _ => false,
+        }
+    }
+
+    /// Asks for these epochs to be written.
+    fn write_epochs(&mut self, epochs: Epochs) {
+        self.epochs_asked = epochs;
+        self.effects.push(Effect::WriteEpochs(epochs));
+    }
+
+    /// Whether the epochs on disk are those of a log that ends at `durable`, and nothing else is being written. A role may
+    /// end with a leader's transactions on disk and the acknowledgement of that leader not written yet: what a start would
+    /// find and put right is put right here.
+    fn has_epochs_of(&mut self, durable: Zxid) -> bool {
+        if self.epochs != self.epochs_asked {
+            return false;
+        }
+        match self.epochs.at_start(durable) {
+            Ok(epochs) if epochs == self.epochs => true,
+            Ok(epochs) => {
+                self.write_epochs(epochs);
+                false
+            }
+            Err(error) => {
+                self.effects.push(Effect::Fail(Fatal::new(Reason::EpochsLost, error.to_string())));
+                false
+            }
         }
     }
 
@@ -331,7 +361,8 @@ impl Quorum {
         let retry = match &ensemble.role {
             Role::Joining(joining) => joining.retry_at_ms,
             // At once, when nothing is awaited any more.
-            Role::Leaving => self.log.is_idle().then_some(ensemble.rests_until_ms.max(self.clock.mono_ms)),
+            Role::Leaving => (self.log.is_idle() && ensemble.epochs == ensemble.epochs_asked)
+                .then_some(ensemble.rests_until_ms.max(self.clock.mono_ms)),
             _ => None,
         };
         [ensemble.election.deadline_ms(), ensemble.links.deadline_ms(), retry].into_iter().flatten().min()
@@ -450,14 +481,17 @@ impl Quorum {
         if self.in_flight.is_some() || self.held.is_some() || !self.log.is_idle() {
             return;
         }
-        // What these told of is still at the head, and is shown when it is committed; its clients are gone.
-        self.waiting.clear();
+        if !ensemble.has_epochs_of(self.log.durable()) {
+            return;
+        }
+        // What these told of is still at the head, and is shown when it is committed. Whom they would have answered waits
+        // for nothing any more, though no session may speak for it: it is sent away like the others.
+        let waiting = self.waiting.drain(..).flat_map(|batch| batch.elements);
+        let answers = waiting.chain(self.elements.drain(..)).filter_map(|element| element.answer);
+        let unanswered = answers.map(|answer| (answer.shard, answer.conn)).collect();
         self.outcome.changes.truncate(0);
         self.outcome.reply.clear();
-        self.elements.retain_mut(|element| {
-            element.changes = 0..0;
-            matches!(element.answer, Some(Answer { what: Tell::Close, .. }))
-        });
+        self.dismiss_clients(unanswered);
         if ensemble.stopping {
             return self.stopped(ensemble);
         }
@@ -546,7 +580,8 @@ impl Quorum {
         match &ensemble.role {
             Role::Following(_) => self.epochs_durable_following(ensemble, epochs),
             Role::Leading(_) => self.epochs_durable_leading(ensemble, epochs),
-            _ => {}
+            Role::Leaving => self.left(ensemble),
+            Role::Looking | Role::Joining(_) | Role::Stopped => {}
         }
     }
 

@@ -1,12 +1,13 @@
 //! Ensembles that change while they run: servers come, go, and take each other's place, and what clients were told holds.
 
-use super::tests::{Client, standings, work};
-use super::*;
+use super::super::*;
+use super::writers::{Client, standings, work};
 use crate::ids::{ConnId, SessionId};
 use crate::jute::wire::{Reader, put_buffer, put_long};
 use crate::jute::{ErrorCode, OpCode};
 use crate::sim::server::{Frame, path_and};
 use crate::tree::path::CONFIG;
+use crate::zab::voters::Voters;
 
 /// One line of a configuration.
 pub(super) fn line(id: usize, role: &str) -> String {

@@ -1,10 +1,11 @@
 //! Changes of the configuration under faults: what was acknowledged is known after them, and what was not may come to nothing.
 
-use super::reconfig_tests::*;
-use super::tests::{Client, standings, work};
-use super::*;
+use super::super::*;
+use super::reconfig::*;
+use super::writers::{Client, standings, work};
 use crate::jute::wire::{put_buffer, put_long};
 use crate::jute::{ErrorCode, OpCode};
+use crate::zab::voters::Voters;
 
 /// A server that has acknowledged a proposal and forgotten it would act by the old configuration alone.
 #[test]

@@ -1,8 +1,8 @@
 //! What members of an ensemble do besides electing and agreeing: catching up from the log on disk, handing over,
 //! observing, and what they say of themselves.
 
-use super::tests::{Client, converge, standings, started_with, work};
-use super::*;
+use super::super::*;
+use super::writers::{Client, converge, standings, started_with, work};
 use crate::limits;
 use crate::server::stats::Mode;
 use crate::zab::history::HistoryLimits;
@@ -13,7 +13,7 @@ fn forgetful() -> RoleSettings {
 }
 
 /// One follower is away while much happens. How many parts of the log were read to bring it back.
-fn follower_away(settings: RoleSettings) -> usize {
+fn follower_away(settings: RoleSettings) -> u64 {
     let mut cluster = started_with(3, 11, settings);
     let mut clients: Vec<Client> = (0..4).map(Client::new).collect();
     work(&mut cluster, &mut clients, 500);
@@ -25,7 +25,7 @@ fn follower_away(settings: RoleSettings) -> usize {
     assert!(cluster.run(5_000, |cluster| cluster.serves(away)), "{:?}", standings(&cluster));
     converge(&mut cluster, &mut clients);
     assert_eq!(cluster.leader(), Some(leader));
-    cluster.log_reads
+    cluster.coverage.of("log read for a learner")
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_leader_with_a_slow_disk_hands_over_and_follows() {
     let mut clients: Vec<Client> = (0..4).map(Client::new).collect();
     work(&mut cluster, &mut clients, 1_500);
     let leader = cluster.leader().unwrap();
-    cluster.slow.insert(leader, 3_000);
+    cluster.slow_disk(leader, 3_000);
     let other = |cluster: &Cluster| cluster.leader().is_some_and(|now| now != leader);
     for _ in 0..20 {
         work(&mut cluster, &mut clients, 100);
@@ -117,7 +117,7 @@ fn a_leader_with_a_slow_disk_hands_over_and_follows() {
         }
     }
     assert!(other(&cluster), "{:?}", standings(&cluster));
-    cluster.slow.clear();
+    cluster.slow_disk(leader, 0);
     let follows = |cluster: &mut Cluster| cluster.standing(leader) == Some(Standing::Following);
     assert!(cluster.run(5_000, follows), "{:?}", standings(&cluster));
     converge(&mut cluster, &mut clients);
@@ -133,7 +133,7 @@ fn a_leader_without_a_successor_stays() {
     let leader = cluster.leader().unwrap();
     cluster.server(leader).unwrap().quorum.hand_over();
     work(&mut cluster, &mut clients, limits::HAND_OVER_MS + 200);
-    assert_eq!((cluster.leader(), cluster.elections), (Some(leader), 1));
+    assert_eq!((cluster.leader(), cluster.elections()), (Some(leader), 1));
     converge(&mut cluster, &mut clients);
 }
 
@@ -188,7 +188,7 @@ fn an_observer_comes_back_to_whoever_leads() {
             assert!(cluster.run(3_000, |cluster| cluster.serves(3)), "{:?}", standings(&cluster));
         }
         converge(&mut cluster, &mut clients);
-        assert_eq!(cluster.log_reads > 0, seed == 43);
+        assert_eq!(cluster.coverage.of("log read for a learner") > 0, seed == 43);
     }
 }
 

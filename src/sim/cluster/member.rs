@@ -1,0 +1,250 @@
+//! A server of the ensemble with all that outlives it: its disk, what is durable of its log and epochs, its file of the
+//! configuration, its clocks. How it starts, stops, crashes, and what is done to its disk while it is down.
+
+use super::{Cluster, Event, LOG, OUTPUT_LIMIT, Place, unlimited, write_frame};
+use crate::fatal::Fatal;
+use crate::ids::Zxid;
+use crate::server::message::Clock;
+use crate::server::quorum::EnsembleOptions;
+use crate::sim::disk::SimDisk;
+use crate::sim::server::{SimOptions, SimServer, TICK_MS};
+use crate::sim::witness::Seen;
+use crate::storage::log::writer::FrameWrite;
+use crate::zab::epochs::Epochs;
+use crate::zab::history::History;
+use crate::zab::leader::PeerId;
+use crate::zab::voters::{Config, ServerId, Voters};
+use std::collections::VecDeque;
+
+/// A server's clocks: what they say of a moment of the run.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Clocks {
+    /// Thousandths by which the monotonic one runs fast.
+    drift: i64,
+    /// When it began to, and what it said then.
+    since_ms: i64,
+    base_ms: i64,
+    /// By how much the wall clock is ahead of the monotonic one.
+    wall_ahead_ms: i64,
+}
+
+impl Clocks {
+    pub(super) fn at(&self, now_ms: i64) -> Clock {
+        let passed_ms = now_ms - self.since_ms;
+        let mono_ms = self.base_ms + passed_ms + passed_ms * self.drift / 1000;
+        Clock { mono_ms, wall_ms: mono_ms + self.wall_ahead_ms }
+    }
+
+    /// How long it takes until the monotonic clock has gone on by so much, at least.
+    pub(super) fn wait_ms(&self, clock_ms: i64) -> i64 {
+        (clock_ms * 1000 / (1000 + self.drift)).max(1)
+    }
+}
+
+/// A server and what of it survives a crash.
+pub(super) struct Member {
+    pub(super) server: Option<SimServer>,
+    pub(super) disk: SimDisk,
+    /// What is durable of its log, kept beside it.
+    pub(super) log: History,
+    /// What is durable of its epochs.
+    pub(super) epochs: Epochs,
+    pub(super) seen: Seen,
+    /// What its files say.
+    pub(super) config: Config,
+    /// When the last of them is written that is being written.
+    pub(super) files_ms: i64,
+    /// It led when it was last looked at.
+    pub(super) leads: bool,
+    pub(super) incarnation: u64,
+    pub(super) write: Option<FrameWrite>,
+    pub(super) epoch_writes: VecDeque<Epochs>,
+    pub(super) deadline_at_ms: i64,
+    pub(super) is_paused: bool,
+    /// What happened to it while it was paused.
+    pub(super) waiting: VecDeque<Event>,
+    /// Learners that wait for a snapshot.
+    pub(super) wanting: Vec<PeerId>,
+    pub(super) clocks: Clocks,
+    /// What a disk write takes on top of the usual.
+    pub(super) disk_delay_ms: i64,
+    /// Its disk was replaced, and it has not served since.
+    pub(super) is_empty: bool,
+    /// Its disk was damaged, and it has not been started since.
+    pub(super) is_rotten: bool,
+}
+
+impl Member {
+    /// One that was never started, with an empty disk.
+    pub(super) fn new(config: Config) -> Member {
+        Member {
+            server: None,
+            disk: SimDisk::new(),
+            log: History::new(unlimited(), Zxid::ZERO),
+            epochs: Epochs::default(),
+            seen: Seen::default(),
+            config,
+            files_ms: 0,
+            leads: false,
+            incarnation: 0,
+            write: None,
+            epoch_writes: VecDeque::new(),
+            deadline_at_ms: i64::MAX,
+            is_paused: false,
+            waiting: VecDeque::new(),
+            wanting: vec![],
+            clocks: Clocks::default(),
+            disk_delay_ms: 0,
+            is_empty: false,
+            is_rotten: false,
+        }
+    }
+}
+
+impl Cluster {
+    /// One more server, not started, whose file has this text.
+    pub fn add(&mut self, text: &str) -> Place {
+        let voters = Voters::parse(text.as_bytes()).expect("a configuration");
+        self.members.push(Member::new(Config::new(voters, None)));
+        self.members.len() - 1
+    }
+
+    /// Starts a server on what its disk holds.
+    pub fn start(&mut self, place: Place) {
+        self.try_start(place).unwrap_or_else(|fatal| panic!("server {}: {fatal}", place + 1));
+    }
+
+    /// The same, or why it does not go on from what it finds.
+    pub fn try_start(&mut self, place: Place) -> Result<(), Fatal> {
+        let id = ServerId(place as i64 + 1);
+        let member = &mut self.members[place];
+        assert!(member.server.is_none(), "it runs");
+        let options = EnsembleOptions {
+            id,
+            config: member.config.clone(),
+            election_addresses: vec![(format!("10.0.0.{}", id.0), 3888)],
+            announces_all: false,
+            standalone_enabled: self.standalone_enabled,
+            tick_ms: TICK_MS,
+            init_limit: 10,
+            sync_limit: 5,
+            // What it finds takes the place of these three.
+            epochs: Epochs::default(),
+            history: History::new(self.roles.history, Zxid::ZERO),
+            has_database: true,
+            election: Default::default(),
+            links: Default::default(),
+            max_packet: 1 << 20,
+            roles: self.roles,
+        };
+        let clock = member.clocks.at(self.now_ms);
+        let autocreate = member.incarnation == 0;
+        let sim =
+            SimOptions { output_limit: OUTPUT_LIMIT, log: LOG, autocreate, state: self.state, ..SimOptions::default() };
+        let mut server = SimServer::try_start(&member.disk, clock, sim, Some(options))?;
+        member.incarnation += 1;
+        let found = server.recovered.take().expect("a member's");
+        // One with an empty disk has lost its log and its promises, and says so.
+        member.seen.restarted(&member.log, &found);
+        assert!(member.is_empty || server.epochs().reach(member.epochs), "a promise of an epoch is lost");
+        member.is_rotten = false;
+        member.epochs = server.epochs();
+        member.log = History::new(unlimited(), found.floor());
+        found.after(found.floor()).for_each(|txn| member.log.push(txn.clone()));
+        member.server = Some(server);
+        member.disk.fold();
+        let incarnation = member.incarnation;
+        self.note(&[11, place as u64]);
+        self.after(TICK_MS / 2, Event::Tick { place, incarnation });
+        self.act(place);
+        Ok(())
+    }
+
+    /// Ends a server as a loss of power does: what the disk was not told to keep may be gone, and of what it was being
+    /// told any part may be there.
+    pub fn crash(&mut self, place: Place) {
+        let member = &mut self.members[place];
+        let kept = member.disk.changes();
+        if let Some(server) = &mut member.server {
+            // What is under way may have come any way, down to a sector of it.
+            if let Some(write) = member.write.take() {
+                self.coverage.count("crash with a write under way");
+                write_frame(&member.disk, server, &write);
+            }
+            member.epoch_writes.drain(..).for_each(|epochs| server.write_epochs(epochs));
+        }
+        let upto = kept + self.choices.pick(member.disk.changes() - kept + 1);
+        member.server = None;
+        member.leads = false;
+        member.is_paused = false;
+        member.waiting.clear();
+        member.wanting.clear();
+        member.deadline_at_ms = i64::MAX;
+        member.disk = member.disk.crash(upto, &mut self.choices);
+        self.note(&[12, place as u64]);
+        self.disconnect(|ends| ends.contains(&place));
+        self.silence(place);
+    }
+
+    /// Tells a server that its process is to end.
+    pub fn stop(&mut self, place: Place) {
+        let server = self.server(place).expect("it runs");
+        server.shard.stop_taking();
+        server.quorum.begin_stop();
+        self.act(place);
+    }
+
+    /// Lets a server's monotonic clock run fast by so many thousandths, or slow.
+    pub fn drift(&mut self, place: Place, thousandths: i64) {
+        let now_ms = self.now_ms;
+        let clocks = &mut self.members[place].clocks;
+        let base_ms = clocks.at(now_ms).mono_ms;
+        *clocks = Clocks { drift: thousandths, since_ms: now_ms, base_ms, ..*clocks };
+    }
+
+    /// Sets a server's wall clock, this much ahead of where it would be.
+    pub fn jump(&mut self, place: Place, ms: i64) {
+        self.members[place].clocks.wall_ahead_ms = ms;
+    }
+
+    /// What a server's disk takes for a write on top of the usual.
+    pub fn slow_disk(&mut self, place: Place, ms: i64) {
+        self.members[place].disk_delay_ms = ms;
+    }
+
+    /// The disk of a server that is down.
+    pub fn disk(&mut self, place: Place) -> &SimDisk {
+        assert!(!self.runs(place), "it runs");
+        &self.members[place].disk
+    }
+
+    /// Voters that have lost what they had acknowledged, or will be found to have.
+    pub fn damaged(&self) -> usize {
+        (0..self.voter_count).filter(|place| self.is_damaged(*place)).count()
+    }
+
+    /// Whether a server is one of those.
+    pub fn is_damaged(&self, place: Place) -> bool {
+        self.members[place].is_empty || self.members[place].is_rotten
+    }
+
+    /// Whether a server's disk has been damaged, and it has not been started since.
+    pub fn is_rotten(&self, place: Place) -> bool {
+        self.members[place].is_rotten
+    }
+
+    /// The disk of a server that is down was damaged.
+    pub fn note_rot(&mut self, place: Place) {
+        self.members[place].is_rotten = true;
+    }
+
+    /// Gives a server that is down an empty disk.
+    pub fn wipe(&mut self, place: Place) {
+        let member = &mut self.members[place];
+        assert!(member.server.is_none(), "it runs");
+        member.is_empty = true;
+        member.is_rotten = false;
+        member.log.reset(Zxid::ZERO);
+        member.disk = SimDisk::new();
+    }
+}

@@ -1,0 +1,613 @@
+//! An ensemble in virtual time: real servers, real logs on simulated disks, and a network that is the test's to break.
+//!
+//! Every message takes its time, drawn from a seed; connections keep their order and end as a whole. Servers crash with
+//! what their disk had not been told to keep, stop and go on, are slow, have clocks of their own, and are cut off from
+//! each other. The same seed makes the same run, of which `trace` is a digest. Whatever a server shows is held against
+//! what all have shown ([`Witness`]), at every step.
+
+mod member;
+mod network;
+
+use super::coverage::Coverage;
+use super::disk::{Choices, SimDisk};
+use super::server::{DIR, SimServer, TICK_MS};
+use super::witness::{Seen, Witness};
+use crate::ids::Zxid;
+use crate::server::quorum::{Effect, PeerInput, RoleSettings, Standing};
+use crate::storage::log::frame::{BLOCK, Claim, FRAME_HEADER, Txns, claim};
+use crate::storage::log::writer::{FrameWrite, LogOptions};
+use crate::tree::state::StateOptions;
+use crate::zab::epochs::Epochs;
+use crate::zab::history::{HistoryLimits, Txn};
+use crate::zab::leader::{LogPart, PeerId};
+use crate::zab::links::LinkId;
+use crate::zab::voters::{Config, ServerId};
+use member::Member;
+use network::Network;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Output a client may leave unread, bytes.
+const OUTPUT_LIMIT: usize = 16 << 20;
+
+/// Rounds of work a server may do at one moment before it is taken for stuck.
+const ROUNDS: usize = 1000;
+
+/// Events of one moment before the cluster is taken for stuck.
+const EVENTS_AT_ONCE: usize = 100_000;
+
+/// A log that is quick to begin.
+const LOG: LogOptions = LogOptions { max_txn: 8 << 10, buffer_bytes: 16 << 10, segment_bytes: 64 << 10 };
+
+/// A server by its place in the list; its id is one more.
+pub type Place = usize;
+
+enum Event {
+    Bytes { wire: u64, to: usize, bytes: Vec<u8> },
+    Closed { wire: u64, to: usize },
+    Connected { wire: u64, to: usize },
+    DialFailed { place: Place, incarnation: u64, peer: Option<ServerId> },
+    LogWritten { place: Place, incarnation: u64 },
+    EpochsWritten { place: Place, incarnation: u64, epochs: Epochs },
+    LogRead { place: Place, incarnation: u64, peer: PeerId, part: LogPart },
+    ConfigWritten { place: Place, incarnation: u64, number: u64, config: Config },
+    Tick { place: Place, incarnation: u64 },
+    Deadline { place: Place, incarnation: u64 },
+}
+
+/// An ensemble.
+pub struct Cluster {
+    members: Vec<Member>,
+    voter_count: usize,
+    /// What its servers' operator has chosen; counts for those started from here on.
+    pub state: StateOptions,
+    pub standalone_enabled: bool,
+    pub roles: RoleSettings,
+    pub now_ms: i64,
+    queue: BTreeMap<(i64, u64), Event>,
+    sequence: u64,
+    network: Network,
+    choices: Choices,
+    /// Who was established as the leader of each epoch.
+    leaders: BTreeMap<i64, Place>,
+    pub witness: Witness,
+    pub coverage: Coverage,
+    /// A digest of all that has happened.
+    pub trace: u64,
+    /// Events so far.
+    pub events: u64,
+}
+
+impl Cluster {
+    /// So many voters, not started.
+    pub fn new(voters: usize, seed: u64) -> Cluster {
+        Cluster::with_observers(voters, 0, seed)
+    }
+
+    /// So many voters and observers, not started. Observers come behind the voters.
+    pub fn with_observers(voters: usize, observers: usize, seed: u64) -> Cluster {
+        let role = |id| if id <= voters { "participant" } else { "observer" };
+        let line = |id| format!("server.{id}=10.0.0.{id}:2888:3888:{}\n", role(id));
+        let text: String = (1..=voters + observers).map(line).collect();
+        let mut cluster = Cluster {
+            members: vec![],
+            voter_count: voters,
+            state: StateOptions { standalone: false, ..StateOptions::default() },
+            standalone_enabled: true,
+            roles: RoleSettings::default(),
+            now_ms: 0,
+            queue: BTreeMap::new(),
+            sequence: 0,
+            network: Network::default(),
+            choices: Choices::drawn(seed),
+            leaders: BTreeMap::new(),
+            witness: Witness::new(),
+            coverage: Coverage::default(),
+            trace: 0xcbf2_9ce4_8422_2325,
+            events: 0,
+        };
+        for _ in 0..voters + observers {
+            cluster.add(&text);
+        }
+        cluster
+    }
+
+    /// How many servers there are.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// None.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// How many of them vote.
+    pub fn voters(&self) -> usize {
+        self.voter_count
+    }
+
+    /// Elections that ended with an established leader.
+    pub fn elections(&self) -> usize {
+        self.leaders.len()
+    }
+
+    /// The running server at a place, its clocks set.
+    pub fn server(&mut self, place: Place) -> Option<&mut SimServer> {
+        let now_ms = self.now_ms;
+        let member = &mut self.members[place];
+        let server = member.server.as_mut().filter(|_| !member.is_paused)?;
+        server.clock(member.clocks.at(now_ms));
+        Some(server)
+    }
+
+    /// How often a server has been started.
+    pub fn incarnation(&self, place: Place) -> u64 {
+        self.members[place].incarnation
+    }
+
+    /// A number below `count`, drawn.
+    pub fn pick(&mut self, count: usize) -> usize {
+        self.choices.pick(count)
+    }
+
+    /// The established leader, if exactly one server says to be it.
+    pub fn leader(&self) -> Option<Place> {
+        let leads = |place: &Place| self.standing(*place) == Some(Standing::Leading) && self.serves(*place);
+        let mut leaders = (0..self.len()).filter(leads);
+        leaders.next().filter(|_| leaders.next().is_none())
+    }
+
+    /// What a server says it is.
+    pub fn standing(&self, place: Place) -> Option<Standing> {
+        self.members[place].server.as_ref()?.quorum.standing()
+    }
+
+    /// Whether a server takes clients.
+    pub fn serves(&self, place: Place) -> bool {
+        self.members[place].server.as_ref().is_some_and(|server| server.quorum.serves())
+    }
+
+    /// The tree's digest, and the zxid it is of, of a server at rest.
+    pub fn digest(&self, place: Place) -> Option<(Zxid, u64)> {
+        let state = self.members[place].server.as_ref()?.quorum.state();
+        Some((state.store().published(), state.digest()))
+    }
+
+    /// Whether a server runs, paused or not.
+    pub fn runs(&self, place: Place) -> bool {
+        self.members[place].server.is_some()
+    }
+
+    /// Whether a server is paused.
+    pub fn is_paused(&self, place: Place) -> bool {
+        self.members[place].is_paused
+    }
+
+    /// Stops a server's threads, or lets them go on.
+    pub fn pause(&mut self, place: Place, is_paused: bool) {
+        self.members[place].is_paused = is_paused;
+        let waiting = std::mem::take(&mut self.members[place].waiting);
+        for event in waiting {
+            self.happen(event);
+        }
+    }
+
+    /// Goes on until `until` holds, or for so many ms. Whether it held.
+    pub fn run(&mut self, limit_ms: i64, mut until: impl FnMut(&mut Cluster) -> bool) -> bool {
+        let end_ms = self.now_ms + limit_ms;
+        loop {
+            if until(self) {
+                return true;
+            }
+            let next_ms = self.queue.first_key_value().map_or(end_ms, |((at_ms, _), _)| *at_ms);
+            if next_ms >= end_ms {
+                self.now_ms = end_ms;
+                return until(self);
+            }
+            let Some((_, event)) = self.queue.pop_first() else { return false };
+            self.now_ms = self.now_ms.max(next_ms);
+            self.happen(event);
+        }
+    }
+
+    /// Lets everything happen that happens before `end_ms`.
+    pub fn run_to(&mut self, end_ms: i64) {
+        let mut at_once = 0;
+        while let Some(entry) = self.queue.first_entry()
+            && entry.key().0 < end_ms
+        {
+            let ((at_ms, _), event) = entry.remove_entry();
+            at_once = if at_ms > self.now_ms { 0 } else { at_once + 1 };
+            assert!(at_once < EVENTS_AT_ONCE, "time does not go on");
+            self.now_ms = self.now_ms.max(at_ms);
+            self.happen(event);
+        }
+        self.now_ms = self.now_ms.max(end_ms);
+    }
+
+    fn after(&mut self, delay_ms: i64, event: Event) {
+        self.sequence += 1;
+        self.queue.insert((self.now_ms + delay_ms, self.sequence), event);
+    }
+
+    /// Takes note of what happens, for the trace.
+    fn note(&mut self, words: &[u64]) {
+        for word in [self.now_ms as u64].iter().chain(words) {
+            self.trace = (self.trace ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(17);
+        }
+    }
+
+    fn is_current(&self, place: Place, incarnation: u64) -> bool {
+        self.runs(place) && self.members[place].incarnation == incarnation
+    }
+
+    fn happen(&mut self, event: Event) {
+        self.events += 1;
+        // A paused server's events wait for it, in order.
+        if let Some(place) = self.place_of(&event)
+            && self.members[place].is_paused
+        {
+            return self.members[place].waiting.push_back(event);
+        }
+        match event {
+            Event::Bytes { wire, to, bytes } => {
+                self.note(&[1, wire, to as u64, crc32c::crc32c(&bytes).into()]);
+                self.arrive(wire, to, bytes);
+            }
+            Event::Closed { wire, to } => {
+                self.note(&[2, wire, to as u64]);
+                self.told_closed(wire, to);
+            }
+            Event::Connected { wire, to } => {
+                self.note(&[3, wire, to as u64]);
+                self.connected(wire, to);
+            }
+            Event::DialFailed { place, incarnation, peer } => {
+                if self.is_current(place, incarnation) {
+                    let input = peer.map_or(PeerInput::NoLeader, |peer| PeerInput::DialFailed { peer });
+                    self.input(place, input);
+                }
+            }
+            Event::LogWritten { place, incarnation } => {
+                if self.is_current(place, incarnation) {
+                    self.note(&[4, place as u64]);
+                    self.log_written(place);
+                }
+            }
+            Event::EpochsWritten { place, incarnation, epochs } => {
+                if self.is_current(place, incarnation) {
+                    self.note(&[5, place as u64, epochs.accepted as u64, epochs.current as u64]);
+                    self.epochs_written(place, epochs);
+                }
+            }
+            Event::LogRead { place, incarnation, peer, part } => {
+                if self.is_current(place, incarnation) {
+                    self.note(&[6, place as u64]);
+                    self.input(place, PeerInput::LogRead { peer, part });
+                }
+            }
+            Event::ConfigWritten { place, incarnation, number, config } => {
+                if self.is_current(place, incarnation) {
+                    self.note(&[7, place as u64, number]);
+                    self.members[place].config = config;
+                    self.input(place, PeerInput::ConfigWritten(number));
+                }
+            }
+            Event::Tick { place, incarnation } => {
+                if self.is_current(place, incarnation) {
+                    self.after(TICK_MS / 2, Event::Tick { place, incarnation });
+                    if let Some(server) = self.server(place) {
+                        server.shard.tick();
+                        server.quorum.tick();
+                    }
+                    self.act(place);
+                }
+            }
+            Event::Deadline { place, incarnation } => {
+                if self.is_current(place, incarnation) {
+                    self.members[place].deadline_at_ms = i64::MAX;
+                    if let Some(server) = self.server(place) {
+                        server.quorum.elapse();
+                    }
+                    self.act(place);
+                }
+            }
+        }
+    }
+
+    fn place_of(&self, event: &Event) -> Option<Place> {
+        match event {
+            Event::Bytes { wire, to, .. } | Event::Closed { wire, to } | Event::Connected { wire, to } => {
+                self.network.place(*wire, *to)
+            }
+            Event::DialFailed { place, .. }
+            | Event::LogWritten { place, .. }
+            | Event::EpochsWritten { place, .. }
+            | Event::LogRead { place, .. }
+            | Event::ConfigWritten { place, .. }
+            | Event::Tick { place, .. }
+            | Event::Deadline { place, .. } => Some(*place),
+        }
+    }
+
+    fn input(&mut self, place: Place, input: PeerInput<'_>) {
+        if let Some(server) = self.server(place) {
+            server.quorum.peer(input);
+        }
+        self.act(place);
+    }
+
+    fn log_written(&mut self, place: Place) {
+        let clock = self.members[place].clocks.at(self.now_ms);
+        let member = &mut self.members[place];
+        let (Some(server), Some(write)) = (&mut member.server, member.write.take()) else { return };
+        write_frame(&member.disk, server, &write);
+        member.disk.fold();
+        for (zxid, txn) in Txns::new(transactions(&write, server.quorum.log().bytes(&write))) {
+            member.seen.logged(&member.log, zxid);
+            member.log.push(Txn { zxid, bytes: txn.into() });
+        }
+        server.clock(clock);
+        server.quorum.written();
+        // What the tree is, if nothing was prepared that is not on disk yet (I16).
+        let state = server.quorum.state();
+        if state.head() == member.log.last() {
+            Seen::check_digest(&member.log, state.digest());
+        }
+        self.act(place);
+    }
+
+    fn epochs_written(&mut self, place: Place, epochs: Epochs) {
+        let member = &mut self.members[place];
+        assert_eq!(member.epoch_writes.pop_front(), Some(epochs), "one after the other");
+        assert!(epochs.reach(member.epochs), "{epochs:?} after {:?}", member.epochs);
+        member.epochs = epochs;
+        member.server.as_mut().expect("it runs").write_epochs(epochs);
+        member.disk.fold();
+        self.input(place, PeerInput::EpochsWritten(epochs));
+    }
+
+    /// Lets a server do what there is to do, and carries out what it wants done.
+    pub fn act(&mut self, place: Place) {
+        for round in 0.. {
+            assert!(round < ROUNDS, "server {} never comes to rest", place + 1);
+            if !self.act_once(place) {
+                break;
+            }
+            self.observe(place);
+        }
+        self.observe(place);
+        self.await_deadline(place);
+        self.note_leader(place);
+    }
+
+    /// One round of a server's loop. Whether there was anything to do.
+    fn act_once(&mut self, place: Place) -> bool {
+        let clock = self.members[place].clocks.at(self.now_ms);
+        let incarnation = self.members[place].incarnation;
+        let Member { server: Some(server), write, is_paused: false, disk_delay_ms, .. } = &mut self.members[place]
+        else {
+            return false;
+        };
+        let mut worked = false;
+        server.clock(clock);
+        server.shard.end_turn();
+        if let Some(inbound) = server.shard.take_outbound() {
+            server.quorum.handle(inbound);
+            worked = true;
+        }
+        if write.is_none()
+            && let Some(next) = server.quorum.next_write()
+        {
+            *write = Some(next);
+            worked = true;
+            let delay_ms = 1 + *disk_delay_ms + self.choices.pick(4) as i64;
+            self.after(delay_ms, Event::LogWritten { place, incarnation });
+        }
+        let Some(server) = &mut self.members[place].server else { return false };
+        server.prepare_real_segment();
+        let Member { server: Some(server), wanting, .. } = &mut self.members[place] else { return false };
+        let mut streams = vec![];
+        if let Some(zxid) = server.write_snapshot() {
+            let stream = server.snapshot_stream(zxid);
+            streams.extend(wanting.drain(..).map(|peer| (peer, zxid, stream.clone())));
+            worked = true;
+        } else if !wanting.is_empty() {
+            server.quorum.capture_snapshot();
+        }
+        for (peer, zxid, stream) in streams {
+            self.coverage.count("sync by snapshot");
+            self.send_snapshot(place, peer, stream);
+            if let Some(server) = &mut self.members[place].server {
+                server.quorum.peer(PeerInput::SnapshotSent { peer, zxid });
+            }
+        }
+        let Some(server) = &mut self.members[place].server else { return false };
+        while server.quorum.publish_answers() {
+            worked = true;
+        }
+        worked |= server.quorum.take_published();
+        server.shard.take_in();
+        let mut ids = vec![];
+        server.shard.take_interest(&mut ids);
+        server.shard.take_dirty(&mut ids);
+        server.shard.take_ended(&mut server.ended);
+        let effects = server.quorum.take_effects();
+        worked |= !effects.is_empty();
+        for effect in effects {
+            self.effect(place, effect);
+        }
+        worked
+    }
+
+    fn await_deadline(&mut self, place: Place) {
+        let now_ms = self.now_ms;
+        let member = &mut self.members[place];
+        let Some(deadline_ms) = member.server.as_ref().and_then(|server| server.quorum.deadline_ms()) else { return };
+        let wait_ms = member.clocks.wait_ms(deadline_ms - member.clocks.at(now_ms).mono_ms);
+        if now_ms + wait_ms < member.deadline_at_ms {
+            member.deadline_at_ms = now_ms + wait_ms;
+            let incarnation = member.incarnation;
+            self.after(wait_ms, Event::Deadline { place, incarnation });
+        }
+    }
+
+    /// Holds what a server shows against what all have shown. While it serves nobody, only what all have shown counts.
+    fn observe(&mut self, place: Place) {
+        let Some(server) = &self.members[place].server else { return };
+        let shown = server.quorum.state().store().published();
+        let serves = server.quorum.serves();
+        let leads = server.quorum.standing() == Some(Standing::Leading);
+        let led = std::mem::replace(&mut self.members[place].leads, leads);
+        if !serves {
+            // What it has taken over from a leader may be committed only now.
+            let most = self.witness.last().max(self.members[place].log.floor());
+            if shown <= most || shown.counter() == 0 {
+                return;
+            }
+            // A leader that hands over brings to an end what it has begun.
+            assert!(leads || led, "{shown} is shown by nobody's leave, committed is {most}");
+        }
+        if !self.members[place].seen.shows(shown) {
+            return;
+        }
+        let floor = self.members[place].log.floor();
+        if floor > self.witness.last() {
+            // It has taken over a state that nobody has shown yet: another one's log tells what it is made of.
+            let last = self.witness.last();
+            let has_it = |member: &&Member| member.log.floor() <= last && member.log.last() >= floor;
+            if let Some(Member { log, seen, .. }) = self.members.iter().find(has_it) {
+                let fresh = self.witness.shown(log, &mut seen.clone(), floor);
+                self.check_durable(place, &fresh);
+            }
+        }
+        let Member { log, seen, .. } = &mut self.members[place];
+        let fresh = self.witness.shown(log, seen, shown);
+        self.check_durable(place, &fresh);
+    }
+
+    /// What a server shows for the first time is on the disks of a quorum (I9, I11): of a configuration that this server
+    /// knows.
+    fn check_durable(&self, place: Place, fresh: &[Zxid]) {
+        for zxid in fresh {
+            let txn = self.witness.txn(*zxid).expect("just shown");
+            let holds = |id: ServerId| {
+                let member = &self.members[id.0 as usize - 1];
+                // One with a new disk had it once, for all we know: its acknowledgement counts.
+                member.is_empty || member.log.floor() >= *zxid || member.log.after(Zxid(zxid.0 - 1)).next() == Some(txn)
+            };
+            let disks =
+                || self.members.iter().map(|member| (member.log.floor(), member.log.last())).collect::<Vec<_>>();
+            let is_durable = self.members[place].config.all().any(|voters| voters.is_quorum_by(holds));
+            assert!(is_durable, "server {} shows {zxid}, and disks hold {:?}", place + 1, disks());
+        }
+    }
+
+    fn note_leader(&mut self, place: Place) {
+        if self.standing(place) != Some(Standing::Leading) || !self.serves(place) {
+            return;
+        }
+        let Some((zxid, _)) = self.digest(place) else { return };
+        match self.leaders.insert(zxid.epoch(), place) {
+            None => self.witness.leads(&self.members[place].log),
+            Some(before) => assert_eq!(before, place, "two leaders in epoch {}", zxid.epoch()),
+        }
+    }
+
+    fn effect(&mut self, place: Place, effect: Effect) {
+        let incarnation = self.members[place].incarnation;
+        match effect {
+            Effect::Dial { peer, .. } => self.dial_member(place, peer),
+            Effect::DialLeader { leader, .. } => self.dial_leader(place, leader),
+            Effect::Write { link, bytes } => self.send_link(place, link, bytes),
+            Effect::ToLearner { peer, bytes } => self.send_learner(place, peer, bytes),
+            Effect::ToLeader(bytes) => self.send_leader(place, bytes),
+            Effect::Close { link } => self.close_link(place, link),
+            Effect::CloseLearner(peer) => self.close_learner(place, peer),
+            Effect::CloseLeader => self.close_leader(place),
+            Effect::WriteEpochs(epochs) => {
+                let delay_ms = 1 + self.members[place].disk_delay_ms + self.choices.pick(4) as i64;
+                let before = self.members[place].epoch_writes.len() as i64;
+                self.members[place].epoch_writes.push_back(epochs);
+                // Behind those under way.
+                self.after(delay_ms.max(4) + 4 * before, Event::EpochsWritten { place, incarnation, epochs });
+            }
+            Effect::MarkComplete => {
+                let member = &mut self.members[place];
+                member.server.as_mut().expect("it runs").mark_complete();
+                member.is_empty = false;
+            }
+            Effect::CutLog(zxid) => {
+                let Member { server, log, seen, disk, .. } = &mut self.members[place];
+                let done = server.as_mut().expect("it runs").cut_log(zxid);
+                if done {
+                    self.witness.cut(log, seen, zxid);
+                    self.coverage.count("sync by truncation");
+                }
+                disk.fold();
+                let input = if done { PeerInput::LogCut(zxid) } else { PeerInput::LogCutFailed };
+                self.input(place, input);
+            }
+            Effect::WriteConfig { number, config } => {
+                // In the order they were asked for, like all that one thread does.
+                let at_ms = (self.now_ms + 1 + self.choices.pick(10) as i64).max(self.members[place].files_ms + 1);
+                self.members[place].files_ms = at_ms;
+                self.after(at_ms - self.now_ms, Event::ConfigWritten { place, incarnation, number, config });
+            }
+            Effect::ReadLog { peer, stretch } => {
+                let part = self.members[place].server.as_ref().expect("it runs").read_log(&stretch);
+                self.coverage.count("log read for a learner");
+                let delay_ms = 1 + self.members[place].disk_delay_ms + self.choices.pick(10) as i64;
+                self.after(delay_ms, Event::LogRead { place, incarnation, peer, part });
+            }
+            Effect::SendSnapshot { peer, .. } => self.members[place].wanting.push(peer),
+            Effect::InstallSnapshot(job) => {
+                let zxid = job.zxid;
+                let Member { server, disk, .. } = &mut self.members[place];
+                server.as_mut().expect("it runs").install_snapshot(*job);
+                disk.fold();
+                let Member { log, seen, .. } = &mut self.members[place];
+                self.witness.installed(seen, zxid);
+                log.reset(zxid);
+                self.coverage.count("snapshot installed");
+                self.input(place, PeerInput::SnapshotInstalled(zxid));
+            }
+            Effect::Fail(fatal) => panic!("server {}: {fatal}", place + 1),
+        }
+    }
+
+    fn fresh(&mut self) -> u64 {
+        self.sequence += 1;
+        self.sequence
+    }
+
+    /// The system has taken the bytes: at once, as it mostly does.
+    fn taken(&mut self, place: Place, link: LinkId) {
+        if let Some(server) = self.server(place) {
+            server.quorum.peer(PeerInput::Written { link });
+        }
+    }
+}
+
+fn unlimited() -> HistoryLimits {
+    HistoryLimits { count: usize::MAX, bytes: usize::MAX }
+}
+
+/// Writes what the log has ready, and syncs it.
+fn write_frame(disk: &SimDisk, server: &mut SimServer, write: &FrameWrite) {
+    let path = Path::new(DIR).join(write.segment.file_name());
+    let bytes = server.quorum.log().bytes(write).to_vec();
+    disk.write_synced(&path, write.offset, &bytes).expect("the disk is well");
+}
+
+/// The transactions in what was written: none in a segment's header.
+fn transactions<'a>(write: &FrameWrite, bytes: &'a [u8]) -> &'a [u8] {
+    match claim(&bytes[..BLOCK], write.segment, write.offset) {
+        Claim::Frame(header) => &bytes[FRAME_HEADER..FRAME_HEADER + header.length as usize],
+        _ => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests;

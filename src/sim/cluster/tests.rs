@@ -1,0 +1,7 @@
+//! Scenes of whole ensembles, each with an end that is known.
+
+mod reconfig;
+mod reconfig_faults;
+mod roles;
+mod scenes;
+mod writers;

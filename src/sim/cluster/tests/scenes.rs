@@ -1,0 +1,156 @@
+//! Whole servers in scenes of a few steps: each was found broken once.
+
+use super::super::*;
+use crate::ids::{ConnId, SessionId};
+use crate::jute::OpCode;
+use crate::jute::wire::put_bytes;
+use crate::sim::server::{Frame, create, path_and};
+
+fn started(seed: u64) -> (Cluster, Place, Place) {
+    let mut cluster = Cluster::new(3, seed);
+    (0..3).for_each(|place| cluster.start(place));
+    let all_serve = |cluster: &mut Cluster| (0..3).all(|place| cluster.serves(place));
+    assert!(cluster.run(5_000, all_serve), "all serve within 5 s");
+    let leader = cluster.leader().expect("somebody leads");
+    (cluster, leader, (leader + 1) % 3)
+}
+
+/// A connection that asks for a session.
+fn connect(cluster: &mut Cluster, place: Place, session: SessionId, timeout_ms: i32) -> ConnId {
+    let conn = cluster.server(place).unwrap().accept(session, timeout_ms, 0);
+    cluster.act(place);
+    conn
+}
+
+/// A connection with a session.
+fn session(cluster: &mut Cluster, place: Place, timeout_ms: i32) -> (ConnId, SessionId) {
+    let conn = connect(cluster, place, SessionId::NONE, timeout_ms);
+    let is_open = |cluster: &mut Cluster| !cluster.server(place).unwrap().shard.unsent(conn).is_empty();
+    assert!(cluster.run(1_000, is_open), "a session within 1 s");
+    let answer = cluster.server(place).unwrap().output(conn);
+    (conn, SessionId(i64::from_be_bytes(answer[12..20].try_into().unwrap())))
+}
+
+fn ask(cluster: &mut Cluster, place: Place, conn: ConnId, xid: i32, op: OpCode, body: &[u8]) {
+    cluster.server(place).unwrap().request(conn, xid, op, body);
+}
+
+/// So many frames, within a second.
+fn answers(cluster: &mut Cluster, place: Place, conn: ConnId, count: usize) -> Vec<Frame> {
+    cluster.act(place);
+    let mut frames = vec![];
+    cluster.run(1_000, |cluster| {
+        frames.extend(cluster.server(place).unwrap().frames(conn));
+        frames.len() >= count
+    });
+    assert_eq!(frames.len(), count, "{frames:?}");
+    frames
+}
+
+fn isolate(cluster: &mut Cluster, place: Place) {
+    for other in (0..3).filter(|other| *other != place) {
+        cluster.cut(place, other);
+        cluster.cut(other, place);
+    }
+}
+
+fn has_ended(cluster: &mut Cluster, place: Place, conn: ConnId) -> bool {
+    cluster.run(3_000, |cluster| cluster.server(place).unwrap().ended.contains(&conn))
+}
+
+#[test]
+fn a_leader_tells_of_the_ephemerals_of_a_session_that_a_follower_closes() {
+    let (mut cluster, leader, follower) = started(1);
+    let (owner, _) = session(&mut cluster, follower, 2000);
+    ask(&mut cluster, follower, owner, 1, OpCode::Create, &create(b"/e", b"", 1));
+    answers(&mut cluster, follower, owner, 1);
+    let (watcher, _) = session(&mut cluster, leader, 2000);
+    ask(&mut cluster, leader, watcher, 1, OpCode::Exists, &path_and(b"/e", true));
+    assert_eq!(answers(&mut cluster, leader, watcher, 1)[0].2, 0);
+    ask(&mut cluster, follower, owner, 2, OpCode::CloseSession, &[]);
+    answers(&mut cluster, follower, owner, 1);
+    let event = &answers(&mut cluster, leader, watcher, 1)[0];
+    assert_eq!((event.0, event.3[3]), (-1, 2), "deleted");
+}
+
+#[test]
+fn a_sync_on_a_follower_is_answered_behind_the_writes_before_it() {
+    let (mut cluster, _, follower) = started(2);
+    let (conn, _) = session(&mut cluster, follower, 2000);
+    let mut path = vec![];
+    put_bytes(&mut path, b"/");
+    ask(&mut cluster, follower, conn, 1, OpCode::Create, &create(b"/a", b"", 0));
+    ask(&mut cluster, follower, conn, 2, OpCode::Create, &create(b"/a/b", b"", 0));
+    ask(&mut cluster, follower, conn, 3, OpCode::Sync, &path);
+    ask(&mut cluster, follower, conn, 4, OpCode::Exists, &path_and(b"/a/b", false));
+    let told: Vec<_> = answers(&mut cluster, follower, conn, 4).iter().map(|frame| (frame.0, frame.2)).collect();
+    assert_eq!(told, [(1, 0), (2, 0), (3, 0), (4, 0)]);
+}
+
+#[test]
+fn who_waits_for_what_is_never_committed_is_sent_away_when_the_role_ends() {
+    let (mut cluster, leader, _) = started(3);
+    let (conn, id) = session(&mut cluster, leader, 200);
+    cluster.server(leader).unwrap().shard.disconnected(conn);
+    cluster.act(leader);
+    isolate(&mut cluster, leader);
+    // The session is expired by a transaction that no other server will ever have.
+    let is_over = |cluster: &mut Cluster| {
+        let state = cluster.server(leader).unwrap().quorum.state();
+        state.session_timeout_ms(id).is_none()
+    };
+    assert!(cluster.run(1_000, is_over), "the session expires before the leader gives up");
+    assert!(cluster.serves(leader));
+    let late = connect(&mut cluster, leader, id, 200);
+    assert!(has_ended(&mut cluster, leader, late), "a client that is told nothing waits for ever");
+    assert!(!cluster.serves(leader));
+}
+
+#[test]
+fn a_server_without_a_leader_shows_nothing_that_is_not_committed() {
+    let (mut cluster, leader, _) = started(4);
+    let (conn, _) = session(&mut cluster, leader, 2000);
+    isolate(&mut cluster, leader);
+    let (before, _) = cluster.digest(leader).unwrap();
+    ask(&mut cluster, leader, conn, 1, OpCode::Create, &create(b"/a", b"", 0));
+    cluster.act(leader);
+    assert!(has_ended(&mut cluster, leader, conn), "the leader gives up");
+    let late = connect(&mut cluster, leader, SessionId::NONE, 2000);
+    assert!(has_ended(&mut cluster, leader, late), "nobody is served");
+    let server = cluster.server(leader).unwrap();
+    assert!(server.quorum.state().find(b"/a").is_some(), "it is at the head");
+    assert_eq!(cluster.digest(leader).unwrap().0, before, "and not shown");
+}
+
+/// A server comes back while another leads epoch 2. That one is lost as soon as `is_time`, and the server finds its place
+/// again.
+fn leader_is_lost_while_a_server_catches_up(bytes: usize, is_time: impl Fn(&Member) -> bool) {
+    let (mut cluster, first, _) = started(5);
+    cluster.crash(first);
+    assert!(cluster.run(5_000, |cluster| cluster.leader().is_some()), "another one leads");
+    let second = cluster.leader().unwrap();
+    let (conn, _) = session(&mut cluster, second, 2000);
+    for n in 0..6 {
+        ask(&mut cluster, second, conn, n, OpCode::Create, &create(format!("/{n}").as_bytes(), &vec![7; bytes], 0));
+    }
+    answers(&mut cluster, second, conn, 6);
+    cluster.slow_disk(first, 50);
+    cluster.start(first);
+    assert!(cluster.run(5_000, |cluster| is_time(&cluster.members[first])), "it is brought up to date");
+    assert_eq!((cluster.members[first].epochs.current, cluster.members[first].log.last().epoch()), (1, 2));
+    cluster.crash(second);
+    assert!(cluster.run(5_000, |cluster| cluster.leader().is_some()), "a third one leads");
+    assert!(cluster.run(5_000, |cluster| cluster.serves(first)), "and the server has its place");
+    assert!(cluster.members[first].epochs.current >= 2);
+}
+
+#[test]
+fn a_role_that_ends_before_its_leader_is_acknowledged_leaves_epochs_that_are_those_of_the_log() {
+    leader_is_lost_while_a_server_catches_up(6_000, |member| member.log.last().epoch() == 2);
+}
+
+#[test]
+fn a_role_that_ends_while_epochs_are_written_is_not_followed_by_another_before_they_are() {
+    let is_writing = |member: &Member| member.log.last().epoch() == 2 && !member.epoch_writes.is_empty();
+    leader_is_lost_while_a_server_catches_up(100, is_writing);
+}

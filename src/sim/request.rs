@@ -1,0 +1,318 @@
+//! What the simulator's clients ask: its bytes, and what must come of it in a given state.
+
+use super::model::{Model, Znode, parent};
+use super::server::{create, path_and};
+use crate::ids::{SessionId, Zxid};
+use crate::jute::wire::{DecodeError, Reader, put_bool, put_bytes, put_int};
+use crate::jute::{ErrorCode, OpCode, Stat};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Version that fits every znode.
+pub const ANY: i32 = -1;
+
+/// A flag of create.
+pub const EPHEMERAL: i32 = 1;
+/// A flag of create.
+pub const SEQUENTIAL: i32 = 2;
+
+/// A write, alone or in a multi.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Write {
+    Create {
+        path: Vec<u8>,
+        data: Vec<u8>,
+        flags: i32,
+        /// As create2, which answers with a Stat.
+        stat: bool,
+    },
+    Delete {
+        path: Vec<u8>,
+        version: i32,
+    },
+    SetData {
+        path: Vec<u8>,
+        data: Vec<u8>,
+        version: i32,
+    },
+    /// In a multi only.
+    Check {
+        path: Vec<u8>,
+        version: i32,
+    },
+}
+
+/// A request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Request {
+    Write(Write),
+    Multi(Vec<Write>),
+    Get { path: Vec<u8>, watch: bool },
+    Exists { path: Vec<u8>, watch: bool },
+    Children { path: Vec<u8>, watch: bool, stat: bool },
+    Ephemerals,
+    Sync,
+    AddWatch { path: Vec<u8>, recursive: bool },
+    Ping,
+    Close,
+}
+
+impl Write {
+    fn op(&self) -> OpCode {
+        match self {
+            Write::Create { stat: true, .. } => OpCode::Create2,
+            Write::Create { .. } => OpCode::Create,
+            Write::Delete { .. } => OpCode::Delete,
+            Write::SetData { .. } => OpCode::SetData,
+            Write::Check { .. } => OpCode::Check,
+        }
+    }
+
+    fn body(&self) -> Vec<u8> {
+        let mut body = vec![];
+        match self {
+            Write::Create { path, data, flags, .. } => return create(path, data, *flags),
+            Write::Delete { path, version } | Write::Check { path, version } => {
+                put_bytes(&mut body, path);
+                put_int(&mut body, *version);
+            }
+            Write::SetData { path, data, version } => {
+                put_bytes(&mut body, path);
+                put_bytes(&mut body, data);
+                put_int(&mut body, *version);
+            }
+        }
+        body
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Write::Create { flags: 0, .. } => "create",
+            Write::Create { flags: EPHEMERAL, .. } => "create ephemeral",
+            Write::Create { flags: SEQUENTIAL, .. } => "create sequential",
+            Write::Create { .. } => "create ephemeral sequential",
+            Write::Delete { .. } => "delete",
+            Write::SetData { version: ANY, .. } => "setData",
+            Write::SetData { .. } => "setData with version",
+            Write::Check { .. } => "check",
+        }
+    }
+}
+
+impl Request {
+    /// Its operation and body on the wire.
+    pub fn encode(&self) -> (OpCode, Vec<u8>) {
+        let mut body = vec![];
+        let op = match self {
+            Request::Write(write) => return (write.op(), write.body()),
+            Request::Multi(writes) => {
+                for write in writes {
+                    put_int(&mut body, write.op().wire());
+                    put_bool(&mut body, false);
+                    put_int(&mut body, -1);
+                    body.extend(write.body());
+                }
+                put_int(&mut body, -1);
+                put_bool(&mut body, true);
+                put_int(&mut body, -1);
+                OpCode::Multi
+            }
+            Request::Get { path, watch } => return (OpCode::GetData, path_and(path, *watch)),
+            Request::Exists { path, watch } => return (OpCode::Exists, path_and(path, *watch)),
+            Request::Children { path, watch, stat } => {
+                let op = if *stat { OpCode::GetChildren2 } else { OpCode::GetChildren };
+                return (op, path_and(path, *watch));
+            }
+            Request::Ephemerals => {
+                put_bytes(&mut body, b"/");
+                OpCode::GetEphemerals
+            }
+            Request::Sync => {
+                put_bytes(&mut body, b"/");
+                OpCode::Sync
+            }
+            Request::AddWatch { path, recursive } => {
+                put_bytes(&mut body, path);
+                put_int(&mut body, i32::from(*recursive));
+                OpCode::AddWatch
+            }
+            Request::Ping => OpCode::Ping,
+            Request::Close => OpCode::CloseSession,
+        };
+        (op, body)
+    }
+
+    /// What it is counted as.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Request::Write(write) => write.name(),
+            Request::Multi(_) => "multi",
+            Request::Get { .. } => "getData",
+            Request::Exists { .. } => "exists",
+            Request::Children { .. } => "getChildren",
+            Request::Ephemerals => "getEphemerals",
+            Request::Sync => "sync",
+            Request::AddWatch { recursive: true, .. } => "addWatch recursive",
+            Request::AddWatch { .. } => "addWatch",
+            Request::Ping => "ping",
+            Request::Close => "close",
+        }
+    }
+
+    /// Whether it becomes a transaction.
+    pub fn is_write(&self) -> bool {
+        matches!(self, Request::Write(_) | Request::Multi(_) | Request::Close)
+    }
+}
+
+/// What a write answers when it succeeds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Done {
+    Created { path: Vec<u8>, stat: Option<Stat> },
+    Deleted,
+    Set(Stat),
+    Checked,
+}
+
+/// A state that requests are tried on: that of a zxid, with what the ones before have done.
+pub struct Draft<'a> {
+    model: &'a Model,
+    zxid: Zxid,
+    changed: BTreeMap<Vec<u8>, Option<Znode>>,
+}
+
+impl<'a> Draft<'a> {
+    /// The state at a zxid.
+    pub fn at(model: &'a Model, zxid: Zxid) -> Draft<'a> {
+        Draft { model, zxid, changed: BTreeMap::new() }
+    }
+
+    fn find(&self, path: &[u8]) -> Option<&Znode> {
+        match self.changed.get(path) {
+            Some(znode) => znode.as_ref(),
+            None => self.model.at(path, self.zxid),
+        }
+    }
+
+    /// What comes of a write of a session: carried out at `zxid` and that moment.
+    pub fn carry_out(
+        &mut self,
+        session: SessionId,
+        write: &Write,
+        (zxid, time_ms): (Zxid, i64),
+    ) -> Result<Done, ErrorCode> {
+        if !self.model.is_open(session, self.zxid) {
+            return Err(ErrorCode::SessionExpired);
+        }
+        match write {
+            Write::Create { path, data, flags, stat } => {
+                let above = parent(path).expect("nobody creates the root");
+                let up = self.find(above).ok_or(ErrorCode::NoNode)?;
+                let mut path = path.clone();
+                if flags & SEQUENTIAL != 0 {
+                    path.extend(format!("{:010}", up.created).bytes());
+                }
+                if self.find(&path).is_some() {
+                    return Err(ErrorCode::NodeExists);
+                }
+                if up.stat.ephemeral_owner != 0 {
+                    return Err(ErrorCode::NoChildrenForEphemerals);
+                }
+                let mut up = up.clone();
+                up.created += 1;
+                up.stat.num_children += 1;
+                up.stat.pzxid = zxid.0;
+                let owner = if flags & EPHEMERAL != 0 { session.0 } else { 0 };
+                let znode = Znode {
+                    data: Some(data.clone()),
+                    stat: Stat {
+                        czxid: zxid.0,
+                        mzxid: zxid.0,
+                        pzxid: zxid.0,
+                        ctime: time_ms,
+                        mtime: time_ms,
+                        ephemeral_owner: owner,
+                        data_length: data.len() as i32,
+                        ..Stat::default()
+                    },
+                    created: 0,
+                };
+                let stat = stat.then(|| znode.stat());
+                self.changed.insert(above.to_vec(), Some(up));
+                self.changed.insert(path.clone(), Some(znode));
+                Ok(Done::Created { path, stat })
+            }
+            Write::Delete { path, version } => {
+                let above = parent(path).expect("nobody deletes the root");
+                let mut up = self.find(above).ok_or(ErrorCode::NoNode)?.clone();
+                let znode = self.fitting(path, *version)?;
+                if znode.stat.num_children > 0 {
+                    return Err(ErrorCode::NotEmpty);
+                }
+                up.stat.num_children -= 1;
+                up.stat.pzxid = zxid.0;
+                self.changed.insert(above.to_vec(), Some(up));
+                self.changed.insert(path.clone(), None);
+                Ok(Done::Deleted)
+            }
+            Write::SetData { path, data, version } => {
+                let mut znode = self.fitting(path, *version)?.clone();
+                znode.data = Some(data.clone());
+                znode.stat.version += 1;
+                znode.stat.mzxid = zxid.0;
+                znode.stat.mtime = time_ms;
+                znode.stat.data_length = data.len() as i32;
+                let stat = znode.stat();
+                self.changed.insert(path.clone(), Some(znode));
+                Ok(Done::Set(stat))
+            }
+            Write::Check { path, version } => self.fitting(path, *version).map(|_| Done::Checked),
+        }
+    }
+
+    fn fitting(&self, path: &[u8], version: i32) -> Result<&Znode, ErrorCode> {
+        let znode = self.find(path).ok_or(ErrorCode::NoNode)?;
+        let fits = version == ANY || version == znode.stat.version;
+        if fits { Ok(znode) } else { Err(ErrorCode::BadVersion) }
+    }
+}
+
+impl Done {
+    /// Reads what a reply says of a write like `write`.
+    pub fn read(write: &Write, reply: &mut Reader<'_>) -> Result<Done, DecodeError> {
+        Ok(match write {
+            Write::Create { stat, .. } => {
+                let path = reply.string()?.to_vec();
+                Done::Created { path, stat: if *stat { Some(Stat::read(reply)?) } else { None } }
+            }
+            Write::Delete { .. } => Done::Deleted,
+            Write::SetData { .. } => Done::Set(Stat::read(reply)?),
+            Write::Check { .. } => Done::Checked,
+        })
+    }
+
+    /// Reads a multi's results: what each write came to, or its error.
+    pub fn read_multi(writes: &[Write], reply: &mut Reader<'_>) -> Result<Vec<Result<Done, i32>>, DecodeError> {
+        let mut results = vec![];
+        for write in writes {
+            let (op, end, error) = (reply.int()?, reply.bool()?, reply.int()?);
+            assert!(!end, "a result for every write");
+            results.push(if op == OpCode::Error.wire() {
+                assert_eq!(reply.int()?, error, "one error, not two");
+                Err(error)
+            } else {
+                assert_eq!(op, write.op().wire(), "the result of another write");
+                Ok(Done::read(write, reply)?)
+            });
+        }
+        assert_eq!((reply.int()?, reply.bool()?, reply.int()?), (-1, true, -1), "the end of the results");
+        Ok(results)
+    }
+}
+
+/// Reads a list of names, none of them twice.
+pub fn names(reply: &mut Reader<'_>) -> BTreeSet<Vec<u8>> {
+    let list: Vec<Vec<u8>> = reply.strings().expect("a list").iter().map(<[u8]>::to_vec).collect();
+    let names: BTreeSet<Vec<u8>> = list.iter().cloned().collect();
+    assert_eq!(names.len(), list.len(), "every name once");
+    names
+}

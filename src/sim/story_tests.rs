@@ -1,0 +1,129 @@
+//! Seeds, and what came of them.
+//!
+//! `CORRAL_SIM_SEEDS` says how many are played, `CORRAL_SIM_FIRST` from which on; `CORRAL_SIM_SEED` plays one.
+
+use super::*;
+use crate::sim::faults::{CLASSES, Fault, Who};
+use crate::sim::shrink::shrink;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Seeds from which on a run has seen everything there is to see.
+const ENOUGH: u64 = 200;
+
+/// Plays until a failing list of faults is taken for short enough.
+const ATTEMPTS: usize = 120;
+
+/// Failing seeds after which no more are played.
+const FAILURES: usize = 6;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text}")))
+}
+
+fn fails(plan: &Plan) -> bool {
+    catch_unwind(AssertUnwindSafe(|| plan.play())).is_err()
+}
+
+/// Plays a seed; a failure is made shorter, and said how to see again.
+fn play(seed: u64) -> Option<Report> {
+    let plan = Plan::of(seed);
+    if let Ok(report) = catch_unwind(AssertUnwindSafe(|| plan.play())) {
+        return Some(report);
+    }
+    let said = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let shortest = shrink(&plan, ATTEMPTS, fails);
+    std::panic::set_hook(said);
+    let Plan { voters, observers, clients, steps, .. } = &plan;
+    eprintln!("seed {seed} fails; to see it again:\n");
+    eprintln!("    CORRAL_SIM_SEED={seed} cargo test --lib sim::story::tests::seeds -- --nocapture\n");
+    eprintln!("{voters} voters, {observers} observers, {clients} clients; of {} steps these are enough:", steps.len());
+    shortest.steps.iter().for_each(|step| eprintln!("    {step:?}"));
+    None
+}
+
+#[test]
+fn seeds() {
+    if let Some(seed) = number("CORRAL_SIM_SEED") {
+        let report = play(seed).unwrap_or_else(|| panic!("seed {seed} fails"));
+        return println!("{report:#?}");
+    }
+    let first = number("CORRAL_SIM_FIRST").unwrap_or_default();
+    let count = number("CORRAL_SIM_SEEDS").unwrap_or(10);
+    let mut coverage = Coverage::default();
+    let (mut events, mut elections, mut commits, mut answers, mut virtual_ms) = (0, 0, 0, 0, 0);
+    let mut failed = vec![];
+    for seed in first..first + count {
+        let Some(report) = play(seed) else {
+            failed.push(seed);
+            assert!(failed.len() < FAILURES, "seeds {failed:?} fail");
+            continue;
+        };
+        events += report.events;
+        elections += report.elections;
+        commits += report.commits;
+        answers += report.answers;
+        virtual_ms += report.virtual_ms;
+        coverage.merge(&report.coverage);
+    }
+    println!("seeds {first} to {}: {elections} elections, {commits} commits, {answers} answers", first + count - 1);
+    println!("{events} events, {} s of virtual time", virtual_ms / 1000);
+    println!("{coverage}");
+    assert_eq!(failed, [0; 0], "seeds that fail");
+    if count >= ENOUGH {
+        assert_eq!(coverage.missing(&OPERATIONS), [""; 0], "operations that never happened");
+        assert_eq!(coverage.missing(&CLASSES), [""; 0], "faults that never happened");
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    let plan = Plan::of(7);
+    let report = plan.play();
+    assert_eq!(report, plan.play());
+    let other = Plan { seed: 8, ..plan };
+    assert_ne!(report.trace, other.play().trace);
+}
+
+fn story(seed: u64, voters: usize, observers: usize, steps: Vec<Step>) -> Report {
+    Plan { seed, voters, observers, clients: 4, steps }.play()
+}
+
+#[test]
+fn without_faults_there_is_one_election_and_everybody_is_served() {
+    let report = story(1, 3, 0, vec![]);
+    assert_eq!(report.elections, 1);
+    assert!(report.answers > 500 && report.commits > 200, "{report:?}");
+    assert_eq!(report.coverage.of("session found expired"), 0);
+}
+
+#[test]
+fn observers_serve_and_do_not_vote() {
+    let report = story(4, 3, 2, vec![Step { after_ms: 500, fault: Fault::Crash(Who::Leader) }]);
+    assert_eq!(report.elections, 2);
+}
+
+#[test]
+fn a_lost_leader_is_replaced_again_and_again() {
+    let mut steps = vec![];
+    for _ in 0..5 {
+        steps.push(Step { after_ms: 1_000, fault: Fault::Crash(Who::Leader) });
+        steps.push(Step { after_ms: 1_500, fault: Fault::StartAll });
+    }
+    let report = story(2, 3, 0, steps);
+    assert_eq!(report.elections, 6);
+}
+
+#[test]
+fn a_server_that_comes_back_with_nothing_is_brought_up_before_it_votes() {
+    let steps = [
+        (800, Fault::Crash(Who::Place(0))),
+        (400, Fault::Wipe(0)),
+        (100, Fault::Start(0)),
+        (900, Fault::Crash(Who::Leader)),
+        (1500, Fault::StartAll),
+    ];
+    let report = story(3, 3, 0, steps.map(|(after_ms, fault)| Step { after_ms, fault }).to_vec());
+    assert_eq!(report.coverage.of("new disk"), 1);
+    assert!(report.coverage.of("snapshot installed") >= 1, "{}", report.coverage);
+}
