@@ -300,7 +300,13 @@ impl Quorum {
         if self.elements.is_empty() || is_behind || !self.log.is_idle() {
             return false;
         }
-        let batch = self.take_batch();
+        let mut batch = self.take_batch();
+        let shown = self.state.store().published();
+        if self.is_member && self.zxid > self.committed && batch.last_zxid > shown {
+            // The end of the log may yet be taken back. Whoever asked for it is gone, and these answers are none to that.
+            batch.elements.iter_mut().for_each(|element| element.zxid = element.zxid.min(shown));
+            batch.last_zxid = shown;
+        }
         self.publish(batch);
         self.work();
         true
