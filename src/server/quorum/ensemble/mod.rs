@@ -351,7 +351,10 @@ impl Quorum {
             Role::Joining(Joining { leader, until_ms, retry_at_ms, .. }) => {
                 if now >= *until_ms {
                     let leader = *leader;
-                    tracing::warn!(leader = leader.0, "the leader cannot be reached within initLimit");
+                    tracing::warn!(
+                        leader = leader.0,
+                        "the leader cannot be reached in time (connectToLearnerMasterLimit, else initLimit)"
+                    );
                     self.leave_role(ensemble);
                 } else if retry_at_ms.is_some_and(|at_ms| now >= at_ms) {
                     *retry_at_ms = None;
@@ -378,7 +381,8 @@ impl Quorum {
             PeerState::Following | PeerState::Observing => {
                 ensemble.dismiss_early();
                 ensemble.dial_leader(leader);
-                let until_ms = now + ensemble.options.init_limit * ensemble.options.tick_ms;
+                let given = &ensemble.options;
+                let until_ms = now + given.roles.connect_limit.unwrap_or(given.init_limit) * given.tick_ms;
                 let observer = settled.state == PeerState::Observing;
                 let joining = Joining { leader, observer, since_ms: now, until_ms, retry_at_ms: None, attempts: 0 };
                 ensemble.role = Role::Joining(joining);
