@@ -169,6 +169,10 @@ impl Draft {
                 self.notice(place, &key, true, "ignored: it tunes a part of ZooKeeper that Corral does not have");
             }
         }
+        for (key, instead) in self.settings.without_effect() {
+            let place = self.place_of(key);
+            self.notice(place, key, true, format!("has no effect in this version: {instead}"));
+        }
         self.limits();
         self.addresses(&described);
         self.weights(&described.membership);

@@ -95,6 +95,7 @@ fn wrong_values_of_every_kind_are_refused_in_ensembles_and_out_of_them() {
         "corral.insecureQuorum=yes",
         "corral.sessionSecret=short",
         "leaderServes=sometimes",
+        "corral.leaderSlowWriteMs=-1",
         "localSessionsEnabled=",
         "localSessionsUpgradingEnabled=1",
         "observerMasterPort=65536",
@@ -132,11 +133,40 @@ fn wrong_values_of_every_kind_are_refused_in_ensembles_and_out_of_them() {
     assert!(!format!("{:?}", ensemble(&format!("{THREE}corral.sessionSecret=0123456789abcdef\n"))).contains("0123"));
 }
 
+/// Whoever asks for what this version does not do is told by name, where it stands; the usual value asks for nothing.
+#[test]
+fn keys_without_effect_are_named() {
+    let said = |lines: &str| warnings(&format!("{THREE}{lines}\n"));
+    for (line, instead) in [
+        ("localSessionsEnabled=true", "every session is known to the whole ensemble"),
+        ("localSessionsUpgradingEnabled=true", "there are no local sessions"),
+        ("observerMasterPort=2889", "observers follow the leader"),
+        ("observerMaster.sizeLimit=1048576", "observers follow the leader"),
+        ("syncEnabled=false", "an observer keeps its log and snapshots"),
+        ("multiAddress.reachabilityCheckEnabled=false", "of several addresses the first that answers is used"),
+        ("multiAddress.reachabilityCheckTimeoutMs=200", "the addresses of a server share cnxTimeout"),
+    ] {
+        let key = line.split('=').next().unwrap();
+        assert_eq!(said(line), [format!("/c/zoo.cfg:9: {key}: has no effect in this version: {instead}")]);
+        assert!(keys::find(key).unwrap().difference.contains("no effect"), "{key}");
+    }
+    let named = ensemble_keys::ENSEMBLE_KEYS.iter().filter(|key| key.difference.contains("no effect"));
+    assert_eq!(named.count(), 7, "each of them was tried here");
+    let alias = said("observer.syncEnabled=false");
+    assert!(alias.len() == 1 && alias[0].contains("syncEnabled: has no effect"), "{alias:?}");
+    let usual = "localSessionsEnabled=false\nlocalSessionsUpgradingEnabled=false\nobserverMasterPort=0\n\
+                 observerMaster.sizeLimit=33554432\nsyncEnabled=true\nmultiAddress.reachabilityCheckEnabled=true\n\
+                 multiAddress.reachabilityCheckTimeoutMs=1000";
+    assert_eq!(said(usual), Vec::<String>::new());
+}
+
 #[test]
 fn values_that_stand_for_others() {
     let settings = |line: &str| ensemble(&format!("{THREE}{line}\n")).settings;
     assert_eq!(settings("connectToLearnerMasterLimit=3").connect_ticks(), 3);
     assert_eq!(settings("connectToLearnerMasterLimit=0").connect_limit, None);
+    assert_eq!(settings("corral.leaderSlowWriteMs=0").leader_slow_write_ms, None);
+    assert_eq!(settings("corral.leaderSlowWriteMs=1").leader_slow_write_ms, Some(1));
     assert_eq!(settings("electionPortBindRetry=0").election_bind_retries, None);
     assert_eq!(settings("quorumCnxnTimeoutMs=0").election_handshake_timeout_ms, None);
     assert_eq!(settings("snapshotSizeFactor=-0.5").snapshot_size_factor, None);

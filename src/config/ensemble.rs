@@ -40,6 +40,8 @@ pub struct Settings {
     /// `None`: session passwords are ZooKeeper's.
     pub session_secret: Option<Secret<String>>,
     pub leader_serves: bool,
+    /// `None`: a leader stays, however slow its disk.
+    pub leader_slow_write_ms: Option<u32>,
     pub local_sessions: bool,
     pub local_session_upgrading: bool,
     /// `None`: followers serve no observers.
@@ -83,6 +85,7 @@ impl Default for Settings {
             insecure_quorum: false,
             session_secret: None,
             leader_serves: true,
+            leader_slow_write_ms: Some(4000),
             local_sessions: false,
             local_session_upgrading: false,
             observer_master_port: None,
@@ -114,6 +117,36 @@ impl Settings {
     /// Ticks in which a connection to the leader must stand.
     pub fn connect_ticks(&self) -> u32 {
         self.connect_limit.unwrap_or(self.init_limit)
+    }
+
+    /// The keys that ask for something this version does not do, and what it does instead. Nothing that was agreed on
+    /// depends on any of them, so a server starts without.
+    pub(super) fn without_effect(&self) -> Vec<(&'static str, &'static str)> {
+        let usual = Settings::default();
+        [
+            ("localSessionsEnabled", self.local_sessions, "every session is known to the whole ensemble"),
+            ("localSessionsUpgradingEnabled", self.local_session_upgrading, "there are no local sessions"),
+            ("observerMasterPort", self.observer_master_port.is_some(), "observers follow the leader"),
+            (
+                "observerMaster.sizeLimit",
+                self.observer_master_bytes != usual.observer_master_bytes,
+                "observers follow the leader",
+            ),
+            ("syncEnabled", !self.observer_keeps_log, "an observer keeps its log and snapshots"),
+            (
+                "multiAddress.reachabilityCheckEnabled",
+                !self.check_reachability,
+                "of several addresses the first that answers is used",
+            ),
+            (
+                "multiAddress.reachabilityCheckTimeoutMs",
+                self.reachability_timeout_ms != usual.reachability_timeout_ms,
+                "the addresses of a server share cnxTimeout",
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(key, asked, instead)| asked.then_some((key, instead)))
+        .collect()
     }
 }
 

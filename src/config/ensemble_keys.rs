@@ -7,6 +7,11 @@ use super::member::MemberRole;
 use super::secret::Secret;
 use super::value::{Expected, boolean, number, yes_or_no};
 
+/// Said of the keys in [`Settings::without_effect`].
+///
+/// [`Settings::without_effect`]: super::Settings::without_effect
+const NO_EFFECT: &str = "has no effect in this version, and is warned about";
+
 /// Every key of an ensemble, in the order of the documentation.
 #[rustfmt::skip]
 pub const ENSEMBLE_KEYS: &[Key] = &[
@@ -25,7 +30,7 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
     Key {
         name: "connectToLearnerMasterLimit", alias: "", default: "0", example: "3",
         meaning: "ticks in which a connection to the leader must stand; 0: `initLimit`",
-        difference: "",
+        difference: "a leader that refuses connections is given up after a second",
         apply: |draft, text| {
             draft.settings.connect_limit = Some(number(text, NOT_NEGATIVE)?).filter(|ticks| *ticks > 0);
             Ok(())
@@ -97,25 +102,36 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
     Key {
         name: "leaderServes", alias: "", default: "yes", example: "no",
         meaning: "no: a leader serves no clients",
-        difference: "ZooKeeper takes every word but no for yes",
+        difference: "ZooKeeper takes every word but no for yes, and such a leader of it answers four-letter words as if it \
+                     had no place",
         apply: |draft, text| yes_or_no(text).map(|serves| draft.settings.leader_serves = serves),
+    },
+    Key {
+        name: "corral.leaderSlowWriteMs", alias: "", default: "4000", example: "1000",
+        meaning: "milliseconds a leader's write of the log may take before the leader makes way for another one; 0: it never \
+                  does",
+        difference: "Corral's own; ZooKeeper's leader stays",
+        apply: |draft, text| {
+            draft.settings.leader_slow_write_ms = Some(number(text, NOT_NEGATIVE)?).filter(|ms| *ms > 0);
+            Ok(())
+        },
     },
     Key {
         name: "localSessionsEnabled", alias: "", default: "false", example: "true",
         meaning: "sessions are known to their own server only, and have no ephemeral znodes",
-        difference: "",
+        difference: NO_EFFECT,
         apply: |draft, text| boolean(text).map(|on| draft.settings.local_sessions = on),
     },
     Key {
         name: "localSessionsUpgradingEnabled", alias: "", default: "false", example: "true",
         meaning: "a local session becomes a global one when it creates an ephemeral znode",
-        difference: "",
+        difference: NO_EFFECT,
         apply: |draft, text| boolean(text).map(|on| draft.settings.local_session_upgrading = on),
     },
     Key {
         name: "observerMasterPort", alias: "", default: "0", example: "2889",
         meaning: "port on which a follower serves observers in the leader's place; 0: it does not",
-        difference: "",
+        difference: NO_EFFECT,
         apply: |draft, text| {
             draft.settings.observer_master_port = Some(number(text, 0..=65_535)?).filter(|port| *port > 0);
             Ok(())
@@ -124,13 +140,14 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
     Key {
         name: "observerMaster.sizeLimit", alias: "", default: "33554432", example: "1048576",
         meaning: "bytes of recent transactions a follower keeps for its observers",
-        difference: "",
+        difference: NO_EFFECT,
         apply: |draft, text| number(text, POSITIVE).map(|bytes| draft.settings.observer_master_bytes = bytes),
     },
     Key {
         name: "observer.reconnectDelayMs", alias: "", default: "0", example: "500",
-        meaning: "milliseconds an observer waits before it looks for a leader again",
-        difference: "",
+        meaning: "milliseconds an observer waits at most before it looks for a leader again, beyond \
+                  `observer.election.DelayMs`",
+        difference: "what its number draws from the sum of both, where ZooKeeper draws at random",
         apply: |draft, text| number(text, NOT_NEGATIVE).map(|ms| draft.settings.observer_reconnect_delay_ms = ms),
     },
     Key {
@@ -142,7 +159,7 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
     Key {
         name: "syncEnabled", alias: "observer.syncEnabled", default: "true", example: "false",
         meaning: "an observer keeps a log and snapshots of its own",
-        difference: "",
+        difference: NO_EFFECT,
         apply: |draft, text| boolean(text).map(|on| draft.settings.observer_keeps_log = on),
     },
     Key {
@@ -186,8 +203,9 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
     },
     Key {
         name: "leader.maxTimeToWaitForEpoch", alias: "", default: "-1", example: "5000",
-        meaning: "milliseconds a new leader waits for a quorum before it looks again; -1: `initLimit` ticks",
-        difference: "",
+        meaning: "milliseconds a new leader waits for a quorum before it looks again, one tick at least; \
+                  -1: `initLimit` ticks",
+        difference: "ZooKeeper waits on while no voter is known to look again",
         apply: |draft, text| {
             draft.settings.epoch_wait_ms = u32::try_from(number(text, -1..=i32::MAX)?).ok();
             Ok(())
@@ -245,13 +263,13 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
     Key {
         name: "multiAddress.reachabilityCheckEnabled", alias: "", default: "true", example: "false",
         meaning: "tries which of several addresses can be reached before one is used",
-        difference: "",
+        difference: NO_EFFECT,
         apply: |draft, text| boolean(text).map(|on| draft.settings.check_reachability = on),
     },
     Key {
         name: "multiAddress.reachabilityCheckTimeoutMs", alias: "", default: "1000", example: "200",
         meaning: "milliseconds such a try may take",
-        difference: "",
+        difference: NO_EFFECT,
         apply: |draft, text| number(text, POSITIVE).map(|ms| draft.settings.reachability_timeout_ms = ms),
     },
     Key {

@@ -362,7 +362,8 @@ pub const KEYS: &[Key] = &[
         name: "readonlymode.enabled", alias: "", default: "false", example: "true",
         meaning: "a member of an ensemble serves reads while it has no quorum; the word `isro` is answered \
                   whatever the whitelist says",
-        difference: "can be set in the file, where ZooKeeper takes it from a system property only",
+        difference: "can be set in the file, where ZooKeeper takes it from a system property only; what is known to be \
+                     committed is shown, and sessions need no `localSessionsEnabled`, see below",
         apply: |draft, text| boolean(text).map(|on| draft.config.read_only_mode = on),
     },
     Key {

@@ -71,10 +71,10 @@ pub enum Ask {
     Sync,
     /// The session's ephemerals under a prefix (the body; a null prefix means all).
     Ephemerals { all: bool },
-    /// A new session for this connection.
-    NewSession { timeout_ms: i32, identities: Arc<Identities> },
+    /// A new session for this connection; `or_read_only`: one that reads is enough for it.
+    NewSession { timeout_ms: i32, identities: Arc<Identities>, or_read_only: bool },
     /// This session again, the password has been found right.
-    Resume { timeout_ms: i32, identities: Arc<Identities> },
+    Resume { timeout_ms: i32, identities: Arc<Identities>, or_read_only: bool },
     /// The connection's identities have grown.
     Identities(Arc<Identities>),
     /// The connection has ended; its session lives on until it expires.
@@ -123,8 +123,8 @@ pub enum Tell {
     /// The session has more ephemerals than the core lists by itself: the shard looks for those with this prefix, in
     /// [`Batch::replies`], in the state of this step.
     Ephemerals { prefix: Range<u32> },
-    /// The session is established.
-    Opened { session: SessionId, timeout_ms: i32 },
+    /// The session is established; `read_only`: for reads, as long as this server finds no leader.
+    Opened { session: SessionId, timeout_ms: i32, read_only: bool },
     /// No such session.
     Refused,
     /// The session is over or lives elsewhere: close without a word.

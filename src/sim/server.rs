@@ -452,6 +452,11 @@ impl SimServer {
     /// A connection that asks for a session, to be answered later; `resume` is an id to take up again, `seen` the last
     /// zxid its client knows of.
     pub fn accept(&mut self, resume: SessionId, timeout_ms: i32, seen: i64) -> ConnId {
+        self.greet(resume, timeout_ms, seen, None)
+    }
+
+    /// The same from a client that says whether a server that only reads is enough for it.
+    pub fn greet(&mut self, resume: SessionId, timeout_ms: i32, seen: i64, read_only: Option<bool>) -> ConnId {
         let id = self.shard.accept("127.0.0.1:9".parse().unwrap());
         let mut payload = vec![];
         put_int(&mut payload, 0);
@@ -459,6 +464,9 @@ impl SimServer {
         put_int(&mut payload, timeout_ms);
         put_long(&mut payload, resume.0);
         put_bytes(&mut payload, &Passwords::ZooKeeper.password(resume));
+        if let Some(read_only) = read_only {
+            put_bool(&mut payload, read_only);
+        }
         self.send(id, &payload);
         id
     }

@@ -34,16 +34,16 @@ impl Quorum {
         let body = &bytes[item.body.start as usize..item.body.end as usize];
         let conn = item.conn;
         match &item.what {
-            Ask::NewSession { timeout_ms, identities } => {
+            Ask::NewSession { timeout_ms, identities, .. } => {
                 let session = self.new_session();
                 let live = Live { shard, conn, identities: identities.clone() };
                 self.live.insert(session, live);
                 let timeout_ms = *timeout_ms;
                 self.transact(session, 0, |state, context, out| state.create_session(context, timeout_ms, out));
                 self.tracker.add(session, timeout_ms, self.clock.mono_ms);
-                self.tell(shard, conn, Tell::Opened { session, timeout_ms });
+                self.tell(shard, conn, Tell::Opened { session, timeout_ms, read_only: false });
             }
-            Ask::Resume { timeout_ms, identities } => {
+            Ask::Resume { timeout_ms, identities, .. } => {
                 let live = Live { shard, conn, identities: identities.clone() };
                 self.resume(item.session, *timeout_ms, live);
             }
@@ -126,17 +126,22 @@ impl Quorum {
         self.take_over(session, timeout_ms, live, valid);
     }
 
-    /// A session on a new connection, if it lives: the new one takes over first, then the old one is closed, then
-    /// the client is told.
+    /// A session on a new connection, if it lives.
     pub(super) fn take_over(&mut self, session: SessionId, timeout_ms: i32, live: Live, valid: bool) {
-        let (shard, conn) = (live.shard, live.conn);
         if !valid {
-            return self.tell(shard, conn, Tell::Refused);
+            return self.tell(live.shard, live.conn, Tell::Refused);
         }
+        self.speak_for(session, timeout_ms, live, false);
+    }
+
+    /// A living session on a new connection: the new one takes over first, then the old one is closed, then the client is
+    /// told.
+    pub(super) fn speak_for(&mut self, session: SessionId, timeout_ms: i32, live: Live, read_only: bool) {
+        let (shard, conn) = (live.shard, live.conn);
         if let Some(old) = self.live.insert(session, live) {
             self.tell(old.shard, old.conn, Tell::Close);
         }
-        self.tell(shard, conn, Tell::Opened { session, timeout_ms });
+        self.tell(shard, conn, Tell::Opened { session, timeout_ms, read_only });
     }
 
     /// Ends a session and deletes its ephemerals, in one transaction. `asked` is the connection that wanted it

@@ -294,12 +294,13 @@ impl Shard {
         conn.read_only = request.read_only;
         let timeout_ms = negotiate(request.timeout_ms, self.options.min_timeout_ms, self.options.max_timeout_ms);
         let identities = conn.identities.clone();
+        let or_read_only = request.read_only == Some(true);
         if request.session == SessionId::NONE {
             conn.phase = Phase::Opening;
-            self.ask(id, SessionId::NONE, 0, Ask::NewSession { timeout_ms, identities }, &[]);
+            self.ask(id, SessionId::NONE, 0, Ask::NewSession { timeout_ms, identities, or_read_only }, &[]);
         } else if self.passwords.verify(request.session, request.password) {
             conn.phase = Phase::Opening;
-            self.ask(id, request.session, 0, Ask::Resume { timeout_ms, identities }, &[]);
+            self.ask(id, request.session, 0, Ask::Resume { timeout_ms, identities, or_read_only }, &[]);
         } else {
             tracing::info!(peer = %conn.peer, session = %request.session, "wrong session password");
             self.refuse(id);

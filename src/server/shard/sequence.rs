@@ -54,7 +54,9 @@ impl Shard {
             Tell::Ephemerals { prefix } => {
                 self.list_ephemerals(id, &batch.replies[prefix.start as usize..prefix.end as usize]);
             }
-            Tell::Opened { session, timeout_ms } => self.opened(id, *session, *timeout_ms, zxid),
+            Tell::Opened { session, timeout_ms, read_only } => {
+                self.opened(id, *session, *timeout_ms, *read_only, zxid);
+            }
             Tell::Refused => self.refuse(id),
             Tell::Close => {
                 // The session is no longer this connection's: nothing to report when it goes.
@@ -116,7 +118,7 @@ impl Shard {
         }
     }
 
-    fn opened(&mut self, id: ConnId, session: SessionId, timeout_ms: i32, zxid: Zxid) {
+    fn opened(&mut self, id: ConnId, session: SessionId, timeout_ms: i32, read_only: bool, zxid: Zxid) {
         let password = self.passwords.password(session);
         let now = self.clock.mono_ms;
         let Some(conn) = self.conns.find(id) else {
@@ -129,7 +131,7 @@ impl Shard {
         conn.phase = Phase::Open;
         conn.since_ms = now;
         let before = conn.output.len();
-        connect::put_accepted(&mut conn.output, session, &password, timeout_ms, conn.read_only.map(|_| false));
+        connect::put_accepted(&mut conn.output, session, &password, timeout_ms, conn.read_only.map(|_| read_only));
         self.answered(id, before, 0, OpCode::CreateSession.short_name(), since_ms, zxid);
     }
 

@@ -57,6 +57,13 @@ impl Network {
         self.wires.get(&wire).map(|wire| wire.ends[to].0)
     }
 
+    /// Whose attempt to reach its leader that is, if it is one.
+    #[cfg(test)]
+    pub(super) fn to_leader(&self, wire: u64) -> Option<Place> {
+        let (place, end) = self.wires.get(&wire)?.ends[0];
+        (end == End::Leader).then_some(place)
+    }
+
     fn is_through(&self, from: Place, to: Place) -> bool {
         let dead = |direction| self.cut.contains(&direction) || self.clogged.contains(&direction);
         !dead((from, to)) && !dead((to, from))

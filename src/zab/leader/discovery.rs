@@ -178,3 +178,34 @@ impl Leader {
         self.peers.iter().filter(|(_, peer)| at(peer.stage)).map(|(id, _)| *id).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Input, Options};
+    use super::*;
+    use crate::zab::history::{History, HistoryLimits};
+    use crate::zab::voters::{Config, Voters};
+
+    /// The ms after which a leader that nobody follows gives up, of those at which it is asked.
+    fn waits_ms(gather_ms: Option<i64>) -> Option<i64> {
+        let text = b"server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\n";
+        let config = Config::new(Voters::parse(text).unwrap(), None);
+        let options = Options { gather_ms, ..Options::new(ServerId(1), 100, 10, 5) };
+        let history = History::new(HistoryLimits::default(), Zxid::ZERO);
+        let mut leader = Leader::new(options, config, Epochs::default(), history, Zxid::ZERO, 0);
+        (0..=2_000).step_by(50).find(|now| {
+            let mut out = vec![];
+            leader.step(Input::Tick, *now, &mut out);
+            out.contains(&Output::StepDown(StepDown::NobodyCame))
+        })
+    }
+
+    #[test]
+    fn a_quorum_is_waited_for_as_long_as_was_said() {
+        assert_eq!(waits_ms(None), Some(1_000));
+        assert_eq!(waits_ms(Some(400)), Some(400));
+        // A tick at least, and never longer than the rest may take.
+        assert_eq!(waits_ms(Some(0)), Some(100));
+        assert_eq!(waits_ms(Some(60_000)), Some(1_000));
+    }
+}

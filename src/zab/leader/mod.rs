@@ -41,6 +41,8 @@ pub struct Options {
     pub tick_ms: i64,
     /// Ticks for each phase until the leader is established, and for a learner's synchronisation.
     pub init_limit: i64,
+    /// How long a quorum may take to come, ms, a tick at least; `None`: `init_limit` (`leader.maxTimeToWaitForEpoch`).
+    pub gather_ms: Option<i64>,
     /// Ticks a learner may be silent, or leave a proposal unacknowledged.
     pub sync_limit: i64,
     /// Whether the first established leader gives the configuration of the files a version.
@@ -68,6 +70,7 @@ impl Options {
             id,
             tick_ms,
             init_limit,
+            gather_ms: None,
             sync_limit,
             reconfig_enabled: false,
             force_snapshot: false,
@@ -332,8 +335,10 @@ impl Leader {
     pub fn new(options: Options, config: Config, epochs: Epochs, history: History, committed: Zxid, now: i64) -> Self {
         assert!(history.last().epoch() <= epochs.current && epochs.current <= epochs.accepted, "{epochs:?}");
         assert!(committed <= history.last(), "{committed} is not in the log");
+        let init_ms = options.init_limit * options.tick_ms;
+        let gather_ms = options.gather_ms.map_or(init_ms, |ms| ms.clamp(options.tick_ms, init_ms.max(options.tick_ms)));
         let mut leader = Leader {
-            phase_deadline_ms: now + options.init_limit * options.tick_ms,
+            phase_deadline_ms: now + gather_ms,
             next_ping_ms: now + options.tick_ms / 2,
             next_check_ms: now + options.tick_ms,
             came: BTreeSet::new(),

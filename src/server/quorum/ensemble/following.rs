@@ -399,7 +399,7 @@ impl Quorum {
         let mine = here.filter(|(_, conn)| asker == Some(*conn));
         let told = match (applied.session, here, mine) {
             (Some(SessionEvent::Opened { timeout_ms }), Some(to), _) => {
-                Some((to, Tell::Opened { session, timeout_ms }))
+                Some((to, Tell::Opened { session, timeout_ms, read_only: false }))
             }
             (Some(SessionEvent::Closed), Some(to), None) => Some((to, Tell::Close)),
             (_, _, Some(to)) if applied.error == ErrorCode::SessionMoved.wire() => Some((to, Tell::Close)),
@@ -436,7 +436,7 @@ impl Quorum {
         let body = &bytes[item.body.start as usize..item.body.end as usize];
         let Role::Following(following) = &mut ensemble.role else { return };
         match &item.what {
-            Ask::NewSession { timeout_ms, identities } => {
+            Ask::NewSession { timeout_ms, identities, .. } => {
                 let session = self.new_session();
                 let live = Live { shard, conn: item.conn, identities: identities.clone() };
                 self.live.insert(session, live);
@@ -448,7 +448,7 @@ impl Quorum {
                     self.tell(shard, item.conn, Tell::Close);
                 }
             }
-            Ask::Resume { timeout_ms, identities } => {
+            Ask::Resume { timeout_ms, identities, .. } => {
                 let live = Live { shard, conn: item.conn, identities: identities.clone() };
                 if following.learner.revalidate(item.session, *timeout_ms, &mut following.fresh).is_err() {
                     return self.tell(shard, item.conn, Tell::Close);

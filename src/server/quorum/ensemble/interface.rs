@@ -51,12 +51,22 @@ pub struct RoleSettings {
     pub force_snapshot: bool,
     pub max_snapshot_syncs: usize,
     pub max_diff_syncs: usize,
-    /// How long an observer waits before it looks for a leader again, ms: voters first (`observer.election.DelayMs`).
+    /// How long an observer waits at most before it looks for a leader again, ms: voters first (`observer.election.DelayMs`
+    /// and `observer.reconnectDelayMs`).
     pub observer_delay_ms: i64,
     /// The longest pause between two attempts to reach a leader, ms (`leaderConnectDelayDuringRetryMs`).
     pub leader_connect_delay_ms: i64,
     /// A leader with a write of the log that takes longer than this hands over, ms; `None`: never.
     pub slow_write_ms: Option<i64>,
+    /// Ticks in which a connection to the leader must stand (`connectToLearnerMasterLimit`); `None`: as for the rest.
+    pub connect_limit: Option<i64>,
+    /// How long a new leader waits for a quorum to come, ms (`leader.maxTimeToWaitForEpoch`); `None`: `initLimit`.
+    pub gather_ms: Option<i64>,
+    /// False: a leader takes no clients (`leaderServes`).
+    pub leader_serves: bool,
+    /// A member that looks for a leader for so long serves reads to clients that content themselves with that, ms; `None`:
+    /// never (`readonlymode.enabled`).
+    pub read_only_after_ms: Option<i64>,
 }
 
 impl Default for RoleSettings {
@@ -70,6 +80,10 @@ impl Default for RoleSettings {
             observer_delay_ms: 200,
             leader_connect_delay_ms: 100,
             slow_write_ms: Some(4_000),
+            connect_limit: None,
+            gather_ms: None,
+            leader_serves: true,
+            read_only_after_ms: None,
         }
     }
 }

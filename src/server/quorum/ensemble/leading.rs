@@ -43,6 +43,8 @@ pub(super) struct Leading {
     /// A reconfiguration that was prepared and not proposed yet.
     reconfig: Option<(Zxid, Voters)>,
     serves: bool,
+    /// Clients of its own are taken.
+    takes_clients: bool,
     /// Since when it is established.
     pub leads_since_ms: Option<i64>,
     pub handing_over: Option<HandOver>,
@@ -106,8 +108,10 @@ impl Quorum {
             snapshot_size_factor: roles.snapshot_size_factor,
             max_snapshot_syncs: roles.max_snapshot_syncs,
             max_diff_syncs: roles.max_diff_syncs,
+            gather_ms: roles.gather_ms,
             ..Options::new(given.id, given.tick_ms, given.init_limit, given.sync_limit)
         };
+        let takes_clients = roles.leader_serves;
         let history = ensemble.history.take().expect("no role has it");
         let committed = self.state.store().published().min(history.last());
         let gate = Gate::new(history.last(), ensemble.epochs);
@@ -124,6 +128,7 @@ impl Quorum {
             behind_sync: BTreeMap::new(),
             reconfig: None,
             serves: false,
+            takes_clients,
             leads_since_ms: None,
             handing_over: None,
             stays_until_ms: i64::MAX,
@@ -332,6 +337,9 @@ impl Quorum {
 
     /// One item from a shard of a leader that serves.
     pub(super) fn leading_item(&mut self, ensemble: &mut Ensemble, shard: ShardId, item: &Item, bytes: &[u8]) {
+        if !matches!(&ensemble.role, Role::Leading(leading) if leading.takes_clients) {
+            return self.tell(shard, item.conn, Tell::Close);
+        }
         let body = &bytes[item.body.start as usize..item.body.end as usize];
         match Plain::of(&item.what) {
             Some(what) if self.owner(shard, item).is_some() => self.ask(ensemble, shard, item, what, body),

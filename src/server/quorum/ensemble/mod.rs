@@ -15,6 +15,7 @@ mod following;
 mod handover;
 mod interface;
 mod leading;
+mod read_only;
 mod reconfig;
 mod told;
 mod voting;
@@ -37,6 +38,7 @@ use early::Early;
 use following::Following;
 pub use interface::{Effect, EnsembleOptions, PeerInput, RoleSettings, Standing};
 use leading::Leading;
+use read_only::ReadOnly;
 use reconfig::Records;
 use std::collections::BTreeMap;
 
@@ -91,6 +93,10 @@ pub struct Ensemble {
     yields: bool,
     /// An observer looks for a leader no earlier.
     rests_until_ms: i64,
+    /// Since when it looks for one.
+    looks_since_ms: i64,
+    /// There while reads are served without a leader.
+    read_only: Option<ReadOnly>,
     /// Learners that came before this server led.
     early: Early,
     records: Records,
@@ -133,6 +139,8 @@ impl Ensemble {
             stopping: false,
             yields: false,
             rests_until_ms: i64::MIN,
+            looks_since_ms: i64::MAX,
+            read_only: None,
             early: Early::default(),
             records: Records::default(),
             options,
@@ -338,7 +346,10 @@ impl Quorum {
 
     /// Shards have heard of these sessions.
     pub(super) fn touched_by_member(&mut self, sessions: &[SessionId]) {
-        self.in_ensemble(|core, ensemble| core.touched_here(ensemble, sessions));
+        self.in_ensemble(|core, ensemble| {
+            core.touched_here(ensemble, sessions);
+            core.touched_reading(ensemble, sessions);
+        });
     }
 
     /// Time has passed: half a tick, as for everything else.
@@ -378,11 +389,15 @@ impl Quorum {
         let now = self.clock.mono_ms;
         match &mut ensemble.role {
             Role::Leaving => self.left(ensemble),
-            Role::Looking | Role::Stopped => {}
+            Role::Looking => self.tick_looking(ensemble),
+            Role::Stopped => {}
             Role::Joining(Joining { leader, until_ms, retry_at_ms, .. }) => {
                 if now >= *until_ms {
                     let leader = *leader;
-                    tracing::warn!(leader = leader.0, "the leader cannot be reached within initLimit");
+                    tracing::warn!(
+                        leader = leader.0,
+                        "the leader cannot be reached in time (connectToLearnerMasterLimit, else initLimit)"
+                    );
                     self.leave_role(ensemble);
                 } else if retry_at_ms.is_some_and(|at_ms| now >= at_ms) {
                     *retry_at_ms = None;
@@ -402,6 +417,9 @@ impl Quorum {
         }
         let now = self.clock.mono_ms;
         let leader = settled.vote.leader;
+        if settled.state != PeerState::Looking {
+            self.end_reading(ensemble);
+        }
         tracing::info!(leader = leader.0, state = ?settled.state, round = settled.round, "elected");
         match settled.state {
             PeerState::Leading => self.lead(ensemble),
@@ -409,7 +427,8 @@ impl Quorum {
             PeerState::Following | PeerState::Observing => {
                 ensemble.dismiss_early();
                 ensemble.dial_leader(leader);
-                let until_ms = now + ensemble.options.init_limit * ensemble.options.tick_ms;
+                let given = &ensemble.options;
+                let until_ms = now + given.roles.connect_limit.unwrap_or(given.init_limit) * given.tick_ms;
                 let observer = settled.state == PeerState::Observing;
                 let joining = Joining { leader, observer, since_ms: now, until_ms, retry_at_ms: None, attempts: 0 };
                 ensemble.role = Role::Joining(joining);
@@ -438,6 +457,7 @@ impl Quorum {
             }
             (_, Role::Leading(leading)) if leading.serves() => self.leading_item(ensemble, shard, item, bytes),
             (_, Role::Following(following)) if following.serves() => self.following_item(ensemble, shard, item, bytes),
+            (_, Role::Looking) => self.reading_item(ensemble, shard, item),
             _ => self.tell(shard, item.conn, Tell::Close),
         }
     }
@@ -467,6 +487,7 @@ impl Quorum {
         }
         self.proposing = false;
         self.takes_nothing = false;
+        ensemble.read_only = None;
         self.tell_place(ensemble);
         // Who asks meanwhile is not told that this server still has its place.
         ensemble.elect(election::Input::RoleEnded, self.clock.mono_ms);
@@ -499,6 +520,7 @@ impl Quorum {
             return;
         }
         ensemble.role = Role::Looking;
+        ensemble.looks_since_ms = self.clock.mono_ms;
         let history = ensemble.history.as_ref().expect("no role has it");
         assert_eq!(history.last(), self.log.durable(), "what is reported is what is on disk");
         let log = ensemble.has_database.then_some(LogEnd { zxid: history.last(), epoch: ensemble.epochs.current });

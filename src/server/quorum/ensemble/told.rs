@@ -9,6 +9,7 @@ impl Quorum {
     /// Its place, as of now: clients are told another one at once.
     pub(super) fn tell_place(&self, ensemble: &Ensemble) {
         let mode = match (ensemble.standing(), ensemble.serves()) {
+            (Standing::Looking, _) if ensemble.read_only.is_some() => Mode::ReadOnly,
             (_, false) | (Standing::Looking, _) => Mode::NotServing,
             (Standing::Leading, _) => Mode::Leader,
             (Standing::Following, _) => Mode::Follower,

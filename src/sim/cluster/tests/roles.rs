@@ -3,8 +3,11 @@
 
 use super::super::*;
 use super::writers::{Client, converge, standings, started_with, work};
+use crate::ids::{ConnId, SessionId};
+use crate::jute::OpCode;
 use crate::limits;
 use crate::server::stats::Mode;
+use crate::sim::server::{create, path_and};
 use crate::zab::history::HistoryLimits;
 
 /// So little in memory that whoever was away for a moment lacks more.
@@ -219,4 +222,213 @@ fn what_a_member_is_stands_in_its_counters() {
     let other = cluster.server(follower).unwrap().stats.clone();
     assert!(cluster.run(1_000, |_| other.quorum.mode() == Mode::NotServing), "it looks for a leader");
     assert!(cluster.run(1_000, |_| other.quorum.mode() != Mode::NotServing), "and finds one");
+}
+
+#[test]
+fn a_leader_that_is_not_to_serve_takes_no_clients() {
+    let mut cluster = started_with(3, 51, RoleSettings { leader_serves: false, ..RoleSettings::default() });
+    assert!(cluster.run(3_000, |cluster| (0..3).all(|place| cluster.serves(place))), "{:?}", standings(&cluster));
+    let leader = cluster.leader().unwrap();
+    assert_eq!(greeted(&mut cluster, leader, SessionId::NONE, None), None);
+    let others: Vec<Place> = (0..3).filter(|place| *place != leader).collect();
+    let mut clients: Vec<Client> = others.iter().map(|place| Client::at(*place, *place)).collect();
+    work(&mut cluster, &mut clients, 500);
+    assert!(clients.iter().all(|client| client.has_written(20)), "what learners pass on is carried out");
+    assert_eq!(cluster.leader(), Some(leader));
+    converge(&mut cluster, &mut clients);
+}
+
+/// What a connection is answered: its session and whether it is for reads; `None` if it is closed without an answer.
+fn greeted(
+    cluster: &mut Cluster,
+    place: Place,
+    resume: SessionId,
+    read_only: Option<bool>,
+) -> Option<(ConnId, SessionId, bool)> {
+    let conn = cluster.server(place).unwrap().greet(resume, 300, 0, read_only);
+    cluster.act(place);
+    let mut answer = vec![];
+    let is_answered = |cluster: &mut Cluster| {
+        let server = cluster.server(place).unwrap();
+        answer.extend(server.output(conn));
+        !answer.is_empty() || server.ended.contains(&conn)
+    };
+    assert!(cluster.run(1_000, is_answered), "an answer or an end");
+    let session = answer.get(12..20)?;
+    let reads_only = read_only.is_some() && answer[40] != 0;
+    Some((conn, SessionId(i64::from_be_bytes(session.try_into().unwrap())), reads_only))
+}
+
+/// The error and the body a reader is answered, and at what zxid.
+fn asked(cluster: &mut Cluster, place: Place, conn: ConnId, op: OpCode, body: &[u8]) -> (i32, i64, Vec<u8>) {
+    cluster.server(place).unwrap().request(conn, 7, op, body);
+    cluster.act(place);
+    let mut frames = vec![];
+    let is_answered = |cluster: &mut Cluster| {
+        frames.extend(cluster.server(place).unwrap().frames(conn));
+        !frames.is_empty()
+    };
+    assert!(cluster.run(1_000, is_answered), "{op:?} is answered");
+    let [(7, zxid, error, body)] = &frames[..] else { panic!("{frames:?}") };
+    (*error, *zxid, body.clone())
+}
+
+fn mode(cluster: &mut Cluster, place: Place) -> Mode {
+    cluster.server(place).unwrap().stats.quorum.mode()
+}
+
+/// A cluster of which one server is left, what it looks at, and when it found itself alone.
+fn left_alone(seed: u64, roles: RoleSettings) -> (Cluster, Vec<Client>, Place, i64) {
+    let mut cluster = started_with(3, seed, roles);
+    let mut clients: Vec<Client> = (0..3).map(Client::new).collect();
+    work(&mut cluster, &mut clients, 500);
+    let alone = (cluster.leader().unwrap() + 1) % 3;
+    (0..3).filter(|place| *place != alone).for_each(|place| cluster.crash(place));
+    assert!(cluster.run(3_000, |cluster| mode(cluster, alone) == Mode::NotServing), "{:?}", standings(&cluster));
+    let since_ms = cluster.now_ms;
+    (cluster, clients, alone, since_ms)
+}
+
+fn reads() -> RoleSettings {
+    RoleSettings { read_only_after_ms: Some(700), ..RoleSettings::default() }
+}
+
+#[test]
+fn a_member_without_a_leader_serves_reads_to_those_that_ask_for_no_more() {
+    let (mut cluster, mut clients, alone, since_ms) = left_alone(52, reads());
+    assert_eq!(greeted(&mut cluster, alone, SessionId::NONE, Some(true)), None, "it looks for a leader first");
+    assert!(cluster.run(3_000, |cluster| mode(cluster, alone) == Mode::ReadOnly), "{:?}", standings(&cluster));
+    let waited_ms = cluster.now_ms - since_ms;
+    assert!((700..=800).contains(&waited_ms), "{waited_ms} ms");
+    assert!(!cluster.serves(alone));
+    assert_eq!(greeted(&mut cluster, alone, SessionId::NONE, None), None);
+    assert_eq!(greeted(&mut cluster, alone, SessionId::NONE, Some(false)), None);
+
+    let shown = cluster.digest(alone).unwrap();
+    let (conn, session, true) = greeted(&mut cluster, alone, SessionId::NONE, Some(true)).unwrap() else { panic!() };
+    let path = clients[0].path(clients[0].acknowledged[0]);
+    let body = path_and(path.as_bytes(), true);
+    let (error, zxid, data) = asked(&mut cluster, alone, conn, OpCode::GetData, &body);
+    assert_eq!((error, Zxid(zxid)), (0, shown.0));
+    assert!(data[4..].starts_with(b"value"));
+    let written = create(b"/of-a-reader", b"", 0);
+    for (op, body) in [(OpCode::Create, &written), (OpCode::Sync, &path_and(path.as_bytes(), false))] {
+        assert_eq!(asked(&mut cluster, alone, conn, op, body), (-119, shown.0.0, vec![]), "{op:?}");
+    }
+    let ephemerals = asked(&mut cluster, alone, conn, OpCode::GetEphemerals, &[0; 4]);
+    assert_eq!(ephemerals, (0, shown.0.0, vec![0; 4]));
+    // A read behind a write keeps its place.
+    let server = cluster.server(alone).unwrap();
+    server.request(conn, 1, OpCode::Create, &written);
+    server.request(conn, 2, OpCode::Exists, &path_and(b"/of-a-reader", false));
+    cluster.act(alone);
+    let mut frames = vec![];
+    assert!(cluster.run(1_000, |cluster| {
+        frames.extend(cluster.server(alone).unwrap().frames(conn));
+        frames.len() == 2
+    }));
+    let errors: Vec<_> = frames.iter().map(|(xid, _, error, _)| (*xid, *error)).collect();
+    assert_eq!(errors, [(1, -119), (2, -101)]);
+
+    // On another connection: the first one is closed.
+    let (second, same, true) = greeted(&mut cluster, alone, session, Some(true)).unwrap() else { panic!() };
+    assert_eq!(same, session);
+    assert!(cluster.server(alone).unwrap().ended.contains(&conn));
+    assert_eq!(asked(&mut cluster, alone, second, OpCode::CloseSession, &[]), (0, shown.0.0, vec![]));
+    let (_, refused, _) = greeted(&mut cluster, alone, session, Some(true)).unwrap();
+    assert_eq!(refused, SessionId::NONE, "it was closed");
+
+    // One of the ensemble's is neither taken up nor declared over.
+    let global = cluster.server(alone).unwrap().quorum.state().sessions().next().unwrap().0;
+    assert_eq!(greeted(&mut cluster, alone, global, Some(true)), None);
+
+    // Nothing of it has left a trace, and when there is a leader again all readers have to go.
+    let (third, session, true) = greeted(&mut cluster, alone, SessionId::NONE, Some(true)).unwrap() else { panic!() };
+    assert_eq!(cluster.digest(alone), Some(shown));
+    let other = (alone + 1) % 3;
+    cluster.start(other);
+    assert!(cluster.run(3_000, |cluster| cluster.serves(alone)), "{:?}", standings(&cluster));
+    let server = cluster.server(alone).unwrap();
+    assert!(server.ended.contains(&third));
+    assert!(server.quorum.state().session_timeout_ms(session).is_none());
+    assert_ne!(mode(&mut cluster, alone), Mode::ReadOnly);
+    let (_, _, false) = greeted(&mut cluster, alone, SessionId::NONE, Some(true)).unwrap() else { panic!() };
+    converge(&mut cluster, &mut clients);
+}
+
+#[test]
+fn silent_readers_expire() {
+    let (mut cluster, mut clients, alone, _) = left_alone(53, reads());
+    assert!(cluster.run(3_000, |cluster| mode(cluster, alone) == Mode::ReadOnly));
+    let silent = greeted(&mut cluster, alone, SessionId::NONE, Some(true)).unwrap();
+    let heard = greeted(&mut cluster, alone, SessionId::NONE, Some(true)).unwrap();
+    for _ in 0..10 {
+        asked(&mut cluster, alone, heard.0, OpCode::Exists, &path_and(b"/", false));
+        cluster.run(100, |_| false);
+    }
+    let ended = &cluster.server(alone).unwrap().ended;
+    assert!(ended.contains(&silent.0) && !ended.contains(&heard.0));
+    let (_, refused, _) = greeted(&mut cluster, alone, silent.1, Some(true)).unwrap();
+    assert_eq!(refused, SessionId::NONE);
+    // The process ends: they do not keep it.
+    assert!(idle_after(&mut cluster, alone) <= 10);
+    assert!(cluster.run(100, |cluster| cluster.server(alone).unwrap().ended.contains(&heard.0)));
+    cluster.crash(alone);
+    converge(&mut cluster, &mut clients);
+}
+
+#[test]
+fn reads_are_not_served_without_a_leader_unless_that_is_wanted() {
+    let (mut cluster, mut clients, alone, _) = left_alone(54, RoleSettings::default());
+    assert!(!cluster.run(5_000, |cluster| mode(cluster, alone) != Mode::NotServing));
+    assert_eq!(greeted(&mut cluster, alone, SessionId::NONE, Some(true)), None);
+    converge(&mut cluster, &mut clients);
+}
+
+/// The log's end may be taken back by a leader: that a client comes too early, and is sent away, shows it to nobody. Nor is
+/// it read where reads are served.
+#[test]
+fn what_may_be_taken_back_is_not_shown_when_a_client_is_sent_away() {
+    let (mut cluster, mut clients, alone, _) = left_alone(55, reads());
+    cluster.crash(alone);
+    cluster.start(alone);
+    let found = cluster.server(alone).unwrap().quorum.state().digest();
+    assert!(cluster.digest(alone).unwrap().0 <= Zxid::ZERO, "there is no snapshot: nothing is known to be committed");
+    for read_only in [None, Some(true)] {
+        assert_eq!(greeted(&mut cluster, alone, SessionId::NONE, read_only), None);
+        cluster.run(2_000, |_| false);
+        assert!(cluster.digest(alone).unwrap().0 <= Zxid::ZERO, "and nothing was shown");
+    }
+    assert_eq!(cluster.digest(alone).unwrap().1, found, "though it is there");
+    assert_eq!(mode(&mut cluster, alone), Mode::NotServing);
+    converge(&mut cluster, &mut clients);
+}
+
+/// The ms between a follower's first attempt to reach its leader, of which nothing is ever heard, and the next one.
+fn tries_again_after_ms(connect_limit: Option<i64>) -> i64 {
+    let mut cluster = Cluster::new(3, 56);
+    cluster.roles = RoleSettings { connect_limit, ..RoleSettings::default() };
+    (0..3).for_each(|place| cluster.start(place));
+    let mut dials: Vec<(u64, Place, i64)> = vec![];
+    let has_tried_twice = |cluster: &mut Cluster| {
+        let Cluster { queue, network, now_ms, .. } = cluster;
+        queue.retain(|_, event| {
+            let Event::Connected { wire, to } = event else { return true };
+            let Some(place) = network.to_leader(*wire) else { return true };
+            if *to == 0 {
+                dials.push((*wire, place, *now_ms));
+            }
+            false
+        });
+        dials.iter().filter(|(_, place, _)| *place == dials[0].1).count() == 2
+    };
+    assert!(cluster.run(5_000, has_tried_twice), "{:?}", standings(&cluster));
+    let times: Vec<i64> = dials.iter().filter(|(_, place, _)| *place == dials[0].1).map(|(_, _, at)| *at).collect();
+    times[1] - times[0]
+}
+
+#[test]
+fn a_leader_is_waited_for_as_long_as_was_said() {
+    let (soon, late) = (tries_again_after_ms(Some(3)), tries_again_after_ms(None));
+    assert!((300..700).contains(&soon) && late >= 1_000, "{soon} and {late} ms");
 }
