@@ -99,12 +99,14 @@ pub fn run(
         });
         Net::new(listener.clone(), wake, gate.clone(), plane.clone(), half_tick, rejected)
     };
+    // Of a member the end of the log is not shown yet.
+    let applied = store.published();
     let make_shard = |number: usize| -> Result<Shard, Fatal> {
         let options = shard_options(&config, number, shards, is_word);
         let reader = new_reader()?;
         let cursor = quorum.cursor();
         let (store, acls, passwords) = (store.clone(), acls.clone(), passwords.clone());
-        Ok(Shard::new(options, reader, store, acls, passwords, cursor, zxid, stats.clone()))
+        Ok(Shard::new(options, reader, store, acls, passwords, cursor, applied, stats.clone()))
     };
     let runner: Box<dyn FnOnce() -> Result<(), Fatal> + Send> = match edge {
         Edge::OneThread => {

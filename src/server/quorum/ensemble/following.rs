@@ -222,6 +222,8 @@ impl Quorum {
         // Only now: a snapshot of the state before may have been under way.
         self.state.undo(zxid);
         self.zxid = zxid;
+        // Who was sent away meanwhile learns nothing of what is gone.
+        self.elements.iter_mut().for_each(|element| element.zxid = element.zxid.min(zxid));
         self.log_durable_following(ensemble, zxid);
         self.read_leader(ensemble);
     }
