@@ -187,6 +187,9 @@ impl Cluster {
     /// Stops a server's threads, or lets them go on.
     pub fn pause(&mut self, place: Place, is_paused: bool) {
         self.members[place].is_paused = is_paused;
+        if is_paused {
+            return;
+        }
         let waiting = std::mem::take(&mut self.members[place].waiting);
         // What has come as far as the server is no longer the network's to hold up.
         for event in waiting {
