@@ -40,6 +40,9 @@ pub struct Report {
 /// to reach each other, and an election.
 const RECOVERY_MS: i64 = 20_000;
 
+/// How long it takes until everybody knows what the faults have cost: the slowest message, and a connection's end behind it.
+const SETTLING_MS: i64 = 500;
+
 /// How long clients go on after that: sessions without one end meanwhile.
 const CALM_MS: i64 = 2 * LONGEST_TIMEOUT_MS;
 
@@ -167,6 +170,8 @@ impl Run {
     fn come_together(&mut self) {
         faults::heal(&mut self.cluster);
         self.clients.iter_mut().for_each(|client| client.is_calm = true);
+        // Who has lost a connection by it is told first: until then all seem to serve.
+        self.go_on(SETTLING_MS);
         let by_ms = self.cluster.now_ms + RECOVERY_MS;
         while !self.all_serve() {
             assert!(self.cluster.now_ms < by_ms, "all serve: {:?}", self.standings());

@@ -54,8 +54,6 @@ pub(super) struct Member {
     pub(super) config: Config,
     /// When the last of them is written that is being written.
     pub(super) files_ms: i64,
-    /// It led when it was last looked at.
-    pub(super) leads: bool,
     pub(super) incarnation: u64,
     pub(super) write: Option<FrameWrite>,
     pub(super) epoch_writes: VecDeque<Epochs>,
@@ -85,7 +83,6 @@ impl Member {
             seen: Seen::default(),
             config,
             files_ms: 0,
-            leads: false,
             incarnation: 0,
             write: None,
             epoch_writes: VecDeque::new(),
@@ -175,7 +172,6 @@ impl Cluster {
         }
         let upto = kept + self.choices.pick(member.disk.changes() - kept + 1);
         member.server = None;
-        member.leads = false;
         member.is_paused = false;
         member.waiting.clear();
         member.wanting.clear();

@@ -187,9 +187,13 @@ impl Cluster {
     /// Stops a server's threads, or lets them go on.
     pub fn pause(&mut self, place: Place, is_paused: bool) {
         self.members[place].is_paused = is_paused;
+        if is_paused {
+            return;
+        }
         let waiting = std::mem::take(&mut self.members[place].waiting);
+        // What has come as far as the server is no longer the network's to hold up.
         for event in waiting {
-            self.happen(event);
+            self.deliver(event);
         }
     }
 
@@ -244,12 +248,18 @@ impl Cluster {
 
     fn happen(&mut self, event: Event) {
         self.events += 1;
+        let Some(event) = self.hold_up(event) else { return };
         // A paused server's events wait for it, in order.
         if let Some(place) = self.place_of(&event)
             && self.members[place].is_paused
         {
             return self.members[place].waiting.push_back(event);
         }
+        self.deliver(event);
+    }
+
+    /// It happens: nothing holds it up any more.
+    fn deliver(&mut self, event: Event) {
         match event {
             Event::Bytes { wire, to, bytes } => {
                 self.note(&[1, wire, to as u64, crc32c::crc32c(&bytes).into()]);
@@ -457,17 +467,13 @@ impl Cluster {
     fn observe(&mut self, place: Place) {
         let Some(server) = &self.members[place].server else { return };
         let shown = server.quorum.state().store().published();
-        let serves = server.quorum.serves();
-        let leads = server.quorum.standing() == Some(Standing::Leading);
-        let led = std::mem::replace(&mut self.members[place].leads, leads);
-        if !serves {
+        if !server.quorum.serves() {
             // What it has taken over from a leader may be committed only now.
             let most = self.witness.last().max(self.members[place].log.floor());
+            // Or it led, and comes to know of what the others had acknowledged when it is on its own disk too.
             if shown <= most || shown.counter() == 0 {
                 return;
             }
-            // A leader that hands over brings to an end what it has begun.
-            assert!(leads || led, "{shown} is shown by nobody's leave, committed is {most}");
         }
         if !self.members[place].seen.shows(shown) {
             return;

@@ -193,13 +193,22 @@ impl Cluster {
         }
     }
 
+    /// Keeps back what comes through a clogged direction; gives back everything else.
+    pub(super) fn hold_up(&mut self, event: Event) -> Option<Event> {
+        let (Event::Bytes { wire, to, .. } | Event::Closed { wire, to }) = &event else { return Some(event) };
+        let to = *to;
+        let Some(wire) = self.network.wires.get_mut(wire) else { return Some(event) };
+        let direction = (wire.ends[1 - to].0, wire.ends[to].0);
+        if self.network.clogged.contains(&direction) || !wire.stalled[to].is_empty() {
+            wire.stalled[to].push_back(event);
+            return None;
+        }
+        Some(event)
+    }
+
     pub(super) fn arrive(&mut self, id: u64, to: usize, bytes: Vec<u8>) {
         let Some(wire) = self.network.wires.get_mut(&id) else { return };
         let (place, end) = wire.ends[to];
-        let direction = (wire.ends[1 - to].0, place);
-        if self.network.clogged.contains(&direction) || !wire.stalled[to].is_empty() {
-            return wire.stalled[to].push_back(Event::Bytes { wire: id, to, bytes });
-        }
         if wire.deaf[to] || bytes.is_empty() {
             return;
         }
@@ -229,10 +238,6 @@ impl Cluster {
     pub(super) fn told_closed(&mut self, id: u64, to: usize) {
         let Some(wire) = self.network.wires.get_mut(&id) else { return };
         let (place, end) = wire.ends[to];
-        let direction = (wire.ends[1 - to].0, place);
-        if self.network.clogged.contains(&direction) || !wire.stalled[to].is_empty() {
-            return wire.stalled[to].push_back(Event::Closed { wire: id, to });
-        }
         let was_connected = wire.connected[to];
         let is_deaf = std::mem::replace(&mut wire.deaf[to], true);
         let peer = ServerId(wire.ends[1 - to].0 as i64 + 1);

@@ -154,3 +154,31 @@ fn a_role_that_ends_while_epochs_are_written_is_not_followed_by_another_before_t
     let is_writing = |member: &Member| member.log.last().epoch() == 2 && !member.epoch_writes.is_empty();
     leader_is_lost_while_a_server_catches_up(100, is_writing);
 }
+
+/// The network of these scenes, not a server: what it reorders no connection would.
+#[test]
+fn a_connection_keeps_its_order_through_clogs_and_pauses() {
+    for clog_first in [true, false] {
+        let (mut cluster, leader, follower) = started(6);
+        let (conn, _) = session(&mut cluster, follower, 2000);
+        let hold_up = |cluster: &mut Cluster, by_clog: bool| match by_clog {
+            true => cluster.clog(follower, leader),
+            false => cluster.pause(leader, true),
+        };
+        for (xid, path) in [(1, b"/a".as_slice()), (2, b"/a/b")] {
+            hold_up(&mut cluster, clog_first == (xid == 1));
+            ask(&mut cluster, follower, conn, xid, OpCode::Create, &create(path, b"", 0));
+            cluster.act(follower);
+            cluster.run(20, |_| false);
+        }
+        if clog_first {
+            cluster.unclog(follower, leader);
+            cluster.pause(leader, false);
+        } else {
+            cluster.pause(leader, false);
+            cluster.unclog(follower, leader);
+        }
+        let told: Vec<_> = answers(&mut cluster, follower, conn, 2).iter().map(|frame| (frame.0, frame.2)).collect();
+        assert_eq!(told, [(1, 0), (2, 0)], "clogged first: {clog_first}");
+    }
+}
