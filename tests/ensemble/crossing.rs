@@ -34,13 +34,14 @@ pub fn converse(name: &str, ensemble: &mut Ensemble) -> usize {
     let leader = ensemble.await_whole();
     println!("{name}: {}, member {} leads", ensemble.names(), leader + 1);
     let addresses = ensemble.addresses();
+    let sync_is_barrier = !ensemble.is_mixed();
     let mut first = Connection::new_session(addresses[0], SESSION_MS).expect("a session");
     first.must(&wire::create("/x", b"", flag::PERSISTENT));
     std::thread::scope(|scope| {
         for here in 0..addresses.len() {
             for there in (0..addresses.len()).filter(|there| *there != here) {
                 let root = format!("/x/{}-{}", here + 1, there + 1);
-                let pair = Pair::new(root, addresses[here], addresses[there]);
+                let pair = Pair::new(root, [addresses[here], addresses[there]], sync_is_barrier);
                 scope.spawn(|| pair.talk());
             }
         }
@@ -54,14 +55,15 @@ pub fn converse(name: &str, ensemble: &mut Ensemble) -> usize {
 struct Pair {
     root: String,
     addresses: [SocketAddr; 2],
+    sync_is_barrier: bool,
     here: Connection,
     there: Connection,
 }
 
 impl Pair {
-    fn new(root: String, here: SocketAddr, there: SocketAddr) -> Pair {
-        let open = |address| Connection::new_session(address, SESSION_MS).expect("a session");
-        Pair { root, addresses: [here, there], here: open(here), there: open(there) }
+    fn new(root: String, addresses: [SocketAddr; 2], sync_is_barrier: bool) -> Pair {
+        let [here, there] = addresses.map(|at| Connection::new_session(at, SESSION_MS).expect("a session"));
+        Pair { root, addresses, sync_is_barrier, here, there }
     }
 
     fn talk(mut self) {
@@ -83,10 +85,17 @@ impl Pair {
         format!("{}/{name}", self.root)
     }
 
-    /// A request to the other member, behind a sync.
+    /// What sees to it that a member has seen everything that was acknowledged anywhere. A sync does not where a ZooKeeper
+    /// leads: it answers its own clients' before what is committed is in its tree. A write does.
+    fn barrier(&self) -> wire::Request {
+        let write = || wire::set_data(&self.root, Some(b"root"), -1);
+        if self.sync_is_barrier { wire::sync(&self.root) } else { write() }
+    }
+
+    /// A request to the other member, behind a barrier.
     fn there(&mut self, request: &wire::Request) -> Reply {
         let root = self.root.clone();
-        self.there.must(&wire::sync(&root));
+        self.there.must(&self.barrier());
         self.there.call(request).unwrap_or_else(|error| panic!("{root}: {error}"))
     }
 
@@ -221,7 +230,7 @@ impl Pair {
         assert_eq!(self.there(&wire::exists(&path, true)).err, 0, "{path}");
         moved.close().unwrap_or_else(|error| panic!("{path}: the session does not end: {error}"));
         self.event(DELETED, &path);
-        self.here.must(&wire::sync(&path));
+        self.here.must(&self.barrier());
         assert_eq!(self.here.call(&wire::exists(&path, false)).expect("an answer").err, NO_NODE, "{path}");
     }
 
