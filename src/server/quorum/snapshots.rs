@@ -41,7 +41,10 @@ pub struct SnapshotJob {
 }
 
 struct Capture {
+    /// What is pinned.
     zxid: Zxid,
+    /// The last transaction in it, after which the snapshot is called.
+    logged: Zxid,
     sessions: Vec<(SessionId, i32)>,
     digest: Option<u64>,
 }
@@ -131,7 +134,9 @@ impl super::Quorum {
         self.plan.bytes = 0;
         let sessions = self.state.sessions().collect();
         let digest = self.state.options().digest_enabled.then(|| self.state.digest());
-        self.plan.capture = Some(Capture { zxid: self.zxid, sessions, digest });
+        // An epoch begins without a transaction. A start that found a snapshot of that zxid would miss the log up to there.
+        let logged = if self.zxid.counter() == 0 { self.log.appended() } else { self.zxid };
+        self.plan.capture = Some(Capture { zxid: self.zxid, logged, sessions, digest });
         if let Some(reader) = &mut self.plan.reader {
             // From here on nothing that the captured state needs can go.
             reader.resume();
@@ -145,8 +150,8 @@ impl super::Quorum {
     /// A snapshot that can be written now.
     pub fn take_snapshot_job(&mut self) -> Option<SnapshotJob> {
         let (capture, reader, pin) = self.plan.pinned.take()?;
-        let Capture { zxid, sessions, digest } = capture;
-        Some(SnapshotJob { zxid, sessions, digest, acls: self.state.acls(), reader, pin, log_from: None })
+        let Capture { logged, sessions, digest, .. } = capture;
+        Some(SnapshotJob { zxid: logged, sessions, digest, acls: self.state.acls(), reader, pin, log_from: None })
     }
 
     /// A snapshot of `zxid` has been written in `took_ms`; its reader comes back.

@@ -182,3 +182,23 @@ fn a_connection_keeps_its_order_through_clogs_and_pauses() {
         assert_eq!(told, [(1, 0), (2, 0)], "clogged first: {clog_first}");
     }
 }
+
+/// A leader takes a snapshot before its epoch has a transaction, as for a learner that is far behind, and its machine goes
+/// down: the next start found a snapshot beyond the end of its log, and refused.
+#[test]
+fn a_snapshot_before_the_first_transaction_of_an_epoch_is_of_the_last_one_before() {
+    let (mut cluster, leader, _) = started(31);
+    session(&mut cluster, leader, 2_000);
+    (0..3).for_each(|place| cluster.crash(place));
+    (0..3).for_each(|place| cluster.start(place));
+    assert!(cluster.run(5_000, |cluster| (0..3).all(|place| cluster.serves(place))));
+    let leader = cluster.leader().unwrap();
+    let shown = cluster.digest(leader).unwrap().0;
+    assert_eq!(shown.counter(), 0, "nobody has written in this epoch");
+    cluster.server(leader).unwrap().quorum.capture_snapshot();
+    let written = cluster.server(leader).unwrap().write_snapshot().unwrap();
+    assert!(written < shown && written.counter() > 0, "{written}");
+    cluster.crash(leader);
+    cluster.try_start(leader).expect("a disk that is well");
+    assert!(cluster.run(5_000, |cluster| (0..3).all(|place| cluster.serves(place))));
+}
