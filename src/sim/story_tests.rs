@@ -76,6 +76,13 @@ fn seeds() {
     }
 }
 
+/// A former leader whose tail began its epoch refused to go back behind that beginning, at every election again. The plan
+/// as it was drawn: no shorter scene of it is known.
+#[test]
+fn a_former_leader_goes_back_behind_the_beginning_of_its_own_epoch() {
+    assert!(play(102_195).is_some());
+}
+
 #[test]
 fn the_same_seed_is_the_same_run() {
     let plan = Plan::of(7);

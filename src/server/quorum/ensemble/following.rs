@@ -109,7 +109,7 @@ impl Quorum {
         let mut options = Options::new(given.id, kind, given.tick_ms, given.init_limit, given.sync_limit);
         options.config_version = ensemble.election.config().current().version();
         let history = ensemble.history.take().expect("no role has it");
-        let committed = self.state.store().published().min(history.last());
+        let committed = self.committed_in(&history);
         let gate = Gate::new(history.last(), ensemble.epochs);
         let mut out = vec![];
         let learner = Learner::new(options, ensemble.epochs, history, committed, self.clock.mono_ms, &mut out);
@@ -220,10 +220,12 @@ impl Quorum {
         let Role::Following(following) = &mut ensemble.role else { return };
         following.cutting = false;
         // Only now: a snapshot of the state before may have been under way.
-        self.state.undo(zxid);
-        self.zxid = zxid;
+        // What is shown may be the beginning of an epoch, which no transaction has: it may lie behind the cut.
+        let end = zxid.max(self.state.store().published());
+        self.state.undo(end);
+        self.zxid = end;
         // Who was sent away meanwhile learns nothing of what is gone.
-        self.elements.iter_mut().for_each(|element| element.zxid = element.zxid.min(zxid));
+        self.elements.iter_mut().for_each(|element| element.zxid = element.zxid.min(end));
         self.log_durable_following(ensemble, zxid);
         self.read_leader(ensemble);
     }

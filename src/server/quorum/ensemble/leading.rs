@@ -113,7 +113,7 @@ impl Quorum {
         };
         let takes_clients = roles.leader_serves;
         let history = ensemble.history.take().expect("no role has it");
-        let committed = self.state.store().published().min(history.last());
+        let committed = self.committed_in(&history);
         let gate = Gate::new(history.last(), ensemble.epochs);
         let config = ensemble.election.config().clone();
         let leader = Leader::new(options, config, ensemble.epochs, history, committed, self.clock.mono_ms);

@@ -581,6 +581,12 @@ impl Quorum {
         self.committed = zxid;
     }
 
+    /// The last transaction that is known to be committed. What is shown may be the beginning of an epoch, and is none.
+    fn committed_in(&self, history: &History) -> Zxid {
+        let shown = self.state.store().published();
+        history.at_or_before(shown).unwrap_or(shown).min(history.last())
+    }
+
     /// A new epoch begins, its first zxid is shown. All before it is committed.
     fn begin_epoch(&mut self, ensemble: &Ensemble, epoch: i64) {
         let first = first_zxid(epoch);
