@@ -16,6 +16,7 @@ use super::support::client::{Connection, Reply, Session, connect_record};
 use super::support::fields::{self, Value};
 use super::support::history::show_request;
 use super::support::random::Random;
+use super::support::wait_for;
 use super::support::wire::{self, Request, flag, op};
 
 /// Registers all clients share.
@@ -29,6 +30,9 @@ const CONNECT_LIMIT: Duration = Duration::from_millis(1_500);
 
 /// A client that finds no server within this is stranded.
 const STRANDED_LIMIT: Duration = Duration::from_secs(60);
+
+/// A client's session ends at one of so many servers.
+const CLOSE_TRIES: usize = 5;
 
 /// The largest burst.
 const BURST: u64 = 16;
@@ -87,9 +91,18 @@ pub struct Client {
     problems: Vec<String>,
 }
 
+/// A new session on a member that may just be looking for a leader, as one on a busy machine may at any time.
+pub fn session_on(address: SocketAddr) -> Connection {
+    let mut last = None;
+    let session = wait_for(STRANDED_LIMIT, || {
+        Connection::new_session(address, SESSION_MS).map_err(|error| last = Some(error)).ok()
+    });
+    session.unwrap_or_else(|| panic!("{address} opens no session within {STRANDED_LIMIT:?}: {last:?}"))
+}
+
 /// Makes the registers and parents of a history.
 pub fn furnish(address: SocketAddr) {
-    let mut connection = Connection::new_session(address, SESSION_MS).expect("a session to furnish the tree with");
+    let mut connection = session_on(address);
     for parent in ["/r", "/q", "/c", "/e"] {
         connection.must(&wire::create(parent, b"", flag::PERSISTENT));
     }
@@ -115,8 +128,7 @@ impl Client {
     /// A client with a new session on one of the servers.
     pub fn new(number: usize, addresses: &[SocketAddr], random: &mut Random) -> Client {
         let home = addresses[number % addresses.len()];
-        let connection = Connection::new_session(home, SESSION_MS)
-            .unwrap_or_else(|error| panic!("{home} opens no session: {error}"));
+        let connection = session_on(home);
         let client = Client {
             number,
             random: Random::new(random.next()),
@@ -392,9 +404,17 @@ impl Client {
     /// Ends the session.
     pub fn close(&mut self, board: &Board) {
         self.connection = None;
-        assert!(self.find_server(board), "{:?}", self.problems);
-        let connection = self.connection.take().expect("found a server");
-        connection.close().expect("the end of a session");
+        let mut last = None;
+        for _ in 0..CLOSE_TRIES {
+            assert!(self.find_server(board), "{:?}", self.problems);
+            let connection = self.connection.take().expect("found a server");
+            match connection.close() {
+                Ok(()) => return,
+                // It may have ended all the same: then the next attempt ends another, empty one.
+                Err(error) => last = Some(error),
+            }
+        }
+        panic!("client {}: its session does not end: {last:?}", self.number);
     }
 }
 

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::clients::session_on;
 use super::cluster::{Ensemble, SESSION_MS};
 use super::support::client::{Arrival, Connection, Reply};
 use super::support::fields::{self, Value};
@@ -35,7 +36,7 @@ pub fn converse(name: &str, ensemble: &mut Ensemble) -> usize {
     println!("{name}: {}, member {} leads", ensemble.names(), leader + 1);
     let addresses = ensemble.addresses();
     let sync_is_barrier = !ensemble.is_mixed();
-    let mut first = Connection::new_session(addresses[0], SESSION_MS).expect("a session");
+    let mut first = session_on(addresses[0]);
     first.must(&wire::create("/x", b"", flag::PERSISTENT));
     std::thread::scope(|scope| {
         for here in 0..addresses.len() {
@@ -62,7 +63,7 @@ struct Pair {
 
 impl Pair {
     fn new(root: String, addresses: [SocketAddr; 2], sync_is_barrier: bool) -> Pair {
-        let [here, there] = addresses.map(|at| Connection::new_session(at, SESSION_MS).expect("a session"));
+        let [here, there] = addresses.map(session_on);
         Pair { root, addresses, sync_is_barrier, here, there }
     }
 
