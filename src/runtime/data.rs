@@ -39,6 +39,8 @@ pub struct Data {
     pub log: LogWriter,
     pub zxid: Zxid,
     pub secret: [u8; 32],
+    /// Transactions of the log behind the snapshot loaded.
+    pub replayed: u64,
     /// The newest whole snapshot, which was loaded.
     snapshot: Option<Zxid>,
     keeper: Keeper,
@@ -183,7 +185,8 @@ impl Data {
             (file, ensemble.id)
         });
         let keeper = Keeper { directory, epochs, configured };
-        Ok(Data { state, log, zxid: recovered.zxid, secret, snapshot, keeper, member })
+        let Recovered { zxid, replayed, .. } = recovered;
+        Ok(Data { state, log, zxid, replayed, secret, snapshot, keeper, member })
     }
 
     /// The parts: the state, its log, what only a member has, and what the helper threads do.

@@ -72,6 +72,7 @@ pub fn run(
     let data = Data::recover(&config, state_options(&config))?;
     let passwords = config.ensemble.as_ref().map_or(Passwords::Secret(data.secret), member::passwords);
     let (store, acls, zxid) = (data.state.store().store(), data.state.acls(), data.zxid);
+    let replayed = data.replayed;
     let log_dir = config.data_log_dir.clone();
     let wake = Arc::new(Wake::new()?);
     let (state, log, member_data, work) = data.into_parts(&config);
@@ -81,6 +82,7 @@ pub fn run(
     let options = quorum_options(&config, shards);
     let new_reader = || store.reader().map_err(|error| Fatal::new(Reason::System, error.to_string()));
     let mut quorum = Quorum::new(options, state, new_reader()?, log, ids, zxid, clocks.now(), stats.clone());
+    quorum.count_replayed(replayed);
     let peers = match (&config.ensemble, member_data, peer_listeners) {
         (Some(ensemble), Some(data), Some(listeners)) => {
             Some(member::join(&config, ensemble, data, listeners, &mut quorum, wake.clone())?)

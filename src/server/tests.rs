@@ -4,10 +4,11 @@ mod bounds;
 mod slices;
 mod witness;
 
-use crate::ids::{ConnId, SessionId};
+use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::OpCode;
 use crate::jute::wire::{Reader, put_bool, put_bytes, put_int, put_long};
 use crate::limits::SLICE;
+use crate::server::quorum::SnapshotRule;
 use crate::sim::server::{Frame, SimOptions, SimServer as Server, TICK_MS, create, path_and};
 use crate::watch::WatchLimits;
 
@@ -37,6 +38,21 @@ fn nothing_is_answered_before_it_is_on_disk() {
     server.quorum.written();
     server.shard.take_in();
     assert_eq!(server.frames(conn).iter().map(|frame| frame.0).collect::<Vec<_>>(), [1]);
+}
+
+/// Else a server that is started again and again replays the same log each time.
+#[test]
+fn what_a_start_replays_counts_towards_the_next_snapshot() {
+    let snapshots = SnapshotRule { every_txns: 5, every_bytes: 0 };
+    let mut server = Server::with(SimOptions { snapshots, ..SimOptions::default() });
+    server.quorum.count_replayed(4);
+    server.quorum.plan_snapshot();
+    assert_eq!(server.write_snapshot(), None);
+    server.connect(SessionId::NONE, 1000);
+    server.quorum.plan_snapshot();
+    assert_eq!(server.write_snapshot(), Some(Zxid(1)), "the session is the fifth");
+    server.quorum.plan_snapshot();
+    assert_eq!(server.write_snapshot(), None, "the count begins anew");
 }
 
 #[test]

@@ -51,6 +51,7 @@ pub struct SimOptions {
     pub state: StateOptions,
     /// Sizes of its log.
     pub log: LogOptions,
+    pub snapshots: SnapshotRule,
     /// A member that finds nothing on its disk may begin from nothing (`db.autocreate`).
     pub autocreate: bool,
 }
@@ -65,6 +66,8 @@ impl Default for SimOptions {
             state: StateOptions::default(),
             // Small segments, so that there are several.
             log: LogOptions { max_txn: 1 << 20, buffer_bytes: 1 << 20, segment_bytes: 4 << 20 },
+            // When a test asks for one.
+            snapshots: SnapshotRule { every_txns: u64::MAX, every_bytes: 0 },
             autocreate: true,
         }
     }
@@ -173,12 +176,13 @@ impl SimServer {
             max_txn: options.max_txn,
             reap_interval_ms: 60_000,
             reap_per_minute: 10_000,
-            snapshots: SnapshotRule { every_txns: u64::MAX, every_bytes: 0 },
+            snapshots: sim.snapshots,
             member: member.is_some(),
         };
         let reader = store.reader().unwrap();
         let ids = SessionIds::new(clock.wall_ms + 5, number.max(1) as u8);
         let mut quorum = Quorum::new(quorum_options, state, reader, log, ids, recovered.zxid, clock, stats.clone());
+        quorum.count_replayed(recovered.replayed);
         let shard_options = ShardOptions {
             shard: 0,
             shards,

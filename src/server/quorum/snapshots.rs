@@ -118,6 +118,12 @@ impl SnapshotPlan {
 }
 
 impl super::Quorum {
+    /// The start replayed so many transactions, which are behind the last snapshot as those to come are: the next start
+    /// does not replay them once more.
+    pub fn count_replayed(&mut self, txns: u64) {
+        self.plan.txns += txns;
+    }
+
     /// Notes the state to be snapshotted if one is due; called once per turn.
     pub fn plan_snapshot(&mut self) {
         if self.plan.is_due(self.clock.mono_ms) {
