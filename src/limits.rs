@@ -70,9 +70,6 @@ pub const WORD_ARGUMENT: usize = 8;
 /// transaction that lists none: applying it deletes whatever the session still owns.
 pub const CLOSE_SESSION_PATHS: usize = 512 << 10;
 
-/// Unprocessed bytes of the published sequence after which an idle shard is woken to let go of them.
-pub const SEQUENCE_BACKLOG: usize = 1 << 20;
-
 /// Milliseconds for which a leader that goes waits until what it has proposed is agreed on and a follower has all of it:
 /// an ensemble in order needs some round trips and disk writes, and whoever stops a server waits ten seconds and kills it.
 pub const HAND_OVER_MS: i64 = 5_000;

@@ -11,7 +11,7 @@ use crate::server::quorum::SnapshotJob;
 use crate::server::read_back;
 use crate::server::rebuild::{Rebuild, write_snapshot};
 use crate::storage::dynamic;
-use crate::storage::epochs::{EpochFile, EpochRecord};
+use crate::storage::epochs::EpochFile;
 use crate::storage::identity::{self, DataDirectory};
 use crate::storage::log::frame::DirectoryId;
 use crate::storage::log::seek::Stretch;
@@ -218,17 +218,17 @@ fn judge(
     }
     let epoch = recovered.zxid.epoch();
     let is_first = !directory.identity.born || standing == Standing::Unknown;
-    let first = is_first.then_some(EpochRecord { accepted: epoch, current: epoch });
+    let first = is_first.then_some(Epochs { accepted: epoch, current: epoch });
     let opened = EpochFile::open(&disk, &config.data_dir, directory.identity.directory, first)?;
     if let Some(note) = opened.note {
         tracing::warn!("recovery: {note}");
     }
     let mut file = opened.epochs;
-    let EpochRecord { accepted, current } = file.record();
-    let epochs = Epochs { accepted, current }
+    let epochs = file
+        .record()
         .at_start(recovered.zxid)
         .map_err(|error| Fatal::new(Reason::EpochsLost, format!("{}: {error}", config.data_dir.display())))?;
-    file.update(EpochRecord { accepted: epochs.accepted, current: epochs.current })?;
+    file.update(epochs)?;
     Ok((file, epochs, standing != Standing::Unknown))
 }
 
@@ -330,10 +330,8 @@ fn rebase_log(places: &Places, job: &mut Rebase) -> Result<Option<LogWriter>, Fa
 impl Keeper {
     fn write(&mut self, record: &Record) -> Result<(), Fatal> {
         match record {
-            Record::Epochs(Epochs { accepted, current }) => {
-                let (accepted, current) = (*accepted, *current);
-                let file = self.epochs.as_mut().expect("only a member has epochs");
-                file.update(EpochRecord { accepted, current })?;
+            Record::Epochs(epochs) => {
+                self.epochs.as_mut().expect("only a member has epochs").update(*epochs)?;
             }
             Record::Complete => self.directory.mark_complete(&RealDisk)?,
             Record::Config { config, .. } => {

@@ -15,7 +15,7 @@ use crate::server::rebuild::{Rebuild, write_snapshot};
 use crate::server::shard::{Shard, ShardOptions};
 use crate::server::stats::Stats;
 use crate::session::{Passwords, SessionIds};
-use crate::storage::epochs::{EpochFile, EpochRecord};
+use crate::storage::epochs::EpochFile;
 use crate::storage::identity::{self, DataDirectory};
 use crate::storage::java::stream::StreamSender;
 use crate::storage::log::seek::Stretch;
@@ -144,13 +144,13 @@ impl SimServer {
             if standing == Standing::Unknown {
                 directory.mark_incomplete(disk)?;
             }
-            let first = (!was_born).then(EpochRecord::default);
+            let first = (!was_born).then(Epochs::default);
             let mut file = EpochFile::open(disk, dir, directory.identity.directory, first)?.epochs;
-            let EpochRecord { accepted, current } = file.record();
-            let found = Epochs { accepted, current }
+            let found = file
+                .record()
                 .at_start(recovered.zxid)
                 .map_err(|error| Fatal::new(Reason::EpochsLost, error.to_string()))?;
-            file.update(EpochRecord { accepted: found.accepted, current: found.current })?;
+            file.update(found)?;
             epochs = Some((file, found));
         }
         let opened = recovery::begin_log(disk, &recovery, &recovered, &options, 1)?;
@@ -243,14 +243,12 @@ impl SimServer {
 
     /// What a member's file of epochs holds.
     pub fn epochs(&self) -> Epochs {
-        let EpochRecord { accepted, current } = self.epochs.as_ref().expect("a member's").record();
-        Epochs { accepted, current }
+        self.epochs.as_ref().expect("a member's").record()
     }
 
     /// Makes a member's epochs durable.
     pub fn write_epochs(&mut self, epochs: Epochs) {
-        let record = EpochRecord { accepted: epochs.accepted, current: epochs.current };
-        self.epochs.as_mut().expect("a member's").update(record).expect("the disk is well");
+        self.epochs.as_mut().expect("a member's").update(epochs).expect("the disk is well");
     }
 
     /// A leader has brought this member up to date: that something may be missing is no longer remembered.

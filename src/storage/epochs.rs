@@ -27,6 +27,7 @@
 use super::disk::{self, Access, Disk, DiskError, DiskFile};
 use super::log::frame::{BLOCK, DirectoryId};
 use crate::fatal::{Fatal, Reason};
+use crate::zab::epochs::Epochs;
 use std::path::Path;
 
 /// The file's name, in the directory of the snapshots.
@@ -38,22 +39,13 @@ const SLOTS: usize = 2;
 /// Bytes of a slot that mean something.
 const RECORD: usize = 64;
 
-/// What the file says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct EpochRecord {
-    /// The newest epoch promised to a leader.
-    pub accepted: i64,
-    /// The newest epoch whose leader was acknowledged.
-    pub current: i64,
-}
-
 /// The file, open. After an error from [`EpochFile::update`] what it holds is known only to the next start: the
 /// process must end.
 pub struct EpochFile {
     file: Box<dyn DiskFile>,
     directory: DirectoryId,
     sequence: u64,
-    record: EpochRecord,
+    record: Epochs,
 }
 
 /// A file that was opened.
@@ -66,12 +58,7 @@ pub struct Opened {
 impl EpochFile {
     /// Opens the file in `dir` and mends it. `first` is what it begins with if there is none; `None` if there
     /// must be one.
-    pub fn open(
-        disk: &dyn Disk,
-        dir: &Path,
-        directory: DirectoryId,
-        first: Option<EpochRecord>,
-    ) -> Result<Opened, Fatal> {
+    pub fn open(disk: &dyn Disk, dir: &Path, directory: DirectoryId, first: Option<Epochs>) -> Result<Opened, Fatal> {
         let path = dir.join(FILE);
         let lost = |what: &str| Fatal::new(Reason::EpochsLost, format!("{}: {what}", path.display()));
         let bytes = match disk::read_small(disk, &path, SLOTS * BLOCK) {
@@ -117,12 +104,7 @@ impl EpochFile {
         Ok(Opened { epochs, note })
     }
 
-    fn create(
-        disk: &dyn Disk,
-        dir: &Path,
-        directory: DirectoryId,
-        record: EpochRecord,
-    ) -> Result<EpochFile, DiskError> {
+    fn create(disk: &dyn Disk, dir: &Path, directory: DirectoryId, record: Epochs) -> Result<EpochFile, DiskError> {
         check(record);
         let mut bytes = vec![0; SLOTS * BLOCK];
         for number in 0..SLOTS {
@@ -134,7 +116,7 @@ impl EpochFile {
     }
 
     /// What is durable in both slots.
-    pub fn record(&self) -> EpochRecord {
+    pub fn record(&self) -> Epochs {
         self.record
     }
 
@@ -142,7 +124,7 @@ impl EpochFile {
     ///
     /// # Panics
     /// If an epoch would go back, or the one acknowledged is newer than the one promised.
-    pub fn update(&mut self, record: EpochRecord) -> Result<(), DiskError> {
+    pub fn update(&mut self, record: Epochs) -> Result<(), DiskError> {
         check(record);
         let forward = record.accepted >= self.record.accepted && record.current >= self.record.current;
         assert!(forward, "{record:?} after {:?}", self.record);
@@ -168,11 +150,11 @@ impl EpochFile {
     }
 }
 
-fn check(record: EpochRecord) {
+fn check(record: Epochs) {
     assert!(0 <= record.current && record.current <= record.accepted, "{record:?} breaks its order");
 }
 
-fn encode(slot: usize, sequence: u64, record: EpochRecord, directory: DirectoryId) -> [u8; RECORD] {
+fn encode(slot: usize, sequence: u64, record: Epochs, directory: DirectoryId) -> [u8; RECORD] {
     let mut bytes = [0; RECORD];
     bytes[..8].copy_from_slice(&MAGIC);
     bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
@@ -190,7 +172,7 @@ fn encode(slot: usize, sequence: u64, record: EpochRecord, directory: DirectoryI
 struct UnknownVersion(u32);
 
 /// The record of a slot and its sequence number; `None` if it is not whole or not this directory's.
-fn decode(block: &[u8], slot: usize, directory: DirectoryId) -> Option<Result<(u64, EpochRecord), UnknownVersion>> {
+fn decode(block: &[u8], slot: usize, directory: DirectoryId) -> Option<Result<(u64, Epochs), UnknownVersion>> {
     let bytes: &[u8; RECORD] = block.first_chunk()?;
     let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
     let u64_at = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
@@ -200,7 +182,7 @@ fn decode(block: &[u8], slot: usize, directory: DirectoryId) -> Option<Result<(u
     if u32_at(8) != VERSION {
         return Some(Err(UnknownVersion(u32_at(8))));
     }
-    let record = EpochRecord { accepted: u64_at(32) as i64, current: u64_at(40) as i64 };
+    let record = Epochs { accepted: u64_at(32) as i64, current: u64_at(40) as i64 };
     let sound = 0 <= record.current && record.current <= record.accepted;
     let ours = u32_at(16) == slot as u32 && bytes[48..64] == directory.0;
     (sound && ours).then_some(Ok((u64_at(24), record)))
@@ -226,8 +208,8 @@ mod tests {
         dir().join(FILE)
     }
 
-    fn record(accepted: i64, current: i64) -> EpochRecord {
-        EpochRecord { accepted, current }
+    fn record(accepted: i64, current: i64) -> Epochs {
+        Epochs { accepted, current }
     }
 
     fn open(disk: &SimDisk) -> Result<Opened, Fatal> {

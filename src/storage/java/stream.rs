@@ -14,6 +14,7 @@
 
 use crate::ids::{SessionId, Zxid};
 use crate::jute::AclEntry;
+use crate::jute::quorum::SNAPSHOT_SIGNATURE;
 use crate::jute::wire::{DecodeError, Reader, put_buffer, put_bytes, put_int, put_long};
 use crate::storage::disk::Disk;
 use crate::storage::replay::{Replay, ZnodeRecord};
@@ -25,8 +26,6 @@ use std::path::Path;
 
 /// The path that ends the znodes; the root's own is empty.
 const END: &[u8] = b"/";
-/// The string that ends the stream.
-const SIGNATURE: &[u8] = b"BenWasHere";
 /// The ACL id of world:anyone with all permissions.
 const OPEN_ACL: i64 = -1;
 /// Bytes tried at a time to complete a record of which only a part has come.
@@ -70,7 +69,7 @@ impl StreamSender {
         }
         if chunk.is_none() {
             put_bytes(out, END);
-            put_bytes(out, SIGNATURE);
+            put_bytes(out, SNAPSHOT_SIGNATURE);
             return Ok(false);
         }
         self.snapshot.hand_over(self.next, &mut Encoder { out }).map(|handed| handed.expect("an encoder takes all"))?;
@@ -337,7 +336,7 @@ impl StreamReceiver {
             }
             Expected::Znode => self.znode(reader, into)?,
             Expected::Signature => {
-                if self.buffer(reader)? != Some(SIGNATURE) {
+                if self.buffer(reader)? != Some(SNAPSHOT_SIGNATURE) {
                     return Err(StreamError::Malformed("it does not end with the signature").into());
                 }
                 into.snapshot_done(&self.header)?;
