@@ -223,7 +223,14 @@ pub fn measure(servers: &[(Role, Server)], extent: &Extent, progress: &mut dyn F
         write_load(&mut text, &load, base_name, &entrants, &medians, base, floor);
     }
     if extent.watchers > 0 {
-        write_watch(&mut text, &whole, extent, progress)?;
+        let floors = servers.iter().filter(|(role, _)| *role == Role::ReadFloor).map(|(_, server)| server);
+        write_watch(
+            &mut text,
+            &whole.iter().copied().chain(floors).collect::<Vec<_>>(),
+            whole.len(),
+            extent,
+            progress,
+        )?;
     }
     if extent.connects > 0 {
         write_connects(&mut text, &whole, extent, progress)?;
@@ -301,16 +308,23 @@ fn write_load(
     }
 }
 
-fn write_watch(text: &mut String, servers: &[&Server], extent: &Extent, progress: &mut dyn FnMut(&str)) -> Result<()> {
+/// The first `judged` of the servers are; the others are floors.
+fn write_watch(
+    text: &mut String,
+    servers: &[&Server],
+    judged: usize,
+    extent: &Extent,
+    progress: &mut dyn FnMut(&str),
+) -> Result<()> {
     let _ = writeln!(
         text,
         "\n### One znode watched by {} sessions\n\n\
-         | server | last event, p50 | p99 | each event, p50 | CPU per watch armed and fired | budget / met |\n\
-         |---|---|---|---|---|---|",
-        extent.watchers
+         | server | last event, p50 | p99 | each event, p50 | CPU per watch armed and fired | last event : {} | budget / met |\n\
+         |---|---|---|---|---|---|---|",
+        extent.watchers, servers[0].name
     );
     let mut base_us = None;
-    for server in servers {
+    for (number, server) in servers.iter().enumerate() {
         let rounds = 20;
         let (address, pid) = server.alone();
         let outcome = watch::measure(address, pid, extent.watchers, 1, rounds)
@@ -318,18 +332,19 @@ fn write_watch(text: &mut String, servers: &[&Server], extent: &Extent, progress
         let last = outcome.last.corrected();
         progress(&format!("{}: last of {} events {}", server.name, outcome.watchers, percentiles(&last)));
         let cpu_us = outcome.cpu_us().unwrap_or(f64::NAN);
-        let verdicts = base_us.map_or("-".to_owned(), |base_us: f64| {
+        let verdicts = base_us.filter(|_| number < judged).map_or("-".to_owned(), |base_us: f64| {
             let last = budgets::verdict("last event", last.p50_us / base_us, budgets::LAST_EVENT);
             format!("{last}; {}", budgets::verdict("us of CPU", cpu_us, budgets::WATCH_CPU_US))
         });
-        base_us.get_or_insert(last.p50_us);
+        let of_base = last.p50_us / *base_us.get_or_insert(last.p50_us);
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {cpu_us:.1} us | {verdicts} |",
+            "| {} | {} | {} | {} | {cpu_us:.1} us | {} | {verdicts} |",
             server.name,
             short(last.p50_us),
             short(last.p99_us),
             short(outcome.each.corrected().p50_us),
+            ratio(of_base),
         );
     }
     Ok(())

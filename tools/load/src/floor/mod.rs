@@ -1,6 +1,7 @@
 //! The floors: servers that do what no server can leave out, and nothing else.
 //!
-//! `read` answers every frame at once with a get's answer that was made beforehand. `write` puts what sets, creates and
+//! `read` answers every frame at once with a get's answer that was made beforehand, and tells those that read a path with a
+//! watch when somebody sets it. `write` puts what sets, creates and
 //! deletes bring into a log first, all that has come while the last write was under way in one write, and answers when
 //! it is on the disk. There is one thread, no tree, no session, no check. Servers that do work are measured against
 //! them: nothing that answers over these sockets, or after this write, can be quicker.
@@ -11,6 +12,7 @@ use crate::codec::{self, LONGEST_REQUEST, op};
 use crate::failure::{Failure, Result, While};
 use crate::poll::{Clock, Poll};
 use log::{Log, Waiting};
+use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
@@ -20,6 +22,11 @@ const LISTENER: u64 = u64::MAX - 1;
 const LOG: u64 = u64::MAX - 2;
 /// Bytes received at once.
 const SCRATCH: usize = 64 << 10;
+/// Bytes of a request before its record.
+const HEADER: usize = 8;
+/// What an event says: its kind, and the state of the session.
+const DATA_CHANGED: i32 = 3;
+const CONNECTED: i32 = 3;
 /// Bytes of the value in a canned answer.
 const VALUE: usize = 100;
 /// Bytes of a znode's metadata on the wire.
@@ -47,6 +54,7 @@ struct Floor {
     visits: u32,
     log: Option<Log>,
     answers: Answers,
+    watches: Watches,
     /// Peers with something to send.
     listed: Vec<usize>,
     scratch: Vec<u8>,
@@ -81,8 +89,8 @@ pub fn serve(
         poll.add(log, LOG)?;
     }
     let (peers, free, listed, scratch) = (vec![], vec![], vec![], vec![0; SCRATCH]);
-    let answers = Answers::new();
-    let mut floor = Floor { poll, listener, peers, free, visits: 0, log, answers, listed, scratch };
+    let (answers, watches) = (Answers::new(), Watches::default());
+    let mut floor = Floor { poll, listener, peers, free, visits: 0, log, answers, watches, listed, scratch };
     ready(port);
     let end_ns = clock.ns() + life.as_nanos() as u64;
     let mut found = vec![];
@@ -150,7 +158,7 @@ impl Floor {
     }
 
     fn take_requests(&mut self, number: usize) -> Result<()> {
-        let Floor { peers, listed, answers, log, scratch, .. } = self;
+        let Floor { peers, listed, answers, watches, log, scratch, .. } = self;
         let Some(peer) = &mut peers[number] else { return Ok(()) };
         if peer.wants_room {
             list(listed, peer, number);
@@ -165,7 +173,12 @@ impl Floor {
         };
         let Peer { visit, inbox, outbox, has_session, .. } = peer;
         let visit = *visit;
-        let mut each = |frame: &[u8]| answers.take(outbox, has_session, frame, log.as_mut(), number, visit);
+        let mut each = |frame: &[u8]| {
+            if *has_session && log.is_none() {
+                watches.take(frame, number, visit);
+            }
+            answers.take(outbox, has_session, frame, log.as_mut(), number, visit)
+        };
         let sound = if inbox.is_empty() {
             let (taken, sound) = frames(received, &mut each);
             inbox.extend_from_slice(&received[taken..]);
@@ -183,6 +196,12 @@ impl Floor {
         if !peer.outbox.is_empty() {
             list(listed, peer, number);
         }
+        watches.fire(|watcher, visit, event| {
+            if let Some(peer) = peers[watcher].as_mut().filter(|peer| peer.visit == visit) {
+                peer.outbox.extend_from_slice(event);
+                list(listed, peer, watcher);
+            }
+        });
         Ok(())
     }
 
@@ -236,6 +255,46 @@ fn frames(bytes: &[u8], each: &mut impl FnMut(&[u8]) -> Result<()>) -> (usize, b
             }
             Ok(None) => return (taken, true),
             Err(_) => return (taken, false),
+        }
+    }
+}
+
+/// One-shot watches on data, and what was set since they were looked at last.
+#[derive(Default)]
+struct Watches {
+    /// By path: the peers and their visits.
+    armed: HashMap<Vec<u8>, Vec<(usize, u32)>>,
+    set: Vec<Vec<u8>>,
+}
+
+impl Watches {
+    /// Looks at a request for what it means for watches.
+    fn take(&mut self, frame: &[u8], peer: usize, visit: u32) {
+        let Some((path, _)) = codec::field_at(frame, HEADER) else { return };
+        match codec::int_at(frame, 4) {
+            Some(op::GET_DATA) if frame.last() == Some(&1) => {
+                self.armed.entry(path.to_vec()).or_default().push((peer, visit));
+            }
+            Some(op::SET_DATA) if self.armed.contains_key(path) => self.set.push(path.to_vec()),
+            _ => {}
+        }
+    }
+
+    /// Tells everybody who watches what was set.
+    fn fire(&mut self, mut tell: impl FnMut(usize, u32, &[u8])) {
+        for path in self.set.drain(..) {
+            let mut event = vec![];
+            codec::framed(&mut event, |out| {
+                codec::int(out, codec::EVENT_XID);
+                out.extend_from_slice(&(-1i64).to_be_bytes());
+                codec::int(out, 0);
+                codec::int(out, DATA_CHANGED);
+                codec::int(out, CONNECTED);
+                codec::buffer(out, &path);
+            });
+            for (peer, visit) in self.armed.remove(&path).unwrap_or_default() {
+                tell(peer, visit, &event);
+            }
         }
     }
 }
@@ -354,6 +413,32 @@ mod tests {
             .unwrap();
         assert_eq!(answered, 1000);
         connection.close().unwrap();
+    }
+
+    #[test]
+    fn the_read_floor_tells_those_that_watch_what_is_set() {
+        let mut watching = floor(None);
+        let target = watching.stream().peer_addr().unwrap();
+        let mut writing = Connection::open(target, 30_000).unwrap();
+        for path in ["/a", "/b"] {
+            watching.outbox.push(|out, xid| codec::get(out, xid, path, true));
+        }
+        watching.flush().unwrap();
+        for _ in 0..2 {
+            watching.next_answer().unwrap();
+        }
+        for path in ["/b", "/c", "/b", "/a"] {
+            writing.call_all(1, |_, out: &mut Vec<u8>, xid| codec::set(out, xid, path, b"x"), |_, _| Ok(())).unwrap();
+        }
+        // A watch fires once, and for its own path.
+        let told: Vec<(i32, String)> = (0..2)
+            .map(|_| {
+                let event = watching.next_answer().unwrap();
+                assert_eq!(event.xid, codec::EVENT_XID);
+                codec::event(&event.body).unwrap()
+            })
+            .collect();
+        assert_eq!(told, [(DATA_CHANGED, "/b".to_string()), (DATA_CHANGED, "/a".to_string())]);
     }
 
     #[test]
