@@ -1,6 +1,7 @@
 //! From files to a state, and from a state to a snapshot file.
 //!
-//! [`Rebuild`] is what recovery fills: a snapshot's records, then the log's transactions, strictly applied.
+//! [`Rebuild`] is what recovery fills: a snapshot's records, then the log's transactions, strictly applied. A learner
+//! fills it with what its leader sends, and a ZooKeeper's snapshot has effects of the transactions behind it already.
 //! [`write_snapshot`] walks the tree at a pinned zxid, parents before children, a slice at a time: between
 //! slices memory that was retired meanwhile may be freed, and the pace is kept.
 
@@ -31,6 +32,10 @@ pub struct Rebuild {
     changes: Changes,
     /// Transactions after which the digest was not the one they carried.
     digest_mismatches: u64,
+    /// Fuzzy: behind another server's snapshot.
+    mode: Mode,
+    /// The last transaction, if it left another digest than it carried, behind another server's snapshot.
+    differs: Option<(Zxid, DigestCheck)>,
     replayed: u64,
     /// In an ensemble what the log holds may have to be taken back: nothing replayed is published, and its end is kept
     /// for others that lack it.
@@ -46,6 +51,8 @@ impl Rebuild {
             acls: BTreeMap::new(),
             changes: Changes::default(),
             digest_mismatches: 0,
+            mode: Mode::Strict,
+            differs: None,
             replayed: 0,
             history: None,
         }
@@ -54,6 +61,12 @@ impl Rebuild {
     /// The same for a member of an ensemble, which keeps so much of its log's end in memory.
     pub fn for_member(options: StateOptions, limits: HistoryLimits) -> Self {
         Rebuild { history: Some(History::new(limits, Zxid::ZERO)), ..Rebuild::new(options) }
+    }
+
+    /// The same for what a leader sends: its snapshot, and what it commits until this server follows. By then all that the
+    /// snapshot may have been ahead of has come, so what is there then is exact.
+    pub fn for_learner(options: StateOptions, limits: HistoryLimits) -> Self {
+        Rebuild { mode: Mode::Fuzzy, ..Rebuild::for_member(options, limits) }
     }
 
     /// Where memory for znodes was last taken from; see `Writer::fresh_memory`.
@@ -68,17 +81,26 @@ impl Rebuild {
     }
 
     /// The same for a member, with the end of its log.
+    ///
+    /// Behind another server's snapshot only the last transaction's digest counts.
     pub fn finish_member(mut self) -> (State, History, u64) {
         let history = self.history.take().expect("rebuilt for a member");
+        if let Some((zxid, DigestCheck::Differs { carried, ours })) = self.differs {
+            self.mismatch(zxid, carried, ours);
+        }
         (self.state, history, self.digest_mismatches)
+    }
+
+    fn mismatch(&mut self, zxid: Zxid, carried: u64, ours: u64) {
+        self.digest_mismatches += 1;
+        tracing::error!(%zxid, carried = %format!("{carried:#x}"), ours = %format!("{ours:#x}"), "tree digest differs");
     }
 }
 
 impl Replay for Rebuild {
     fn restart(&mut self) {
         let history = self.history.take();
-        *self = Rebuild::new(self.options);
-        self.history = history;
+        *self = Rebuild { history, mode: self.mode, ..Rebuild::new(self.options) };
         if let Some(history) = &mut self.history {
             history.reset(Zxid::ZERO);
         }
@@ -128,11 +150,13 @@ impl Replay for Rebuild {
 
     fn txn(&mut self, zxid: Zxid, txn: &[u8]) -> Result<(), String> {
         self.changes.truncate(0);
-        let applied =
-            self.state.apply(txn, Mode::Strict, &mut self.changes, None).map_err(|error| error.to_string())?;
-        if let DigestCheck::Differs { carried, ours } = applied.digest {
-            self.digest_mismatches += 1;
-            tracing::error!(%zxid, carried = %format!("{carried:#x}"), ours = %format!("{ours:#x}"), "tree digest differs");
+        let applied = self.state.apply(txn, self.mode, &mut self.changes, None).map_err(|error| error.to_string())?;
+        match (applied.digest, self.mode) {
+            (DigestCheck::Differs { carried, ours }, Mode::Strict) => self.mismatch(zxid, carried, ours),
+            (digest, Mode::Fuzzy) => {
+                self.differs = matches!(digest, DigestCheck::Differs { .. }).then_some((zxid, digest));
+            }
+            _ => {}
         }
         self.replayed += 1;
         if let Some(history) = &mut self.history {

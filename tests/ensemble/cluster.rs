@@ -273,6 +273,16 @@ impl Ensemble {
         }
     }
 
+    /// No Corral has found a tree that does not go with what it was sent.
+    pub fn assert_trees_fitted(&self) {
+        for (place, member) in self.members.iter().enumerate() {
+            let odd = |line: &&str| ["does not fit", "digest differs"].iter().any(|what| line.contains(what));
+            if let (Target::Corral(_), Some(line)) = (member.server.target, member.server.log().lines().find(odd)) {
+                panic!("member {}: {line}", place + 1);
+            }
+        }
+    }
+
     /// The end of every member's log.
     pub fn logs(&self) -> String {
         let tails = self.members.iter().enumerate().map(|(place, member)| {

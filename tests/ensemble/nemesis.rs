@@ -142,6 +142,7 @@ pub fn run_with<R: std::fmt::Debug>(
         history.operations.len(),
         ensemble.logs()
     );
+    ensemble.assert_trees_fitted();
     for client in &mut clients {
         client.close(&board);
     }

@@ -349,7 +349,7 @@ impl Quorum {
                 tracing::info!(%zxid, "the leader sends a snapshot");
                 let header = SnapshotHeader { zxid, ..SnapshotHeader::default() };
                 following.receiving = Some(Box::new(StreamReceiver::new(header, ensemble.options.max_packet)));
-                let rebuild = Rebuild::for_member(self.state.options(), ensemble.options.roles.history);
+                let rebuild = Rebuild::for_learner(self.state.options(), ensemble.options.roles.history);
                 following.staged = Some(Box::new(rebuild));
             }
             Output::Stage(txn) => {
@@ -361,7 +361,8 @@ impl Quorum {
             }
             Output::PersistSnapshot { zxid } => {
                 let staged = following.staged.take().expect("a snapshot was received");
-                let (mut state, ..) = staged.finish_member();
+                let (mut state, _, mismatches) = staged.finish_member();
+                self.stats.core.digest_mismatches.add(mismatches);
                 state.publish(zxid);
                 following.cutting = true;
                 match installation(&mut state, zxid) {
