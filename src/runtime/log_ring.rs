@@ -181,16 +181,49 @@ mod tests {
     use crate::storage::log::writer::LogOptions;
     use std::time::{Duration, Instant};
 
+    const OPTIONS: LogOptions = LogOptions { max_txn: 1000, buffer_bytes: 8192, segment_bytes: 1 << 20 };
+
+    /// A log of one segment, and its ring.
+    fn begun(dir: &Path) -> (LogWriter, LogRing) {
+        let (directory, capacity) = (DirectoryId([3; 16]), OPTIONS.first_segment_bytes());
+        let opened =
+            segment::begin(&RealDisk, dir, directory, SegmentId(1), capacity, Position::default(), &[]).unwrap();
+        let mut log = LogWriter::new(&opened, OPTIONS).unwrap();
+        let ring = LogRing::new(&mut log, dir, false).unwrap();
+        (log, ring)
+    }
+
+    /// The write is made; what the system says of it is the test's.
+    #[test]
+    fn a_write_that_failed_or_fell_short_ends_the_server_by_name() {
+        let scratch = tempfile::tempdir().unwrap();
+        let outcomes = [
+            (-5, Reason::DiskIo),
+            (-28, Reason::DiskFull),
+            (-122, Reason::DiskFull),
+            (0, Reason::DiskIo),
+            (512, Reason::DiskIo),
+        ];
+        for (at, (result, reason)) in outcomes.into_iter().enumerate() {
+            let dir = scratch.path().join(at.to_string());
+            std::fs::create_dir(&dir).unwrap();
+            let (mut log, mut ring) = begun(&dir);
+            log.append(log.appended().next(), b"a transaction").unwrap();
+            ring.submit(log.next_write().unwrap()).unwrap();
+            ring.ring().submit_and_wait(1).unwrap();
+            ring.completion().expect("it was waited for");
+            let fatal = ring.written(result).unwrap_err();
+            assert_eq!(fatal.reason, reason, "{fatal}");
+            assert!(fatal.detail.contains("log-0000000000000001"), "{fatal}");
+            assert_eq!(log.durable(), Zxid::ZERO, "and nothing is acknowledged");
+        }
+    }
+
     /// A loop that always has other work enters the ring without waiting in it: it must hear of its writes all the same.
     #[test]
     fn a_loop_that_never_waits_hears_of_its_writes() {
         let scratch = tempfile::tempdir().unwrap();
-        let options = LogOptions { max_txn: 1000, buffer_bytes: 8192, segment_bytes: 1 << 20 };
-        let (directory, capacity) = (DirectoryId([3; 16]), options.first_segment_bytes());
-        let opened =
-            segment::begin(&RealDisk, scratch.path(), directory, SegmentId(1), capacity, Position::default(), &[])
-                .unwrap();
-        let mut log = LogWriter::new(&opened, options).unwrap();
+        let (mut log, _) = begun(scratch.path());
         for deferred in [true, false] {
             let mut ring = LogRing::new(&mut log, scratch.path(), deferred).unwrap();
             log.append(log.appended().next(), b"a transaction").unwrap();

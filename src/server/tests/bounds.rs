@@ -15,6 +15,26 @@ fn exists(server: &mut Server, conn: ConnId, path: &str) -> i32 {
     server.frames(conn)[0].2
 }
 
+/// Said of a length word, before any of what it announces has come.
+#[test]
+fn a_frame_that_is_too_long_ends_its_connection_before_it_is_kept() {
+    const MAX_FRAME: i32 = 0xf_ffff;
+    let mut server = Server::new(1 << 20);
+    let (neighbour, _) = server.connect(SessionId::NONE, 2000);
+    for with_session in [false, true] {
+        for (length, is_taken) in [(MAX_FRAME, true), (MAX_FRAME + 1, false), (i32::MAX, false), (-1, false)] {
+            let conn = match with_session {
+                true => server.connect(SessionId::NONE, 2000).0,
+                false => server.shard.accept("127.0.0.1:9".parse().unwrap()),
+            };
+            server.shard.received(conn, &length.to_be_bytes());
+            server.settle();
+            assert_eq!(!server.ended.contains(&conn), is_taken, "{length}, with a session: {with_session}");
+        }
+    }
+    assert_eq!(exists(&mut server, neighbour, "/"), 0, "nobody else notices");
+}
+
 #[test]
 fn a_watch_too_many_is_refused_and_harms_nothing_else() {
     let mut server = limited(3, usize::MAX);

@@ -49,6 +49,7 @@ enum Event {
     DialFailed { place: Place, incarnation: u64, peer: Option<ServerId> },
     LogWritten { place: Place, incarnation: u64 },
     EpochsWritten { place: Place, incarnation: u64, epochs: Epochs },
+    CutLog { place: Place, incarnation: u64, zxid: Zxid },
     LogRead { place: Place, incarnation: u64, peer: PeerId, part: LogPart },
     ConfigWritten { place: Place, incarnation: u64, number: u64, config: Config },
     Tick { place: Place, incarnation: u64 },
@@ -63,6 +64,8 @@ pub struct Cluster {
     pub state: StateOptions,
     pub standalone_enabled: bool,
     pub roles: RoleSettings,
+    /// How long it takes to cut a log.
+    pub cut_ms: i64,
     pub now_ms: i64,
     queue: BTreeMap<(i64, u64), Event>,
     sequence: u64,
@@ -95,6 +98,7 @@ impl Cluster {
             state: StateOptions { standalone: false, ..StateOptions::default() },
             standalone_enabled: true,
             roles: RoleSettings::default(),
+            cut_ms: 0,
             now_ms: 0,
             queue: BTreeMap::new(),
             sequence: 0,
@@ -291,6 +295,12 @@ impl Cluster {
                     self.epochs_written(place, epochs);
                 }
             }
+            Event::CutLog { place, incarnation, zxid } => {
+                if self.is_current(place, incarnation) {
+                    self.note(&[8, place as u64, zxid.0 as u64]);
+                    self.cut_log(place, zxid);
+                }
+            }
             Event::LogRead { place, incarnation, peer, part } => {
                 if self.is_current(place, incarnation) {
                     self.note(&[6, place as u64]);
@@ -334,6 +344,7 @@ impl Cluster {
             Event::DialFailed { place, .. }
             | Event::LogWritten { place, .. }
             | Event::EpochsWritten { place, .. }
+            | Event::CutLog { place, .. }
             | Event::LogRead { place, .. }
             | Event::ConfigWritten { place, .. }
             | Event::Tick { place, .. }
@@ -366,6 +377,18 @@ impl Cluster {
             Seen::check_digest(&member.log, state.digest());
         }
         self.act(place);
+    }
+
+    fn cut_log(&mut self, place: Place, zxid: Zxid) {
+        let Member { server, log, seen, disk, .. } = &mut self.members[place];
+        let done = server.as_mut().expect("it runs").cut_log(zxid);
+        if done {
+            self.witness.cut(log, seen, zxid);
+            self.coverage.count("sync by truncation");
+        }
+        disk.fold();
+        let input = if done { PeerInput::LogCut(zxid) } else { PeerInput::LogCutFailed };
+        self.input(place, input);
     }
 
     fn epochs_written(&mut self, place: Place, epochs: Epochs) {
@@ -544,17 +567,10 @@ impl Cluster {
                 member.server.as_mut().expect("it runs").mark_complete();
                 member.is_empty = false;
             }
-            Effect::CutLog(zxid) => {
-                let Member { server, log, seen, disk, .. } = &mut self.members[place];
-                let done = server.as_mut().expect("it runs").cut_log(zxid);
-                if done {
-                    self.witness.cut(log, seen, zxid);
-                    self.coverage.count("sync by truncation");
-                }
-                disk.fold();
-                let input = if done { PeerInput::LogCut(zxid) } else { PeerInput::LogCutFailed };
-                self.input(place, input);
+            Effect::CutLog(zxid) if self.cut_ms > 0 => {
+                self.after(self.cut_ms, Event::CutLog { place, incarnation, zxid });
             }
+            Effect::CutLog(zxid) => self.cut_log(place, zxid),
             Effect::WriteConfig { number, config } => {
                 // In the order they were asked for, like all that one thread does.
                 let at_ms = (self.now_ms + 1 + self.choices.pick(10) as i64).max(self.members[place].files_ms + 1);

@@ -1,5 +1,6 @@
 //! Scenes of whole ensembles, each with an end that is known.
 
+mod elsewhere;
 mod reconfig;
 mod reconfig_faults;
 mod roles;

@@ -104,6 +104,28 @@ fn power_loss_while_starting_after_a_power_loss() {
     }
 }
 
+/// The first purge leaves one snapshot and no log from birth: from then on nothing can do without that snapshot's name.
+#[test]
+fn a_power_loss_after_the_first_purge_finds_the_snapshot_it_relies_on() {
+    let disk = SimDisk::new();
+    let mut server = Server::start(&disk).unwrap();
+    for _ in 0..8 {
+        server.write(2).unwrap();
+    }
+    let begin = disk.changes();
+    server.snapshot().unwrap();
+    let options = RetentionOptions { snapshots: 1, spares: SPARES, threads: 1 };
+    let (dir, id) = (Path::new(DIR), server.directory.identity.directory);
+    let purged = Retention::default().purge(&disk, dir, Path::new(LOG_DIR), id, &options).unwrap();
+    assert!(!purged.segments.is_empty() && purged.snapshots.is_empty());
+    server.promise();
+    for changes in begin..=disk.changes() {
+        for seed in 0..12 {
+            restart(&server, changes, &mut Choices::drawn(seed), "purged");
+        }
+    }
+}
+
 #[test]
 fn restarts_without_writes_take_no_more_space() {
     let disk = SimDisk::new();

@@ -6,7 +6,7 @@ use crate::jute::OpCode;
 use crate::jute::wire::put_bytes;
 use crate::sim::server::{Frame, create, path_and};
 
-fn started(seed: u64) -> (Cluster, Place, Place) {
+pub(super) fn started(seed: u64) -> (Cluster, Place, Place) {
     let mut cluster = Cluster::new(3, seed);
     (0..3).for_each(|place| cluster.start(place));
     let all_serve = |cluster: &mut Cluster| (0..3).all(|place| cluster.serves(place));
@@ -16,14 +16,14 @@ fn started(seed: u64) -> (Cluster, Place, Place) {
 }
 
 /// A connection that asks for a session.
-fn connect(cluster: &mut Cluster, place: Place, session: SessionId, timeout_ms: i32) -> ConnId {
+pub(super) fn connect(cluster: &mut Cluster, place: Place, session: SessionId, timeout_ms: i32) -> ConnId {
     let conn = cluster.server(place).unwrap().accept(session, timeout_ms, 0);
     cluster.act(place);
     conn
 }
 
 /// A connection with a session.
-fn session(cluster: &mut Cluster, place: Place, timeout_ms: i32) -> (ConnId, SessionId) {
+pub(super) fn session(cluster: &mut Cluster, place: Place, timeout_ms: i32) -> (ConnId, SessionId) {
     let conn = connect(cluster, place, SessionId::NONE, timeout_ms);
     let is_open = |cluster: &mut Cluster| !cluster.server(place).unwrap().shard.unsent(conn).is_empty();
     assert!(cluster.run(1_000, is_open), "a session within 1 s");
@@ -31,12 +31,12 @@ fn session(cluster: &mut Cluster, place: Place, timeout_ms: i32) -> (ConnId, Ses
     (conn, SessionId(i64::from_be_bytes(answer[12..20].try_into().unwrap())))
 }
 
-fn ask(cluster: &mut Cluster, place: Place, conn: ConnId, xid: i32, op: OpCode, body: &[u8]) {
+pub(super) fn ask(cluster: &mut Cluster, place: Place, conn: ConnId, xid: i32, op: OpCode, body: &[u8]) {
     cluster.server(place).unwrap().request(conn, xid, op, body);
 }
 
 /// So many frames, within a second.
-fn answers(cluster: &mut Cluster, place: Place, conn: ConnId, count: usize) -> Vec<Frame> {
+pub(super) fn answers(cluster: &mut Cluster, place: Place, conn: ConnId, count: usize) -> Vec<Frame> {
     cluster.act(place);
     let mut frames = vec![];
     cluster.run(1_000, |cluster| {
@@ -47,14 +47,14 @@ fn answers(cluster: &mut Cluster, place: Place, conn: ConnId, count: usize) -> V
     frames
 }
 
-fn isolate(cluster: &mut Cluster, place: Place) {
+pub(super) fn isolate(cluster: &mut Cluster, place: Place) {
     for other in (0..3).filter(|other| *other != place) {
         cluster.cut(place, other);
         cluster.cut(other, place);
     }
 }
 
-fn has_ended(cluster: &mut Cluster, place: Place, conn: ConnId) -> bool {
+pub(super) fn has_ended(cluster: &mut Cluster, place: Place, conn: ConnId) -> bool {
     cluster.run(3_000, |cluster| cluster.server(place).unwrap().ended.contains(&conn))
 }
 

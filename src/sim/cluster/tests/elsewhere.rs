@@ -1,0 +1,239 @@
+//! What has gone wrong in other servers of this kind, with whole servers.
+
+use super::super::*;
+use super::scenes::{answers, ask, connect, has_ended, isolate, session, started};
+use crate::ids::{ConnId, SessionId};
+use crate::jute::OpCode;
+use crate::jute::wire::{put_bool, put_int};
+use crate::sim::server::{create, path_and};
+
+fn all_serve(cluster: &mut Cluster) -> bool {
+    (0..cluster.len()).all(|place| cluster.serves(place))
+}
+
+/// All serve, and show the same: all that they have.
+fn comes_to_rest(cluster: &mut Cluster) {
+    assert!(cluster.run(10_000, all_serve), "all serve");
+    let digests = |cluster: &Cluster| (0..cluster.len()).map(|place| cluster.digest(place)).collect::<Vec<_>>();
+    let shows_all = |cluster: &mut Cluster, place: Place| {
+        let state = cluster.server(place).unwrap().quorum.state();
+        state.store().published() >= state.head()
+    };
+    let is_same = |cluster: &mut Cluster| {
+        (0..cluster.len()).all(|place| shows_all(cluster, place))
+            && digests(cluster).windows(2).all(|pair| pair[0] == pair[1])
+    };
+    assert!(cluster.run(5_000, is_same), "all show the same: {:?}", digests(cluster));
+}
+
+fn has(cluster: &mut Cluster, place: Place, path: &str) -> bool {
+    cluster.server(place).unwrap().quorum.state().find(path.as_bytes()).is_some()
+}
+
+fn write(cluster: &mut Cluster, place: Place, path: &str) {
+    let (conn, _) = session(cluster, place, 2_000);
+    ask(cluster, place, conn, 1, OpCode::Create, &create(path.as_bytes(), b"", 0));
+    assert_eq!(answers(cluster, place, conn, 1)[0].2, 0);
+}
+
+/// How a leader that was cut off comes back.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Return {
+    /// Nothing has been written meanwhile: it is told to cut its log.
+    Cut,
+    /// The same, and its connection ends while it does.
+    Interrupted,
+    /// The others have gone on: it is sent their state.
+    Replaced,
+}
+
+/// A leader is cut off with a transaction that nobody else will ever have, while its log takes so long to write, and comes
+/// back when there is another leader.
+fn a_leader_is_cut_off(seed: u64, disk_ms: i64, comes_back: Return) {
+    let (mut cluster, first, other) = started(seed);
+    let (conn, _) = session(&mut cluster, first, 2_000);
+    isolate(&mut cluster, first);
+    cluster.slow_disk(first, disk_ms);
+    ask(&mut cluster, first, conn, 1, OpCode::Create, &create(b"/lost", b"", 0));
+    cluster.act(first);
+    let has_given_up = |cluster: &mut Cluster| cluster.standing(first) == Some(Standing::Looking);
+    assert!(cluster.run(3_000, has_given_up), "nobody follows it");
+    assert_eq!(cluster.members[first].write.is_some(), disk_ms > 0, "its last write is under way");
+    assert!(has(&mut cluster, first, "/lost"), "it is in memory");
+    assert!(cluster.run(3_000, |cluster| cluster.leader().is_some() && cluster.serves(other)), "the others go on");
+    if comes_back == Return::Replaced {
+        write(&mut cluster, other, "/kept");
+    }
+    if comes_back == Return::Interrupted {
+        cluster.cut_ms = 200;
+    }
+    cluster.heal();
+    if comes_back == Return::Interrupted {
+        let is_cutting =
+            |cluster: &mut Cluster| cluster.queue.values().any(|event| matches!(event, Event::CutLog { .. }));
+        assert!(cluster.run(5_000, is_cutting), "it is told to cut its log");
+        cluster.disconnect(|ends| ends.contains(&first));
+    }
+    comes_to_rest(&mut cluster);
+    let how = if comes_back == Return::Replaced { "snapshot installed" } else { "sync by truncation" };
+    assert!(cluster.coverage.of(how) > 0, "{how}");
+    if comes_back != Return::Replaced {
+        write(&mut cluster, other, "/kept");
+        comes_to_rest(&mut cluster);
+    }
+    for round in ["in memory", "from disk"] {
+        for place in 0..3 {
+            assert!(!has(&mut cluster, place, "/lost"), "server {}, {round}", place + 1);
+            assert!(has(&mut cluster, place, "/kept"), "server {}, {round}", place + 1);
+        }
+        // What is in memory is what a start makes of the disk.
+        (0..3).for_each(|place| cluster.crash(place));
+        (0..3).for_each(|place| cluster.start(place));
+        comes_to_rest(&mut cluster);
+    }
+}
+
+#[test]
+fn memory_goes_back_with_the_log_of_a_former_leader() {
+    a_leader_is_cut_off(61, 0, Return::Cut);
+}
+
+#[test]
+fn memory_of_a_former_leader_is_replaced_with_its_log() {
+    a_leader_is_cut_off(69, 0, Return::Replaced);
+}
+
+#[test]
+fn a_role_whose_last_write_is_under_way_is_followed_by_no_other() {
+    a_leader_is_cut_off(62, 1_500, Return::Replaced);
+}
+
+#[test]
+fn a_truncation_that_is_interrupted_is_done_before_anything_else_begins() {
+    a_leader_is_cut_off(63, 0, Return::Interrupted);
+}
+
+/// The leader of these has more than its followers when it is elected; a quorum has it when the follower has written it
+/// down, whose disk is slow.
+#[test]
+fn what_a_follower_lacked_is_on_its_disk_before_its_epoch_is_and_before_it_counts() {
+    let (mut cluster, leader, slow) = started(64);
+    let (conn, _) = session(&mut cluster, leader, 2_000);
+    (0..3).filter(|place| *place != leader).for_each(|place| cluster.crash(place));
+    for n in 0..6 {
+        ask(&mut cluster, leader, conn, n, OpCode::Create, &create(format!("/{n}").as_bytes(), &[7; 6_000], 0));
+    }
+    cluster.act(leader);
+    let is_alone = |cluster: &mut Cluster| cluster.standing(leader) == Some(Standing::Looking);
+    assert!(cluster.run(3_000, is_alone), "nobody follows it");
+    let tail = cluster.members[leader].log.last();
+    assert!(cluster.members[slow].log.last() < tail);
+    cluster.slow_disk(slow, 60);
+    cluster.start(slow);
+    let mut was_behind = false;
+    let is_led = |cluster: &mut Cluster| {
+        let Member { log, epochs, .. } = &cluster.members[slow];
+        let lacks = log.last() < tail;
+        was_behind |= lacks && epochs.accepted > 1;
+        assert!(!lacks || epochs.current <= 1, "an epoch on the disk of a server that ends at {}", log.last());
+        let serves = cluster.serves(leader) || cluster.serves(slow);
+        assert!(!serves || !lacks, "one disk of three has {tail}, and clients are served");
+        serves
+    };
+    assert!(cluster.run(5_000, is_led), "two of three are a quorum");
+    assert!(was_behind, "there was a time in which it lacked something");
+}
+
+/// Creates of which all take effect, or none.
+fn multi(paths: &[String]) -> Vec<u8> {
+    let mut body = vec![];
+    for path in paths {
+        put_int(&mut body, OpCode::Create.wire());
+        put_bool(&mut body, false);
+        put_int(&mut body, -1);
+        body.extend(create(path.as_bytes(), b"", 0));
+    }
+    put_int(&mut body, -1);
+    put_bool(&mut body, true);
+    put_int(&mut body, -1);
+    body
+}
+
+#[test]
+fn a_snapshot_between_multis_holds_each_whole_or_not_at_all() {
+    const MULTIS: i32 = 12;
+    let both = |n: i32| [format!("/{n}-a"), format!("/{n}-b")];
+    let mut behind = 0;
+    for captured in 0..MULTIS {
+        let (mut cluster, leader, _) = started(65);
+        let (conn, _) = session(&mut cluster, leader, 2_000);
+        for n in 0..MULTIS {
+            ask(&mut cluster, leader, conn, n, OpCode::Multi, &multi(&both(n)));
+            cluster.act(leader);
+            if n == captured {
+                cluster.server(leader).unwrap().quorum.capture_snapshot();
+            }
+            cluster.run(1, |_| false);
+        }
+        answers(&mut cluster, leader, conn, MULTIS as usize);
+        let shown = cluster.digest(leader).unwrap().0;
+        let snapshot = cluster.server(leader).unwrap().quorum.last_snapshot();
+        assert!(snapshot > Zxid::ZERO, "a snapshot was written");
+        behind += usize::from(snapshot < shown);
+        cluster.crash(leader);
+        cluster.try_start(leader).unwrap_or_else(|fatal| panic!("captured at {captured}: {fatal}"));
+        assert_eq!(cluster.members[leader].log.floor(), snapshot, "the start goes on from the snapshot");
+        for path in (0..MULTIS).flat_map(both) {
+            assert!(has(&mut cluster, leader, &path), "{path} is lost, captured at {captured}");
+        }
+        comes_to_rest(&mut cluster);
+    }
+    assert!(behind > 6, "{behind}: transactions went on while a snapshot was taken");
+}
+
+/// The session in the answer to a connect request; `NONE` says that there is no such session.
+fn granted(cluster: &mut Cluster, place: Place, conn: ConnId) -> SessionId {
+    let is_answered = |cluster: &mut Cluster| !cluster.server(place).unwrap().shard.unsent(conn).is_empty();
+    assert!(cluster.run(1_000, is_answered), "an answer on server {}", place + 1);
+    let answer = cluster.server(place).unwrap().output(conn);
+    SessionId(i64::from_be_bytes(answer[12..20].try_into().unwrap()))
+}
+
+#[test]
+fn a_session_that_is_over_is_refused_on_every_server_and_never_replaced() {
+    let (mut cluster, _, follower) = started(66);
+    let (conn, id) = session(&mut cluster, follower, 300);
+    cluster.server(follower).unwrap().shard.disconnected(conn);
+    let lives_on = |cluster: &mut Cluster, place: Place| {
+        cluster.server(place).unwrap().quorum.state().session_timeout_ms(id).is_some()
+    };
+    assert!((0..3).all(|place| lives_on(&mut cluster, place)));
+    let is_over = |cluster: &mut Cluster| (0..3).all(|place| !lives_on(cluster, place));
+    assert!(cluster.run(3_000, is_over), "it expires");
+    comes_to_rest(&mut cluster);
+    for place in 0..3 {
+        let before = cluster.digest(place);
+        let conn = connect(&mut cluster, place, id, 300);
+        assert_eq!(granted(&mut cluster, place, conn), SessionId::NONE, "server {}", place + 1);
+        assert!(has_ended(&mut cluster, place, conn), "and the connection is over");
+        assert_eq!(cluster.digest(place), before, "nothing has become of it");
+    }
+}
+
+#[test]
+fn reads_on_a_follower_keep_their_session_alive() {
+    let (mut cluster, leader, follower) = started(67);
+    let (conn, id) = session(&mut cluster, follower, 400);
+    for xid in 0..20 {
+        ask(&mut cluster, follower, conn, xid, OpCode::Exists, &path_and(b"/", false));
+        assert_eq!(answers(&mut cluster, follower, conn, 1)[0].2, 0);
+        cluster.run(100, |_| false);
+    }
+    let lives_on = |cluster: &mut Cluster| {
+        let state = cluster.server(leader).unwrap().quorum.state();
+        state.session_timeout_ms(id).is_some()
+    };
+    assert!(lives_on(&mut cluster), "it was heard of for 2 s");
+    assert!(cluster.run(2_000, |cluster| !lives_on(cluster)), "and is over when it is silent");
+    assert!(has_ended(&mut cluster, follower, conn));
+}
