@@ -10,7 +10,7 @@ use crate::jute::OpCode;
 use crate::jute::wire::{Reader, put_bool, put_bytes, put_int, put_long};
 use crate::limits::SLICE;
 use crate::server::quorum::SnapshotRule;
-use crate::sim::server::{Frame, SimOptions, SimServer as Server, TICK_MS, create, path_and};
+use crate::sim::server::{Frame, SimOptions, SimServer as Server, TICK_MS, auth, create, create_of_ones_own, path_and};
 use crate::watch::WatchLimits;
 
 fn set_data(path: &[u8]) -> Vec<u8> {
@@ -125,6 +125,24 @@ fn the_new_connection_of_a_session_takes_over_from_the_old_one() {
     server.request(new, 1, OpCode::Create, &create(b"/e", b"", 1));
     server.settle();
     assert_eq!(server.frames(new)[0].2, 0);
+}
+
+/// It waits behind a write, and its client says meanwhile who it is.
+#[test]
+fn a_read_that_waits_is_judged_by_who_its_client_was_when_it_asked() {
+    let mut server = Server::new(1 << 20);
+    let (owner, _) = server.connect(SessionId::NONE, 1000);
+    server.request(owner, -4, OpCode::Auth, &auth());
+    server.request(owner, 1, OpCode::Create, &create_of_ones_own(b"/secret"));
+    server.settle();
+    let (conn, _) = server.connect(SessionId::NONE, 1000);
+    server.request(conn, 1, OpCode::Create, &create(b"/a", b"", 0));
+    server.request(conn, 2, OpCode::GetData, &path_and(b"/secret", false));
+    server.request(conn, -4, OpCode::Auth, &auth());
+    server.request(conn, 3, OpCode::GetData, &path_and(b"/secret", false));
+    server.settle();
+    let told: Vec<_> = server.frames(conn).iter().map(|frame| (frame.0, frame.2)).collect();
+    assert_eq!(told, [(-4, 0), (1, 0), (2, -102), (3, 0)]);
 }
 
 #[test]

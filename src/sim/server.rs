@@ -496,6 +496,26 @@ pub fn create(path: &[u8], data: &[u8], flags: i32) -> Vec<u8> {
     body
 }
 
+/// The body of a create with the list of whoever its client is.
+pub fn create_of_ones_own(path: &[u8]) -> Vec<u8> {
+    let mut body = vec![];
+    put_bytes(&mut body, path);
+    put_bytes(&mut body, b"");
+    put_int(&mut body, 1);
+    AclEntry { perms: 31, scheme: b"auth", id: b"" }.put(&mut body);
+    put_int(&mut body, 0);
+    body
+}
+
+/// The body of an auth packet: who its client is.
+pub fn auth() -> Vec<u8> {
+    let mut body = vec![];
+    put_int(&mut body, 0);
+    put_bytes(&mut body, b"digest");
+    put_bytes(&mut body, b"me:secret");
+    body
+}
+
 /// The body of exists, getData and getChildren.
 pub fn path_and(path: &[u8], watch: bool) -> Vec<u8> {
     let mut body = Vec::with_capacity(8 + path.len());

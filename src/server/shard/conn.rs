@@ -26,8 +26,8 @@ pub enum Phase {
 pub enum Pending {
     /// The quorum core has it.
     Core { xid: i32, op: OpCode, since_ms: i64, bytes: usize },
-    /// It waits for the ones before it: header and body as received.
-    Local { frame: Box<[u8]>, since_ms: i64 },
+    /// It waits for the ones before it: header and body as received, and who its client was then.
+    Local { frame: Box<[u8]>, since_ms: i64, identities: Arc<Identities> },
 }
 
 /// A read that is not done, or not begun.

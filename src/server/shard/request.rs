@@ -2,7 +2,7 @@
 
 use super::conn::{Asking, Pending};
 use super::{Shard, limits};
-use crate::acl;
+use crate::acl::{self, Identities};
 use crate::ids::{ConnId, Zxid};
 use crate::jute::reply::{self, PING_XID};
 use crate::jute::request::{Request, RequestHeader};
@@ -66,10 +66,12 @@ impl Shard {
             self.stats().outstanding.set(self.in_core as u64);
             self.ask(id, session, header.xid, ask, body);
         } else if conn.pending.is_empty() {
-            self.answer(id, frame, now);
+            let identities = conn.identities.clone();
+            self.answer(id, frame, now, &identities);
         } else {
             conn.waiting_bytes += frame.len();
-            conn.pending.push_back(Pending::Local { frame: frame.into(), since_ms: now });
+            let identities = conn.identities.clone();
+            conn.pending.push_back(Pending::Local { frame: frame.into(), since_ms: now, identities });
             let is_wide = op.is_some_and(|op| self.may_be_wide(op, body));
             if let Some(conn) = self.conns.find(id) {
                 conn.is_reading = is_wide;
@@ -77,11 +79,11 @@ impl Shard {
         }
     }
 
-    /// Answers a request that the shard can answer by itself, at `applied`.
-    pub(super) fn answer(&mut self, id: ConnId, frame: &[u8], since_ms: i64) {
+    /// Answers a request that the shard can answer by itself, at `applied`, to whoever its client was when it asked: what it
+    /// says of itself later does not count (ZooKeeper 3.9, `Request.authInfo`).
+    pub(super) fn answer(&mut self, id: ConnId, frame: &[u8], since_ms: i64, identities: &Arc<Identities>) {
         let mut reader = Reader::new(frame);
         let Ok(header) = RequestHeader::read(&mut reader) else { return self.end(id) };
-        let identities = self.identities_of(id);
         let zxid = self.applied;
         let Some(conn) = self.conns.find(id) else { return };
         let before = conn.output.len();
@@ -105,7 +107,7 @@ impl Shard {
             }
             Some(Ok(request)) => {
                 let mut out = std::mem::take(&mut conn.output);
-                let mut scope = self.scope(id, &identities, None, self.options.slice);
+                let mut scope = self.scope(id, identities, None, self.options.slice);
                 let answered = read::answer(&mut scope, header.xid, &request, reader.rest(), &mut out);
                 let walked = scope.walked;
                 self.walked += walked;

@@ -108,13 +108,13 @@ impl Shard {
     fn run_waiting(&mut self, id: ConnId) {
         while let Some(conn) = self.conns.find(id) {
             let Some(Pending::Local { .. }) = conn.pending.front() else { return };
-            let Some(Pending::Local { frame, since_ms }) = conn.pending.pop_front() else { return };
+            let Some(Pending::Local { frame, since_ms, identities }) = conn.pending.pop_front() else { return };
             conn.waiting_bytes -= frame.len();
             if conn.pending.is_empty() {
                 // Nothing was taken behind it if it was one of those; it says itself now whether it is.
                 conn.is_reading = false;
             }
-            self.answer(id, &frame, since_ms);
+            self.answer(id, &frame, since_ms, &identities);
         }
     }
 

@@ -5,12 +5,14 @@
 //! waits.
 
 use super::{Ensemble, Role, Syncing};
+use crate::acl::Identities;
 use crate::ids::{ConnId, SessionId};
 use crate::jute::wire::{Reader, put_bytes};
 use crate::jute::{OpCode, reply};
 use crate::server::message::{Ask, Item, ShardId, Tell};
 use crate::server::quorum::Quorum;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// What a session waits for.
 #[derive(Default)]
@@ -29,6 +31,8 @@ struct Held {
     xid: i32,
     what: Plain,
     body: Vec<u8>,
+    /// Who its client was when it asked: what it says of itself later does not count for this.
+    identities: Arc<Identities>,
 }
 
 /// A request of a session, without what only new sessions need.
@@ -64,7 +68,8 @@ impl Quorum {
         if let Some(asked) = ensemble.asked.get_mut(&item.session)
             && (!asked.held.is_empty() || asked.must_wait(what))
         {
-            let held = Held { shard, conn: item.conn, xid: item.xid, what, body: body.to_vec() };
+            let identities = self.live.get(&item.session).map(|live| live.identities.clone()).unwrap_or_default();
+            let held = Held { shard, conn: item.conn, xid: item.xid, what, body: body.to_vec(), identities };
             return asked.held.push_back(held);
         }
         self.carry_out_asked(ensemble, shard, item, what, body);
@@ -75,13 +80,17 @@ impl Quorum {
         while let Some(asked) = ensemble.asked.get_mut(&session)
             && let Some(next) = asked.held.front()
             && !asked.must_wait(next.what)
-            && let Some(Held { shard, conn, xid, what, body }) = asked.held.pop_front()
+            && let Some(Held { shard, conn, xid, what, body, identities }) = asked.held.pop_front()
         {
             let item = Item { conn, session, xid, what: what.ask(), body: 0..body.len() as u32 };
-            if self.owner(shard, &item).is_none() {
+            let Some(live) = self.owner(shard, &item) else {
                 self.tell(shard, conn, Tell::Close);
-            } else {
-                self.carry_out_asked(ensemble, shard, &item, what, &body);
+                continue;
+            };
+            let now = std::mem::replace(&mut live.identities, identities);
+            self.carry_out_asked(ensemble, shard, &item, what, &body);
+            if let Some(live) = self.owner(shard, &item) {
+                live.identities = now;
             }
         }
         if ensemble.asked.get(&session).is_some_and(Asked::is_done) {

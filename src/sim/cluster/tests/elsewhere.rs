@@ -3,9 +3,9 @@
 use super::super::*;
 use super::scenes::{answers, ask, connect, has_ended, isolate, session, started};
 use crate::ids::{ConnId, SessionId};
-use crate::jute::OpCode;
-use crate::jute::wire::{put_bool, put_int};
-use crate::sim::server::{create, path_and};
+use crate::jute::wire::{put_bool, put_bytes, put_int};
+use crate::jute::{ErrorCode, OpCode};
+use crate::sim::server::{auth, create, create_of_ones_own, path_and};
 
 fn all_serve(cluster: &mut Cluster) -> bool {
     (0..cluster.len()).all(|place| cluster.serves(place))
@@ -236,4 +236,47 @@ fn reads_on_a_follower_keep_their_session_alive() {
     assert!(lives_on(&mut cluster), "it was heard of for 2 s");
     assert!(cluster.run(2_000, |cluster| !lives_on(cluster)), "and is over when it is silent");
     assert!(has_ended(&mut cluster, follower, conn));
+}
+
+fn root() -> Vec<u8> {
+    let mut body = vec![];
+    put_bytes(&mut body, b"/");
+    body
+}
+
+/// What a client says of itself counts for what it asks afterwards, wherever its requests have to wait meanwhile; and what
+/// comes of it is the same on all servers.
+#[test]
+fn a_request_is_judged_by_who_its_client_was_when_it_asked() {
+    let (mut cluster, leader, follower) = started(68);
+    for (place, name) in [(leader, "leader"), (follower, "follower")] {
+        for waits in [false, true] {
+            let paths = ["before", "after"].map(|when| format!("/{name}-{waits}-{when}"));
+            let (conn, _) = session(&mut cluster, place, 2_000);
+            if waits {
+                ask(&mut cluster, place, conn, 1, OpCode::Sync, &root());
+            }
+            ask(&mut cluster, place, conn, 2, OpCode::Create, &create_of_ones_own(paths[0].as_bytes()));
+            ask(&mut cluster, place, conn, -4, OpCode::Auth, &auth());
+            ask(&mut cluster, place, conn, 3, OpCode::Create, &create_of_ones_own(paths[1].as_bytes()));
+            let mut told: Vec<_> = answers(&mut cluster, place, conn, 3 + usize::from(waits))
+                .into_iter()
+                .map(|(xid, _, error, _)| (xid, error))
+                .collect();
+            told.sort_unstable();
+            let invalid = ErrorCode::InvalidAcl.wire();
+            let expected = [(-4, 0), (1, 0), (2, invalid), (3, 0)];
+            let expected: Vec<_> = expected.into_iter().filter(|(xid, _)| waits || *xid != 1).collect();
+            assert_eq!(told, expected, "on the {name}, behind a sync: {waits}");
+            comes_to_rest(&mut cluster);
+            for other in 0..3 {
+                let (conn, _) = session(&mut cluster, other, 2_000);
+                ask(&mut cluster, other, conn, 1, OpCode::GetData, &path_and(paths[1].as_bytes(), false));
+                assert_eq!(answers(&mut cluster, other, conn, 1)[0].2, ErrorCode::NoAuth.wire(), "a stranger");
+                ask(&mut cluster, other, conn, -4, OpCode::Auth, &auth());
+                ask(&mut cluster, other, conn, 2, OpCode::GetData, &path_and(paths[1].as_bytes(), false));
+                assert_eq!(answers(&mut cluster, other, conn, 2)[1].2, 0, "its owner");
+            }
+        }
+    }
 }
