@@ -16,7 +16,7 @@ use crate::server::rebuild::Rebuild;
 use crate::storage::java::stream::{Received, StreamReceiver};
 use crate::storage::replay::Replay;
 use crate::storage::snapshot::format::SnapshotHeader;
-use crate::tree::apply::{Mode, SessionEvent};
+use crate::tree::apply::{DigestCheck, Mode, SessionEvent};
 use crate::tree::state::State;
 use crate::tree::store::StoreFull;
 use crate::zab::election;
@@ -393,6 +393,14 @@ impl Quorum {
                 return ensemble.effects.push(Effect::Fail(Fatal::new(Reason::LogCorrupt, what)));
             }
         };
+        if let DigestCheck::Differs { carried, ours } = applied.digest {
+            let known = &self.stats.core.digest_mismatches;
+            if known.value() == 0 {
+                let (carried, ours) = (format!("{carried:#x}"), format!("{ours:#x}"));
+                tracing::error!(zxid = %txn.zxid, carried, ours, "the tree's digest is not the leader's");
+            }
+            known.add(1);
+        }
         let (session, cxid) = (applied.header.session, applied.header.cxid);
         let asker = match ensemble.asked.get_mut(&session) {
             Some(asked) if asked.writes.front().is_some_and(|(xid, _)| *xid == cxid) => {

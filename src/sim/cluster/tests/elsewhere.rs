@@ -280,3 +280,32 @@ fn a_request_is_judged_by_who_its_client_was_when_it_asked() {
         }
     }
 }
+
+/// Bytes that differ from what the leader sent, past every checksum: the transaction says what the tree should have become.
+#[test]
+fn a_tree_that_is_not_its_leaders_is_noticed_at_once() {
+    let (mut cluster, leader, _) = started(70);
+    let (conn, _) = session(&mut cluster, leader, 2_000);
+    // The followers log nothing: what is logged the witness compares.
+    let followers: Vec<Place> = (0..3).filter(|place| *place != leader).collect();
+    followers.iter().for_each(|place| cluster.slow_disk(*place, 10_000));
+    ask(&mut cluster, leader, conn, 1, OpCode::Create, &create(b"/a", b"value", 0));
+    cluster.act(leader);
+    let mut changed = 0;
+    for event in cluster.queue.values_mut() {
+        if let Event::Bytes { bytes, .. } = event
+            && let Some(at) = bytes.windows(5).position(|window| window == b"value")
+        {
+            bytes[at] ^= 1;
+            changed += 1;
+        }
+    }
+    assert_eq!(changed, 2, "proposals on their way");
+    let mismatches = |cluster: &mut Cluster, place: Place| {
+        let server = cluster.server(place).unwrap();
+        server.stats.core.digest_mismatches.value()
+    };
+    let have_noticed = |cluster: &mut Cluster| followers.iter().all(|place| mismatches(cluster, *place) == 1);
+    assert!(cluster.run(100, have_noticed), "both of them");
+    assert_eq!(mismatches(&mut cluster, leader), 0);
+}
