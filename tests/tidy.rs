@@ -190,3 +190,36 @@ fn every_dependency_has_its_reason() {
         }
     }
 }
+
+/// `docs/history.md` says of each rule which test goes red without it: `file::test`, or a script of `tests/zab`.
+#[test]
+fn every_test_that_the_history_names_is_there() {
+    let text = fs::read_to_string(root().join("docs/history.md")).unwrap();
+    let scripts = fs::read_to_string(root().join("src/zab/tests/role.rs")).unwrap();
+    let mut wrong = vec![];
+    let mut named = 0;
+    for row in text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| what")) {
+        let tests = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let before = named;
+        for name in tests.split('`').skip(1).step_by(2) {
+            named += 1;
+            let is_there = match (name.split_once("::"), name.strip_prefix("tests/zab/")) {
+                (Some((file, test)), _) => {
+                    let source = fs::read_to_string(root().join(file)).unwrap_or_default();
+                    let lines: Vec<&str> = source.lines().map(str::trim).collect();
+                    lines.windows(2).any(|pair| pair[0] == "#[test]" && pair[1] == format!("fn {test}() {{"))
+                }
+                (None, Some(script)) => {
+                    let script = script.trim_end_matches(".txt");
+                    root().join(name).exists() && scripts.lines().any(|line| line.trim() == script)
+                }
+                (None, None) => false,
+            };
+            if !is_there {
+                wrong.push(name.to_owned());
+            }
+        }
+        assert!(named > before, "no test is named: {row}");
+    }
+    assert!(wrong.is_empty() && named > 30, "{named} named, not found: {wrong:#?}");
+}

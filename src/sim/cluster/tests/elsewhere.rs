@@ -1,4 +1,5 @@
-//! What has gone wrong in other servers of this kind, with whole servers.
+//! What has gone wrong in other servers of this kind, with whole servers: `docs/history.md` tells of each, and of what is
+//! told by a script or a unit instead.
 
 use super::super::*;
 use super::scenes::{answers, ask, connect, has_ended, isolate, session, started};
