@@ -256,6 +256,11 @@ impl SimServer {
         self.directory.mark_complete(&self.disk).expect("the disk is well");
     }
 
+    /// Whether nothing that it acknowledged can be missing on its disk.
+    pub fn is_complete(&self) -> bool {
+        self.directory.identity.complete
+    }
+
     /// Hands requests over; the disk does nothing yet. Whether a write is wanted.
     pub fn prepare(&mut self) -> bool {
         self.shard.end_turn();

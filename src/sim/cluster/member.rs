@@ -1,6 +1,7 @@
 //! A server of the ensemble with all that outlives it: its disk, what is durable of its log and epochs, its file of the
 //! configuration, its clocks. How it starts, stops, crashes, and what is done to its disk while it is down.
 
+use super::records::{Record, Worker};
 use super::{Cluster, Event, LOG, OUTPUT_LIMIT, Place, unlimited, write_frame};
 use crate::fatal::Fatal;
 use crate::ids::Zxid;
@@ -52,11 +53,13 @@ pub(super) struct Member {
     pub(super) seen: Seen,
     /// What its files say.
     pub(super) config: Config,
-    /// When the last of them is written that is being written.
-    pub(super) files_ms: i64,
     pub(super) incarnation: u64,
     pub(super) write: Option<FrameWrite>,
-    pub(super) epoch_writes: VecDeque<Epochs>,
+    /// Records that are being written, in order, by this thread.
+    pub(super) records: VecDeque<Record>,
+    pub(super) recorder: Worker,
+    /// The thread that reads its log back for others.
+    pub(super) reader: Worker,
     pub(super) deadline_at_ms: i64,
     pub(super) is_paused: bool,
     /// What happened to it while it was paused.
@@ -82,10 +85,11 @@ impl Member {
             epochs: Epochs::default(),
             seen: Seen::default(),
             config,
-            files_ms: 0,
             incarnation: 0,
             write: None,
-            epoch_writes: VecDeque::new(),
+            records: VecDeque::new(),
+            recorder: Worker::default(),
+            reader: Worker::default(),
             deadline_at_ms: i64::MAX,
             is_paused: false,
             waiting: VecDeque::new(),
@@ -145,6 +149,8 @@ impl Cluster {
         member.seen.restarted(&member.log, &found);
         assert!(member.is_empty || server.epochs().reach(member.epochs), "a promise of an epoch is lost");
         member.is_rotten = false;
+        // It may have been brought up to date and gone down before it knew that this is written.
+        member.is_empty &= !server.is_complete();
         member.epochs = server.epochs();
         member.log = History::new(unlimited(), found.floor());
         found.after(found.floor()).for_each(|txn| member.log.push(txn.clone()));
@@ -160,18 +166,21 @@ impl Cluster {
     /// Ends a server as a loss of power does: what the disk was not told to keep may be gone, and of what it was being
     /// told any part may be there.
     pub fn crash(&mut self, place: Place) {
+        let is_running = self.runs(place);
+        let record = is_running.then(|| self.lose_records(place)).flatten();
         let member = &mut self.members[place];
         let kept = member.disk.changes();
-        if let Some(server) = &mut member.server {
-            // What is under way may have come any way, down to a sector of it.
-            if let Some(write) = member.write.take() {
-                self.coverage.count("crash with a write under way");
-                write_frame(&member.disk, server, &write);
-            }
-            member.epoch_writes.drain(..).for_each(|epochs| server.write_epochs(epochs));
+        // What is under way may have come any way, down to a sector of it.
+        if let (Some(server), Some(write)) = (&mut member.server, member.write.take()) {
+            self.coverage.count("crash with a write under way");
+            write_frame(&member.disk, server, &write);
+        }
+        if let Some(record) = record {
+            member.begin_record(record);
         }
         let upto = kept + self.choices.pick(member.disk.changes() - kept + 1);
         member.server = None;
+        member.reader = Worker::default();
         member.is_paused = false;
         member.waiting.clear();
         member.wanting.clear();

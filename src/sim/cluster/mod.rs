@@ -7,6 +7,7 @@
 
 mod member;
 mod network;
+mod records;
 
 use super::coverage::Coverage;
 use super::disk::{Choices, SimDisk};
@@ -17,13 +18,13 @@ use crate::server::quorum::{Effect, PeerInput, RoleSettings, Standing};
 use crate::storage::log::frame::{BLOCK, Claim, FRAME_HEADER, Txns, claim};
 use crate::storage::log::writer::{FrameWrite, LogOptions};
 use crate::tree::state::StateOptions;
-use crate::zab::epochs::Epochs;
 use crate::zab::history::{HistoryLimits, Txn};
 use crate::zab::leader::{LogPart, PeerId};
 use crate::zab::links::LinkId;
-use crate::zab::voters::{Config, ServerId};
+use crate::zab::voters::ServerId;
 use member::Member;
 use network::Network;
+use records::Record;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -48,10 +49,9 @@ enum Event {
     Connected { wire: u64, to: usize },
     DialFailed { place: Place, incarnation: u64, peer: Option<ServerId> },
     LogWritten { place: Place, incarnation: u64 },
-    EpochsWritten { place: Place, incarnation: u64, epochs: Epochs },
     CutLog { place: Place, incarnation: u64, zxid: Zxid },
+    Recorded { place: Place, incarnation: u64 },
     LogRead { place: Place, incarnation: u64, peer: PeerId, part: LogPart },
-    ConfigWritten { place: Place, incarnation: u64, number: u64, config: Config },
     Tick { place: Place, incarnation: u64 },
     Deadline { place: Place, incarnation: u64 },
 }
@@ -289,10 +289,10 @@ impl Cluster {
                     self.log_written(place);
                 }
             }
-            Event::EpochsWritten { place, incarnation, epochs } => {
+            Event::Recorded { place, incarnation } => {
                 if self.is_current(place, incarnation) {
-                    self.note(&[5, place as u64, epochs.accepted as u64, epochs.current as u64]);
-                    self.epochs_written(place, epochs);
+                    self.note(&[5, place as u64]);
+                    self.recorded(place);
                 }
             }
             Event::CutLog { place, incarnation, zxid } => {
@@ -305,13 +305,6 @@ impl Cluster {
                 if self.is_current(place, incarnation) {
                     self.note(&[6, place as u64]);
                     self.input(place, PeerInput::LogRead { peer, part });
-                }
-            }
-            Event::ConfigWritten { place, incarnation, number, config } => {
-                if self.is_current(place, incarnation) {
-                    self.note(&[7, place as u64, number]);
-                    self.members[place].config = config;
-                    self.input(place, PeerInput::ConfigWritten(number));
                 }
             }
             Event::Tick { place, incarnation } => {
@@ -343,10 +336,9 @@ impl Cluster {
             }
             Event::DialFailed { place, .. }
             | Event::LogWritten { place, .. }
-            | Event::EpochsWritten { place, .. }
             | Event::CutLog { place, .. }
+            | Event::Recorded { place, .. }
             | Event::LogRead { place, .. }
-            | Event::ConfigWritten { place, .. }
             | Event::Tick { place, .. }
             | Event::Deadline { place, .. } => Some(*place),
         }
@@ -389,16 +381,6 @@ impl Cluster {
         disk.fold();
         let input = if done { PeerInput::LogCut(zxid) } else { PeerInput::LogCutFailed };
         self.input(place, input);
-    }
-
-    fn epochs_written(&mut self, place: Place, epochs: Epochs) {
-        let member = &mut self.members[place];
-        assert_eq!(member.epoch_writes.pop_front(), Some(epochs), "one after the other");
-        assert!(epochs.reach(member.epochs), "{epochs:?} after {:?}", member.epochs);
-        member.epochs = epochs;
-        member.server.as_mut().expect("it runs").write_epochs(epochs);
-        member.disk.fold();
-        self.input(place, PeerInput::EpochsWritten(epochs));
     }
 
     /// Lets a server do what there is to do, and carries out what it wants done.
@@ -555,32 +537,18 @@ impl Cluster {
             Effect::Close { link } => self.close_link(place, link),
             Effect::CloseLearner(peer) => self.close_learner(place, peer),
             Effect::CloseLeader => self.close_leader(place),
-            Effect::WriteEpochs(epochs) => {
-                let delay_ms = 1 + self.members[place].disk_delay_ms + self.choices.pick(4) as i64;
-                let before = self.members[place].epoch_writes.len() as i64;
-                self.members[place].epoch_writes.push_back(epochs);
-                // Behind those under way.
-                self.after(delay_ms.max(4) + 4 * before, Event::EpochsWritten { place, incarnation, epochs });
-            }
-            Effect::MarkComplete => {
-                let member = &mut self.members[place];
-                member.server.as_mut().expect("it runs").mark_complete();
-                member.is_empty = false;
-            }
+            Effect::WriteEpochs(epochs) => self.write_record(place, Record::Epochs(epochs)),
+            Effect::WriteConfig { number, config } => self.write_record(place, Record::Config { number, config }),
+            Effect::MarkComplete => self.write_record(place, Record::Complete),
             Effect::CutLog(zxid) if self.cut_ms > 0 => {
                 self.after(self.cut_ms, Event::CutLog { place, incarnation, zxid });
             }
             Effect::CutLog(zxid) => self.cut_log(place, zxid),
-            Effect::WriteConfig { number, config } => {
-                // In the order they were asked for, like all that one thread does.
-                let at_ms = (self.now_ms + 1 + self.choices.pick(10) as i64).max(self.members[place].files_ms + 1);
-                self.members[place].files_ms = at_ms;
-                self.after(at_ms - self.now_ms, Event::ConfigWritten { place, incarnation, number, config });
-            }
             Effect::ReadLog { peer, stretch } => {
                 let part = self.members[place].server.as_ref().expect("it runs").read_log(&stretch);
                 self.coverage.count("log read for a learner");
-                let delay_ms = 1 + self.members[place].disk_delay_ms + self.choices.pick(10) as i64;
+                let takes_ms = self.disk_ms(place, 10);
+                let delay_ms = self.members[place].reader.ask(self.now_ms, takes_ms);
                 self.after(delay_ms, Event::LogRead { place, incarnation, peer, part });
             }
             Effect::SendSnapshot { peer, .. } => self.members[place].wanting.push(peer),

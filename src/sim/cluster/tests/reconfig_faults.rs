@@ -5,7 +5,7 @@ use super::reconfig::*;
 use super::writers::{Client, standings, work};
 use crate::jute::wire::{put_buffer, put_long};
 use crate::jute::{ErrorCode, OpCode};
-use crate::zab::voters::Voters;
+use crate::zab::voters::{Config, Voters};
 
 /// A server that has acknowledged a proposal and forgotten it would act by the old configuration alone.
 #[test]

@@ -151,7 +151,7 @@ fn a_role_that_ends_before_its_leader_is_acknowledged_leaves_epochs_that_are_tho
 
 #[test]
 fn a_role_that_ends_while_epochs_are_written_is_not_followed_by_another_before_they_are() {
-    let is_writing = |member: &Member| member.log.last().epoch() == 2 && !member.epoch_writes.is_empty();
+    let is_writing = |member: &Member| member.log.last().epoch() == 2 && !member.records.is_empty();
     leader_is_lost_while_a_server_catches_up(100, is_writing);
 }
 
