@@ -26,6 +26,11 @@ impl Seen {
         more
     }
 
+    /// Whether its clients may have seen this.
+    pub fn has_shown(&self, zxid: Zxid) -> bool {
+        zxid <= self.shown
+    }
+
     /// The server has started and found `found`; `log` is what it had made durable before.
     pub fn restarted(&mut self, log: &History, found: &History) {
         *self = Seen::default();
@@ -122,11 +127,13 @@ impl Witness {
         assert!(log.last() >= self.last(), "a leader ends at {}, committed is {}", log.last(), self.last());
     }
 
-    /// A server cuts its log behind `zxid`: nothing of what goes is committed (I6).
+    /// What is committed of what a server with this log loses when it cuts it behind `zxid`.
+    pub fn lost(&self, log: &History, zxid: Zxid) -> Vec<Zxid> {
+        log.after(zxid).filter(|lost| self.txn(lost.zxid) == Some(lost)).map(|lost| lost.zxid).collect()
+    }
+
+    /// A server cuts its log behind `zxid`.
     pub fn cut(&self, log: &mut History, seen: &mut Seen, zxid: Zxid) {
-        for lost in log.after(zxid) {
-            assert!(self.txn(lost.zxid) != Some(lost), "{} is committed, and cut away", lost.zxid);
-        }
         log.truncate(zxid);
         seen.agreed = seen.agreed.min(self.upto(zxid));
     }

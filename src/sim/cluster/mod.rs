@@ -21,7 +21,7 @@ use crate::tree::state::StateOptions;
 use crate::zab::history::{HistoryLimits, Txn};
 use crate::zab::leader::{LogPart, PeerId};
 use crate::zab::links::LinkId;
-use crate::zab::voters::ServerId;
+use crate::zab::voters::{Config, ServerId};
 use member::Member;
 use network::Network;
 use records::Record;
@@ -372,13 +372,15 @@ impl Cluster {
     }
 
     fn cut_log(&mut self, place: Place, zxid: Zxid) {
-        let Member { server, log, seen, disk, .. } = &mut self.members[place];
+        let Member { server, disk, .. } = &mut self.members[place];
         let done = server.as_mut().expect("it runs").cut_log(zxid);
+        disk.fold();
         if done {
+            self.check_cut(place, zxid);
+            let Member { log, seen, .. } = &mut self.members[place];
             self.witness.cut(log, seen, zxid);
             self.coverage.count("sync by truncation");
         }
-        disk.fold();
         let input = if done { PeerInput::LogCut(zxid) } else { PeerInput::LogCutFailed };
         self.input(place, input);
     }
@@ -502,16 +504,36 @@ impl Cluster {
     /// knows.
     fn check_durable(&self, place: Place, fresh: &[Zxid]) {
         for zxid in fresh {
-            let txn = self.witness.txn(*zxid).expect("just shown");
-            let holds = |id: ServerId| {
-                let member = &self.members[id.0 as usize - 1];
-                // One with a new disk had it once, for all we know: its acknowledgement counts.
-                member.is_empty || member.log.floor() >= *zxid || member.log.after(Zxid(zxid.0 - 1)).next() == Some(txn)
-            };
             let disks =
                 || self.members.iter().map(|member| (member.log.floor(), member.log.last())).collect::<Vec<_>>();
-            let is_durable = self.members[place].config.all().any(|voters| voters.is_quorum_by(holds));
+            let is_durable = self.is_durable(&self.members[place].config, *zxid, None);
             assert!(is_durable, "server {} shows {zxid}, and disks hold {:?}", place + 1, disks());
+        }
+    }
+
+    /// Whether what was shown at `zxid` is on the disks of a quorum, that of `without` not counted.
+    fn is_durable(&self, config: &Config, zxid: Zxid, without: Option<Place>) -> bool {
+        let txn = self.witness.txn(zxid).expect("it was shown");
+        let holds = |id: ServerId| {
+            let place = id.0 as usize - 1;
+            let member = &self.members[place];
+            // One with a new disk had it once, for all we know: its acknowledgement counts.
+            let has = || member.log.floor() >= zxid || member.log.after(Zxid(zxid.0 - 1)).next() == Some(txn);
+            Some(place) != without && (member.is_empty || has())
+        };
+        config.all().any(|voters| voters.is_quorum_by(holds))
+    }
+
+    /// A server has cut its log behind `zxid`: nothing of what goes is committed (I6). But the leader of its very epoch may
+    /// take it back from one that has come anew, and commit it meanwhile with others: what this one had acknowledged
+    /// counted for nothing then, it was never told, and it is sent all of it again.
+    fn check_cut(&self, place: Place, zxid: Zxid) {
+        let Member { log, seen, epochs, .. } = &self.members[place];
+        for lost in self.witness.lost(log, zxid) {
+            let leader = self.leaders.get(&lost.epoch()).filter(|_| epochs.accepted == lost.epoch());
+            let by_others =
+                leader.is_some_and(|leader| self.is_durable(&self.members[*leader].config, lost, Some(place)));
+            assert!(by_others && !seen.has_shown(lost), "{lost} is committed, and server {} cuts it away", place + 1);
         }
     }
 

@@ -7,12 +7,17 @@ use crate::jute::wire::put_bytes;
 use crate::sim::server::{Frame, create, path_and};
 
 pub(super) fn started(seed: u64) -> (Cluster, Place, Place) {
-    let mut cluster = Cluster::new(3, seed);
-    (0..3).for_each(|place| cluster.start(place));
-    let all_serve = |cluster: &mut Cluster| (0..3).all(|place| cluster.serves(place));
+    let (cluster, leader) = started_of(3, seed);
+    (cluster, leader, (leader + 1) % 3)
+}
+
+fn started_of(voters: usize, seed: u64) -> (Cluster, Place) {
+    let mut cluster = Cluster::new(voters, seed);
+    (0..voters).for_each(|place| cluster.start(place));
+    let all_serve = |cluster: &mut Cluster| (0..voters).all(|place| cluster.serves(place));
     assert!(cluster.run(5_000, all_serve), "all serve within 5 s");
     let leader = cluster.leader().expect("somebody leads");
-    (cluster, leader, (leader + 1) % 3)
+    (cluster, leader)
 }
 
 /// A connection that asks for a session.
@@ -201,4 +206,57 @@ fn a_snapshot_before_the_first_transaction_of_an_epoch_is_of_the_last_one_before
     cluster.crash(leader);
     cluster.try_start(leader).expect("a disk that is well");
     assert!(cluster.run(5_000, |cluster| (0..3).all(|place| cluster.serves(place))));
+}
+
+/// A follower leaves its leader and comes back. What it has at its log's end is on two of five disks then, and it is told to
+/// cut it off, as ZooKeeper tells it, too; before it hears of that, so many others have acknowledged the same.
+fn comes_back_while_others_acknowledge(count: usize) -> (Cluster, Place, Zxid) {
+    let (mut cluster, leader) = started_of(5, 8);
+    let (conn, _) = session(&mut cluster, leader, 2_000);
+    let last = cluster.members[leader].log.last();
+    assert!(cluster.run(1_000, |cluster| cluster.members.iter().all(|member| member.log.last() == last)));
+    let place = (leader + 1) % 5;
+    let others: Vec<Place> = (0..5).filter(|other| ![leader, place].contains(other)).collect();
+    others.iter().for_each(|other| cluster.clog(leader, *other));
+    ask(&mut cluster, leader, conn, 1, OpCode::Create, &create(b"/a", b"", 0));
+    cluster.act(leader);
+    let tail = last.next();
+    assert!(cluster.run(100, |cluster| cluster.members[place].log.last() == tail));
+    // Its acknowledgement arrives.
+    cluster.run(10, |_| false);
+    assert!(cluster.reset(leader, place) > 0);
+    assert!(cluster.run(300, |cluster| !cluster.serves(place)), "it has lost its leader");
+    assert!(cluster.run(300, |cluster| cluster.standing(place) == Some(Standing::Following)), "and finds it again");
+    // It says where it stands, and what it is answered is slow to come.
+    cluster.slow(leader, place, 60);
+    cluster.run(100, |_| false);
+    others.iter().take(count).for_each(|other| cluster.unclog(leader, *other));
+    assert!(cluster.run(25, |cluster| others[..count].iter().all(|other| cluster.members[*other].log.last() == tail)));
+    assert_eq!((cluster.members[place].log.last(), cluster.coverage.of("sync by truncation")), (tail, 0));
+    let is_cut = |cluster: &mut Cluster| cluster.coverage.of("sync by truncation") == 1;
+    assert!(cluster.run(200, is_cut), "it is told to cut its log");
+    assert_eq!(cluster.members[place].log.last(), last);
+    (cluster, place, tail)
+}
+
+/// What a quorum of the others has may be committed by then: its leader has it, and sends it again.
+#[test]
+fn what_a_follower_cuts_off_may_be_committed_without_it() {
+    let (mut cluster, place, tail) = comes_back_while_others_acknowledge(2);
+    assert_eq!(cluster.witness.last(), tail, "three of five have it");
+    assert!(
+        cluster.run(500, |cluster| cluster.digest(place).is_some_and(|(shown, _)| shown == tail)),
+        "it has it again"
+    );
+    assert_eq!(cluster.elections(), 1);
+}
+
+/// What it acknowledged before it came back counts no more: with it three of five would have it, and do not.
+#[test]
+fn what_a_follower_acknowledged_before_it_came_back_does_not_count() {
+    let (mut cluster, place, tail) = comes_back_while_others_acknowledge(1);
+    assert!(cluster.witness.last() < tail, "two of five have it");
+    assert!(cluster.run(500, |cluster| cluster.witness.last() == tail), "and three when it has it again");
+    assert_eq!(cluster.members[place].log.last(), tail);
+    assert_eq!(cluster.elections(), 1);
 }
