@@ -1,6 +1,6 @@
 //! Ensembles of real processes under faults: members are killed, paused, restarted and cut off from each other, one way
-//! and both, while clients read and write; then every member must hold the same tree, and the history the clients wrote
-//! down must be one an ensemble may give.
+//! and both, their disks fail, and servers join and leave, while clients read and write; then every member must hold the
+//! same tree, and the history the clients wrote down must be one an ensemble may give.
 //!
 //! `CORRAL_NEMESIS_OPS` (2000 requests for each fault class; the long run is 100000), `CORRAL_NEMESIS_SEED`,
 //! `CORRAL_TEST_EDGE` and `CORRAL_TEST_TARGET` as everywhere: without an edge, each member has another one.
@@ -12,8 +12,10 @@ mod ensemble;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use ensemble::changes::{self, Change};
 use ensemble::cluster::{Ensemble, Role, corral, corrals};
 use ensemble::crossing;
+use ensemble::disks::{self, DiskFault};
 use ensemble::nemesis::{self, Fault, Whom};
 use support::server::Target;
 
@@ -78,6 +80,67 @@ fn members_are_restarted_in_turn() {
     three("restarted", &[Fault::RollingRestart, Fault::Restart(Whom::Leader)]);
 }
 
+/// Each member with a disk of its own, where the machine lets a test have such disks.
+fn three_on_disks(name: &str, faults: &[DiskFault]) {
+    let _alone = alone();
+    match disks::absent() {
+        None => nemesis::in_turn(name, &mut Ensemble::start_on_disks(&corrals(3)), faults, disks::inflict),
+        Some(why) => println!("{name}: left out, this machine has no disks for it: {why}"),
+    }
+}
+
+#[test]
+fn disks_are_full() {
+    three_on_disks("full", &[DiskFault::Full(Whom::Leader), DiskFault::Full(Whom::Follower)]);
+}
+
+#[test]
+fn disks_lose_power() {
+    let faults = [
+        DiskFault::PowerLossOfAll,
+        DiskFault::PowerLoss(Whom::Leader),
+        DiskFault::PowerLossOfAll,
+        DiskFault::PowerLoss(Whom::Follower),
+    ];
+    three_on_disks("power lost", &faults);
+}
+
+#[test]
+fn disks_break() {
+    three_on_disks("broken", &[DiskFault::Broken(Whom::Leader), DiskFault::Broken(Whom::Follower)]);
+}
+
+#[test]
+fn disks_stand_still() {
+    three_on_disks("stalled", &[DiskFault::Stalled(Whom::Leader), DiskFault::Stalled(Whom::Follower)]);
+}
+
+#[test]
+fn disks_are_slow() {
+    match disks::no_slow_disks() {
+        None => three_on_disks("slow", &[DiskFault::Slow(Whom::Leader), DiskFault::Slow(Whom::Follower)]),
+        Some(why) => println!("slow: left out: {why}"),
+    }
+}
+
+#[test]
+fn servers_join_leave_and_change_roles() {
+    let _alone = alone();
+    let changes = [
+        Change::Join(Role::Participant),
+        Change::Join(Role::Observer),
+        Change::Promote,
+        Change::Leave(Whom::Leader),
+        Change::KillAll,
+        Change::Demote(Whom::Follower),
+        Change::Promote,
+        Change::Demote(Whom::Leader),
+        Change::Promote,
+        Change::Leave(Whom::Follower),
+    ];
+    nemesis::in_turn("changed", &mut Ensemble::start_open(&corrals(5), 3), &changes, changes::make);
+}
+
 #[test]
 fn five_members_under_everything() {
     let _alone = alone();
@@ -102,11 +165,12 @@ fn every_corral_member_sees_what_every_other_does() {
 #[test]
 fn corral_and_zookeeper_see_what_each_other_does() {
     let _alone = alone();
-    for leading in [corral(2), Target::ZooKeeper] {
-        let other = if leading == Target::ZooKeeper { corral(0) } else { Target::ZooKeeper };
-        let mut ensemble = Ensemble::start(&[other, leading, leading]);
-        let leader = crossing::converse("mixed", &mut ensemble);
-        assert_eq!(ensemble.members[leader].server.target, leading, "who leads");
+    for zookeeper in [Target::ZooKeeper, Target::OlderZooKeeper] {
+        for [other, leading] in [[zookeeper, corral(2)], [corral(0), zookeeper]] {
+            let mut ensemble = Ensemble::start(&[other, leading, leading]);
+            let leader = crossing::converse("mixed", &mut ensemble);
+            assert_eq!(ensemble.members[leader].server.target, leading, "who leads");
+        }
     }
 }
 
@@ -128,7 +192,9 @@ fn observers_see_what_members_of_the_other_kind_do() {
 fn two_corrals_and_a_zookeeper_under_faults() {
     let _alone = alone();
     let faults = [Fault::Kill(Whom::Leader), Fault::Pause(Whom::Leader), Fault::RollingRestart];
-    nemesis::run("two and one", &mut Ensemble::start(&[corral(0), Target::ZooKeeper, corral(2)]), &faults);
+    for zookeeper in [Target::ZooKeeper, Target::OlderZooKeeper] {
+        nemesis::run("two and one", &mut Ensemble::start(&[corral(0), zookeeper, corral(2)]), &faults);
+    }
 }
 
 #[test]

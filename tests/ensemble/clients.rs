@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::cluster::SESSION_MS;
@@ -52,16 +53,28 @@ pub struct Board {
     pub known: AtomicU64,
     /// Acknowledged writes.
     pub written: AtomicU64,
+    /// Where clients look for a server.
+    addresses: Mutex<Vec<SocketAddr>>,
 }
 
 impl Board {
-    pub fn new() -> Board {
+    pub fn new(addresses: Vec<SocketAddr>) -> Board {
         Board {
             begun: Instant::now(),
             stop: AtomicBool::new(false),
             known: AtomicU64::new(0),
             written: AtomicU64::new(0),
+            addresses: Mutex::new(addresses),
         }
+    }
+
+    /// The servers are elsewhere from now on; sessions that stand are not disturbed.
+    pub fn moved(&self, addresses: Vec<SocketAddr>) {
+        *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
+
+    fn address(&self, random: &mut Random) -> SocketAddr {
+        *random.pick(&self.addresses.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn now(&self) -> u64 {
@@ -72,7 +85,6 @@ impl Board {
 pub struct Client {
     number: usize,
     random: Random,
-    addresses: Vec<SocketAddr>,
     connection: Option<Connection>,
     pub session: Session,
     /// Xids continue from connection to connection.
@@ -125,14 +137,12 @@ pub fn gather(clients: &mut [Client]) -> History {
 }
 
 impl Client {
-    /// A client with a new session on one of the servers.
-    pub fn new(number: usize, addresses: &[SocketAddr], random: &mut Random) -> Client {
-        let home = addresses[number % addresses.len()];
+    /// A client with a new session on a server.
+    pub fn new(number: usize, home: SocketAddr, random: &mut Random) -> Client {
         let connection = session_on(home);
         let client = Client {
             number,
             random: Random::new(random.next()),
-            addresses: addresses.to_vec(),
             session: connection.session.clone(),
             connection: None,
             next_xid: 1,
@@ -185,7 +195,7 @@ impl Client {
         let end = Instant::now() + STRANDED_LIMIT;
         let mut last = String::new();
         while Instant::now() < end {
-            let address = *self.random.pick(&self.addresses.clone());
+            let address = board.address(&mut self.random);
             match self.connect(address, board) {
                 Ok(()) => return true,
                 Err(error) => last = format!("{address}: {error}"),

@@ -5,9 +5,12 @@ use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::disks::Disk;
 use super::links::{Links, Port, Ports};
 use super::support::client::four_letter_word_within;
-use super::support::server::{Edge, Server, Target, free_port, install_zookeeper, send_signal};
+use super::support::server::{
+    Edge, Server, Target, free_port, install_older_zookeeper, install_zookeeper, send_signal,
+};
 use super::support::{Scratch, wait_for};
 
 /// An ensemble at rest is whole again within this, whatever happened to it before.
@@ -49,7 +52,11 @@ pub enum Mode {
 
 pub struct Member {
     pub role: Role,
+    /// Whether the ensemble counts it among its members now.
+    pub belongs: bool,
     pub server: Server,
+    /// What its data lies on, when that is a file system of its own. Goes after the server.
+    pub disk: Option<Disk>,
     ports: Ports,
     /// Counts the directories it has had.
     generation: u32,
@@ -60,6 +67,8 @@ pub struct Member {
 pub struct Ensemble {
     pub members: Vec<Member>,
     pub links: Links,
+    /// The members know each other by their own addresses, which they can pass on, and may be reconfigured by anybody.
+    is_direct: bool,
     tick_ms: u64,
     scratch: Scratch,
 }
@@ -84,31 +93,71 @@ impl Ensemble {
     }
 
     pub fn start_with_roles(targets: &[(Target, Role)]) -> Ensemble {
+        let mut ensemble = Ensemble::prepare(targets, false);
+        ensemble.begin();
+        ensemble
+    }
+
+    /// The same with the data of each member on a small disk of its own.
+    pub fn start_on_disks(targets: &[Target]) -> Ensemble {
+        let members: Vec<(Target, Role)> = targets.iter().map(|target| (*target, Role::Participant)).collect();
+        let mut ensemble = Ensemble::prepare(&members, false);
+        for (place, member) in ensemble.members.iter_mut().enumerate() {
+            let image = ensemble.scratch.path().join(format!("disk{}", place + 1));
+            member.disk = Some(Disk::new(&image, &member.server.data_directory()));
+        }
+        ensemble.begin();
+        ensemble
+    }
+
+    /// An ensemble of the first `count` that others can join, and that has no links to be cut.
+    pub fn start_open(targets: &[Target], count: usize) -> Ensemble {
+        let members: Vec<(Target, Role)> = targets.iter().map(|target| (*target, Role::Participant)).collect();
+        let mut ensemble = Ensemble::prepare(&members, true);
+        for member in &mut ensemble.members[count..] {
+            member.belongs = false;
+        }
+        ensemble.begin();
+        ensemble
+    }
+
+    fn prepare(targets: &[(Target, Role)], is_direct: bool) -> Ensemble {
         let scratch = Scratch::new();
         let ports: Vec<Ports> = targets.iter().map(|_| Ports { quorum: free_port(), election: free_port() }).collect();
-        let links = Links::new(&ports);
+        let links = Links::new(if is_direct { &[] } else { &ports });
         let members = targets
             .iter()
             .zip(&ports)
             .enumerate()
             .map(|(place, (&(target, role), &ports))| Member {
                 role,
+                belongs: true,
                 server: Server::prepare(target, &scratch.path().join(format!("member{}", place + 1)), &[]),
+                disk: None,
                 ports,
                 generation: 0,
                 paused: false,
             })
             .collect();
-        let mut ensemble = Ensemble { members, links, tick_ms: SHORT_TICK_MS, scratch };
-        if ensemble.is_mixed() {
-            ensemble.tick_ms = TICK_MS;
+        Ensemble { members, links, is_direct, tick_ms: SHORT_TICK_MS, scratch }
+    }
+
+    fn begin(&mut self) {
+        if self.is_mixed() {
+            self.tick_ms = TICK_MS;
         }
-        for place in 0..ensemble.members.len() {
-            ensemble.furnish(place);
+        for place in self.places() {
+            self.furnish(place);
         }
-        ensemble.spawn_all();
-        ensemble.await_whole();
-        ensemble
+        // What the operator has put there is no part of what a fault may take.
+        self.members.iter().filter_map(|member| member.disk.as_ref()).for_each(Disk::sync);
+        self.spawn_all();
+        self.await_whole();
+    }
+
+    /// The places of those that belong to it.
+    pub fn places(&self) -> Vec<usize> {
+        (0..self.members.len()).filter(|place| self.members[*place].belongs).collect()
     }
 
     /// Writes a member's id and the ensemble as this member reaches it.
@@ -125,21 +174,19 @@ impl Ensemble {
             "snapCount=3000".to_string(),
             "znode.container.checkIntervalMs=300".to_string(),
         ];
-        for (other, member) in self.members.iter().enumerate() {
-            let (quorum, election) = if other == place {
-                (member.ports.quorum, member.ports.election)
-            } else {
-                (self.links.way(place, other, Port::Quorum).port(), self.links.way(place, other, Port::Election).port())
-            };
-            let role = match member.role {
-                Role::Participant => "participant",
-                Role::Observer => "observer",
-            };
-            settings.push(format!("server.{}=127.0.0.1:{quorum}:{election}:{role}", other + 1));
+        if self.is_direct {
+            settings.push("reconfigEnabled=true".to_string());
+            settings.push("skipACL=yes".to_string());
+        }
+        for other in (0..self.members.len()).filter(|other| *other == place || self.members[*other].belongs) {
+            settings.push(self.line(place, other));
         }
         let member = &mut self.members[place];
         if member.role == Role::Observer {
             settings.push("peerType=observer".to_string());
+        }
+        if self.is_direct {
+            member.server.keep_configuration();
         }
         match member.server.target {
             Target::Corral(_) => {
@@ -147,8 +194,12 @@ impl Ensemble {
                 fs::create_dir_all(&data).expect("the data directory");
                 fs::write(data.join("myid"), format!("{}\n", place + 1)).expect("myid");
             }
-            Target::ZooKeeper => {
-                install_zookeeper();
+            Target::ZooKeeper | Target::OlderZooKeeper => {
+                if member.server.target == Target::ZooKeeper {
+                    install_zookeeper()
+                } else {
+                    install_older_zookeeper()
+                }
                 settings.push(format!("myid={}", place + 1));
                 settings.push("heap=384m".to_string());
             }
@@ -156,10 +207,30 @@ impl Ensemble {
         member.server.configure(&settings);
     }
 
+    /// How a member's configuration names another, or itself.
+    pub fn line(&self, place: usize, other: usize) -> String {
+        let member = &self.members[other];
+        let Ports { quorum, election } = member.ports;
+        let role = match member.role {
+            Role::Participant => "participant",
+            Role::Observer => "observer",
+        };
+        if self.is_direct {
+            let client = member.server.address;
+            return format!("server.{}=127.0.0.1:{quorum}:{election}:{role};{client}", other + 1);
+        }
+        let (quorum, election) = if other == place {
+            (quorum, election)
+        } else {
+            (self.links.way(place, other, Port::Quorum).port(), self.links.way(place, other, Port::Election).port())
+        };
+        format!("server.{}=127.0.0.1:{quorum}:{election}:{role}", other + 1)
+    }
+
     /// Starts every member that is gone, all at once.
     pub fn spawn_all(&mut self) {
         std::thread::scope(|scope| {
-            for member in self.members.iter_mut().filter(|member| member.server.pid().is_none()) {
+            for member in self.members.iter_mut().filter(|member| member.belongs && member.server.pid().is_none()) {
                 scope.spawn(|| member.server.spawn());
             }
         });
@@ -192,6 +263,18 @@ impl Ensemble {
         member.paused = false;
     }
 
+    /// Waits until a member ends by itself; gives its exit status and the last lines of its log.
+    pub fn await_end(&mut self, place: usize, limit: Duration) -> (Option<i32>, String) {
+        let server = &mut self.members[place].server;
+        let Some(status) = server.await_end(limit) else {
+            panic!("member {} does not end within {limit:?}; its log:\n{}", place + 1, server.log_tail());
+        };
+        let log = server.log_tail();
+        let mut last: Vec<&str> = log.lines().rev().take(3).collect();
+        last.reverse();
+        (status.code(), last.join("\n"))
+    }
+
     /// Puts another server with an empty directory in the place of a member that is gone, on the same addresses.
     pub fn replace(&mut self, place: usize, target: Target) {
         let member = &mut self.members[place];
@@ -207,7 +290,7 @@ impl Ensemble {
 
     /// Whether there is a ZooKeeper among the members.
     pub fn is_mixed(&self) -> bool {
-        self.members.iter().any(|member| member.server.target == Target::ZooKeeper)
+        self.members.iter().any(|member| member.server.target.is_zookeeper())
     }
 
     /// How long a member may be silent before the others give it up.
@@ -221,7 +304,7 @@ impl Ensemble {
 
     /// Where clients are served, by place.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.members.iter().map(|member| member.server.address).collect()
+        self.members.iter().filter(|member| member.belongs).map(|member| member.server.address).collect()
     }
 
     /// What a member says it is; None while it does not serve.
@@ -242,17 +325,17 @@ impl Ensemble {
 
     /// Waits until every member serves in its role, under one leader, and gives the leader's place.
     pub fn await_whole(&mut self) -> usize {
-        let mut modes = Vec::new();
+        let mut modes: Vec<(usize, Option<Mode>)> = Vec::new();
         let leader = wait_for(WHOLE_LIMIT, || {
             self.assert_alive();
-            modes = (0..self.members.len()).map(|place| self.mode(place)).collect();
-            let fits = modes.iter().zip(&self.members).all(|(mode, member)| match member.role {
+            modes = self.places().into_iter().map(|place| (place, self.mode(place))).collect();
+            let fits = modes.iter().all(|(place, mode)| match self.members[*place].role {
                 Role::Participant => matches!(mode, Some(Mode::Leader | Mode::Follower)),
                 Role::Observer => *mode == Some(Mode::Observer),
             });
-            let mut leaders = modes.iter().enumerate().filter(|(_, mode)| **mode == Some(Mode::Leader));
+            let mut leaders = modes.iter().filter(|(_, mode)| *mode == Some(Mode::Leader));
             match (fits, leaders.next(), leaders.next()) {
-                (true, Some((leader, _)), None) => Some(leader),
+                (true, Some((leader, _)), None) => Some(*leader),
                 _ => {
                     // The words are no load to a server that is busy electing.
                     std::thread::sleep(Duration::from_millis(20));
@@ -296,10 +379,11 @@ impl Ensemble {
 
     /// What the members are, for people: `Corral(Small) Corral(Shards(1)) ZooKeeper`.
     pub fn names(&self) -> String {
-        let names = self.members.iter().map(|member| match member.server.target {
+        let names = self.members.iter().filter(|member| member.belongs).map(|member| match member.server.target {
             Target::Corral(Edge::Small) => "corral/small".to_string(),
             Target::Corral(Edge::Shards(count)) => format!("corral/{count}"),
             Target::ZooKeeper => "zookeeper".to_string(),
+            Target::OlderZooKeeper => "zookeeper/older".to_string(),
         });
         names.collect::<Vec<String>>().join(" ")
     }

@@ -1,11 +1,13 @@
-//! Ensembles of real processes: the members, the network between them, clients that write down what they see, the
-//! faults, and the judge.
+//! Ensembles of real processes: the members, the network between them, their disks, clients that write down what they
+//! see, the faults, and the judge.
 
+pub mod changes;
 pub mod checker;
 mod checker_tests;
 pub mod clients;
 pub mod cluster;
 pub mod crossing;
+pub mod disks;
 pub mod links;
 pub mod nemesis;
 pub mod record;

@@ -28,6 +28,16 @@ pub enum Whom {
     Follower,
 }
 
+impl Whom {
+    /// A place, given the leader's.
+    pub fn of(self, leader: usize, count: usize, random: &mut Random) -> usize {
+        match self {
+            Whom::Leader => leader,
+            Whom::Follower => (leader + random.between(1, count as u64 - 1) as usize) % count,
+        }
+    }
+}
+
 /// What happens to the ensemble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -75,6 +85,16 @@ const CLIENTS: usize = 2;
 
 /// Lets faults happen to an ensemble under load, in turn, until there are enough requests; then judges.
 pub fn run(name: &str, ensemble: &mut Ensemble, faults: &[Fault]) {
+    in_turn(name, ensemble, faults, inflict);
+}
+
+/// The same for another kind of faults.
+pub fn in_turn<F: Copy + std::fmt::Debug>(
+    name: &str,
+    ensemble: &mut Ensemble,
+    faults: &[F],
+    inflict: impl Fn(F, &mut Ensemble, &Board, &mut Random),
+) {
     run_with(name, ensemble, |ensemble, board, random| {
         let wanted = operations_wanted();
         let mut rounds = 0;
@@ -107,9 +127,14 @@ pub fn run_with<R: std::fmt::Debug>(
     let mut random = Random::new(seed);
     let addresses = ensemble.addresses();
     clients::furnish(addresses[0]);
-    let mut clients: Vec<Client> =
-        (0..CLIENTS * addresses.len()).map(|number| Client::new(number, &addresses, &mut random)).collect();
-    let board = Board::new();
+    let mut clients: Vec<Client> = addresses
+        .iter()
+        .cycle()
+        .take(CLIENTS * addresses.len())
+        .enumerate()
+        .map(|(number, home)| Client::new(number, *home, &mut random))
+        .collect();
+    let board = Board::new(addresses);
     let outcome = std::thread::scope(|scope| {
         for client in &mut clients {
             let board = &board;
@@ -168,10 +193,7 @@ pub fn await_served(board: &Board, who: &str, ensemble: &Ensemble) {
 fn inflict(fault: Fault, ensemble: &mut Ensemble, board: &Board, random: &mut Random) {
     let leader = ensemble.await_whole();
     let count = ensemble.members.len();
-    let mut victim = |whom: Whom| match whom {
-        Whom::Leader => leader,
-        Whom::Follower => (leader + random.between(1, count as u64 - 1) as usize) % count,
-    };
+    let mut victim = |whom: Whom| whom.of(leader, count, random);
     match fault {
         Fault::Kill(whom) => {
             let place = victim(whom);
@@ -271,9 +293,13 @@ fn between(part: &BTreeSet<usize>, count: usize) -> Vec<Direction> {
 /// Holds directions until those that still can talk have noticed, and serve.
 fn held(ensemble: &mut Ensemble, board: &Board, directions: Vec<Direction>) {
     ensemble.links.hold(directions);
-    let noticed = Instant::now() + ensemble.silence() * 5 / 4;
-    // Until then a leader may live on what it has heard before.
-    std::thread::sleep(noticed.saturating_duration_since(Instant::now()));
+    await_noticed(ensemble);
     await_served(board, "a majority that can talk", ensemble);
     ensemble.links.heal();
+}
+
+/// Lets the time pass in which a member that has fallen silent is not missed, and a leader may live on what it has heard
+/// before.
+pub fn await_noticed(ensemble: &Ensemble) {
+    std::thread::sleep(ensemble.silence() * 5 / 4);
 }

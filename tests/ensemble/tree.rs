@@ -127,7 +127,8 @@ pub fn agreed(ensemble: &Ensemble) -> Tree {
             let others = trees[1..].iter().enumerate();
             differences = others
                 .flat_map(|(place, tree)| {
-                    difference(&trees[0], tree).map(|what| format!("member {} is not as member 1: {what}", place + 2))
+                    difference(&trees[0], tree)
+                        .map(|what| format!("{} is not as {}: {what}", addresses[place + 1], addresses[0]))
                 })
                 .chain(digests_agree(ensemble).err())
                 .collect();

@@ -44,7 +44,12 @@ impl Edge {
 pub enum Target {
     Corral(Edge),
     ZooKeeper,
+    /// The release line before.
+    OlderZooKeeper,
 }
+
+/// The release of [`Target::OlderZooKeeper`].
+const OLDER_RELEASE: &str = "3.8.6";
 
 impl Target {
     /// Every edge of Corral, or the one named by `CORRAL_TEST_EDGE` (small, 1, 2, 4); the real ZooKeeper alone when
@@ -62,6 +67,10 @@ impl Target {
         };
         chosen.into_iter().map(Target::Corral).collect()
     }
+
+    pub fn is_zookeeper(self) -> bool {
+        matches!(self, Target::ZooKeeper | Target::OlderZooKeeper)
+    }
 }
 
 enum Process {
@@ -77,6 +86,8 @@ pub struct Server {
     pub address: SocketAddr,
     directory: PathBuf,
     settings: Vec<String>,
+    /// The configuration file is written for the first start only: the server itself may change it.
+    keeps_configuration: bool,
     process: Process,
 }
 
@@ -114,6 +125,7 @@ impl Server {
             address: SocketAddr::from(([127, 0, 0, 1], free_port())),
             directory: directory.to_path_buf(),
             settings: settings.iter().map(|line| line.to_string()).collect(),
+            keeps_configuration: false,
             process: Process::Gone,
         }
     }
@@ -129,22 +141,15 @@ impl Server {
         assert!(matches!(self.process, Process::Gone), "it is running");
         self.process = match self.target {
             Target::Corral(edge) => Process::Own(self.spawn_corral(edge)),
-            Target::ZooKeeper => Process::Foreign(self.spawn_zookeeper()),
+            Target::ZooKeeper | Target::OlderZooKeeper => Process::Foreign(self.spawn_zookeeper()),
         };
     }
 
     fn spawn_corral(&self, edge: Edge) -> Child {
         let config = self.directory.join("zoo.cfg");
-        let mut text = format!(
-            "dataDir={}\nclientPort={}\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n",
-            self.data_directory().display(),
-            self.address.port()
-        );
-        for line in &self.settings {
-            text.push_str(line);
-            text.push('\n');
+        if !(self.keeps_configuration && config.exists()) {
+            self.write_configuration(&config);
         }
-        fs::write(&config, text).expect("zoo.cfg");
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file()).expect("the log file");
         Command::new(env!("CARGO_BIN_EXE_corral"))
             .arg("server")
@@ -158,6 +163,19 @@ impl Server {
             .expect("the corral binary starts")
     }
 
+    fn write_configuration(&self, config: &Path) {
+        let mut text = format!(
+            "dataDir={}\nclientPort={}\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n",
+            self.data_directory().display(),
+            self.address.port()
+        );
+        for line in &self.settings {
+            text.push_str(line);
+            text.push('\n');
+        }
+        fs::write(config, text).expect("zoo.cfg");
+    }
+
     fn spawn_zookeeper(&self) -> u32 {
         let printed = self.directory.join("tool.out");
         let out = fs::File::create(&printed).expect("the tool's output file");
@@ -166,6 +184,7 @@ impl Server {
             .arg("start")
             .arg(&self.directory)
             .arg(self.address.port().to_string())
+            .args((self.target == Target::OlderZooKeeper).then(|| format!("release={OLDER_RELEASE}")))
             .args(&self.settings)
             .stdin(Stdio::null())
             .stdout(out.try_clone().expect("a second handle"))
@@ -178,6 +197,11 @@ impl Server {
             .filter_map(|word| word.parse().ok())
             .next_back()
             .unwrap_or_else(|| panic!("tools/zookeeper start printed no pid:\n{text}"))
+    }
+
+    /// From the second start on the configuration file stays as the server has left it.
+    pub fn keep_configuration(&mut self) {
+        self.keeps_configuration = true;
     }
 
     /// The zoo.cfg lines of the next start.
@@ -297,7 +321,7 @@ impl Server {
     fn log_file(&self) -> PathBuf {
         self.directory.join(match self.target {
             Target::Corral(_) => "server.log",
-            Target::ZooKeeper => "zookeeper.log",
+            Target::ZooKeeper | Target::OlderZooKeeper => "zookeeper.log",
         })
     }
 
@@ -339,12 +363,26 @@ fn zookeeper_tool() -> PathBuf {
 /// Brings the real ZooKeeper onto this machine when it is not there yet.
 pub fn install_zookeeper() {
     static DONE: Mutex<bool> = Mutex::new(false);
-    let mut done = DONE.lock().expect("no panic in an earlier install");
+    install_once(&DONE, None);
+}
+
+/// The same for [`Target::OlderZooKeeper`].
+pub fn install_older_zookeeper() {
+    static DONE: Mutex<bool> = Mutex::new(false);
+    install_once(&DONE, Some(OLDER_RELEASE));
+}
+
+fn install_once(done: &Mutex<bool>, release: Option<&str>) {
+    let mut done = done.lock().expect("no panic in an earlier install");
     if *done {
         return;
     }
-    let output =
-        Command::new(zookeeper_tool()).arg("install").stdin(Stdio::null()).output().expect("tools/zookeeper runs");
+    let output = Command::new(zookeeper_tool())
+        .arg("install")
+        .args(release)
+        .stdin(Stdio::null())
+        .output()
+        .expect("tools/zookeeper runs");
     assert!(
         output.status.success(),
         "tools/zookeeper install failed:\n{}{}",
