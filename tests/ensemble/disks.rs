@@ -120,7 +120,7 @@ fn disk(ensemble: &mut Ensemble, place: usize) -> &mut Disk {
 /// A member ends by itself and says why, in its exit status and at the end of its log.
 fn must_end(ensemble: &mut Ensemble, place: usize, (status, reason): (i32, &str)) {
     let (found, last) = ensemble.await_end(place, END_LIMIT);
-    let told = last.lines().any(|line| line.starts_with(reason));
+    let told = last.lines().any(|line| line.contains(reason));
     assert!(
         found == Some(status) && told,
         "member {} ended with {found:?}, expected {status}, {reason}; {last}",
