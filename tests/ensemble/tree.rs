@@ -9,7 +9,6 @@ use std::time::Duration;
 use super::cluster::{Ensemble, SESSION_MS};
 use super::support::client::{Connection, four_letter_word};
 use super::support::fields::{self, Value};
-use super::support::server::Target;
 use super::support::wait_for;
 use super::support::wire::{self, op};
 
