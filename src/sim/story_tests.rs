@@ -88,6 +88,12 @@ fn a_former_leader_goes_back_behind_the_beginning_of_its_own_epoch() {
     assert!(play(102_195).is_some());
 }
 
+/// A leader whose snapshot waited to be shown when its role ended brought nobody up to date any more, whatever was elected.
+#[test]
+fn a_leader_that_owes_a_snapshot_from_before_brings_the_others_up_to_date() {
+    assert!(play(313_025).is_some());
+}
+
 #[test]
 fn the_same_seed_is_the_same_run() {
     let plan = Plan::of(7);

@@ -512,6 +512,9 @@ impl Quorum {
         let unanswered = answers.map(|answer| (answer.shard, answer.conn)).collect();
         self.outcome.changes.truncate(0);
         self.outcome.reply.clear();
+        // A snapshot that waited until these are shown is of the head as it is now. They may never be shown without it, where
+        // this server has to bring the others up to date first; and a leader may yet take them back.
+        self.plan.published(self.zxid);
         self.dismiss_clients(unanswered);
         if ensemble.stopping {
             return self.stopped(ensemble);
