@@ -94,6 +94,13 @@ fn a_leader_that_owes_a_snapshot_from_before_brings_the_others_up_to_date() {
     assert!(play(313_025).is_some());
 }
 
+/// Two servers had what nobody had shown in snapshots alone, and the third had lost its disk: the witness has to know from
+/// before what the snapshots are made of.
+#[test]
+fn what_only_snapshots_hold_is_known_from_before() {
+    assert!(play(314_915).is_some());
+}
+
 #[test]
 fn the_same_seed_is_the_same_run() {
     let plan = Plan::of(7);

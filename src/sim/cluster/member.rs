@@ -152,8 +152,12 @@ impl Cluster {
         // It may have been brought up to date and gone down before it knew that this is written.
         member.is_empty &= !server.is_complete();
         member.epochs = server.epochs();
-        member.log = History::new(unlimited(), found.floor());
-        found.after(found.floor()).for_each(|txn| member.log.push(txn.clone()));
+        // What it found may begin later than what is known of its log: a snapshot says no more what it is made of.
+        if member.log.last() < found.floor() {
+            member.log.reset(found.floor());
+        }
+        let known = member.log.last();
+        found.after(known).for_each(|txn| member.log.push(txn.clone()));
         member.server = Some(server);
         member.disk.fold();
         let incarnation = member.incarnation;
