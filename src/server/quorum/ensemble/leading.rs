@@ -80,10 +80,11 @@ impl Leading {
         self.reconfig = Some((zxid, config));
     }
 
-    /// Another server is to lead: nothing new is taken.
+    /// Another server is to lead: nothing new is taken, nor what waits behind a sync.
     pub(super) fn hand_over(&mut self) {
         self.serves = false;
         self.requests.clear();
+        self.behind_sync.clear();
     }
 
     pub(super) fn into_history(self) -> History {
@@ -290,6 +291,8 @@ impl Quorum {
                     self.tracker.touch(session, self.clock.mono_ms);
                 }
             }
+            // What its client has sent behind it is for the next leader.
+            Output::Synced { tag } if !leading.serves => self.sync_refused(ensemble, tag),
             Output::Synced { tag } => self.synced(ensemble, tag),
             Output::SyncRefused { tag } => self.sync_refused(ensemble, tag),
             Output::StepDown(reason) => {

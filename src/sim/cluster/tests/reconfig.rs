@@ -5,7 +5,7 @@ use super::writers::{Client, standings, work};
 use crate::ids::{ConnId, SessionId};
 use crate::jute::wire::{Reader, put_buffer, put_long};
 use crate::jute::{ErrorCode, OpCode};
-use crate::sim::server::{Frame, path_and};
+use crate::sim::server::{Frame, create, path_and};
 use crate::tree::path::CONFIG;
 use crate::zab::voters::{Config, Voters};
 
@@ -83,12 +83,7 @@ impl Asker {
     }
 
     pub(super) fn reconfig(&mut self, cluster: &mut Cluster, asked: &Asked<'_>) -> Option<Result<String, ErrorCode>> {
-        let mut body = vec![];
-        for part in [asked.joining, asked.leaving, asked.members] {
-            put_buffer(&mut body, part.map(str::as_bytes));
-        }
-        put_long(&mut body, asked.version);
-        let (error, body) = self.ask(cluster, OpCode::Reconfig, &body)?;
+        let (error, body) = self.ask(cluster, OpCode::Reconfig, &asked.body())?;
         Some(match error {
             0 => Ok(String::from_utf8(Reader::new(&body).string().unwrap().to_vec()).unwrap()),
             error => Err(ErrorCode::from_wire(error).expect("a code")),
@@ -108,6 +103,17 @@ pub(super) struct Asked<'a> {
     pub leaving: Option<&'a str>,
     pub members: Option<&'a str>,
     pub version: i64,
+}
+
+impl Asked<'_> {
+    fn body(&self) -> Vec<u8> {
+        let mut body = vec![];
+        for part in [self.joining, self.leaving, self.members] {
+            put_buffer(&mut body, part.map(str::as_bytes));
+        }
+        put_long(&mut body, self.version);
+        body
+    }
 }
 
 pub(super) const NOTHING: Asked<'static> = Asked { joining: None, leaving: None, members: None, version: -1 };
@@ -410,4 +416,31 @@ fn one_server_grows_to_three_and_is_alone_again() {
     (0..3).filter(|place| *place != leader).for_each(|place| cluster.crash(place));
     work(&mut cluster, &mut clients, 500);
     agree(&mut cluster, &[leader], &clients);
+}
+
+/// A sync is answered when the change before it is committed, by which another server is to lead: what was sent behind the
+/// sync would be in the old leader's log, and proposed by nobody.
+#[test]
+fn what_waits_behind_a_sync_is_not_begun_by_a_leader_that_is_to_go() {
+    let mut cluster = started(3, 9);
+    assert!(cluster.run(5_000, |cluster| (0..3).all(|place| cluster.serves(place))), "{:?}", standings(&cluster));
+    let leader = cluster.leader().unwrap();
+    let rest: Vec<Place> = (0..3).filter(|place| *place != leader).collect();
+    let conn = Asker::at(&mut cluster, leader).conn;
+    let leaving = (leader + 1).to_string();
+    let reconfig = Asked { leaving: Some(&leaving), ..NOTHING }.body();
+    let mut path = vec![];
+    put_buffer(&mut path, Some(b"/"));
+    let server = cluster.server(leader).unwrap();
+    server.request(conn, 1, OpCode::Reconfig, &reconfig);
+    server.request(conn, 2, OpCode::Sync, &path);
+    server.request(conn, 3, OpCode::Create, &create(b"/behind", b"", 0));
+    cluster.act(leader);
+    let goes = |cluster: &mut Cluster| cluster.leader().is_some_and(|now| now != leader);
+    assert!(cluster.run(10_000, goes), "{:?}", standings(&cluster));
+    // Its log is at rest, and it looks for its place.
+    cluster.run(2_000, |_| false);
+    agree(&mut cluster, &rest, &[]);
+    let shown = cluster.shown(rest[0]).unwrap();
+    assert_eq!(shown.voters().count(), 2);
 }
