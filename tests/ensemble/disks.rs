@@ -7,7 +7,6 @@
 //! two system calls that no command makes.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -20,7 +19,10 @@ use super::support::random::Random;
 use super::support::{Scratch, wait_for};
 
 /// Room for some log files and snapshots, which are small here.
-const DISK_BYTES: u64 = 96 << 20;
+const DISK_BYTES: u64 = 384 << 20;
+
+/// A block of a file.
+const LEAST_SPACE: u64 = 4 << 10;
 
 /// A member whose disk is full or broken ends within this: it may have space set aside.
 const END_LIMIT: Duration = Duration::from_secs(30);
@@ -208,11 +210,14 @@ impl Disk {
 
     /// Takes all the space there is.
     fn fill(&self) {
-        let mut ballast = fs::File::create(self.ballast()).expect("the ballast");
-        for piece in [1 << 20, 4 << 10] {
-            let zeros = vec![0; piece];
-            let written = (0..=DISK_BYTES / piece as u64).all(|_| ballast.write_all(&zeros).is_ok());
-            assert!(!written, "a disk that is never full");
+        let ballast = fs::File::create(self.ballast()).expect("the ballast");
+        let (mut taken, mut piece) = (0, DISK_BYTES);
+        while piece >= LEAST_SPACE {
+            match rustix::fs::fallocate(&ballast, rustix::fs::FallocateFlags::empty(), taken, piece) {
+                Ok(()) => taken += piece,
+                Err(rustix::io::Errno::NOSPC) => piece /= 2,
+                Err(error) => panic!("no ballast of {taken} and {piece} bytes: {error}"),
+            }
         }
     }
 
