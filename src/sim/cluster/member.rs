@@ -48,6 +48,8 @@ pub(super) struct Member {
     pub(super) disk: SimDisk,
     /// What is durable of its log, kept beside it.
     pub(super) log: History,
+    /// The snapshot its last start went on from.
+    pub(super) started_from: Zxid,
     /// What is durable of its epochs.
     pub(super) epochs: Epochs,
     pub(super) seen: Seen,
@@ -82,6 +84,7 @@ impl Member {
             server: None,
             disk: SimDisk::new(),
             log: History::new(unlimited(), Zxid::ZERO),
+            started_from: Zxid::ZERO,
             epochs: Epochs::default(),
             seen: Seen::default(),
             config,
@@ -152,6 +155,7 @@ impl Cluster {
         // It may have been brought up to date and gone down before it knew that this is written.
         member.is_empty &= !server.is_complete();
         member.epochs = server.epochs();
+        member.started_from = found.floor();
         // What it found may begin later than what is known of its log: a snapshot says no more what it is made of.
         if member.log.last() < found.floor() {
             member.log.reset(found.floor());

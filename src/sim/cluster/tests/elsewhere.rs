@@ -183,7 +183,7 @@ fn a_snapshot_between_multis_holds_each_whole_or_not_at_all() {
         behind += usize::from(snapshot < shown);
         cluster.crash(leader);
         cluster.try_start(leader).unwrap_or_else(|fatal| panic!("captured at {captured}: {fatal}"));
-        assert_eq!(cluster.members[leader].log.floor(), snapshot, "the start goes on from the snapshot");
+        assert_eq!(cluster.members[leader].started_from, snapshot, "the start goes on from the snapshot");
         for path in (0..MULTIS).flat_map(both) {
             assert!(has(&mut cluster, leader, &path), "{path} is lost, captured at {captured}");
         }
