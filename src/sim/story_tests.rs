@@ -101,6 +101,12 @@ fn what_only_snapshots_hold_is_known_from_before() {
     assert!(play(314_915).is_some());
 }
 
+/// A server that was started from a snapshot of what nobody had shown yet shows it to nobody before it serves.
+#[test]
+fn a_start_may_find_in_its_snapshot_what_is_not_committed() {
+    assert!(play(332_377).is_some());
+}
+
 #[test]
 fn the_same_seed_is_the_same_run() {
     let plan = Plan::of(7);

@@ -472,11 +472,12 @@ impl Cluster {
 
     /// Holds what a server shows against what all have shown. While it serves nobody, only what all have shown counts.
     fn observe(&mut self, place: Place) {
-        let Some(server) = &self.members[place].server else { return };
+        let Member { server, log, started_from, .. } = &self.members[place];
+        let Some(server) = server else { return };
         let shown = server.quorum.state().store().published();
         if !server.quorum.serves() {
-            // What it has taken over from a leader may be committed only now.
-            let most = self.witness.last().max(self.members[place].log.floor());
+            // What it has taken over from a leader, or found in its own snapshot, may be committed only now.
+            let most = self.witness.last().max(log.floor()).max(*started_from);
             // Or it led, and comes to know of what the others had acknowledged when it is on its own disk too.
             if shown <= most || shown.counter() == 0 {
                 return;
