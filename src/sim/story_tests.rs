@@ -107,6 +107,13 @@ fn a_start_may_find_in_its_snapshot_what_is_not_committed() {
     assert!(play(332_377).is_some());
 }
 
+/// The acknowledgements were on their way when those that had sent them went on with the leader of a later epoch.
+#[test]
+fn a_leader_may_learn_late_that_it_was_one() {
+    assert!(play(346_319).is_some());
+    assert!(play(347_256).is_some());
+}
+
 #[test]
 fn the_same_seed_is_the_same_run() {
     let plan = Plan::of(7);

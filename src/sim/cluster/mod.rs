@@ -544,7 +544,7 @@ impl Cluster {
         }
         let Some((zxid, _)) = self.digest(place) else { return };
         match self.leaders.insert(zxid.epoch(), place) {
-            None => self.witness.leads(&self.members[place].log),
+            None => self.witness.leads(&self.members[place].log, zxid.epoch()),
             Some(before) => assert_eq!(before, place, "two leaders in epoch {}", zxid.epoch()),
         }
     }
