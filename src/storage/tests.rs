@@ -14,11 +14,13 @@ mod stream;
 
 use super::disk::{Disk, DiskError};
 use super::identity;
+use super::log::chain::LogError;
 use super::log::frame::follows;
 use super::log::segment::{self, SegmentId};
 use super::log::writer::{LogOptions, LogWriter};
 use super::recovery::{self, Recovered, RecoveryOptions};
 use super::replay::{Replay, ZnodeRecord};
+use super::retention::{Purged, Retention, RetentionOptions};
 use super::snapshot::format::SnapshotHeader;
 use super::snapshot::write::SnapshotWriter;
 use crate::fatal::Fatal;
@@ -137,6 +139,13 @@ struct Server {
 }
 
 impl Server {
+    /// Removes what is not needed any more, but for so many snapshots.
+    fn purge(&self, retention: &mut Retention, snapshots: usize) -> Result<Purged, LogError> {
+        let options = RetentionOptions { snapshots, spares: SPARES, threads: 1 };
+        let (dir, id) = (Path::new(DIR), self.directory.identity.directory);
+        retention.purge(&self.disk, dir, Path::new(LOG_DIR), id, &options)
+    }
+
     /// Starts on what the disk holds.
     fn start(disk: &SimDisk) -> Result<Server, Fatal> {
         Server::start_with(disk, false)

@@ -3,7 +3,6 @@
 
 use super::*;
 use crate::sim::disk::Choices;
-use crate::storage::retention::{Retention, RetentionOptions};
 
 /// Starts after a power loss behind `changes` changes of `server`'s disk; checks what is there; returns the
 /// disk as the start found it.
@@ -36,9 +35,7 @@ fn run(disk: &SimDisk) -> Result<Server, Fatal> {
         }
         server.snapshot()?;
         if purge {
-            let options = RetentionOptions { snapshots: 1, spares: SPARES, threads: 1 };
-            let (dir, id) = (Path::new(DIR), server.directory.identity.directory);
-            retention.purge(disk, dir, Path::new(LOG_DIR), id, &options).map_err(recovery::RecoveryError::from)?;
+            server.purge(&mut retention, 1).map_err(recovery::RecoveryError::from)?;
         }
         server.promise();
     }
@@ -114,9 +111,7 @@ fn a_power_loss_after_the_first_purge_finds_the_snapshot_it_relies_on() {
     }
     let begin = disk.changes();
     server.snapshot().unwrap();
-    let options = RetentionOptions { snapshots: 1, spares: SPARES, threads: 1 };
-    let (dir, id) = (Path::new(DIR), server.directory.identity.directory);
-    let purged = Retention::default().purge(&disk, dir, Path::new(LOG_DIR), id, &options).unwrap();
+    let purged = server.purge(&mut Retention::default(), 1).unwrap();
     assert!(!purged.segments.is_empty() && purged.snapshots.is_empty());
     server.promise();
     for changes in begin..=disk.changes() {
@@ -210,11 +205,7 @@ fn drawn_lives_lose_nothing_acknowledged() {
             match choices.pick(8) {
                 0..=3 => server.write(1 + choices.pick(4)).unwrap(),
                 4 => _ = server.snapshot().unwrap(),
-                5 => {
-                    let options = RetentionOptions { snapshots: 1 + choices.pick(2), spares: SPARES, threads: 1 };
-                    let (dir, id) = (Path::new(DIR), server.directory.identity.directory);
-                    retention.purge(&server.disk, dir, Path::new(LOG_DIR), id, &options).unwrap();
-                }
+                5 => _ = server.purge(&mut retention, 1 + choices.pick(2)).unwrap(),
                 6 => {
                     let (disk, state) = (server.disk.clone(), server.state.clone());
                     drop(server);

@@ -6,7 +6,6 @@ use crate::sim::disk::Choices;
 use crate::storage::log::chain::Chain;
 use crate::storage::rebase::{self, TruncateError};
 use crate::storage::recovery::RecoveryError;
-use crate::storage::retention::{Retention, RetentionOptions};
 
 impl Server {
     /// Cuts the log, and goes on from there in the next epoch.
@@ -38,12 +37,6 @@ impl Server {
         self.epoch = epoch;
         self.promise();
     }
-
-    fn purge(&self, snapshots: usize) {
-        let options = RetentionOptions { snapshots, spares: SPARES, threads: 1 };
-        let (dir, id) = (Path::new(DIR), self.directory.identity.directory);
-        Retention::default().purge(&self.disk, dir, Path::new(LOG_DIR), id, &options).unwrap();
-    }
 }
 
 /// Several segments, frames of several transactions, snapshots at 6 and at the end.
@@ -73,7 +66,7 @@ fn goes_on(disk: &SimDisk, expected: &[Zxid], context: &str) {
     server.write(2).unwrap();
     server.snapshot().unwrap();
     server.write(3).unwrap();
-    server.purge(1);
+    server.purge(&mut Retention::default(), 1).unwrap();
     let state = server.state.clone();
     drop(server);
     let again = Server::start(&disk).unwrap_or_else(|fatal| panic!("{context}, again: {fatal}"));
@@ -144,7 +137,7 @@ fn what_cannot_be_cut_is_left_as_it_was() {
     }
     assert_eq!(disk.changes(), changes);
     // The only snapshot is that of the end: what was before it cannot be made again.
-    server.purge(1);
+    server.purge(&mut Retention::default(), 1).unwrap();
     server.write(2).unwrap();
     let changes = disk.changes();
     let refused = server.truncate(Zxid(last.0 - 1)).unwrap_err();
@@ -167,7 +160,7 @@ fn a_damaged_snapshot_is_no_ground_to_cut_on() {
         server.write(2).unwrap();
     }
     let name = server.snapshot().unwrap();
-    server.purge(1);
+    server.purge(&mut Retention::default(), 1).unwrap();
     server.write(2).unwrap();
     server.write(2).unwrap();
     let cut = Zxid(server.state.last().0 - 2);
@@ -310,7 +303,7 @@ fn drawn_lives_with_cuts_and_installations() {
                     server.write(1 + choices.pick(4)).unwrap();
                 }
                 5 => _ = server.snapshot().unwrap(),
-                6 => server.purge(1 + choices.pick(2)),
+                6 => _ = server.purge(&mut Retention::default(), 1 + choices.pick(2)).unwrap(),
                 7 if !before.is_empty() => match server.truncate(before[choices.pick(before.len())]) {
                     Ok(()) => cuts += 1,
                     Err(refused) => assert!(refused.fatal().is_none(), "{context}"),

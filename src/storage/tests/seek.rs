@@ -1,9 +1,8 @@
 //! Reading back from a log that is being written to, and finding places in it.
 
 use super::*;
-use crate::storage::log::chain::{Chain, LogError};
+use crate::storage::log::chain::Chain;
 use crate::storage::log::seek::{ReadBack, Stretch, read_txns, volume_behind};
-use crate::storage::retention::{Retention, RetentionOptions};
 
 fn read(server: &Server, after: i64, upto: i64, limit: usize) -> Result<ReadBack, LogError> {
     let stretch = Stretch { after: Zxid(after), upto: Zxid(upto), limit };
@@ -22,12 +21,6 @@ fn volumes_fall_with_what_is_left(server: &Server, last: i64) {
     let segments = volumes.iter().collect::<std::collections::BTreeSet<_>>().len();
     assert!(volumes.is_sorted_by(|a, b| a >= b) && segments > 3, "{volumes:?}");
     assert_eq!((volumes.last(), volume(0)), (Some(&0), 0), "0: no transaction has that zxid");
-}
-
-fn purge(server: &Server) {
-    let options = RetentionOptions { snapshots: 1, spares: SPARES, threads: 1 };
-    let (dir, id) = (Path::new(DIR), server.directory.identity.directory);
-    Retention::default().purge(&server.disk, dir, Path::new(LOG_DIR), id, &options).unwrap();
 }
 
 #[test]
@@ -110,7 +103,7 @@ fn what_retention_took_is_gone_and_recycled_files_are_no_content() {
         server.write(2).unwrap();
     }
     server.snapshot().unwrap();
-    purge(&server);
+    server.purge(&mut Retention::default(), 1).unwrap();
     for _ in 0..8 {
         server.write(2).unwrap();
     }
