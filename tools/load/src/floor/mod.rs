@@ -270,13 +270,17 @@ struct Watches {
 impl Watches {
     /// Looks at a request for what it means for watches.
     fn take(&mut self, frame: &[u8], peer: usize, visit: u32) {
+        // Nearly all are plain reads, for which the floor does no more than it has to.
+        let leaves_watch = match codec::int_at(frame, 4) {
+            Some(op::GET_DATA) if frame.last() == Some(&1) => true,
+            Some(op::SET_DATA) if !self.armed.is_empty() => false,
+            _ => return,
+        };
         let Some((path, _)) = codec::field_at(frame, HEADER) else { return };
-        match codec::int_at(frame, 4) {
-            Some(op::GET_DATA) if frame.last() == Some(&1) => {
-                self.armed.entry(path.to_vec()).or_default().push((peer, visit));
-            }
-            Some(op::SET_DATA) if self.armed.contains_key(path) => self.set.push(path.to_vec()),
-            _ => {}
+        if leaves_watch {
+            self.armed.entry(path.to_vec()).or_default().push((peer, visit));
+        } else if self.armed.contains_key(path) {
+            self.set.push(path.to_vec());
         }
     }
 
