@@ -34,8 +34,8 @@ pub struct Rebuild {
     digest_mismatches: u64,
     /// Fuzzy: behind another server's snapshot.
     mode: Mode,
-    /// The last transaction, if it left another digest than it carried, behind another server's snapshot.
-    differs: Option<(Zxid, DigestCheck)>,
+    /// Behind another server's snapshot: the last transaction, the digest it carried and ours, if they differ.
+    differs: Option<(Zxid, u64, u64)>,
     replayed: u64,
     /// In an ensemble what the log holds may have to be taken back: nothing replayed is published, and its end is kept
     /// for others that lack it.
@@ -85,7 +85,7 @@ impl Rebuild {
     /// Behind another server's snapshot only the last transaction's digest counts.
     pub fn finish_member(mut self) -> (State, History, u64) {
         let history = self.history.take().expect("rebuilt for a member");
-        if let Some((zxid, DigestCheck::Differs { carried, ours })) = self.differs {
+        if let Some((zxid, carried, ours)) = self.differs {
             self.mismatch(zxid, carried, ours);
         }
         (self.state, history, self.digest_mismatches)
@@ -151,12 +151,10 @@ impl Replay for Rebuild {
     fn txn(&mut self, zxid: Zxid, txn: &[u8]) -> Result<(), String> {
         self.changes.truncate(0);
         let applied = self.state.apply(txn, self.mode, &mut self.changes, None).map_err(|error| error.to_string())?;
-        match (applied.digest, self.mode) {
-            (DigestCheck::Differs { carried, ours }, Mode::Strict) => self.mismatch(zxid, carried, ours),
-            (digest, Mode::Fuzzy) => {
-                self.differs = matches!(digest, DigestCheck::Differs { .. }).then_some((zxid, digest));
-            }
-            _ => {}
+        match applied.digest {
+            DigestCheck::Differs { carried, ours } if self.mode == Mode::Strict => self.mismatch(zxid, carried, ours),
+            DigestCheck::Differs { carried, ours } => self.differs = Some((zxid, carried, ours)),
+            DigestCheck::None | DigestCheck::Same => self.differs = None,
         }
         self.replayed += 1;
         if let Some(history) = &mut self.history {

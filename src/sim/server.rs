@@ -331,19 +331,16 @@ impl SimServer {
     /// Writes the snapshot that is due, if one is; returns its zxid.
     pub fn write_snapshot(&mut self) -> Option<Zxid> {
         let mut job = self.quorum.take_snapshot_job()?;
-        write_snapshot(
-            &self.disk,
-            Path::new(DIR),
-            self.directory.identity.directory,
-            self.now_ms,
-            &mut job,
-            &mut |_| {},
-        )
-        .unwrap();
+        self.write_down(&mut job);
         let SnapshotJob { zxid, reader, pin, .. } = job;
         drop(pin);
         self.quorum.snapshot_done(zxid, reader, 1);
         Some(zxid)
+    }
+
+    fn write_down(&self, job: &mut SnapshotJob) {
+        let (dir, id) = (Path::new(DIR), self.directory.identity.directory);
+        write_snapshot(&self.disk, dir, id, self.now_ms, job, &mut |_| {}).expect("the disk is well");
     }
 
     /// SNAP and the stream of the snapshot of `zxid`.
@@ -365,15 +362,7 @@ impl SimServer {
         let recovery = self.recovery();
         let log_from = rebase::next_segment(&self.disk, &recovery, self.quorum.log().highest()).unwrap();
         job.log_from = Some(log_from);
-        write_snapshot(
-            &self.disk,
-            Path::new(DIR),
-            self.directory.identity.directory,
-            self.now_ms,
-            &mut job,
-            &mut |_| {},
-        )
-        .unwrap();
+        self.write_down(&mut job);
         let opened = rebase::begin_behind(&self.disk, &recovery, job.zxid, log_from, &self.log_options, 1).unwrap();
         self.quorum.continue_log(LogWriter::new(&opened, self.log_options).unwrap());
         self.prepare_real_segment();
