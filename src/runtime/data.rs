@@ -2,12 +2,12 @@
 
 use super::clock::Clocks;
 use super::disk::RealDisk;
-use super::helpers::{Rebase, Record, Work};
+use super::helpers::{Rebase, Work};
 use super::memory::Growing;
 use crate::config::Config;
 use crate::fatal::{Fatal, Reason};
 use crate::ids::Zxid;
-use crate::server::quorum::SnapshotJob;
+use crate::server::quorum::{Record, SnapshotJob};
 use crate::server::read_back;
 use crate::server::rebuild::{Rebuild, write_snapshot};
 use crate::storage::dynamic;

@@ -1,6 +1,6 @@
 //! What becomes of what a helper thread has finished: the same on both edges.
 
-use super::helpers::{Done, Helpers, Record};
+use super::helpers::{Done, Helpers};
 use super::log_ring::LogRing;
 use super::peers::Peers;
 use crate::fatal::Fatal;
@@ -34,9 +34,11 @@ pub fn finish(
                 go_on_with(writer, helpers, quorum, log);
                 quorum.peer(PeerInput::SnapshotInstalled(zxid));
             }
-            Done::Recorded(Record::Epochs(epochs)) => quorum.peer(PeerInput::EpochsWritten(epochs)),
-            Done::Recorded(Record::Config { number, .. }) => quorum.peer(PeerInput::ConfigWritten(number)),
-            Done::Recorded(Record::Complete) => {}
+            Done::Recorded(record) => {
+                if let Some(input) = record.written() {
+                    quorum.peer(input);
+                }
+            }
             Done::LogRead { peer, part } => quorum.peer(PeerInput::LogRead { peer, part }),
             Done::Failed(fatal) => return Err(fatal),
         }

@@ -9,14 +9,12 @@ use super::memory::Ahead;
 use super::wake::Wake;
 use crate::fatal::Fatal;
 use crate::ids::Zxid;
-use crate::server::quorum::SnapshotJob;
+use crate::server::quorum::{Record, SnapshotJob};
 use crate::storage::log::seek::Stretch;
 use crate::storage::log::segment::{PreparedSegment, SegmentId};
 use crate::storage::log::writer::{LogWriter, SegmentRequest};
 use crate::tree::store::Reader;
-use crate::zab::epochs::Epochs;
 use crate::zab::leader::{LogPart, PeerId};
-use crate::zab::voters::Config;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -48,17 +46,6 @@ pub enum Done {
     },
     /// Truth is in doubt: the server ends.
     Failed(Fatal),
-}
-
-/// What a member of an ensemble writes down besides its log.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Record {
-    /// What it promised and acknowledged.
-    Epochs(Epochs),
-    /// That nothing it acknowledged is missing.
-    Complete,
-    /// What counts as the configuration of the ensemble, and the number by which the brain asked for it.
-    Config { number: u64, config: Config },
 }
 
 /// A log that is to go on from elsewhere. `above` is the largest number of a segment asked for so far.

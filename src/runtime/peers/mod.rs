@@ -9,7 +9,7 @@ mod dial;
 mod listen;
 mod socket;
 
-use super::helpers::{Helpers, Record};
+use super::helpers::Helpers;
 use super::wake::Wake;
 use crate::fatal::{Fatal, Reason};
 use crate::ids::Zxid;
@@ -459,9 +459,7 @@ impl Peers {
                     self.close(leader);
                 }
             }
-            Effect::WriteEpochs(epochs) => helpers.record(Record::Epochs(epochs)),
-            Effect::WriteConfig { number, config } => helpers.record(Record::Config { number, config }),
-            Effect::MarkComplete => helpers.record(Record::Complete),
+            Effect::Record(record) => helpers.record(record),
             Effect::CutLog(zxid) => helpers.cut_log(zxid, quorum.log().highest()),
             Effect::InstallSnapshot(job) => helpers.install_snapshot(job, quorum.log().highest()),
             Effect::ReadLog { peer, stretch } => self.reading.push((peer, stretch)),

@@ -1,12 +1,12 @@
 //! A server of the ensemble with all that outlives it: its disk, what is durable of its log and epochs, its file of the
 //! configuration, its clocks. How it starts, stops, crashes, and what is done to its disk while it is down.
 
-use super::records::{Record, Worker};
+use super::records::Worker;
 use super::{Cluster, Event, LOG, OUTPUT_LIMIT, Place, unlimited, write_frame};
 use crate::fatal::Fatal;
 use crate::ids::Zxid;
 use crate::server::message::Clock;
-use crate::server::quorum::EnsembleOptions;
+use crate::server::quorum::{EnsembleOptions, Record};
 use crate::sim::disk::SimDisk;
 use crate::sim::server::{SimOptions, SimServer, TICK_MS};
 use crate::sim::witness::Seen;

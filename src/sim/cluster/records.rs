@@ -3,20 +3,7 @@
 
 use super::member::Member;
 use super::{Cluster, Event, Place};
-use crate::server::quorum::PeerInput;
-use crate::zab::epochs::Epochs;
-use crate::zab::voters::Config;
-
-/// A small record that is to be written down.
-pub(super) enum Record {
-    Epochs(Epochs),
-    /// That nothing it acknowledged is missing.
-    Complete,
-    Config {
-        number: u64,
-        config: Config,
-    },
-}
+use crate::server::quorum::Record;
 
 /// A thread that blocks on the disk.
 #[derive(Clone, Copy, Default)]
@@ -53,11 +40,7 @@ impl Cluster {
     pub(super) fn recorded(&mut self, place: Place) {
         let member = &mut self.members[place];
         let record = member.records.pop_front().expect("one was under way");
-        let input = match &record {
-            Record::Epochs(epochs) => Some(PeerInput::EpochsWritten(*epochs)),
-            Record::Complete => None,
-            Record::Config { number, .. } => Some(PeerInput::ConfigWritten(*number)),
-        };
+        let input = record.written();
         member.keep(record);
         member.disk.fold();
         if let Some(input) = input {

@@ -122,11 +122,11 @@ mod tests {
             |effect: &Effect| matches!(effect, Effect::ToLearner { peer: LEARNER, bytes } if !bytes.is_empty());
         let mut effects = server.quorum.take_effects();
         // The leader's own promise comes first.
-        if let Some(epochs) = effects.iter().find_map(|effect| match effect {
-            Effect::WriteEpochs(epochs) => Some(*epochs),
+        if let Some(written) = effects.iter().find_map(|effect| match effect {
+            Effect::Record(record) => record.written(),
             _ => None,
         }) {
-            server.quorum.peer(PeerInput::EpochsWritten(epochs));
+            server.quorum.peer(written);
             effects.extend(server.quorum.take_effects());
         }
         assert!(effects.iter().any(answered), "LEADERINFO");

@@ -3,7 +3,7 @@
 //! A client's write is answered by the transaction that comes back with its session and xid.
 
 use super::asked::Plain;
-use super::{Effect, Ensemble, Joining, Role};
+use super::{Effect, Ensemble, Joining, Record, Role};
 use crate::fatal::{Fatal, Reason};
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::quorum::{ForwardedRequest, Packet, put_identity};
@@ -322,7 +322,7 @@ impl Quorum {
             Output::Serve { epoch, .. } => {
                 following.serves = true;
                 if !std::mem::replace(&mut ensemble.has_database, true) {
-                    ensemble.effects.push(Effect::MarkComplete);
+                    ensemble.effects.push(Effect::Record(Record::Complete));
                 }
                 self.begin_epoch(ensemble, epoch);
                 tracing::info!(epoch, zxid = %self.zxid, "following");

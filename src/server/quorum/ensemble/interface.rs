@@ -125,7 +125,7 @@ pub enum PeerInput<'a> {
     FromLeader(&'a [u8]),
     LeaderGone,
     EpochsWritten(Epochs),
-    /// The files say what [`Effect::WriteConfig`] of this number, and all before it, asked for; or they cannot be
+    /// The files say what [`Record::Config`] of this number, and all before it, asked for; or they cannot be
     /// written, which the edge has logged: ZooKeeper goes on without them, too.
     ConfigWritten(u64),
     /// The log was cut after this zxid, and its writer goes on from there.
@@ -172,16 +172,8 @@ pub enum Effect {
     CloseLearner(PeerId),
     ToLeader(Vec<u8>),
     CloseLeader,
-    WriteEpochs(Epochs),
-    /// Write down what counts from now on ([`crate::storage::dynamic::write`]), then say
-    /// [`PeerInput::ConfigWritten`]. Only the newest needs to be carried out. Where clients, learners or votes of this
-    /// server are to be taken may have changed with it.
-    WriteConfig {
-        number: u64,
-        config: Config,
-    },
-    /// What a leader committed is all here and durable: note that nothing is missing any more.
-    MarkComplete,
+    /// Write this down behind the records before it, then hand in what it is answered with ([`Record::written`]).
+    Record(Record),
     /// Cut the log after this zxid.
     CutLog(Zxid),
     /// Send this learner SNAP and the stream of a snapshot of a committed zxid, the newest there is or a new one.
@@ -199,6 +191,30 @@ pub enum Effect {
     InstallSnapshot(Box<SnapshotJob>),
     /// Truth is in doubt: end the process.
     Fail(Fatal),
+}
+
+/// What a member of an ensemble writes down besides its log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Record {
+    /// What it promised and acknowledged.
+    Epochs(Epochs),
+    /// What a leader committed is all here and durable: nothing that it acknowledged is missing any more.
+    Complete,
+    /// What counts from now on as the configuration of the ensemble ([`crate::storage::dynamic::write`]), and the number by
+    /// which the brain asked for it. Only the newest needs to be carried out. Where clients, learners or votes of this
+    /// server are to be taken may have changed with it.
+    Config { number: u64, config: Config },
+}
+
+impl Record {
+    /// What the brain is told when this is durable, if it waits for it.
+    pub fn written(&self) -> Option<PeerInput<'static>> {
+        match self {
+            Record::Epochs(epochs) => Some(PeerInput::EpochsWritten(*epochs)),
+            Record::Complete => None,
+            Record::Config { number, .. } => Some(PeerInput::ConfigWritten(*number)),
+        }
+    }
 }
 
 /// What this server is to the ensemble, as `srvr` and `isro` say it.

@@ -36,7 +36,7 @@ use crate::zab::voters::{Config, ServerId};
 use asked::Asked;
 use early::Early;
 use following::Following;
-pub use interface::{Effect, EnsembleOptions, PeerInput, RoleSettings, Standing};
+pub use interface::{Effect, EnsembleOptions, PeerInput, Record, RoleSettings, Standing};
 use leading::Leading;
 use read_only::ReadOnly;
 use reconfig::Records;
@@ -174,7 +174,7 @@ impl Ensemble {
     /// Asks for these epochs to be written.
     fn write_epochs(&mut self, epochs: Epochs) {
         self.epochs_asked = epochs;
-        self.effects.push(Effect::WriteEpochs(epochs));
+        self.effects.push(Effect::Record(Record::Epochs(epochs)));
     }
 
     /// Whether the epochs on disk are those of a log that ends at `durable`, and nothing else is being written. A role may

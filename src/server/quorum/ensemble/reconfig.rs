@@ -1,7 +1,7 @@
 //! The ensemble's configuration as this member acts by it, and how it changes while the ensemble runs.
 //!
 //! The election holds what counts: the configuration that was agreed on, and one that is proposed. Both change here only,
-//! and with them go the election's connections, the files ([`Effect::WriteConfig`]) and the text in `/zookeeper/config`.
+//! and with them go the election's connections, the files ([`Record::Config`]) and the text in `/zookeeper/config`.
 //! What a server has logged as proposed it must know after a restart, or a quorum of the old configuration could act on
 //! its own; so the proposal is acknowledged only when the files say it, too.
 //!
@@ -15,7 +15,7 @@
 //! Without `reconfigEnabled` the files' configuration stays whatever others say. (ZooKeeper 3.9:
 //! `PrepRequestProcessor`, case reconfig; `QuorumPeer.processReconfig`, `setLastSeenQuorumVerifier`.)
 
-use super::{Effect, Ensemble, Role};
+use super::{Effect, Ensemble, Record, Role};
 use crate::acl::Identities;
 use crate::ids::{SessionId, Zxid};
 use crate::jute::{ErrorCode, OpCode, Reconfig, Request};
@@ -31,7 +31,7 @@ use std::ops::Range;
 /// How far the files have come, and what waits for them.
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    /// The last [`Effect::WriteConfig`], and the last one that was carried out.
+    /// The last [`Record::Config`], and the last one that was carried out.
     asked: u64,
     written: u64,
     /// The reconfiguration this server leads, until the files say it.
@@ -73,7 +73,7 @@ impl Ensemble {
         );
         self.link(links::Input::Reconfigured(&config), now, settled);
         self.records.asked += 1;
-        self.effects.push(Effect::WriteConfig { number: self.records.asked, config });
+        self.effects.push(Effect::Record(Record::Config { number: self.records.asked, config }));
     }
 }
 
@@ -82,7 +82,7 @@ impl Quorum {
         self.state.options().reconfig_enabled
     }
 
-    /// The files say what [`Effect::WriteConfig`] of that number asked for.
+    /// The files say what [`Record::Config`] of that number asked for.
     pub(super) fn config_written(&mut self, ensemble: &mut Ensemble, number: u64) {
         ensemble.records.written = ensemble.records.written.max(number);
         if !ensemble.records.is_written() {
