@@ -13,6 +13,9 @@ impl Zxid {
     /// Before the first transaction of the first epoch.
     pub const ZERO: Zxid = Zxid(0);
 
+    /// The largest number of a transaction within its epoch: the one after it is not used, as in ZooKeeper.
+    pub const LAST_COUNTER: u32 = u32::MAX - 1;
+
     /// The first half: which leader's reign this transaction belongs to.
     pub fn epoch(self) -> i64 {
         (self.0 as u64 >> 32) as i64

@@ -10,6 +10,7 @@ use super::ensemble_keys::ENSEMBLE_KEYS;
 use super::value::{self, Expected, boolean, number, yes_or_no};
 use super::{ClientAddress, DigestAlgorithm, LogFormat, Profile};
 use crate::config::secret::Secret;
+use crate::ids::Zxid;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -434,6 +435,12 @@ pub const KEYS: &[Key] = &[
         meaning: "threads that read and check the snapshot and the log at a start",
         difference: "Corral's own",
         apply: |draft, text| number(text, 1..=64).map(|threads| draft.config.load_threads = threads),
+    },
+    Key {
+        name: "corral.epochTransactions", alias: "", default: "4294967294", example: "1000",
+        meaning: "transactions of one epoch; fewer than there are zxids for serve only to try out what happens at its end",
+        difference: "Corral's own",
+        apply: |draft, text| number(text, 1..=Zxid::LAST_COUNTER).map(|count| draft.config.last_counter = count),
     },
     Key {
         name: "corral.logFormat", alias: "", default: "text", example: "json",

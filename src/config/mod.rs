@@ -28,6 +28,7 @@ pub use mistake::{Mistake, Notice, Place};
 pub use profile::Profile;
 pub use secret::Secret;
 
+use crate::ids::Zxid;
 use std::fmt::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -136,6 +137,8 @@ pub struct Config {
     pub memory_ahead: usize,
     /// Threads that read and check snapshot and log at a start.
     pub load_threads: u16,
+    /// The counter of an epoch's last transaction.
+    pub last_counter: u32,
 
     pub log_format: LogFormat,
 }
@@ -289,6 +292,7 @@ impl Config {
             lock_memory: values.lock_memory,
             memory_ahead: values.memory_ahead,
             load_threads: values.load_threads,
+            last_counter: Zxid::LAST_COUNTER,
             log_format: LogFormat::Text,
         }
     }

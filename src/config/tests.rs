@@ -162,6 +162,7 @@ fn wrong_values_of_every_kind_are_refused() {
         "corral.lockMemory=yes",
         "corral.memoryAheadMB=5000",
         "corral.loadThreads=0",
+        "corral.epochTransactions=0",
         "corral.logFormat=xml",
         "electionAlg=0",
         "DigestAuthenticationProvider.digestAlg=MD5",

@@ -229,6 +229,7 @@ fn quorum_options(config: &Config, shards: usize) -> QuorumOptions {
             every_bytes: config.snap_size_limit.unwrap_or(0),
         },
         member: config.ensemble.is_some(),
+        last_counter: config.last_counter,
     }
 }
 

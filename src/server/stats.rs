@@ -188,6 +188,8 @@ pub struct QuorumStats {
     pub last_proposal: Count,
     pub min_proposal: Count,
     pub max_proposal: Count,
+    /// Epochs that began without an election, since the start.
+    pub roll_overs: Count,
 }
 
 impl QuorumStats {

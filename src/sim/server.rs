@@ -54,6 +54,8 @@ pub struct SimOptions {
     pub snapshots: SnapshotRule,
     /// A member that finds nothing on its disk may begin from nothing (`db.autocreate`).
     pub autocreate: bool,
+    /// The number of an epoch's last transaction.
+    pub last_counter: u32,
 }
 
 impl Default for SimOptions {
@@ -69,6 +71,7 @@ impl Default for SimOptions {
             // When a test asks for one.
             snapshots: SnapshotRule { every_txns: u64::MAX, every_bytes: 0 },
             autocreate: true,
+            last_counter: Zxid::LAST_COUNTER,
         }
     }
 }
@@ -178,6 +181,7 @@ impl SimServer {
             reap_per_minute: 10_000,
             snapshots: sim.snapshots,
             member: member.is_some(),
+            last_counter: sim.last_counter,
         };
         let reader = store.reader().unwrap();
         let ids = SessionIds::new(clock.wall_ms + 5, number.max(1) as u8);

@@ -50,7 +50,8 @@ mod tests {
     #[test]
     fn what_is_needed_to_fail_is_what_is_left() {
         let step = |place| Step { after_ms: 10, fault: Fault::Start(place) };
-        let plan = Plan { seed: 0, voters: 3, observers: 0, clients: 1, steps: (0..20).map(step).collect() };
+        let plan =
+            Plan { seed: 0, voters: 3, observers: 0, clients: 1, last_counter: 1, steps: (0..20).map(step).collect() };
         let has = |plan: &Plan, place| plan.steps.iter().any(|step| step.fault == Fault::Start(place));
         let shortest = shrink(&plan, 200, |plan| has(plan, 3) && has(plan, 17));
         let left: Vec<_> = shortest.steps.iter().map(|step| (step.after_ms, step.fault)).collect();
@@ -60,7 +61,7 @@ mod tests {
     #[test]
     fn a_failure_that_needs_nothing_needs_no_step() {
         let step = Step { after_ms: 5, fault: Fault::CrashAll };
-        let plan = Plan { seed: 0, voters: 3, observers: 0, clients: 1, steps: vec![step; 7] };
+        let plan = Plan { seed: 0, voters: 3, observers: 0, clients: 1, last_counter: 1, steps: vec![step; 7] };
         assert_eq!(shrink(&plan, 100, |_| true).steps, []);
         assert_eq!(shrink(&plan, 0, |_| true).steps.len(), 7, "no attempt, no change");
     }

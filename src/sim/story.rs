@@ -19,6 +19,8 @@ pub struct Plan {
     pub voters: usize,
     pub observers: usize,
     pub clients: usize,
+    /// The number of an epoch's last transaction.
+    pub last_counter: u32,
     pub steps: Vec<Step>,
 }
 
@@ -50,7 +52,7 @@ const CALM_MS: i64 = 2 * LONGEST_TIMEOUT_MS;
 const CONVERGENCE_MS: i64 = 3_000;
 
 /// What a run of many seeds has seen, faults aside.
-pub const OPERATIONS: [&str; 31] = [
+pub const OPERATIONS: [&str; 32] = [
     "create",
     "create ephemeral",
     "create sequential",
@@ -82,6 +84,7 @@ pub const OPERATIONS: [&str; 31] = [
     "sync by truncation",
     "snapshot installed",
     "multi that fails",
+    "roll-over",
 ];
 
 impl Plan {
@@ -92,13 +95,16 @@ impl Plan {
         let observers = choices.pick(3) / 2;
         let clients = 2 + choices.pick(4);
         let steps = faults::draw(&mut choices, voters + observers);
-        Plan { seed, voters, observers, clients, steps }
+        // Of every fifth seed epochs come to their end, of some of them again and again.
+        let last_counter = if seed % 5 == 3 { 15 + (seed / 5 % 100) as u32 } else { Zxid::LAST_COUNTER };
+        Plan { seed, voters, observers, clients, last_counter, steps }
     }
 
     /// Its servers, not started. They keep little in memory, so that learners come to need the log, or a snapshot where
     /// the log is not sent.
     fn cluster(&self) -> Cluster {
         let mut cluster = Cluster::with_observers(self.voters, self.observers, self.seed);
+        cluster.last_counter = self.last_counter;
         let usual = RoleSettings::default();
         cluster.roles = RoleSettings {
             history: HistoryLimits { count: 60, bytes: 1 << 20 },

@@ -71,7 +71,8 @@ fn seeds() {
         coverage.merge(&report.coverage);
     }
     println!("{played} seeds from {first} on, {} of them failed", failed.len());
-    println!("{elections} elections, {commits} commits, {answers} answers");
+    let roll_overs = coverage.of("roll-over");
+    println!("{elections} elections, {roll_overs} roll-overs, {commits} commits, {answers} answers");
     println!("{events} events, {} s of virtual time", virtual_ms / 1000);
     println!("{coverage}");
     assert_eq!(failed, [0; 0], "seeds that fail");
@@ -124,7 +125,7 @@ fn the_same_seed_is_the_same_run() {
 }
 
 fn story(seed: u64, voters: usize, observers: usize, steps: Vec<Step>) -> Report {
-    Plan { seed, voters, observers, clients: 4, steps }.play()
+    Plan { seed, voters, observers, clients: 4, last_counter: Zxid::LAST_COUNTER, steps }.play()
 }
 
 #[test]

@@ -50,6 +50,8 @@ pub struct QuorumOptions {
     pub snapshots: SnapshotRule,
     /// One of an ensemble ([`Quorum::join`]): what was recovered may not be committed yet, and nobody sees it.
     pub member: bool,
+    /// The number of an epoch's last transaction: [`Zxid::LAST_COUNTER`], or less to see what comes then.
+    pub last_counter: u32,
 }
 
 /// The connection that speaks for a session.
@@ -231,12 +233,13 @@ impl Quorum {
         }
     }
 
-    /// Whether a request can be carried out: none is waiting for a frame, and the answers gathered so far are not
-    /// too many.
+    /// Whether a request can be carried out: none is waiting for a frame, the epoch has a number for it, and the answers
+    /// gathered so far are not too many.
     fn has_room(&self) -> bool {
         let uncommitted = if self.proposing { self.zxid.0 - self.committed.0 } else { 0 };
         !self.takes_nothing
             && self.held.is_none()
+            && self.has_number()
             && self.outcome.reply.len() < limits::BATCH_REPLIES
             && uncommitted < limits::UNCOMMITTED_TXNS
     }
@@ -381,7 +384,7 @@ impl Quorum {
         identities: &Identities,
         prepare: impl FnOnce(&mut State, &Context<'_>, &mut Outcome),
     ) -> (Range<usize>, Range<u32>) {
-        let zxid = self.zxid.next();
+        let zxid = self.next_zxid();
         let context = Context { zxid, time_ms: self.time_ms, session, cxid, identities };
         let changes = self.outcome.changes.len();
         let reply = self.outcome.reply.len();

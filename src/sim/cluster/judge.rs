@@ -76,12 +76,22 @@ impl Cluster {
     }
 
     pub(super) fn note_leader(&mut self, place: Place) {
+        let Some(server) = &self.members[place].server else { return };
+        let roll_overs = server.stats.quorum.roll_overs.value();
         if self.standing(place) != Some(Standing::Leading) || !self.serves(place) {
+            self.members[place].roll_overs = roll_overs;
             return;
         }
         let Some((zxid, _)) = self.digest(place) else { return };
         match self.leaders.insert(zxid.epoch(), place) {
-            None => self.witness.leads(&self.members[place].log, zxid.epoch()),
+            None => {
+                self.witness.leads(&self.members[place].log, zxid.epoch());
+                if std::mem::replace(&mut self.members[place].roll_overs, roll_overs) < roll_overs {
+                    assert_eq!(self.leaders.get(&(zxid.epoch() - 1)), Some(&place), "it led the epoch before");
+                    self.roll_overs += 1;
+                    self.coverage.count("roll-over");
+                }
+            }
             Some(before) => assert_eq!(before, place, "two leaders in epoch {}", zxid.epoch()),
         }
     }

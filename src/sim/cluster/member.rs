@@ -75,6 +75,8 @@ pub(super) struct Member {
     pub(super) is_empty: bool,
     /// Its disk was damaged, and it has not been started since.
     pub(super) is_rotten: bool,
+    /// How often it has gone over into another epoch as its leader, as far as that is noted.
+    pub(super) roll_overs: u64,
 }
 
 impl Member {
@@ -101,6 +103,7 @@ impl Member {
             disk_delay_ms: 0,
             is_empty: false,
             is_rotten: false,
+            roll_overs: 0,
         }
     }
 }
@@ -143,8 +146,14 @@ impl Cluster {
         };
         let clock = member.clocks.at(self.now_ms);
         let autocreate = member.incarnation == 0;
-        let sim =
-            SimOptions { output_limit: OUTPUT_LIMIT, log: LOG, autocreate, state: self.state, ..SimOptions::default() };
+        let sim = SimOptions {
+            output_limit: OUTPUT_LIMIT,
+            log: LOG,
+            autocreate,
+            state: self.state,
+            last_counter: self.last_counter,
+            ..SimOptions::default()
+        };
         let mut server = SimServer::try_start(&member.disk, clock, sim, Some(options))?;
         member.incarnation += 1;
         let found = server.recovered.take().expect("a member's");
@@ -152,6 +161,7 @@ impl Cluster {
         member.seen.restarted(&member.log, &found);
         assert!(member.is_empty || server.epochs().reach(member.epochs), "a promise of an epoch is lost");
         member.is_rotten = false;
+        member.roll_overs = 0;
         // It may have been brought up to date and gone down before it knew that this is written.
         member.is_empty &= !server.is_complete();
         member.epochs = server.epochs();

@@ -64,6 +64,8 @@ pub struct Cluster {
     pub state: StateOptions,
     pub standalone_enabled: bool,
     pub roles: RoleSettings,
+    /// The number of an epoch's last transaction.
+    pub last_counter: u32,
     /// How long it takes to cut a log.
     pub cut_ms: i64,
     pub now_ms: i64,
@@ -73,6 +75,8 @@ pub struct Cluster {
     choices: Choices,
     /// Who was established as the leader of each epoch.
     leaders: BTreeMap<i64, Place>,
+    /// How many of these epochs began without an election.
+    roll_overs: usize,
     pub witness: Witness,
     pub coverage: Coverage,
     /// A digest of all that has happened.
@@ -98,6 +102,7 @@ impl Cluster {
             state: StateOptions { standalone: false, ..StateOptions::default() },
             standalone_enabled: true,
             roles: RoleSettings::default(),
+            last_counter: Zxid::LAST_COUNTER,
             cut_ms: 0,
             now_ms: 0,
             queue: BTreeMap::new(),
@@ -105,6 +110,7 @@ impl Cluster {
             network: Network::default(),
             choices: Choices::drawn(seed),
             leaders: BTreeMap::new(),
+            roll_overs: 0,
             witness: Witness::new(),
             coverage: Coverage::default(),
             trace: 0xcbf2_9ce4_8422_2325,
@@ -133,7 +139,12 @@ impl Cluster {
 
     /// Elections that ended with an established leader.
     pub fn elections(&self) -> usize {
-        self.leaders.len()
+        self.leaders.len() - self.roll_overs
+    }
+
+    /// Epochs that began under the leader of the one before.
+    pub fn roll_overs(&self) -> usize {
+        self.roll_overs
     }
 
     /// The running server at a place, its clocks set.

@@ -4,5 +4,6 @@ mod elsewhere;
 mod reconfig;
 mod reconfig_faults;
 mod roles;
+mod rollover;
 mod scenes;
 mod writers;

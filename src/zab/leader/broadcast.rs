@@ -33,6 +33,8 @@ pub enum ProposeError {
     HandedOver,
     /// It does not follow the proposal before: no two proposals have one zxid, and none is left out.
     NotNext { expected: Zxid },
+    /// The epoch has no further zxid: the next one begins soon, or the role ends.
+    CounterExhausted,
     /// One reconfiguration at a time.
     ReconfigInProgress,
     /// Too many proposals are not committed.
@@ -45,6 +47,7 @@ impl fmt::Display for ProposeError {
             ProposeError::NotLeading => f.write_str("this server does not lead"),
             ProposeError::HandedOver => f.write_str("another server is to lead"),
             ProposeError::NotNext { expected } => write!(f, "the next zxid is {expected}"),
+            ProposeError::CounterExhausted => f.write_str("the epoch has no further zxid"),
             ProposeError::ReconfigInProgress => f.write_str("a reconfiguration is under way"),
             ProposeError::TooManyOutstanding => f.write_str("too many proposals are not committed"),
         }
@@ -61,14 +64,17 @@ pub(super) struct Outstanding {
 }
 
 impl Leader {
-    /// Proposes a transaction: into the log and to the followers, at once and in parallel. The epoch's last
-    /// counter is never used: its turn ends the role, and the proposal with it (ZooKeeper 3.9, ZOOKEEPER-1277).
+    /// Proposes a transaction: into the log and to the followers, at once and in parallel. Behind the epoch's last
+    /// counter nothing is proposed before the next epoch has begun.
     pub fn propose(&mut self, proposal: Proposal, now: i64, out: &mut Vec<Output>) -> Result<(), ProposeError> {
         if self.phase != Phase::Established {
             return Err(ProposeError::NotLeading);
         }
         if self.handed_over.is_some() {
             return Err(ProposeError::HandedOver);
+        }
+        if self.is_used_up() {
+            return Err(ProposeError::CounterExhausted);
         }
         let expected = self.next_zxid();
         if proposal.zxid != expected {
@@ -79,10 +85,6 @@ impl Leader {
         }
         if proposal.config.is_some() && self.reconfig.is_some() {
             return Err(ProposeError::ReconfigInProgress);
-        }
-        if proposal.zxid.counter() == u32::MAX {
-            self.step_down(StepDown::CounterExhausted, out);
-            return Err(ProposeError::NotLeading);
         }
         if let Some(config) = &proposal.config {
             self.reconfig = Some(proposal.zxid);
@@ -149,6 +151,7 @@ impl Leader {
             out.push(Output::Commit { upto: self.committed });
         }
         self.answer_syncs(now, out);
+        self.roll_over_if_due(now, out);
     }
 
     fn first_is_agreed(&self) -> bool {
@@ -244,7 +247,7 @@ impl Leader {
     }
 
     pub(super) fn revalidated(&mut self, id: PeerId, session: SessionId, valid: bool, out: &mut Vec<Output>) {
-        if self.peers.get(&id).is_some_and(|peer| matches!(peer.stage, Stage::Synced | Stage::Active)) {
+        if self.peers.get(&id).is_some_and(|peer| peer.serves || peer.stage == Stage::Synced) {
             let mut data = vec![];
             put_revalidate_answer(&mut data, session, valid);
             self.send(id, Message::with(PacketType::Revalidate, Zxid(-1), data), out);

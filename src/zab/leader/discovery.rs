@@ -7,10 +7,17 @@
 use super::peer::{LearnerKind, PeerId, Stage};
 use super::{DropReason, Leader, Output, Phase, StepDown};
 use crate::ids::Zxid;
-use crate::jute::quorum::{LearnerInfo, PROTOCOL_EPOCHS, Packet, PacketType, single_int};
+use crate::jute::quorum::{LearnerInfo, PROTOCOL_CORRAL, PROTOCOL_EPOCHS, Packet, PacketType, single_int};
 use crate::zab::epochs::{Epochs, MAX_EPOCH};
 use crate::zab::message::{After, Message};
 use crate::zab::voters::ServerId;
+
+/// What a learner says of itself.
+struct Introduction {
+    /// None is an observer without a number.
+    server: Option<ServerId>,
+    knows_roll_over: bool,
+}
 
 impl Leader {
     /// FOLLOWERINFO or OBSERVERINFO.
@@ -19,13 +26,16 @@ impl Leader {
             PacketType::ObserverInfo => LearnerKind::Observer,
             _ => LearnerKind::Follower,
         };
-        let server = match self.check_introduction(kind, packet) {
-            Ok(Some(server)) => server,
-            Ok(None) => {
+        let Introduction { server, knows_roll_over } = match self.check_introduction(kind, packet) {
+            Ok(introduction) => introduction,
+            Err(reason) => return self.drop_peer(id, reason, out),
+        };
+        let server = match server {
+            Some(server) => server,
+            None => {
                 self.next_anonymous -= 1;
                 ServerId(self.next_anonymous + 1)
             }
-            Err(reason) => return self.drop_peer(id, reason, out),
         };
         let older = self.peers.iter().find(|(other, peer)| **other != id && peer.server == server).map(|(id, _)| *id);
         if let Some(older) = older {
@@ -34,6 +44,7 @@ impl Leader {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.server = server;
         peer.kind = kind;
+        peer.knows_roll_over = knows_roll_over;
         peer.stage = Stage::Introduced { asked: false };
         peer.deadline_ms = i64::MAX;
         let accepted = packet.zxid.epoch();
@@ -60,14 +71,14 @@ impl Leader {
         self.step_down(StepDown::VoterPromisedMore { voter, accepted }, out);
     }
 
-    /// The server's number, or none for an observer that has none.
-    fn check_introduction(&self, kind: LearnerKind, packet: &Packet<'_>) -> Result<Option<ServerId>, DropReason> {
+    fn check_introduction(&self, kind: LearnerKind, packet: &Packet<'_>) -> Result<Introduction, DropReason> {
         let accepted = packet.zxid.epoch();
         if accepted >= MAX_EPOCH {
             return Err(DropReason::EpochOutOfRange(accepted));
         }
         let Some(data) = packet.data else {
-            return if kind == LearnerKind::Observer { Ok(None) } else { Err(DropReason::BadIntroduction) };
+            let nobody = Introduction { server: None, knows_roll_over: false };
+            return if kind == LearnerKind::Observer { Ok(nobody) } else { Err(DropReason::BadIntroduction) };
         };
         let info = LearnerInfo::decode(data).map_err(|_| DropReason::BadIntroduction)?;
         if info.protocol < PROTOCOL_EPOCHS {
@@ -76,14 +87,16 @@ impl Leader {
         if info.config_version > self.config.current().version() {
             return Err(DropReason::ConfigAhead(info.config_version));
         }
+        let knows_roll_over = info.protocol >= PROTOCOL_CORRAL;
         // Numbers below 0 are those given to who has none.
         if info.server == i64::MAX || info.server < 0 {
-            return if kind == LearnerKind::Observer { Ok(None) } else { Err(DropReason::BadIntroduction) };
+            let nameless = Introduction { server: None, knows_roll_over };
+            return if kind == LearnerKind::Observer { Ok(nameless) } else { Err(DropReason::BadIntroduction) };
         }
         if ServerId(info.server) == self.options.id {
             return Err(DropReason::SaysItIsMe);
         }
-        Ok(Some(ServerId(info.server)))
+        Ok(Introduction { server: Some(ServerId(info.server)), knows_roll_over })
     }
 
     /// With a quorum of voters here: takes the next epoch, writes it down and asks for promises.
@@ -95,12 +108,17 @@ impl Leader {
             return self.step_down(StepDown::EpochsExhausted, out);
         }
         self.epoch += 1;
-        self.phase = Phase::Promising;
-        self.phase_deadline_ms = now + self.init_ms();
-        self.epochs = self.epochs.promised(self.epoch);
         self.name_configuration();
+        self.begin_to_promise(now + self.init_ms(), now, out);
+    }
+
+    /// Promises the epoch, and asks those who are there to promise it, too.
+    pub(super) fn begin_to_promise(&mut self, deadline_ms: i64, now: i64, out: &mut Vec<Output>) {
+        self.phase = Phase::Promising;
+        self.phase_deadline_ms = deadline_ms;
+        self.epochs = self.epochs.promised(self.epoch);
         out.push(Output::WriteEpochs { epochs: self.epochs, after: After::Nothing });
-        let waiting: Vec<PeerId> = self.peers_at(|stage| matches!(stage, Stage::Introduced { asked: false }));
+        let waiting: Vec<PeerId> = self.peers_at(|stage| stage != Stage::Silent);
         for id in waiting {
             self.ask_for_promise(id, now, out);
         }
@@ -108,10 +126,10 @@ impl Leader {
 
     /// LEADERINFO, which leaves when this server's own promise is on disk.
     fn ask_for_promise(&mut self, id: PeerId, now: i64, out: &mut Vec<Output>) {
-        let deadline_ms = now + self.init_ms();
+        let (init_ms, sync_ms) = (self.init_ms(), self.sync_ms());
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.stage = Stage::Introduced { asked: true };
-        peer.deadline_ms = deadline_ms;
+        peer.deadline_ms = now + if peer.serves { sync_ms } else { init_ms };
         let message =
             Message::with(PacketType::LeaderInfo, self.new_leader_zxid(), PROTOCOL_EPOCHS.to_be_bytes().to_vec());
         let promise = Epochs { accepted: self.epoch, current: self.summary.0 };
@@ -126,6 +144,10 @@ impl Leader {
         };
         let current = i64::from(current);
         let last = packet.zxid;
+        let serves = self.peers.get(&id).is_some_and(|peer| peer.serves);
+        if serves && !self.stands_at_the_end(id, last, out) {
+            return;
+        }
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let server = peer.server;
         peer.stage = Stage::Promised { last };
@@ -157,7 +179,7 @@ impl Leader {
             return;
         }
         self.phase = Phase::Syncing;
-        self.phase_deadline_ms = now + self.init_ms();
+        self.phase_deadline_ms = if self.roll_over.is_running { i64::MAX } else { now + self.init_ms() };
         self.last_proposed = self.new_leader_zxid();
         self.epochs = self.epochs.established(self.epoch);
         out.push(Output::WriteEpochs { epochs: self.epochs, after: After::Nothing });

@@ -71,12 +71,14 @@ impl Leader {
                 return self.step_down(reason, out);
             }
         }
+        self.roll_over_if_due(now, out);
         self.drop_silent(now, out);
         self.make_room_for_successor(now, out);
         if self.phase == Phase::Over {
             return;
         }
-        if self.phase == Phase::Established && self.handed_over.is_none() && now >= self.next_check_ms {
+        let leads = self.phase == Phase::Established || self.roll_over.is_running;
+        if leads && self.handed_over.is_none() && now >= self.next_check_ms {
             self.next_check_ms = now + self.options.tick_ms;
             let id = self.options.id;
             let synced = |server| {
@@ -89,7 +91,7 @@ impl Leader {
         }
         if now >= self.next_ping_ms {
             self.next_ping_ms = now + self.options.tick_ms / 2;
-            self.ping(|peer| peer.is_live(), now, out);
+            self.ping(|peer| peer.serves || peer.is_live(), now, out);
             self.answer_syncs(now, out);
         }
     }
@@ -120,7 +122,7 @@ impl Leader {
         self.barriers.sent += 1;
         let ping = PingSent { round: self.barriers.sent, zxid: self.last_proposed, sent_ms: now };
         for (id, peer) in self.peers.iter_mut().filter(|(_, peer)| whom(peer)) {
-            if peer.stage == Stage::Active {
+            if peer.serves {
                 peer.pings.push_back(ping);
             }
             let message = Message::bare(PacketType::Ping, ping.zxid);
@@ -150,7 +152,8 @@ impl Leader {
 
     /// A sync: it waits for a round that is yet to be sent, which is sent at once unless one is on its way.
     pub(super) fn sync(&mut self, from: SyncFrom, now: i64, out: &mut Vec<Output>) {
-        let refused = self.phase != Phase::Established || self.barriers.waiting.len() >= self.options.max_syncs;
+        let leads = self.phase == Phase::Established || self.roll_over.is_running;
+        let refused = !leads || self.barriers.waiting.len() >= self.options.max_syncs;
         match from {
             SyncFrom::Client(tag) if refused => return out.push(Output::SyncRefused { tag }),
             SyncFrom::Learner(id) if refused => return self.drop_peer(id, DropReason::TooManySyncRequests, out),
@@ -168,7 +171,7 @@ impl Leader {
         self.count_answers();
         if self.barriers.sent == self.barriers.answered && newest > self.barriers.sent {
             let voters = self.config.voters();
-            let in_time = |peer: &Peer| peer.stage == Stage::Active && peer.pings.len() < PINGS_ON_THEIR_WAY;
+            let in_time = |peer: &Peer| peer.serves && peer.pings.len() < PINGS_ON_THEIR_WAY;
             self.ping(|peer| in_time(peer) && voters.contains(&peer.server), now, out);
             self.count_answers();
         }

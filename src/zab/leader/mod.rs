@@ -3,8 +3,8 @@
 //! Phases are files. `discovery` waits for a quorum of voters to come, takes a new epoch and has it
 //! promised; `sync` brings each learner to the leader's history and has NEWLEADER acknowledged by a quorum;
 //! `broadcast` proposes, counts acknowledgements and commits; `liveness` sends PINGs, drops who is silent,
-//! steps down without a quorum, and answers sync. A learner that comes late goes through the same files,
-//! which no longer make it wait.
+//! steps down without a quorum, and answers sync; `rollover` goes over into the next epoch when one has no further
+//! zxid. A learner that comes late goes through the same files, which no longer make it wait.
 //!
 //! All a leader does is in its [`Output`]s, to be done in their order. An output that has to wait carries
 //! an [`After`]; a `Gate` keeps it. What the leader itself must know to be durable it is told by
@@ -14,6 +14,7 @@ mod broadcast;
 mod discovery;
 mod liveness;
 mod peer;
+mod rollover;
 mod sync;
 #[cfg(test)]
 mod sync_tests;
@@ -31,6 +32,7 @@ use crate::zab::voters::{Config, ServerId, Voters};
 use broadcast::Outstanding;
 use liveness::{Barriers, SyncFrom};
 use peer::{Peer, Stage};
+use rollover::RollOver;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
@@ -61,6 +63,8 @@ pub struct Options {
     pub max_syncs: usize,
     /// Transactions proposed and not committed; [`Proposal`]s beyond are refused.
     pub max_outstanding: usize,
+    /// The counter of an epoch's last transaction.
+    pub last_counter: u32,
 }
 
 impl Options {
@@ -80,6 +84,7 @@ impl Options {
             max_peers: 1024,
             max_syncs: 100_000,
             max_outstanding: 100_000,
+            last_counter: Zxid::LAST_COUNTER,
         }
     }
 }
@@ -137,6 +142,8 @@ pub enum Output {
     /// A quorum follows: clients may be served. What the log holds is committed, and clients are shown
     /// the epoch's first zxid at least.
     Established { epoch: i64 },
+    /// The next epoch has begun under the same leader: clients are shown its first zxid at least.
+    RolledOver { epoch: i64 },
     /// Everything up to this zxid is committed.
     Commit { upto: Zxid },
     /// This configuration is agreed on, and this server is to lead under it.
@@ -183,8 +190,10 @@ pub enum StepDown {
     VoterPromisedMore { voter: ServerId, accepted: i64 },
     /// Epochs have come to their end.
     EpochsExhausted,
-    /// The counter has come to its end: a new epoch is needed.
+    /// The counter has come to its end, and a learner does not know of a roll-over: an election brings a new epoch.
     CounterExhausted,
+    /// The counter has come to its end, and the next epoch did not begin within syncLimit.
+    RollOverLate,
     /// No quorum of voters has been heard of within syncLimit.
     LostQuorum,
     /// It was told to make way.
@@ -207,7 +216,10 @@ impl fmt::Display for StepDown {
                 write!(f, "server {voter} has promised the newer epoch {accepted}")
             }
             StepDown::EpochsExhausted => f.write_str("there is no further epoch"),
-            StepDown::CounterExhausted => f.write_str("the epoch has no further zxid"),
+            StepDown::CounterExhausted => {
+                f.write_str("the epoch has no further zxid, and a learner does not roll over")
+            }
+            StepDown::RollOverLate => f.write_str("the next epoch did not begin within syncLimit"),
             StepDown::Told => f.write_str("another server is to lead"),
             StepDown::LostQuorum => f.write_str("no quorum of voters was heard of within syncLimit"),
             StepDown::HandedOver { to } => write!(f, "server {to} is to lead under the new configuration"),
@@ -251,6 +263,10 @@ pub enum DropReason {
     Silent,
     /// It has not acknowledged a proposal within syncLimit.
     SlowToAcknowledge(Zxid),
+    /// It was not up to date when the epoch had no further zxid.
+    EpochIsOver,
+    /// It promised the next epoch and does not stand where this one ended.
+    OutOfStep(Zxid),
     /// It has more syncs waiting than allowed.
     TooManySyncRequests,
     /// The leader's role is over.
@@ -324,6 +340,7 @@ pub struct Leader {
     reconfig: Option<Zxid>,
     /// Another server is to lead under the configuration that was agreed on: nothing more is committed here.
     handed_over: Option<HandedOver>,
+    roll_over: RollOver,
     barriers: Barriers,
     next_ping_ms: i64,
     next_check_ms: i64,
@@ -360,6 +377,7 @@ impl Leader {
             history,
             reconfig: None,
             handed_over: None,
+            roll_over: RollOver::default(),
             barriers: Barriers::default(),
             options,
         };
@@ -439,7 +457,7 @@ impl Leader {
 
     /// Who is connected, and how far they are.
     pub fn census(&self) -> Census {
-        let synced = |peer: &&Peer| matches!(peer.stage, Stage::Synced | Stage::Active);
+        let synced = |peer: &&Peer| peer.serves || peer.stage == Stage::Synced;
         let mut census =
             Census { learners: self.peers.len(), pending_syncs: self.barriers.waiting(), ..Census::default() };
         for peer in self.peers.values().filter(synced) {
@@ -513,11 +531,17 @@ impl Leader {
             (Stage::Introduced { asked: true }, PacketType::AckEpoch) => self.ack_epoch(id, packet, now, out),
             (Stage::Joined, PacketType::Ack) => {
                 peer.deadline_ms = now + sync_ms;
+                peer.synced_until_ms = peer.synced_until_ms.max(now + sync_ms);
                 self.new_leader_acked(id, packet.zxid, now, out);
             }
             (Stage::Synced | Stage::Active, _) => {
                 peer.deadline_ms = now + sync_ms;
                 // The first deadline is later than a packet now would make it (ZooKeeper 3.9: initLimit + syncLimit).
+                peer.synced_until_ms = peer.synced_until_ms.max(now + sync_ms);
+                self.active_packet(id, packet, now, out);
+            }
+            // It serves, and is on its way into the next epoch; for what it owes there it has its time.
+            (_, PacketType::Ack | PacketType::Ping | PacketType::Request | PacketType::Revalidate) if peer.serves => {
                 peer.synced_until_ms = peer.synced_until_ms.max(now + sync_ms);
                 self.active_packet(id, packet, now, out);
             }

@@ -69,10 +69,14 @@ pub(super) struct Peer {
     pub synced_since_ms: i64,
     /// In the order they were sent: the one order in which it may acknowledge them.
     pub unacked: VecDeque<Unacked>,
-    /// PINGs after UPTODATE, which alone it answers. Who leaves one unanswered for syncLimit is dropped.
+    /// PINGs after its first UPTODATE, which alone it answers. Who leaves one unanswered for syncLimit is dropped.
     pub pings: VecDeque<PingSent>,
     /// A snapshot is part of its synchronisation.
     pub by_snapshot: bool,
+    /// It has announced that it goes over into another epoch with an established leader.
+    pub knows_roll_over: bool,
+    /// It has been sent UPTODATE, in this epoch or one before, and serves clients.
+    pub serves: bool,
 }
 
 impl Peer {
@@ -87,6 +91,8 @@ impl Peer {
             unacked: VecDeque::new(),
             pings: VecDeque::new(),
             by_snapshot: false,
+            knows_roll_over: false,
+            serves: false,
         }
     }
 

@@ -127,6 +127,9 @@ fn joins(part: &LogPart, last: Zxid, upto: Zxid, history: &History) -> bool {
 impl Leader {
     /// Sends a learner that stands at `last` what it lacks, or begins to.
     pub(super) fn bring_up_to_date(&mut self, id: PeerId, last: Zxid, now: i64, out: &mut Vec<Output>) {
+        if self.peers[&id].serves {
+            return self.go_over(id, now, out);
+        }
         let shown = self.shown();
         let decision = match decide(&self.history, shown, last, self.options.force_snapshot) {
             Decision::ReadLog if self.options.snapshot_size_factor.is_none() => Decision::Snap,
@@ -234,7 +237,7 @@ impl Leader {
     }
 
     /// Every committed transaction after `after`, all of them in memory, and the learner joins.
-    fn send_rest(&mut self, id: PeerId, after: Zxid, now: i64, out: &mut Vec<Output>) {
+    pub(super) fn send_rest(&mut self, id: PeerId, after: Zxid, now: i64, out: &mut Vec<Output>) {
         let mut last = after;
         for txn in self.history.after(after) {
             last = self.send_committed(id, txn, last, out);
@@ -304,7 +307,11 @@ impl Leader {
         self.was_established = true;
         self.committed = self.new_leader_zxid();
         self.next_check_ms = now + self.options.tick_ms;
-        out.push(Output::Established { epoch: self.epoch });
+        if self.roll_over.is_running {
+            self.rolled_over(out);
+        } else {
+            out.push(Output::Established { epoch: self.epoch });
+        }
         if let Some(config) = self.config.pending().cloned() {
             let designated = self.designated(&config, |server| self.synced.contains(&server).then_some(self.committed));
             self.hand_over(designated, now);
@@ -314,11 +321,13 @@ impl Leader {
         for id in self.peers_at(|stage| stage == Stage::Synced) {
             self.send_up_to_date(id, out);
         }
+        self.answer_syncs(now, out);
     }
 
     fn send_up_to_date(&mut self, id: PeerId, out: &mut Vec<Output>) {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.stage = Stage::Active;
+            peer.serves = true;
             self.send(id, Message::bare(PacketType::UpToDate, Zxid(-1)), out);
         }
     }

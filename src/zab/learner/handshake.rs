@@ -53,6 +53,9 @@ impl Learner {
     pub(super) fn sync_begins(&mut self, packet: &Packet<'_>, out: &mut Vec<Output>) -> Result<(), LeaveReason> {
         let zxid = packet.zxid;
         let last = self.history.last();
+        if self.serves && packet.kind != PacketType::Diff {
+            return Err(LeaveReason::Unexpected(packet.kind));
+        }
         if zxid.epoch() > self.epoch {
             return Err(LeaveReason::WrongEpoch(zxid));
         }
@@ -128,6 +131,7 @@ impl Learner {
     /// UPTODATE: a quorum has acknowledged the leader. Acknowledgements of proposals may leave from here on.
     pub(super) fn up_to_date(&mut self, out: &mut Vec<Output>) -> Result<(), LeaveReason> {
         self.stage = Stage::Active;
+        self.serves = true;
         if let Some(config) = self.new_config.take() {
             out.push(Output::Activate { config, designated: None });
         }

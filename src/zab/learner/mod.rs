@@ -3,7 +3,7 @@
 //! `handshake` introduces it, promises the leader's epoch, takes in what it lacks and acknowledges
 //! NEWLEADER: its log durable, then its epoch, then the acknowledgement. `stream` is the order of
 //! transactions: what may follow what, and what a commit must match. `requests` is what goes to the leader
-//! for this server's clients, and what comes back.
+//! for this server's clients, and what comes back. `rollover` takes it along into the leader's next epoch.
 //!
 //! All a learner does is in its [`Output`]s, to be done in their order through a `Gate`, which keeps those
 //! that wait. Whatever the leader sends, the worst that comes of it is [`Output::Leave`] with its reason.
@@ -11,6 +11,7 @@
 
 mod handshake;
 mod requests;
+mod rollover;
 mod stream;
 
 pub use requests::NotActive;
@@ -39,6 +40,8 @@ pub struct Options {
     pub sync_limit: i64,
     /// The version of the configuration this server acts by.
     pub config_version: i64,
+    /// What it announces to speak: from [`PROTOCOL_CORRAL`] on it knows of roll-overs.
+    pub protocol: i32,
     /// Bytes of transactions that are proposed and not committed; a leader that sends more is left.
     pub max_pending_bytes: usize,
     /// Syncs that wait for the leader; more are refused.
@@ -55,6 +58,7 @@ impl Options {
             init_limit,
             sync_limit,
             config_version: 0,
+            protocol: PROTOCOL_CORRAL,
             max_pending_bytes: 256 << 20,
             max_syncs: 100_000,
         }
@@ -230,6 +234,8 @@ pub struct Learner {
     deadline_ms: i64,
     /// The leader's epoch.
     epoch: i64,
+    /// It has been up to date with its leader, and serves from then on.
+    serves: bool,
     /// How far it is known, from this role or before, that transactions are committed.
     committed: Zxid,
     /// How far this server's log is known to be the leader's, and is committed once the leader is established.
@@ -264,7 +270,7 @@ impl Learner {
         assert!(committed <= history.last(), "{committed} is not in the log");
         let mut data = vec![];
         let server = if options.id.0 < 0 { i64::MAX } else { options.id.0 };
-        LearnerInfo { server, protocol: PROTOCOL_CORRAL, config_version: options.config_version }.put(&mut data);
+        LearnerInfo { server, protocol: options.protocol, config_version: options.config_version }.put(&mut data);
         let kind = match options.kind {
             LearnerKind::Follower => PacketType::FollowerInfo,
             LearnerKind::Observer => PacketType::ObserverInfo,
@@ -278,6 +284,7 @@ impl Learner {
             history,
             stage: Stage::Introduced,
             epoch: 0,
+            serves: false,
             committed,
             agreed: Zxid::ZERO,
             staged: None,
@@ -352,7 +359,8 @@ impl Learner {
         match (self.stage, packet.kind) {
             (Stage::Introduced, PacketType::LeaderInfo) => self.leader_info(packet, out),
             (Stage::Promised, PacketType::Diff | PacketType::Trunc | PacketType::Snap) => self.sync_begins(packet, out),
-            (Stage::Introduced | Stage::Promised | Stage::Receiving { .. }, kind) => Err(LeaveReason::Unexpected(kind)),
+            (Stage::Active, PacketType::LeaderInfo) => self.rolls_over(packet, out),
+            (Stage::Introduced | Stage::Promised | Stage::Receiving { .. }, _) => self.out_of_place(packet, out),
             (Stage::Syncing, PacketType::NewLeader) => self.new_leader(packet, now, out),
             (Stage::Acknowledged, PacketType::UpToDate) => self.up_to_date(out),
             (Stage::Syncing | Stage::Acknowledged | Stage::Active, kind) => match kind {
@@ -372,6 +380,7 @@ impl Learner {
     fn heard(&mut self, now: i64) {
         let limit = match self.stage {
             Stage::Acknowledged | Stage::Active => self.options.sync_limit,
+            _ if self.serves => self.options.sync_limit,
             _ => self.options.init_limit,
         };
         self.deadline_ms = now + limit * self.options.tick_ms;

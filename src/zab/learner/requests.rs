@@ -1,6 +1,6 @@
 //! What goes to the leader for this server's clients, and what comes back.
 
-use super::{Learner, LeaveReason, Output, Stage};
+use super::{Learner, LeaveReason, Output};
 use crate::ids::{SessionId, Zxid};
 use crate::jute::quorum::{ForwardedRequest, Packet, PacketType, Touch, put_touch, revalidate_answer};
 use crate::zab::message::{After, Auth, Data, Message};
@@ -27,7 +27,7 @@ impl Learner {
         auth: Auth,
         out: &mut Vec<Output>,
     ) -> Result<(), NotActive> {
-        if self.stage != Stage::Active {
+        if !self.may_ask() {
             return Err(NotActive);
         }
         let mut data = vec![];
@@ -55,7 +55,7 @@ impl Learner {
 
     /// Asks whether a session lives; [`Output::Revalidated`] says it.
     pub fn revalidate(&mut self, session: SessionId, timeout_ms: i32, out: &mut Vec<Output>) -> Result<(), NotActive> {
-        if self.stage != Stage::Active {
+        if !self.may_ask() {
             return Err(NotActive);
         }
         let mut data = vec![];
@@ -66,7 +66,7 @@ impl Learner {
 
     /// The sessions heard of since the last PING: its answer, which is never without data.
     pub fn touched(&mut self, ping: Zxid, touches: impl IntoIterator<Item = Touch>, out: &mut Vec<Output>) {
-        if self.stage != Stage::Active {
+        if !self.may_ask() {
             return;
         }
         let mut data = vec![];
@@ -76,10 +76,10 @@ impl Learner {
         self.send(Message::with(PacketType::Ping, ping, data), After::Nothing, out);
     }
 
-    /// PING, REVALIDATE and SYNC. A PING before UPTODATE is a sign of life and no more.
+    /// PING, REVALIDATE and SYNC. A PING before the first UPTODATE is a sign of life and no more.
     pub(super) fn answered(&mut self, packet: &Packet<'_>, out: &mut Vec<Output>) -> Result<(), LeaveReason> {
         match packet.kind {
-            PacketType::Ping if self.stage != Stage::Active => {}
+            PacketType::Ping if !self.serves => {}
             PacketType::Ping => out.push(Output::CollectTouches { ping: packet.zxid }),
             PacketType::Revalidate => {
                 let (session, valid) = revalidate_answer(packet.data.unwrap_or_default())

@@ -9,6 +9,7 @@
 //! - an established leader has all of that sequence; truncation takes nothing of it; a quorum of disks has it;
 //! - epochs never go back, accepted is never behind current;
 //! - an acknowledgement leaves when its record is durable, that of NEWLEADER when log, then epoch, are;
+//! - an epoch that has no further zxid is followed by the next one under the same leader, when all of it is agreed on;
 //! - a sync is answered by a leader that has everything committed when it was asked.
 //!
 //! At the end faults cease, and everybody must agree within a bounded number of steps.
@@ -38,6 +39,8 @@ struct Cluster {
     next_conn: u64,
     next_content: u64,
     config: Config,
+    /// Of an epoch: with two of three seeds epochs come to their end.
+    last_counter: u32,
     /// The one sequence.
     committed: Vec<Txn>,
     leaders: BTreeMap<i64, ServerId>,
@@ -60,6 +63,7 @@ impl Cluster {
             next_conn: 0,
             next_content: 0,
             config: Config::new(voters(voter_count), None),
+            last_counter: [Zxid::LAST_COUNTER, 1, 4][seed as usize % 3],
             committed: vec![],
             leaders: BTreeMap::new(),
             syncs: BTreeMap::new(),
@@ -236,6 +240,7 @@ impl Cluster {
         }
         let mut options = leader::Options::new(node.id, TICK_MS, 10, 5);
         options.force_snapshot = self.random.percent(10);
+        options.last_counter = self.last_counter;
         let (end, committed) = (node.durable_end, node.committed);
         let role = Leader::new(options, self.config.clone(), epochs, history, committed, self.now);
         node.role = Role::Leader(Box::new(role), Gate::new(end, epochs));
@@ -456,6 +461,7 @@ fn run_all(seeds: std::ops::Range<u64>, voters: usize, observers: usize, steps: 
         "made way for a promise",
         "log read",
         "log read in parts",
+        "rolled over",
         "serves",
         "snapshot",
         "stepped down",

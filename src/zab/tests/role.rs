@@ -8,7 +8,8 @@
 use super::role_text::{leads, learns, show};
 use crate::ids::{SessionId, Zxid};
 use crate::jute::quorum::{
-    ForwardedRequest, LearnerInfo, PROTOCOL_EPOCHS, Packet, PacketType, put_revalidate_answer, put_touch,
+    ForwardedRequest, LearnerInfo, PROTOCOL_CORRAL, PROTOCOL_EPOCHS, Packet, PacketType, put_revalidate_answer,
+    put_touch,
 };
 use crate::jute::txn::put_set_data;
 use crate::jute::wire::{put_int, put_long};
@@ -43,6 +44,8 @@ scripts! {
     leader_reads_the_log
     leader_reconfiguration
     leader_refuses
+    leader_roll_over_comes_to_nothing
+    leader_rolls_over
     leader_snapshot_holds_nothing_up
     leader_sync_data_before_newleader_3104
     leader_sync_is_a_barrier
@@ -55,13 +58,16 @@ scripts! {
     learner_hole_is_refused_4925
     learner_log_before_epoch_4643_4646
     learner_observer
+    learner_observer_rolls_over
     learner_old_role_writes_nothing_4712
     learner_promises_once
     learner_proposed_configuration_is_not_agreed_on
     learner_proposals_inside_a_snapshot
     learner_reconfiguration
     learner_refuses
+    learner_refuses_to_roll_over
     learner_requests
+    learner_rolls_over
     learner_snapshot_is_durable_first_3642
     learner_timeouts
     learner_truncation_is_durable_first_5094
@@ -220,6 +226,7 @@ impl Stage {
         options.max_snapshot_syncs = words.number("max-snapshot-syncs", 10) as usize;
         options.max_syncs = words.number("max-syncs", 1000) as usize;
         options.max_outstanding = words.number("max-outstanding", 1000) as usize;
+        options.last_counter = words.number("last-counter", Zxid::LAST_COUNTER.into()) as u32;
         let config = Config::new(words.config().unwrap(), None);
         let history = words.history();
         let gate = Gate::new(history.last(), words.epochs());
@@ -233,6 +240,7 @@ impl Stage {
         options.config_version = words.zxid("version").0;
         options.max_pending_bytes = words.number("max-pending-bytes", 1 << 20) as usize;
         options.max_syncs = words.number("max-syncs", 1000) as usize;
+        options.protocol = words.number("protocol", PROTOCOL_CORRAL.into()) as i32;
         let history = words.history();
         let gate = Gate::new(history.last(), words.epochs());
         let mut out = vec![];

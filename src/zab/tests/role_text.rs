@@ -72,6 +72,7 @@ pub fn leads(output: &leader::Output) -> String {
             format!("read the log for {}: {} to {}", peer.0, show(*after), show(*upto))
         }
         Output::Established { epoch } => format!("established in epoch {epoch}"),
+        Output::RolledOver { epoch } => format!("rolled over into epoch {epoch}"),
         Output::Commit { upto } => format!("commit {}", show(*upto)),
         Output::Activate { config, designated, zxid } => {
             format!("activate {} by {}, leader {designated}", show_config(config), show(*zxid))

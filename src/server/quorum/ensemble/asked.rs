@@ -80,8 +80,13 @@ impl Quorum {
         while let Some(asked) = ensemble.asked.get_mut(&session)
             && let Some(next) = asked.held.front()
             && !asked.must_wait(next.what)
-            && let Some(Held { shard, conn, xid, what, body, identities }) = asked.held.pop_front()
         {
+            let makes_transaction = matches!((next.what, &ensemble.role), (Plain::Write(_), Role::Leading(_)));
+            if makes_transaction && !self.has_room() {
+                ensemble.stalled.insert(session);
+                return;
+            }
+            let Some(Held { shard, conn, xid, what, body, identities }) = asked.held.pop_front() else { return };
             let item = Item { conn, session, xid, what: what.ask(), body: 0..body.len() as u32 };
             let Some(live) = self.owner(shard, &item) else {
                 self.tell(shard, conn, Tell::Close);

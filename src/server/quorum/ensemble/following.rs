@@ -319,6 +319,7 @@ impl Quorum {
                 }
                 self.commit(upto);
             }
+            Output::Serve { epoch, .. } if following.serves => self.followed_over(ensemble, epoch),
             Output::Serve { epoch, .. } => {
                 following.serves = true;
                 if !std::mem::replace(&mut ensemble.has_database, true) {

@@ -110,6 +110,7 @@ impl Quorum {
             max_snapshot_syncs: roles.max_snapshot_syncs,
             max_diff_syncs: roles.max_diff_syncs,
             gather_ms: roles.gather_ms,
+            last_counter: self.options.last_counter,
             ..Options::new(given.id, given.tick_ms, given.init_limit, given.sync_limit)
         };
         let takes_clients = roles.leader_serves;
@@ -259,6 +260,7 @@ impl Quorum {
             }
             Output::ReadLog { peer, after, upto } => self.read_log(ensemble, peer, after, upto),
             Output::Established { epoch } => self.established(ensemble, epoch),
+            Output::RolledOver { epoch } => self.rolled_over(ensemble, epoch),
             Output::Commit { upto } => self.commit(upto),
             Output::Activate { config, designated, zxid } => {
                 self.config_agreed_leading(ensemble, config, designated, zxid);

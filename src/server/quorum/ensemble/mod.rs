@@ -17,6 +17,7 @@ mod interface;
 mod leading;
 mod read_only;
 mod reconfig;
+mod rollover;
 mod told;
 mod voting;
 
@@ -40,7 +41,7 @@ pub use interface::{Effect, EnsembleOptions, PeerInput, Record, RoleSettings, St
 use leading::Leading;
 use read_only::ReadOnly;
 use reconfig::Records;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 enum Role {
     /// The last role is over, the writes of log and epochs are awaited.
@@ -84,6 +85,8 @@ pub struct Ensemble {
     to_leader: Vec<u8>,
     /// What sessions asked for that is not answered by the next transaction in line.
     asked: BTreeMap<SessionId, Asked>,
+    /// Those of them that this leader goes on with when there is room for a transaction.
+    stalled: BTreeSet<SessionId>,
     /// Syncs under way, by tag.
     syncs: BTreeMap<u64, Syncing>,
     next_sync: u64,
@@ -134,6 +137,7 @@ impl Ensemble {
             to_learners: BTreeMap::new(),
             to_leader: vec![],
             asked: BTreeMap::new(),
+            stalled: BTreeSet::new(),
             syncs: BTreeMap::new(),
             next_sync: 0,
             stopping: false,
@@ -331,6 +335,7 @@ impl Quorum {
     pub(super) fn work_for_peers(&mut self) {
         self.in_ensemble(|core, ensemble| {
             core.read_leader(ensemble);
+            core.work_stalled(ensemble);
             core.work_forwarded(ensemble);
         });
     }
@@ -492,6 +497,7 @@ impl Quorum {
         // Who asks meanwhile is not told that this server still has its place.
         ensemble.elect(election::Input::RoleEnded, self.clock.mono_ms);
         ensemble.asked.clear();
+        ensemble.stalled.clear();
         ensemble.syncs.clear();
         self.dismiss_clients(unanswered);
         self.left(ensemble);

@@ -185,7 +185,7 @@ impl Quorum {
         identities: &Identities,
         asked: &Reconfig<'_>,
     ) -> (Range<usize>, Range<u32>) {
-        let zxid = self.zxid.next();
+        let zxid = self.next_zxid();
         let next = self.next_config(ensemble, asked, zxid);
         let text = next.as_ref().map(Voters::to_string).map_err(|error| *error);
         let done = self.transact_as(session, cxid, identities, |state, context, out| {

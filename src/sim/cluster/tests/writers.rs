@@ -8,7 +8,7 @@ use crate::sim::server::{create, path_and};
 /// A client that creates one znode after the other, on whatever server serves it.
 pub(super) struct Client {
     number: usize,
-    at: Option<(Place, u64, ConnId)>,
+    pub at: Option<(Place, u64, ConnId)>,
     /// The only server it speaks to.
     only: Option<Place>,
     session: SessionId,

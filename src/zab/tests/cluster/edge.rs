@@ -74,6 +74,11 @@ impl Cluster {
             }
             Output::WriteEpochs { epochs, .. } => {
                 let id = self.nodes[at].id;
+                let is_durable = self.nodes[at].log_queue.is_empty();
+                assert!(
+                    epochs.current == self.nodes[at].epochs.current || is_durable,
+                    "{id}: its epoch before its log"
+                );
                 if epochs.current == epochs.accepted && epochs.current > self.nodes[at].epochs.current {
                     let first = *self.leaders.entry(epochs.current).or_insert(id);
                     assert_eq!(first, id, "two leaders of epoch {}", epochs.current);
@@ -125,6 +130,15 @@ impl Cluster {
                 let view = self.nodes[at].view.clone();
                 assert!(view.len() >= self.committed.len(), "leader {} lacks what is committed", self.nodes[at].id);
                 self.commit(at, &view);
+            }
+            Output::RolledOver { epoch } => {
+                self.saw("rolled over");
+                let node = &self.nodes[at];
+                assert!(
+                    node.view.len() == self.committed.len() && node.durable == self.committed,
+                    "all before it is agreed on"
+                );
+                assert!(node.epochs.current == epoch);
             }
             Output::Commit { upto: zxid } => {
                 let view = self.nodes[at].view[..upto(&self.nodes[at].view, zxid)].to_vec();

@@ -1,0 +1,251 @@
+//! Epochs that come to their end while clients write: the next one begins, whatever goes wrong on the way.
+
+use super::super::*;
+use super::scenes::{answers, ask, session};
+use super::writers::{Client, converge, work};
+use crate::ids::SessionId;
+use crate::jute::OpCode;
+use crate::jute::wire::put_bytes;
+use crate::server::message::Clock;
+use crate::sim::server::{SimOptions, create};
+use std::collections::BTreeSet;
+
+fn started(voters: usize, observers: usize, last_counter: u32, seed: u64) -> Cluster {
+    let mut cluster = Cluster::with_observers(voters, observers, seed);
+    cluster.last_counter = last_counter;
+    let count = voters + observers;
+    (0..count).for_each(|place| cluster.start(place));
+    let all_serve = |cluster: &mut Cluster| (0..count).all(|place| cluster.serves(place));
+    assert!(cluster.run(5_000, all_serve), "all serve within 5 s");
+    cluster
+}
+
+/// Clients on all servers write through several ends of epochs: none of them loses its connection.
+fn goes_on(voters: usize, observers: usize) {
+    let mut cluster = started(voters, observers, 150, 11);
+    let mut clients: Vec<Client> = (0..2 * cluster.len()).map(|n| Client::at(n, n / 2)).collect();
+    work(&mut cluster, &mut clients, 300);
+    let connections: Vec<_> = clients.iter().map(|client| client.at).collect();
+    assert!(connections.iter().all(Option::is_some));
+    work(&mut cluster, &mut clients, 4_000);
+    assert_eq!(connections, clients.iter().map(|client| client.at).collect::<Vec<_>>(), "nobody is sent away");
+    assert!(cluster.roll_overs() >= 3, "{}", cluster.roll_overs());
+    assert_eq!(cluster.elections(), 1);
+    // A round takes no longer than a few writes.
+    let least = clients.iter().map(|client| client.acknowledged.len()).min().unwrap_or_default();
+    assert!(least > 60, "every client gets on: {least}");
+    let epoch = cluster.witness.last().epoch();
+    assert_eq!(epoch, 1 + cluster.roll_overs() as i64);
+    (0..cluster.len()).for_each(|place| cluster.crash(place));
+    converge(&mut cluster, &mut clients);
+}
+
+#[test]
+fn three_servers_go_over_into_the_next_epoch_under_load() {
+    goes_on(3, 0);
+}
+
+#[test]
+fn five_servers_and_an_observer_go_over_into_the_next_epoch_under_load() {
+    goes_on(5, 1);
+}
+
+/// A leader that is a quorum by itself.
+#[test]
+fn one_server_of_an_ensemble_goes_over_by_itself() {
+    let mut cluster = started(1, 1, 40, 12);
+    let mut clients: Vec<Client> = (0..4).map(|n| Client::at(n, n / 2)).collect();
+    work(&mut cluster, &mut clients, 2_000);
+    assert!(cluster.roll_overs() >= 2 && cluster.elections() == 1, "{}", cluster.roll_overs());
+    converge(&mut cluster, &mut clients);
+}
+
+/// What happens so many ms after the last transaction of an epoch was prepared; then everything heals. What was found on
+/// the disks at that moment: how many have promised the next epoch, and how many have acknowledged it.
+fn interrupted(voters: usize, after_ms: i64, fault: impl Fn(&mut Cluster, Place)) -> (usize, usize) {
+    let mut cluster = started(voters, 1, 40, 13);
+    let mut clients: Vec<Client> = (0..6).map(Client::new).collect();
+    let end = Zxid(1 << 32 | 40);
+    for _ in 0..3_000 {
+        let is_used_up = (0..voters).any(|place| {
+            let head = cluster.server(place).map(|server| server.quorum.state().head());
+            head.is_some_and(|head| head >= end)
+        });
+        if is_used_up {
+            break;
+        }
+        work(&mut cluster, &mut clients, 1);
+    }
+    let leader = cluster.leader().expect("it leads");
+    assert!(cluster.server(leader).unwrap().quorum.state().head() >= end, "the epoch is used up");
+    work(&mut cluster, &mut clients, after_ms);
+    let having = |of: &dyn Fn(&Member) -> i64| cluster.members.iter().filter(|member| of(member) > 1).count();
+    let found = (having(&|member| member.epochs.accepted), having(&|member| member.epochs.current));
+    fault(&mut cluster, leader);
+    work(&mut cluster, &mut clients, 1_500);
+    converge(&mut cluster, &mut clients);
+    assert!(cluster.witness.last().epoch() >= 2);
+    found
+}
+
+/// The same at every moment of the round: none promised, some, all, acknowledged by some, and by all.
+fn interrupted_at_every_step(voters: usize, fault: impl Fn(&mut Cluster, Place)) {
+    let mut seen = BTreeSet::new();
+    for after_ms in 0..36 {
+        let (promised, acknowledged) = interrupted(voters, after_ms, &fault);
+        seen.insert((promised > 0, promised > voters / 2, acknowledged > 0, acknowledged > voters / 2));
+    }
+    let steps = [
+        (false, false, false, false),
+        (true, false, false, false),
+        (true, true, false, false),
+        (true, true, true, false),
+        (true, true, true, true),
+    ];
+    for step in steps {
+        assert!(seen.contains(&step), "no moment of the round was {step:?}: {seen:?}");
+    }
+}
+
+fn follower(cluster: &Cluster, leader: Place) -> Place {
+    (leader + 1) % cluster.voters()
+}
+
+#[test]
+fn a_leader_is_lost_at_every_step_of_its_roll_over() {
+    interrupted_at_every_step(3, |cluster, leader| cluster.crash(leader));
+    interrupted_at_every_step(5, |cluster, leader| cluster.crash(leader));
+}
+
+#[test]
+fn a_follower_is_lost_at_every_step_of_a_roll_over() {
+    interrupted_at_every_step(3, |cluster, leader| cluster.crash(follower(cluster, leader)));
+}
+
+#[test]
+fn a_follower_is_cut_off_at_every_step_of_a_roll_over() {
+    interrupted_at_every_step(3, |cluster, leader| {
+        let follower = follower(cluster, leader);
+        for other in (0..cluster.len()).filter(|other| *other != follower) {
+            cluster.cut(follower, other);
+            cluster.cut(other, follower);
+        }
+    });
+}
+
+#[test]
+fn the_power_of_all_is_lost_at_every_step_of_a_roll_over() {
+    interrupted_at_every_step(3, |cluster, _| (0..cluster.len()).for_each(|place| cluster.crash(place)));
+}
+
+/// A follower whose disk is slow comes late into the epoch: it is sent what it missed, and its clients stay.
+#[test]
+fn a_follower_that_is_late_with_its_promise_goes_along() {
+    let mut cluster = started(3, 0, 150, 14);
+    let leader = cluster.leader().unwrap();
+    let late = follower(&cluster, leader);
+    let mut clients: Vec<Client> = (0..6).map(|n| Client::at(n, n / 2)).collect();
+    work(&mut cluster, &mut clients, 200);
+    let connections: Vec<_> = clients.iter().map(|client| client.at).collect();
+    cluster.slow_disk(late, 60);
+    let is_behind = |cluster: &Cluster| {
+        let of = |place: Place| cluster.members[place].epochs.current;
+        of(late) < of(leader) && cluster.witness.last().epoch() > of(late)
+    };
+    let mut was_behind = false;
+    for _ in 0..2_000 {
+        work(&mut cluster, &mut clients, 1);
+        was_behind |= is_behind(&cluster);
+        if cluster.roll_overs() == 1 && !is_behind(&cluster) && was_behind {
+            break;
+        }
+    }
+    assert!(was_behind && cluster.roll_overs() >= 1, "the others went on in the next epoch without it");
+    assert_eq!(connections, clients.iter().map(|client| client.at).collect::<Vec<_>>(), "nobody is sent away");
+    cluster.slow_disk(late, 0);
+    converge(&mut cluster, &mut clients);
+    assert_eq!(cluster.elections(), 1);
+}
+
+/// A server on its own: its log goes from an epoch's last zxid to the next one's first transaction.
+#[test]
+fn a_server_on_its_own_goes_over_by_itself_and_finds_it_so_at_its_next_start() {
+    let disk = SimDisk::new();
+    let options = SimOptions { last_counter: 4, ..SimOptions::default() };
+    let at = |epoch: i64, counter: i64| epoch << 32 | counter;
+    let expected = [
+        vec![at(0, 1), at(0, 2), at(0, 3), at(0, 4), at(1, 1), at(1, 2)],
+        vec![at(1, 3), at(1, 4), at(2, 1), at(2, 2), at(2, 3), at(2, 4)],
+        vec![at(3, 1), at(3, 2), at(3, 3), at(3, 4), at(4, 1), at(4, 2)],
+    ];
+    for (start, expected) in expected.iter().enumerate() {
+        let mut server = SimServer::start(&disk, Clock::default(), options, None);
+        let conn = server.accept(SessionId::NONE, 2_000, 0);
+        settle(&mut server, &disk);
+        server.output(conn);
+        // Its session was the first.
+        let mut zxids = vec![server.zxid()];
+        for n in 1..6 {
+            server.request(conn, n, OpCode::Create, &create(format!("/{start}-{n}").as_bytes(), b"", 0));
+            settle(&mut server, &disk);
+            zxids.extend(server.frames(conn).iter().map(|frame| frame.1));
+        }
+        assert_eq!(&zxids, expected);
+    }
+}
+
+/// Lets a server on its own come to rest, its log written to this disk.
+fn settle(server: &mut SimServer, disk: &SimDisk) {
+    for _ in 0..10 {
+        server.prepare_real_segment();
+        server.shard.end_turn();
+        if let Some(inbound) = server.shard.take_outbound() {
+            server.quorum.handle(inbound);
+        }
+        while let Some(write) = server.quorum.next_write() {
+            write_frame(disk, server, &write);
+            server.quorum.written();
+        }
+        while server.quorum.publish_answers() {}
+        server.shard.take_in();
+    }
+    server.settle();
+}
+
+/// Writes of a leader's client that waited behind a sync come all at once, and are more than the log has room for at a
+/// time: they went into it past the one that waited for room.
+#[test]
+fn writes_behind_a_sync_wait_for_the_log_to_have_room() {
+    let mut cluster = started(3, 0, Zxid::LAST_COUNTER, 15);
+    let leader = cluster.leader().unwrap();
+    let (conn, _) = session(&mut cluster, leader, 2_000);
+    let mut path = vec![];
+    put_bytes(&mut path, b"/");
+    ask(&mut cluster, leader, conn, 1, OpCode::Sync, &path);
+    for n in 0..12 {
+        let data = vec![7; if n % 3 == 2 { 10 } else { 6_000 }];
+        ask(&mut cluster, leader, conn, 2 + n, OpCode::Create, &create(format!("/{n}").as_bytes(), &data, 0));
+    }
+    let told: Vec<_> = answers(&mut cluster, leader, conn, 13).iter().map(|frame| (frame.0, frame.2)).collect();
+    assert_eq!(told, (1..=13).map(|xid| (xid, 0)).collect::<Vec<_>>());
+}
+
+/// The same at the end of an epoch: they go on with the numbers of the next one.
+#[test]
+fn writes_behind_a_sync_wait_for_the_next_epoch() {
+    let mut cluster = started(3, 0, 5, 16);
+    let leader = cluster.leader().unwrap();
+    let (conn, _) = session(&mut cluster, leader, 2_000);
+    let mut path = vec![];
+    put_bytes(&mut path, b"/");
+    for round in 0..4 {
+        ask(&mut cluster, leader, conn, 20 * round, OpCode::Sync, &path);
+        for n in 1..8 {
+            let name = format!("/{round}-{n}");
+            ask(&mut cluster, leader, conn, 20 * round + n, OpCode::Create, &create(name.as_bytes(), b"", 0));
+        }
+        let told: Vec<_> = answers(&mut cluster, leader, conn, 8).iter().map(|frame| (frame.0, frame.2)).collect();
+        assert_eq!(told, (0..8).map(|n| (20 * round + n, 0)).collect::<Vec<_>>());
+    }
+    assert!(cluster.roll_overs() >= 5 && cluster.elections() == 1, "{}", cluster.roll_overs());
+}
