@@ -17,6 +17,7 @@ use ensemble::cluster::{Ensemble, Role, corral, corrals};
 use ensemble::crossing;
 use ensemble::disks::{self, DiskFault};
 use ensemble::nemesis::{self, Fault, Whom};
+use ensemble::rollover;
 use support::server::Target;
 
 /// One ensemble at a time: what a fault does to it must not depend on what else the machine does.
@@ -153,6 +154,35 @@ fn five_members_under_everything() {
         Fault::Restart(Whom::Follower),
     ];
     nemesis::run("five", &mut Ensemble::start(&corrals(5)), &faults);
+}
+
+/// Three voters, and an observer, of which all know of roll-overs.
+fn with_short_epochs(transactions: u32) -> Ensemble {
+    let roles = [Role::Participant, Role::Participant, Role::Participant, Role::Observer];
+    let members: Vec<(Target, Role)> = corrals(4).into_iter().zip(roles).collect();
+    Ensemble::start_with_short_epochs(&members, transactions)
+}
+
+#[test]
+fn epochs_end_and_nobody_is_sent_away() {
+    let _alone = alone();
+    rollover::write_through(&mut with_short_epochs(300));
+}
+
+#[test]
+fn epochs_end_under_faults() {
+    let _alone = alone();
+    let faults = [Fault::Kill(Whom::Leader), Fault::Pause(Whom::Follower), Fault::Sever(Whom::Leader)];
+    nemesis::run("short epochs", &mut with_short_epochs(200), &faults);
+}
+
+/// The leader is a Corral: of those that start at once, the last leads.
+#[test]
+fn epochs_end_with_a_zookeeper_among_the_members() {
+    let _alone = alone();
+    let members =
+        [(Target::ZooKeeper, Role::Participant), (corral(1), Role::Participant), (corral(2), Role::Participant)];
+    rollover::step_down(&mut Ensemble::start_with_short_epochs(&members, 600), 2);
 }
 
 #[test]

@@ -115,6 +115,14 @@ fn a_leader_may_learn_late_that_it_was_one() {
     assert!(play(347_256).is_some());
 }
 
+/// A learner that was late into its leader's next epoch was answered its sync before it had, or showed, what was committed
+/// meanwhile.
+#[test]
+fn a_sync_of_a_learner_on_its_way_into_the_next_epoch_is_answered_behind_what_it_missed() {
+    assert!(play(600_008).is_some());
+    assert!(play(600_808).is_some());
+}
+
 #[test]
 fn the_same_seed_is_the_same_run() {
     let plan = Plan::of(7);

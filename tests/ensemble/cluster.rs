@@ -69,6 +69,8 @@ pub struct Ensemble {
     pub links: Links,
     /// The members know each other by their own addresses, which they can pass on, and may be reconfigured by anybody.
     is_direct: bool,
+    /// Of a Corral; `None`: as many as there are zxids.
+    epoch_transactions: Option<u32>,
     tick_ms: u64,
     scratch: Scratch,
 }
@@ -94,6 +96,14 @@ impl Ensemble {
 
     pub fn start_with_roles(targets: &[(Target, Role)]) -> Ensemble {
         let mut ensemble = Ensemble::prepare(targets, false);
+        ensemble.begin();
+        ensemble
+    }
+
+    /// The same with so many transactions in an epoch, as far as a Corral leads it.
+    pub fn start_with_short_epochs(targets: &[(Target, Role)], transactions: u32) -> Ensemble {
+        let mut ensemble = Ensemble::prepare(targets, false);
+        ensemble.epoch_transactions = Some(transactions);
         ensemble.begin();
         ensemble
     }
@@ -139,7 +149,7 @@ impl Ensemble {
                 paused: false,
             })
             .collect();
-        Ensemble { members, links, is_direct, tick_ms: SHORT_TICK_MS, scratch }
+        Ensemble { members, links, is_direct, epoch_transactions: None, tick_ms: SHORT_TICK_MS, scratch }
     }
 
     fn begin(&mut self) {
@@ -190,6 +200,7 @@ impl Ensemble {
         }
         match member.server.target {
             Target::Corral(_) => {
+                settings.extend(self.epoch_transactions.map(|count| format!("corral.epochTransactions={count}")));
                 let data = member.server.data_directory();
                 fs::create_dir_all(&data).expect("the data directory");
                 fs::write(data.join("myid"), format!("{}\n", place + 1)).expect("myid");

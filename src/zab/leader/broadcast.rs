@@ -67,13 +67,13 @@ impl Leader {
     /// Proposes a transaction: into the log and to the followers, at once and in parallel. Behind the epoch's last
     /// counter nothing is proposed before the next epoch has begun.
     pub fn propose(&mut self, proposal: Proposal, now: i64, out: &mut Vec<Output>) -> Result<(), ProposeError> {
-        if self.phase != Phase::Established {
+        if self.phase != Phase::Established && !self.roll_over.is_running {
             return Err(ProposeError::NotLeading);
         }
         if self.handed_over.is_some() {
             return Err(ProposeError::HandedOver);
         }
-        if self.is_used_up() {
+        if self.is_used_up() || self.roll_over.is_running {
             return Err(ProposeError::CounterExhausted);
         }
         let expected = self.next_zxid();

@@ -183,8 +183,17 @@ impl Leader {
             self.barriers.waiting.pop_front();
             match from {
                 SyncFrom::Client(tag) => out.push(Output::Synced { tag }),
-                SyncFrom::Learner(id) => self.send(id, Message::bare(PacketType::Sync, Zxid::ZERO), out),
+                SyncFrom::Learner(id) => self.sync_answered(id, out),
             }
+        }
+    }
+
+    /// SYNC, behind everything that was committed before. One that is on its way into the next epoch has not been sent all of
+    /// that, or shows it at UPTODATE only.
+    fn sync_answered(&mut self, id: PeerId, out: &mut Vec<Output>) {
+        match self.peers.get_mut(&id) {
+            Some(peer) if peer.stage != Stage::Active => peer.syncs_due += 1,
+            _ => self.send(id, Message::bare(PacketType::Sync, Zxid::ZERO), out),
         }
     }
 

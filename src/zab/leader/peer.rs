@@ -77,6 +77,8 @@ pub(super) struct Peer {
     pub knows_roll_over: bool,
     /// It has been sent UPTODATE, in this epoch or one before, and serves clients.
     pub serves: bool,
+    /// Its syncs that are due and wait for UPTODATE: what it is sent before that it does not show yet.
+    pub syncs_due: usize,
 }
 
 impl Peer {
@@ -93,6 +95,7 @@ impl Peer {
             by_snapshot: false,
             knows_roll_over: false,
             serves: false,
+            syncs_due: 0,
         }
     }
 

@@ -27,7 +27,8 @@
 //!   late with its promise is sent what it missed before NEWLEADER, as one that comes anew.
 //!
 //! A learner that serves goes on serving: it reads, passes requests on and answers PINGs all through the round, so a sync
-//! that is under way is as good as ever. One that was about to be brought up to date in the old epoch is dropped and comes
+//! that is under way is as good as ever; its SYNC comes behind UPTODATE, from which on the learner shows what was committed
+//! meanwhile. One that was about to be brought up to date in the old epoch is dropped and comes
 //! again; one that comes anew meanwhile goes through the round with the others. Who did not announce that it knows of
 //! this (a ZooKeeper) would leave at step 2: with one among the learners the role ends instead, as ZooKeeper's does
 //! (ZOOKEEPER-1277), and it does when the whole takes longer than syncLimit.

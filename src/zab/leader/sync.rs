@@ -328,7 +328,9 @@ impl Leader {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.stage = Stage::Active;
             peer.serves = true;
+            let syncs = std::mem::take(&mut peer.syncs_due);
             self.send(id, Message::bare(PacketType::UpToDate, Zxid(-1)), out);
+            (0..syncs).for_each(|_| self.send(id, Message::bare(PacketType::Sync, Zxid::ZERO), out));
         }
     }
 

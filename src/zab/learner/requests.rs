@@ -1,6 +1,6 @@
 //! What goes to the leader for this server's clients, and what comes back.
 
-use super::{Learner, LeaveReason, Output};
+use super::{Learner, LeaveReason, Output, Stage};
 use crate::ids::{SessionId, Zxid};
 use crate::jute::quorum::{ForwardedRequest, Packet, PacketType, Touch, put_touch, revalidate_answer};
 use crate::zab::message::{After, Auth, Data, Message};
@@ -86,6 +86,8 @@ impl Learner {
                     .map_err(|_| LeaveReason::Malformed(packet.kind))?;
                 out.push(Output::Revalidated { session, valid });
             }
+            // What was committed before it is shown when this server is up to date.
+            kind if self.stage != Stage::Active => return Err(LeaveReason::Unexpected(kind)),
             _ => {
                 let tag = self.syncs.pop_front().ok_or(LeaveReason::Unexpected(packet.kind))?;
                 out.push(Output::Synced { tag });

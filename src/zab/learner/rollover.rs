@@ -33,7 +33,7 @@ impl Learner {
     /// A packet that has no place at this stage: of a learner that serves, what its clients wait for has.
     pub(super) fn out_of_place(&mut self, packet: &Packet<'_>, out: &mut Vec<Output>) -> Result<(), LeaveReason> {
         match packet.kind {
-            PacketType::Ping | PacketType::Revalidate | PacketType::Sync if self.serves => self.answered(packet, out),
+            PacketType::Ping | PacketType::Revalidate if self.serves => self.answered(packet, out),
             kind => Err(LeaveReason::Unexpected(kind)),
         }
     }
