@@ -59,7 +59,8 @@ pub fn write_through(ensemble: &mut Ensemble) {
     ensemble.assert_trees_fitted();
 }
 
-/// Clients that write down what they see, until so many leaders have stepped down at the end of their epoch.
+/// Clients that write down what they see, until so many leaders have stepped down at the end of their epoch. While the
+/// ZooKeeper is not connected, as when it still looks for a new leader, an epoch may be followed by the next one.
 pub fn step_down(ensemble: &mut Ensemble, times: usize) {
     nemesis::run_with("end of epochs", ensemble, |ensemble, _, _| {
         let over = wait_for(Duration::from_secs(60), || {
@@ -68,5 +69,4 @@ pub fn step_down(ensemble: &mut Ensemble, times: usize) {
         });
         over.unwrap_or_else(|| panic!("leaders do not step down\n{}", ensemble.logs()))
     });
-    assert_eq!(logged(ensemble, ROLLED), 0);
 }
