@@ -220,6 +220,11 @@ impl State {
         Ok(())
     }
 
+    /// A znode with this path is added soon.
+    pub fn prefetch(&self, path: &[u8]) {
+        self.store.prefetch(path::hash(path::stored(path)));
+    }
+
     /// Adds a session of a snapshot.
     pub fn load_session(&mut self, session: SessionId, timeout_ms: i32) {
         self.sessions.insert(session, timeout_ms);
