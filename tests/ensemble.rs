@@ -17,6 +17,7 @@ use ensemble::cluster::{Ensemble, Role, corral, corrals};
 use ensemble::crossing;
 use ensemble::disks::{self, DiskFault};
 use ensemble::nemesis::{self, Fault, Whom};
+use ensemble::takeover;
 use support::server::Target;
 
 /// One ensemble at a time: what a fault does to it must not depend on what else the machine does.
@@ -223,4 +224,16 @@ fn zookeeper_is_replaced_by_corral_and_back() {
         }
         replaced
     });
+}
+
+#[test]
+fn corral_takes_over_from_zookeeper_by_reconfigurations_and_back() {
+    let _alone = alone();
+    takeover::and_back("corral takes over", Target::ZooKeeper, [corral(0), corral(2)]);
+}
+
+#[test]
+fn zookeeper_takes_over_from_corral_by_reconfigurations_and_back() {
+    let _alone = alone();
+    takeover::and_back("zookeeper takes over", corral(2), [Target::ZooKeeper; 2]);
 }

@@ -202,6 +202,10 @@ impl Ensemble {
                 }
                 settings.push(format!("myid={}", place + 1));
                 settings.push("heap=384m".to_string());
+                if self.is_direct {
+                    // It reads this one from a system property.
+                    settings.push("zookeeper.skipACL=yes".to_string());
+                }
             }
         }
         member.server.configure(&settings);

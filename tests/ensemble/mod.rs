@@ -11,6 +11,7 @@ pub mod disks;
 pub mod links;
 pub mod nemesis;
 pub mod record;
+pub mod takeover;
 pub mod tree;
 
 use super::support;
