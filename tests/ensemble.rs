@@ -16,7 +16,9 @@ use ensemble::changes::{self, Change};
 use ensemble::cluster::{Ensemble, Role, corral, corrals};
 use ensemble::crossing;
 use ensemble::disks::{self, DiskFault};
+use ensemble::masters;
 use ensemble::nemesis::{self, Fault, Whom};
+use ensemble::takeover;
 use support::server::Target;
 
 /// One ensemble at a time: what a fault does to it must not depend on what else the machine does.
@@ -223,4 +225,44 @@ fn zookeeper_is_replaced_by_corral_and_back() {
         }
         replaced
     });
+}
+
+#[test]
+fn corral_takes_over_from_zookeeper_by_reconfigurations_and_back() {
+    let _alone = alone();
+    takeover::and_back("corral takes over", Target::ZooKeeper, [corral(0), corral(2)]);
+}
+
+#[test]
+fn zookeeper_takes_over_from_corral_by_reconfigurations_and_back() {
+    let _alone = alone();
+    takeover::and_back("zookeeper takes over", corral(2), [Target::ZooKeeper; 2]);
+}
+
+/// A ZooKeeper that leads passes observers on to those that follow it.
+#[test]
+fn an_observer_follows_through_a_zookeeper_that_follows() {
+    let _alone = alone();
+    let members = [Target::ZooKeeper, Target::ZooKeeper, Target::ZooKeeper, corral(2)];
+    let roles = [Role::Participant, Role::Participant, Role::Participant, Role::Observer];
+    let members: Vec<(Target, Role)> = members.into_iter().zip(roles).collect();
+    masters::observe("behind a master", &mut Ensemble::start_with_masters(&members), 3);
+}
+
+/// One of before 4394 was mended: what is committed while it takes in where its leader stands it must hear of later.
+#[test]
+fn an_older_zookeeper_comes_back_under_load_without_an_exception() {
+    let _alone = alone();
+    let mut ensemble = Ensemble::start(&[Target::OlderZooKeeper, corral(1), corral(2)]);
+    nemesis::run_with("comes back", &mut ensemble, |ensemble, board, _| {
+        for _ in 0..5 {
+            ensemble.kill(0);
+            nemesis::await_served(board, "a majority without a ZooKeeper", ensemble);
+            ensemble.start_again(0);
+            let leader = ensemble.await_whole();
+            assert_ne!(leader, 0, "who leads");
+        }
+    });
+    let log = ensemble.members[0].server.log();
+    assert!(!log.contains("NullPointerException"), "{log}");
 }

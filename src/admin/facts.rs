@@ -121,6 +121,8 @@ pub struct DirectorySizes {
 #[derive(Clone, Debug)]
 pub struct QuorumFacts {
     pub voters: u64,
+    /// Of an observer: the id of the server that it hears everything from.
+    pub master: Option<u64>,
     /// Of a leader.
     pub leading: Option<LeadingFacts>,
 }

@@ -65,6 +65,7 @@ fn gauges(lines: &mut Lines, facts: &MonitorFacts) {
 fn quorum(lines: &mut Lines, facts: &MonitorFacts) {
     let Some(quorum) = &facts.quorum else { return };
     lines.put("quorum_size", quorum.voters);
+    lines.maybe("observer_master_id", quorum.master);
     let Some(leading) = &quorum.leading else { return };
     lines.put("learners", leading.learners);
     lines.put("synced_followers", leading.synced_followers);
@@ -209,7 +210,7 @@ mod tests {
             leads_for_ms: 77,
         };
         let server = ServerFacts { mode: Mode::Leader, proposals: Some((5, 3, 90)), ..server() };
-        let quorum = QuorumFacts { voters: 3, leading: Some(leading) };
+        let quorum = QuorumFacts { voters: 3, master: None, leading: Some(leading) };
         let text = rendered(&MonitorFacts { server: server.clone(), quorum: Some(quorum), ..facts() });
         let head = "\nzk_server_state\tleader\nzk_peer_state\tleading - broadcast\nzk_avg_latency";
         assert!(text.contains(head), "{text}");
@@ -218,10 +219,12 @@ mod tests {
                      zk_max_proposal_size\t90\nzk_min_proposal_size\t3\n";
         assert!(text.contains(lines), "{text}");
         for (mode, state) in [(Mode::Follower, "following"), (Mode::Observer, "observing")] {
-            let quorum = Some(QuorumFacts { voters: 3, leading: None });
+            let master = (mode == Mode::Observer).then_some(2);
+            let quorum = Some(QuorumFacts { voters: 3, master, leading: None });
             let text = rendered(&MonitorFacts { server: ServerFacts { mode, ..server.clone() }, quorum, ..facts() });
             assert!(text.contains(&format!("\nzk_peer_state\t{state} - broadcast\n")), "{text}");
             assert!(text.contains("\nzk_quorum_size\t3\n") && !text.contains("zk_learners"), "{text}");
+            assert_eq!(text.contains("\nzk_observer_master_id\t2\n"), mode == Mode::Observer, "{text}");
         }
     }
 

@@ -189,8 +189,9 @@ impl Plane {
             pending_syncs: quorum.pending_syncs.value(),
             leads_for_ms: quorum.leader_uptime_ms.value(),
         });
+        let master = (mode == Mode::Observer).then(|| quorum.master.value());
         let is_member = matches!(mode, Mode::Leader | Mode::Follower | Mode::Observer);
-        is_member.then(|| QuorumFacts { voters: quorum.voters.value(), leading })
+        is_member.then(|| QuorumFacts { voters: quorum.voters.value(), master, leading })
     }
 
     /// Last, greatest and smallest reply; of several shards' last ones any is as good.

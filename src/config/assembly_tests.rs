@@ -140,8 +140,8 @@ fn keys_without_effect_are_named() {
     for (line, instead) in [
         ("localSessionsEnabled=true", "every session is known to the whole ensemble"),
         ("localSessionsUpgradingEnabled=true", "there are no local sessions"),
-        ("observerMasterPort=2889", "observers follow the leader"),
-        ("observerMaster.sizeLimit=1048576", "observers follow the leader"),
+        ("observerMasterPort=2889", "it takes in no observers here; they ask another voter, or the leader"),
+        ("observerMaster.sizeLimit=1048576", "nothing is kept for observers"),
         ("syncEnabled=false", "an observer keeps its log and snapshots"),
         ("multiAddress.reachabilityCheckEnabled=false", "of several addresses the first that answers is used"),
         ("multiAddress.reachabilityCheckTimeoutMs=200", "the addresses of a server share cnxTimeout"),
@@ -154,6 +154,10 @@ fn keys_without_effect_are_named() {
     assert_eq!(named.count(), 7, "each of them was tried here");
     let alias = said("observer.syncEnabled=false");
     assert!(alias.len() == 1 && alias[0].contains("syncEnabled: has no effect"), "{alias:?}");
+    let observer = THREE.replace("zk1:2888:3888", "zk1:2888:3888:observer");
+    assert_ne!(observer, THREE);
+    let said_to_it = warnings(&format!("{observer}observerMasterPort=2889\n"));
+    assert!(!said_to_it.iter().any(|warning| warning.contains("observerMasterPort")), "{said_to_it:?}");
     let usual = "localSessionsEnabled=false\nlocalSessionsUpgradingEnabled=false\nobserverMasterPort=0\n\
                  observerMaster.sizeLimit=33554432\nsyncEnabled=true\nmultiAddress.reachabilityCheckEnabled=true\n\
                  multiAddress.reachabilityCheckTimeoutMs=1000";

@@ -130,8 +130,10 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
     },
     Key {
         name: "observerMasterPort", alias: "", default: "0", example: "2889",
-        meaning: "port on which a follower serves observers in the leader's place; 0: it does not",
-        difference: NO_EFFECT,
+        meaning: "port on which voters that follow take in observers, by which an observer finds one, in the leader's \
+                  place; 0: observers follow the leader",
+        difference: "has no effect on a voter in this version, and is warned about; an observer that finds nobody there \
+                     for 5 seconds follows the leader, where ZooKeeper's goes on asking",
         apply: |draft, text| {
             draft.settings.observer_master_port = Some(number(text, 0..=65_535)?).filter(|port| *port > 0);
             Ok(())

@@ -37,6 +37,7 @@ fn roles(config: &Config, settings: &Settings) -> RoleSettings {
         max_snapshot_syncs: settings.max_snapshot_syncs as usize,
         max_diff_syncs: settings.max_diff_syncs as usize,
         leader_connect_delay_ms: i64::from(settings.leader_connect_delay_ms),
+        observer_master_port: settings.observer_master_port,
         observer_delay_ms: observer_delays_ms.map(i64::from).iter().sum(),
         slow_write_ms: settings.leader_slow_write_ms.map(i64::from),
         connect_limit: Some(i64::from(settings.connect_ticks())),
@@ -110,6 +111,7 @@ mod tests {
             leader_slow_write_ms: Some(700),
             observer_election_delay_ms: 200,
             observer_reconnect_delay_ms: 500,
+            observer_master_port: Some(2889),
             epoch_wait_ms: Some(900),
             leader_connect_delay_ms: 50,
             commit_log_count: 60_000,
@@ -122,6 +124,7 @@ mod tests {
         let roles = roles(&config, &settings);
         assert_eq!((roles.connect_limit, roles.gather_ms, roles.leader_serves), (Some(3), Some(900), false));
         assert_eq!((roles.slow_write_ms, roles.observer_delay_ms), (Some(700), 700));
+        assert_eq!(roles.observer_master_port, Some(2889));
         assert_eq!((roles.leader_connect_delay_ms, roles.history.count), (50, 60_000));
         assert_eq!((roles.snapshot_size_factor, roles.force_snapshot), (None, true));
         assert_eq!((roles.max_snapshot_syncs, roles.max_diff_syncs), (2, 20));

@@ -170,13 +170,15 @@ impl Mode {
         [Mode::Standalone, Mode::NotServing, Mode::Leader, Mode::Follower, Mode::Observer, Mode::ReadOnly];
 }
 
-/// What the quorum core says of its ensemble; those below `voters` mean something for a leader alone.
+/// What the quorum core says of its ensemble; those below `master` mean something for a leader alone.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct QuorumStats {
     /// A [`Mode`].
     pub mode: AtomicU8,
     pub voters: Count,
+    /// Whom it follows: of an observer that may be a voter other than the leader.
+    pub master: Count,
     pub learners: Count,
     pub synced_followers: Count,
     pub synced_non_voting: Count,

@@ -67,8 +67,10 @@ pub struct Member {
 pub struct Ensemble {
     pub members: Vec<Member>,
     pub links: Links,
-    /// The members know each other by their own addresses, which they can pass on, and may be reconfigured by anybody.
+    /// The members know each other by their own addresses, which they can pass on.
     is_direct: bool,
+    /// Where voters that follow take in observers.
+    master_port: Option<u16>,
     tick_ms: u64,
     scratch: Scratch,
 }
@@ -121,6 +123,14 @@ impl Ensemble {
         ensemble
     }
 
+    /// An ensemble without links whose voters take in observers in the leader's place.
+    pub fn start_with_masters(targets: &[(Target, Role)]) -> Ensemble {
+        let mut ensemble = Ensemble::prepare(targets, true);
+        ensemble.master_port = Some(free_port());
+        ensemble.begin();
+        ensemble
+    }
+
     fn prepare(targets: &[(Target, Role)], is_direct: bool) -> Ensemble {
         let scratch = Scratch::new();
         let ports: Vec<Ports> = targets.iter().map(|_| Ports { quorum: free_port(), election: free_port() }).collect();
@@ -139,7 +149,7 @@ impl Ensemble {
                 paused: false,
             })
             .collect();
-        Ensemble { members, links, is_direct, tick_ms: SHORT_TICK_MS, scratch }
+        Ensemble { members, links, is_direct, master_port: None, tick_ms: SHORT_TICK_MS, scratch }
     }
 
     fn begin(&mut self) {
@@ -174,18 +184,20 @@ impl Ensemble {
             "snapCount=3000".to_string(),
             "znode.container.checkIntervalMs=300".to_string(),
         ];
-        if self.is_direct {
+        if self.is_open() {
             settings.push("reconfigEnabled=true".to_string());
             settings.push("skipACL=yes".to_string());
         }
+        settings.extend(self.master_port.map(|port| format!("observerMasterPort={port}")));
         for other in (0..self.members.len()).filter(|other| *other == place || self.members[*other].belongs) {
             settings.push(self.line(place, other));
         }
+        let is_open = self.is_open();
         let member = &mut self.members[place];
         if member.role == Role::Observer {
             settings.push("peerType=observer".to_string());
         }
-        if self.is_direct {
+        if is_open {
             member.server.keep_configuration();
         }
         match member.server.target {
@@ -202,6 +214,10 @@ impl Ensemble {
                 }
                 settings.push(format!("myid={}", place + 1));
                 settings.push("heap=384m".to_string());
+                if is_open {
+                    // It reads this one from a system property.
+                    settings.push("zookeeper.skipACL=yes".to_string());
+                }
             }
         }
         member.server.configure(&settings);
@@ -216,8 +232,9 @@ impl Ensemble {
             Role::Observer => "observer",
         };
         if self.is_direct {
-            let client = member.server.address;
-            return format!("server.{}=127.0.0.1:{quorum}:{election}:{role};{client}", other + 1);
+            // Each on an address of its own: where observers are taken in is the same port everywhere.
+            let (id, client) = (other + 1, member.server.address);
+            return format!("server.{id}=127.0.0.{id}:{quorum}:{election}:{role};{client}");
         }
         let (quorum, election) = if other == place {
             (quorum, election)
@@ -286,6 +303,11 @@ impl Ensemble {
         member.server.address = address;
         self.furnish(place);
         self.start_again(place);
+    }
+
+    /// Whether anybody may reconfigure it.
+    fn is_open(&self) -> bool {
+        self.is_direct && self.master_port.is_none()
     }
 
     /// Whether there is a ZooKeeper among the members.

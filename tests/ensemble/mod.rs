@@ -9,8 +9,10 @@ pub mod cluster;
 pub mod crossing;
 pub mod disks;
 pub mod links;
+pub mod masters;
 pub mod nemesis;
 pub mod record;
+pub mod takeover;
 pub mod tree;
 
 use super::support;

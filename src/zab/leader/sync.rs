@@ -249,10 +249,13 @@ impl Leader {
         txn.zxid
     }
 
-    /// Outstanding proposals, NEWLEADER, and from here on everything as it happens.
+    /// Outstanding proposals, NEWLEADER, and from here on everything as it happens, but for what is committed: that a
+    /// follower is told behind UPTODATE.
     fn join(&mut self, id: PeerId, now: i64, out: &mut Vec<Output>) {
         self.set_stage(id, Stage::Joined, now + self.init_ms());
+        let told = self.committed.max(self.new_leader_zxid());
         let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.told = told;
         let observes = peer.kind == LearnerKind::Observer;
         if !observes {
             for Outstanding { txn, .. } in &self.outstanding {
@@ -320,6 +323,7 @@ impl Leader {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.stage = Stage::Active;
             self.send(id, Message::bare(PacketType::UpToDate, Zxid(-1)), out);
+            self.tell_held(id, out);
         }
     }
 

@@ -54,6 +54,9 @@ pub struct RoleSettings {
     /// How long an observer waits at most before it looks for a leader again, ms: voters first (`observer.election.DelayMs`
     /// and `observer.reconnectDelayMs`).
     pub observer_delay_ms: i64,
+    /// Where a voter that follows takes observers in, by which an observer finds one (`observerMasterPort`); `None`: it
+    /// follows the leader itself.
+    pub observer_master_port: Option<u16>,
     /// The longest pause between two attempts to reach a leader, ms (`leaderConnectDelayDuringRetryMs`).
     pub leader_connect_delay_ms: i64,
     /// A leader with a write of the log that takes longer than this hands over, ms; `None`: never.
@@ -78,6 +81,7 @@ impl Default for RoleSettings {
             max_snapshot_syncs: 10,
             max_diff_syncs: 100,
             observer_delay_ms: 200,
+            observer_master_port: None,
             leader_connect_delay_ms: 100,
             slow_write_ms: Some(4_000),
             connect_limit: None,
@@ -160,7 +164,8 @@ pub enum Effect {
     Close {
         link: LinkId,
     },
-    /// Connect to this member's quorum port, at the first of these addresses that answers.
+    /// Connect to this member, at the first of these addresses that answers: the leader's quorum port, or where another
+    /// voter takes observers in.
     DialLeader {
         leader: ServerId,
         addresses: Vec<Address>,

@@ -15,6 +15,7 @@ mod following;
 mod handover;
 mod interface;
 mod leading;
+mod masters;
 mod read_only;
 mod reconfig;
 mod told;
@@ -32,12 +33,13 @@ use crate::zab::epochs::{Epochs, first_zxid};
 use crate::zab::history::{History, HistoryLimits, Txn};
 use crate::zab::leader::{self, PeerId};
 use crate::zab::links::{self, Links};
-use crate::zab::voters::{Config, ServerId};
+use crate::zab::voters::Config;
 use asked::Asked;
 use early::Early;
 use following::Following;
 pub use interface::{Effect, EnsembleOptions, PeerInput, Record, RoleSettings, Standing};
 use leading::Leading;
+use masters::Joining;
 use read_only::ReadOnly;
 use reconfig::Records;
 use std::collections::BTreeMap;
@@ -52,17 +54,6 @@ enum Role {
     Leading(Box<Leading>),
     /// The process is about to end.
     Stopped,
-}
-
-/// A leader that is being connected to.
-#[derive(Clone, Copy)]
-struct Joining {
-    leader: ServerId,
-    observer: bool,
-    since_ms: i64,
-    until_ms: i64,
-    retry_at_ms: Option<i64>,
-    attempts: u32,
 }
 
 /// The ensemble, as this member sees it.
@@ -95,6 +86,8 @@ pub struct Ensemble {
     rests_until_ms: i64,
     /// Since when it looks for one.
     looks_since_ms: i64,
+    /// How often an observer has asked a voter to take it in.
+    masters_asked: u64,
     /// There while reads are served without a leader.
     read_only: Option<ReadOnly>,
     /// Learners that came before this server led.
@@ -110,10 +103,6 @@ struct Syncing {
     xid: i32,
     path: Vec<u8>,
 }
-
-/// For so long a leader may refuse connections: one that was just elected may still be in its own wait, and one that is
-/// not there any more is not coming. (ZooKeeper 3.9 tries five times, every 100 ms.)
-const LEADER_REFUSES_MS: i64 = 1_000;
 
 impl Ensemble {
     /// A member that has not looked for a leader yet.
@@ -140,6 +129,7 @@ impl Ensemble {
             yields: false,
             rests_until_ms: i64::MIN,
             looks_since_ms: i64::MAX,
+            masters_asked: 0,
             read_only: None,
             early: Early::default(),
             records: Records::default(),
@@ -218,13 +208,6 @@ impl Ensemble {
             self.effects.push(Effect::ToLeader(std::mem::take(&mut self.to_leader)));
         }
         std::mem::take(&mut self.effects)
-    }
-
-    fn dial_leader(&mut self, leader: ServerId) {
-        let member = self.election.config().member(leader);
-        let addresses = member.into_iter().flat_map(|member| &member.addresses);
-        let addresses = addresses.map(|address| (address.host.clone(), address.quorum_port)).collect();
-        self.effects.push(Effect::DialLeader { leader, addresses });
     }
 
     fn close_learner(&mut self, peer: PeerId) {
@@ -391,18 +374,18 @@ impl Quorum {
             Role::Leaving => self.left(ensemble),
             Role::Looking => self.tick_looking(ensemble),
             Role::Stopped => {}
-            Role::Joining(Joining { leader, until_ms, retry_at_ms, .. }) => {
-                if now >= *until_ms {
-                    let leader = *leader;
+            Role::Joining(joining) => {
+                let mut joining = *joining;
+                if now >= joining.until_ms {
                     tracing::warn!(
-                        leader = leader.0,
+                        leader = joining.leader.0,
                         "the leader cannot be reached in time (connectToLearnerMasterLimit, else initLimit)"
                     );
                     self.leave_role(ensemble);
-                } else if retry_at_ms.is_some_and(|at_ms| now >= at_ms) {
-                    *retry_at_ms = None;
-                    let leader = *leader;
-                    ensemble.dial_leader(leader);
+                } else if joining.retry_at_ms.is_some_and(|at_ms| now >= at_ms) {
+                    joining.retry_at_ms = None;
+                    ensemble.dial_leader(&mut joining, now);
+                    ensemble.role = Role::Joining(joining);
                 }
             }
             Role::Following(_) => self.tick_following(ensemble),
@@ -426,11 +409,12 @@ impl Quorum {
             PeerState::Looking => {}
             PeerState::Following | PeerState::Observing => {
                 ensemble.dismiss_early();
-                ensemble.dial_leader(leader);
                 let given = &ensemble.options;
                 let until_ms = now + given.roles.connect_limit.unwrap_or(given.init_limit) * given.tick_ms;
                 let observer = settled.state == PeerState::Observing;
-                let joining = Joining { leader, observer, since_ms: now, until_ms, retry_at_ms: None, attempts: 0 };
+                let (master, since_ms, retry_at_ms, attempts) = (leader, now, None, 0);
+                let mut joining = Joining { leader, master, observer, since_ms, until_ms, retry_at_ms, attempts };
+                ensemble.dial_leader(&mut joining, now);
                 ensemble.role = Role::Joining(joining);
             }
         }
@@ -440,13 +424,14 @@ impl Quorum {
     fn no_leader(&mut self, ensemble: &mut Ensemble) {
         let now = self.clock.mono_ms;
         let most_ms = ensemble.options.roles.leader_connect_delay_ms;
-        let Role::Joining(joining) = &mut ensemble.role else { return };
-        if now >= joining.since_ms + LEADER_REFUSES_MS {
+        let Role::Joining(mut joining) = ensemble.role else { return };
+        if now >= ensemble.refused_until_ms(&joining) {
             tracing::warn!(leader = joining.leader.0, "the leader refuses connections");
             return self.leave_role(ensemble);
         }
         joining.attempts += 1;
         joining.retry_at_ms = Some(now + most_ms.min(1 << (2 + joining.attempts).min(20)));
+        ensemble.role = Role::Joining(joining);
     }
 
     /// One item from a shard, as this member's place has it.

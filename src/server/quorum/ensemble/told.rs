@@ -23,6 +23,9 @@ impl Quorum {
         self.tell_place(ensemble);
         let stats = &self.stats.quorum;
         stats.voters.set(ensemble.election.config().current().voters().count() as u64);
+        if let Role::Following(following) = &ensemble.role {
+            stats.master.set(following.master().0 as u64);
+        }
         if let Role::Leading(leading) = &ensemble.role {
             let census = leading.leader.census();
             stats.learners.set(census.learners as u64);
