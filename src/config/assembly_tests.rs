@@ -138,8 +138,6 @@ fn wrong_values_of_every_kind_are_refused_in_ensembles_and_out_of_them() {
 fn keys_without_effect_are_named() {
     let said = |lines: &str| warnings(&format!("{THREE}{lines}\n"));
     for (line, instead) in [
-        ("localSessionsEnabled=true", "every session is known to the whole ensemble"),
-        ("localSessionsUpgradingEnabled=true", "there are no local sessions"),
         ("observerMasterPort=2889", "observers follow the leader"),
         ("observerMaster.sizeLimit=1048576", "observers follow the leader"),
         ("syncEnabled=false", "an observer keeps its log and snapshots"),
@@ -151,10 +149,10 @@ fn keys_without_effect_are_named() {
         assert!(keys::find(key).unwrap().difference.contains("no effect"), "{key}");
     }
     let named = ensemble_keys::ENSEMBLE_KEYS.iter().filter(|key| key.difference.contains("no effect"));
-    assert_eq!(named.count(), 7, "each of them was tried here");
+    assert_eq!(named.count(), 5, "each of them was tried here");
     let alias = said("observer.syncEnabled=false");
     assert!(alias.len() == 1 && alias[0].contains("syncEnabled: has no effect"), "{alias:?}");
-    let usual = "localSessionsEnabled=false\nlocalSessionsUpgradingEnabled=false\nobserverMasterPort=0\n\
+    let usual = "observerMasterPort=0\n\
                  observerMaster.sizeLimit=33554432\nsyncEnabled=true\nmultiAddress.reachabilityCheckEnabled=true\n\
                  multiAddress.reachabilityCheckTimeoutMs=1000";
     assert_eq!(said(usual), Vec::<String>::new());
