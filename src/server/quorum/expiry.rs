@@ -19,6 +19,7 @@ impl Quorum {
             );
             // Whoever could not run could not hear either: one full round first.
             self.expiry_not_before_ms = now + self.options.tick_ms;
+            self.locals.was_away(away_ms);
         }
         self.last_tick_ms = now;
         self.watchdog.look(&self.stats, now, stalled);

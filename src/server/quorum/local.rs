@@ -106,6 +106,11 @@ impl LocalSessions {
         }
     }
 
+    /// So long this server could not hear what learners have passed on.
+    pub(super) fn was_away(&mut self, ms: i64) {
+        self.ended.values_mut().for_each(|until_ms| *until_ms += ms);
+    }
+
     fn forget_ended(&mut self, now_ms: i64) {
         self.ended.retain(|_, until_ms| *until_ms > now_ms);
     }
@@ -228,8 +233,11 @@ mod tests {
         sessions.ended(of_server(2), 500);
         sessions.forget_ended(1499);
         assert!(!sessions.may_ask(of_server(2)) && sessions.may_ask(of_server(3)));
-        sessions.forget_ended(1500);
-        assert!(sessions.ended.is_empty());
+        sessions.was_away(700);
+        sessions.forget_ended(2199);
+        assert!(!sessions.may_ask(of_server(2)));
+        sessions.forget_ended(2200);
+        assert!(sessions.may_ask(of_server(2)) && sessions.ended.is_empty());
         let mut off = LocalSessions::new(100);
         off.ended(of_server(2), 0);
         assert!(off.ended.is_empty(), "nothing is remembered for nothing");

@@ -574,6 +574,9 @@ impl Quorum {
     /// Another state takes the place of this server's: shards read it from here on. Nobody is connected.
     fn adopt(&mut self, mut state: State, zxid: Zxid) {
         let last_zxid = self.state.store().published();
+        // What is shown may be the beginning of an epoch, which no transaction has: it may lie behind the new state's end.
+        let shown = zxid.max(last_zxid);
+        state.publish(shown);
         let mut elements = vec![];
         for shard in 0..self.options.shards {
             let Ok(reader) = state.reader() else { continue };
@@ -591,10 +594,9 @@ impl Quorum {
         if let Ok(reader) = state.reader() {
             self.plan.begin_anew(reader, zxid);
         }
-        state.publish(zxid);
         self.state = state;
-        self.zxid = zxid;
-        self.committed = zxid;
+        self.zxid = shown;
+        self.committed = shown;
     }
 
     /// The last transaction that is known to be committed. What is shown may be the beginning of an epoch, and is none.
