@@ -401,7 +401,8 @@ pub(super) mod tests {
     #[test]
     fn sessions_of_a_server_alone_are_dumped_first() {
         let local = Some(vec![(1_795_270_169_000, vec![SessionId(7)])]);
-        let says = "SessionTracker dump:\nLocal Session Sets (1)/(1):\n1 expire at Sat Nov 21 14:09:29 UTC 2026:\n\t0x7\n";
+        let says =
+            "SessionTracker dump:\nLocal Session Sets (1)/(1):\n1 expire at Sat Nov 21 14:09:29 UTC 2026:\n\t0x7\n";
         let rest = "ephemeral nodes dump:\nSessions with Ephemerals (0):\nConnections dump:\n\
                     Connections Sets (0)/(0):\n";
         golden(&format!("{says}Global Session Sets (0)/(0):\n{rest}"), |out| {

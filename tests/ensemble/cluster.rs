@@ -70,6 +70,8 @@ pub struct Ensemble {
     /// The members know each other by their own addresses, which they can pass on, and may be reconfigured by anybody.
     is_direct: bool,
     tick_ms: u64,
+    /// Lines of every member's configuration.
+    settings: Vec<String>,
     scratch: Scratch,
 }
 
@@ -98,7 +100,16 @@ impl Ensemble {
         ensemble
     }
 
-    /// The same with the data of each member on a small disk of its own.
+    /// Voters with these lines in their configurations.
+    pub fn start_with_settings(targets: &[Target], settings: &[&str]) -> Ensemble {
+        let members: Vec<(Target, Role)> = targets.iter().map(|target| (*target, Role::Participant)).collect();
+        let mut ensemble = Ensemble::prepare(&members, false);
+        ensemble.settings = settings.iter().map(|line| line.to_string()).collect();
+        ensemble.begin();
+        ensemble
+    }
+
+    /// The same as [`Ensemble::start`] with the data of each member on a small disk of its own.
     pub fn start_on_disks(targets: &[Target]) -> Ensemble {
         let members: Vec<(Target, Role)> = targets.iter().map(|target| (*target, Role::Participant)).collect();
         let mut ensemble = Ensemble::prepare(&members, false);
@@ -139,7 +150,7 @@ impl Ensemble {
                 paused: false,
             })
             .collect();
-        Ensemble { members, links, is_direct, tick_ms: SHORT_TICK_MS, scratch }
+        Ensemble { members, links, is_direct, tick_ms: SHORT_TICK_MS, settings: vec![], scratch }
     }
 
     fn begin(&mut self) {
@@ -174,6 +185,7 @@ impl Ensemble {
             "snapCount=3000".to_string(),
             "znode.container.checkIntervalMs=300".to_string(),
         ];
+        settings.extend(self.settings.iter().cloned());
         if self.is_direct {
             settings.push("reconfigEnabled=true".to_string());
             settings.push("skipACL=yes".to_string());

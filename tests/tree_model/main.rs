@@ -173,7 +173,8 @@ impl Run {
         let identities = &script::callers()[who];
         let cxid = random.below(1000) as i32;
         let time_ms = 1_000_000 + self.zxid * 7;
-        let context = Context { zxid: Zxid(self.zxid), time_ms, session: SessionId(session), cxid, identities, is_local: false };
+        let context =
+            Context { zxid: Zxid(self.zxid), time_ms, session: SessionId(session), cxid, identities, is_local: false };
         let mut body = vec![];
         op.encode(&mut body);
 
