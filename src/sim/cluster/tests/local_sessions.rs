@@ -282,7 +282,12 @@ fn what_is_passed_on_behind_the_end_of_a_global_session_is_refused() {
     cluster.clog(follower, leader);
     ask(&mut cluster, follower, conn, 2, OpCode::Create, &create(b"/late", b"", 0));
     cluster.act(follower);
-    assert!(cluster.run(480, |cluster| !knows(cluster, leader, id)), "nobody tells the leader of it");
+    assert!(cluster.run(400, |cluster| !knows(cluster, leader, id)), "nobody tells the leader of it");
+    let is_shown = |cluster: &mut Cluster| {
+        let state = cluster.server(leader).unwrap().quorum.state();
+        state.store().published() >= state.head()
+    };
+    assert!(cluster.run(60, is_shown), "its end is committed");
     cluster.unclog(follower, leader);
     comes_to_rest(&mut cluster);
     assert!((0..4).all(|place| !has(&mut cluster, place, "/late") && !has(&mut cluster, place, "/e")));
