@@ -16,6 +16,7 @@ use ensemble::changes::{self, Change};
 use ensemble::cluster::{Ensemble, Role, corral, corrals};
 use ensemble::crossing;
 use ensemble::disks::{self, DiskFault};
+use ensemble::local;
 use ensemble::masters;
 use ensemble::nemesis::{self, Fault, Whom};
 use ensemble::takeover;
@@ -173,6 +174,27 @@ fn corral_and_zookeeper_see_what_each_other_does() {
             let leader = crossing::converse("mixed", &mut ensemble);
             assert_eq!(ensemble.members[leader].server.target, leading, "who leads");
         }
+    }
+}
+
+#[test]
+fn corrals_open_sessions_of_their_own() {
+    let _alone = alone();
+    for upgrades in [false, true] {
+        let mut ensemble = Ensemble::start_with_settings(&corrals(3), &local::settings(upgrades));
+        local::converse("local sessions", &mut ensemble, upgrades);
+        local::lose_the_leader(&mut ensemble);
+    }
+}
+
+/// Each kind leads, and members of both have sessions of their own.
+#[test]
+fn corral_and_zookeeper_take_each_others_own_sessions() {
+    let _alone = alone();
+    for [other, leading] in [[Target::ZooKeeper, corral(2)], [corral(0), Target::ZooKeeper]] {
+        let mut ensemble = Ensemble::start_with_settings(&[other, leading, leading], &local::settings(true));
+        let leader = local::converse("local sessions, mixed", &mut ensemble, true);
+        assert_eq!(ensemble.members[leader].server.target, leading, "who leads");
     }
 }
 

@@ -45,10 +45,10 @@ fn gauges(lines: &mut Lines, facts: &MonitorFacts) {
     lines.put("ephemerals_count", facts.ephemerals);
     lines.put("approximate_data_size", facts.data_bytes);
     lines.put("global_sessions", facts.sessions);
-    // A standalone server has no sessions of its own, drops no connections by chance and has no TLS.
-    lines.put("local_sessions", 0);
+    lines.put("local_sessions", facts.local_sessions);
     lines.maybe("open_file_descriptor_count", facts.open_files);
     lines.maybe("max_file_descriptor_count", facts.max_files);
+    // No connections are dropped by chance, and there is no TLS.
     lines.put("connection_drop_probability", java::double(0.0));
     let (last, greatest, smallest) = match facts.responses {
         Some((last, greatest, smallest)) => (last as i64, greatest as i64, smallest as i64),
@@ -144,6 +144,7 @@ mod tests {
             ephemerals: 2,
             data_bytes: 44,
             sessions: 3,
+            local_sessions: 1,
             open_files: Some(60),
             max_files: Some(1024),
             responses: Some((16, 4000, 12)),
@@ -184,7 +185,7 @@ mod tests {
             "zk_version\t{VERSION}\nzk_server_state\tstandalone\nzk_avg_latency\t1.6667\nzk_max_latency\t4\n\
              zk_min_latency\t0\nzk_packets_received\t10\nzk_packets_sent\t9\nzk_num_alive_connections\t2\n\
              zk_outstanding_requests\t1\nzk_uptime\t1234\nzk_znode_count\t5\nzk_watch_count\t7\n\
-             zk_ephemerals_count\t2\nzk_approximate_data_size\t44\nzk_global_sessions\t3\nzk_local_sessions\t0\n\
+             zk_ephemerals_count\t2\nzk_approximate_data_size\t44\nzk_global_sessions\t3\nzk_local_sessions\t1\n\
              zk_open_file_descriptor_count\t60\nzk_max_file_descriptor_count\t1024\n\
              zk_connection_drop_probability\t0.0\nzk_last_client_response_size\t16\n\
              zk_max_client_response_size\t4000\nzk_min_client_response_size\t12\nzk_outstanding_tls_handshake\t0\n\

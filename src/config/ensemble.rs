@@ -124,8 +124,6 @@ impl Settings {
     pub(super) fn without_effect(&self, votes: bool) -> Vec<(&'static str, &'static str)> {
         let usual = Settings::default();
         [
-            ("localSessionsEnabled", self.local_sessions, "every session is known to the whole ensemble"),
-            ("localSessionsUpgradingEnabled", self.local_session_upgrading, "there are no local sessions"),
             (
                 "observerMasterPort",
                 votes && self.observer_master_port.is_some(),

@@ -118,14 +118,15 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
     },
     Key {
         name: "localSessionsEnabled", alias: "", default: "false", example: "true",
-        meaning: "sessions are known to their own server only, and have no ephemeral znodes",
-        difference: NO_EFFECT,
+        meaning: "new sessions are known to their own server only: no transaction opens or ends them, no other server takes \
+                  them up, and they have no ephemeral znodes",
+        difference: "",
         apply: |draft, text| boolean(text).map(|on| draft.settings.local_sessions = on),
     },
     Key {
         name: "localSessionsUpgradingEnabled", alias: "", default: "false", example: "true",
-        meaning: "a local session becomes a global one when it creates an ephemeral znode",
-        difference: NO_EFFECT,
+        meaning: "a local session becomes a global one when it creates an ephemeral znode; else that is refused",
+        difference: "",
         apply: |draft, text| boolean(text).map(|on| draft.settings.local_session_upgrading = on),
     },
     Key {

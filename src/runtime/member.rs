@@ -44,6 +44,8 @@ fn roles(config: &Config, settings: &Settings) -> RoleSettings {
         gather_ms: settings.epoch_wait_ms.map(i64::from),
         leader_serves: settings.leader_serves,
         read_only_after_ms: config.read_only_mode.then_some(read_only_after_ms),
+        local_sessions: settings.local_sessions,
+        local_session_upgrading: settings.local_session_upgrading,
     }
 }
 
@@ -119,6 +121,7 @@ mod tests {
             force_snapshot_sync: true,
             max_snapshot_syncs: 2,
             max_diff_syncs: 20,
+            local_sessions: true,
             ..Settings::default()
         };
         let roles = roles(&config, &settings);
@@ -129,6 +132,7 @@ mod tests {
         assert_eq!((roles.snapshot_size_factor, roles.force_snapshot), (None, true));
         assert_eq!((roles.max_snapshot_syncs, roles.max_diff_syncs), (2, 20));
         assert_eq!(roles.read_only_after_ms, Some(2500));
+        assert_eq!((roles.local_sessions, roles.local_session_upgrading), (true, false));
     }
 
     #[test]
@@ -138,6 +142,8 @@ mod tests {
         let never = roles(&config, &settings);
         assert_eq!((never.slow_write_ms, never.read_only_after_ms), (None, None));
         assert_eq!((never.connect_limit, never.gather_ms, never.leader_serves), (Some(10), None, true));
+        let allowed = Settings { local_session_upgrading: true, ..settings.clone() };
+        assert!(roles(&config, &allowed).local_session_upgrading && !never.local_sessions);
         let soon = roles(&Config { read_only_mode: true, ..config }, &settings);
         assert_eq!(soon.read_only_after_ms, Some(2000));
     }

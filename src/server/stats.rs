@@ -140,7 +140,10 @@ impl ShardStats {
 pub struct CoreStats {
     /// The newest zxid that is durable and visible.
     pub zxid: AtomicI64,
+    /// Of the ensemble, or of a server on its own.
     pub sessions: Count,
+    /// Of this server alone.
+    pub local_sessions: Count,
     pub ephemerals: Count,
     pub transactions: Count,
     pub groups: Count,

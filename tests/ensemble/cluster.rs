@@ -72,6 +72,8 @@ pub struct Ensemble {
     /// Where voters that follow take in observers.
     master_port: Option<u16>,
     tick_ms: u64,
+    /// Lines of every member's configuration.
+    settings: Vec<String>,
     scratch: Scratch,
 }
 
@@ -100,7 +102,16 @@ impl Ensemble {
         ensemble
     }
 
-    /// The same with the data of each member on a small disk of its own.
+    /// Voters with these lines in their configurations.
+    pub fn start_with_settings(targets: &[Target], settings: &[&str]) -> Ensemble {
+        let members: Vec<(Target, Role)> = targets.iter().map(|target| (*target, Role::Participant)).collect();
+        let mut ensemble = Ensemble::prepare(&members, false);
+        ensemble.settings = settings.iter().map(|line| line.to_string()).collect();
+        ensemble.begin();
+        ensemble
+    }
+
+    /// The same as [`Ensemble::start`] with the data of each member on a small disk of its own.
     pub fn start_on_disks(targets: &[Target]) -> Ensemble {
         let members: Vec<(Target, Role)> = targets.iter().map(|target| (*target, Role::Participant)).collect();
         let mut ensemble = Ensemble::prepare(&members, false);
@@ -149,7 +160,7 @@ impl Ensemble {
                 paused: false,
             })
             .collect();
-        Ensemble { members, links, is_direct, master_port: None, tick_ms: SHORT_TICK_MS, scratch }
+        Ensemble { members, links, is_direct, master_port: None, tick_ms: SHORT_TICK_MS, settings: vec![], scratch }
     }
 
     fn begin(&mut self) {
@@ -184,6 +195,7 @@ impl Ensemble {
             "snapCount=3000".to_string(),
             "znode.container.checkIntervalMs=300".to_string(),
         ];
+        settings.extend(self.settings.iter().cloned());
         if self.is_open() {
             settings.push("reconfigEnabled=true".to_string());
             settings.push("skipACL=yes".to_string());

@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod crossing;
 pub mod disks;
 pub mod links;
+pub mod local;
 pub mod masters;
 pub mod nemesis;
 pub mod record;

@@ -417,10 +417,13 @@ impl Quorum {
             }
             _ => None,
         };
+        let is_opened = matches!(applied.session, Some(SessionEvent::Opened { .. }));
+        let is_upgraded = is_opened && self.locals.finish_upgrade(session);
         let here = self.live.get(&session).map(|live| (live.shard, live.conn));
         let mine = here.filter(|(_, conn)| asker == Some(*conn));
         let told = match (applied.session, here, mine) {
-            (Some(SessionEvent::Opened { timeout_ms }), Some(to), _) => {
+            // One that was this server's alone has been told long ago.
+            (Some(SessionEvent::Opened { timeout_ms }), Some(to), _) if !is_upgraded => {
                 Some((to, Tell::Opened { session, timeout_ms, read_only: false }))
             }
             (Some(SessionEvent::Closed), Some(to), None) => Some((to, Tell::Close)),
@@ -456,6 +459,9 @@ impl Quorum {
     /// One item from a shard of a follower that serves.
     pub(super) fn following_item(&mut self, ensemble: &mut Ensemble, shard: ShardId, item: &Item, bytes: &[u8]) {
         let body = &bytes[item.body.start as usize..item.body.end as usize];
+        if self.local_item(shard, item) {
+            return;
+        }
         let Role::Following(following) = &mut ensemble.role else { return };
         match &item.what {
             Ask::NewSession { timeout_ms, identities, .. } => {

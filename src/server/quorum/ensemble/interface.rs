@@ -70,6 +70,10 @@ pub struct RoleSettings {
     /// A member that looks for a leader for so long serves reads to clients that content themselves with that, ms; `None`:
     /// never (`readonlymode.enabled`).
     pub read_only_after_ms: Option<i64>,
+    /// New sessions are known to this server alone (`localSessionsEnabled`).
+    pub local_sessions: bool,
+    /// One of these becomes a session of the ensemble when it creates an ephemeral (`localSessionsUpgradingEnabled`).
+    pub local_session_upgrading: bool,
 }
 
 impl Default for RoleSettings {
@@ -88,6 +92,8 @@ impl Default for RoleSettings {
             gather_ms: None,
             leader_serves: true,
             read_only_after_ms: None,
+            local_sessions: false,
+            local_session_upgrading: false,
         }
     }
 }

@@ -19,9 +19,11 @@ mod masters;
 mod read_only;
 mod reconfig;
 mod told;
+mod upgrade;
 mod voting;
 
 use super::Quorum;
+use super::local::LocalRules;
 use crate::fatal::{Fatal, Reason};
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::election::PeerState;
@@ -40,9 +42,8 @@ use following::Following;
 pub use interface::{Effect, EnsembleOptions, PeerInput, Record, RoleSettings, Standing};
 use leading::Leading;
 use masters::Joining;
-use read_only::ReadOnly;
 use reconfig::Records;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 enum Role {
     /// The last role is over, the writes of log and epochs are awaited.
@@ -75,6 +76,8 @@ pub struct Ensemble {
     to_leader: Vec<u8>,
     /// What sessions asked for that is not answered by the next transaction in line.
     asked: BTreeMap<SessionId, Asked>,
+    /// Sessions of which something that waited could go on if there were room for it.
+    crowded: BTreeSet<SessionId>,
     /// Syncs under way, by tag.
     syncs: BTreeMap<u64, Syncing>,
     next_sync: u64,
@@ -88,8 +91,8 @@ pub struct Ensemble {
     looks_since_ms: i64,
     /// How often an observer has asked a voter to take it in.
     masters_asked: u64,
-    /// There while reads are served without a leader.
-    read_only: Option<ReadOnly>,
+    /// Reads are served without a leader.
+    reads_only: bool,
     /// Learners that came before this server led.
     early: Early,
     records: Records,
@@ -123,6 +126,7 @@ impl Ensemble {
             to_learners: BTreeMap::new(),
             to_leader: vec![],
             asked: BTreeMap::new(),
+            crowded: BTreeSet::new(),
             syncs: BTreeMap::new(),
             next_sync: 0,
             stopping: false,
@@ -130,7 +134,7 @@ impl Ensemble {
             rests_until_ms: i64::MIN,
             looks_since_ms: i64::MAX,
             masters_asked: 0,
-            read_only: None,
+            reads_only: false,
             early: Early::default(),
             records: Records::default(),
             options,
@@ -230,6 +234,13 @@ impl Quorum {
         if !self.reconfig_enabled() {
             options.config = Config::new(options.config.current().clone(), None);
         }
+        self.locals.set_rules(LocalRules {
+            opens: options.roles.local_sessions,
+            upgrades: options.roles.local_session_upgrading,
+            server: options.id.0 as u8,
+            // Twice what a learner may lag behind without being given up.
+            echo_ms: 2 * options.sync_limit * options.tick_ms,
+        });
         let ensemble = Ensemble::new(options);
         self.tell_standing(&ensemble);
         self.ensemble = Some(Box::new(ensemble));
@@ -314,6 +325,7 @@ impl Quorum {
     pub(super) fn work_for_peers(&mut self) {
         self.in_ensemble(|core, ensemble| {
             core.read_leader(ensemble);
+            core.ask_on_crowded(ensemble);
             core.work_forwarded(ensemble);
         });
     }
@@ -329,10 +341,7 @@ impl Quorum {
 
     /// Shards have heard of these sessions.
     pub(super) fn touched_by_member(&mut self, sessions: &[SessionId]) {
-        self.in_ensemble(|core, ensemble| {
-            core.touched_here(ensemble, sessions);
-            core.touched_reading(ensemble, sessions);
-        });
+        self.in_ensemble(|core, ensemble| core.touched_here(ensemble, sessions));
     }
 
     /// Time has passed: half a tick, as for everything else.
@@ -340,6 +349,7 @@ impl Quorum {
         self.in_ensemble(|core, ensemble| {
             let now = core.clock.mono_ms;
             core.tick_role(ensemble);
+            core.expire_local();
             let mut settled = ensemble.elect(election::Input::Tick, now);
             ensemble.link(links::Input::Tick, now, &mut settled);
             if let Some(settled) = settled {
@@ -472,11 +482,14 @@ impl Quorum {
         }
         self.proposing = false;
         self.takes_nothing = false;
-        ensemble.read_only = None;
+        ensemble.reads_only = false;
+        // Whoever leads next knows nothing of these, nor does this server in another place.
+        self.locals.clear();
         self.tell_place(ensemble);
         // Who asks meanwhile is not told that this server still has its place.
         ensemble.elect(election::Input::RoleEnded, self.clock.mono_ms);
         ensemble.asked.clear();
+        ensemble.crowded.clear();
         ensemble.syncs.clear();
         self.dismiss_clients(unanswered);
         self.left(ensemble);
@@ -546,6 +559,9 @@ impl Quorum {
     /// Another state takes the place of this server's: shards read it from here on. Nobody is connected.
     fn adopt(&mut self, mut state: State, zxid: Zxid) {
         let last_zxid = self.state.store().published();
+        // What is shown may be the beginning of an epoch, which no transaction has: it may lie behind the new state's end.
+        let shown = zxid.max(last_zxid);
+        state.publish(shown);
         let mut elements = vec![];
         for shard in 0..self.options.shards {
             let Ok(reader) = state.reader() else { continue };
@@ -563,10 +579,9 @@ impl Quorum {
         if let Ok(reader) = state.reader() {
             self.plan.begin_anew(reader, zxid);
         }
-        state.publish(zxid);
         self.state = state;
-        self.zxid = zxid;
-        self.committed = zxid;
+        self.zxid = shown;
+        self.committed = shown;
     }
 
     /// The last transaction that is known to be committed. What is shown may be the beginning of an epoch, and is none.

@@ -140,7 +140,7 @@ fn a_leader_without_a_successor_stays() {
     converge(&mut cluster, &mut clients);
 }
 
-fn with_an_observer(seed: u64, roles: RoleSettings) -> Cluster {
+pub(super) fn with_an_observer(seed: u64, roles: RoleSettings) -> Cluster {
     let mut cluster = Cluster::with_observers(3, 1, seed);
     cluster.roles = roles;
     (0..4).for_each(|place| cluster.start(place));
