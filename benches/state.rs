@@ -38,7 +38,14 @@ impl Bench {
         put_int(&mut acl, 1);
         AclEntry { perms: 31, scheme: b"world", id: b"anyone" }.put(&mut acl);
         let identities = Identities::of("127.0.0.1".parse().unwrap());
-        let context = Context { zxid: Zxid(1), time_ms: 1, session: SessionId(1), cxid: 0, identities: &identities };
+        let context = Context {
+            zxid: Zxid(1),
+            time_ms: 1,
+            session: SessionId(1),
+            cxid: 0,
+            identities: &identities,
+            is_local: false,
+        };
         let mut out = Outcome::default();
         state.create_session(&context, 1000, &mut out);
         let mut bench = Bench {
@@ -79,8 +86,14 @@ impl Bench {
     fn transact(&mut self, op: OpCode, request: &Request<'_>) {
         self.zxid += 1;
         let zxid = Zxid(self.zxid);
-        let context =
-            Context { zxid, time_ms: self.zxid, session: SessionId(1), cxid: 7, identities: &self.identities };
+        let context = Context {
+            zxid,
+            time_ms: self.zxid,
+            session: SessionId(1),
+            cxid: 7,
+            identities: &self.identities,
+            is_local: false,
+        };
         self.out.txn.clear();
         self.state.prepare(&context, op, request, &mut self.out);
         if self.zxid % GROUP == 0 {

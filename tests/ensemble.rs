@@ -16,8 +16,11 @@ use ensemble::changes::{self, Change};
 use ensemble::cluster::{Ensemble, Role, corral, corrals};
 use ensemble::crossing;
 use ensemble::disks::{self, DiskFault};
+use ensemble::local;
+use ensemble::masters;
 use ensemble::nemesis::{self, Fault, Whom};
 use ensemble::rollover;
+use ensemble::takeover;
 use support::server::Target;
 
 /// One ensemble at a time: what a fault does to it must not depend on what else the machine does.
@@ -205,6 +208,27 @@ fn corral_and_zookeeper_see_what_each_other_does() {
 }
 
 #[test]
+fn corrals_open_sessions_of_their_own() {
+    let _alone = alone();
+    for upgrades in [false, true] {
+        let mut ensemble = Ensemble::start_with_settings(&corrals(3), &local::settings(upgrades));
+        local::converse("local sessions", &mut ensemble, upgrades);
+        local::lose_the_leader(&mut ensemble);
+    }
+}
+
+/// Each kind leads, and members of both have sessions of their own.
+#[test]
+fn corral_and_zookeeper_take_each_others_own_sessions() {
+    let _alone = alone();
+    for [other, leading] in [[Target::ZooKeeper, corral(2)], [corral(0), Target::ZooKeeper]] {
+        let mut ensemble = Ensemble::start_with_settings(&[other, leading, leading], &local::settings(true));
+        let leader = local::converse("local sessions, mixed", &mut ensemble, true);
+        assert_eq!(ensemble.members[leader].server.target, leading, "who leads");
+    }
+}
+
+#[test]
 fn observers_see_what_members_of_the_other_kind_do() {
     let _alone = alone();
     let with_observers = |voter: fn(usize) -> Target, observers: &[Target]| {
@@ -253,4 +277,44 @@ fn zookeeper_is_replaced_by_corral_and_back() {
         }
         replaced
     });
+}
+
+#[test]
+fn corral_takes_over_from_zookeeper_by_reconfigurations_and_back() {
+    let _alone = alone();
+    takeover::and_back("corral takes over", Target::ZooKeeper, [corral(0), corral(2)]);
+}
+
+#[test]
+fn zookeeper_takes_over_from_corral_by_reconfigurations_and_back() {
+    let _alone = alone();
+    takeover::and_back("zookeeper takes over", corral(2), [Target::ZooKeeper; 2]);
+}
+
+/// A ZooKeeper that leads passes observers on to those that follow it.
+#[test]
+fn an_observer_follows_through_a_zookeeper_that_follows() {
+    let _alone = alone();
+    let members = [Target::ZooKeeper, Target::ZooKeeper, Target::ZooKeeper, corral(2)];
+    let roles = [Role::Participant, Role::Participant, Role::Participant, Role::Observer];
+    let members: Vec<(Target, Role)> = members.into_iter().zip(roles).collect();
+    masters::observe("behind a master", &mut Ensemble::start_with_masters(&members), 3);
+}
+
+/// One of before 4394 was mended: what is committed while it takes in where its leader stands it must hear of later.
+#[test]
+fn an_older_zookeeper_comes_back_under_load_without_an_exception() {
+    let _alone = alone();
+    let mut ensemble = Ensemble::start(&[Target::OlderZooKeeper, corral(1), corral(2)]);
+    nemesis::run_with("comes back", &mut ensemble, |ensemble, board, _| {
+        for _ in 0..5 {
+            ensemble.kill(0);
+            nemesis::await_served(board, "a majority without a ZooKeeper", ensemble);
+            ensemble.start_again(0);
+            let leader = ensemble.await_whole();
+            assert_ne!(leader, 0, "who leads");
+        }
+    });
+    let log = ensemble.members[0].server.log();
+    assert!(!log.contains("NullPointerException"), "{log}");
 }

@@ -102,7 +102,9 @@ pub type Expiry<T> = Vec<(i64, Vec<T>)>;
 pub struct DumpFacts {
     /// Soonest first.
     pub sessions: Expiry<SessionId>,
-    /// In their place on a server that does not decide who expires: all with their timeouts, ms.
+    /// Those that the server alone knows, soonest first, if it opens such ones.
+    pub local: Option<Expiry<SessionId>>,
+    /// In place of `sessions` on a server that does not decide who expires: all with their timeouts, ms.
     pub global: Option<Vec<(SessionId, i32)>>,
     /// Sessions that own ephemeral znodes, with their paths.
     pub ephemerals: Vec<(SessionId, Vec<Vec<u8>>)>,
@@ -121,6 +123,8 @@ pub struct DirectorySizes {
 #[derive(Clone, Debug)]
 pub struct QuorumFacts {
     pub voters: u64,
+    /// Of an observer: the id of the server that it hears everything from.
+    pub master: Option<u64>,
     /// Of a leader.
     pub leading: Option<LeadingFacts>,
 }
@@ -150,6 +154,8 @@ pub struct MonitorFacts {
     /// Lengths of paths and data together.
     pub data_bytes: u64,
     pub sessions: u64,
+    /// Those that this server alone knows.
+    pub local_sessions: u64,
     pub open_files: Option<u64>,
     pub max_files: Option<u64>,
     /// Bytes of the last, the greatest and the smallest reply.

@@ -45,10 +45,10 @@ fn gauges(lines: &mut Lines, facts: &MonitorFacts) {
     lines.put("ephemerals_count", facts.ephemerals);
     lines.put("approximate_data_size", facts.data_bytes);
     lines.put("global_sessions", facts.sessions);
-    // A standalone server has no sessions of its own, drops no connections by chance and has no TLS.
-    lines.put("local_sessions", 0);
+    lines.put("local_sessions", facts.local_sessions);
     lines.maybe("open_file_descriptor_count", facts.open_files);
     lines.maybe("max_file_descriptor_count", facts.max_files);
+    // No connections are dropped by chance, and there is no TLS.
     lines.put("connection_drop_probability", java::double(0.0));
     let (last, greatest, smallest) = match facts.responses {
         Some((last, greatest, smallest)) => (last as i64, greatest as i64, smallest as i64),
@@ -65,6 +65,7 @@ fn gauges(lines: &mut Lines, facts: &MonitorFacts) {
 fn quorum(lines: &mut Lines, facts: &MonitorFacts) {
     let Some(quorum) = &facts.quorum else { return };
     lines.put("quorum_size", quorum.voters);
+    lines.maybe("observer_master_id", quorum.master);
     let Some(leading) = &quorum.leading else { return };
     lines.put("learners", leading.learners);
     lines.put("synced_followers", leading.synced_followers);
@@ -143,6 +144,7 @@ mod tests {
             ephemerals: 2,
             data_bytes: 44,
             sessions: 3,
+            local_sessions: 1,
             open_files: Some(60),
             max_files: Some(1024),
             responses: Some((16, 4000, 12)),
@@ -183,7 +185,7 @@ mod tests {
             "zk_version\t{VERSION}\nzk_server_state\tstandalone\nzk_avg_latency\t1.6667\nzk_max_latency\t4\n\
              zk_min_latency\t0\nzk_packets_received\t10\nzk_packets_sent\t9\nzk_num_alive_connections\t2\n\
              zk_outstanding_requests\t1\nzk_uptime\t1234\nzk_znode_count\t5\nzk_watch_count\t7\n\
-             zk_ephemerals_count\t2\nzk_approximate_data_size\t44\nzk_global_sessions\t3\nzk_local_sessions\t0\n\
+             zk_ephemerals_count\t2\nzk_approximate_data_size\t44\nzk_global_sessions\t3\nzk_local_sessions\t1\n\
              zk_open_file_descriptor_count\t60\nzk_max_file_descriptor_count\t1024\n\
              zk_connection_drop_probability\t0.0\nzk_last_client_response_size\t16\n\
              zk_max_client_response_size\t4000\nzk_min_client_response_size\t12\nzk_outstanding_tls_handshake\t0\n\
@@ -209,7 +211,7 @@ mod tests {
             leads_for_ms: 77,
         };
         let server = ServerFacts { mode: Mode::Leader, proposals: Some((5, 3, 90)), ..server() };
-        let quorum = QuorumFacts { voters: 3, leading: Some(leading) };
+        let quorum = QuorumFacts { voters: 3, master: None, leading: Some(leading) };
         let text = rendered(&MonitorFacts { server: server.clone(), quorum: Some(quorum), ..facts() });
         let head = "\nzk_server_state\tleader\nzk_peer_state\tleading - broadcast\nzk_avg_latency";
         assert!(text.contains(head), "{text}");
@@ -218,10 +220,12 @@ mod tests {
                      zk_max_proposal_size\t90\nzk_min_proposal_size\t3\n";
         assert!(text.contains(lines), "{text}");
         for (mode, state) in [(Mode::Follower, "following"), (Mode::Observer, "observing")] {
-            let quorum = Some(QuorumFacts { voters: 3, leading: None });
+            let master = (mode == Mode::Observer).then_some(2);
+            let quorum = Some(QuorumFacts { voters: 3, master, leading: None });
             let text = rendered(&MonitorFacts { server: ServerFacts { mode, ..server.clone() }, quorum, ..facts() });
             assert!(text.contains(&format!("\nzk_peer_state\t{state} - broadcast\n")), "{text}");
             assert!(text.contains("\nzk_quorum_size\t3\n") && !text.contains("zk_learners"), "{text}");
+            assert_eq!(text.contains("\nzk_observer_master_id\t2\n"), mode == Mode::Observer, "{text}");
         }
     }
 

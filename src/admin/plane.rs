@@ -150,6 +150,7 @@ impl Plane {
             ephemerals: core.ephemerals.value(),
             data_bytes: (self.tree)().data_bytes,
             sessions: core.sessions.value(),
+            local_sessions: core.local_sessions.value(),
             open_files: machine::open_files(),
             max_files: machine::max_files(),
             responses: self.responses(),
@@ -189,8 +190,9 @@ impl Plane {
             pending_syncs: quorum.pending_syncs.value(),
             leads_for_ms: quorum.leader_uptime_ms.value(),
         });
+        let master = (mode == Mode::Observer).then(|| quorum.master.value());
         let is_member = matches!(mode, Mode::Leader | Mode::Follower | Mode::Observer);
-        is_member.then(|| QuorumFacts { voters: quorum.voters.value(), leading })
+        is_member.then(|| QuorumFacts { voters: quorum.voters.value(), master, leading })
     }
 
     /// Last, greatest and smallest reply; of several shards' last ones any is as good.
@@ -257,10 +259,15 @@ fn connection(from: &facts::ConnectionFacts) -> ConnectionFacts {
 
 /// A connection without a session goes when it has had `setup_ms`; one with a session when that expires.
 fn dump(facts: &Facts, wall_ms: i64, setup_ms: i64) -> DumpFacts {
-    let sessions: Expiry<SessionId> =
-        facts.core.expiry.iter().map(|(from_now, sessions)| (wall_ms + from_now, sessions.clone())).collect();
-    let expires: BTreeMap<SessionId, i64> =
-        sessions.iter().flat_map(|(moment, ids)| ids.iter().map(|id| (*id, *moment))).collect();
+    let dated = |expiry: &[(i64, Vec<SessionId>)]| -> Expiry<SessionId> {
+        expiry.iter().map(|(from_now, sessions)| (wall_ms + from_now, sessions.clone())).collect()
+    };
+    let (sessions, local) = (dated(&facts.core.expiry), facts.core.local.as_deref().map(dated));
+    let expires: BTreeMap<SessionId, i64> = sessions
+        .iter()
+        .chain(local.iter().flatten())
+        .flat_map(|(moment, ids)| ids.iter().map(|id| (*id, *moment)))
+        .collect();
     let mut buckets: BTreeMap<i64, Vec<(SocketAddr, SessionId)>> = BTreeMap::new();
     for connection in facts.shards.iter().flat_map(|shard| &shard.connections) {
         let unbound = wall_ms - connection.age_ms + setup_ms;
@@ -269,6 +276,7 @@ fn dump(facts: &Facts, wall_ms: i64, setup_ms: i64) -> DumpFacts {
     }
     DumpFacts {
         sessions,
+        local,
         global: facts.core.global.clone(),
         ephemerals: facts.core.ephemerals.clone(),
         connections: buckets.into_iter().collect(),
@@ -320,6 +328,7 @@ mod tests {
             ],
             core: CoreFacts {
                 expiry: vec![(3000, vec![SessionId(7)])],
+                local: None,
                 ephemerals: vec![(SessionId(7), vec![b"/e".to_vec()])],
                 digests: vec![(Zxid(0x80), 5)],
                 global: None,

@@ -135,8 +135,15 @@ pub fn dirs(out: &mut Vec<u8>, sizes: DirectorySizes) {
 /// `dump`.
 pub fn dump(out: &mut Vec<u8>, facts: &DumpFacts) {
     line!(out, "SessionTracker dump:");
+    if let Some(local) = &facts.local {
+        expiry(out, "Local Session", local, |session| session.to_string());
+    }
     match &facts.global {
-        None => expiry(out, "Session", &facts.sessions, |session| session.to_string()),
+        None => {
+            // Which kind is said only where there are two.
+            let kind = if facts.local.is_some() { "Global Session" } else { "Session" };
+            expiry(out, kind, &facts.sessions, |session| session.to_string());
+        }
         Some(sessions) => {
             line!(out, "Global Sessions({}):", sessions.len());
             for (session, timeout_ms) in sessions {
@@ -365,7 +372,7 @@ pub(super) mod tests {
             ],
             ephemerals: vec![(SessionId(1), vec![b"/a".to_vec(), b"/b".to_vec()]), (SessionId(3), vec![])],
             connections: vec![(0, vec![("127.0.0.1:5".parse().unwrap(), SessionId(1))])],
-            global: None,
+            ..DumpFacts::default()
         };
         golden(
             "SessionTracker dump:\nSession Sets (2)/(3):\n2 expire at Sat Nov 21 14:09:29 UTC 2026:\n\t0x1\n\
@@ -389,6 +396,21 @@ pub(super) mod tests {
              Sessions with Ephemerals (0):\nConnections dump:\nConnections Sets (0)/(0):\n",
             |out| dump(out, &DumpFacts { global, ..DumpFacts::default() }),
         );
+    }
+
+    #[test]
+    fn sessions_of_a_server_alone_are_dumped_first() {
+        let local = Some(vec![(1_795_270_169_000, vec![SessionId(7)])]);
+        let says =
+            "SessionTracker dump:\nLocal Session Sets (1)/(1):\n1 expire at Sat Nov 21 14:09:29 UTC 2026:\n\t0x7\n";
+        let rest = "ephemeral nodes dump:\nSessions with Ephemerals (0):\nConnections dump:\n\
+                    Connections Sets (0)/(0):\n";
+        golden(&format!("{says}Global Session Sets (0)/(0):\n{rest}"), |out| {
+            dump(out, &DumpFacts { local: local.clone(), ..DumpFacts::default() });
+        });
+        golden(&format!("{says}Global Sessions(0):\n{rest}"), |out| {
+            dump(out, &DumpFacts { local: local.clone(), global: Some(vec![]), ..DumpFacts::default() });
+        });
     }
 
     #[test]

@@ -169,10 +169,6 @@ impl Draft {
                 self.notice(place, &key, true, "ignored: it tunes a part of ZooKeeper that Corral does not have");
             }
         }
-        for (key, instead) in self.settings.without_effect() {
-            let place = self.place_of(key);
-            self.notice(place, key, true, format!("has no effect in this version: {instead}"));
-        }
         self.limits();
         self.addresses(&described);
         self.weights(&described.membership);
@@ -182,6 +178,10 @@ impl Draft {
         let Some(own) = id.and_then(|id| described.membership.member(id)).cloned() else { return };
         let (place, value) = described.lines[&format!("server.{}", own.id)].clone();
         self.own_line(&own, &place, &value);
+        for (key, instead) in self.settings.without_effect(own.role == MemberRole::Participant) {
+            let place = self.place_of(key);
+            self.notice(place, key, true, format!("has no effect in this version: {instead}"));
+        }
         let Some(file) = &self.file else { return };
         self.config.ensemble = Some(Ensemble {
             id: own.id,

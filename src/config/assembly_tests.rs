@@ -138,10 +138,8 @@ fn wrong_values_of_every_kind_are_refused_in_ensembles_and_out_of_them() {
 fn keys_without_effect_are_named() {
     let said = |lines: &str| warnings(&format!("{THREE}{lines}\n"));
     for (line, instead) in [
-        ("localSessionsEnabled=true", "every session is known to the whole ensemble"),
-        ("localSessionsUpgradingEnabled=true", "there are no local sessions"),
-        ("observerMasterPort=2889", "observers follow the leader"),
-        ("observerMaster.sizeLimit=1048576", "observers follow the leader"),
+        ("observerMasterPort=2889", "it takes in no observers here; they ask another voter, or the leader"),
+        ("observerMaster.sizeLimit=1048576", "nothing is kept for observers"),
         ("syncEnabled=false", "an observer keeps its log and snapshots"),
         ("multiAddress.reachabilityCheckEnabled=false", "of several addresses the first that answers is used"),
         ("multiAddress.reachabilityCheckTimeoutMs=200", "the addresses of a server share cnxTimeout"),
@@ -151,10 +149,14 @@ fn keys_without_effect_are_named() {
         assert!(keys::find(key).unwrap().difference.contains("no effect"), "{key}");
     }
     let named = ensemble_keys::ENSEMBLE_KEYS.iter().filter(|key| key.difference.contains("no effect"));
-    assert_eq!(named.count(), 7, "each of them was tried here");
+    assert_eq!(named.count(), 5, "each of them was tried here");
     let alias = said("observer.syncEnabled=false");
     assert!(alias.len() == 1 && alias[0].contains("syncEnabled: has no effect"), "{alias:?}");
-    let usual = "localSessionsEnabled=false\nlocalSessionsUpgradingEnabled=false\nobserverMasterPort=0\n\
+    let observer = THREE.replace("zk1:2888:3888", "zk1:2888:3888:observer");
+    assert_ne!(observer, THREE);
+    let said_to_it = warnings(&format!("{observer}observerMasterPort=2889\n"));
+    assert!(!said_to_it.iter().any(|warning| warning.contains("observerMasterPort")), "{said_to_it:?}");
+    let usual = "observerMasterPort=0\n\
                  observerMaster.sizeLimit=33554432\nsyncEnabled=true\nmultiAddress.reachabilityCheckEnabled=true\n\
                  multiAddress.reachabilityCheckTimeoutMs=1000";
     assert_eq!(said(usual), Vec::<String>::new());

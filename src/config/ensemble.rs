@@ -44,7 +44,7 @@ pub struct Settings {
     pub leader_slow_write_ms: Option<u32>,
     pub local_sessions: bool,
     pub local_session_upgrading: bool,
-    /// `None`: followers serve no observers.
+    /// `None`: observers follow the leader.
     pub observer_master_port: Option<u16>,
     pub observer_master_bytes: u32,
     pub observer_reconnect_delay_ms: u32,
@@ -120,17 +120,19 @@ impl Settings {
     }
 
     /// The keys that ask for something this version does not do, and what it does instead. Nothing that was agreed on
-    /// depends on any of them, so a server starts without.
-    pub(super) fn without_effect(&self) -> Vec<(&'static str, &'static str)> {
+    /// depends on any of them, so a server starts without. Some mean something for those that do not vote.
+    pub(super) fn without_effect(&self, votes: bool) -> Vec<(&'static str, &'static str)> {
         let usual = Settings::default();
         [
-            ("localSessionsEnabled", self.local_sessions, "every session is known to the whole ensemble"),
-            ("localSessionsUpgradingEnabled", self.local_session_upgrading, "there are no local sessions"),
-            ("observerMasterPort", self.observer_master_port.is_some(), "observers follow the leader"),
+            (
+                "observerMasterPort",
+                votes && self.observer_master_port.is_some(),
+                "it takes in no observers here; they ask another voter, or the leader",
+            ),
             (
                 "observerMaster.sizeLimit",
                 self.observer_master_bytes != usual.observer_master_bytes,
-                "observers follow the leader",
+                "nothing is kept for observers",
             ),
             ("syncEnabled", !self.observer_keeps_log, "an observer keeps its log and snapshots"),
             (

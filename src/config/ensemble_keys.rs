@@ -118,20 +118,23 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
     },
     Key {
         name: "localSessionsEnabled", alias: "", default: "false", example: "true",
-        meaning: "sessions are known to their own server only, and have no ephemeral znodes",
-        difference: NO_EFFECT,
+        meaning: "new sessions are known to their own server only: no transaction opens or ends them, no other server takes \
+                  them up, and they have no ephemeral znodes",
+        difference: "",
         apply: |draft, text| boolean(text).map(|on| draft.settings.local_sessions = on),
     },
     Key {
         name: "localSessionsUpgradingEnabled", alias: "", default: "false", example: "true",
-        meaning: "a local session becomes a global one when it creates an ephemeral znode",
-        difference: NO_EFFECT,
+        meaning: "a local session becomes a global one when it creates an ephemeral znode; else that is refused",
+        difference: "",
         apply: |draft, text| boolean(text).map(|on| draft.settings.local_session_upgrading = on),
     },
     Key {
         name: "observerMasterPort", alias: "", default: "0", example: "2889",
-        meaning: "port on which a follower serves observers in the leader's place; 0: it does not",
-        difference: NO_EFFECT,
+        meaning: "port on which voters that follow take in observers, by which an observer finds one, in the leader's \
+                  place; 0: observers follow the leader",
+        difference: "has no effect on a voter in this version, and is warned about; an observer that finds nobody there \
+                     for 5 seconds follows the leader, where ZooKeeper's goes on asking",
         apply: |draft, text| {
             draft.settings.observer_master_port = Some(number(text, 0..=65_535)?).filter(|port| *port > 0);
             Ok(())

@@ -431,6 +431,12 @@ pub const KEYS: &[Key] = &[
         apply: |draft, text| number::<u32>(text, 0..=1024).map(|mib| draft.config.memory_ahead = (mib as usize) << 20),
     },
     Key {
+        name: "corral.hugePages", alias: "", default: "by profile", example: "false",
+        meaning: "whether the tree may lie in huge pages, where the system offers them on request; false: in small ones",
+        difference: "Corral's own",
+        apply: |draft, text| boolean(text).map(|on| draft.config.huge_pages = on),
+    },
+    Key {
         name: "corral.loadThreads", alias: "", default: "by profile", example: "3",
         meaning: "threads that read and check the snapshot and the log at a start",
         difference: "Corral's own",

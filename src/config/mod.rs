@@ -135,6 +135,8 @@ pub struct Config {
     pub lock_memory: bool,
     /// Bytes of memory kept ready for a growing tree; 0: none.
     pub memory_ahead: usize,
+    /// Whether the tree may lie in huge pages.
+    pub huge_pages: bool,
     /// Threads that read and check snapshot and log at a start.
     pub load_threads: u16,
     /// The counter of an epoch's last transaction.
@@ -291,6 +293,7 @@ impl Config {
             snapshot_mb_per_s: values.snapshot_mb_per_s,
             lock_memory: values.lock_memory,
             memory_ahead: values.memory_ahead,
+            huge_pages: values.huge_pages,
             load_threads: values.load_threads,
             last_counter: Zxid::LAST_COUNTER,
             log_format: LogFormat::Text,
@@ -344,6 +347,7 @@ impl Config {
         line("corral.maxSnapshotMBps", &self.snapshot_mb_per_s);
         line("corral.lockMemory", &self.lock_memory);
         line("corral.memoryAheadMB", &(self.memory_ahead >> 20));
+        line("corral.hugePages", &self.huge_pages);
         line("corral.loadThreads", &self.load_threads);
         line("corral.outputLimit", &self.output_limit);
         line("corral.maxWatches", &self.max_watches);

@@ -315,7 +315,7 @@ fn conf_has_zookeepers_lines_in_its_order() {
          clientPortListenBacklog=7\nserverId=0\ncorral.profile=small\ncorral.shards=0\ncorral.pinThreads=false\n\
          corral.spinMicros=0\ncorral.groupCommitDelayMicros=0\ncorral.socketSendBuffer=0\n\
          corral.socketReceiveBuffer=0\ncorral.maxSnapshotMBps=50\n\
-         corral.lockMemory=false\ncorral.memoryAheadMB=8\ncorral.loadThreads=2\ncorral.outputLimit=16777216\n\
+         corral.lockMemory=false\ncorral.memoryAheadMB=8\ncorral.hugePages=false\ncorral.loadThreads=2\ncorral.outputLimit=16777216\n\
          corral.maxWatches=1000000\ncorral.maxWatchBytes=1073741824\n\
          corral.connectTimeout=10000\n"
     );

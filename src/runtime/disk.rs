@@ -3,9 +3,10 @@
 //! Blocking calls, for start-up and helper threads. Files are made readable by this user only. Whoever reads a file
 //! holds a shared lock on it, so that it is not cut down to be removed meanwhile.
 
-use crate::storage::disk::{Access, Disk, DiskError, DiskFile, PIECE};
+use crate::storage::disk::{Access, BLOCK, Blocks, Disk, DiskError, DiskFile, PIECE};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -16,9 +17,6 @@ use std::time::Duration;
 /// disk, under a millisecond for this.
 const CUT: u64 = 4 << 20;
 const CUT_PAUSE: Duration = Duration::from_millis(5);
-
-/// What direct writes are made of.
-const BLOCK: usize = 4096;
 
 /// The file system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,7 +65,7 @@ impl Disk for RealDisk {
         if access == Access::Read && matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
             return Err(DiskError::new("open", path, io::ErrorKind::NotFound.into()));
         }
-        Ok(Box::new(RealFile { file, path: path.to_path_buf(), direct: OnceLock::new() }))
+        Ok(Box::new(RealFile { file, path: path.to_path_buf(), access, direct: OnceLock::new() }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
@@ -112,7 +110,8 @@ impl Disk for RealDisk {
 struct RealFile {
     file: File,
     path: PathBuf,
-    /// For direct writes; made for the first of them.
+    access: Access,
+    /// For what goes past the cache; opened when first needed. `None`: the file system cannot.
     direct: OnceLock<Option<File>>,
 }
 
@@ -121,10 +120,18 @@ impl RealFile {
         DiskError::new(operation, &self.path, error)
     }
 
+    fn direct(&self) -> Option<&File> {
+        let open = || {
+            let mut options = OpenOptions::new();
+            options.read(true).write(self.access != Access::Read).custom_flags(libc::O_DIRECT);
+            options.open(&self.path).ok()
+        };
+        self.direct.get_or_init(open).as_ref()
+    }
+
     /// Writes blocks from memory aligned to them past the cache; through it on a file system without direct writes.
     fn write_direct(&self, blocks: &[u8], offset: u64) -> Result<(), DiskError> {
-        let open = || OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(&self.path).ok();
-        match self.direct.get_or_init(open).as_ref().map(|file| file.write_all_at(blocks, offset)) {
+        match self.direct().map(|file| file.write_all_at(blocks, offset)) {
             Some(Ok(())) => Ok(()),
             Some(Err(error)) if error.kind() != io::ErrorKind::InvalidInput => Err(self.failed("write", error)),
             _ => self.write_at(blocks, offset),
@@ -148,6 +155,24 @@ impl DiskFile for RealFile {
             }
         }
         Ok(done)
+    }
+
+    fn read_straight(&self, buffer: &mut Blocks, offset: u64, length: usize) -> Result<Range<usize>, DiskError> {
+        let before = (offset % BLOCK as u64) as usize;
+        let start = offset - before as u64;
+        let needed = before + length;
+        buffer.resize(needed.next_multiple_of(BLOCK), 0);
+        let read = match self.direct().map(|file| file.read_at(buffer, start)) {
+            Some(Ok(read)) => read,
+            Some(Err(error)) if !matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Interrupted) => {
+                return Err(self.failed("read", error));
+            }
+            _ => 0,
+        };
+        // The end of the file, or what a direct read left.
+        let rest = buffer.get_mut(read..needed).unwrap_or_default();
+        let more = if rest.is_empty() { 0 } else { self.read_at(rest, start + read as u64)? };
+        Ok(before..(read + more).clamp(before, needed))
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), DiskError> {
@@ -272,6 +297,33 @@ mod tests {
         let mut read = vec![0; bytes.len() + 1];
         assert_eq!(file.read_at(&mut read, 0).unwrap(), bytes.len());
         assert!(read[..bytes.len()] == bytes);
+    }
+
+    #[test]
+    fn straight_reads_find_what_is_there_wherever_it_begins_and_the_file_ends() {
+        let scratch = Scratch::new("straight-read");
+        let path = scratch.0.join("file");
+        let bytes: Vec<u8> = (0..3 * BLOCK + 1000).map(|at| (at / 3) as u8).collect();
+        fs::write(&path, &bytes).unwrap();
+        let file = RealDisk.open(&path, Access::Read).unwrap();
+        let mut buffer = Blocks::new();
+        let length = bytes.len();
+        for (offset, asked) in [
+            (0, BLOCK),
+            (16, 2 * BLOCK),
+            (BLOCK - 1, 2),
+            (BLOCK, 2 * BLOCK),
+            (3 * BLOCK, 1000),
+            (3 * BLOCK + 900, 500),
+            (length, 10),
+            (length + BLOCK, 10),
+            (100, 0),
+        ] {
+            let range = file.read_straight(&mut buffer, offset as u64, asked).unwrap();
+            let expected = &bytes[offset.min(length)..(offset + asked).min(length)];
+            assert!(buffer[range.clone()] == *expected, "{asked} bytes from {offset} on");
+            assert!(range.is_empty() || (buffer[range].as_ptr().addr() - offset).is_multiple_of(BLOCK));
+        }
     }
 
     #[test]

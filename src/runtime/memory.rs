@@ -6,7 +6,8 @@
 //! wrong guess costs a fault where it would have been without this, and at most as many bytes as it runs ahead.
 //!
 //! This file uses `unsafe` for `madvise(MADV_POPULATE_WRITE)`, which changes no byte of any mapping: it does what a
-//! write to each page would, and fails for what is not mapped or not writable.
+//! write to each page would, and fails for what is not mapped or not writable; and for `prctl(PR_SET_THP_DISABLE)`, which
+//! decides only in what sizes pages are made from then on.
 
 use crate::ids::{SessionId, Zxid};
 use crate::server::rebuild::Rebuild;
@@ -97,6 +98,11 @@ impl Replay for Growing<'_> {
     }
 
     #[inline]
+    fn soon(&mut self, path: &[u8]) {
+        self.rebuild.soon(path);
+    }
+
+    #[inline]
     fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), String> {
         self.ahead.note(self.rebuild.fresh_memory());
         self.rebuild.znode(record)
@@ -131,6 +137,17 @@ fn run(places: &Receiver<usize>, ahead: usize) {
     }
 }
 
+/// What is touched first from now on comes in small pages, whatever the allocator asks for. Where a machine's memory is its
+/// host's until it is touched, a huge page may cost milliseconds: the kernel gives back to the host what lies free in large
+/// pieces, and keeps the small.
+pub fn forgo_huge_pages() {
+    // SAFETY: a system call with numbers for arguments, see the top.
+    if unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) } != 0 {
+        let error = std::io::Error::last_os_error();
+        tracing::warn!(%error, "corral.hugePages=false has no effect: the kernel refuses");
+    }
+}
+
 /// Makes `length` bytes at `address` present. False if they are not all mapped, or if the kernel cannot (before 5.14).
 fn populate(address: usize, length: usize) -> bool {
     let place = std::ptr::without_provenance_mut(address);
@@ -146,6 +163,24 @@ mod tests {
     fn resident() -> usize {
         let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
         statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    }
+
+    #[test]
+    fn without_huge_pages_there_are_none() {
+        // In a process of its own: what is forgone is forgone for all threads.
+        let status = || std::fs::read_to_string("/proc/self/status").unwrap();
+        if std::env::var_os("CORRAL_TEST_FORGO").is_some() {
+            forgo_huge_pages();
+            let enabled =
+                status().lines().find_map(|line| line.strip_prefix("THP_enabled:").map(str::trim).map(str::to_owned));
+            assert!(enabled.is_none_or(|word| word == "0"));
+            return;
+        }
+        let own = std::env::current_exe().unwrap();
+        let name = "runtime::memory::tests::without_huge_pages_there_are_none";
+        let run =
+            std::process::Command::new(own).args(["--exact", name]).env("CORRAL_TEST_FORGO", "1").output().unwrap();
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stdout));
     }
 
     #[test]

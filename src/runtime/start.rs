@@ -6,6 +6,7 @@ use super::data::{Data, max_txn};
 use super::helpers::Helpers;
 use super::machine::Machine;
 use super::member;
+use super::memory;
 use super::net::{Gate, Net};
 use super::peers;
 use super::placement::{self, Pins};
@@ -60,6 +61,9 @@ pub fn run(
     let mut signals = Signals::new([SIGTERM, SIGINT])
         .map_err(|error| Fatal::new(Reason::System, format!("signal handlers: {error}")))?;
     let config = Arc::new(config);
+    if !config.huge_pages {
+        memory::forgo_huge_pages();
+    }
     placement::lock_memory(&config)?;
     let pins = Pins::of(&config);
     let clocks = Clocks::start();

@@ -37,6 +37,8 @@ pub struct ConnectionFacts {
 pub struct CoreFacts {
     /// Sessions by the moment they expire (milliseconds from now), soonest first.
     pub expiry: Vec<(i64, Vec<SessionId>)>,
+    /// Those that this server alone knows, in the same way, if it opens such ones.
+    pub local: Option<Vec<(i64, Vec<SessionId>)>>,
     /// Who expires is the leader's to know: on a follower all sessions with their timeouts, by id.
     pub global: Option<Vec<(SessionId, i32)>>,
     pub ephemerals: Vec<(SessionId, Vec<Vec<u8>>)>,

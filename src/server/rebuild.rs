@@ -122,6 +122,11 @@ impl Replay for Rebuild {
         Ok(())
     }
 
+    #[inline]
+    fn soon(&mut self, path: &[u8]) {
+        self.state.prefetch(path);
+    }
+
     fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), String> {
         let acl = match record.acl {
             0 => AclId::OPEN,

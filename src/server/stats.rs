@@ -140,7 +140,10 @@ impl ShardStats {
 pub struct CoreStats {
     /// The newest zxid that is durable and visible.
     pub zxid: AtomicI64,
+    /// Of the ensemble, or of a server on its own.
     pub sessions: Count,
+    /// Of this server alone.
+    pub local_sessions: Count,
     pub ephemerals: Count,
     pub transactions: Count,
     pub groups: Count,
@@ -170,13 +173,15 @@ impl Mode {
         [Mode::Standalone, Mode::NotServing, Mode::Leader, Mode::Follower, Mode::Observer, Mode::ReadOnly];
 }
 
-/// What the quorum core says of its ensemble; those below `voters` mean something for a leader alone.
+/// What the quorum core says of its ensemble; those below `master` mean something for a leader alone.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct QuorumStats {
     /// A [`Mode`].
     pub mode: AtomicU8,
     pub voters: Count,
+    /// Whom it follows: of an observer that may be a voter other than the leader.
+    pub master: Count,
     pub learners: Count,
     pub synced_followers: Count,
     pub synced_non_voting: Count,

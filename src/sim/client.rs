@@ -203,10 +203,14 @@ impl Client {
             return self.forget();
         }
         assert_eq!(timeout_ms, self.timeout_ms, "the timeout that was asked for");
-        let life = model.sessions.get(&session).expect("a session that is told of is committed");
+        let life = model.sessions.get(&session);
+        assert!(life.is_some() || model.local_sessions, "a session that is told of is committed");
+        let opened = life.map_or(Zxid::ZERO, |life| life.opened);
         if self.session == SessionId::NONE {
-            coverage.count("session opened");
-            assert!(life.opened > self.last_zxid && known.issued.insert((session, 0)), "{session} is nobody else's");
+            coverage.count(if life.is_some() { "session opened" } else { "local session opened" });
+            assert_eq!(life.is_none(), model.local_sessions, "all are of one kind");
+            assert!(life.is_none() || opened > self.last_zxid);
+            assert!(known.issued.insert((session, 0)), "{session} is nobody else's");
         } else {
             coverage.count("session resumed");
             assert_eq!(session, self.session, "the session that was asked for, or none");
@@ -214,7 +218,7 @@ impl Client {
         self.session = session;
         let conn = self.conn.as_mut().expect("it was answered on it");
         conn.is_open = true;
-        conn.watching = Watching::from(self.last_zxid.max(life.opened));
+        conn.watching = Watching::from(self.last_zxid.max(opened));
     }
 
     fn ask(&mut self, cluster: &mut Cluster, known: &mut Known, request: Request) {
@@ -261,7 +265,11 @@ impl Client {
         if *error != 0 {
             cluster.coverage.count("answered with an error");
         }
-        if asked.request.is_write() {
+        if is_one_servers(cluster, &asked) {
+            assert_eq!(model.requests.get(&(asked.session, asked.xid)), None, "{:?}", asked.request);
+            check_one_servers(&asked, *error, &mut reader);
+            cluster.coverage.count("answered by one server alone");
+        } else if asked.request.is_write() {
             assert_eq!(model.requests.get(&(asked.session, asked.xid)), Some(&zxid), "{:?}", asked.request);
             check_write(model, &asked, zxid, Some((*error, &mut reader)));
         } else {
@@ -307,10 +315,15 @@ impl Client {
     }
 
     /// Looks up what was never told, when all is over.
-    pub fn resolve(&mut self, model: &Model, coverage: &mut Coverage) {
+    pub fn resolve(&mut self, cluster: &mut Cluster) {
         for sent in self.untold.drain(..) {
             let mut is_lost = false;
             for asked in sent {
+                if is_one_servers(cluster, &asked) {
+                    continue;
+                }
+                let Cluster { witness, coverage, .. } = &mut *cluster;
+                let model = &witness.model;
                 let Some(zxid) = model.requests.get(&(asked.session, asked.xid)) else {
                     coverage.count("untold and not done");
                     is_lost = true;
@@ -392,6 +405,32 @@ impl Client {
                 Write::Delete { path, version }
             }
         }
+    }
+}
+
+/// Whether a write is no transaction, as its session is of one server alone.
+fn is_one_servers(cluster: &Cluster, asked: &Asked) -> bool {
+    let upgrades = cluster.roles.local_session_upgrading;
+    let model = &cluster.witness.model;
+    let is_local = model.local_sessions && !model.sessions.contains_key(&asked.session);
+    is_local && (asked.request == Request::Close || (!upgrades && asked.request.first_ephemeral().is_some()))
+}
+
+/// Holds the answer to such a write against what it must be.
+fn check_one_servers(asked: &Asked, error: i32, reply: &mut Reader<'_>) {
+    let refused = ErrorCode::EphemeralOnLocalSession.wire();
+    match (&asked.request, asked.request.first_ephemeral()) {
+        (Request::Close, _) => assert_eq!(error, 0, "a close never fails"),
+        (Request::Multi(writes), Some(first)) => {
+            let code = |at: usize| match at.cmp(&first) {
+                std::cmp::Ordering::Less => 0,
+                std::cmp::Ordering::Equal => refused,
+                std::cmp::Ordering::Greater => ErrorCode::RuntimeInconsistency.wire(),
+            };
+            let expected = (0..writes.len()).map(|at| Err(code(at))).collect();
+            assert_eq!((error, Done::read_multi(writes, reply)), (0, Ok(expected)), "{writes:?}");
+        }
+        (request, _) => assert_eq!(error, refused, "{request:?}"),
     }
 }
 

@@ -64,6 +64,8 @@ pub struct Model {
     ephemerals: BTreeMap<SessionId, BTreeSet<Vec<u8>>>,
     /// The last xid of each session that was not refused.
     last_xid: BTreeMap<SessionId, i32>,
+    /// There are sessions that no transaction opens.
+    pub local_sessions: bool,
 }
 
 impl Default for Model {
@@ -96,6 +98,7 @@ impl Model {
             requests: BTreeMap::new(),
             ephemerals: BTreeMap::new(),
             last_xid: BTreeMap::new(),
+            local_sessions: false,
         }
     }
 
@@ -126,6 +129,12 @@ impl Model {
         self.sessions
             .get(&session)
             .is_some_and(|life| life.opened <= zxid && life.closed.is_none_or(|closed| closed > zxid))
+    }
+
+    /// Whether a session may write at a zxid: it is open, or of one server alone and never was anything else.
+    pub fn may_write(&self, session: SessionId, zxid: Zxid) -> bool {
+        let has_begun = self.sessions.get(&session).is_some_and(|life| life.opened <= zxid);
+        self.is_open(session, zxid) || (self.local_sessions && !has_begun)
     }
 
     /// The transaction of a zxid.

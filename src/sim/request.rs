@@ -158,7 +158,18 @@ impl Request {
         }
     }
 
-    /// Whether it becomes a transaction.
+    /// The first of its writes that creates an ephemeral.
+    pub fn first_ephemeral(&self) -> Option<usize> {
+        let writes = match self {
+            Request::Write(write) => std::slice::from_ref(write),
+            Request::Multi(writes) => writes,
+            _ => &[],
+        };
+        let is_one = |write: &Write| matches!(write, Write::Create { flags, .. } if flags & EPHEMERAL != 0);
+        writes.iter().position(is_one)
+    }
+
+    /// Whether it becomes a transaction, where it is not one for a single server.
     pub fn is_write(&self) -> bool {
         matches!(self, Request::Write(_) | Request::Multi(_) | Request::Close)
     }
@@ -200,7 +211,7 @@ impl<'a> Draft<'a> {
         write: &Write,
         (zxid, time_ms): (Zxid, i64),
     ) -> Result<Done, ErrorCode> {
-        if !self.model.is_open(session, self.zxid) {
+        if !self.model.may_write(session, self.zxid) {
             return Err(ErrorCode::SessionExpired);
         }
         match write {

@@ -52,7 +52,7 @@ const CALM_MS: i64 = 2 * LONGEST_TIMEOUT_MS;
 const CONVERGENCE_MS: i64 = 3_000;
 
 /// What a run of many seeds has seen, faults aside.
-pub const OPERATIONS: [&str; 32] = [
+pub const OPERATIONS: [&str; 35] = [
     "create",
     "create ephemeral",
     "create sequential",
@@ -73,6 +73,9 @@ pub const OPERATIONS: [&str; 32] = [
     "watch event",
     "answered with an error",
     "session opened",
+    "local session opened",
+    "local session made global",
+    "answered by one server alone",
     "session resumed",
     "session moves",
     "session given up",
@@ -110,8 +113,12 @@ impl Plan {
             history: HistoryLimits { count: 60, bytes: 1 << 20 },
             snapshot_size_factor: usual.snapshot_size_factor.filter(|_| self.seed.is_multiple_of(2)),
             slow_write_ms: self.seed.is_multiple_of(3).then_some(150),
+            // In one story of four.
+            local_sessions: matches!(self.seed % 8, 5 | 6),
+            local_session_upgrading: self.seed % 16 != 6,
             ..usual
         };
+        cluster.witness.model.local_sessions = cluster.roles.local_sessions;
         cluster
     }
 
@@ -213,14 +220,17 @@ impl Run {
     /// What can only be said at the end.
     fn judge(&mut self) {
         let Run { cluster, clients, known } = self;
+        clients.iter_mut().for_each(|client| client.resolve(cluster));
         let model = &cluster.witness.model;
-        clients.iter_mut().for_each(|client| client.resolve(model, &mut cluster.coverage));
         for (session, xid) in model.requests.keys() {
             assert!(known.issued.contains(&(*session, *xid)), "nobody asked for {xid} of {session}");
         }
         let live: Vec<SessionId> = clients.iter().map(|client| client.session).collect();
         for (session, life) in &model.sessions {
             let is_live = live.contains(session);
+            if model.local_sessions {
+                cluster.coverage.count("local session made global");
+            }
             assert_eq!(life.closed.is_none(), is_live, "{session}: {life:?}");
             assert!(!(is_live && known.over.contains(session)), "{session} was said to be over");
             if life.closed.is_some() && life.closed_by == 0 {

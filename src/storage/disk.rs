@@ -7,6 +7,7 @@
 use crate::fatal::{Fatal, Reason};
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// What a file is opened for.
@@ -49,12 +50,25 @@ pub trait Disk: Send + Sync {
 /// a millisecond.
 pub const PIECE: usize = 256 << 10;
 
+/// What direct reads and writes are made of.
+pub const BLOCK: usize = 4096;
+
+/// A buffer for [`DiskFile::read_straight`]. To be used again: fresh memory costs as much as reading into it.
+pub type Blocks = rkyv::util::AlignedVec<BLOCK>;
+
 /// An open file.
 pub trait DiskFile: Send + Sync {
     /// Its length in bytes.
     fn length(&self) -> Result<u64, DiskError>;
     /// Reads from `offset`; fewer bytes than asked only where the file ends.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, DiskError>;
+    /// The same into a buffer that is made to fit, straight from the device where that can be: of much that is read once, the
+    /// system's cache would only cost memory. Returns where in the buffer what was read lies, which is as well aligned as
+    /// `offset` is, up to a block.
+    fn read_straight(&self, buffer: &mut Blocks, offset: u64, length: usize) -> Result<Range<usize>, DiskError> {
+        buffer.resize(length, 0);
+        Ok(0..self.read_at(buffer, offset)?)
+    }
     /// Writes all of `bytes` at `offset`, making the file longer where needed.
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), DiskError>;
     /// Makes what was written durable, with the length.

@@ -40,6 +40,8 @@ pub trait Replay {
     /// An ACL list in its canonical bytes, under a number that holds for this snapshot only. All lists come
     /// before the first znode.
     fn acl(&mut self, id: u32, list: &[u8]) -> Result<(), String>;
+    /// A znode with this path comes a little later: time to fetch what it needs from memory. No promise; it may be left out.
+    fn soon(&mut self, _path: &[u8]) {}
     /// A znode, in any order: a child may come before its parent.
     fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), String>;
     /// The snapshot is complete. The place to compare digests.

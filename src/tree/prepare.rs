@@ -51,7 +51,7 @@ impl State {
             if !state.options.reconfig_enabled {
                 return Err(ErrorCode::ReconfigDisabled);
             }
-            state.check_session(context.session, false)?;
+            state.check_session(context, false)?;
             let text = text?;
             let place = Place::of(CONFIG);
             let znode = state.permitted(context, OpCode::Reconfig, place)?;
@@ -198,7 +198,7 @@ impl State {
             self.store.prefetch(place.hash);
         }
         let owner = self.owner_of(context.session, create, mode)?;
-        self.check_session(context.session, mode.is_ephemeral())?;
+        self.check_session(context, mode.is_ephemeral())?;
         if !path::has_parent(create.path) {
             return Err(ErrorCode::BadArguments);
         }
@@ -276,7 +276,7 @@ impl State {
     }
 
     fn delete(&mut self, context: &Context<'_>, path: &[u8], version: i32, out: &mut Outcome) -> Checked {
-        self.check_session(context.session, false)?;
+        self.check_session(context, false)?;
         if !path::has_parent(path) || path::is_special(path) {
             return Err(ErrorCode::BadArguments);
         }
@@ -320,7 +320,7 @@ impl State {
         version: i32,
         out: &mut Outcome,
     ) -> Checked {
-        self.check_session(context.session, false)?;
+        self.check_session(context, false)?;
         if !path::is_valid(path) {
             return Err(ErrorCode::BadArguments);
         }
@@ -345,7 +345,7 @@ impl State {
         list: &mut Vec<u8>,
         out: &mut Outcome,
     ) -> Checked {
-        self.check_session(context.session, false)?;
+        self.check_session(context, false)?;
         if !path::is_valid(path) {
             return Err(ErrorCode::BadArguments);
         }
@@ -362,7 +362,7 @@ impl State {
     }
 
     fn check(&mut self, context: &Context<'_>, path: &[u8], version: i32, out: &mut Outcome) -> Checked {
-        self.check_session(context.session, false)?;
+        self.check_session(context, false)?;
         if !path::is_valid(path) {
             return Err(ErrorCode::BadArguments);
         }

@@ -65,6 +65,8 @@ pub struct Context<'a> {
     /// The request's xid; the reply carries it.
     pub cxid: i32,
     pub identities: &'a Identities,
+    /// The session may be one that its server alone knows: it may ask, and have no ephemerals.
+    pub is_local: bool,
 }
 
 /// What preparing requests has produced. Everything is appended, so that one value serves a whole batch.
@@ -220,6 +222,11 @@ impl State {
         Ok(())
     }
 
+    /// A znode with this path is added soon.
+    pub fn prefetch(&self, path: &[u8]) {
+        self.store.prefetch(path::hash(path::stored(path)));
+    }
+
     /// Adds a session of a snapshot.
     pub fn load_session(&mut self, session: SessionId, timeout_ms: i32) {
         self.sessions.insert(session, timeout_ms);
@@ -360,6 +367,11 @@ impl State {
         self.sessions.iter().map(|(session, timeout_ms)| (*session, *timeout_ms))
     }
 
+    /// How many they are.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// A session's timeout (ms), if it exists.
     pub fn session_timeout_ms(&self, session: SessionId) -> Option<i32> {
         self.sessions.get(&session).copied()
@@ -402,11 +414,15 @@ impl State {
 
     /// Whether the session may make this request. `ephemeral`: it wants a znode of its own (ZooKeeper 3.9,
     /// `SessionTrackerImpl.checkSession`, `checkGlobalSession`).
-    pub(super) fn check_session(&self, session: SessionId, ephemeral: bool) -> Result<(), ErrorCode> {
+    pub(super) fn check_session(&self, context: &Context<'_>, ephemeral: bool) -> Result<(), ErrorCode> {
+        let session = context.session;
         if self.sessions.contains_key(&session) {
             return Ok(());
         }
         let unknown = !self.closing.contains_key(&session);
+        if unknown && context.is_local && !ephemeral {
+            return Ok(());
+        }
         Err(if unknown && self.options.standalone && !ephemeral {
             ErrorCode::UnknownSession
         } else {

@@ -42,7 +42,7 @@ impl Client {
         self.zxid += 1;
         self.out = Outcome::default();
         let Client { zxid, time_ms, session, ref identities, .. } = *self;
-        let context = Context { zxid: Zxid(zxid), time_ms, session, cxid: 7, identities };
+        let context = Context { zxid: Zxid(zxid), time_ms, session, cxid: 7, identities, is_local: false };
         run(&mut self.state, &context, &mut self.out);
     }
 

@@ -40,7 +40,7 @@ const BURST: u64 = 16;
 
 /// Requests a second and client; fast enough to fill every moment of a fault, slow enough that a history of some
 /// thousand spans several.
-const PACE: u64 = 400;
+pub const PACE: u64 = 400;
 
 /// Ephemeral nodes of a client at most.
 const EPHEMERALS: usize = 12;
@@ -53,17 +53,20 @@ pub struct Board {
     pub known: AtomicU64,
     /// Acknowledged writes.
     pub written: AtomicU64,
+    /// Requests a second and client.
+    pace: u64,
     /// Where clients look for a server.
     addresses: Mutex<Vec<SocketAddr>>,
 }
 
 impl Board {
-    pub fn new(addresses: Vec<SocketAddr>) -> Board {
+    pub fn new(addresses: Vec<SocketAddr>, pace: u64) -> Board {
         Board {
             begun: Instant::now(),
             stop: AtomicBool::new(false),
             known: AtomicU64::new(0),
             written: AtomicU64::new(0),
+            pace,
             addresses: Mutex::new(addresses),
         }
     }
@@ -185,7 +188,8 @@ impl Client {
             if self.burst(burst, board).is_err() {
                 self.connection = None;
             }
-            due = (due + Duration::from_millis(1_000 * burst / PACE)).max(Instant::now() - Duration::from_secs(1));
+            due =
+                (due + Duration::from_millis(1_000 * burst / board.pace)).max(Instant::now() - Duration::from_secs(1));
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
         }
     }

@@ -67,11 +67,15 @@ pub struct Member {
 pub struct Ensemble {
     pub members: Vec<Member>,
     pub links: Links,
-    /// The members know each other by their own addresses, which they can pass on, and may be reconfigured by anybody.
+    /// The members know each other by their own addresses, which they can pass on.
     is_direct: bool,
     /// Of a Corral; `None`: as many as there are zxids.
     epoch_transactions: Option<u32>,
+    /// Where voters that follow take in observers.
+    master_port: Option<u16>,
     tick_ms: u64,
+    /// Lines of every member's configuration.
+    settings: Vec<String>,
     scratch: Scratch,
 }
 
@@ -100,6 +104,15 @@ impl Ensemble {
         ensemble
     }
 
+    /// Voters with these lines in their configurations.
+    pub fn start_with_settings(targets: &[Target], settings: &[&str]) -> Ensemble {
+        let members: Vec<(Target, Role)> = targets.iter().map(|target| (*target, Role::Participant)).collect();
+        let mut ensemble = Ensemble::prepare(&members, false);
+        ensemble.settings = settings.iter().map(|line| line.to_string()).collect();
+        ensemble.begin();
+        ensemble
+    }
+
     /// The same with so many transactions in an epoch, as far as a Corral leads it.
     pub fn start_with_short_epochs(targets: &[(Target, Role)], transactions: u32) -> Ensemble {
         let mut ensemble = Ensemble::prepare(targets, false);
@@ -108,7 +121,7 @@ impl Ensemble {
         ensemble
     }
 
-    /// The same with the data of each member on a small disk of its own.
+    /// The same as [`Ensemble::start`] with the data of each member on a small disk of its own.
     pub fn start_on_disks(targets: &[Target]) -> Ensemble {
         let members: Vec<(Target, Role)> = targets.iter().map(|target| (*target, Role::Participant)).collect();
         let mut ensemble = Ensemble::prepare(&members, false);
@@ -131,6 +144,14 @@ impl Ensemble {
         ensemble
     }
 
+    /// An ensemble without links whose voters take in observers in the leader's place.
+    pub fn start_with_masters(targets: &[(Target, Role)]) -> Ensemble {
+        let mut ensemble = Ensemble::prepare(targets, true);
+        ensemble.master_port = Some(free_port());
+        ensemble.begin();
+        ensemble
+    }
+
     fn prepare(targets: &[(Target, Role)], is_direct: bool) -> Ensemble {
         let scratch = Scratch::new();
         let ports: Vec<Ports> = targets.iter().map(|_| Ports { quorum: free_port(), election: free_port() }).collect();
@@ -149,7 +170,16 @@ impl Ensemble {
                 paused: false,
             })
             .collect();
-        Ensemble { members, links, is_direct, epoch_transactions: None, tick_ms: SHORT_TICK_MS, scratch }
+        Ensemble {
+            members,
+            links,
+            is_direct,
+            master_port: None,
+            epoch_transactions: None,
+            tick_ms: SHORT_TICK_MS,
+            settings: vec![],
+            scratch,
+        }
     }
 
     fn begin(&mut self) {
@@ -184,18 +214,21 @@ impl Ensemble {
             "snapCount=3000".to_string(),
             "znode.container.checkIntervalMs=300".to_string(),
         ];
-        if self.is_direct {
+        settings.extend(self.settings.iter().cloned());
+        if self.is_open() {
             settings.push("reconfigEnabled=true".to_string());
             settings.push("skipACL=yes".to_string());
         }
+        settings.extend(self.master_port.map(|port| format!("observerMasterPort={port}")));
         for other in (0..self.members.len()).filter(|other| *other == place || self.members[*other].belongs) {
             settings.push(self.line(place, other));
         }
+        let is_open = self.is_open();
         let member = &mut self.members[place];
         if member.role == Role::Observer {
             settings.push("peerType=observer".to_string());
         }
-        if self.is_direct {
+        if is_open {
             member.server.keep_configuration();
         }
         match member.server.target {
@@ -213,6 +246,10 @@ impl Ensemble {
                 }
                 settings.push(format!("myid={}", place + 1));
                 settings.push("heap=384m".to_string());
+                if is_open {
+                    // It reads this one from a system property.
+                    settings.push("zookeeper.skipACL=yes".to_string());
+                }
             }
         }
         member.server.configure(&settings);
@@ -227,8 +264,9 @@ impl Ensemble {
             Role::Observer => "observer",
         };
         if self.is_direct {
-            let client = member.server.address;
-            return format!("server.{}=127.0.0.1:{quorum}:{election}:{role};{client}", other + 1);
+            // Each on an address of its own: where observers are taken in is the same port everywhere.
+            let (id, client) = (other + 1, member.server.address);
+            return format!("server.{id}=127.0.0.{id}:{quorum}:{election}:{role};{client}");
         }
         let (quorum, election) = if other == place {
             (quorum, election)
@@ -297,6 +335,11 @@ impl Ensemble {
         member.server.address = address;
         self.furnish(place);
         self.start_again(place);
+    }
+
+    /// Whether anybody may reconfigure it.
+    fn is_open(&self) -> bool {
+        self.is_direct && self.master_port.is_none()
     }
 
     /// Whether there is a ZooKeeper among the members.

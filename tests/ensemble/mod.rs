@@ -9,9 +9,12 @@ pub mod cluster;
 pub mod crossing;
 pub mod disks;
 pub mod links;
+pub mod local;
+pub mod masters;
 pub mod nemesis;
 pub mod record;
 pub mod rollover;
+pub mod takeover;
 pub mod tree;
 
 use super::support;

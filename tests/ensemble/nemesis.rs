@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::checker;
-use super::clients::{self, Board, Client};
+use super::clients::{self, Board, Client, PACE};
 use super::cluster::Ensemble;
 use super::links::Direction;
 use super::support::random::Random;
@@ -119,6 +119,16 @@ pub fn run_with<R: std::fmt::Debug>(
     ensemble: &mut Ensemble,
     work: impl FnOnce(&mut Ensemble, &Board, &mut Random) -> R,
 ) {
+    run_at(PACE, name, ensemble, work);
+}
+
+/// The same with so many requests a second and client.
+pub fn run_at<R: std::fmt::Debug>(
+    pace: u64,
+    name: &str,
+    ensemble: &mut Ensemble,
+    work: impl FnOnce(&mut Ensemble, &Board, &mut Random) -> R,
+) {
     let seed = match env_number("CORRAL_NEMESIS_SEED", 0) {
         0 => Random::fresh_seed(),
         seed => seed,
@@ -134,7 +144,7 @@ pub fn run_with<R: std::fmt::Debug>(
         .enumerate()
         .map(|(number, home)| Client::new(number, *home, &mut random))
         .collect();
-    let board = Board::new(addresses);
+    let board = Board::new(addresses, pace);
     let outcome = std::thread::scope(|scope| {
         for client in &mut clients {
             let board = &board;

@@ -146,7 +146,7 @@ impl Server {
     }
 
     fn spawn_corral(&self, edge: Edge) -> Child {
-        let config = self.directory.join("zoo.cfg");
+        let config = self.configuration_file();
         if !(self.keeps_configuration && config.exists()) {
             self.write_configuration(&config);
         }
@@ -185,6 +185,7 @@ impl Server {
             .arg(&self.directory)
             .arg(self.address.port().to_string())
             .args((self.target == Target::OlderZooKeeper).then(|| format!("release={OLDER_RELEASE}")))
+            .args(self.keeps_configuration.then_some("keep=yes"))
             .args(&self.settings)
             .stdin(Stdio::null())
             .stdout(out.try_clone().expect("a second handle"))
@@ -316,6 +317,11 @@ impl Server {
     /// Where Corral keeps its data.
     pub fn data_directory(&self) -> PathBuf {
         self.directory.join("data")
+    }
+
+    /// The configuration it was started with; a reconfiguration changes it.
+    pub fn configuration_file(&self) -> PathBuf {
+        self.directory.join("zoo.cfg")
     }
 
     fn log_file(&self) -> PathBuf {

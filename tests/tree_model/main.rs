@@ -173,7 +173,8 @@ impl Run {
         let identities = &script::callers()[who];
         let cxid = random.below(1000) as i32;
         let time_ms = 1_000_000 + self.zxid * 7;
-        let context = Context { zxid: Zxid(self.zxid), time_ms, session: SessionId(session), cxid, identities };
+        let context =
+            Context { zxid: Zxid(self.zxid), time_ms, session: SessionId(session), cxid, identities, is_local: false };
         let mut body = vec![];
         op.encode(&mut body);
 
@@ -387,7 +388,7 @@ fn compare_but_quotas(state: &State, model: &Model) {
 fn an_undecodable_request_is_refused_with_a_zxid_of_its_own() {
     let mut state = State::new(StateOptions::default());
     let identities = &script::callers()[0];
-    let context = Context { zxid: Zxid(1), time_ms: 5, session: SessionId(9), cxid: 3, identities };
+    let context = Context { zxid: Zxid(1), time_ms: 5, session: SessionId(9), cxid: 3, identities, is_local: false };
     let mut out = Outcome::default();
     state.refuse(&context, corral::jute::ErrorCode::MarshallingError, &mut out);
     assert_eq!(script::decode_reply(OpCode::Create, &out.reply, 3, 1), Answer::Error(-5));

@@ -19,6 +19,7 @@ impl Quorum {
             );
             // Whoever could not run could not hear either: one full round first.
             self.expiry_not_before_ms = now + self.options.tick_ms;
+            self.locals.was_away(away_ms);
         }
         self.last_tick_ms = now;
         self.watchdog.look(&self.stats, now, stalled);
@@ -43,14 +44,18 @@ impl Quorum {
         }
     }
 
-    /// Ends the sessions that no shard has heard of in time. A session's last sign of life may still be on
-    /// its way from a shard, so only what every shard has reported past counts.
+    /// Up to when it is known which sessions were heard of: one's last sign of life may still be on its way from a shard,
+    /// so only what every shard has reported past counts. `None`: nobody can be said to be silent.
+    pub(super) fn heard_upto_ms(&self) -> Option<i64> {
+        let now = self.clock.mono_ms;
+        let known_ms = self.reported_ms.iter().copied().min().unwrap_or(now);
+        (now >= self.expiry_not_before_ms).then_some(known_ms.min(now))
+    }
+
+    /// Ends the sessions that no shard has heard of in time.
     fn expire(&mut self) {
-        if self.clock.mono_ms < self.expiry_not_before_ms {
-            return;
-        }
-        let known_ms = self.reported_ms.iter().copied().min().unwrap_or(self.clock.mono_ms);
-        self.tracker.expired(known_ms.min(self.clock.mono_ms), &mut self.expired);
+        let Some(known_ms) = self.heard_upto_ms() else { return };
+        self.tracker.expired(known_ms, &mut self.expired);
         // What the log has no room for now is closed in the next round; it is over already.
         while self.has_room()
             && let Some(session) = self.expired.pop()
@@ -86,12 +91,16 @@ impl Quorum {
         let mut facts = CoreFacts::default();
         match &word {
             b"dump" => {
+                let now = self.clock.mono_ms;
+                if self.locals.opens() {
+                    let local = self.locals.buckets().map(|(at, sessions)| (at - now, sessions));
+                    facts.local = Some(local.collect());
+                }
                 if self.is_member && !self.proposing {
                     let mut global: Vec<_> = self.state.sessions().collect();
                     global.sort_unstable();
                     facts.global = Some(global);
                 } else {
-                    let now = self.clock.mono_ms;
                     facts.expiry = self.tracker.buckets().map(|(at, sessions)| (at - now, sessions)).collect();
                 }
                 facts.ephemerals = self.state.all_ephemerals();

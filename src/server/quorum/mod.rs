@@ -10,6 +10,7 @@
 
 mod ensemble;
 mod expiry;
+mod local;
 mod requests;
 mod snapshots;
 mod stall;
@@ -27,6 +28,7 @@ use crate::tree::store::Reader;
 use ensemble::Ensemble;
 pub use ensemble::{Effect, EnsembleOptions, PeerInput, Record, RoleSettings, Standing};
 use hashbrown::HashMap;
+use local::LocalSessions;
 use snapshots::SnapshotPlan;
 pub use snapshots::{SnapshotJob, SnapshotRule};
 use stall::Watchdog;
@@ -68,6 +70,7 @@ pub struct Quorum {
     log: LogWriter,
     tracker: Tracker,
     live: HashMap<SessionId, Live, ahash::RandomState>,
+    locals: LocalSessions,
     ids: SessionIds,
     publisher: Publisher,
     /// The last zxid given away.
@@ -146,6 +149,7 @@ impl Quorum {
             expiry_not_before_ms: clock.mono_ms,
             last_tick_ms: clock.mono_ms,
             is_member: options.member,
+            locals: LocalSessions::new(options.tick_ms),
             options,
             state,
             log,
@@ -335,7 +339,8 @@ impl Quorum {
         self.state.reclaim();
         let core = &self.stats.core;
         core.zxid.store(zxid.0, Relaxed);
-        core.sessions.set(self.tracker.len() as u64);
+        core.sessions.set(self.state.session_count() as u64);
+        core.local_sessions.set(self.locals.len() as u64);
         core.ephemerals.set(self.state.ephemeral_count() as u64);
     }
 
@@ -385,7 +390,8 @@ impl Quorum {
         prepare: impl FnOnce(&mut State, &Context<'_>, &mut Outcome),
     ) -> (Range<usize>, Range<u32>) {
         let zxid = self.next_zxid();
-        let context = Context { zxid, time_ms: self.time_ms, session, cxid, identities };
+        let is_local = self.locals.may_ask(session);
+        let context = Context { zxid, time_ms: self.time_ms, session, cxid, identities, is_local };
         let changes = self.outcome.changes.len();
         let reply = self.outcome.reply.len();
         self.outcome.txn.clear();

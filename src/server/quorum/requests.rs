@@ -165,6 +165,7 @@ impl Quorum {
     pub(super) fn end_session(&mut self, session: SessionId, cxid: i32) -> (Range<usize>, Option<Live>) {
         let (changes, _) = self.transact(session, cxid, |state, context, out| state.close_session(context, out));
         self.tracker.remove(session);
+        self.locals.ended(session, self.clock.mono_ms);
         (changes, self.live.remove(&session))
     }
 
@@ -174,6 +175,7 @@ impl Quorum {
             self.touched_by_member(&touched.sessions);
         }
         for session in &touched.sessions {
+            self.locals.touch(*session, self.clock.mono_ms);
             self.tracker.touch(*session, self.clock.mono_ms);
         }
         self.reported_ms[shard as usize] = touched.upto_ms;

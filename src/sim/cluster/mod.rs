@@ -28,6 +28,9 @@ use network::Network;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// Where members take in learners.
+const QUORUM_PORT: u16 = 2888;
+
 /// Output a client may leave unread, bytes.
 const OUTPUT_LIMIT: usize = 16 << 20;
 
@@ -94,7 +97,7 @@ impl Cluster {
     /// So many voters and observers, not started. Observers come behind the voters.
     pub fn with_observers(voters: usize, observers: usize, seed: u64) -> Cluster {
         let role = |id| if id <= voters { "participant" } else { "observer" };
-        let line = |id| format!("server.{id}=10.0.0.{id}:2888:3888:{}\n", role(id));
+        let line = |id| format!("server.{id}=10.0.0.{id}:{QUORUM_PORT}:3888:{}\n", role(id));
         let text: String = (1..=voters + observers).map(line).collect();
         let mut cluster = Cluster {
             members: vec![],
@@ -485,7 +488,7 @@ impl Cluster {
         let incarnation = self.members[place].incarnation;
         match effect {
             Effect::Dial { peer, .. } => self.dial_member(place, peer),
-            Effect::DialLeader { leader, .. } => self.dial_leader(place, leader),
+            Effect::DialLeader { leader, addresses } => self.dial_leader(place, leader, &addresses),
             Effect::Write { link, bytes } => self.send_link(place, link, bytes),
             Effect::ToLearner { peer, bytes } => self.send_learner(place, peer, bytes),
             Effect::ToLeader(bytes) => self.send_leader(place, bytes),

@@ -3,11 +3,11 @@
 //! A direction between two servers can be cut (what is sent is lost, and nobody is told), clogged (it waits), or slow. A
 //! connection can be reset: what was under way comes in part, then both ends are told.
 
-use super::{Cluster, Event, Place};
+use super::{Cluster, Event, Place, QUORUM_PORT};
 use crate::jute::election::InitialMessage;
 use crate::server::quorum::PeerInput;
 use crate::zab::leader::PeerId;
-use crate::zab::links::LinkId;
+use crate::zab::links::{Address, LinkId};
 use crate::zab::voters::ServerId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -269,11 +269,17 @@ impl Cluster {
         self.dial(ends, Event::DialFailed { place, incarnation, peer: Some(peer) });
     }
 
-    pub(super) fn dial_leader(&mut self, place: Place, leader: ServerId) {
+    pub(super) fn dial_leader(&mut self, place: Place, leader: ServerId, addresses: &[Address]) {
         let to = leader.0 as usize - 1;
         let ends = [(place, End::Leader), (to, End::Learner(PeerId(self.fresh())))];
         let incarnation = self.members[place].incarnation;
-        self.dial(ends, Event::DialFailed { place, incarnation, peer: None });
+        let failed = Event::DialFailed { place, incarnation, peer: None };
+        if addresses.iter().any(|(_, port)| *port == QUORUM_PORT) {
+            self.dial(ends, failed);
+        } else {
+            // Nobody listens there.
+            self.after(1, failed);
+        }
     }
 
     fn dial(&mut self, ends: [(Place, End); 2], failed: Event) {

@@ -5,18 +5,21 @@
 //! error, not a fault.
 
 use super::format::{
-    self, ALIGN, ArchivedAclsV1, ArchivedSessionsV1, ArchivedZnodesV1, Entry, FOOTER, HEADER, HeaderError, Kind,
+    self, ArchivedAclsV1, ArchivedSessionsV1, ArchivedZnodesV1, Entry, FOOTER, HEADER, HeaderError, Kind,
     SnapshotHeader,
 };
 use crate::ids::{SessionId, Zxid};
-use crate::storage::disk::{Access, Disk, DiskError, DiskFile};
+use crate::storage::disk::{Access, Blocks, Disk, DiskError, DiskFile};
 use crate::storage::replay::{Replay, ZnodeRecord};
 use rkyv::rancor::Error;
-use rkyv::util::AlignedVec;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard};
+
+/// Znodes between the one that is told of and the one that is handed over: time for what it needs to come from memory.
+const AHEAD: usize = 8;
 
 /// Why a snapshot cannot be used.
 #[derive(Debug)]
@@ -112,7 +115,7 @@ impl Snapshot {
 
     /// Reads, checks and hands over chunk number `number`, and nothing else. The inner error is the receiver's.
     pub fn hand_over(&self, number: usize, replay: &mut dyn Replay) -> Result<Result<(), String>, SnapshotError> {
-        Ok(self.chunk(number)?.hand_over(replay))
+        Ok(self.chunk(number, Blocks::new())?.hand_over(replay))
     }
 
     /// Reads and checks every chunk, and hands nothing over.
@@ -129,11 +132,13 @@ impl Snapshot {
         let queue = Queue::new(self.entries.len(), threads * 2);
         std::thread::scope(|scope| {
             for _ in 0..threads {
-                scope.spawn(|| {
-                    while let Some(number) = queue.claim() {
-                        queue.put(number, self.chunk(number));
+                let read = || {
+                    while let Some((number, buffer)) = queue.claim() {
+                        queue.put(number, self.chunk(number, buffer));
                     }
-                });
+                };
+                let builder = std::thread::Builder::new().name("chunks".to_owned());
+                builder.spawn_scoped(scope, read).expect("the system has room for a thread");
             }
             let _stop = StopOnDrop(&queue);
             for number in 0..self.entries.len() {
@@ -141,23 +146,23 @@ impl Snapshot {
                 if let Err(refused) = take(&chunk) {
                     return Ok(Err(refused));
                 }
+                queue.give_back(chunk.buffer);
             }
             Ok(Ok(()))
         })
     }
 
-    /// Reads a chunk and checks all there is to check.
-    fn chunk(&self, number: usize) -> Result<Chunk, SnapshotError> {
+    /// Reads a chunk into this buffer, and checks all there is to check.
+    fn chunk(&self, number: usize, mut buffer: Blocks) -> Result<Chunk, SnapshotError> {
         let entry = self.entries[number];
-        let mut bytes = AlignedVec::<ALIGN>::new();
         // The index was checked against the file's length.
-        bytes.resize(entry.length as usize, 0);
-        let read = self.file.read_at(&mut bytes, entry.offset)?;
-        let checksum = format::chunk_checksum(self.header_checksum, number as u32, &bytes[..read]);
-        if read != bytes.len() || checksum != entry.checksum {
+        let place = self.file.read_straight(&mut buffer, entry.offset, entry.length as usize)?;
+        let bytes = &buffer[place.clone()];
+        let checksum = format::chunk_checksum(self.header_checksum, number as u32, bytes);
+        if bytes.len() != entry.length as usize || checksum != entry.checksum {
             return damaged(format!("chunk {number} at byte {} is damaged", entry.offset));
         }
-        let chunk = Chunk { bytes, kind: entry.kind };
+        let chunk = Chunk { buffer, place, kind: entry.kind };
         match chunk.records() {
             Some(records) if records == entry.records as usize => Ok(chunk),
             _ => damaged(format!("chunk {number} at byte {} does not hold what the index says", entry.offset)),
@@ -167,7 +172,8 @@ impl Snapshot {
 
 /// A checked chunk in memory.
 struct Chunk {
-    bytes: AlignedVec<ALIGN>,
+    buffer: Blocks,
+    place: Range<usize>,
     kind: Kind,
 }
 
@@ -199,16 +205,20 @@ impl Chunk {
         }
     }
 
+    fn bytes(&self) -> &[u8] {
+        &self.buffer[self.place.clone()]
+    }
+
     fn sessions(&self) -> Option<&ArchivedSessionsV1> {
-        rkyv::access::<ArchivedSessionsV1, Error>(&self.bytes).ok()
+        rkyv::access::<ArchivedSessionsV1, Error>(self.bytes()).ok()
     }
 
     fn acls(&self) -> Option<&ArchivedAclsV1> {
-        rkyv::access::<ArchivedAclsV1, Error>(&self.bytes).ok()
+        rkyv::access::<ArchivedAclsV1, Error>(self.bytes()).ok()
     }
 
     fn znodes(&self) -> Option<&ArchivedZnodesV1> {
-        rkyv::access::<ArchivedZnodesV1, Error>(&self.bytes).ok()
+        rkyv::access::<ArchivedZnodesV1, Error>(self.bytes()).ok()
     }
 
     fn hand_over(&self, replay: &mut dyn Replay) -> Result<(), String> {
@@ -230,36 +240,47 @@ impl Chunk {
             }
             Kind::Znodes => {
                 let archive = self.znodes().expect(CHECKED);
-                let mut bytes = archive.bytes.as_slice();
-                for znode in archive.znodes.iter() {
-                    let (path, rest) = bytes.split_at(znode.path_length.to_native() as usize);
-                    let (data, rest) = match znode.data_length.to_native() {
-                        -1 => (None, rest),
-                        length => {
-                            let (data, rest) = rest.split_at(length as usize);
-                            (Some(data), rest)
-                        }
-                    };
-                    bytes = rest;
-                    replay.znode(&ZnodeRecord {
-                        path,
-                        data,
-                        acl: znode.acl.to_native(),
-                        owner: znode.owner.to_native(),
-                        czxid: znode.czxid.to_native(),
-                        mzxid: znode.mzxid.to_native(),
-                        pzxid: znode.pzxid.to_native(),
-                        ctime: znode.ctime.to_native(),
-                        mtime: znode.mtime.to_native(),
-                        version: znode.version.to_native(),
-                        cversion: znode.cversion.to_native(),
-                        aversion: znode.aversion.to_native(),
-                    })?;
+                let mut soon = records(archive).skip(AHEAD);
+                for record in records(archive) {
+                    if let Some(ZnodeRecord { path, .. }) = soon.next() {
+                        replay.soon(path);
+                    }
+                    replay.znode(&record)?;
                 }
             }
         }
         Ok(())
     }
+}
+
+/// The znodes of an archive whose lengths add up.
+fn records(archive: &ArchivedZnodesV1) -> impl Iterator<Item = ZnodeRecord<'_>> {
+    let mut bytes = archive.bytes.as_slice();
+    archive.znodes.iter().map(move |znode| {
+        let (path, rest) = bytes.split_at(znode.path_length.to_native() as usize);
+        let (data, rest) = match znode.data_length.to_native() {
+            -1 => (None, rest),
+            length => {
+                let (data, rest) = rest.split_at(length as usize);
+                (Some(data), rest)
+            }
+        };
+        bytes = rest;
+        ZnodeRecord {
+            path,
+            data,
+            acl: znode.acl.to_native(),
+            owner: znode.owner.to_native(),
+            czxid: znode.czxid.to_native(),
+            mzxid: znode.mzxid.to_native(),
+            pzxid: znode.pzxid.to_native(),
+            ctime: znode.ctime.to_native(),
+            mtime: znode.mtime.to_native(),
+            version: znode.version.to_native(),
+            cversion: znode.cversion.to_native(),
+            aversion: znode.aversion.to_native(),
+        }
+    })
 }
 
 /// Chunks on their way from the readers to the taker, in bounded number.
@@ -277,6 +298,8 @@ struct QueueState {
     /// Chunks taken.
     taken: usize,
     ready: BTreeMap<usize, Result<Chunk, SnapshotError>>,
+    /// Buffers of chunks taken, for those to come: fresh memory for each would cost more than reading into it.
+    buffers: Vec<Blocks>,
     stopped: bool,
 }
 
@@ -293,8 +316,8 @@ impl Queue {
         self.changed.wait(state).expect("no thread panics with the queue locked")
     }
 
-    /// The next chunk to read, when there is room for it; `None` when there is no more to do.
-    fn claim(&self) -> Option<usize> {
+    /// The next chunk to read and a buffer for it, when there is room; `None` when there is no more to do.
+    fn claim(&self) -> Option<(usize, Blocks)> {
         let mut state = self.state();
         loop {
             if state.stopped || state.next == self.chunks {
@@ -302,7 +325,7 @@ impl Queue {
             }
             if state.next < state.taken + self.ahead {
                 state.next += 1;
-                return Some(state.next - 1);
+                return Some((state.next - 1, state.buffers.pop().unwrap_or_default()));
             }
             state = self.wait(state);
         }
@@ -323,6 +346,11 @@ impl Queue {
             }
             state = self.wait(state);
         }
+    }
+
+    /// The buffer of a chunk that is not needed any more.
+    fn give_back(&self, buffer: Blocks) {
+        self.state().buffers.push(buffer);
     }
 }
 

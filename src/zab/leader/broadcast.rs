@@ -205,21 +205,39 @@ impl Leader {
         most.map_or(me, |(_, std::cmp::Reverse(server))| server)
     }
 
-    /// COMMIT to followers, INFORM to observers, or their forms that name the designated leader.
-    fn tell_committed(&self, txn: &Txn, designated: Option<ServerId>, out: &mut Vec<Output>) {
-        for (id, peer) in self.peers.iter().filter(|(_, peer)| peer.is_live()) {
+    /// COMMIT to followers, INFORM to observers, or their forms that name the designated leader. What a follower is to be
+    /// told before its UPTODATE waits for it, see [`Leader::tell_held`].
+    fn tell_committed(&mut self, txn: &Txn, designated: Option<ServerId>, out: &mut Vec<Output>) {
+        for (id, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.is_live()) {
             let message = match (peer.kind, designated) {
-                (LearnerKind::Follower, None) => Message::bare(PacketType::Commit, txn.zxid),
-                (LearnerKind::Observer, None) => Message::txn(PacketType::Inform, txn.zxid, &txn.bytes),
-                (LearnerKind::Follower, Some(leader)) => {
-                    Message::with(PacketType::CommitAndActivate, txn.zxid, leader.0.to_be_bytes().to_vec())
+                (LearnerKind::Follower, _) if peer.stage == Stage::Active => commit_of(txn.zxid, designated),
+                (LearnerKind::Follower, designated) => {
+                    peer.held_activations.extend(designated.map(|leader| (txn.zxid, leader)));
+                    continue;
                 }
+                (LearnerKind::Observer, None) => Message::txn(PacketType::Inform, txn.zxid, &txn.bytes),
                 (LearnerKind::Observer, Some(leader)) => Message {
                     data: Data::Designated(leader, txn.bytes.clone()),
                     ..Message::bare(PacketType::InformAndActivate, txn.zxid)
                 },
             };
-            self.send(*id, message, out);
+            out.push(Output::Send { to: *id, message, after: After::Nothing });
+        }
+    }
+
+    /// Behind UPTODATE: what was committed since a follower was sent NEWLEADER. A ZooKeeper that hears of it between the
+    /// two may lose its way: 3.8.6 and what is older, back to 3.6.3, as well as 3.9.2 look for the proposal among those
+    /// that came after NEWLEADER only, and fail when there is none (ZOOKEEPER-4394); and none of them activates a
+    /// configuration there whose proposal is not the first it holds.
+    /// Zxids of an epoch have no gaps, so nothing is kept but where to begin, and who is to lead.
+    pub(super) fn tell_held(&mut self, id: PeerId, out: &mut Vec<Output>) {
+        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.kind == LearnerKind::Follower) else { return };
+        let activations = std::mem::take(&mut peer.held_activations);
+        let mut zxid = peer.told;
+        while zxid < self.committed {
+            zxid = zxid.next();
+            let designated = activations.iter().find(|(at, _)| *at == zxid).map(|(_, leader)| *leader);
+            self.send(id, commit_of(zxid, designated), out);
         }
     }
 
@@ -252,6 +270,13 @@ impl Leader {
             put_revalidate_answer(&mut data, session, valid);
             self.send(id, Message::with(PacketType::Revalidate, Zxid(-1), data), out);
         }
+    }
+}
+
+fn commit_of(zxid: Zxid, designated: Option<ServerId>) -> Message {
+    match designated {
+        None => Message::bare(PacketType::Commit, zxid),
+        Some(leader) => Message::with(PacketType::CommitAndActivate, zxid, leader.0.to_be_bytes().to_vec()),
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) enum Stage {
     /// Has been sent a snapshot, or transactions, up to `sent`; what it lacks from there to `upto` is being read from
     /// the log on disk.
     ReadingRest { sent: Zxid, upto: Zxid },
-    /// Has been sent what it lacks, and NEWLEADER, and gets the live stream. Its first ACK is awaited.
+    /// Has been sent what it lacks, and NEWLEADER, and gets what is proposed. Its first ACK is awaited.
     Joined,
     /// Has acknowledged NEWLEADER; UPTODATE waits until the leader is established.
     Synced,
@@ -69,6 +69,10 @@ pub(super) struct Peer {
     pub synced_since_ms: i64,
     /// In the order they were sent: the one order in which it may acknowledge them.
     pub unacked: VecDeque<Unacked>,
+    /// All that was committed when it was sent NEWLEADER. Of what follows a follower is told with UPTODATE.
+    pub told: Zxid,
+    /// The reconfigurations among that, and who is to lead under them.
+    pub held_activations: Vec<(Zxid, ServerId)>,
     /// PINGs after its first UPTODATE, which alone it answers. Who leaves one unanswered for syncLimit is dropped.
     pub pings: VecDeque<PingSent>,
     /// A snapshot is part of its synchronisation.
@@ -91,6 +95,8 @@ impl Peer {
             synced_until_ms,
             synced_since_ms: i64::MAX,
             unacked: VecDeque::new(),
+            told: Zxid::ZERO,
+            held_activations: vec![],
             pings: VecDeque::new(),
             by_snapshot: false,
             knows_roll_over: false,
@@ -99,7 +105,7 @@ impl Peer {
         }
     }
 
-    /// Gets what is proposed and committed from now on.
+    /// Gets what is proposed from now on, and what is committed: a follower once it has been sent UPTODATE.
     pub fn is_live(&self) -> bool {
         matches!(self.stage, Stage::Joined | Stage::Synced | Stage::Active)
     }

@@ -252,10 +252,13 @@ impl Leader {
         txn.zxid
     }
 
-    /// Outstanding proposals, NEWLEADER, and from here on everything as it happens.
+    /// Outstanding proposals, NEWLEADER, and from here on everything as it happens, but for what is committed: that a
+    /// follower is told behind UPTODATE.
     fn join(&mut self, id: PeerId, now: i64, out: &mut Vec<Output>) {
         self.set_stage(id, Stage::Joined, now + self.init_ms());
+        let told = self.committed.max(self.new_leader_zxid());
         let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.told = told;
         let observes = peer.kind == LearnerKind::Observer;
         if !observes {
             for Outstanding { txn, .. } in &self.outstanding {
@@ -330,6 +333,7 @@ impl Leader {
             peer.serves = true;
             let syncs = std::mem::take(&mut peer.syncs_due);
             self.send(id, Message::bare(PacketType::UpToDate, Zxid(-1)), out);
+            self.tell_held(id, out);
             (0..syncs).for_each(|_| self.send(id, Message::bare(PacketType::Sync, Zxid::ZERO), out));
         }
     }

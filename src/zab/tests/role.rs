@@ -33,6 +33,7 @@ macro_rules! scripts {
 
 scripts! {
     leader_ack_out_of_order_4685
+    leader_commits_wait_for_uptodate_4394
     leader_counter_ends_1277
     leader_discovery
     leader_drops_who_is_silent

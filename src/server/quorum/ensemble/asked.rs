@@ -1,9 +1,10 @@
 //! What a session has under way in an ensemble: so that its replies leave in the order of its requests.
 //!
 //! Most of what a session asks for is answered by a transaction, and transactions come in order. A sync, and on a follower
-//! the list of a session's ephemerals, are not: the list waits for the writes before it, and behind a sync everything
-//! waits.
+//! the list of a session's ephemerals or what concerns a session of this server alone, are not: the latter wait for the
+//! writes before them, and behind a sync, or a session that is becoming a global one, everything waits.
 
+use super::upgrade::makes_ephemeral;
 use super::{Ensemble, Role, Syncing};
 use crate::acl::Identities;
 use crate::ids::{ConnId, SessionId};
@@ -65,28 +66,49 @@ impl Plain {
 impl Quorum {
     /// A request of a session: carried out now, or when what it waits for has come.
     pub(super) fn ask(&mut self, ensemble: &mut Ensemble, shard: ShardId, item: &Item, what: Plain, body: &[u8]) {
-        if let Some(asked) = ensemble.asked.get_mut(&item.session)
-            && (!asked.held.is_empty() || asked.must_wait(what))
-        {
-            let identities = self.live.get(&item.session).map(|live| live.identities.clone()).unwrap_or_default();
-            let held = Held { shard, conn: item.conn, xid: item.xid, what, body: body.to_vec(), identities };
-            return asked.held.push_back(held);
+        let is_own = self.is_answered_here(item.session, what, body);
+        let asked = ensemble.asked.get(&item.session);
+        let waits = asked.is_some_and(|asked| !asked.held.is_empty() || asked.must_wait(is_own));
+        if waits || self.locals.is_upgrading(item.session) {
+            let held = self.hold(shard, item, what, body);
+            return ensemble.asked.entry(item.session).or_default().held.push_back(held);
         }
         self.carry_out_asked(ensemble, shard, item, what, body);
+        if self.locals.opens() {
+            // It may have become a global one, for what has only now to be done.
+            self.ask_on(ensemble, item.session);
+        }
+    }
+
+    fn hold(&self, shard: ShardId, item: &Item, what: Plain, body: &[u8]) -> Held {
+        let identities = self.live.get(&item.session).map(|live| live.identities.clone()).unwrap_or_default();
+        Held { shard, conn: item.conn, xid: item.xid, what, body: body.to_vec(), identities }
+    }
+
+    /// Whether a request is answered by this server, and not by a transaction.
+    fn is_answered_here(&self, session: SessionId, what: Plain, body: &[u8]) -> bool {
+        match what {
+            Plain::Ephemerals { .. } => true,
+            Plain::Write(op) => self.is_local_matter(session, op, body),
+            Plain::Sync => false,
+        }
     }
 
     /// Something that the session waited for has come.
     pub(super) fn ask_on(&mut self, ensemble: &mut Ensemble, session: SessionId) {
-        while let Some(asked) = ensemble.asked.get_mut(&session)
-            && let Some(next) = asked.held.front()
-            && !asked.must_wait(next.what)
+        while let Some(asked) = ensemble.asked.get(&session)
+            && let Some(Held { what, body, .. }) = asked.held.front()
+            && !self.locals.is_upgrading(session)
+            && !asked.must_wait(self.is_answered_here(session, *what, body))
         {
-            let makes_transaction = matches!((next.what, &ensemble.role), (Plain::Write(_), Role::Leading(_)));
+            let makes_transaction = matches!((*what, &ensemble.role), (Plain::Write(_), Role::Leading(_)));
             if makes_transaction && !self.has_room() {
-                ensemble.stalled.insert(session);
+                ensemble.crowded.insert(session);
                 return;
             }
-            let Some(Held { shard, conn, xid, what, body, identities }) = asked.held.pop_front() else { return };
+            let asked = ensemble.asked.get_mut(&session);
+            let Some(held) = asked.and_then(|asked| asked.held.pop_front()) else { return };
+            let Held { shard, conn, xid, what, body, identities } = held;
             let item = Item { conn, session, xid, what: what.ask(), body: 0..body.len() as u32 };
             let Some(live) = self.owner(shard, &item) else {
                 self.tell(shard, conn, Tell::Close);
@@ -103,7 +125,32 @@ impl Quorum {
         }
     }
 
+    /// Goes on with writes for which nothing but room in the log, or a number, was lacking.
+    pub(super) fn ask_on_crowded(&mut self, ensemble: &mut Ensemble) {
+        while self.has_room()
+            && matches!(&ensemble.role, Role::Leading(leading) if leading.serves())
+            && let Some(session) = ensemble.crowded.pop_first()
+        {
+            self.ask_on(ensemble, session);
+        }
+    }
+
     fn carry_out_asked(&mut self, ensemble: &mut Ensemble, shard: ShardId, item: &Item, what: Plain, body: &[u8]) {
+        if let Plain::Write(op) = what
+            && self.locals.knows(item.session)
+        {
+            if self.is_local_matter(item.session, op, body) {
+                return self.settle_local(shard, item, op, body);
+            }
+            if makes_ephemeral(op, body) {
+                let held = self.hold(shard, item, what, body);
+                match self.upgrade(ensemble, item.session) {
+                    true => ensemble.asked.entry(item.session).or_default().held.push_front(held),
+                    false => self.tell(shard, item.conn, Tell::Close),
+                }
+                return;
+            }
+        }
         match (what, &mut ensemble.role) {
             (Plain::Sync, role) => {
                 let path = Reader::new(body).string().unwrap_or_default().to_vec();
@@ -163,8 +210,9 @@ impl Quorum {
 }
 
 impl Asked {
-    fn must_wait(&self, what: Plain) -> bool {
-        self.syncing || (matches!(what, Plain::Ephemerals { .. }) && !self.writes.is_empty())
+    /// `is_own`: it is answered by this server.
+    fn must_wait(&self, is_own: bool) -> bool {
+        self.syncing || (is_own && !self.writes.is_empty())
     }
 
     fn is_done(&self) -> bool {

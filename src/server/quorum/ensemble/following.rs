@@ -3,7 +3,8 @@
 //! A client's write is answered by the transaction that comes back with its session and xid.
 
 use super::asked::Plain;
-use super::{Effect, Ensemble, Joining, Record, Role};
+use super::masters::Joining;
+use super::{Effect, Ensemble, Record, Role};
 use crate::fatal::{Fatal, Reason};
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::quorum::{ForwardedRequest, Packet, put_identity};
@@ -38,6 +39,8 @@ pub(super) struct Following {
     /// May be carried out, and wait until the log has room or is cut.
     outputs: VecDeque<Output>,
     leader: ServerId,
+    /// Whose connection this is: the leader's, or that of somebody who stands in for it.
+    master: ServerId,
     /// The log is being cut.
     cutting: bool,
     /// A configuration that was proposed is being written down.
@@ -64,6 +67,10 @@ impl Following {
 
     pub(super) fn leader(&self) -> ServerId {
         self.leader
+    }
+
+    pub(super) fn master(&self) -> ServerId {
+        self.master
     }
 
     /// What the leader says next is taken in when the files say what it said before.
@@ -101,7 +108,7 @@ impl Following {
 impl Quorum {
     /// The connection to the leader stands.
     pub(super) fn leader_connected(&mut self, ensemble: &mut Ensemble) {
-        let Role::Joining(Joining { leader, observer, .. }) = ensemble.role else {
+        let Role::Joining(Joining { leader, master, observer, .. }) = ensemble.role else {
             return ensemble.effects.push(Effect::CloseLeader);
         };
         let kind = if observer { LearnerKind::Observer } else { LearnerKind::Follower };
@@ -120,6 +127,7 @@ impl Quorum {
             inbox: vec![],
             outputs: VecDeque::new(),
             leader,
+            master,
             cutting: false,
             recording: false,
             serves: false,
@@ -322,11 +330,12 @@ impl Quorum {
             Output::Serve { epoch, .. } if following.serves => self.followed_over(ensemble, epoch),
             Output::Serve { epoch, .. } => {
                 following.serves = true;
+                let through = following.master.0;
                 if !std::mem::replace(&mut ensemble.has_database, true) {
                     ensemble.effects.push(Effect::Record(Record::Complete));
                 }
                 self.begin_epoch(ensemble, epoch);
-                tracing::info!(epoch, zxid = %self.zxid, "following");
+                tracing::info!(epoch, zxid = %self.zxid, through, "following");
                 self.tell_place(ensemble);
                 // Whoever still looks is told who leads.
                 let settled = ensemble.elect(election::Input::Established { epoch }, self.clock.mono_ms);
@@ -409,10 +418,13 @@ impl Quorum {
             }
             _ => None,
         };
+        let is_opened = matches!(applied.session, Some(SessionEvent::Opened { .. }));
+        let is_upgraded = is_opened && self.locals.finish_upgrade(session);
         let here = self.live.get(&session).map(|live| (live.shard, live.conn));
         let mine = here.filter(|(_, conn)| asker == Some(*conn));
         let told = match (applied.session, here, mine) {
-            (Some(SessionEvent::Opened { timeout_ms }), Some(to), _) => {
+            // One that was this server's alone has been told long ago.
+            (Some(SessionEvent::Opened { timeout_ms }), Some(to), _) if !is_upgraded => {
                 Some((to, Tell::Opened { session, timeout_ms, read_only: false }))
             }
             (Some(SessionEvent::Closed), Some(to), None) => Some((to, Tell::Close)),
@@ -448,6 +460,9 @@ impl Quorum {
     /// One item from a shard of a follower that serves.
     pub(super) fn following_item(&mut self, ensemble: &mut Ensemble, shard: ShardId, item: &Item, bytes: &[u8]) {
         let body = &bytes[item.body.start as usize..item.body.end as usize];
+        if self.local_item(shard, item) {
+            return;
+        }
         let Role::Following(following) = &mut ensemble.role else { return };
         match &item.what {
             Ask::NewSession { timeout_ms, identities, .. } => {

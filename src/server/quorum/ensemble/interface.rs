@@ -54,6 +54,9 @@ pub struct RoleSettings {
     /// How long an observer waits at most before it looks for a leader again, ms: voters first (`observer.election.DelayMs`
     /// and `observer.reconnectDelayMs`).
     pub observer_delay_ms: i64,
+    /// Where a voter that follows takes observers in, by which an observer finds one (`observerMasterPort`); `None`: it
+    /// follows the leader itself.
+    pub observer_master_port: Option<u16>,
     /// The longest pause between two attempts to reach a leader, ms (`leaderConnectDelayDuringRetryMs`).
     pub leader_connect_delay_ms: i64,
     /// A leader with a write of the log that takes longer than this hands over, ms; `None`: never.
@@ -67,6 +70,10 @@ pub struct RoleSettings {
     /// A member that looks for a leader for so long serves reads to clients that content themselves with that, ms; `None`:
     /// never (`readonlymode.enabled`).
     pub read_only_after_ms: Option<i64>,
+    /// New sessions are known to this server alone (`localSessionsEnabled`).
+    pub local_sessions: bool,
+    /// One of these becomes a session of the ensemble when it creates an ephemeral (`localSessionsUpgradingEnabled`).
+    pub local_session_upgrading: bool,
 }
 
 impl Default for RoleSettings {
@@ -78,12 +85,15 @@ impl Default for RoleSettings {
             max_snapshot_syncs: 10,
             max_diff_syncs: 100,
             observer_delay_ms: 200,
+            observer_master_port: None,
             leader_connect_delay_ms: 100,
             slow_write_ms: Some(4_000),
             connect_limit: None,
             gather_ms: None,
             leader_serves: true,
             read_only_after_ms: None,
+            local_sessions: false,
+            local_session_upgrading: false,
         }
     }
 }
@@ -160,7 +170,8 @@ pub enum Effect {
     Close {
         link: LinkId,
     },
-    /// Connect to this member's quorum port, at the first of these addresses that answers.
+    /// Connect to this member, at the first of these addresses that answers: the leader's quorum port, or where another
+    /// voter takes observers in.
     DialLeader {
         leader: ServerId,
         addresses: Vec<Address>,

@@ -345,6 +345,9 @@ impl Quorum {
         if !matches!(&ensemble.role, Role::Leading(leading) if leading.takes_clients) {
             return self.tell(shard, item.conn, Tell::Close);
         }
+        if self.local_item(shard, item) {
+            return;
+        }
         let body = &bytes[item.body.start as usize..item.body.end as usize];
         match Plain::of(&item.what) {
             Some(what) if self.owner(shard, item).is_some() => self.ask(ensemble, shard, item, what, body),

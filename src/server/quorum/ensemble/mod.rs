@@ -15,13 +15,16 @@ mod following;
 mod handover;
 mod interface;
 mod leading;
+mod masters;
 mod read_only;
 mod reconfig;
 mod rollover;
 mod told;
+mod upgrade;
 mod voting;
 
 use super::Quorum;
+use super::local::LocalRules;
 use crate::fatal::{Fatal, Reason};
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::election::PeerState;
@@ -33,13 +36,13 @@ use crate::zab::epochs::{Epochs, first_zxid};
 use crate::zab::history::{History, HistoryLimits, Txn};
 use crate::zab::leader::{self, PeerId};
 use crate::zab::links::{self, Links};
-use crate::zab::voters::{Config, ServerId};
+use crate::zab::voters::Config;
 use asked::Asked;
 use early::Early;
 use following::Following;
 pub use interface::{Effect, EnsembleOptions, PeerInput, Record, RoleSettings, Standing};
 use leading::Leading;
-use read_only::ReadOnly;
+use masters::Joining;
 use reconfig::Records;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,17 +56,6 @@ enum Role {
     Leading(Box<Leading>),
     /// The process is about to end.
     Stopped,
-}
-
-/// A leader that is being connected to.
-#[derive(Clone, Copy)]
-struct Joining {
-    leader: ServerId,
-    observer: bool,
-    since_ms: i64,
-    until_ms: i64,
-    retry_at_ms: Option<i64>,
-    attempts: u32,
 }
 
 /// The ensemble, as this member sees it.
@@ -85,8 +77,8 @@ pub struct Ensemble {
     to_leader: Vec<u8>,
     /// What sessions asked for that is not answered by the next transaction in line.
     asked: BTreeMap<SessionId, Asked>,
-    /// Those of them that this leader goes on with when there is room for a transaction.
-    stalled: BTreeSet<SessionId>,
+    /// Sessions of which something that waited could go on if there were room for it.
+    crowded: BTreeSet<SessionId>,
     /// Syncs under way, by tag.
     syncs: BTreeMap<u64, Syncing>,
     next_sync: u64,
@@ -98,8 +90,10 @@ pub struct Ensemble {
     rests_until_ms: i64,
     /// Since when it looks for one.
     looks_since_ms: i64,
-    /// There while reads are served without a leader.
-    read_only: Option<ReadOnly>,
+    /// How often an observer has asked a voter to take it in.
+    masters_asked: u64,
+    /// Reads are served without a leader.
+    reads_only: bool,
     /// Learners that came before this server led.
     early: Early,
     records: Records,
@@ -113,10 +107,6 @@ struct Syncing {
     xid: i32,
     path: Vec<u8>,
 }
-
-/// For so long a leader may refuse connections: one that was just elected may still be in its own wait, and one that is
-/// not there any more is not coming. (ZooKeeper 3.9 tries five times, every 100 ms.)
-const LEADER_REFUSES_MS: i64 = 1_000;
 
 impl Ensemble {
     /// A member that has not looked for a leader yet.
@@ -137,14 +127,15 @@ impl Ensemble {
             to_learners: BTreeMap::new(),
             to_leader: vec![],
             asked: BTreeMap::new(),
-            stalled: BTreeSet::new(),
+            crowded: BTreeSet::new(),
             syncs: BTreeMap::new(),
             next_sync: 0,
             stopping: false,
             yields: false,
             rests_until_ms: i64::MIN,
             looks_since_ms: i64::MAX,
-            read_only: None,
+            masters_asked: 0,
+            reads_only: false,
             early: Early::default(),
             records: Records::default(),
             options,
@@ -224,13 +215,6 @@ impl Ensemble {
         std::mem::take(&mut self.effects)
     }
 
-    fn dial_leader(&mut self, leader: ServerId) {
-        let member = self.election.config().member(leader);
-        let addresses = member.into_iter().flat_map(|member| &member.addresses);
-        let addresses = addresses.map(|address| (address.host.clone(), address.quorum_port)).collect();
-        self.effects.push(Effect::DialLeader { leader, addresses });
-    }
-
     fn close_learner(&mut self, peer: PeerId) {
         if let Some(bytes) = self.to_learners.remove(&peer).filter(|bytes| !bytes.is_empty()) {
             self.effects.push(Effect::ToLearner { peer, bytes });
@@ -251,6 +235,13 @@ impl Quorum {
         if !self.reconfig_enabled() {
             options.config = Config::new(options.config.current().clone(), None);
         }
+        self.locals.set_rules(LocalRules {
+            opens: options.roles.local_sessions,
+            upgrades: options.roles.local_session_upgrading,
+            server: options.id.0 as u8,
+            // Twice what a learner may lag behind without being given up.
+            echo_ms: 2 * options.sync_limit * options.tick_ms,
+        });
         let ensemble = Ensemble::new(options);
         self.tell_standing(&ensemble);
         self.ensemble = Some(Box::new(ensemble));
@@ -335,7 +326,7 @@ impl Quorum {
     pub(super) fn work_for_peers(&mut self) {
         self.in_ensemble(|core, ensemble| {
             core.read_leader(ensemble);
-            core.work_stalled(ensemble);
+            core.ask_on_crowded(ensemble);
             core.work_forwarded(ensemble);
         });
     }
@@ -351,10 +342,7 @@ impl Quorum {
 
     /// Shards have heard of these sessions.
     pub(super) fn touched_by_member(&mut self, sessions: &[SessionId]) {
-        self.in_ensemble(|core, ensemble| {
-            core.touched_here(ensemble, sessions);
-            core.touched_reading(ensemble, sessions);
-        });
+        self.in_ensemble(|core, ensemble| core.touched_here(ensemble, sessions));
     }
 
     /// Time has passed: half a tick, as for everything else.
@@ -362,6 +350,7 @@ impl Quorum {
         self.in_ensemble(|core, ensemble| {
             let now = core.clock.mono_ms;
             core.tick_role(ensemble);
+            core.expire_local();
             let mut settled = ensemble.elect(election::Input::Tick, now);
             ensemble.link(links::Input::Tick, now, &mut settled);
             if let Some(settled) = settled {
@@ -396,18 +385,18 @@ impl Quorum {
             Role::Leaving => self.left(ensemble),
             Role::Looking => self.tick_looking(ensemble),
             Role::Stopped => {}
-            Role::Joining(Joining { leader, until_ms, retry_at_ms, .. }) => {
-                if now >= *until_ms {
-                    let leader = *leader;
+            Role::Joining(joining) => {
+                let mut joining = *joining;
+                if now >= joining.until_ms {
                     tracing::warn!(
-                        leader = leader.0,
+                        leader = joining.leader.0,
                         "the leader cannot be reached in time (connectToLearnerMasterLimit, else initLimit)"
                     );
                     self.leave_role(ensemble);
-                } else if retry_at_ms.is_some_and(|at_ms| now >= at_ms) {
-                    *retry_at_ms = None;
-                    let leader = *leader;
-                    ensemble.dial_leader(leader);
+                } else if joining.retry_at_ms.is_some_and(|at_ms| now >= at_ms) {
+                    joining.retry_at_ms = None;
+                    ensemble.dial_leader(&mut joining, now);
+                    ensemble.role = Role::Joining(joining);
                 }
             }
             Role::Following(_) => self.tick_following(ensemble),
@@ -431,11 +420,12 @@ impl Quorum {
             PeerState::Looking => {}
             PeerState::Following | PeerState::Observing => {
                 ensemble.dismiss_early();
-                ensemble.dial_leader(leader);
                 let given = &ensemble.options;
                 let until_ms = now + given.roles.connect_limit.unwrap_or(given.init_limit) * given.tick_ms;
                 let observer = settled.state == PeerState::Observing;
-                let joining = Joining { leader, observer, since_ms: now, until_ms, retry_at_ms: None, attempts: 0 };
+                let (master, since_ms, retry_at_ms, attempts) = (leader, now, None, 0);
+                let mut joining = Joining { leader, master, observer, since_ms, until_ms, retry_at_ms, attempts };
+                ensemble.dial_leader(&mut joining, now);
                 ensemble.role = Role::Joining(joining);
             }
         }
@@ -445,13 +435,14 @@ impl Quorum {
     fn no_leader(&mut self, ensemble: &mut Ensemble) {
         let now = self.clock.mono_ms;
         let most_ms = ensemble.options.roles.leader_connect_delay_ms;
-        let Role::Joining(joining) = &mut ensemble.role else { return };
-        if now >= joining.since_ms + LEADER_REFUSES_MS {
+        let Role::Joining(mut joining) = ensemble.role else { return };
+        if now >= ensemble.refused_until_ms(&joining) {
             tracing::warn!(leader = joining.leader.0, "the leader refuses connections");
             return self.leave_role(ensemble);
         }
         joining.attempts += 1;
         joining.retry_at_ms = Some(now + most_ms.min(1 << (2 + joining.attempts).min(20)));
+        ensemble.role = Role::Joining(joining);
     }
 
     /// One item from a shard, as this member's place has it.
@@ -492,12 +483,14 @@ impl Quorum {
         }
         self.proposing = false;
         self.takes_nothing = false;
-        ensemble.read_only = None;
+        ensemble.reads_only = false;
+        // Whoever leads next knows nothing of these, nor does this server in another place.
+        self.locals.clear();
         self.tell_place(ensemble);
         // Who asks meanwhile is not told that this server still has its place.
         ensemble.elect(election::Input::RoleEnded, self.clock.mono_ms);
         ensemble.asked.clear();
-        ensemble.stalled.clear();
+        ensemble.crowded.clear();
         ensemble.syncs.clear();
         self.dismiss_clients(unanswered);
         self.left(ensemble);
@@ -567,6 +560,9 @@ impl Quorum {
     /// Another state takes the place of this server's: shards read it from here on. Nobody is connected.
     fn adopt(&mut self, mut state: State, zxid: Zxid) {
         let last_zxid = self.state.store().published();
+        // What is shown may be the beginning of an epoch, which no transaction has: it may lie behind the new state's end.
+        let shown = zxid.max(last_zxid);
+        state.publish(shown);
         let mut elements = vec![];
         for shard in 0..self.options.shards {
             let Ok(reader) = state.reader() else { continue };
@@ -584,10 +580,9 @@ impl Quorum {
         if let Ok(reader) = state.reader() {
             self.plan.begin_anew(reader, zxid);
         }
-        state.publish(zxid);
         self.state = state;
-        self.zxid = zxid;
-        self.committed = zxid;
+        self.zxid = shown;
+        self.committed = shown;
     }
 
     /// The last transaction that is known to be committed. What is shown may be the beginning of an epoch, and is none.

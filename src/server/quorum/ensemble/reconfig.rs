@@ -236,18 +236,41 @@ impl Quorum {
             _ => ensemble.election.config(),
         };
         let current = config.current();
-        let text = current.to_string();
-        let Some(shown) = self.state.find(CONFIG).map(|znode| znode.data().unwrap_or_default().to_vec()) else {
-            return;
-        };
-        // One that is proposed stands there already.
-        let is_newer = || Voters::parse(&shown).is_ok_and(|shown| shown.version() > current.version());
-        if shown == text.as_bytes() || (self.reconfig_enabled() && is_newer()) {
+        let Some(shown) = self.state.find(CONFIG).map(|znode| znode.data().unwrap_or_default()) else { return };
+        if says(shown, current, self.reconfig_enabled()) {
             return;
         }
         let stamp = self.state.head().max(first);
         if stamp > self.state.store().published() {
-            self.state.show_config(stamp, text.as_bytes(), current.version(), self.time_ms);
+            self.state.show_config(stamp, current.to_string().as_bytes(), current.version(), self.time_ms);
         }
+    }
+}
+
+/// Whether a text is the configuration `current`, or a newer one: one that is proposed stands there already. The order of
+/// the lines does not count. A ZooKeeper that leads writes them as its tables happen to lie, and a member that wrote down
+/// its own order would have another tree than everybody else.
+fn says(shown: &[u8], current: &Voters, reconfig_enabled: bool) -> bool {
+    Voters::parse(shown)
+        .is_ok_and(|shown| shown == *current || (reconfig_enabled && shown.version() > current.version()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_in_another_order_is_left_as_its_transaction_wrote_it() {
+        let [one, two, four] = [1, 2, 4].map(|id| format!("server.{id}=h{id}:1:2:participant;h{id}:3\n"));
+        let current = Voters::parse(format!("{one}{two}{four}version=1f").as_bytes()).unwrap();
+        let shown = format!("{four}{one}{two}version=1f");
+        assert_ne!(shown, current.to_string());
+        assert!(says(shown.as_bytes(), &current, true) && says(shown.as_bytes(), &current, false));
+        // The files may have been changed by hand, or be all there is.
+        for other in ["", "version=1f", &format!("{one}{two}version=1f"), &format!("{one}{two}{four}version=1e")] {
+            assert!(!says(other.as_bytes(), &current, true), "{other}");
+        }
+        let newer = format!("{one}{two}version=20");
+        assert!(says(newer.as_bytes(), &current, true) && !says(newer.as_bytes(), &current, false));
     }
 }

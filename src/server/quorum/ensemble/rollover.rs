@@ -4,7 +4,7 @@
 //! as when the log has no room. `zab` sees to the next epoch, here and on the learners. When it has begun, the head moves to
 //! its first zxid, and so does what is shown, in its turn: behind the answers and events of all that was before.
 
-use super::{Ensemble, Role};
+use super::Ensemble;
 use crate::ids::Zxid;
 use crate::server::quorum::Quorum;
 use crate::zab::election;
@@ -51,15 +51,5 @@ impl Quorum {
         // Whoever looks for a leader is told of the epoch as it is now.
         let settled = ensemble.elect(election::Input::Established { epoch }, self.clock.mono_ms);
         debug_assert!(settled.is_none(), "an election that is over stays so");
-    }
-
-    /// Goes on with writes that waited behind a sync and then for the log to have room, or for a number.
-    pub(super) fn work_stalled(&mut self, ensemble: &mut Ensemble) {
-        while self.has_room()
-            && matches!(&ensemble.role, Role::Leading(leading) if leading.serves())
-            && let Some(session) = ensemble.stalled.pop_first()
-        {
-            self.ask_on(ensemble, session);
-        }
     }
 }

@@ -9,7 +9,7 @@ impl Quorum {
     /// Its place, as of now: clients are told another one at once.
     pub(super) fn tell_place(&self, ensemble: &Ensemble) {
         let mode = match (ensemble.standing(), ensemble.serves()) {
-            (Standing::Looking, _) if ensemble.read_only.is_some() => Mode::ReadOnly,
+            (Standing::Looking, _) if ensemble.reads_only => Mode::ReadOnly,
             (_, false) | (Standing::Looking, _) => Mode::NotServing,
             (Standing::Leading, _) => Mode::Leader,
             (Standing::Following, _) => Mode::Follower,
@@ -21,8 +21,12 @@ impl Quorum {
     /// Everything, every half tick.
     pub(super) fn tell_standing(&self, ensemble: &Ensemble) {
         self.tell_place(ensemble);
+        self.stats.core.local_sessions.set(self.locals.len() as u64);
         let stats = &self.stats.quorum;
         stats.voters.set(ensemble.election.config().current().voters().count() as u64);
+        if let Role::Following(following) = &ensemble.role {
+            stats.master.set(following.master().0 as u64);
+        }
         if let Role::Leading(leading) = &ensemble.role {
             let census = leading.leader.census();
             stats.learners.set(census.learners as u64);

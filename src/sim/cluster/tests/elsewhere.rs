@@ -13,7 +13,7 @@ fn all_serve(cluster: &mut Cluster) -> bool {
 }
 
 /// All serve, and show the same: all that they have.
-fn comes_to_rest(cluster: &mut Cluster) {
+pub(super) fn comes_to_rest(cluster: &mut Cluster) {
     assert!(cluster.run(10_000, all_serve), "all serve");
     let digests = |cluster: &Cluster| (0..cluster.len()).map(|place| cluster.digest(place)).collect::<Vec<_>>();
     let shows_all = |cluster: &mut Cluster, place: Place| {
@@ -27,7 +27,7 @@ fn comes_to_rest(cluster: &mut Cluster) {
     assert!(cluster.run(5_000, is_same), "all show the same: {:?}", digests(cluster));
 }
 
-fn has(cluster: &mut Cluster, place: Place, path: &str) -> bool {
+pub(super) fn has(cluster: &mut Cluster, place: Place, path: &str) -> bool {
     cluster.server(place).unwrap().quorum.state().find(path.as_bytes()).is_some()
 }
 
@@ -193,7 +193,7 @@ fn a_snapshot_between_multis_holds_each_whole_or_not_at_all() {
 }
 
 /// The session in the answer to a connect request; `NONE` says that there is no such session.
-fn granted(cluster: &mut Cluster, place: Place, conn: ConnId) -> SessionId {
+pub(super) fn granted(cluster: &mut Cluster, place: Place, conn: ConnId) -> SessionId {
     let is_answered = |cluster: &mut Cluster| !cluster.server(place).unwrap().shard.unsent(conn).is_empty();
     assert!(cluster.run(1_000, is_answered), "an answer on server {}", place + 1);
     let answer = cluster.server(place).unwrap().output(conn);
@@ -239,7 +239,7 @@ fn reads_on_a_follower_keep_their_session_alive() {
     assert!(has_ended(&mut cluster, follower, conn));
 }
 
-fn root() -> Vec<u8> {
+pub(super) fn root() -> Vec<u8> {
     let mut body = vec![];
     put_bytes(&mut body, b"/");
     body

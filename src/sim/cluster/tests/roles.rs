@@ -140,12 +140,12 @@ fn a_leader_without_a_successor_stays() {
     converge(&mut cluster, &mut clients);
 }
 
-fn with_an_observer(seed: u64, roles: RoleSettings) -> Cluster {
+pub(super) fn with_an_observer(seed: u64, roles: RoleSettings) -> Cluster {
     let mut cluster = Cluster::with_observers(3, 1, seed);
     cluster.roles = roles;
     (0..4).for_each(|place| cluster.start(place));
     let all_serve = |cluster: &mut Cluster| (0..4).all(|place| cluster.serves(place));
-    assert!(cluster.run(5_000, all_serve), "{:?}", standings(&cluster));
+    assert!(cluster.run(10_000, all_serve), "{:?}", standings(&cluster));
     cluster
 }
 
@@ -192,6 +192,25 @@ fn an_observer_comes_back_to_whoever_leads() {
         }
         converge(&mut cluster, &mut clients);
         assert_eq!(cluster.coverage.of("log read for a learner") > 0, seed == 43);
+    }
+}
+
+/// No voter of these takes observers in.
+#[test]
+fn an_observer_that_finds_no_voter_to_take_it_in_follows_the_leader() {
+    for seed in 46..49 {
+        let roles = RoleSettings { observer_master_port: Some(2889), ..RoleSettings::default() };
+        let mut cluster = with_an_observer(seed, roles);
+        let mut clients: Vec<Client> = (0..4).map(Client::new).collect();
+        work(&mut cluster, &mut clients, 300);
+        let leader = cluster.leader().unwrap();
+        cluster.crash(leader);
+        let is_back = |cluster: &mut Cluster| cluster.serves(3) && cluster.leader().is_some_and(|now| now != leader);
+        assert!(cluster.run(15_000, is_back), "{:?}", standings(&cluster));
+        cluster.start(leader);
+        converge(&mut cluster, &mut clients);
+        let followed = cluster.members[3].server.as_ref().unwrap().stats.quorum.master.value();
+        assert_eq!(Some(followed as usize - 1), cluster.leader());
     }
 }
 

@@ -260,3 +260,22 @@ fn what_a_follower_acknowledged_before_it_came_back_does_not_count() {
     assert_eq!(cluster.members[place].log.last(), tail);
     assert_eq!(cluster.elections(), 1);
 }
+
+/// A leader is lost before anything of its epoch is committed, and the next one has nothing to send but a snapshot. What its
+/// clients were shown was the beginning of that epoch: the state that takes its place ends before that.
+#[test]
+fn a_state_from_before_an_epoch_takes_the_place_of_one_that_has_shown_its_beginning() {
+    let (mut cluster, leader, follower) = started(9);
+    isolate(&mut cluster, leader);
+    let conn = connect(&mut cluster, leader, SessionId::NONE, 2_000);
+    assert!(has_ended(&mut cluster, leader, conn), "nobody follows it");
+    let shown = cluster.digest(leader).unwrap().0;
+    assert!(shown.counter() == 0 && cluster.members[leader].log.last() > shown);
+    assert!(cluster.run(5_000, |cluster| cluster.serves(follower)), "the others go on");
+    cluster.heal();
+    assert!(cluster.run(5_000, |cluster| (0..3).all(|place| cluster.serves(place))));
+    assert!(cluster.coverage.of("snapshot installed") > 0);
+    let (conn, _) = session(&mut cluster, leader, 2_000);
+    ask(&mut cluster, leader, conn, 1, OpCode::Exists, &path_and(b"/", false));
+    assert_eq!(answers(&mut cluster, leader, conn, 1)[0].2, 0);
+}
