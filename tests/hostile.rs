@@ -6,13 +6,12 @@
 
 mod support;
 
-#[path = "hostile/neighbours.rs"]
-mod neighbours;
+#[path = "hostile/attacks.rs"]
+mod attacks;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use support::client::{Arrival, Connection, connect_record, four_letter_word};
@@ -57,12 +56,11 @@ const CASES: &[Case] = &[
     ("a reader that does not read", slow_reader),
 ];
 
-/// The tests of this file measure, and would measure each other.
-static ALONE: Mutex<()> = Mutex::new(());
+/// How long each of the attacks goes on.
+const ATTACK: Duration = Duration::from_millis(700);
 
 #[test]
 fn neighbours_of_hostile_clients_are_served() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let seed = env_number("CORRAL_HOSTILE_SEED", 11);
     for target in Target::all() {
         if target == Target::ZooKeeper {
@@ -72,7 +70,7 @@ fn neighbours_of_hostile_clients_are_served() {
         let scratch = Scratch::new();
         let mut server = Server::start(target, scratch.path(), SETTINGS);
         let mut random = Random::new(seed);
-        prepare(server.address);
+        attacks::plant(server.address);
         // These say nothing during all cases and must have been ended after them.
         let silent: Vec<Connection> =
             (0..50).map(|_| Connection::silent(server.address).expect("a connection")).collect();
@@ -88,6 +86,16 @@ fn neighbours_of_hostile_clients_are_served() {
             assert!(server.is_running(), "{target:?} ended during: {name}\n{}", server.log_tail());
             report(name, &mut waits);
         }
+        for (name, attack) in attacks::ATTACKS {
+            if target == Target::ZooKeeper && *name == attacks::SLOW_READERS {
+                continue;
+            }
+            let mut waits = with_neighbour(server.address, || {
+                attacks::under(*attack, server.address, || std::thread::sleep(ATTACK));
+            });
+            assert!(server.is_running(), "{target:?} ended during: {name}\n{}", server.log_tail());
+            report(name, &mut waits);
+        }
         end_of_the_silent(silent, silent_since);
         let after = server.memory_kb("VmHWM").expect("memory");
         println!("hostile: {target:?} memory {before} kB before, {after} kB at most");
@@ -96,14 +104,6 @@ fn neighbours_of_hostile_clients_are_served() {
             server.terminate();
         }
     }
-}
-
-/// What the cases ask for.
-fn prepare(address: SocketAddr) {
-    let mut connection = Connection::new_session(address, 20_000).expect("a session");
-    connection.must(&wire::create("/neighbour", b"", flag::PERSISTENT));
-    connection.must(&wire::create("/large", &vec![7; 900_000], flag::PERSISTENT));
-    connection.close().expect("closed");
 }
 
 /// Runs a case while a neighbour works; gives the neighbour's waits.

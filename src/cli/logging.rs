@@ -1,7 +1,9 @@
-//! Log lines to standard error, as text or as JSON.
+//! Log lines to standard error, as text or as JSON; a panic's among them.
 
 use crate::config::LogFormat;
+use std::any::Any;
 use std::io::IsTerminal;
+use std::panic::PanicHookInfo;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
@@ -18,7 +20,65 @@ pub fn start(format: LogFormat) {
     drop(started);
 }
 
+/// From here on a panic in any thread is a line of the log and the end of the whole process, with SIGABRT: no half of a server
+/// goes on. So it is whatever the build does with panics.
+pub fn abort_on_panic() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let thread = std::thread::current();
+        let thread = thread.name().unwrap_or("without a name");
+        let at = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(reason = "panic", thread, at, "a fault of the server: {}", message(panic));
+        usual(panic);
+        std::process::abort();
+    }));
+}
+
+fn message<'a>(panic: &'a PanicHookInfo<'_>) -> &'a str {
+    let payload: &dyn Any = panic.payload();
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without words")
+}
+
 /// Colours for people at a terminal who have not asked for none (no-color.org).
 fn wants_color() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    /// Set in the process that is to panic.
+    const CHILD: &str = "CORRAL_TEST_PANICS";
+
+    #[test]
+    fn a_panic_of_any_thread_is_logged_and_ends_the_process() {
+        if std::env::var_os(CHILD).is_some() {
+            start(LogFormat::Json);
+            abort_on_panic();
+            let thread = std::thread::Builder::new().name("shard-7".into());
+            let ended = thread.spawn(|| panic!("one and {}", "two")).unwrap().join();
+            unreachable!("after a panic: {ended:?}");
+        }
+        let this = "cli::logging::tests::a_panic_of_any_thread_is_logged_and_ends_the_process";
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args([this, "--exact", "--nocapture"])
+            .env(CHILD, "yes")
+            .env_remove("RUST_LOG")
+            .output()
+            .unwrap();
+        const SIGABRT: i32 = 6;
+        assert_eq!(output.status.signal(), Some(SIGABRT), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let line = said.lines().find(|line| line.contains(r#""reason":"panic""#)).expect(&said);
+        for part in [r#""level":"ERROR""#, r#""thread":"shard-7""#, "logging.rs", "one and two"] {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+    }
 }

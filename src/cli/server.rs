@@ -75,6 +75,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         }
     };
     logging::start(config.log_format);
+    logging::abort_on_panic();
     for notice in notices {
         if notice.warning {
             tracing::warn!("{notice}");

@@ -7,6 +7,7 @@ use crate::storage::disk::{Access, BLOCK, Blocks, Disk, DiskError, DiskFile, PIE
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -120,11 +121,12 @@ impl RealFile {
         DiskError::new(operation, &self.path, error)
     }
 
+    /// The same file opened once more: by its descriptor, since by now another may have taken its name.
     fn direct(&self) -> Option<&File> {
         let open = || {
             let mut options = OpenOptions::new();
             options.read(true).write(self.access != Access::Read).custom_flags(libc::O_DIRECT);
-            options.open(&self.path).ok()
+            options.open(format!("/proc/self/fd/{}", self.file.as_raw_fd())).ok()
         };
         self.direct.get_or_init(open).as_ref()
     }
@@ -324,6 +326,19 @@ mod tests {
             assert!(buffer[range.clone()] == *expected, "{asked} bytes from {offset} on");
             assert!(range.is_empty() || (buffer[range].as_ptr().addr() - offset).is_multiple_of(BLOCK));
         }
+    }
+
+    #[test]
+    fn straight_reads_are_of_the_file_that_was_opened_whatever_has_its_name_by_then() {
+        let scratch = Scratch::new("straight-renamed");
+        let (path, other) = (scratch.0.join("file"), scratch.0.join("other"));
+        fs::write(&path, [1; 2 * BLOCK]).unwrap();
+        fs::write(&other, [2; 2 * BLOCK]).unwrap();
+        let file = RealDisk.open(&path, Access::Read).unwrap();
+        fs::rename(&other, &path).unwrap();
+        let mut buffer = Blocks::new();
+        let range = file.read_straight(&mut buffer, 0, 2 * BLOCK).unwrap();
+        assert!(buffer[range] == [1; 2 * BLOCK]);
     }
 
     #[test]

@@ -4,6 +4,10 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering::Relaxed};
 
+/// Whether what happens is counted and timed. It always is, but in the build that `tools/steady metrics` compares with, to show
+/// what counting costs.
+pub const COUNTS: bool = !cfg!(corral_uncounted);
+
 /// A counter with one writer.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
@@ -13,7 +17,9 @@ impl Count {
     #[inline]
     pub fn add(&self, n: u64) {
         // One writer: no read-modify-write instruction is needed.
-        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+        if COUNTS {
+            self.set(self.value().wrapping_add(n));
+        }
     }
 
     /// Its value.
@@ -52,6 +58,9 @@ impl Summary {
     /// Adds one measurement.
     #[inline]
     pub fn record(&self, ms: i64) {
+        if !COUNTS {
+            return;
+        }
         let ms = ms.max(0);
         self.count.add(1);
         self.sum.add(ms as u64);
@@ -89,7 +98,7 @@ pub struct ShardStats {
     pub sent_bytes: Count,
     /// Connections now.
     pub connections: Count,
-    /// Batches of the sequence that were taken in; never reset.
+    /// Batches of the sequence that were taken in; never reset, and counted always: who watches the shards goes by it.
     pub batches: Count,
     /// Requests waiting for the quorum core now.
     pub outstanding: Count,
@@ -123,6 +132,9 @@ impl ShardStats {
     /// Counts a reply of `length` bytes.
     #[inline]
     pub fn responded(&self, length: u64) {
+        if !COUNTS {
+            return;
+        }
         self.last_response.set(length);
         if length > self.max_response.value() {
             self.max_response.set(length);

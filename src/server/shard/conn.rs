@@ -1,7 +1,7 @@
 //! One client's connection, as its shard sees it.
 
 use crate::acl::Identities;
-use crate::ids::{ConnId, SessionId};
+use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::OpCode;
 use crate::limits;
 use std::collections::VecDeque;
@@ -72,6 +72,20 @@ impl ConnStats {
             max_latency_ms: 0,
             total_latency_ms: 0,
         }
+    }
+
+    /// Counts the answer to a request, `latency_ms` after it came.
+    #[inline]
+    pub fn answered(&mut self, op: &'static str, xid: i32, zxid: Zxid, wall_ms: i64, latency_ms: i64) {
+        self.sent += 1;
+        self.last_op = op;
+        self.last_xid = xid;
+        self.last_zxid = zxid.0;
+        self.last_response_wall_ms = wall_ms;
+        self.last_latency_ms = latency_ms;
+        self.total_latency_ms += latency_ms;
+        self.min_latency_ms = self.min_latency_ms.min(latency_ms);
+        self.max_latency_ms = self.max_latency_ms.max(latency_ms);
     }
 }
 

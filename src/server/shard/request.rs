@@ -10,6 +10,7 @@ use crate::jute::wire::{Reader, put_frame, put_int};
 use crate::jute::{ErrorCode, OpCode};
 use crate::server::message::Ask;
 use crate::server::read::{self, Answered};
+use crate::server::stats::COUNTS;
 use std::sync::Arc;
 
 impl Shard {
@@ -152,19 +153,12 @@ impl Shard {
         let stats = &self.stats.shards[self.options.shard as usize];
         let Some(conn) = self.conns.find(id) else { return };
         let length = (conn.output.len() - before) as u64;
-        let own = &mut conn.stats;
-        own.sent += 1;
-        own.last_op = name;
-        own.last_xid = xid;
-        own.last_zxid = zxid.0;
-        own.last_response_wall_ms = wall_ms;
-        own.last_latency_ms = latency;
-        own.total_latency_ms += latency;
-        own.min_latency_ms = own.min_latency_ms.min(latency);
-        own.max_latency_ms = own.max_latency_ms.max(latency);
-        stats.sent.add(1);
-        stats.latency.record(latency);
-        stats.responded(length);
+        if COUNTS {
+            conn.stats.answered(name, xid, zxid, wall_ms, latency);
+            stats.sent.add(1);
+            stats.latency.record(latency);
+            stats.responded(length);
+        }
         self.mark_dirty(id);
     }
 

@@ -16,7 +16,8 @@ impl Shard {
         }
         let published = self.store.published();
         while let Some(batch) = self.cursor.advance(published) {
-            self.stats().batches.add(1);
+            let batches = &self.stats().batches;
+            batches.set(batches.value() + 1);
             for element in &batch.elements {
                 self.step(&batch, element);
             }

@@ -1,0 +1,160 @@
+//! Attacks that go on until they are told to stop: what a server bears while it serves others. `tests/hostile.rs` holds that
+//! it does, `benches/neighbours.rs` measures what the others notice.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::support::client::{Connection, connect_record};
+use crate::support::wire::{self, Out, flag};
+
+/// Children of the znode that is listed, and watches that are set at once.
+const MANY: usize = 50_000;
+
+/// A connect response or an end is there within this.
+const ANSWER_BOUND: Duration = Duration::from_secs(40);
+
+/// Goes on until it is told to stop.
+pub type Attack = fn(SocketAddr, &AtomicBool);
+
+pub const ATTACKS: &[(&str, Attack)] = &[
+    (SLOW_READERS, slow_readers),
+    ("300 half-sent frames, a byte at a time", half_frames),
+    ("lengths of 2 GiB, 500 a second", giant_lengths),
+    ("1 000 connects a second", connects),
+    ("three clients that list 50 000 children", wide_listings),
+    ("50 000 watches set and left, again and again", watches_left_behind),
+];
+
+/// ZooKeeper keeps all the answers of these in memory.
+pub const SLOW_READERS: &str = "four readers that do not read";
+
+/// What the neighbour uses and what the attacks ask for.
+pub fn plant(address: SocketAddr) {
+    let mut connection = Connection::new_session(address, 20_000).expect("a session");
+    connection.must(&wire::create("/neighbour", b"", flag::PERSISTENT));
+    connection.must(&wire::create("/large", &vec![7; 900_000], flag::PERSISTENT));
+    connection.must(&wire::create("/wide", b"", flag::PERSISTENT));
+    for first in (0..MANY).step_by(1000) {
+        let parts: Vec<_> =
+            (first..first + 1000).map(|n| wire::create(&format!("/wide/n{n}"), b"", flag::PERSISTENT)).collect();
+        connection.must(&wire::multi(&parts));
+    }
+    connection.close().expect("closed");
+}
+
+/// Runs an attack while something else is done.
+pub fn under<T>(attack: Attack, address: SocketAddr, work: impl FnOnce() -> T) -> T {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let attacker = scope.spawn(|| attack(address, &stop));
+        // Also when the work panics the attack must come to an end.
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        stop.store(true, Ordering::Relaxed);
+        attacker.join().expect("the attack was carried out");
+        outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// They ask for 18 MB at a time and read nothing; those that are ended come again.
+fn slow_readers(address: SocketAddr, stop: &AtomicBool) {
+    let session = || Connection::new_session(address, 4_000).expect("a session");
+    let mut connections: Vec<Connection> = (0..4).map(|_| session()).collect();
+    while !stop.load(Ordering::Relaxed) {
+        for connection in &mut connections {
+            for _ in 0..20 {
+                connection.push(&wire::get_data("/large", false));
+            }
+            if connection.flush().is_err() {
+                *connection = session();
+            }
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn half_frames(address: SocketAddr, stop: &AtomicBool) {
+    let frame = wire::frame(1, &wire::set_data("/neighbour", Some(&[1; 500]), -1));
+    let mut connections: Vec<(Connection, usize)> =
+        (0..300).map(|_| (Connection::new_session(address, 20_000).expect("a session"), 0)).collect();
+    for turn in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let count = connections.len();
+        let (connection, sent) = &mut connections[turn % count];
+        connection.push_bytes(&frame[*sent..=*sent]);
+        // The last byte is never sent.
+        *sent = (*sent + 1) % (frame.len() - 1);
+        if connection.flush().is_err() || *sent == 0 {
+            *connection = Connection::new_session(address, 20_000).expect("a session");
+            *sent = 0;
+        }
+        std::thread::sleep(Duration::from_micros(500));
+    }
+}
+
+fn giant_lengths(address: SocketAddr, stop: &AtomicBool) {
+    let bytes = Out::new().int(i32::MAX).raw(&[0xaa; 4_000]).0;
+    while !stop.load(Ordering::Relaxed) {
+        let mut connection = Connection::silent(address).expect("a connection");
+        connection.push_bytes(&bytes);
+        // The server may end the connection before it has all of it.
+        let _ = connection.flush();
+        let ended = connection.next_frame();
+        assert!(!matches!(ended, Ok(Some(_))), "no answer, but an end");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Every third waits for its session; the others are gone before it is made.
+fn connects(address: SocketAddr, stop: &AtomicBool) {
+    let record = connect_record(0, 1_000, 0, &[0; 16], Some(false));
+    let bytes = Out::new().int(record.len() as i32).raw(&record).0;
+    let begun = Instant::now();
+    for number in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(early) = (Duration::from_millis(1) * number).checked_sub(begun.elapsed()) {
+            std::thread::sleep(early);
+        }
+        let mut stream = TcpStream::connect(address).expect("a connection");
+        if stream.write_all(&bytes).is_ok() && number % 3 == 0 {
+            stream.set_read_timeout(Some(ANSWER_BOUND)).expect("a timeout");
+            let mut answer = [0; 41];
+            stream.read_exact(&mut answer).expect("a connect response");
+        }
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+}
+
+fn wide_listings(address: SocketAddr, stop: &AtomicBool) {
+    let mut connections: Vec<Connection> =
+        (0..3).map(|_| Connection::new_session(address, 20_000).expect("a session")).collect();
+    while !stop.load(Ordering::Relaxed) {
+        for connection in &mut connections {
+            connection.push(&wire::get_children2("/wide", false));
+            connection.flush().expect("asked");
+        }
+        for connection in &mut connections {
+            let reply = connection.next_reply().expect("a listing");
+            assert_eq!(reply.err, 0);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Each time the connection is gone without a word, and all its watches with it.
+fn watches_left_behind(address: SocketAddr, stop: &AtomicBool) {
+    let paths: Vec<String> = (0..MANY).map(|n| format!("/none/n{n}")).collect();
+    let request = wire::set_watches(0, &[vec![], paths, vec![]]);
+    while !stop.load(Ordering::Relaxed) {
+        let mut connection = Connection::new_session(address, 4_000).expect("a session");
+        let reply = connection.call(&request).expect("an answer");
+        assert_eq!(reply.err, 0);
+        drop(connection);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
