@@ -3,7 +3,7 @@
 //! A client's write is answered by the transaction that comes back with its session and xid.
 
 use super::asked::Plain;
-use super::masters::Joining;
+use super::joining::Joining;
 use super::{Effect, Ensemble, Record, Role};
 use crate::fatal::{Fatal, Reason};
 use crate::ids::{ConnId, SessionId, Zxid};
