@@ -186,6 +186,11 @@ impl Leader {
         self.phase == Phase::Established
     }
 
+    /// The same, and also on the way from one epoch into the next.
+    fn leads(&self) -> bool {
+        self.is_established() || (self.roll_over.is_running && self.phase != Phase::Over)
+    }
+
     /// Whether the role has ended.
     pub fn is_over(&self) -> bool {
         self.phase == Phase::Over
@@ -208,10 +213,9 @@ impl Leader {
 
     /// Who is connected, and how far they are.
     pub fn census(&self) -> Census {
-        let synced = |peer: &&Peer| peer.serves || peer.stage == Stage::Synced;
         let mut census =
             Census { learners: self.peers.len(), pending_syncs: self.barriers.waiting(), ..Census::default() };
-        for peer in self.peers.values().filter(synced) {
+        for peer in self.peers.values().filter(|peer| peer.is_synced()) {
             match peer.kind {
                 LearnerKind::Observer => census.synced_observers += 1,
                 LearnerKind::Follower => {
@@ -271,8 +275,7 @@ impl Leader {
     }
 
     fn packet(&mut self, id: PeerId, packet: &Packet<'_>, now: i64, out: &mut Vec<Output>) {
-        let init_ms = self.init_ms();
-        let sync_ms = self.sync_ms();
+        let until_ms = now + self.sync_ms();
         let Some(peer) = self.peers.get_mut(&id) else { return };
         match (peer.stage, packet.kind) {
             (Stage::Silent, PacketType::FollowerInfo | PacketType::ObserverInfo) => {
@@ -281,24 +284,19 @@ impl Leader {
             (Stage::Silent, _) => self.drop_peer(id, DropReason::BadIntroduction, out),
             (Stage::Introduced { asked: true }, PacketType::AckEpoch) => self.ack_epoch(id, packet, now, out),
             (Stage::Joined, PacketType::Ack) => {
-                peer.deadline_ms = now + sync_ms;
-                peer.synced_until_ms = peer.synced_until_ms.max(now + sync_ms);
+                peer.deadline_ms = until_ms;
+                peer.counts_until(until_ms);
                 self.new_leader_acked(id, packet.zxid, now, out);
             }
             (Stage::Synced | Stage::Active, _) => {
-                peer.deadline_ms = now + sync_ms;
-                // The first deadline is later than a packet now would make it (ZooKeeper 3.9: initLimit + syncLimit).
-                peer.synced_until_ms = peer.synced_until_ms.max(now + sync_ms);
+                peer.deadline_ms = until_ms;
+                peer.counts_until(until_ms);
                 self.active_packet(id, packet, now, out);
             }
             // It serves, and is on its way into the next epoch; for what it owes there it has its time.
             (_, PacketType::Ack | PacketType::Ping | PacketType::Request | PacketType::Revalidate) if peer.serves => {
-                peer.synced_until_ms = peer.synced_until_ms.max(now + sync_ms);
+                peer.counts_until(until_ms);
                 self.active_packet(id, packet, now, out);
-            }
-            (Stage::Joined, kind) => {
-                peer.deadline_ms = now + init_ms;
-                self.drop_peer(id, DropReason::Unexpected(kind), out);
             }
             (_, kind) => self.drop_peer(id, DropReason::Unexpected(kind), out),
         }
@@ -352,6 +350,11 @@ impl Leader {
 
     fn new_leader_zxid(&self) -> Zxid {
         first_zxid(self.epoch)
+    }
+
+    /// By when the phase that begins now is to be over. Of a roll-over the round as a whole has its time.
+    fn phase_until_ms(&self, now: i64) -> i64 {
+        if self.roll_over.is_running { i64::MAX } else { now + self.init_ms() }
     }
 
     fn init_ms(&self) -> i64 {
