@@ -194,9 +194,8 @@ impl Quorum {
         if let Some(asked) = ensemble.asked.get_mut(&session) {
             asked.syncing = false;
         }
-        let start = self.outcome.reply.len() as u32;
-        reply::put_reply(&mut self.outcome.reply, xid, self.zxid, |out| put_bytes(out, &path));
-        self.reply(shard, conn, start);
+        let zxid = self.zxid;
+        self.reply(shard, conn, |out| reply::put_reply(out, xid, zxid, |out| put_bytes(out, &path)));
         self.ask_on(ensemble, session);
     }
 
