@@ -222,8 +222,8 @@ impl Asked {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::bodies::{create, path_and};
     use crate::sim::cluster::Cluster;
-    use crate::sim::server::{create, path_and};
 
     /// Several requests that come in one batch: each is carried out with its own body, by whomever it was sent to.
     #[test]
