@@ -20,7 +20,6 @@ use crate::storage::snapshot::format::SnapshotHeader;
 use crate::tree::apply::{DigestCheck, Mode, SessionEvent};
 use crate::tree::state::State;
 use crate::tree::store::StoreFull;
-use crate::zab::election;
 use crate::zab::epochs::Epochs;
 use crate::zab::history::{History, Txn};
 use crate::zab::leader::LearnerKind;
@@ -337,9 +336,7 @@ impl Quorum {
                 self.begin_epoch(ensemble, epoch);
                 tracing::info!(epoch, zxid = %self.zxid, through, "following");
                 self.tell_place(ensemble);
-                // Whoever still looks is told who leads.
-                let settled = ensemble.elect(election::Input::Established { epoch }, self.clock.mono_ms);
-                debug_assert!(settled.is_none(), "an election that is over stays so");
+                ensemble.announce_epoch(epoch, self.clock.mono_ms);
             }
             Output::CollectTouches { ping } => {
                 let touched = std::mem::take(&mut following.touched);
