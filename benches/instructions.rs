@@ -7,7 +7,8 @@
 use corral::ids::{ConnId, SessionId};
 use corral::jute::OpCode;
 use corral::jute::wire::{put_bool, put_bytes, put_int};
-use corral::sim::server::{SimServer, create, path_and};
+use corral::sim::bodies::{create, path_and};
+use corral::sim::server::SimServer;
 use std::process::ExitCode;
 
 #[global_allocator]

@@ -13,7 +13,7 @@ mod ensemble;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ensemble::changes::{self, Change};
-use ensemble::cluster::{Ensemble, Role, corral, corrals};
+use ensemble::cluster::{Ensemble, Role, corral, corrals, roles};
 use ensemble::crossing;
 use ensemble::disks::{self, DiskFault};
 use ensemble::local;
@@ -159,33 +159,35 @@ fn five_members_under_everything() {
     nemesis::run("five", &mut Ensemble::start(&corrals(5)), &faults);
 }
 
+/// An ensemble whose epochs have so many transactions, as far as a Corral leads it.
+fn with_short_epochs(members: &[(Target, Role)], transactions: u32) -> Ensemble {
+    Ensemble::start_with_settings(members, &[&format!("corral.epochTransactions={transactions}")])
+}
+
 /// Three voters, and an observer, of which all know of roll-overs.
-fn with_short_epochs(transactions: u32) -> Ensemble {
-    let roles = [Role::Participant, Role::Participant, Role::Participant, Role::Observer];
-    let members: Vec<(Target, Role)> = corrals(4).into_iter().zip(roles).collect();
-    Ensemble::start_with_short_epochs(&members, transactions)
+fn all_roll_over(transactions: u32) -> Ensemble {
+    with_short_epochs(&roles(&corrals(3), &[corral(3)]), transactions)
 }
 
 #[test]
 fn epochs_end_and_nobody_is_sent_away() {
     let _alone = alone();
-    rollover::write_through(&mut with_short_epochs(300));
+    rollover::write_through(&mut all_roll_over(300));
 }
 
 #[test]
 fn epochs_end_under_faults() {
     let _alone = alone();
     let faults = [Fault::Kill(Whom::Leader), Fault::Pause(Whom::Follower), Fault::Sever(Whom::Leader)];
-    nemesis::run("short epochs", &mut with_short_epochs(200), &faults);
+    nemesis::run("short epochs", &mut all_roll_over(200), &faults);
 }
 
 /// The leader is a Corral: of those that start at once, the last leads.
 #[test]
 fn epochs_end_with_a_zookeeper_among_the_members() {
     let _alone = alone();
-    let members =
-        [(Target::ZooKeeper, Role::Participant), (corral(1), Role::Participant), (corral(2), Role::Participant)];
-    rollover::step_down(&mut Ensemble::start_with_short_epochs(&members, 600), 2);
+    let members = roles(&[Target::ZooKeeper, corral(1), corral(2)], &[]);
+    rollover::step_down(&mut with_short_epochs(&members, 600), 2);
 }
 
 #[test]
@@ -211,7 +213,7 @@ fn corral_and_zookeeper_see_what_each_other_does() {
 fn corrals_open_sessions_of_their_own() {
     let _alone = alone();
     for upgrades in [false, true] {
-        let mut ensemble = Ensemble::start_with_settings(&corrals(3), &local::settings(upgrades));
+        let mut ensemble = Ensemble::start_with_settings(&roles(&corrals(3), &[]), &local::settings(upgrades));
         local::converse("local sessions", &mut ensemble, upgrades);
         local::lose_the_leader(&mut ensemble);
     }
@@ -222,7 +224,8 @@ fn corrals_open_sessions_of_their_own() {
 fn corral_and_zookeeper_take_each_others_own_sessions() {
     let _alone = alone();
     for [other, leading] in [[Target::ZooKeeper, corral(2)], [corral(0), Target::ZooKeeper]] {
-        let mut ensemble = Ensemble::start_with_settings(&[other, leading, leading], &local::settings(true));
+        let members = roles(&[other, leading, leading], &[]);
+        let mut ensemble = Ensemble::start_with_settings(&members, &local::settings(true));
         let leader = local::converse("local sessions, mixed", &mut ensemble, true);
         assert_eq!(ensemble.members[leader].server.target, leading, "who leads");
     }
@@ -231,13 +234,10 @@ fn corral_and_zookeeper_take_each_others_own_sessions() {
 #[test]
 fn observers_see_what_members_of_the_other_kind_do() {
     let _alone = alone();
-    let with_observers = |voter: fn(usize) -> Target, observers: &[Target]| {
-        let voters = (0..3).map(|place| (voter(place), Role::Participant));
-        let observers = observers.iter().map(|target| (*target, Role::Observer));
-        Ensemble::start_with_roles(&voters.chain(observers).collect::<Vec<_>>())
-    };
-    crossing::converse("a corral observes", &mut with_observers(|_| Target::ZooKeeper, &[corral(2)]));
-    let mut ensemble = with_observers(corral, &[Target::ZooKeeper, corral(0)]);
+    let with_observers =
+        |voters: &[Target], observers: &[Target]| Ensemble::start_with_roles(&roles(voters, observers));
+    crossing::converse("a corral observes", &mut with_observers(&[Target::ZooKeeper; 3], &[corral(2)]));
+    let mut ensemble = with_observers(&corrals(3), &[Target::ZooKeeper, corral(0)]);
     crossing::converse("both observe", &mut ensemble);
     nemesis::run("observed", &mut ensemble, &[Fault::Kill(Whom::Leader), Fault::Isolate(Whom::Follower)]);
 }
@@ -295,9 +295,7 @@ fn zookeeper_takes_over_from_corral_by_reconfigurations_and_back() {
 #[test]
 fn an_observer_follows_through_a_zookeeper_that_follows() {
     let _alone = alone();
-    let members = [Target::ZooKeeper, Target::ZooKeeper, Target::ZooKeeper, corral(2)];
-    let roles = [Role::Participant, Role::Participant, Role::Participant, Role::Observer];
-    let members: Vec<(Target, Role)> = members.into_iter().zip(roles).collect();
+    let members = roles(&[Target::ZooKeeper; 3], &[corral(2)]);
     masters::observe("behind a master", &mut Ensemble::start_with_masters(&members), 3);
 }
 

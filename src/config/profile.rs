@@ -171,8 +171,7 @@ impl Profile {
                 "no request waits for a page to come back from the swap; memory the server has freed stays with it. Needs \
                  an unlimited limit on locked memory (ulimit -l), without which it is said at start and left",
                 "no create waits for a page even when that thread is late; up to 32 MiB present and not used",
-                "reads and writes of znodes that were not used lately are a fifth to a third quicker; the memory is taken in \
-                 steps of 2 MiB, and a start waits where a virtual machine's host has to find them",
+                IN_HUGE_PAGES,
                 "a start takes the disk and up to eight cores to itself",
             ],
             Profile::Balanced => [
@@ -186,10 +185,9 @@ impl Profile {
                 "grows when a client pipelines; a first burst is taken in several reads",
                 "a snapshot of a gigabyte takes ten seconds; on a slow disk its writes are felt",
                 "rarely a new segment; a new one is 64 MiB of zeroes written in the background",
-                "the kernel may swap out what nobody reads, where there is a swap; a read of it then waits for the disk",
-                "creates wait for no page while that thread keeps up; up to 8 MiB present and not used",
-                "reads and writes of znodes that were not used lately are a fifth to a third quicker; the memory is taken in \
-                 steps of 2 MiB, and a start waits where a virtual machine's host has to find them",
+                NOT_LOCKED,
+                KEPT_AHEAD,
+                IN_HUGE_PAGES,
                 "a start takes the disk and up to eight cores to itself",
             ],
             Profile::Throughput => [
@@ -202,10 +200,9 @@ impl Profile {
                 "a pipelined burst is taken in one read; up to 1 MiB of kernel memory for each busy connection",
                 "a snapshot is over soon; while it lasts the log shares the disk with it",
                 "a new segment four times as rarely; up to 256 MiB of disk prepared ahead and not yet used",
-                "the kernel may swap out what nobody reads, where there is a swap; a read of it then waits for the disk",
-                "creates wait for no page while that thread keeps up; up to 8 MiB present and not used",
-                "reads and writes of znodes that were not used lately are a fifth to a third quicker; the memory is taken in \
-                 steps of 2 MiB, and a start waits where a virtual machine's host has to find them",
+                NOT_LOCKED,
+                KEPT_AHEAD,
+                IN_HUGE_PAGES,
                 "the shortest start; it takes the disk and up to 32 cores to itself",
             ],
             Profile::Small => [
@@ -219,8 +216,8 @@ impl Profile {
                 "grows when a client pipelines; a first burst is taken in several reads",
                 "a snapshot never crowds out the log; it takes longer, so more log is replayed after a crash",
                 "little disk prepared ahead; a new segment more often",
-                "the kernel may swap out what nobody reads, where there is a swap; a read of it then waits for the disk",
-                "creates wait for no page while that thread keeps up; up to 8 MiB present and not used",
+                NOT_LOCKED,
+                KEPT_AHEAD,
                 "a quarter less time for a start on a virtual machine whose host hands out memory when it is touched, and no \
                  step of 2 MiB half used; what was not used lately takes a fifth to a third longer to find",
                 "a start leaves the neighbours most of their cores; a large tree takes longer to load",
@@ -228,6 +225,14 @@ impl Profile {
         }
     }
 }
+
+/// What most profiles give up for one value and the same.
+const NOT_LOCKED: &str =
+    "the kernel may swap out what nobody reads, where there is a swap; a read of it then waits for the disk";
+const KEPT_AHEAD: &str = "creates wait for no page while that thread keeps up; up to 8 MiB present and not used";
+const IN_HUGE_PAGES: &str = "reads and writes of znodes that were not used lately are a fifth to a third quicker; the \
+                             memory is taken in steps of 2 MiB, and a start waits where a virtual machine's host has \
+                             to find them";
 
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

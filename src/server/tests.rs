@@ -7,10 +7,11 @@ mod witness;
 
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::OpCode;
-use crate::jute::wire::{Reader, put_bool, put_bytes, put_int, put_long};
+use crate::jute::wire::{Reader, put_bytes, put_int, put_long};
 use crate::limits::SLICE;
 use crate::server::quorum::SnapshotRule;
-use crate::sim::server::{Frame, SimOptions, SimServer as Server, TICK_MS, auth, create, create_of_ones_own, path_and};
+use crate::sim::bodies::{auth, create, create_of_ones_own, multi, path_alone, path_and};
+use crate::sim::server::{Frame, SimOptions, SimServer as Server, TICK_MS};
 use crate::watch::WatchLimits;
 
 fn set_data(path: &[u8]) -> Vec<u8> {
@@ -152,15 +153,7 @@ fn a_multi_read_of_more_than_a_connection_may_be_sent_is_refused() {
     server.request(conn, 1, OpCode::Create, &create(b"/big", &[1; 100_000], 0));
     server.settle();
     server.frames(conn);
-    let mut body = vec![];
-    for (op, done) in std::iter::repeat_n((4, false), 10).chain([(-1, true)]) {
-        put_int(&mut body, op);
-        put_bool(&mut body, done);
-        put_int(&mut body, -1);
-        if !done {
-            body.extend(path_and(b"/big", false));
-        }
-    }
+    let body = multi(&vec![(OpCode::GetData, path_and(b"/big", false)); 10]);
     server.request(conn, 2, OpCode::MultiRead, &body);
     let frames = server.frames(conn);
     assert_eq!((frames[0].0, frames[0].2, frames[0].3.len()), (2, -5, 0));
@@ -170,8 +163,7 @@ fn a_multi_read_of_more_than_a_connection_may_be_sent_is_refused() {
 fn many_large_answers_are_published_in_parts() {
     let mut server = Server::new(64 << 20);
     let (conn, _) = server.connect(SessionId::NONE, 1000);
-    let mut body = vec![];
-    put_bytes(&mut body, &[b'x'; 200_000]);
+    let body = path_alone(&[b'x'; 200_000]);
     for xid in 1..=100 {
         server.request(conn, xid, OpCode::Sync, &body);
         if !server.shard.wants_input(conn) {

@@ -1,6 +1,7 @@
 //! A simulated machine for tests: what the server asks of the world, under the test's control; and an ensemble of such
 //! machines with clients, faults and a judge.
 
+pub mod bodies;
 pub mod client;
 pub mod cluster;
 pub mod coverage;

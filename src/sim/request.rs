@@ -1,9 +1,9 @@
 //! What the simulator's clients ask: its bytes, and what must come of it in a given state.
 
+use super::bodies::{create, multi, path_alone, path_and};
 use super::model::{Model, Znode, parent};
-use super::server::{create, path_and};
 use crate::ids::{SessionId, Zxid};
-use crate::jute::wire::{DecodeError, Reader, put_bool, put_bytes, put_int};
+use crate::jute::wire::{DecodeError, Reader, put_bytes, put_int};
 use crate::jute::{ErrorCode, OpCode, Stat};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -105,16 +105,8 @@ impl Request {
         let op = match self {
             Request::Write(write) => return (write.op(), write.body()),
             Request::Multi(writes) => {
-                for write in writes {
-                    put_int(&mut body, write.op().wire());
-                    put_bool(&mut body, false);
-                    put_int(&mut body, -1);
-                    body.extend(write.body());
-                }
-                put_int(&mut body, -1);
-                put_bool(&mut body, true);
-                put_int(&mut body, -1);
-                OpCode::Multi
+                let ops: Vec<_> = writes.iter().map(|write| (write.op(), write.body())).collect();
+                return (OpCode::Multi, multi(&ops));
             }
             Request::Get { path, watch } => return (OpCode::GetData, path_and(path, *watch)),
             Request::Exists { path, watch } => return (OpCode::Exists, path_and(path, *watch)),
@@ -122,14 +114,8 @@ impl Request {
                 let op = if *stat { OpCode::GetChildren2 } else { OpCode::GetChildren };
                 return (op, path_and(path, *watch));
             }
-            Request::Ephemerals => {
-                put_bytes(&mut body, b"/");
-                OpCode::GetEphemerals
-            }
-            Request::Sync => {
-                put_bytes(&mut body, b"/");
-                OpCode::Sync
-            }
+            Request::Ephemerals => return (OpCode::GetEphemerals, path_alone(b"/")),
+            Request::Sync => return (OpCode::Sync, path_alone(b"/")),
             Request::AddWatch { path, recursive } => {
                 put_bytes(&mut body, path);
                 put_int(&mut body, i32::from(*recursive));

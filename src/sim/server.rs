@@ -4,9 +4,9 @@ use super::disk::SimDisk;
 use crate::acl::AuthConfig;
 use crate::fatal::{Fatal, Reason};
 use crate::ids::{ConnId, SessionId, Zxid};
+use crate::jute::OpCode;
 use crate::jute::quorum::{Packet, PacketType};
 use crate::jute::wire::{Reader, put_bool, put_bytes, put_int, put_long};
-use crate::jute::{AclEntry, OpCode};
 use crate::limits;
 use crate::server::message::Clock;
 use crate::server::quorum::{EnsembleOptions, Quorum, QuorumOptions, SnapshotJob, SnapshotRule};
@@ -481,43 +481,4 @@ impl SimServer {
         reader.int().unwrap();
         (id, SessionId(reader.long().unwrap()))
     }
-}
-
-/// The body of a create with the open ACL.
-pub fn create(path: &[u8], data: &[u8], flags: i32) -> Vec<u8> {
-    let mut body = Vec::with_capacity(64 + path.len() + data.len());
-    put_bytes(&mut body, path);
-    put_bytes(&mut body, data);
-    put_int(&mut body, 1);
-    AclEntry { perms: 31, scheme: b"world", id: b"anyone" }.put(&mut body);
-    put_int(&mut body, flags);
-    body
-}
-
-/// The body of a create with the list of whoever its client is.
-pub fn create_of_ones_own(path: &[u8]) -> Vec<u8> {
-    let mut body = vec![];
-    put_bytes(&mut body, path);
-    put_bytes(&mut body, b"");
-    put_int(&mut body, 1);
-    AclEntry { perms: 31, scheme: b"auth", id: b"" }.put(&mut body);
-    put_int(&mut body, 0);
-    body
-}
-
-/// The body of an auth packet: who its client is.
-pub fn auth() -> Vec<u8> {
-    let mut body = vec![];
-    put_int(&mut body, 0);
-    put_bytes(&mut body, b"digest");
-    put_bytes(&mut body, b"me:secret");
-    body
-}
-
-/// The body of exists, getData and getChildren.
-pub fn path_and(path: &[u8], watch: bool) -> Vec<u8> {
-    let mut body = Vec::with_capacity(8 + path.len());
-    put_bytes(&mut body, path);
-    put_bool(&mut body, watch);
-    body
 }

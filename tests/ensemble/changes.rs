@@ -48,11 +48,11 @@ pub enum Change {
 /// Makes a change and waits until every member shows it.
 pub fn make(change: Change, ensemble: &mut Ensemble, board: &Board, random: &mut Random) {
     let leader = ensemble.await_whole();
-    let voters = |ensemble: &Ensemble, role: Role| -> Vec<usize> {
+    let having = |ensemble: &Ensemble, role: Role| -> Vec<usize> {
         ensemble.places().into_iter().filter(|place| ensemble.members[*place].role == role).collect()
     };
     let mut victim = |ensemble: &Ensemble, whom: Whom| {
-        let followers = voters(ensemble, Role::Participant).into_iter().filter(|place| *place != leader);
+        let followers = having(ensemble, Role::Participant).into_iter().filter(|place| *place != leader);
         match whom {
             Whom::Leader => leader,
             Whom::Follower => *random.pick(&followers.collect::<Vec<usize>>()),
@@ -72,7 +72,7 @@ pub fn make(change: Change, ensemble: &mut Ensemble, board: &Board, random: &mut
             assume(ensemble, board, &[place], Role::Observer, None);
         }
         Change::Promote => {
-            let observers = voters(ensemble, Role::Observer);
+            let observers = having(ensemble, Role::Observer);
             assume(ensemble, board, &observers, Role::Participant, None);
         }
         Change::KillAll => {

@@ -29,6 +29,12 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 /// The same for a new connection.
 const CONNECT_LIMIT: Duration = Duration::from_millis(1_500);
 
+/// Something that is to happen by itself does within this.
+pub const HAPPENS_LIMIT: Duration = Duration::from_secs(20);
+
+/// The timeout of a session that is to end when nobody speaks for it, or to live by what is said of it, in milliseconds.
+pub const SHORT_SESSION_MS: i32 = 1_200;
+
 /// A client that finds no server within this is stranded.
 const STRANDED_LIMIT: Duration = Duration::from_secs(60);
 
@@ -113,6 +119,23 @@ pub fn session_on(address: SocketAddr) -> Connection {
         Connection::new_session(address, SESSION_MS).map_err(|error| last = Some(error)).ok()
     });
     session.unwrap_or_else(|| panic!("{address} opens no session within {STRANDED_LIMIT:?}: {last:?}"))
+}
+
+/// A session on another connection, to a server that may not have come as far as the session has; of id 0 if the session is
+/// over.
+pub fn resumed(address: SocketAddr, session: &Session, zxid: i64) -> Connection {
+    let again = wait_for(HAPPENS_LIMIT, || Connection::resume(address, session, zxid).ok());
+    again.unwrap_or_else(|| panic!("{address} does not answer who asks for session {:#x}", session.id))
+}
+
+/// Goes on asking for so many timeouts of a short session, which lives by nothing else.
+pub fn keep_asking(client: &mut Connection, request: &Request, timeouts: u32) {
+    let timeout = Duration::from_millis(SHORT_SESSION_MS as u64);
+    let end = Instant::now() + timeout * timeouts;
+    while Instant::now() < end {
+        client.must(request);
+        std::thread::sleep(timeout / 6);
+    }
 }
 
 /// Makes the registers and parents of a history.

@@ -63,16 +63,22 @@ pub struct Member {
     paused: bool,
 }
 
+/// How the members know each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ways {
+    /// By relays, which can be cut.
+    Relayed,
+    /// By their own addresses, which they can pass on.
+    Direct,
+    /// The same, and anybody may reconfigure the ensemble.
+    Open,
+}
+
 /// The members, by their places; the id of a member is its place plus 1.
 pub struct Ensemble {
     pub members: Vec<Member>,
     pub links: Links,
-    /// The members know each other by their own addresses, which they can pass on.
-    is_direct: bool,
-    /// Of a Corral; `None`: as many as there are zxids.
-    epoch_transactions: Option<u32>,
-    /// Where voters that follow take in observers.
-    master_port: Option<u16>,
+    ways: Ways,
     tick_ms: u64,
     /// Lines of every member's configuration.
     settings: Vec<String>,
@@ -91,40 +97,33 @@ pub fn corrals(count: usize) -> Vec<Target> {
     (0..count).map(corral).collect()
 }
 
+/// Voters, and observers behind them.
+pub fn roles(voters: &[Target], observers: &[Target]) -> Vec<(Target, Role)> {
+    let voters = voters.iter().map(|target| (*target, Role::Participant));
+    voters.chain(observers.iter().map(|target| (*target, Role::Observer))).collect()
+}
+
 impl Ensemble {
     /// Starts the members, all of them voters, and waits until the ensemble is whole.
     pub fn start(targets: &[Target]) -> Ensemble {
-        let members: Vec<(Target, Role)> = targets.iter().map(|target| (*target, Role::Participant)).collect();
-        Ensemble::start_with_roles(&members)
+        Ensemble::start_with_roles(&roles(targets, &[]))
     }
 
     pub fn start_with_roles(targets: &[(Target, Role)]) -> Ensemble {
-        let mut ensemble = Ensemble::prepare(targets, false);
-        ensemble.begin();
-        ensemble
+        Ensemble::start_with_settings(targets, &[])
     }
 
-    /// Voters with these lines in their configurations.
-    pub fn start_with_settings(targets: &[Target], settings: &[&str]) -> Ensemble {
-        let members: Vec<(Target, Role)> = targets.iter().map(|target| (*target, Role::Participant)).collect();
-        let mut ensemble = Ensemble::prepare(&members, false);
+    /// The same with these lines in everybody's configuration.
+    pub fn start_with_settings(targets: &[(Target, Role)], settings: &[&str]) -> Ensemble {
+        let mut ensemble = Ensemble::prepare(targets, Ways::Relayed);
         ensemble.settings = settings.iter().map(|line| line.to_string()).collect();
-        ensemble.begin();
-        ensemble
-    }
-
-    /// The same with so many transactions in an epoch, as far as a Corral leads it.
-    pub fn start_with_short_epochs(targets: &[(Target, Role)], transactions: u32) -> Ensemble {
-        let mut ensemble = Ensemble::prepare(targets, false);
-        ensemble.epoch_transactions = Some(transactions);
         ensemble.begin();
         ensemble
     }
 
     /// The same as [`Ensemble::start`] with the data of each member on a small disk of its own.
     pub fn start_on_disks(targets: &[Target]) -> Ensemble {
-        let members: Vec<(Target, Role)> = targets.iter().map(|target| (*target, Role::Participant)).collect();
-        let mut ensemble = Ensemble::prepare(&members, false);
+        let mut ensemble = Ensemble::prepare(&roles(targets, &[]), Ways::Relayed);
         for (place, member) in ensemble.members.iter_mut().enumerate() {
             let image = ensemble.scratch.path().join(format!("disk{}", place + 1));
             member.disk = Some(Disk::new(&image, &member.server.data_directory()));
@@ -135,8 +134,7 @@ impl Ensemble {
 
     /// An ensemble of the first `count` that others can join, and that has no links to be cut.
     pub fn start_open(targets: &[Target], count: usize) -> Ensemble {
-        let members: Vec<(Target, Role)> = targets.iter().map(|target| (*target, Role::Participant)).collect();
-        let mut ensemble = Ensemble::prepare(&members, true);
+        let mut ensemble = Ensemble::prepare(&roles(targets, &[]), Ways::Open);
         for member in &mut ensemble.members[count..] {
             member.belongs = false;
         }
@@ -146,16 +144,16 @@ impl Ensemble {
 
     /// An ensemble without links whose voters take in observers in the leader's place.
     pub fn start_with_masters(targets: &[(Target, Role)]) -> Ensemble {
-        let mut ensemble = Ensemble::prepare(targets, true);
-        ensemble.master_port = Some(free_port());
+        let mut ensemble = Ensemble::prepare(targets, Ways::Direct);
+        ensemble.settings = vec![format!("observerMasterPort={}", free_port())];
         ensemble.begin();
         ensemble
     }
 
-    fn prepare(targets: &[(Target, Role)], is_direct: bool) -> Ensemble {
+    fn prepare(targets: &[(Target, Role)], ways: Ways) -> Ensemble {
         let scratch = Scratch::new();
         let ports: Vec<Ports> = targets.iter().map(|_| Ports { quorum: free_port(), election: free_port() }).collect();
-        let links = Links::new(if is_direct { &[] } else { &ports });
+        let links = Links::new(if ways == Ways::Relayed { &ports } else { &[] });
         let members = targets
             .iter()
             .zip(&ports)
@@ -170,16 +168,7 @@ impl Ensemble {
                 paused: false,
             })
             .collect();
-        Ensemble {
-            members,
-            links,
-            is_direct,
-            master_port: None,
-            epoch_transactions: None,
-            tick_ms: SHORT_TICK_MS,
-            settings: vec![],
-            scratch,
-        }
+        Ensemble { members, links, ways, tick_ms: SHORT_TICK_MS, settings: vec![], scratch }
     }
 
     fn begin(&mut self) {
@@ -215,15 +204,14 @@ impl Ensemble {
             "znode.container.checkIntervalMs=300".to_string(),
         ];
         settings.extend(self.settings.iter().cloned());
-        if self.is_open() {
+        let is_open = self.ways == Ways::Open;
+        if is_open {
             settings.push("reconfigEnabled=true".to_string());
             settings.push("skipACL=yes".to_string());
         }
-        settings.extend(self.master_port.map(|port| format!("observerMasterPort={port}")));
         for other in (0..self.members.len()).filter(|other| *other == place || self.members[*other].belongs) {
             settings.push(self.line(place, other));
         }
-        let is_open = self.is_open();
         let member = &mut self.members[place];
         if member.role == Role::Observer {
             settings.push("peerType=observer".to_string());
@@ -233,7 +221,6 @@ impl Ensemble {
         }
         match member.server.target {
             Target::Corral(_) => {
-                settings.extend(self.epoch_transactions.map(|count| format!("corral.epochTransactions={count}")));
                 let data = member.server.data_directory();
                 fs::create_dir_all(&data).expect("the data directory");
                 fs::write(data.join("myid"), format!("{}\n", place + 1)).expect("myid");
@@ -263,7 +250,7 @@ impl Ensemble {
             Role::Participant => "participant",
             Role::Observer => "observer",
         };
-        if self.is_direct {
+        if self.ways != Ways::Relayed {
             // Each on an address of its own: where observers are taken in is the same port everywhere.
             let (id, client) = (other + 1, member.server.address);
             return format!("server.{id}=127.0.0.{id}:{quorum}:{election}:{role};{client}");
@@ -335,11 +322,6 @@ impl Ensemble {
         member.server.address = address;
         self.furnish(place);
         self.start_again(place);
-    }
-
-    /// Whether anybody may reconfigure it.
-    fn is_open(&self) -> bool {
-        self.is_direct && self.master_port.is_none()
     }
 
     /// Whether there is a ZooKeeper among the members.

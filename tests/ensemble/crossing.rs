@@ -5,24 +5,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::clients::session_on;
+use super::clients::{HAPPENS_LIMIT, SHORT_SESSION_MS, resumed, session_on};
 use super::cluster::{Ensemble, SESSION_MS};
 use super::support::client::{Arrival, Connection, Reply};
 use super::support::fields::{self, Value};
 use super::support::wait_for;
-use super::support::wire::{self, Acl, flag, op};
+use super::support::wire::{self, Acl, code, flag, op};
 use super::tree;
-
-/// Something that is to happen by itself does within this.
-const HAPPENS_LIMIT: Duration = Duration::from_secs(20);
-
-/// A session that nobody speaks for ends after this, in milliseconds.
-const SHORT_SESSION_MS: i32 = 1_200;
-
-const NO_NODE: i32 = -101;
-const NO_AUTH: i32 = -102;
-const BAD_VERSION: i32 = -103;
-const NODE_EXISTS: i32 = -110;
 
 /// Kinds of events.
 const CREATED: i32 = 1;
@@ -109,7 +98,7 @@ impl Pair {
         assert_eq!(reply.err, 0, "{path}");
         assert_eq!(reply.body, [&[0, 0, 0, 3], &b"two"[..], &stat].concat(), "{path}");
         self.here.must(&wire::delete(&path, 1));
-        assert_eq!(self.there(&wire::exists(&path, false)).err, NO_NODE, "{path}");
+        assert_eq!(self.there(&wire::exists(&path, false)).err, code::NO_NODE, "{path}");
         // Numbers continue whoever asks.
         let numbered = self.path("n-");
         let mut last = None;
@@ -127,16 +116,16 @@ impl Pair {
     fn refusals(&mut self) {
         let path = self.path("refused");
         self.here.must(&wire::create(&path, b"", flag::PERSISTENT));
-        assert_eq!(self.there(&wire::create(&path, b"", flag::PERSISTENT)).err, NODE_EXISTS, "{path}");
-        assert_eq!(self.there(&wire::set_data(&path, Some(b""), 7)).err, BAD_VERSION, "{path}");
-        assert_eq!(self.there(&wire::delete(&format!("{path}/none"), -1)).err, NO_NODE, "{path}");
+        assert_eq!(self.there(&wire::create(&path, b"", flag::PERSISTENT)).err, code::NODE_EXISTS, "{path}");
+        assert_eq!(self.there(&wire::set_data(&path, Some(b""), 7)).err, code::BAD_VERSION, "{path}");
+        assert_eq!(self.there(&wire::delete(&format!("{path}/none"), -1)).err, code::NO_NODE, "{path}");
     }
 
     /// Watches set there fire for changes made here.
     fn watches(&mut self) {
         let path = self.path("watched");
         let child = format!("{path}/child");
-        assert_eq!(self.there(&wire::exists(&path, true)).err, NO_NODE);
+        assert_eq!(self.there(&wire::exists(&path, true)).err, code::NO_NODE);
         self.here.must(&wire::create(&path, b"", flag::PERSISTENT));
         self.event(CREATED, &path);
         assert_eq!(self.there(&wire::get_data(&path, true)).err, 0);
@@ -190,7 +179,7 @@ impl Pair {
         let reply = self.there(&wire::multi(&parts));
         assert_eq!(reply.body[..4], (-1_i32).to_be_bytes(), "{one}: a multi that must fail");
         self.here.must(&wire::sync(&third));
-        assert_eq!(self.here.call(&wire::exists(&third, false)).expect("an answer").err, NO_NODE);
+        assert_eq!(self.here.call(&wire::exists(&third, false)).expect("an answer").err, code::NO_NODE);
         self.here.must(&wire::multi(&[wire::delete(&one, 1), wire::delete(&other, 0)]));
     }
 
@@ -200,8 +189,8 @@ impl Pair {
         let acls = [Acl::new(31, "auth", "")];
         self.here.must(&wire::auth("digest", b"somebody:secret"));
         self.here.must(&wire::create_as(op::CREATE, &path, Some(b""), Some(&acls), flag::PERSISTENT));
-        assert_eq!(self.there(&wire::get_data(&path, false)).err, NO_AUTH, "{path}");
-        assert_eq!(self.there(&wire::set_data(&path, Some(b"x"), -1)).err, NO_AUTH, "{path}");
+        assert_eq!(self.there(&wire::get_data(&path, false)).err, code::NO_AUTH, "{path}");
+        assert_eq!(self.there(&wire::set_data(&path, Some(b"x"), -1)).err, code::NO_AUTH, "{path}");
         self.there.must(&wire::auth("digest", b"somebody:secret"));
         assert_eq!(self.there(&wire::set_data(&path, Some(b"x"), -1)).err, 0, "{path}");
         assert_eq!(self.there(&wire::delete(&path, 1)).err, 0, "{path}");
@@ -220,9 +209,7 @@ impl Pair {
         wrong.password = vec![7; 16];
         let refused = Connection::resume(self.addresses[1], &wrong, zxid);
         assert!(refused.is_err() || refused.is_ok_and(|one| one.session.id == 0), "{path}: a wrong password");
-        // The other member may not have come as far as the session has.
-        let moved = wait_for(HAPPENS_LIMIT, || Connection::resume(self.addresses[1], &session, zxid).ok());
-        let mut moved = moved.unwrap_or_else(|| panic!("{path}: the session does not continue"));
+        let mut moved = resumed(self.addresses[1], &session, zxid);
         moved.continue_from(next_xid);
         assert_eq!(moved.session.id, session.id, "{path}: the session continues");
         let reply = moved.call(&wire::get_data(&path, false)).expect("an answer");
@@ -232,7 +219,7 @@ impl Pair {
         moved.close().unwrap_or_else(|error| panic!("{path}: the session does not end: {error}"));
         self.event(DELETED, &path);
         self.here.must(&self.barrier());
-        assert_eq!(self.here.call(&wire::exists(&path, false)).expect("an answer").err, NO_NODE, "{path}");
+        assert_eq!(self.here.call(&wire::exists(&path, false)).expect("an answer").err, code::NO_NODE, "{path}");
     }
 
     /// A session that falls silent here ends, and that is seen there.
@@ -245,8 +232,7 @@ impl Pair {
         assert_eq!(self.there(&wire::exists(&path, true)).err, 0, "{path}");
         // The connection stays, without a word on it.
         self.event(DELETED, &path);
-        let told = wait_for(HAPPENS_LIMIT, || Connection::resume(self.addresses[1], &session, 0).ok());
-        assert_eq!(told.map(|one| one.session.id), Some(0), "{path}: an ended session continues");
+        assert_eq!(resumed(self.addresses[1], &session, 0).session.id, 0, "{path}: an ended session continues");
     }
 
     /// Nodes with a time to live, and containers that have become empty.
@@ -260,7 +246,7 @@ impl Pair {
         let gone = wait_for(HAPPENS_LIMIT, || {
             let left = [&timed, &container].map(|path| self.there(&wire::exists(path, false)).err);
             std::thread::sleep(Duration::from_millis(20));
-            (left == [NO_NODE; 2]).then_some(())
+            (left == [code::NO_NODE; 2]).then_some(())
         });
         assert!(gone.is_some(), "{timed} and {container} do not end");
     }

@@ -2,28 +2,18 @@
 //! when it wants an ephemeral.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use super::clients::session_on;
+use super::clients::{HAPPENS_LIMIT, SHORT_SESSION_MS, keep_asking, resumed, session_on};
 use super::cluster::Ensemble;
-use super::support::client::{Arrival, Connection, four_letter_word};
+use super::support::client::{Arrival, Connection, four_letter_word, monitored};
 use super::support::wait_for;
-use super::support::wire::{self, flag};
+use super::support::wire::{self, code, flag};
 use super::tree;
-
-/// Something that is to happen by itself does within this.
-const HAPPENS_LIMIT: Duration = Duration::from_secs(20);
-
-/// A session that nobody speaks for ends after this, in milliseconds.
-const SHORT_SESSION_MS: i32 = 1_200;
-
-const NO_NODE: i32 = -101;
-const EPHEMERAL_ON_LOCAL_SESSION: i32 = -120;
 
 /// What the members are told.
 pub fn settings(upgrades: bool) -> [&'static str; 2] {
-    let upgrades = ["localSessionsUpgradingEnabled=false", "localSessionsUpgradingEnabled=true"][usize::from(upgrades)];
-    ["localSessionsEnabled=true", upgrades]
+    let upgrading = if upgrades { "localSessionsUpgradingEnabled=true" } else { "localSessionsUpgradingEnabled=false" };
+    ["localSessionsEnabled=true", upgrading]
 }
 
 /// The same on every member, with another one that looks on. Gives the place of the member that led.
@@ -59,14 +49,8 @@ pub fn lose_the_leader(ensemble: &mut Ensemble) {
     ensemble.start_again(leader);
     ensemble.await_whole();
     for address in ensemble.addresses() {
-        assert_eq!(resumed(address, &lonely).session.id, 0, "it is over, says {address}");
+        assert_eq!(resumed(address, &lonely.session, 0).session.id, 0, "it is over, says {address}");
     }
-}
-
-/// Its session on another connection; of id 0 if the server knows of none.
-fn resumed(address: SocketAddr, connection: &Connection) -> Connection {
-    let again = wait_for(HAPPENS_LIMIT, || Connection::resume(address, &connection.session, 0).ok());
-    again.unwrap_or_else(|| panic!("{address} says nothing"))
 }
 
 struct Pair {
@@ -91,9 +75,7 @@ impl Pair {
 
     /// A number of `mntr` here.
     fn number(&self, name: &str) -> u64 {
-        let answer = four_letter_word(self.addresses[0], "mntr").expect("mntr");
-        let value = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('\t'));
-        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{name} in {answer}"))
+        monitored(self.addresses[0], name).unwrap_or_else(|| panic!("{} does not tell {name}", self.addresses[0]))
     }
 
     fn costs_no_transaction(&mut self) {
@@ -113,18 +95,18 @@ impl Pair {
         let mut own = session_on(self.addresses[0]);
         own.must(&wire::create(&path, b"", flag::PERSISTENT));
         assert_eq!(self.error_there(&path), 0, "{path}");
-        assert_eq!(resumed(self.addresses[1], &own).session.id, 0, "{path}: nobody else knows it");
-        let mut again = resumed(self.addresses[0], &own);
+        assert_eq!(resumed(self.addresses[1], &own.session, 0).session.id, 0, "{path}: nobody else knows it");
+        let mut again = resumed(self.addresses[0], &own.session, 0);
         assert_eq!(again.session.id, own.session.id, "{path}: it is still there");
         again.must(&wire::delete(&path, 0));
         again.close().expect("the end of a session");
-        assert_eq!(self.error_there(&path), NO_NODE, "{path}");
+        assert_eq!(self.error_there(&path), code::NO_NODE, "{path}");
     }
 
     fn ends_in_silence(&mut self) {
         let mut silent = Connection::new_session(self.addresses[0], SHORT_SESSION_MS).expect("a session");
         assert_eq!(silent.next().expect("the end of the connection"), Arrival::Closed, "{}", self.root);
-        assert_eq!(resumed(self.addresses[0], &silent).session.id, 0, "{}: it is over", self.root);
+        assert_eq!(resumed(self.addresses[0], &silent.session, 0).session.id, 0, "{}: it is over", self.root);
     }
 
     fn has_no_ephemerals(&mut self) {
@@ -135,8 +117,8 @@ impl Pair {
         own.push(&wire::delete(&other, 0));
         own.flush().expect("three requests");
         let errors = [0; 3].map(|_| own.next_reply().expect("an answer").err);
-        assert_eq!(errors, [0, EPHEMERAL_ON_LOCAL_SESSION, 0], "{path}");
-        assert_eq!((self.error_there(&path), self.error_there(&other)), (NO_NODE, NO_NODE), "{path}");
+        assert_eq!(errors, [0, code::EPHEMERAL_ON_LOCAL_SESSION, 0], "{path}");
+        assert_eq!((self.error_there(&path), self.error_there(&other)), (code::NO_NODE, code::NO_NODE), "{path}");
         assert_eq!(self.number("zk_global_sessions"), 0, "{path}");
         own.close().expect("the end of a session");
     }
@@ -152,20 +134,23 @@ impl Pair {
         own.flush().expect("four requests");
         let errors = [0; 4].map(|_| own.next_reply().expect("an answer").err);
         assert_eq!(errors, [0; 4], "{path}");
-        let is_global =
-            || (self.number("zk_local_sessions"), self.number("zk_global_sessions")) == (before.0, before.1 + 1);
-        assert!(
-            wait_for(HAPPENS_LIMIT, || is_global().then_some(())).is_some(),
-            "{path}: it is counted as another one"
-        );
-        assert_eq!((self.error_there(&path), self.error_there(&other)), (0, NO_NODE), "{path}");
+        let counted = wait_for(HAPPENS_LIMIT, || {
+            let now = (self.number("zk_local_sessions"), self.number("zk_global_sessions"));
+            (now == (before.0, before.1 + 1)).then_some(())
+        });
+        assert!(counted.is_some(), "{path}: it is counted as another one");
+        assert_eq!((self.error_there(&path), self.error_there(&other)), (0, code::NO_NODE), "{path}");
         let (next_xid, session) = (own.next_xid(), own.session.id);
-        let mut moved = resumed(self.addresses[1], &own);
+        let mut moved = resumed(self.addresses[1], &own.session, 0);
         moved.continue_from(next_xid);
         assert_eq!(moved.session.id, session, "{path}: everybody knows it");
         moved.must(&wire::set_data(&path, Some(b"x"), 0));
         moved.close().expect("the end of a session");
-        assert_eq!((self.error_there(&path), self.error_there(&format!("{path}2"))), (NO_NODE, NO_NODE), "{path}");
+        assert_eq!(
+            (self.error_there(&path), self.error_there(&format!("{path}2"))),
+            (code::NO_NODE, code::NO_NODE),
+            "{path}"
+        );
     }
 
     fn global_one_ends_in_silence(&mut self) {
@@ -173,16 +158,12 @@ impl Pair {
         let mut silent = Connection::new_session(self.addresses[0], SHORT_SESSION_MS).expect("a session");
         silent.must(&wire::create(&path, b"", flag::EPHEMERAL));
         assert_eq!(self.error_there(&path), 0, "{path}");
-        let gone = wait_for(HAPPENS_LIMIT, || (self.error_there(&path) == NO_NODE).then_some(()));
+        let gone = wait_for(HAPPENS_LIMIT, || (self.error_there(&path) == code::NO_NODE).then_some(()));
         assert!(gone.is_some(), "{path} outlives its session");
         // Who goes on asking keeps its session: the leader is told of it.
         let mut heard = Connection::new_session(self.addresses[0], SHORT_SESSION_MS).expect("a session");
         heard.must(&wire::create(&path, b"", flag::EPHEMERAL));
-        let end = std::time::Instant::now() + 2 * Duration::from_millis(SHORT_SESSION_MS as u64);
-        while std::time::Instant::now() < end {
-            assert_eq!(heard.call(&wire::exists(&path, false)).expect("an answer").err, 0, "{path}");
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        keep_asking(&mut heard, &wire::exists(&path, false), 2);
         heard.close().expect("the end of a session");
     }
 }

@@ -1,18 +1,13 @@
 //! An observer that follows the leader through one of the voters, which pass on what they hear: it must be as good a
 //! member as any, and find another voter when that one is lost.
 
-use std::time::{Duration, Instant};
-
-use super::clients::session_on;
+use super::clients::{SHORT_SESSION_MS, keep_asking, session_on};
 use super::cluster::{Ensemble, Mode, WHOLE_LIMIT};
 use super::crossing;
 use super::nemesis::{self, await_served};
-use super::support::client::{Connection, four_letter_word};
+use super::support::client::{Connection, monitored};
 use super::support::wait_for;
 use super::support::wire::{self, flag};
-
-/// A session that lives by what its server tells the leader of it, in milliseconds.
-const SHORT_SESSION_MS: i32 = 1_200;
 
 /// The observer at this place talks, lives by its master, and loses it twice under load.
 pub fn observe(name: &str, ensemble: &mut Ensemble, observer: usize) {
@@ -46,12 +41,8 @@ pub fn observe(name: &str, ensemble: &mut Ensemble, observer: usize) {
 /// The place of the server that an observer hears everything from.
 fn master_of(ensemble: &Ensemble, observer: usize) -> usize {
     let address = ensemble.members[observer].server.address;
-    let id = wait_for(WHOLE_LIMIT, || {
-        let words = four_letter_word(address, "mntr").ok()?;
-        words.lines().find_map(|line| line.strip_prefix("zk_observer_master_id\t")?.parse().ok())
-    });
-    let id: usize = id.unwrap_or_else(|| panic!("{address} names no master"));
-    id - 1
+    let id = wait_for(WHOLE_LIMIT, || monitored(address, "zk_observer_master_id"));
+    id.unwrap_or_else(|| panic!("{address} names no master")) as usize - 1
 }
 
 /// A client that says nothing but that it is there keeps its session, and what belongs to it, for several of its timeouts.
@@ -59,11 +50,7 @@ fn touches_reach_the_leader(ensemble: &Ensemble, observer: usize, leader: usize)
     let [here, there] = [observer, leader].map(|place| ensemble.members[place].server.address);
     let mut client = Connection::new_session(here, SHORT_SESSION_MS).expect("a session");
     client.must(&wire::create("/touched", b"", flag::EPHEMERAL));
-    let end = Instant::now() + Duration::from_millis(4 * SHORT_SESSION_MS as u64);
-    while Instant::now() < end {
-        client.must(&wire::ping());
-        std::thread::sleep(Duration::from_millis(SHORT_SESSION_MS as u64 / 4));
-    }
+    keep_asking(&mut client, &wire::ping(), 4);
     let mut witness = session_on(there);
     witness.must(&wire::get_data("/touched", false));
     client.close().expect("the end of a session");

@@ -320,3 +320,9 @@ pub fn four_letter_word_within(address: SocketAddr, word: &str, limit: Duration)
     stream.read_to_string(&mut answer)?;
     Ok(answer)
 }
+
+/// A number that `mntr` says, if it does.
+pub fn monitored(address: SocketAddr, name: &str) -> Option<u64> {
+    let answer = four_letter_word(address, "mntr").ok()?;
+    answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('\t'))?.parse().ok()
+}

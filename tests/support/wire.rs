@@ -48,8 +48,11 @@ pub mod code {
     pub const MARSHALLING: i32 = -5;
     pub const UNIMPLEMENTED: i32 = -6;
     pub const NO_NODE: i32 = -101;
+    pub const NO_AUTH: i32 = -102;
+    pub const BAD_VERSION: i32 = -103;
     pub const NODE_EXISTS: i32 = -110;
     pub const AUTH_FAILED: i32 = -115;
+    pub const EPHEMERAL_ON_LOCAL_SESSION: i32 = -120;
 }
 
 /// Create flags.

@@ -6,6 +6,7 @@
 //! wants some becomes a session of the whole ensemble first (`localSessionsUpgradingEnabled`). (ZooKeeper 3.9:
 //! `LocalSessionTracker`, `UpgradeableSessionTracker`, `LeaderSessionTracker.checkSession`.)
 
+use super::requests::written;
 use super::{Live, Quorum};
 use crate::ids::{SessionId, Zxid};
 use crate::jute::{ErrorCode, reply};
@@ -179,9 +180,7 @@ impl Quorum {
     pub(super) fn close_local(&mut self, shard: ShardId, item: &Item, zxid: Zxid) {
         self.locals.sessions.remove(item.session);
         self.live.remove(&item.session);
-        let start = self.outcome.reply.len() as u32;
-        reply::put_bare(&mut self.outcome.reply, item.xid, zxid, ErrorCode::Ok);
-        let frame = start..self.outcome.reply.len() as u32;
+        let frame = written(&mut self.outcome.reply, |out| reply::put_bare(out, item.xid, zxid, ErrorCode::Ok));
         self.tell(shard, item.conn, Tell::Reply { frame, close: true });
     }
 

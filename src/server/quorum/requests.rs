@@ -4,7 +4,7 @@ use super::{Live, Quorum};
 use crate::ids::{ConnId, SessionId};
 use crate::jute::request::Request;
 use crate::jute::wire::{Reader, put_bytes, put_int};
-use crate::jute::{OpCode, reply};
+use crate::jute::{ErrorCode, OpCode, reply};
 use crate::limits;
 use crate::server::message::{Answer, Ask, Item, ShardId, Tell, Touched};
 use std::ops::Range;
@@ -70,29 +70,27 @@ impl Quorum {
             Ask::Write(op) => self.write(shard, item, *op, body),
             Ask::Sync => {
                 let path = Reader::new(body).string().unwrap_or_default();
-                let start = self.outcome.reply.len() as u32;
-                reply::put_reply(&mut self.outcome.reply, item.xid, self.zxid, |out| put_bytes(out, path));
-                self.reply(shard, conn, start);
+                let zxid = self.zxid;
+                self.reply(shard, conn, |out| reply::put_reply(out, item.xid, zxid, |out| put_bytes(out, path)));
             }
             Ask::Ephemerals { all } => {
                 let prefix = if *all { &[] } else { Reader::new(body).string().unwrap_or_default() };
-                let start = self.outcome.reply.len() as u32;
                 let count = self.state.index().ephemerals(item.session).map_or(0, |paths| paths.len());
                 if count > limits::SLICE {
                     // Not here, where everybody waits.
-                    self.outcome.reply.extend_from_slice(prefix);
-                    let prefix = start..self.outcome.reply.len() as u32;
+                    let prefix = written(&mut self.outcome.reply, |out| out.extend_from_slice(prefix));
                     return self.tell(shard, conn, Tell::Ephemerals { prefix });
                 }
-                let state = &self.state;
-                reply::put_reply(&mut self.outcome.reply, item.xid, self.zxid, |out| {
-                    let paths: Vec<&[u8]> = state.ephemerals(item.session, prefix).collect();
-                    put_int(out, paths.len() as i32);
-                    for path in paths {
-                        put_bytes(out, path);
-                    }
+                let paths: Vec<&[u8]> = self.state.ephemerals(item.session, prefix).collect();
+                let frame = written(&mut self.outcome.reply, |out| {
+                    reply::put_reply(out, item.xid, self.zxid, |out| {
+                        put_int(out, paths.len() as i32);
+                        for path in paths {
+                            put_bytes(out, path);
+                        }
+                    });
                 });
-                self.reply(shard, conn, start);
+                self.tell(shard, conn, Tell::Reply { frame, close: false });
             }
         }
     }
@@ -102,9 +100,9 @@ impl Quorum {
         self.live.get_mut(&item.session).filter(|live| live.shard == shard && live.conn == item.conn)
     }
 
-    /// Tells a connection the reply that has just been written to the end of the outcome.
-    pub(super) fn reply(&mut self, shard: ShardId, conn: ConnId, start: u32) {
-        let frame = start..self.outcome.reply.len() as u32;
+    /// Tells a connection the reply that `put` writes.
+    pub(super) fn reply(&mut self, shard: ShardId, conn: ConnId, put: impl FnOnce(&mut Vec<u8>)) {
+        let frame = written(&mut self.outcome.reply, put);
         self.tell(shard, conn, Tell::Reply { frame, close: false });
     }
 
@@ -151,9 +149,8 @@ impl Quorum {
         let (changes, live) = self.end_session(session, cxid);
         let answer = match asked {
             Some((shard, conn, xid)) => {
-                let start = self.outcome.reply.len() as u32;
-                reply::put_bare(&mut self.outcome.reply, xid, self.zxid, crate::jute::ErrorCode::Ok);
-                let frame = start..self.outcome.reply.len() as u32;
+                let put = |out: &mut Vec<u8>| reply::put_bare(out, xid, self.zxid, ErrorCode::Ok);
+                let frame = written(&mut self.outcome.reply, put);
                 Some(Answer { shard, conn, what: Tell::Reply { frame, close: true } })
             }
             None => live.map(|live| Answer { shard: live.shard, conn: live.conn, what: Tell::Close }),
@@ -180,4 +177,11 @@ impl Quorum {
         }
         self.reported_ms[shard as usize] = touched.upto_ms;
     }
+}
+
+/// Where lies what `put` writes to the end of `out`.
+pub(super) fn written(out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) -> Range<u32> {
+    let start = out.len() as u32;
+    put(out);
+    start..out.len() as u32
 }

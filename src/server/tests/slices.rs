@@ -9,21 +9,6 @@ const WIDE: usize = 5 * SLICE;
 
 pub(super) type Names = BTreeSet<Vec<u8>>;
 
-/// The operations of a multi, or of a multiRead.
-pub(super) fn multi(ops: &[(OpCode, Vec<u8>)]) -> Vec<u8> {
-    let mut body = vec![];
-    for (op, part) in ops {
-        put_int(&mut body, op.wire());
-        put_bool(&mut body, false);
-        put_int(&mut body, -1);
-        body.extend_from_slice(part);
-    }
-    put_int(&mut body, -1);
-    put_bool(&mut body, true);
-    put_int(&mut body, -1);
-    body
-}
-
 fn child(parent: &str, n: usize) -> Vec<u8> {
     format!("{parent}/n{n:06}").into_bytes()
 }

@@ -4,7 +4,7 @@
 //! older zxid; a watch tells of the first change after the zxid of the reply that set it, and does so before any
 //! reply of that zxid or a later one.
 
-use super::slices::{Names, multi, names};
+use super::slices::{Names, names};
 use super::*;
 use std::collections::{BTreeMap, VecDeque};
 

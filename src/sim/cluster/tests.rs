@@ -7,4 +7,5 @@ mod reconfig_faults;
 mod roles;
 mod rollover;
 mod scenes;
+mod steps;
 mod writers;

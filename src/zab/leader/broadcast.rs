@@ -4,7 +4,7 @@
 //! reconfiguration is proposed, it and what follows need a quorum of both configurations. A follower's
 //! acknowledgements come in the order of the proposals it was sent, so one zxid says what its log holds.
 
-use super::peer::{LearnerKind, PeerId, Stage, Unacked};
+use super::peer::{LearnerKind, Peer, PeerId, Stage, Unacked};
 use super::{DropReason, HandedOver, Leader, Output, Phase, StepDown};
 use crate::ids::{SessionId, Zxid};
 use crate::jute::quorum::{ForwardedRequest, Packet, PacketType, put_revalidate_answer, revalidate_question};
@@ -67,7 +67,7 @@ impl Leader {
     /// Proposes a transaction: into the log and to the followers, at once and in parallel. Behind the epoch's last
     /// counter nothing is proposed before the next epoch has begun.
     pub fn propose(&mut self, proposal: Proposal, now: i64, out: &mut Vec<Output>) -> Result<(), ProposeError> {
-        if self.phase != Phase::Established && !self.roll_over.is_running {
+        if !self.leads() {
             return Err(ProposeError::NotLeading);
         }
         if self.handed_over.is_some() {
@@ -265,7 +265,7 @@ impl Leader {
     }
 
     pub(super) fn revalidated(&mut self, id: PeerId, session: SessionId, valid: bool, out: &mut Vec<Output>) {
-        if self.peers.get(&id).is_some_and(|peer| peer.serves || peer.stage == Stage::Synced) {
+        if self.peers.get(&id).is_some_and(Peer::is_synced) {
             let mut data = vec![];
             put_revalidate_answer(&mut data, session, valid);
             self.send(id, Message::with(PacketType::Revalidate, Zxid(-1), data), out);

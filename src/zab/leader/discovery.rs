@@ -30,13 +30,10 @@ impl Leader {
             Ok(introduction) => introduction,
             Err(reason) => return self.drop_peer(id, reason, out),
         };
-        let server = match server {
-            Some(server) => server,
-            None => {
-                self.next_anonymous -= 1;
-                ServerId(self.next_anonymous + 1)
-            }
-        };
+        let server = server.unwrap_or_else(|| {
+            self.next_anonymous -= 1;
+            ServerId(self.next_anonymous + 1)
+        });
         let older = self.peers.iter().find(|(other, peer)| **other != id && peer.server == server).map(|(id, _)| *id);
         if let Some(older) = older {
             self.drop_peer(older, DropReason::Replaced, out);
@@ -71,32 +68,30 @@ impl Leader {
         self.step_down(StepDown::VoterPromisedMore { voter, accepted }, out);
     }
 
+    /// What a learner says of itself, if it may follow here.
     fn check_introduction(&self, kind: LearnerKind, packet: &Packet<'_>) -> Result<Introduction, DropReason> {
         let accepted = packet.zxid.epoch();
         if accepted >= MAX_EPOCH {
             return Err(DropReason::EpochOutOfRange(accepted));
         }
-        let Some(data) = packet.data else {
-            let nobody = Introduction { server: None, knows_roll_over: false };
-            return if kind == LearnerKind::Observer { Ok(nobody) } else { Err(DropReason::BadIntroduction) };
-        };
-        let info = LearnerInfo::decode(data).map_err(|_| DropReason::BadIntroduction)?;
-        if info.protocol < PROTOCOL_EPOCHS {
-            return Err(DropReason::OldProtocol(info.protocol));
+        let mut introduction = Introduction { server: None, knows_roll_over: false };
+        if let Some(data) = packet.data {
+            let info = LearnerInfo::decode(data).map_err(|_| DropReason::BadIntroduction)?;
+            if info.protocol < PROTOCOL_EPOCHS {
+                return Err(DropReason::OldProtocol(info.protocol));
+            }
+            if info.config_version > self.config.current().version() {
+                return Err(DropReason::ConfigAhead(info.config_version));
+            }
+            // Numbers below 0 are those given to who has none.
+            introduction.server = Some(ServerId(info.server)).filter(|id| (0..i64::MAX).contains(&id.0));
+            introduction.knows_roll_over = info.protocol >= PROTOCOL_CORRAL;
         }
-        if info.config_version > self.config.current().version() {
-            return Err(DropReason::ConfigAhead(info.config_version));
+        match introduction.server {
+            None if kind == LearnerKind::Follower => Err(DropReason::BadIntroduction),
+            Some(server) if server == self.options.id => Err(DropReason::SaysItIsMe),
+            _ => Ok(introduction),
         }
-        let knows_roll_over = info.protocol >= PROTOCOL_CORRAL;
-        // Numbers below 0 are those given to who has none.
-        if info.server == i64::MAX || info.server < 0 {
-            let nameless = Introduction { server: None, knows_roll_over };
-            return if kind == LearnerKind::Observer { Ok(nameless) } else { Err(DropReason::BadIntroduction) };
-        }
-        if ServerId(info.server) == self.options.id {
-            return Err(DropReason::SaysItIsMe);
-        }
-        Ok(Introduction { server: Some(ServerId(info.server)), knows_roll_over })
     }
 
     /// With a quorum of voters here: takes the next epoch, writes it down and asks for promises.
@@ -109,13 +104,13 @@ impl Leader {
         }
         self.epoch += 1;
         self.name_configuration();
-        self.begin_to_promise(now + self.init_ms(), now, out);
+        self.begin_to_promise(now, out);
     }
 
     /// Promises the epoch, and asks those who are there to promise it, too.
-    pub(super) fn begin_to_promise(&mut self, deadline_ms: i64, now: i64, out: &mut Vec<Output>) {
+    pub(super) fn begin_to_promise(&mut self, now: i64, out: &mut Vec<Output>) {
         self.phase = Phase::Promising;
-        self.phase_deadline_ms = deadline_ms;
+        self.phase_deadline_ms = self.phase_until_ms(now);
         self.epochs = self.epochs.promised(self.epoch);
         out.push(Output::WriteEpochs { epochs: self.epochs, after: After::Nothing });
         let waiting: Vec<PeerId> = self.peers_at(|stage| stage != Stage::Silent);
@@ -179,7 +174,7 @@ impl Leader {
             return;
         }
         self.phase = Phase::Syncing;
-        self.phase_deadline_ms = if self.roll_over.is_running { i64::MAX } else { now + self.init_ms() };
+        self.phase_deadline_ms = self.phase_until_ms(now);
         self.last_proposed = self.new_leader_zxid();
         self.epochs = self.epochs.established(self.epoch);
         out.push(Output::WriteEpochs { epochs: self.epochs, after: After::Nothing });

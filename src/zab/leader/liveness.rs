@@ -77,8 +77,7 @@ impl Leader {
         if self.phase == Phase::Over {
             return;
         }
-        let leads = self.phase == Phase::Established || self.roll_over.is_running;
-        if leads && self.handed_over.is_none() && now >= self.next_check_ms {
+        if self.leads() && self.handed_over.is_none() && now >= self.next_check_ms {
             self.next_check_ms = now + self.options.tick_ms;
             let id = self.options.id;
             let synced = |server| {
@@ -152,8 +151,7 @@ impl Leader {
 
     /// A sync: it waits for a round that is yet to be sent, which is sent at once unless one is on its way.
     pub(super) fn sync(&mut self, from: SyncFrom, now: i64, out: &mut Vec<Output>) {
-        let leads = self.phase == Phase::Established || self.roll_over.is_running;
-        let refused = !leads || self.barriers.waiting.len() >= self.options.max_syncs;
+        let refused = !self.leads() || self.barriers.waiting.len() >= self.options.max_syncs;
         match from {
             SyncFrom::Client(tag) if refused => return out.push(Output::SyncRefused { tag }),
             SyncFrom::Learner(id) if refused => return self.drop_peer(id, DropReason::TooManySyncRequests, out),

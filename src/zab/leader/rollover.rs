@@ -100,8 +100,7 @@ impl Leader {
         self.summary = (self.epochs.current, end);
         self.promised.clear();
         self.synced.clear();
-        // The round as a whole has its time.
-        self.begin_to_promise(i64::MAX, now, out);
+        self.begin_to_promise(now, out);
     }
 
     /// ACKEPOCH of a learner that serves. It stands where the old epoch ended, and owes no acknowledgement; anything else

@@ -378,11 +378,8 @@ impl Learner {
 
     /// The leader has given a sign of life.
     fn heard(&mut self, now: i64) {
-        let limit = match self.stage {
-            Stage::Acknowledged | Stage::Active => self.options.sync_limit,
-            _ if self.serves => self.options.sync_limit,
-            _ => self.options.init_limit,
-        };
+        let is_synced = self.serves || self.stage == Stage::Acknowledged;
+        let limit = if is_synced { self.options.sync_limit } else { self.options.init_limit };
         self.deadline_ms = now + limit * self.options.tick_ms;
     }
 

@@ -194,9 +194,8 @@ impl Quorum {
         if let Some(asked) = ensemble.asked.get_mut(&session) {
             asked.syncing = false;
         }
-        let start = self.outcome.reply.len() as u32;
-        reply::put_reply(&mut self.outcome.reply, xid, self.zxid, |out| put_bytes(out, &path));
-        self.reply(shard, conn, start);
+        let zxid = self.zxid;
+        self.reply(shard, conn, |out| reply::put_reply(out, xid, zxid, |out| put_bytes(out, &path)));
         self.ask_on(ensemble, session);
     }
 
@@ -223,8 +222,8 @@ impl Asked {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::bodies::{create, path_and};
     use crate::sim::cluster::Cluster;
-    use crate::sim::server::{create, path_and};
 
     /// Several requests that come in one batch: each is carried out with its own body, by whomever it was sent to.
     #[test]

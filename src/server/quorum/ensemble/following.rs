@@ -3,7 +3,7 @@
 //! A client's write is answered by the transaction that comes back with its session and xid.
 
 use super::asked::Plain;
-use super::masters::Joining;
+use super::joining::Joining;
 use super::{Effect, Ensemble, Record, Role};
 use crate::fatal::{Fatal, Reason};
 use crate::ids::{ConnId, SessionId, Zxid};
@@ -20,7 +20,6 @@ use crate::storage::snapshot::format::SnapshotHeader;
 use crate::tree::apply::{DigestCheck, Mode, SessionEvent};
 use crate::tree::state::State;
 use crate::tree::store::StoreFull;
-use crate::zab::election;
 use crate::zab::epochs::Epochs;
 use crate::zab::history::{History, Txn};
 use crate::zab::leader::LearnerKind;
@@ -337,9 +336,7 @@ impl Quorum {
                 self.begin_epoch(ensemble, epoch);
                 tracing::info!(epoch, zxid = %self.zxid, through, "following");
                 self.tell_place(ensemble);
-                // Whoever still looks is told who leads.
-                let settled = ensemble.elect(election::Input::Established { epoch }, self.clock.mono_ms);
-                debug_assert!(settled.is_none(), "an election that is over stays so");
+                ensemble.announce_epoch(epoch, self.clock.mono_ms);
             }
             Output::CollectTouches { ping } => {
                 let touched = std::mem::take(&mut following.touched);

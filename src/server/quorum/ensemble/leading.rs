@@ -14,7 +14,6 @@ use crate::server::message::{Answer, Ask, Item, ShardId, Tell};
 use crate::server::quorum::{Live, Quorum};
 use crate::session::Tracker;
 use crate::storage::log::seek::Stretch;
-use crate::zab::election;
 use crate::zab::epochs::Epochs;
 use crate::zab::history::History;
 use crate::zab::leader::{Input, Leader, LogPart, Options, Output, PeerId, Proposal};
@@ -336,8 +335,7 @@ impl Quorum {
         self.expiry_not_before_ms = now + self.options.tick_ms;
         self.proposing = true;
         self.tell_place(ensemble);
-        let settled = ensemble.elect(election::Input::Established { epoch }, now);
-        debug_assert!(settled.is_none(), "an election that is over stays so");
+        ensemble.announce_epoch(epoch, now);
     }
 
     /// One item from a shard of a leader that serves.

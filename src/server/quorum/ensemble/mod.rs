@@ -6,34 +6,34 @@
 //! watermark follows what is both durable here and committed; so the end of a role leaves a tree that is exactly the
 //! log, and an election is told of nothing else.
 //!
-//! A role ends in steps: clients are told to go, nothing new is taken, the writes of log and epochs under way are awaited;
-//! only then does this server look for a leader again.
+//! What each role does is in `joining`, `following` and `leading`, what a member without one does in `read_only`, and the end
+//! of a role in `leaving`.
 
 mod asked;
 mod early;
 mod following;
 mod handover;
 mod interface;
+mod joining;
 mod leading;
-mod masters;
+mod leaving;
 mod read_only;
 mod reconfig;
 mod rollover;
+mod shown;
 mod told;
 mod upgrade;
 mod voting;
 
 use super::Quorum;
 use super::local::LocalRules;
-use crate::fatal::{Fatal, Reason};
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::election::PeerState;
-use crate::server::message::{Adopted, Adoption, Answer, Ask, Batch, Element, Item, ShardId, Tell};
+use crate::server::message::{Ask, Item, ShardId, Tell};
 use crate::storage::log::writer::LogWriter;
-use crate::tree::state::State;
-use crate::zab::election::{self, Election, LogEnd, Settled};
-use crate::zab::epochs::{Epochs, first_zxid};
-use crate::zab::history::{History, HistoryLimits, Txn};
+use crate::zab::election::{self, Election, Settled};
+use crate::zab::epochs::Epochs;
+use crate::zab::history::{History, HistoryLimits};
 use crate::zab::leader::{self, PeerId};
 use crate::zab::links::{self, Links};
 use crate::zab::voters::Config;
@@ -41,8 +41,8 @@ use asked::Asked;
 use early::Early;
 use following::Following;
 pub use interface::{Effect, EnsembleOptions, PeerInput, Record, RoleSettings, Standing};
+use joining::Joining;
 use leading::Leading;
-use masters::Joining;
 use reconfig::Records;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -170,36 +170,6 @@ impl Ensemble {
     fn write_epochs(&mut self, epochs: Epochs) {
         self.epochs_asked = epochs;
         self.effects.push(Effect::Record(Record::Epochs(epochs)));
-    }
-
-    /// Whether the epochs on disk are those of a log that ends at `durable`, and nothing else is being written. A role may
-    /// end with a leader's transactions on disk and the acknowledgement of that leader not written yet: what a start would
-    /// find and put right is put right here.
-    fn has_epochs_of(&mut self, durable: Zxid) -> bool {
-        if self.epochs != self.epochs_asked {
-            return false;
-        }
-        match self.epochs.at_start(durable) {
-            Ok(epochs) if epochs == self.epochs => true,
-            Ok(epochs) => {
-                self.write_epochs(epochs);
-                false
-            }
-            Err(error) => {
-                self.effects.push(Effect::Fail(Fatal::new(Reason::EpochsLost, error.to_string())));
-                false
-            }
-        }
-    }
-
-    /// Observers come back after the voters, who have to find a leader first, and not all at a time (ZooKeeper 3.9,
-    /// `Observer.waitForObserverElectionDelay`; where it draws a number, here a server's own number spreads them).
-    fn rest(&mut self, now: i64) {
-        let delay_ms = self.options.roles.observer_delay_ms;
-        if delay_ms > 0 && !self.election.config().is_voter(self.options.id) {
-            let spread = (self.options.id.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
-            self.rests_until_ms = now + 1 + (spread % delay_ms as u64) as i64;
-        }
     }
 
     /// What there is to do.
@@ -380,25 +350,11 @@ impl Quorum {
     }
 
     fn tick_role(&mut self, ensemble: &mut Ensemble) {
-        let now = self.clock.mono_ms;
-        match &mut ensemble.role {
+        match &ensemble.role {
             Role::Leaving => self.left(ensemble),
             Role::Looking => self.tick_looking(ensemble),
             Role::Stopped => {}
-            Role::Joining(joining) => {
-                let mut joining = *joining;
-                if now >= joining.until_ms {
-                    tracing::warn!(
-                        leader = joining.leader.0,
-                        "the leader cannot be reached in time (connectToLearnerMasterLimit, else initLimit)"
-                    );
-                    self.leave_role(ensemble);
-                } else if joining.retry_at_ms.is_some_and(|at_ms| now >= at_ms) {
-                    joining.retry_at_ms = None;
-                    ensemble.dial_leader(&mut joining, now);
-                    ensemble.role = Role::Joining(joining);
-                }
-            }
+            Role::Joining(_) => self.tick_joining(ensemble),
             Role::Following(_) => self.tick_following(ensemble),
             Role::Leading(_) => self.tick_leading(ensemble),
         }
@@ -409,7 +365,6 @@ impl Quorum {
         if !matches!(ensemble.role, Role::Looking) {
             return;
         }
-        let now = self.clock.mono_ms;
         let leader = settled.vote.leader;
         if settled.state != PeerState::Looking {
             self.end_reading(ensemble);
@@ -420,29 +375,9 @@ impl Quorum {
             PeerState::Looking => {}
             PeerState::Following | PeerState::Observing => {
                 ensemble.dismiss_early();
-                let given = &ensemble.options;
-                let until_ms = now + given.roles.connect_limit.unwrap_or(given.init_limit) * given.tick_ms;
-                let observer = settled.state == PeerState::Observing;
-                let (master, since_ms, retry_at_ms, attempts) = (leader, now, None, 0);
-                let mut joining = Joining { leader, master, observer, since_ms, until_ms, retry_at_ms, attempts };
-                ensemble.dial_leader(&mut joining, now);
-                ensemble.role = Role::Joining(joining);
+                ensemble.join(leader, settled.state == PeerState::Observing, self.clock.mono_ms);
             }
         }
-    }
-
-    /// The leader cannot be reached: one that opens its port only when it leads may not have found out yet that it does.
-    fn no_leader(&mut self, ensemble: &mut Ensemble) {
-        let now = self.clock.mono_ms;
-        let most_ms = ensemble.options.roles.leader_connect_delay_ms;
-        let Role::Joining(mut joining) = ensemble.role else { return };
-        if now >= ensemble.refused_until_ms(&joining) {
-            tracing::warn!(leader = joining.leader.0, "the leader refuses connections");
-            return self.leave_role(ensemble);
-        }
-        joining.attempts += 1;
-        joining.retry_at_ms = Some(now + most_ms.min(1 << (2 + joining.attempts).min(20)));
-        ensemble.role = Role::Joining(joining);
     }
 
     /// One item from a shard, as this member's place has it.
@@ -456,156 +391,6 @@ impl Quorum {
             (_, Role::Looking) => self.reading_item(ensemble, shard, item),
             _ => self.tell(shard, item.conn, Tell::Close),
         }
-    }
-
-    /// The role is over. Clients go first; what was asked and not proposed is dropped.
-    fn leave_role(&mut self, ensemble: &mut Ensemble) {
-        let mut unanswered = vec![];
-        ensemble.rest(self.clock.mono_ms);
-        match std::mem::replace(&mut ensemble.role, Role::Leaving) {
-            Role::Following(following) => {
-                ensemble.to_leader.clear();
-                ensemble.effects.push(Effect::CloseLeader);
-                let (history, waiting) = following.into_parts();
-                ensemble.history = Some(history);
-                unanswered = waiting;
-            }
-            Role::Leading(leading) => {
-                let mut history = leading.into_history();
-                // In the log, and no longer proposed.
-                for (zxid, bytes) in self.proposals.drain(..) {
-                    history.push(Txn { zxid, bytes: bytes.into() });
-                }
-                ensemble.history = Some(history);
-            }
-            Role::Joining(_) => ensemble.effects.push(Effect::CloseLeader),
-            Role::Leaving | Role::Looking | Role::Stopped => {}
-        }
-        self.proposing = false;
-        self.takes_nothing = false;
-        ensemble.reads_only = false;
-        // Whoever leads next knows nothing of these, nor does this server in another place.
-        self.locals.clear();
-        self.tell_place(ensemble);
-        // Who asks meanwhile is not told that this server still has its place.
-        ensemble.elect(election::Input::RoleEnded, self.clock.mono_ms);
-        ensemble.asked.clear();
-        ensemble.crowded.clear();
-        ensemble.syncs.clear();
-        self.dismiss_clients(unanswered);
-        self.left(ensemble);
-    }
-
-    /// Looks for a leader, as soon as the log is at rest: what this server then says of itself is what its tree holds.
-    fn left(&mut self, ensemble: &mut Ensemble) {
-        if self.in_flight.is_some() || self.held.is_some() || !self.log.is_idle() {
-            return;
-        }
-        if !ensemble.has_epochs_of(self.log.durable()) {
-            return;
-        }
-        // What these told of is still at the head, and is shown when it is committed. Whom they would have answered waits
-        // for nothing any more, though no session may speak for it: it is sent away like the others.
-        let waiting = self.waiting.drain(..).flat_map(|batch| batch.elements);
-        let answers = waiting.chain(self.elements.drain(..)).filter_map(|element| element.answer);
-        let unanswered = answers.map(|answer| (answer.shard, answer.conn)).collect();
-        self.outcome.changes.truncate(0);
-        self.outcome.reply.clear();
-        // A snapshot that waited until these are shown is of the head as it is now. They may never be shown without it, where
-        // this server has to bring the others up to date first; and a leader may yet take them back.
-        self.plan.published(self.zxid);
-        self.dismiss_clients(unanswered);
-        if ensemble.stopping {
-            return self.stopped(ensemble);
-        }
-        if self.clock.mono_ms < ensemble.rests_until_ms {
-            return;
-        }
-        ensemble.role = Role::Looking;
-        ensemble.looks_since_ms = self.clock.mono_ms;
-        let history = ensemble.history.as_ref().expect("no role has it");
-        assert_eq!(history.last(), self.log.durable(), "what is reported is what is on disk");
-        let log = ensemble.has_database.then_some(LogEnd { zxid: history.last(), epoch: ensemble.epochs.current });
-        let now = self.clock.mono_ms;
-        let yield_ms = ensemble.options.init_limit * ensemble.options.tick_ms;
-        let yield_until_ms = std::mem::take(&mut ensemble.yields).then_some(now + yield_ms);
-        let input = match ensemble.records.designated.take() {
-            Some((leader, zxid)) => election::Input::Designated { leader, zxid, log },
-            None => election::Input::Look { log, yield_until_ms },
-        };
-        if let Some(settled) = ensemble.elect(input, now) {
-            self.take_role(ensemble, &settled);
-        }
-    }
-
-    /// Closes every client's connection; sessions live on.
-    fn dismiss_clients(&mut self, unanswered: Vec<(ShardId, ConnId)>) {
-        let known = self.live.drain().map(|(_, live)| (live.shard, live.conn));
-        let waiting = self.backlog.drain(..).flat_map(|inbound| {
-            let asked = inbound.items.into_iter().filter(|item| !matches!(item.what, Ask::Collected { .. }));
-            asked.map(move |item| (inbound.shard, item.conn))
-        });
-        let last_zxid = self.state.store().published();
-        let close = |(shard, conn)| Element {
-            zxid: last_zxid,
-            changes: 0..0,
-            answer: Some(Answer { shard, conn, what: Tell::Close }),
-        };
-        let elements = known.chain(unanswered).chain(waiting).map(close).collect();
-        self.backlog_done = 0;
-        self.has_published = true;
-        self.publisher.publish(Batch { elements, last_zxid, ..Batch::default() });
-    }
-
-    /// Another state takes the place of this server's: shards read it from here on. Nobody is connected.
-    fn adopt(&mut self, mut state: State, zxid: Zxid) {
-        let last_zxid = self.state.store().published();
-        // What is shown may be the beginning of an epoch, which no transaction has: it may lie behind the new state's end.
-        let shown = zxid.max(last_zxid);
-        state.publish(shown);
-        let mut elements = vec![];
-        for shard in 0..self.options.shards {
-            let Ok(reader) = state.reader() else { continue };
-            let adopted = Adopted { reader, store: state.store().store(), acls: state.acls() };
-            let what = Tell::Adopt(Adoption::new(adopted));
-            let conn = ConnId { slot: u32::MAX, generation: 0 };
-            elements.push(Element {
-                zxid: last_zxid,
-                changes: 0..0,
-                answer: Some(Answer { shard: shard as ShardId, conn, what }),
-            });
-        }
-        self.has_published = true;
-        self.publisher.publish(Batch { elements, last_zxid, ..Batch::default() });
-        if let Ok(reader) = state.reader() {
-            self.plan.begin_anew(reader, zxid);
-        }
-        self.state = state;
-        self.zxid = shown;
-        self.committed = shown;
-    }
-
-    /// The last transaction that is known to be committed. What is shown may be the beginning of an epoch, and is none.
-    fn committed_in(&self, history: &History) -> Zxid {
-        let shown = self.state.store().published();
-        history.at_or_before(shown).unwrap_or(shown).min(history.last())
-    }
-
-    /// A new epoch begins, its first zxid is shown. All before it is committed.
-    fn begin_epoch(&mut self, ensemble: &Ensemble, epoch: i64) {
-        let first = first_zxid(epoch);
-        self.show_config(ensemble, first);
-        self.zxid = self.zxid.max(first);
-        self.commit(first);
-        if self.state.store().published() < first {
-            self.publish(Batch { last_zxid: first, ..Batch::default() });
-        }
-    }
-
-    /// Everything up to `zxid` is committed.
-    fn commit(&mut self, zxid: Zxid) {
-        self.committed = self.committed.max(zxid);
-        self.publish_committed();
     }
 
     fn epochs_durable(&mut self, ensemble: &mut Ensemble, epochs: Epochs) {

@@ -6,7 +6,7 @@
 //! `ReadOnlyZooKeeperServer`, `ReadOnlyRequestProcessor`; there a session can only be opened where local sessions are
 //! enabled, and the end of the log is shown that may not be committed.)
 
-use super::{Ensemble, Role};
+use super::Ensemble;
 use crate::ids::Zxid;
 use crate::jute::wire::put_int;
 use crate::jute::{ErrorCode, OpCode, reply};
@@ -39,12 +39,14 @@ impl Quorum {
     }
 
     /// One item from a shard of a member that looks for a leader.
-    pub(super) fn reading_item(&mut self, ensemble: &mut Ensemble, shard: ShardId, item: &Item) {
+    pub(super) fn reading_item(&mut self, ensemble: &Ensemble, shard: ShardId, item: &Item) {
         let (conn, session) = (item.conn, item.session);
         let is_owner = self.owner(shard, item).is_some();
-        if !matches!(ensemble.role, Role::Looking) || !ensemble.reads_only {
+        if !ensemble.reads_only {
             return self.tell(shard, conn, Tell::Close);
         }
+        // The zxid of what it sees.
+        let shown = self.state.store().published();
         match &item.what {
             Ask::NewSession { timeout_ms, identities, or_read_only: true } => {
                 self.open_local(*timeout_ms, Live { shard, conn, identities: identities.clone() }, true);
@@ -60,25 +62,15 @@ impl Quorum {
                 let live = Live { shard, conn, identities: identities.clone() };
                 self.resume_local(session, *timeout_ms, live, true);
             }
-            Ask::Write(OpCode::CloseSession) if is_owner => {
-                self.close_local(shard, item, self.state.store().published());
+            Ask::Write(OpCode::CloseSession) if is_owner => self.close_local(shard, item, shown),
+            Ask::Write(_) | Ask::Sync if is_owner => {
+                self.reply(shard, conn, |out| reply::put_bare(out, item.xid, shown, ErrorCode::NotReadOnly));
             }
-            Ask::Write(_) | Ask::Sync if is_owner => self.answer_reader(shard, item, |out, zxid| {
-                reply::put_bare(out, item.xid, zxid, ErrorCode::NotReadOnly);
-            }),
             // It has none.
-            Ask::Ephemerals { .. } if is_owner => self.answer_reader(shard, item, |out, zxid| {
-                reply::put_reply(out, item.xid, zxid, |out| put_int(out, 0));
-            }),
+            Ask::Ephemerals { .. } if is_owner => {
+                self.reply(shard, conn, |out| reply::put_reply(out, item.xid, shown, |out| put_int(out, 0)));
+            }
             _ => self.tell(shard, conn, Tell::Close),
         }
-    }
-
-    /// Tells a reader what `put` writes, at the zxid of what it sees.
-    fn answer_reader(&mut self, shard: ShardId, item: &Item, put: impl FnOnce(&mut Vec<u8>, Zxid)) {
-        let start = self.outcome.reply.len() as u32;
-        put(&mut self.outcome.reply, self.state.store().published());
-        let frame = start..self.outcome.reply.len() as u32;
-        self.tell(shard, item.conn, Tell::Reply { frame, close: false });
     }
 }

@@ -7,7 +7,6 @@
 use super::Ensemble;
 use crate::ids::Zxid;
 use crate::server::quorum::Quorum;
-use crate::zab::election;
 use crate::zab::epochs::first_zxid;
 
 impl Quorum {
@@ -48,8 +47,6 @@ impl Quorum {
             self.step(0..0, None);
         }
         self.commit(first);
-        // Whoever looks for a leader is told of the epoch as it is now.
-        let settled = ensemble.elect(election::Input::Established { epoch }, self.clock.mono_ms);
-        debug_assert!(settled.is_none(), "an election that is over stays so");
+        ensemble.announce_epoch(epoch, self.clock.mono_ms);
     }
 }

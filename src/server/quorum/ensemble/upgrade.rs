@@ -24,13 +24,11 @@ impl Quorum {
         if op == OpCode::CloseSession {
             return self.close_local(shard, item, self.zxid);
         }
-        let start = self.outcome.reply.len() as u32;
-        let (out, zxid, refused) = (&mut self.outcome.reply, self.zxid, ErrorCode::EphemeralOnLocalSession);
-        match Request::decode(op, body) {
+        let zxid = self.zxid;
+        self.reply(shard, item.conn, |out| match Request::decode(op, body) {
             Ok(Request::Multi(ops)) => reply::put_reply(out, item.xid, zxid, |out| put_refused_multi(out, &ops)),
-            _ => reply::put_bare(out, item.xid, zxid, refused),
-        }
-        self.reply(shard, item.conn, start);
+            _ => reply::put_bare(out, item.xid, zxid, ErrorCode::EphemeralOnLocalSession),
+        });
     }
 
     /// Begins to make a session of this server one of the ensemble. False: nobody takes it.

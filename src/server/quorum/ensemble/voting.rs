@@ -13,6 +13,12 @@ impl Ensemble {
         settled
     }
 
+    /// An epoch has begun under a leader: whoever looks for one is told of it.
+    pub(super) fn announce_epoch(&mut self, epoch: i64, now: i64) {
+        let settled = self.elect(election::Input::Established { epoch }, now);
+        debug_assert!(settled.is_none(), "an election that is over stays so");
+    }
+
     pub(super) fn elected(&mut self, outputs: Vec<election::Output>, now: i64, settled: &mut Option<Settled>) {
         for output in outputs {
             match output {

@@ -2,34 +2,10 @@
 //! told by a script or a unit instead.
 
 use super::super::*;
-use super::scenes::{answers, ask, connect, has_ended, isolate, session, started};
-use crate::ids::{ConnId, SessionId};
-use crate::jute::wire::{put_bool, put_bytes, put_int};
+use super::steps::*;
+use crate::ids::SessionId;
 use crate::jute::{ErrorCode, OpCode};
-use crate::sim::server::{auth, create, create_of_ones_own, path_and};
-
-fn all_serve(cluster: &mut Cluster) -> bool {
-    (0..cluster.len()).all(|place| cluster.serves(place))
-}
-
-/// All serve, and show the same: all that they have.
-pub(super) fn comes_to_rest(cluster: &mut Cluster) {
-    assert!(cluster.run(10_000, all_serve), "all serve");
-    let digests = |cluster: &Cluster| (0..cluster.len()).map(|place| cluster.digest(place)).collect::<Vec<_>>();
-    let shows_all = |cluster: &mut Cluster, place: Place| {
-        let state = cluster.server(place).unwrap().quorum.state();
-        state.store().published() >= state.head()
-    };
-    let is_same = |cluster: &mut Cluster| {
-        (0..cluster.len()).all(|place| shows_all(cluster, place))
-            && digests(cluster).windows(2).all(|pair| pair[0] == pair[1])
-    };
-    assert!(cluster.run(5_000, is_same), "all show the same: {:?}", digests(cluster));
-}
-
-pub(super) fn has(cluster: &mut Cluster, place: Place, path: &str) -> bool {
-    cluster.server(place).unwrap().quorum.state().find(path.as_bytes()).is_some()
-}
+use crate::sim::bodies::{auth, create, create_of_ones_own, multi, path_alone, path_and};
 
 fn write(cluster: &mut Cluster, place: Place, path: &str) {
     let (conn, _) = session(cluster, place, 2_000);
@@ -145,31 +121,17 @@ fn what_a_follower_lacked_is_on_its_disk_before_its_epoch_is_and_before_it_count
     assert!(was_behind, "there was a time in which it lacked something");
 }
 
-/// Creates of which all take effect, or none.
-fn multi(paths: &[String]) -> Vec<u8> {
-    let mut body = vec![];
-    for path in paths {
-        put_int(&mut body, OpCode::Create.wire());
-        put_bool(&mut body, false);
-        put_int(&mut body, -1);
-        body.extend(create(path.as_bytes(), b"", 0));
-    }
-    put_int(&mut body, -1);
-    put_bool(&mut body, true);
-    put_int(&mut body, -1);
-    body
-}
-
 #[test]
 fn a_snapshot_between_multis_holds_each_whole_or_not_at_all() {
     const MULTIS: i32 = 12;
     let both = |n: i32| [format!("/{n}-a"), format!("/{n}-b")];
+    let creates = |n: i32| both(n).map(|path| (OpCode::Create, create(path.as_bytes(), b"", 0)));
     let mut behind = 0;
     for captured in 0..MULTIS {
         let (mut cluster, leader, _) = started(65);
         let (conn, _) = session(&mut cluster, leader, 2_000);
         for n in 0..MULTIS {
-            ask(&mut cluster, leader, conn, n, OpCode::Multi, &multi(&both(n)));
+            ask(&mut cluster, leader, conn, n, OpCode::Multi, &multi(&creates(n)));
             cluster.act(leader);
             if n == captured {
                 cluster.server(leader).unwrap().quorum.capture_snapshot();
@@ -192,24 +154,13 @@ fn a_snapshot_between_multis_holds_each_whole_or_not_at_all() {
     assert!(behind > 6, "{behind}: transactions went on while a snapshot was taken");
 }
 
-/// The session in the answer to a connect request; `NONE` says that there is no such session.
-pub(super) fn granted(cluster: &mut Cluster, place: Place, conn: ConnId) -> SessionId {
-    let is_answered = |cluster: &mut Cluster| !cluster.server(place).unwrap().shard.unsent(conn).is_empty();
-    assert!(cluster.run(1_000, is_answered), "an answer on server {}", place + 1);
-    let answer = cluster.server(place).unwrap().output(conn);
-    SessionId(i64::from_be_bytes(answer[12..20].try_into().unwrap()))
-}
-
 #[test]
 fn a_session_that_is_over_is_refused_on_every_server_and_never_replaced() {
     let (mut cluster, _, follower) = started(66);
     let (conn, id) = session(&mut cluster, follower, 300);
     cluster.server(follower).unwrap().shard.disconnected(conn);
-    let lives_on = |cluster: &mut Cluster, place: Place| {
-        cluster.server(place).unwrap().quorum.state().session_timeout_ms(id).is_some()
-    };
-    assert!((0..3).all(|place| lives_on(&mut cluster, place)));
-    let is_over = |cluster: &mut Cluster| (0..3).all(|place| !lives_on(cluster, place));
+    assert!((0..3).all(|place| knows(&mut cluster, place, id)));
+    let is_over = |cluster: &mut Cluster| (0..3).all(|place| !knows(cluster, place, id));
     assert!(cluster.run(3_000, is_over), "it expires");
     comes_to_rest(&mut cluster);
     for place in 0..3 {
@@ -225,24 +176,10 @@ fn a_session_that_is_over_is_refused_on_every_server_and_never_replaced() {
 fn reads_on_a_follower_keep_their_session_alive() {
     let (mut cluster, leader, follower) = started(67);
     let (conn, id) = session(&mut cluster, follower, 400);
-    for xid in 0..20 {
-        ask(&mut cluster, follower, conn, xid, OpCode::Exists, &path_and(b"/", false));
-        assert_eq!(answers(&mut cluster, follower, conn, 1)[0].2, 0);
-        cluster.run(100, |_| false);
-    }
-    let lives_on = |cluster: &mut Cluster| {
-        let state = cluster.server(leader).unwrap().quorum.state();
-        state.session_timeout_ms(id).is_some()
-    };
-    assert!(lives_on(&mut cluster), "it was heard of for 2 s");
-    assert!(cluster.run(2_000, |cluster| !lives_on(cluster)), "and is over when it is silent");
+    goes_on_asking(&mut cluster, follower, conn, 0);
+    assert!(knows(&mut cluster, leader, id), "it was heard of for 2 s");
+    assert!(cluster.run(2_000, |cluster| !knows(cluster, leader, id)), "and is over when it is silent");
     assert!(has_ended(&mut cluster, follower, conn));
-}
-
-pub(super) fn root() -> Vec<u8> {
-    let mut body = vec![];
-    put_bytes(&mut body, b"/");
-    body
 }
 
 /// What a client says of itself counts for what it asks afterwards, wherever its requests have to wait meanwhile; and what
@@ -255,15 +192,12 @@ fn a_request_is_judged_by_who_its_client_was_when_it_asked() {
             let paths = ["before", "after"].map(|when| format!("/{name}-{waits}-{when}"));
             let (conn, _) = session(&mut cluster, place, 2_000);
             if waits {
-                ask(&mut cluster, place, conn, 1, OpCode::Sync, &root());
+                ask(&mut cluster, place, conn, 1, OpCode::Sync, &path_alone(b"/"));
             }
             ask(&mut cluster, place, conn, 2, OpCode::Create, &create_of_ones_own(paths[0].as_bytes()));
             ask(&mut cluster, place, conn, -4, OpCode::Auth, &auth());
             ask(&mut cluster, place, conn, 3, OpCode::Create, &create_of_ones_own(paths[1].as_bytes()));
-            let mut told: Vec<_> = answers(&mut cluster, place, conn, 3 + usize::from(waits))
-                .into_iter()
-                .map(|(xid, _, error, _)| (xid, error))
-                .collect();
+            let mut told = told(&mut cluster, place, conn, 3 + usize::from(waits));
             told.sort_unstable();
             let invalid = ErrorCode::InvalidAcl.wire();
             let expected = [(-4, 0), (1, 0), (2, invalid), (3, 0)];

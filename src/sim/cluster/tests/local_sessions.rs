@@ -1,13 +1,11 @@
 //! Sessions that one server alone knows: what they may do, where they end, and how they become sessions of the ensemble.
 
 use super::super::*;
-use super::elsewhere::{comes_to_rest, granted, has, root};
 use super::roles::with_an_observer;
-use super::scenes::{answers, ask, connect, has_ended, isolate, session};
-use crate::ids::{ConnId, SessionId};
-use crate::jute::wire::{put_bool, put_int};
+use super::steps::*;
+use crate::ids::SessionId;
 use crate::jute::{ErrorCode, OpCode};
-use crate::sim::server::{create, path_and};
+use crate::sim::bodies::{create, multi, path_alone, path_and};
 
 const EPHEMERAL: i32 = 1;
 
@@ -23,33 +21,14 @@ fn kinds(cluster: &Cluster) -> [Place; 3] {
     [leader, (leader + 1) % 3, 3]
 }
 
-fn knows(cluster: &mut Cluster, place: Place, session: SessionId) -> bool {
-    cluster.server(place).unwrap().quorum.state().session_timeout_ms(session).is_some()
-}
-
 fn local_count(cluster: &mut Cluster, place: Place) -> u64 {
     cluster.run(TICK_MS, |_| false);
     cluster.server(place).unwrap().stats.core.local_sessions.value()
 }
 
-/// Xid and error of each.
-fn told(cluster: &mut Cluster, place: Place, conn: ConnId, count: usize) -> Vec<(i32, i32)> {
-    answers(cluster, place, conn, count).iter().map(|frame| (frame.0, frame.2)).collect()
-}
-
-/// Creates of which all take effect, or none.
-fn multi(creates: &[(&str, i32)]) -> Vec<u8> {
-    let mut body = vec![];
-    for (path, flags) in creates {
-        put_int(&mut body, OpCode::Create.wire());
-        put_bool(&mut body, false);
-        put_int(&mut body, -1);
-        body.extend(create(path.as_bytes(), b"", *flags));
-    }
-    put_int(&mut body, -1);
-    put_bool(&mut body, true);
-    put_int(&mut body, -1);
-    body
+/// The body of a create without data.
+fn created(path: &str, flags: i32) -> Vec<u8> {
+    create(path.as_bytes(), b"", flags)
 }
 
 #[test]
@@ -61,7 +40,7 @@ fn a_local_session_begins_and_ends_without_a_transaction() {
         let (conn, id) = session(&mut cluster, place, 2_000);
         assert_eq!((id.0 >> 56, local_count(&mut cluster, place)), (place as i64 + 1, 1));
         ask(&mut cluster, place, conn, 1, OpCode::Exists, &path_and(b"/", false));
-        ask(&mut cluster, place, conn, 2, OpCode::Sync, &root());
+        ask(&mut cluster, place, conn, 2, OpCode::Sync, &path_alone(b"/"));
         assert_eq!(told(&mut cluster, place, conn, 2), [(1, 0), (2, 0)]);
         ask(&mut cluster, place, conn, 3, OpCode::CloseSession, &[]);
         assert_eq!(told(&mut cluster, place, conn, 1), [(3, 0)]);
@@ -80,7 +59,7 @@ fn a_local_session_writes_and_watches() {
         let (conn, id) = session(&mut cluster, place, 2_000);
         ask(&mut cluster, place, conn, 1, OpCode::Exists, &path_and(path.as_bytes(), true));
         assert_eq!(told(&mut cluster, place, conn, 1), [(1, ErrorCode::NoNode.wire())]);
-        ask(&mut cluster, place, conn, 2, OpCode::Create, &create(path.as_bytes(), b"", 0));
+        ask(&mut cluster, place, conn, 2, OpCode::Create, &created(&path, 0));
         ask(&mut cluster, place, conn, 3, OpCode::CloseSession, &[]);
         // The close waits for the answer to the write.
         assert_eq!(told(&mut cluster, place, conn, 3), [(-1, 0), (2, 0), (3, 0)]);
@@ -94,11 +73,7 @@ fn a_local_session_lives_as_long_as_its_server_hears_of_it() {
     let mut cluster = started(83, false);
     for place in kinds(&cluster) {
         let (conn, _) = session(&mut cluster, place, 400);
-        for xid in 0..20 {
-            ask(&mut cluster, place, conn, xid, OpCode::Exists, &path_and(b"/", false));
-            assert_eq!(answers(&mut cluster, place, conn, 1)[0].2, 0);
-            cluster.run(100, |_| false);
-        }
+        goes_on_asking(&mut cluster, place, conn, 0);
         assert!(has_ended(&mut cluster, place, conn), "it is silent");
         assert_eq!(local_count(&mut cluster, place), 0);
         assert_eq!(cluster.server(place).unwrap().stats.core.stale_sessions_expired.value(), 1);
@@ -143,16 +118,20 @@ fn an_ephemeral_is_refused_to_a_local_session_and_nothing_else_is() {
     for place in kinds(&cluster) {
         let path = |name: &str| format!("/{place}-{name}");
         let (conn, id) = session(&mut cluster, place, 2_000);
-        ask(&mut cluster, place, conn, 1, OpCode::Create, &create(path("a").as_bytes(), b"", 0));
-        ask(&mut cluster, place, conn, 2, OpCode::Create2, &create(path("e").as_bytes(), b"", EPHEMERAL));
-        ask(&mut cluster, place, conn, 3, OpCode::Create, &create(path("b").as_bytes(), b"", 0));
+        ask(&mut cluster, place, conn, 1, OpCode::Create, &created(&path("a"), 0));
+        ask(&mut cluster, place, conn, 2, OpCode::Create2, &created(&path("e"), EPHEMERAL));
+        ask(&mut cluster, place, conn, 3, OpCode::Create, &created(&path("b"), 0));
         let creates = [(path("m"), 0), (path("n"), EPHEMERAL), (path("o"), 0)];
-        let creates: Vec<_> = creates.iter().map(|(path, flags)| (path.as_str(), *flags)).collect();
+        let creates = creates.map(|(path, flags)| (OpCode::Create, created(&path, flags)));
         ask(&mut cluster, place, conn, 4, OpCode::Multi, &multi(&creates));
         ask(&mut cluster, place, conn, 5, OpCode::Multi, &multi(&creates[..1]));
         let frames = answers(&mut cluster, place, conn, 5);
-        let all: Vec<_> = frames.iter().map(|frame| (frame.0, frame.2)).collect();
-        assert_eq!(all, [(1, 0), (2, refused), (3, 0), (4, 0), (5, 0)], "in order, on server {}", place + 1);
+        assert_eq!(
+            errors(&frames),
+            [(1, 0), (2, refused), (3, 0), (4, 0), (5, 0)],
+            "in order, on server {}",
+            place + 1
+        );
         let results: Vec<i32> = frames[3].3.chunks(13).take(3).map(|result| read_int(&result[9..])).collect();
         assert_eq!(results, [0, refused, ErrorCode::RuntimeInconsistency.wire()]);
         comes_to_rest(&mut cluster);
@@ -174,22 +153,18 @@ fn a_local_session_becomes_global_with_its_first_ephemeral() {
     for place in kinds(&cluster) {
         let path = |name: &str| format!("/{place}-{name}");
         let (conn, id) = session(&mut cluster, place, 1_000);
-        ask(&mut cluster, place, conn, 1, OpCode::Create, &create(path("a").as_bytes(), b"", 0));
-        ask(&mut cluster, place, conn, 2, OpCode::Create2, &create(path("e").as_bytes(), b"", EPHEMERAL));
+        ask(&mut cluster, place, conn, 1, OpCode::Create, &created(&path("a"), 0));
+        ask(&mut cluster, place, conn, 2, OpCode::Create2, &created(&path("e"), EPHEMERAL));
         ask(&mut cluster, place, conn, 3, OpCode::Exists, &path_and(path("e").as_bytes(), false));
-        ask(&mut cluster, place, conn, 4, OpCode::Multi, &multi(&[(&path("f"), EPHEMERAL)]));
-        ask(&mut cluster, place, conn, 5, OpCode::Sync, &root());
-        ask(&mut cluster, place, conn, 6, OpCode::Create, &create(path("b").as_bytes(), b"", 0));
+        ask(&mut cluster, place, conn, 4, OpCode::Multi, &multi(&[(OpCode::Create, created(&path("f"), EPHEMERAL))]));
+        ask(&mut cluster, place, conn, 5, OpCode::Sync, &path_alone(b"/"));
+        ask(&mut cluster, place, conn, 6, OpCode::Create, &created(&path("b"), 0));
         assert_eq!(told(&mut cluster, place, conn, 6), [(1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (6, 0)]);
         comes_to_rest(&mut cluster);
         assert_eq!(local_count(&mut cluster, place), 0);
         assert!((0..4).all(|other| knows(&mut cluster, other, id)), "of server {}", place + 1);
         // Its server tells the leader of it from now on.
-        for xid in 10..30 {
-            ask(&mut cluster, place, conn, xid, OpCode::Exists, &path_and(path("f").as_bytes(), false));
-            assert_eq!(told(&mut cluster, place, conn, 1), [(xid, 0)]);
-            cluster.run(100, |_| false);
-        }
+        goes_on_asking(&mut cluster, place, conn, 10);
         let elsewhere = (place + 1) % 4;
         let moved = connect(&mut cluster, elsewhere, id, 1_000);
         assert_eq!(granted(&mut cluster, elsewhere, moved), id);
@@ -213,8 +188,8 @@ fn a_leader_lost_in_the_middle_of_an_upgrade_leaves_no_ephemeral_without_a_sessi
         let mut cluster = started(100 + delay_ms as u64, true);
         let [leader, follower, _] = kinds(&cluster);
         let (conn, id) = session(&mut cluster, follower, 800);
-        ask(&mut cluster, follower, conn, 1, OpCode::Create, &create(b"/e", b"", EPHEMERAL));
-        ask(&mut cluster, follower, conn, 2, OpCode::Create, &create(b"/f", b"", EPHEMERAL));
+        ask(&mut cluster, follower, conn, 1, OpCode::Create, &created("/e", EPHEMERAL));
+        ask(&mut cluster, follower, conn, 2, OpCode::Create, &created("/f", EPHEMERAL));
         cluster.act(follower);
         cluster.run(delay_ms, |_| false);
         answered += usize::from(!cluster.server(follower).unwrap().frames(conn).is_empty());
@@ -250,12 +225,12 @@ fn a_client_that_comes_back_in_the_middle_of_an_upgrade_has_its_session() {
     let [leader, follower, _] = kinds(&cluster);
     let (conn, id) = session(&mut cluster, follower, 1_500);
     cluster.clog(follower, leader);
-    ask(&mut cluster, follower, conn, 1, OpCode::Create, &create(b"/e", b"", EPHEMERAL));
+    ask(&mut cluster, follower, conn, 1, OpCode::Create, &created("/e", EPHEMERAL));
     ask(&mut cluster, follower, conn, 2, OpCode::CloseSession, &[]);
     cluster.act(follower);
     let again = connect(&mut cluster, follower, id, 400);
     assert_eq!(granted(&mut cluster, follower, again), id, "its server knows it");
-    ask(&mut cluster, follower, again, 3, OpCode::Create, &create(b"/f", b"", EPHEMERAL));
+    ask(&mut cluster, follower, again, 3, OpCode::Create, &created("/f", EPHEMERAL));
     cluster.act(follower);
     assert!(cluster.run(100, |_| false) || !knows(&mut cluster, leader, id));
     assert_eq!(local_count(&mut cluster, follower), 1);
@@ -277,17 +252,13 @@ fn what_is_passed_on_behind_the_end_of_a_global_session_is_refused() {
     let mut cluster = started(89, true);
     let [leader, follower, _] = kinds(&cluster);
     let (conn, id) = session(&mut cluster, follower, 200);
-    ask(&mut cluster, follower, conn, 1, OpCode::Create, &create(b"/e", b"", EPHEMERAL));
+    ask(&mut cluster, follower, conn, 1, OpCode::Create, &created("/e", EPHEMERAL));
     assert_eq!(told(&mut cluster, follower, conn, 1), [(1, 0)]);
     cluster.clog(follower, leader);
-    ask(&mut cluster, follower, conn, 2, OpCode::Create, &create(b"/late", b"", 0));
+    ask(&mut cluster, follower, conn, 2, OpCode::Create, &created("/late", 0));
     cluster.act(follower);
     assert!(cluster.run(400, |cluster| !knows(cluster, leader, id)), "nobody tells the leader of it");
-    let is_shown = |cluster: &mut Cluster| {
-        let state = cluster.server(leader).unwrap().quorum.state();
-        state.store().published() >= state.head()
-    };
-    assert!(cluster.run(60, is_shown), "its end is committed");
+    assert!(cluster.run(60, |cluster| shows_all(cluster, leader)), "its end is committed");
     cluster.unclog(follower, leader);
     comes_to_rest(&mut cluster);
     assert!((0..4).all(|place| !has(&mut cluster, place, "/late") && !has(&mut cluster, place, "/e")));
@@ -300,9 +271,7 @@ fn a_leader_that_gives_up_forgets_its_local_sessions() {
     let [leader, ..] = kinds(&cluster);
     let (conn, id) = session(&mut cluster, leader, 2_000);
     isolate(&mut cluster, leader);
-    cluster.cut(leader, 3);
-    cluster.cut(3, leader);
-    ask(&mut cluster, leader, conn, 1, OpCode::Create, &create(b"/e", b"", EPHEMERAL));
+    ask(&mut cluster, leader, conn, 1, OpCode::Create, &created("/e", EPHEMERAL));
     cluster.act(leader);
     assert!(has_ended(&mut cluster, leader, conn), "nobody follows it");
     assert_eq!(local_count(&mut cluster, leader), 0);
@@ -318,7 +287,7 @@ fn what_waits_behind_a_sync_goes_on_as_far_as_the_log_has_room() {
     let mut cluster = started(91, true);
     let [leader, ..] = kinds(&cluster);
     let (conn, _) = session(&mut cluster, leader, 2_000);
-    ask(&mut cluster, leader, conn, 1, OpCode::Sync, &root());
+    ask(&mut cluster, leader, conn, 1, OpCode::Sync, &path_alone(b"/"));
     for n in 2..12 {
         let flags = if n == 7 { EPHEMERAL } else { 0 };
         ask(&mut cluster, leader, conn, n, OpCode::Create, &create(format!("/{n}").as_bytes(), &[7; 6_000], flags));

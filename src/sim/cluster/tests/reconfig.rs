@@ -1,11 +1,13 @@
 //! Ensembles that change while they run: servers come, go, and take each other's place, and what clients were told holds.
 
 use super::super::*;
+use super::steps::all_serve;
 use super::writers::{Client, standings, work};
 use crate::ids::{ConnId, SessionId};
 use crate::jute::wire::{Reader, put_buffer, put_long};
 use crate::jute::{ErrorCode, OpCode};
-use crate::sim::server::{Frame, create, path_and};
+use crate::sim::bodies::{create, path_alone, path_and};
+use crate::sim::server::Frame;
 use crate::tree::path::CONFIG;
 use crate::zab::voters::{Config, Voters};
 
@@ -196,7 +198,7 @@ pub(super) fn agree(cluster: &mut Cluster, places: &[Place], clients: &[Client])
 #[test]
 fn the_first_leader_names_the_configuration_and_every_server_shows_it() {
     let mut cluster = started(3, 1);
-    assert!(cluster.run(5_000, |cluster| (0..3).all(|place| cluster.serves(place))), "{:?}", standings(&cluster));
+    assert!(cluster.run(5_000, all_serve), "{:?}", standings(&cluster));
     for place in 0..3 {
         let shown = Asker::at(&mut cluster, place).config(&mut cluster, false);
         assert_eq!((ids(&shown), shown.version()), (vec![1, 2, 3], 1 << 32));
@@ -215,7 +217,7 @@ fn the_first_leader_names_the_configuration_and_every_server_shows_it() {
 fn without_reconfig_the_files_decide() {
     let mut cluster = Cluster::new(3, 2);
     (0..3).for_each(|place| cluster.start(place));
-    assert!(cluster.run(5_000, |cluster| (0..3).all(|place| cluster.serves(place))));
+    assert!(cluster.run(5_000, all_serve));
     let mut asker = Asker::at(&mut cluster, 1);
     assert_eq!(asker.config(&mut cluster, false).version(), 0);
     assert_eq!(asker.reconfig(&mut cluster, &NOTHING), Some(Err(ErrorCode::ReconfigDisabled)));
@@ -386,7 +388,7 @@ fn the_permission_is_asked_for() {
         cluster.add(&text(&[1, 2, 3]));
         cluster.start(place);
     }
-    assert!(cluster.run(5_000, |cluster| (0..3).all(|place| cluster.serves(place))));
+    assert!(cluster.run(5_000, all_serve));
     for place in 0..3 {
         let asked = Asked { leaving: Some("3"), ..NOTHING };
         let answer = Asker::at(&mut cluster, place).reconfig(&mut cluster, &asked);
@@ -423,17 +425,15 @@ fn one_server_grows_to_three_and_is_alone_again() {
 #[test]
 fn what_waits_behind_a_sync_is_not_begun_by_a_leader_that_is_to_go() {
     let mut cluster = started(3, 9);
-    assert!(cluster.run(5_000, |cluster| (0..3).all(|place| cluster.serves(place))), "{:?}", standings(&cluster));
+    assert!(cluster.run(5_000, all_serve), "{:?}", standings(&cluster));
     let leader = cluster.leader().unwrap();
     let rest: Vec<Place> = (0..3).filter(|place| *place != leader).collect();
     let conn = Asker::at(&mut cluster, leader).conn;
     let leaving = (leader + 1).to_string();
     let reconfig = Asked { leaving: Some(&leaving), ..NOTHING }.body();
-    let mut path = vec![];
-    put_buffer(&mut path, Some(b"/"));
     let server = cluster.server(leader).unwrap();
     server.request(conn, 1, OpCode::Reconfig, &reconfig);
-    server.request(conn, 2, OpCode::Sync, &path);
+    server.request(conn, 2, OpCode::Sync, &path_alone(b"/"));
     server.request(conn, 3, OpCode::Create, &create(b"/behind", b"", 0));
     cluster.act(leader);
     let goes = |cluster: &mut Cluster| cluster.leader().is_some_and(|now| now != leader);

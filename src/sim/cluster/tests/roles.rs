@@ -2,12 +2,13 @@
 //! observing, and what they say of themselves.
 
 use super::super::*;
+use super::steps::{all_serve, start_all};
 use super::writers::{Client, converge, standings, started_with, work};
 use crate::ids::{ConnId, SessionId};
 use crate::jute::OpCode;
 use crate::limits;
 use crate::server::stats::Mode;
-use crate::sim::server::{create, path_and};
+use crate::sim::bodies::{create, path_and};
 use crate::zab::history::HistoryLimits;
 
 /// So little in memory that whoever was away for a moment lacks more.
@@ -143,9 +144,7 @@ fn a_leader_without_a_successor_stays() {
 pub(super) fn with_an_observer(seed: u64, roles: RoleSettings) -> Cluster {
     let mut cluster = Cluster::with_observers(3, 1, seed);
     cluster.roles = roles;
-    (0..4).for_each(|place| cluster.start(place));
-    let all_serve = |cluster: &mut Cluster| (0..4).all(|place| cluster.serves(place));
-    assert!(cluster.run(10_000, all_serve), "{:?}", standings(&cluster));
+    start_all(&mut cluster);
     cluster
 }
 
@@ -246,7 +245,7 @@ fn what_a_member_is_stands_in_its_counters() {
 #[test]
 fn a_leader_that_is_not_to_serve_takes_no_clients() {
     let mut cluster = started_with(3, 51, RoleSettings { leader_serves: false, ..RoleSettings::default() });
-    assert!(cluster.run(3_000, |cluster| (0..3).all(|place| cluster.serves(place))), "{:?}", standings(&cluster));
+    assert!(cluster.run(3_000, all_serve), "{:?}", standings(&cluster));
     let leader = cluster.leader().unwrap();
     assert_eq!(greeted(&mut cluster, leader, SessionId::NONE, None), None);
     let others: Vec<Place> = (0..3).filter(|place| *place != leader).collect();

@@ -1,22 +1,19 @@
 //! Epochs that come to their end while clients write: the next one begins, whatever goes wrong on the way.
 
 use super::super::*;
-use super::scenes::{answers, ask, session};
+use super::steps::{ask, isolate, session, start_all, told};
 use super::writers::{Client, converge, work};
 use crate::ids::SessionId;
 use crate::jute::OpCode;
-use crate::jute::wire::put_bytes;
 use crate::server::message::Clock;
-use crate::sim::server::{SimOptions, create};
+use crate::sim::bodies::{create, path_alone};
+use crate::sim::server::SimOptions;
 use std::collections::BTreeSet;
 
 fn started(voters: usize, observers: usize, last_counter: u32, seed: u64) -> Cluster {
     let mut cluster = Cluster::with_observers(voters, observers, seed);
     cluster.last_counter = last_counter;
-    let count = voters + observers;
-    (0..count).for_each(|place| cluster.start(place));
-    let all_serve = |cluster: &mut Cluster| (0..count).all(|place| cluster.serves(place));
-    assert!(cluster.run(5_000, all_serve), "all serve within 5 s");
+    start_all(&mut cluster);
     cluster
 }
 
@@ -126,10 +123,7 @@ fn a_follower_is_lost_at_every_step_of_a_roll_over() {
 fn a_follower_is_cut_off_at_every_step_of_a_roll_over() {
     interrupted_at_every_step(3, |cluster, leader| {
         let follower = follower(cluster, leader);
-        for other in (0..cluster.len()).filter(|other| *other != follower) {
-            cluster.cut(follower, other);
-            cluster.cut(other, follower);
-        }
+        isolate(cluster, follower);
     });
 }
 
@@ -219,15 +213,12 @@ fn writes_behind_a_sync_wait_for_the_log_to_have_room() {
     let mut cluster = started(3, 0, Zxid::LAST_COUNTER, 15);
     let leader = cluster.leader().unwrap();
     let (conn, _) = session(&mut cluster, leader, 2_000);
-    let mut path = vec![];
-    put_bytes(&mut path, b"/");
-    ask(&mut cluster, leader, conn, 1, OpCode::Sync, &path);
+    ask(&mut cluster, leader, conn, 1, OpCode::Sync, &path_alone(b"/"));
     for n in 0..12 {
         let data = vec![7; if n % 3 == 2 { 10 } else { 6_000 }];
         ask(&mut cluster, leader, conn, 2 + n, OpCode::Create, &create(format!("/{n}").as_bytes(), &data, 0));
     }
-    let told: Vec<_> = answers(&mut cluster, leader, conn, 13).iter().map(|frame| (frame.0, frame.2)).collect();
-    assert_eq!(told, (1..=13).map(|xid| (xid, 0)).collect::<Vec<_>>());
+    assert_eq!(told(&mut cluster, leader, conn, 13), (1..=13).map(|xid| (xid, 0)).collect::<Vec<_>>());
 }
 
 /// The same at the end of an epoch: they go on with the numbers of the next one.
@@ -236,16 +227,13 @@ fn writes_behind_a_sync_wait_for_the_next_epoch() {
     let mut cluster = started(3, 0, 5, 16);
     let leader = cluster.leader().unwrap();
     let (conn, _) = session(&mut cluster, leader, 2_000);
-    let mut path = vec![];
-    put_bytes(&mut path, b"/");
     for round in 0..4 {
-        ask(&mut cluster, leader, conn, 20 * round, OpCode::Sync, &path);
+        ask(&mut cluster, leader, conn, 20 * round, OpCode::Sync, &path_alone(b"/"));
         for n in 1..8 {
             let name = format!("/{round}-{n}");
             ask(&mut cluster, leader, conn, 20 * round + n, OpCode::Create, &create(name.as_bytes(), b"", 0));
         }
-        let told: Vec<_> = answers(&mut cluster, leader, conn, 8).iter().map(|frame| (frame.0, frame.2)).collect();
-        assert_eq!(told, (0..8).map(|n| (20 * round + n, 0)).collect::<Vec<_>>());
+        assert_eq!(told(&mut cluster, leader, conn, 8), (0..8).map(|n| (20 * round + n, 0)).collect::<Vec<_>>());
     }
     assert!(cluster.roll_overs() >= 5 && cluster.elections() == 1, "{}", cluster.roll_overs());
 }

@@ -1,67 +1,10 @@
 //! Whole servers in scenes of a few steps: each was found broken once.
 
 use super::super::*;
-use crate::ids::{ConnId, SessionId};
+use super::steps::*;
+use crate::ids::SessionId;
 use crate::jute::OpCode;
-use crate::jute::wire::put_bytes;
-use crate::sim::server::{Frame, create, path_and};
-
-pub(super) fn started(seed: u64) -> (Cluster, Place, Place) {
-    let (cluster, leader) = started_of(3, seed);
-    (cluster, leader, (leader + 1) % 3)
-}
-
-fn started_of(voters: usize, seed: u64) -> (Cluster, Place) {
-    let mut cluster = Cluster::new(voters, seed);
-    (0..voters).for_each(|place| cluster.start(place));
-    let all_serve = |cluster: &mut Cluster| (0..voters).all(|place| cluster.serves(place));
-    assert!(cluster.run(5_000, all_serve), "all serve within 5 s");
-    let leader = cluster.leader().expect("somebody leads");
-    (cluster, leader)
-}
-
-/// A connection that asks for a session.
-pub(super) fn connect(cluster: &mut Cluster, place: Place, session: SessionId, timeout_ms: i32) -> ConnId {
-    let conn = cluster.server(place).unwrap().accept(session, timeout_ms, 0);
-    cluster.act(place);
-    conn
-}
-
-/// A connection with a session.
-pub(super) fn session(cluster: &mut Cluster, place: Place, timeout_ms: i32) -> (ConnId, SessionId) {
-    let conn = connect(cluster, place, SessionId::NONE, timeout_ms);
-    let is_open = |cluster: &mut Cluster| !cluster.server(place).unwrap().shard.unsent(conn).is_empty();
-    assert!(cluster.run(1_000, is_open), "a session within 1 s");
-    let answer = cluster.server(place).unwrap().output(conn);
-    (conn, SessionId(i64::from_be_bytes(answer[12..20].try_into().unwrap())))
-}
-
-pub(super) fn ask(cluster: &mut Cluster, place: Place, conn: ConnId, xid: i32, op: OpCode, body: &[u8]) {
-    cluster.server(place).unwrap().request(conn, xid, op, body);
-}
-
-/// So many frames, within a second.
-pub(super) fn answers(cluster: &mut Cluster, place: Place, conn: ConnId, count: usize) -> Vec<Frame> {
-    cluster.act(place);
-    let mut frames = vec![];
-    cluster.run(1_000, |cluster| {
-        frames.extend(cluster.server(place).unwrap().frames(conn));
-        frames.len() >= count
-    });
-    assert_eq!(frames.len(), count, "{frames:?}");
-    frames
-}
-
-pub(super) fn isolate(cluster: &mut Cluster, place: Place) {
-    for other in (0..3).filter(|other| *other != place) {
-        cluster.cut(place, other);
-        cluster.cut(other, place);
-    }
-}
-
-pub(super) fn has_ended(cluster: &mut Cluster, place: Place, conn: ConnId) -> bool {
-    cluster.run(3_000, |cluster| cluster.server(place).unwrap().ended.contains(&conn))
-}
+use crate::sim::bodies::{create, path_alone, path_and};
 
 #[test]
 fn a_leader_tells_of_the_ephemerals_of_a_session_that_a_follower_closes() {
@@ -82,14 +25,11 @@ fn a_leader_tells_of_the_ephemerals_of_a_session_that_a_follower_closes() {
 fn a_sync_on_a_follower_is_answered_behind_the_writes_before_it() {
     let (mut cluster, _, follower) = started(2);
     let (conn, _) = session(&mut cluster, follower, 2000);
-    let mut path = vec![];
-    put_bytes(&mut path, b"/");
     ask(&mut cluster, follower, conn, 1, OpCode::Create, &create(b"/a", b"", 0));
     ask(&mut cluster, follower, conn, 2, OpCode::Create, &create(b"/a/b", b"", 0));
-    ask(&mut cluster, follower, conn, 3, OpCode::Sync, &path);
+    ask(&mut cluster, follower, conn, 3, OpCode::Sync, &path_alone(b"/"));
     ask(&mut cluster, follower, conn, 4, OpCode::Exists, &path_and(b"/a/b", false));
-    let told: Vec<_> = answers(&mut cluster, follower, conn, 4).iter().map(|frame| (frame.0, frame.2)).collect();
-    assert_eq!(told, [(1, 0), (2, 0), (3, 0), (4, 0)]);
+    assert_eq!(told(&mut cluster, follower, conn, 4), [(1, 0), (2, 0), (3, 0), (4, 0)]);
 }
 
 #[test]
@@ -100,10 +40,7 @@ fn who_waits_for_what_is_never_committed_is_sent_away_when_the_role_ends() {
     cluster.act(leader);
     isolate(&mut cluster, leader);
     // The session is expired by a transaction that no other server will ever have.
-    let is_over = |cluster: &mut Cluster| {
-        let state = cluster.server(leader).unwrap().quorum.state();
-        state.session_timeout_ms(id).is_none()
-    };
+    let is_over = |cluster: &mut Cluster| !knows(cluster, leader, id);
     assert!(cluster.run(1_000, is_over), "the session expires before the leader gives up");
     assert!(cluster.serves(leader));
     let late = connect(&mut cluster, leader, id, 200);
@@ -183,8 +120,7 @@ fn a_connection_keeps_its_order_through_clogs_and_pauses() {
             cluster.pause(leader, false);
             cluster.unclog(follower, leader);
         }
-        let told: Vec<_> = answers(&mut cluster, follower, conn, 2).iter().map(|frame| (frame.0, frame.2)).collect();
-        assert_eq!(told, [(1, 0), (2, 0)], "clogged first: {clog_first}");
+        assert_eq!(told(&mut cluster, follower, conn, 2), [(1, 0), (2, 0)], "clogged first: {clog_first}");
     }
 }
 

@@ -1,9 +1,10 @@
 //! Clients that write one znode after the other, for scenes that look at the servers: what such a client was told holds.
 
 use super::super::*;
+use super::steps::{all_serve, ask, session, told};
 use crate::ids::{ConnId, SessionId};
 use crate::jute::OpCode;
-use crate::sim::server::{create, path_and};
+use crate::sim::bodies::{create, path_alone, path_and};
 
 /// A client that creates one znode after the other, on whatever server serves it.
 pub(super) struct Client {
@@ -144,7 +145,6 @@ pub(super) fn converge(cluster: &mut Cluster, clients: &mut [Client]) {
             cluster.start(place);
         }
     }
-    let all_serve = |cluster: &mut Cluster| (0..cluster.len()).all(|place| cluster.serves(place));
     assert!(cluster.run(20_000, all_serve), "all serve: {:?}", standings(cluster));
     let before: usize = clients.iter().map(|client| client.acknowledged.len()).sum();
     work(cluster, clients, 3_000);
@@ -196,25 +196,10 @@ fn a_sync_sees_what_any_server_has_acknowledged() {
     for place in (0..3).cycle().take(9) {
         work(&mut cluster, std::slice::from_mut(&mut writer), 300);
         let Some(last) = writer.acknowledged.last().copied() else { continue };
-        let server = cluster.server(place).unwrap();
-        let conn = server.accept(SessionId::NONE, 2000, 0);
-        cluster.act(place);
-        let open =
-            |cluster: &mut Cluster| cluster.server(place).is_some_and(|server| !server.shard.unsent(conn).is_empty());
-        assert!(cluster.run(1_000, open), "a session");
-        let server = cluster.server(place).unwrap();
-        server.output(conn);
-        let mut body = vec![];
-        crate::jute::wire::put_bytes(&mut body, b"/");
-        server.request(conn, 1, OpCode::Sync, &body);
-        server.request(conn, 2, OpCode::Exists, &path_and(writer.path(last).as_bytes(), false));
-        cluster.act(place);
-        let mut answers = vec![];
-        cluster.run(1_000, |cluster| {
-            answers.extend(cluster.server(place).unwrap().frames(conn).into_iter().map(|frame| (frame.0, frame.2)));
-            answers.len() >= 2
-        });
-        assert_eq!(answers, [(1, 0), (2, 0)], "on server {}", place + 1);
+        let (conn, _) = session(&mut cluster, place, 2_000);
+        ask(&mut cluster, place, conn, 1, OpCode::Sync, &path_alone(b"/"));
+        ask(&mut cluster, place, conn, 2, OpCode::Exists, &path_and(writer.path(last).as_bytes(), false));
+        assert_eq!(told(&mut cluster, place, conn, 2), [(1, 0), (2, 0)], "on server {}", place + 1);
         seen += 1;
     }
     assert!(seen >= 6);

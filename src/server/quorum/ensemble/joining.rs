@@ -1,12 +1,13 @@
-//! Whom a member that found a leader connects to: the leader; or, as an observer with `observerMasterPort`, one of the
-//! voters, which passes on to it what it hears from the leader, so that the leader need not.
+//! A member that found a leader connects to it, again and again for a while; or, as an observer with `observerMasterPort`, to
+//! one of the voters, which passes on to it what it hears from the leader, so that the leader need not.
 //!
 //! A voter listens there while it follows. The leader does not, and a voter that is no ZooKeeper may not either: whoever
 //! refuses is passed over for the next. If nobody takes the observer in for a while, it follows the leader.
 //! (ZooKeeper 3.9: `QuorumPeer.findLearnerMaster`, which shuffles the voters once and never goes to the leader's own port;
 //! here the observer's number shuffles them.)
 
-use super::{Effect, Ensemble};
+use super::{Effect, Ensemble, Role};
+use crate::server::quorum::Quorum;
 use crate::zab::voters::{ServerId, Voters};
 
 /// For so long an observer asks the voters at most before it goes to the leader, and half the time there is: a leader that
@@ -31,32 +32,70 @@ pub(super) struct Joining {
 }
 
 impl Ensemble {
+    /// An election has named somebody to follow.
+    pub(super) fn join(&mut self, leader: ServerId, observer: bool, now: i64) {
+        let limit = self.options.roles.connect_limit.unwrap_or(self.options.init_limit);
+        let until_ms = now + limit * self.options.tick_ms;
+        let (master, since_ms, retry_at_ms, attempts) = (leader, now, None, 0);
+        self.dial_leader(Joining { leader, master, observer, since_ms, until_ms, retry_at_ms, attempts }, now);
+    }
+
     /// Connects to the leader, or to the next who stands in for it.
-    pub(super) fn dial_leader(&mut self, joining: &mut Joining, now: i64) {
-        let port = self.master_port(joining.observer).filter(|_| now < joining.since_ms + masters_refuse_ms(joining));
+    fn dial_leader(&mut self, joining: Joining, now: i64) {
+        let port = self.master_port(joining.observer).filter(|_| now < joining.since_ms + masters_refuse_ms(&joining));
         let config = self.election.config();
-        let master = port.and_then(|_| {
+        let stand_in = port.and_then(|port| {
             let masters = in_turn(config.current(), self.options.id);
             let turn = self.masters_asked.checked_rem(masters.len() as u64)?;
-            masters.get(turn as usize).copied()
+            Some((masters[turn as usize], port))
         });
-        self.masters_asked += u64::from(master.is_some());
-        joining.master = master.unwrap_or(joining.leader);
-        let member = config.member(joining.master);
-        let addresses = member.into_iter().flat_map(|member| &member.addresses);
-        let port = port.filter(|_| master.is_some());
+        self.masters_asked += u64::from(stand_in.is_some());
+        let (master, port) = stand_in.map_or((joining.leader, None), |(master, port)| (master, Some(port)));
+        let addresses = config.member(master).into_iter().flat_map(|member| &member.addresses);
         let addresses = addresses.map(|address| (address.host.clone(), port.unwrap_or(address.quorum_port))).collect();
-        self.effects.push(Effect::DialLeader { leader: joining.master, addresses });
+        self.effects.push(Effect::DialLeader { leader: master, addresses });
+        self.role = Role::Joining(Joining { master, retry_at_ms: None, ..joining });
     }
 
     /// When to give up a leader that has refused all the while, or everybody who stands in for it.
-    pub(super) fn refused_until_ms(&self, joining: &Joining) -> i64 {
+    fn refused_until_ms(&self, joining: &Joining) -> i64 {
         let masters_ms = self.master_port(joining.observer).map_or(0, |_| masters_refuse_ms(joining));
         joining.since_ms + masters_ms + LEADER_REFUSES_MS
     }
 
     fn master_port(&self, observer: bool) -> Option<u16> {
         self.options.roles.observer_master_port.filter(|_| observer)
+    }
+}
+
+impl Quorum {
+    /// Time has passed: it may be that for another attempt, or be over.
+    pub(super) fn tick_joining(&mut self, ensemble: &mut Ensemble) {
+        let now = self.clock.mono_ms;
+        let Role::Joining(joining) = ensemble.role else { return };
+        if now >= joining.until_ms {
+            tracing::warn!(
+                leader = joining.leader.0,
+                "the leader cannot be reached in time (connectToLearnerMasterLimit, else initLimit)"
+            );
+            self.leave_role(ensemble);
+        } else if joining.retry_at_ms.is_some_and(|at_ms| now >= at_ms) {
+            ensemble.dial_leader(joining, now);
+        }
+    }
+
+    /// The leader cannot be reached: one that opens its port only when it leads may not have found out yet that it does.
+    pub(super) fn no_leader(&mut self, ensemble: &mut Ensemble) {
+        let now = self.clock.mono_ms;
+        let Role::Joining(joining) = ensemble.role else { return };
+        if now >= ensemble.refused_until_ms(&joining) {
+            tracing::warn!(leader = joining.leader.0, "the leader refuses connections");
+            return self.leave_role(ensemble);
+        }
+        let attempts = joining.attempts + 1;
+        let most_ms = ensemble.options.roles.leader_connect_delay_ms;
+        let retry_at_ms = Some(now + most_ms.min(1 << (2 + attempts).min(20)));
+        ensemble.role = Role::Joining(Joining { attempts, retry_at_ms, ..joining });
     }
 }
 

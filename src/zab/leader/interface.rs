@@ -1,0 +1,261 @@
+//! What passes between a leader and its surroundings: its options, inputs and outputs, and the reasons it gives for what it
+//! ends.
+
+use super::{LogPart, PeerId};
+use crate::ids::{SessionId, Zxid};
+use crate::jute::quorum::{Packet, PacketType, Touch};
+use crate::zab::epochs::Epochs;
+use crate::zab::history::Txn;
+use crate::zab::message::{After, Auth, Gated, Message};
+use crate::zab::voters::{ServerId, Voters};
+use std::fmt;
+
+/// What a leader is told once.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub id: ServerId,
+    pub tick_ms: i64,
+    /// Ticks for each phase until the leader is established, and for a learner's synchronisation.
+    pub init_limit: i64,
+    /// How long a quorum may take to come, ms, a tick at least; `None`: `init_limit` (`leader.maxTimeToWaitForEpoch`).
+    pub gather_ms: Option<i64>,
+    /// Ticks a learner may be silent, or leave a proposal unacknowledged.
+    pub sync_limit: i64,
+    /// Whether the first established leader gives the configuration of the files a version.
+    pub reconfig_enabled: bool,
+    /// Always send a snapshot (`zookeeper.forceSnapshotSync`).
+    pub force_snapshot: bool,
+    /// How much of the log on disk a learner is sent at most, as a part of the newest snapshot's size; `None`: nothing
+    /// of it (`zookeeper.snapshotSizeFactor`).
+    pub snapshot_size_factor: Option<f64>,
+    /// Learners that may be synchronised by snapshot, or otherwise, at a time; voters are never refused.
+    pub max_snapshot_syncs: usize,
+    pub max_diff_syncs: usize,
+    /// Connections of learners; more are dropped.
+    pub max_peers: usize,
+    /// Syncs that wait for their answer; who asks for more is dropped, or refused.
+    pub max_syncs: usize,
+    /// Transactions proposed and not committed; [`super::Proposal`]s beyond are refused.
+    pub max_outstanding: usize,
+    /// The counter of an epoch's last transaction.
+    pub last_counter: u32,
+}
+
+impl Options {
+    /// ZooKeeper's defaults.
+    pub fn new(id: ServerId, tick_ms: i64, init_limit: i64, sync_limit: i64) -> Self {
+        Options {
+            id,
+            tick_ms,
+            init_limit,
+            gather_ms: None,
+            sync_limit,
+            reconfig_enabled: false,
+            force_snapshot: false,
+            snapshot_size_factor: Some(0.33),
+            max_snapshot_syncs: 10,
+            max_diff_syncs: 100,
+            max_peers: 1024,
+            max_syncs: 100_000,
+            max_outstanding: 100_000,
+            last_counter: Zxid::LAST_COUNTER,
+        }
+    }
+}
+
+/// What happens to a leader.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A connection to the quorum port is established (and authenticated, where that is asked for).
+    Connected(PeerId),
+    /// It has sent this.
+    Packet(PeerId, Packet<'a>),
+    /// It is gone, or its unsent bytes have passed their limit.
+    Disconnected(PeerId),
+    /// Part of a snapshot has gone out.
+    SnapshotProgress(PeerId),
+    /// SNAP, the whole stream and its signature have been handed to the connection. The snapshot was of
+    /// this zxid, which is committed.
+    SnapshotSent(PeerId, Zxid),
+    /// What [`Output::ReadLog`] asked for, or the beginning of it.
+    LogRead(PeerId, LogPart),
+    /// This server's own log holds everything up to this zxid.
+    LogDurable(Zxid),
+    /// These epochs are on disk.
+    EpochsDurable(Epochs),
+    /// A client of this server asked for sync.
+    Sync { tag: u64 },
+    /// A learner asked for sync, and everything it asked for before was proposed. It gets nothing committed that it asks
+    /// for later before the answer.
+    LearnerSync(PeerId),
+    /// Whether a session lives that a learner asked about by [`Output::Revalidate`].
+    Revalidated { peer: PeerId, session: SessionId, valid: bool },
+    /// This server is to lead no more.
+    HandOver,
+    /// Time has passed: at least every half tick.
+    Tick,
+}
+
+/// What a leader asks for, to be done in order.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Output {
+    /// Send this packet; nothing if the connection is gone by then.
+    Send { to: PeerId, message: Message, after: After },
+    /// Close this connection; nothing of it will be listened to again.
+    Drop { peer: PeerId, reason: DropReason },
+    /// Write these epochs.
+    WriteEpochs { epochs: Epochs, after: After },
+    /// Append this to the log.
+    Append(Txn),
+    /// Send SNAP, a snapshot's stream and its signature, then say [`Input::SnapshotSent`]. The snapshot is of
+    /// a committed zxid, not older than `at_least` if there is a choice. Nothing else is sent there meanwhile.
+    StreamSnapshot { to: PeerId, at_least: Zxid },
+    /// Read from the log on disk: the last transaction at or below `after` and those that follow up to `upto`, as many
+    /// as are read at a time, when what this learner was sent before has left. Answered by [`Input::LogRead`].
+    ReadLog { peer: PeerId, after: Zxid, upto: Zxid },
+    /// A quorum follows: clients may be served. What the log holds is committed, and clients are shown
+    /// the epoch's first zxid at least.
+    Established { epoch: i64 },
+    /// The next epoch has begun under the same leader: clients are shown its first zxid at least.
+    RolledOver { epoch: i64 },
+    /// Everything up to this zxid is committed.
+    Commit { upto: Zxid },
+    /// This configuration is agreed on, and this server is to lead under it.
+    Activate { config: Voters, designated: ServerId, zxid: Zxid },
+    /// A learner forwards a client's request (also sync).
+    Request { peer: PeerId, session: SessionId, cxid: i32, op: i32, body: Vec<u8>, auth: Auth },
+    /// A learner asks whether a session lives; from then on it is that learner's.
+    Revalidate { peer: PeerId, session: SessionId, timeout_ms: i32 },
+    /// A learner has heard of these sessions.
+    Touched { peer: PeerId, touches: Vec<Touch> },
+    /// A sync of a client of this server is answered, after all commits named before.
+    Synced { tag: u64 },
+    /// A sync was refused: too many wait.
+    SyncRefused { tag: u64 },
+    /// The role is over: back to the election.
+    StepDown(StepDown),
+}
+
+impl Gated for Output {
+    fn after(&self) -> After {
+        match self {
+            Output::Send { after, .. } | Output::WriteEpochs { after, .. } => *after,
+            _ => After::Nothing,
+        }
+    }
+
+    fn restarts_log(&self) -> bool {
+        false
+    }
+}
+
+/// Why a leader no longer leads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StepDown {
+    /// No quorum of voters came within initLimit.
+    NobodyCame,
+    /// No quorum promised the new epoch within initLimit.
+    NoPromises,
+    /// No quorum acknowledged NEWLEADER within initLimit.
+    NotAcknowledged,
+    /// A voter has got more than this server: it should lead.
+    VoterIsAhead { voter: ServerId, epoch: i64, last: Zxid },
+    /// A voter has promised a newer epoch and cannot follow.
+    VoterPromisedMore { voter: ServerId, accepted: i64 },
+    /// Epochs have come to their end.
+    EpochsExhausted,
+    /// The counter has come to its end, and a learner does not know of a roll-over: an election brings a new epoch.
+    CounterExhausted,
+    /// The counter has come to its end, and the next epoch did not begin within syncLimit.
+    RollOverLate,
+    /// No quorum of voters has been heard of within syncLimit.
+    LostQuorum,
+    /// It was told to make way.
+    Told,
+    /// Another server leads under the configuration that was agreed on, and the learners have gone there, or had the
+    /// time to.
+    HandedOver { to: ServerId },
+}
+
+impl fmt::Display for StepDown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StepDown::NobodyCame => f.write_str("no quorum of voters came within initLimit"),
+            StepDown::NoPromises => f.write_str("no quorum of voters promised the new epoch within initLimit"),
+            StepDown::NotAcknowledged => f.write_str("no quorum of voters was brought up to date within initLimit"),
+            StepDown::VoterIsAhead { voter, epoch, last } => {
+                write!(f, "server {voter} is ahead: epoch {epoch}, last transaction {last}")
+            }
+            StepDown::VoterPromisedMore { voter, accepted } => {
+                write!(f, "server {voter} has promised the newer epoch {accepted}")
+            }
+            StepDown::EpochsExhausted => f.write_str("there is no further epoch"),
+            StepDown::CounterExhausted => {
+                f.write_str("the epoch has no further zxid, and a learner does not roll over")
+            }
+            StepDown::RollOverLate => f.write_str("the next epoch did not begin within syncLimit"),
+            StepDown::Told => f.write_str("another server is to lead"),
+            StepDown::LostQuorum => f.write_str("no quorum of voters was heard of within syncLimit"),
+            StepDown::HandedOver { to } => write!(f, "server {to} is to lead under the new configuration"),
+        }
+    }
+}
+
+/// Why a learner's connection is closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DropReason {
+    TooManyPeers,
+    /// Its first packet is neither FOLLOWERINFO nor OBSERVERINFO, or cannot be decoded.
+    BadIntroduction,
+    /// It speaks a protocol from before 3.4.
+    OldProtocol(i32),
+    /// It says it is this server.
+    SaysItIsMe,
+    /// It acts by a configuration newer than the leader's.
+    ConfigAhead(i64),
+    /// The epoch it says it accepted leaves none to follow.
+    EpochOutOfRange(i64),
+    /// Another connection of the same server came.
+    Replaced,
+    /// A packet that this phase of its synchronisation has no place for.
+    Unexpected(PacketType),
+    /// The data of a packet cannot be decoded.
+    Malformed(PacketType),
+    /// It acknowledged another NEWLEADER.
+    WrongNewLeader(Zxid),
+    /// It acknowledged a proposal before those sent earlier, or one that was never sent.
+    AckOutOfOrder(Zxid),
+    /// The answer to a PING is not that of the oldest one.
+    WrongPing(Zxid),
+    /// Too many learners are being synchronised.
+    TooManySyncs,
+    /// The snapshot it got is of a zxid that is not committed.
+    SnapshotUnusable(Zxid),
+    /// What it lacks after this could no longer be found in the log.
+    RestMissing(Zxid),
+    /// It has not been heard of in time.
+    Silent,
+    /// It has not acknowledged a proposal within syncLimit.
+    SlowToAcknowledge(Zxid),
+    /// It was not up to date when the epoch had no further zxid.
+    EpochIsOver,
+    /// It promised the next epoch and does not stand where this one ended.
+    OutOfStep(Zxid),
+    /// It has more syncs waiting than allowed.
+    TooManySyncRequests,
+    /// The leader's role is over.
+    SteppedDown,
+}
+
+/// How many learners a leader has, as ZooKeeper counts them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Census {
+    /// Connections, whatever their state.
+    pub learners: usize,
+    /// Followers that have acknowledged NEWLEADER, those without a vote included.
+    pub synced_followers: usize,
+    pub synced_non_voting: usize,
+    pub synced_observers: usize,
+    /// Syncs that wait for their answer.
+    pub pending_syncs: usize,
+}
