@@ -24,6 +24,7 @@ impl Quorum {
         self.last_tick_ms = now;
         self.watchdog.look(&self.stats, now, stalled);
         if self.is_member {
+            self.expire_local();
             self.tick_ensemble();
             if !self.proposing {
                 self.state.reclaim();
@@ -63,6 +64,7 @@ impl Quorum {
             tracing::info!(%session, "session expired");
             self.stats.core.stale_sessions_expired.add(1);
             self.close_session(session, None);
+            self.in_ensemble(|_, ensemble| ensemble.disown(session));
         }
     }
 

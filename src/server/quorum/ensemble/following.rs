@@ -72,6 +72,11 @@ impl Following {
         self.master
     }
 
+    /// Whether somebody who stands in for the leader has not brought this server up to date.
+    pub(super) fn fails_behind_a_master(&self) -> bool {
+        self.master != self.leader && !self.serves
+    }
+
     /// What the leader says next is taken in when the files say what it said before.
     pub(super) fn wait_for_record(&mut self) {
         self.recording = true;
@@ -329,6 +334,7 @@ impl Quorum {
             Output::Serve { epoch, .. } if following.serves => self.followed_over(ensemble, epoch),
             Output::Serve { epoch, .. } => {
                 following.serves = true;
+                ensemble.masters_failed = 0;
                 let through = following.master.0;
                 if !std::mem::replace(&mut ensemble.has_database, true) {
                     ensemble.effects.push(Effect::Record(Record::Complete));

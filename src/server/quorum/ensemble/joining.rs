@@ -2,7 +2,8 @@
 //! one of the voters, which passes on to it what it hears from the leader, so that the leader need not.
 //!
 //! A voter listens there while it follows. The leader does not, and a voter that is no ZooKeeper may not either: whoever
-//! refuses is passed over for the next. If nobody takes the observer in for a while, it follows the leader.
+//! refuses is passed over for the next. If nobody takes the observer in for a while, or all have let it go again before it
+//! was up to date, it follows the leader.
 //! (ZooKeeper 3.9: `QuorumPeer.findLearnerMaster`, which shuffles the voters once and never goes to the leader's own port;
 //! here the observer's number shuffles them.)
 
@@ -25,24 +26,42 @@ pub(super) struct Joining {
     /// Who was dialled last.
     pub master: ServerId,
     pub observer: bool,
-    pub since_ms: i64,
-    pub until_ms: i64,
+    /// Until then those are asked who stand in for the leader. An attempt begun before may take longer.
+    pub masters_until_ms: i64,
+    /// Since when the leader itself is asked. It has its own time, however long others were asked for in vain.
+    pub leader_since_ms: Option<i64>,
     pub retry_at_ms: Option<i64>,
     pub attempts: u32,
+}
+
+impl Joining {
+    /// Whether the leader has refused for as long as it may.
+    fn has_refused(&self, now: i64) -> bool {
+        self.leader_since_ms.is_some_and(|since_ms| now >= since_ms + LEADER_REFUSES_MS)
+    }
+
+    /// Whether the leader's time is over.
+    fn is_over(&self, now: i64, limit_ms: i64) -> bool {
+        self.leader_since_ms.is_some_and(|since_ms| now >= since_ms + limit_ms)
+    }
 }
 
 impl Ensemble {
     /// An election has named somebody to follow.
     pub(super) fn join(&mut self, leader: ServerId, observer: bool, now: i64) {
-        let limit = self.options.roles.connect_limit.unwrap_or(self.options.init_limit);
-        let until_ms = now + limit * self.options.tick_ms;
-        let (master, since_ms, retry_at_ms, attempts) = (leader, now, None, 0);
-        self.dial_leader(Joining { leader, master, observer, since_ms, until_ms, retry_at_ms, attempts }, now);
+        let voters = self.election.config().current().voters().count();
+        let asks_masters = self.master_port(observer).is_some() && self.masters_failed < voters;
+        let masters_ms = if asks_masters { MASTERS_REFUSE_MS.min(self.connect_limit_ms() / 2) } else { 0 };
+        self.masters_failed = if asks_masters { self.masters_failed } else { 0 };
+        let (master, masters_until_ms) = (leader, now + masters_ms);
+        let (leader_since_ms, retry_at_ms, attempts) = (None, None, 0);
+        let joining = Joining { leader, master, observer, masters_until_ms, leader_since_ms, retry_at_ms, attempts };
+        self.dial_leader(joining, now);
     }
 
     /// Connects to the leader, or to the next who stands in for it.
     fn dial_leader(&mut self, joining: Joining, now: i64) {
-        let port = self.master_port(joining.observer).filter(|_| now < joining.since_ms + masters_refuse_ms(&joining));
+        let port = self.master_port(joining.observer).filter(|_| now < joining.masters_until_ms);
         let config = self.election.config();
         let stand_in = port.and_then(|port| {
             let masters = in_turn(config.current(), self.options.id);
@@ -54,13 +73,12 @@ impl Ensemble {
         let addresses = config.member(master).into_iter().flat_map(|member| &member.addresses);
         let addresses = addresses.map(|address| (address.host.clone(), port.unwrap_or(address.quorum_port))).collect();
         self.effects.push(Effect::DialLeader { leader: master, addresses });
-        self.role = Role::Joining(Joining { master, retry_at_ms: None, ..joining });
+        let leader_since_ms = joining.leader_since_ms.or_else(|| stand_in.is_none().then_some(now));
+        self.role = Role::Joining(Joining { master, leader_since_ms, retry_at_ms: None, ..joining });
     }
 
-    /// When to give up a leader that has refused all the while, or everybody who stands in for it.
-    fn refused_until_ms(&self, joining: &Joining) -> i64 {
-        let masters_ms = self.master_port(joining.observer).map_or(0, |_| masters_refuse_ms(joining));
-        joining.since_ms + masters_ms + LEADER_REFUSES_MS
+    fn connect_limit_ms(&self) -> i64 {
+        self.options.roles.connect_limit.unwrap_or(self.options.init_limit) * self.options.tick_ms
     }
 
     fn master_port(&self, observer: bool) -> Option<u16> {
@@ -73,7 +91,7 @@ impl Quorum {
     pub(super) fn tick_joining(&mut self, ensemble: &mut Ensemble) {
         let now = self.clock.mono_ms;
         let Role::Joining(joining) = ensemble.role else { return };
-        if now >= joining.until_ms {
+        if joining.is_over(now, ensemble.connect_limit_ms()) {
             tracing::warn!(
                 leader = joining.leader.0,
                 "the leader cannot be reached in time (connectToLearnerMasterLimit, else initLimit)"
@@ -88,7 +106,7 @@ impl Quorum {
     pub(super) fn no_leader(&mut self, ensemble: &mut Ensemble) {
         let now = self.clock.mono_ms;
         let Role::Joining(joining) = ensemble.role else { return };
-        if now >= ensemble.refused_until_ms(&joining) {
+        if joining.has_refused(now) {
             tracing::warn!(leader = joining.leader.0, "the leader refuses connections");
             return self.leave_role(ensemble);
         }
@@ -97,10 +115,6 @@ impl Quorum {
         let retry_at_ms = Some(now + most_ms.min(1 << (2 + attempts).min(20)));
         ensemble.role = Role::Joining(Joining { attempts, retry_at_ms, ..joining });
     }
-}
-
-fn masters_refuse_ms(joining: &Joining) -> i64 {
-    MASTERS_REFUSE_MS.min((joining.until_ms - joining.since_ms) / 2)
 }
 
 /// The voters in the order in which this observer asks them, another one for each observer.
@@ -118,6 +132,22 @@ fn in_turn(config: &Voters, me: ServerId) -> Vec<ServerId> {
 mod tests {
     use super::*;
     use std::collections::{BTreeMap, BTreeSet};
+
+    /// Who stands in may be asked in vain for longer than there was time for it: a host that is off answers nothing for as long
+    /// as an attempt may take.
+    #[test]
+    fn the_leader_has_its_own_time() {
+        let (leader, master) = (ServerId(1), ServerId(2));
+        let (leader_since_ms, retry_at_ms, attempts) = (None, None, 0);
+        let (observer, masters_until_ms) = (true, 4_000);
+        let masters = Joining { leader, master, observer, masters_until_ms, leader_since_ms, retry_at_ms, attempts };
+        for now in [0, 5_000, 9_000] {
+            assert!(!masters.has_refused(now) && !masters.is_over(now, 8_000), "at {now}");
+        }
+        let itself = Joining { master: leader, leader_since_ms: Some(9_000), ..masters };
+        assert_eq!([9_999, 10_000].map(|now| itself.has_refused(now)), [false, true]);
+        assert_eq!([16_999, 17_000].map(|now| itself.is_over(now, 8_000)), [false, true]);
+    }
 
     /// Each voter is asked, and no voter is the first of most observers.
     #[test]

@@ -62,6 +62,12 @@ struct Forwarded {
 }
 
 impl Leading {
+    /// How many sessions speak through learners.
+    #[cfg(test)]
+    pub(super) fn owned(&self) -> usize {
+        self.owners.len()
+    }
+
     pub(super) fn serves(&self) -> bool {
         self.serves
     }
@@ -94,6 +100,15 @@ impl Leading {
     pub(super) fn wants_sync(&mut self, tag: u64) -> bool {
         self.syncs.push(tag);
         true
+    }
+}
+
+impl Ensemble {
+    /// A session has expired: nobody speaks for it any more.
+    pub(in crate::server::quorum) fn disown(&mut self, session: SessionId) {
+        if let Role::Leading(leading) = &mut self.role {
+            leading.owners.remove(&session);
+        }
     }
 }
 

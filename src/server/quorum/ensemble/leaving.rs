@@ -18,6 +18,7 @@ impl Quorum {
             Role::Following(following) => {
                 ensemble.to_leader.clear();
                 ensemble.effects.push(Effect::CloseLeader);
+                ensemble.masters_failed += usize::from(following.fails_behind_a_master());
                 let (history, waiting) = following.into_parts();
                 ensemble.history = Some(history);
                 unanswered = waiting;

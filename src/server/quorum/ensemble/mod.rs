@@ -92,6 +92,8 @@ pub struct Ensemble {
     looks_since_ms: i64,
     /// How often an observer has asked a voter to take it in.
     masters_asked: u64,
+    /// How many of them in a row have let this observer go before it was up to date.
+    masters_failed: usize,
     /// Reads are served without a leader.
     reads_only: bool,
     /// Learners that came before this server led.
@@ -135,6 +137,7 @@ impl Ensemble {
             rests_until_ms: i64::MIN,
             looks_since_ms: i64::MAX,
             masters_asked: 0,
+            masters_failed: 0,
             reads_only: false,
             early: Early::default(),
             records: Records::default(),
@@ -292,6 +295,15 @@ impl Quorum {
         result
     }
 
+    /// As a leader: how many sessions speak through learners.
+    #[cfg(test)]
+    pub(crate) fn owned_sessions(&self) -> usize {
+        match self.ensemble.as_deref() {
+            Some(Ensemble { role: Role::Leading(leading), .. }) => leading.owned(),
+            _ => 0,
+        }
+    }
+
     /// Goes on with what peers have sent, as far as the log has room.
     pub(super) fn work_for_peers(&mut self) {
         self.in_ensemble(|core, ensemble| {
@@ -320,7 +332,6 @@ impl Quorum {
         self.in_ensemble(|core, ensemble| {
             let now = core.clock.mono_ms;
             core.tick_role(ensemble);
-            core.expire_local();
             let mut settled = ensemble.elect(election::Input::Tick, now);
             ensemble.link(links::Input::Tick, now, &mut settled);
             if let Some(settled) = settled {

@@ -215,3 +215,18 @@ fn a_state_from_before_an_epoch_takes_the_place_of_one_that_has_shown_its_beginn
     ask(&mut cluster, leader, conn, 1, OpCode::Exists, &path_and(b"/", false));
     assert_eq!(answers(&mut cluster, leader, conn, 1)[0].2, 0);
 }
+
+/// What the leader knows of a session that speaks through a learner is forgotten with the session, however it ends.
+#[test]
+fn a_leader_forgets_who_spoke_for_sessions_that_are_over() {
+    let (mut cluster, leader, follower) = started(93);
+    let sessions: Vec<_> = (0..3).map(|_| session(&mut cluster, follower, 2_000)).collect();
+    let owned = |cluster: &mut Cluster| cluster.server(leader).unwrap().quorum.owned_sessions();
+    assert_eq!(owned(&mut cluster), 3);
+    let (closes, _) = sessions[0];
+    ask(&mut cluster, follower, closes, 1, OpCode::CloseSession, &[]);
+    assert_eq!((told(&mut cluster, follower, closes, 1), owned(&mut cluster)), (vec![(1, 0)], 2));
+    let are_over = |cluster: &mut Cluster| sessions.iter().all(|(_, id)| !knows(cluster, leader, *id));
+    assert!(cluster.run(10_000, are_over), "they expire");
+    assert_eq!(owned(&mut cluster), 0);
+}
