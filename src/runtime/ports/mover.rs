@@ -159,8 +159,12 @@ impl Work {
 
     fn move_peers(&mut self, addresses: &[MemberAddress]) -> Result<(), Fatal> {
         let name = format!("server.{}", self.plan.id);
+        let wanted = peer_places(addresses, self.plan.everywhere);
+        // What stays must not give way to anything.
+        let is_to_go = |open: &&Open| wanted.iter().all(|(_, place)| *place != open.place);
+        let old: Vec<Open> = self.peers.iter().filter(is_to_go).cloned().collect();
         let mut new = vec![];
-        for (port, place) in peer_places(addresses, self.plan.everywhere) {
+        for (port, place) in wanted {
             // One that stays, or that is for the other purpose from now on.
             if let Some(same) = self.peers.iter().find(|open| open.place == place) {
                 new.push(Open { port, ..same.clone() });
@@ -168,12 +172,12 @@ impl Work {
             }
             let number = place.port;
             let take = || Open::take(port, place.clone(), SocketOptions::PEERS, &name);
-            match take_over(&self.peers, take, number) {
+            match take_over(&old, take, number) {
                 Ok(open) => new.push(open),
                 Err(fatal) => {
                     // What has given way to a port that is given up again goes on.
                     drop(new);
-                    self.peers.iter().for_each(listen_again);
+                    old.iter().for_each(listen_again);
                     return Err(fatal);
                 }
             }
