@@ -1,8 +1,9 @@
 //! Members whose own lines change under load: clients, learners and votes are taken at the new ports, the old ones refuse,
 //! and nobody who is connected notices.
 
+use std::fs;
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use super::changes::{relocate, restart};
@@ -17,6 +18,9 @@ use super::support::wire::{self, flag};
 /// A port opens and closes within this.
 const MOVE_LIMIT: Duration = Duration::from_secs(10);
 
+/// What the log says of a port that cannot be had.
+const NOT_MOVED: &str = "a port cannot be moved";
+
 const PATH: &str = "/moved";
 
 /// Every member's client port moves, then the ports of a follower between servers, then those of the leader.
@@ -26,8 +30,9 @@ pub fn converse(name: &str, ensemble: &mut Ensemble) {
         let moves = [1, 2].map(|step| (leader + step) % ensemble.members.len());
         session_on(ensemble.members[leader].server.address).must(&wire::create(PATH, b"", flag::PERSISTENT));
         for place in ensemble.places() {
-            clients_move(ensemble, board, place);
+            clients_move(ensemble, board, place, free_port());
         }
+        clients_move_late(ensemble, board, moves[0]);
         assert_eq!(ensemble.await_whole(), leader, "who leads, whatever clients do");
 
         let follower = moves[0];
@@ -49,10 +54,26 @@ pub fn converse(name: &str, ensemble: &mut Ensemble) {
     });
 }
 
-fn clients_move(ensemble: &mut Ensemble, board: &Board, place: usize) {
+/// Somebody else has the port: clients are served at the old one until it is free.
+fn clients_move_late(ensemble: &mut Ensemble, board: &Board, place: usize) {
+    let new = free_port();
+    let taken = TcpListener::bind(("127.0.0.1", new)).expect("a free port");
+    let (old, log) = (ensemble.members[place].server.address, ensemble.members[place].server.log_file());
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let is_told = || fs::read_to_string(&log).ok()?.contains(NOT_MOVED).then_some(());
+            assert!(wait_for(MOVE_LIMIT, is_told).is_some(), "the log does not say that {new} is taken");
+            session_on(old).close().expect("the end of a session");
+            drop(taken);
+        });
+        clients_move(ensemble, board, place, new);
+    });
+}
+
+fn clients_move(ensemble: &mut Ensemble, board: &Board, place: usize, port: u16) {
     let old = ensemble.members[place].server.address;
     let mut held = session_on(old);
-    relocate(ensemble, board, place, |member| member.server.address.set_port(free_port()));
+    relocate(ensemble, board, place, |member| member.server.address.set_port(port));
     let new = ensemble.members[place].server.address;
     await_closed(old, ensemble);
     speaks(&mut held, "a client that came to the old port");

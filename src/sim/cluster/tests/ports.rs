@@ -32,7 +32,7 @@ fn a_follower_moves_and_keeps_its_connections() {
         work(&mut cluster, &mut clients, 300);
         let leader = cluster.leader().unwrap();
         let [follower, other] = [1, 2].map(|step| (leader + step) % 3);
-        for by in [[0, 0, 7], [10, 20, 7], [11, 20, 7], [11, 21, 8]] {
+        for by in [[0, 0, 7], [10, 20, 7], [0, 0, 0], [11, 20, 0], [11, 21, 8]] {
             move_ports(&mut cluster, follower, by);
             let stays = |cluster: &mut Cluster| {
                 assert_eq!(cluster.standing(follower), Some(Standing::Following), "{by:?}: nobody has to come again");
