@@ -19,6 +19,7 @@ use ensemble::disks::{self, DiskFault};
 use ensemble::local;
 use ensemble::masters;
 use ensemble::nemesis::{self, Fault, Whom};
+use ensemble::ports;
 use ensemble::rollover;
 use ensemble::takeover;
 use support::server::Target;
@@ -143,6 +144,12 @@ fn servers_join_leave_and_change_roles() {
         Change::Leave(Whom::Follower),
     ];
     nemesis::in_turn("changed", &mut Ensemble::start_open(&corrals(5), 3), &changes, changes::make);
+}
+
+#[test]
+fn members_move_to_other_ports() {
+    let _alone = alone();
+    ports::converse("moved", &mut Ensemble::start_open(&corrals(3), 3));
 }
 
 #[test]

@@ -67,7 +67,7 @@ impl Plane {
             Word::Mntr => mntr::mntr(&mut out, &self.monitor()),
             Word::Conf => {
                 let sizes = self.sizes();
-                out.extend_from_slice(self.config.render(sizes.data, sizes.log).as_bytes());
+                out.extend_from_slice(self.present().render(sizes.data, sizes.log).as_bytes());
             }
             Word::Dirs => words::dirs(&mut out, self.sizes()),
             Word::Envi => words::envi(&mut out, &machine::environment()),
@@ -203,6 +203,16 @@ impl Plane {
             .reduce(|a, b| (b.0, a.1.max(b.1), a.2.min(b.2)))
     }
 
+    /// The configuration as it is now: ports and members may be others than at the start.
+    fn present(&self) -> Config {
+        let client_port = match self.stats.client_port.load(Relaxed) {
+            0 => self.config.client_port,
+            port => port,
+        };
+        let present = self.stats.quorum.present.lock().expect("no holder panics").clone();
+        self.config.as_of(client_port, present)
+    }
+
     fn sizes(&self) -> DirectorySizes {
         machine::directory_sizes(&self.config.data_dir, &self.config.data_log_dir)
     }
@@ -291,9 +301,10 @@ fn watches(facts: &Facts) -> Vec<(SessionId, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Profile;
+    use crate::config::{self, Overrides, Present, Profile, Source};
     use crate::server::facts::{CoreFacts, ShardFacts};
     use crate::server::shard::conn::ConnStats;
+    use std::path::Path;
 
     fn plane(words: &[&str]) -> Plane {
         let mut config = Config::defaults(Profile::Small, 1);
@@ -406,6 +417,37 @@ mod tests {
         assert_eq!(text(plane.answer(*b"stmk", &[0, 0, 0, 0, 0, 0, 1, 0], None)), "256");
         assert_eq!(text(plane.answer(*b"stmk", &[1, 2, 3], None)), "");
         assert_eq!(text(plane.answer(*b"gtmk", &[], None)), "256");
+    }
+
+    /// It used to be that of the start: whoever changed a port by a reconfiguration was shown the old one.
+    #[test]
+    fn conf_is_the_configuration_of_now() {
+        let resolve = |lines: &str| {
+            let text = format!(
+                "{lines}dataDir=/d\nclientPort=2181\ninitLimit=9\nsyncLimit=5\ncorral.insecureQuorum=true\n4lw.commands.whitelist=*\n"
+            );
+            let source = Source { name: "/c/zoo.cfg", bytes: text.as_bytes() };
+            let my_id = |path: &Path| Ok((path == Path::new("/d/myid")).then(|| b"2".to_vec()));
+            config::resolve(Some(&source), &Overrides::default(), 2, &my_id).unwrap().0
+        };
+        let start = resolve("server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\n");
+        let stats = Stats::new(1);
+        let plane = Plane::new(Arc::new(start), Arc::new(stats), Instant::now(), Box::new(TreeSize::default));
+        let conf = || text(plane.answer(*b"conf", &[], None));
+        assert!(conf().starts_with("clientPort=2181\n") && conf().contains("\nelectionPort=2\nquorumPort=1\n"));
+        let now =
+            resolve("server.2=b:11:12|d:21:22;2181\nserver.3=c:1:2\nmultiAddress.enabled=true\n").ensemble.unwrap();
+        plane.stats.client_port.store(2281, Relaxed);
+        *plane.stats.quorum.present.lock().unwrap() = Some(Present { own: now.own, membership: now.membership });
+        let conf = conf();
+        assert!(conf.starts_with("clientPort=2281\n"), "{conf}");
+        assert!(
+            conf.contains(
+                "\nserverId=2\ninitLimit=9\nsyncLimit=5\nelectionAlg=3\nelectionPort=12|22\nquorumPort=11|21\n"
+            )
+        );
+        let members = "\nmembership: \nserver.2=b:11:12|d:21:22:participant;0.0.0.0:2181\nserver.3=c:1:2:participant\n";
+        assert!(conf.contains(members), "{conf}");
     }
 
     #[test]

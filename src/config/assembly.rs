@@ -185,6 +185,7 @@ impl Draft {
         let Some(file) = &self.file else { return };
         self.config.ensemble = Some(Ensemble {
             id: own.id,
+            own,
             membership: described.membership,
             proposed: self.proposed.take(),
             config_file: PathBuf::from(file),

@@ -45,7 +45,7 @@ fn three_servers_are_an_ensemble() {
     assert_eq!(warnings(THREE), Vec::<String>::new());
     let (config, _) = with(THREE, &[("/d/myid", "3")]).unwrap();
     let ensemble = config.ensemble.as_ref().unwrap();
-    assert_eq!((ensemble.id, ensemble.own().to_string().as_str()), (ServerId(3), "zk3:2888:3888:participant"));
+    assert_eq!((ensemble.id, ensemble.own.to_string().as_str()), (ServerId(3), "zk3:2888:3888:participant"));
     assert_eq!((ensemble.settings.init_limit, ensemble.settings.sync_limit), (10, 5));
     assert_eq!(ensemble.settings.connect_ticks(), 10);
     assert_eq!((ensemble.membership.version(), ensemble.proposed.as_ref()), (0, None));

@@ -13,7 +13,9 @@ use std::path::PathBuf;
 pub struct Ensemble {
     /// This server, a member.
     pub id: ServerId,
-    /// As the file says it; a newer one on disk or from the leader comes before it.
+    /// Its line.
+    pub own: Member,
+    /// As the file says it; see [`Present`] for what comes after it.
     pub membership: Membership,
     /// What `<file>.dynamic.next` holds: a reconfiguration this server has logged and not seen activated.
     pub proposed: Option<Membership>,
@@ -152,15 +154,18 @@ impl Settings {
     }
 }
 
-impl Ensemble {
-    /// This server's own line.
-    pub fn own(&self) -> &Member {
-        self.membership.member(self.id).expect("checked when the configuration was read")
-    }
+/// What a running member acts by, which reconfigurations make another thing than what its files said at the start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Present {
+    /// This server's line, its last one if it belongs to the ensemble no more.
+    pub own: Member,
+    pub membership: Membership,
+}
 
+impl Ensemble {
     /// The lines the word `conf` adds for members, in ZooKeeper's order.
     pub(super) fn render(&self, line: &mut dyn FnMut(&str, &dyn fmt::Display)) {
-        let own = self.own();
+        let own = &self.own;
         let ports = |port: fn(&MemberAddress) -> u16| {
             let ports: Vec<String> = own.addresses.iter().map(|address| port(address).to_string()).collect();
             ports.join("|")

@@ -23,7 +23,7 @@ mod tests;
 mod value;
 
 pub use draft::ReadFile;
-pub use ensemble::{Ensemble, Settings};
+pub use ensemble::{Ensemble, Present, Settings};
 pub use mistake::{Mistake, Notice, Place};
 pub use profile::Profile;
 pub use secret::Secret;
@@ -313,6 +313,15 @@ impl Config {
         // ZooKeeper's 50 makes the clients of a failed server wait out their SYN retries when they all
         // come at once.
         self.client_port_listen_backlog.unwrap_or(1024)
+    }
+
+    /// The configuration of a server that runs: where its clients are served now, and what its ensemble is.
+    pub fn as_of(&self, client_port: u16, present: Option<Present>) -> Config {
+        let mut config = Config { client_port, ..self.clone() };
+        if let (Some(ensemble), Some(Present { own, membership })) = (&mut config.ensemble, present) {
+            (ensemble.own, ensemble.membership) = (own, membership);
+        }
+        config
     }
 
     /// The answer to the word `conf`: ZooKeeper's lines in its order, then Corral's own, then the membership of

@@ -1,7 +1,8 @@
 //! A server as a member of an ensemble: what its configuration means to the quorum brain and to the connections.
 
 use super::data::{self, MemberData};
-use super::peers::{PeerOptions, Peers, Port};
+use super::peers::{PeerOptions, Peers};
+use super::ports::{Mover, Open};
 use super::wake::Wake;
 use crate::config::{Config, Ensemble, Settings};
 use crate::fatal::{Fatal, Reason};
@@ -11,7 +12,6 @@ use crate::zab::election;
 use crate::zab::links;
 use crate::zab::voters::{self, Voters};
 use sha2::{Digest, Sha256};
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ pub fn join(
     config: &Config,
     ensemble: &Ensemble,
     data: MemberData,
-    listeners: Vec<(Port, TcpListener)>,
+    ports: (Vec<Open>, Mover),
     quorum: &mut Quorum,
     wake: Arc<Wake>,
 ) -> Result<Peers, Fatal> {
@@ -64,7 +64,7 @@ pub fn join(
     };
     let pending = ensemble.proposed.as_ref().map(voters).transpose()?;
     let tick_ms = i64::from(config.tick_time_ms);
-    let addresses = ensemble.own().addresses.iter();
+    let addresses = ensemble.own.addresses.iter();
     let MemberData { epochs, history, has_database } = data;
     quorum.join(EnsembleOptions {
         id: ensemble.id,
@@ -95,7 +95,7 @@ pub fn join(
         keep_alive: settings.tcp_keep_alive,
         snapshot_dir: config.data_dir.clone(),
     };
-    Peers::new(options, listeners, wake)
+    Peers::new(options, ports, wake)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Both edges use it. A turn reads every ready socket once, hands the bytes to the shard brain, and at its
 //! end sends what each connection has in one call. How the descriptor is waited for is the edge's business.
 
+use super::ports::Door;
 use super::wake::Wake;
 use crate::fatal::{Fatal, Reason};
 use crate::ids::ConnId;
@@ -115,6 +116,9 @@ impl Events {
 /// The sockets of one shard.
 pub struct Net {
     epoll: OwnedFd,
+    door: Arc<Door>,
+    /// How often the door has moved, as far as is known here.
+    moves: u64,
     listener: Option<Arc<TcpListener>>,
     listener_armed: bool,
     timer: OwnedFd,
@@ -130,7 +134,7 @@ pub struct Net {
 impl Net {
     /// An epoll set with the listener, the bell and a timer that ticks every `half_tick`.
     pub fn new(
-        listener: Arc<TcpListener>,
+        door: Arc<Door>,
         wake: Arc<Wake>,
         gate: Arc<Gate>,
         plane: Arc<dyn AdminPlane>,
@@ -149,7 +153,9 @@ impl Net {
         epoll::add(&epoll, wake.as_fd(), epoll::EventData::new_u64(BELL), read).map_err(system)?;
         let mut net = Net {
             epoll,
-            listener: Some(listener),
+            listener: Some(door.attend(wake.clone())),
+            door,
+            moves: 0,
             listener_armed: false,
             timer,
             wake,
@@ -206,6 +212,7 @@ impl Net {
     /// Passes what the wait has found to the shard.
     pub fn process(&mut self, events: &Events, shard: &mut Shard) -> Found {
         let mut found = Found::default();
+        self.follow_door(shard);
         for event in &events.0 {
             match event.data.u64() {
                 LISTENER => self.accept(shard),
@@ -229,6 +236,20 @@ impl Net {
         found
     }
 
+    /// Accepts at another port from now on, if the door has moved. Who waits at the old one is taken in first.
+    #[inline]
+    fn follow_door(&mut self, shard: &mut Shard) {
+        let Some(new) = self.door.moved(&mut self.moves) else { return };
+        self.accept(shard);
+        // Without one no more connections are taken.
+        let Some(old) = &mut self.listener else { return };
+        let old = std::mem::replace(old, new);
+        if std::mem::take(&mut self.listener_armed) {
+            let _ = epoll::delete(&self.epoll, &old);
+        }
+        self.arm_listener();
+    }
+
     fn arm_listener(&mut self) {
         if let (Some(listener), false) = (&self.listener, self.listener_armed) {
             // Exclusive: a new connection wakes one shard, not all.
@@ -246,8 +267,10 @@ impl Net {
                 Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => continue,
                 Err(error) => {
                     // Out of descriptors, most likely. The listener would be ready for ever: leave it alone
-                    // until the next tick, the connections there are go on.
-                    tracing::error!(%error, "cannot accept connections; trying again (raise the limit on open files)");
+                    // until the next tick, the connections there are go on. Or it gives way to another one.
+                    if error.kind() != ErrorKind::InvalidInput {
+                        tracing::error!(%error, "cannot accept connections; trying again (raise the limit on open files)");
+                    }
                     let _ = epoll::delete(&self.epoll, listener);
                     self.listener_armed = false;
                     return;

@@ -8,13 +8,13 @@ use super::machine::Machine;
 use super::member;
 use super::memory;
 use super::net::{Gate, Net};
-use super::peers;
 use super::placement::{self, Pins};
+use super::ports::{Door, Mover, Open, Plan};
 use super::sharded::{self, CoreParts, Ending, ShardParts, ShardThread};
 use super::single::Single;
 use super::wake::Wake;
 use crate::acl::{AuthConfig, DigestAlgorithm, Scheme, Schemes};
-use crate::config::{self, ClientAddress, Config, Edge};
+use crate::config::{self, Config, Edge};
 use crate::fatal::{self, Fatal, Reason};
 use crate::server::facts::AdminPlane;
 use crate::server::message::ShardId;
@@ -26,17 +26,18 @@ use crate::tree::owner::OwnerRules;
 use crate::tree::state::StateOptions;
 use crate::tree::store::Store;
 use crate::watch::WatchLimits;
-use rustix::net::{AddressFamily, SocketType, sockopt};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a stop may take before the process ends without it: everything acknowledged is on disk anyway.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The pause between two attempts to take a port that a reconfiguration wants.
+const BIND_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the admin plane may look at while the server runs.
 pub struct Server {
@@ -56,8 +57,8 @@ pub fn run(
 ) -> Result<(), Fatal> {
     let started = Instant::now();
     // Before anything is written: a port that is taken leaves no trace.
-    let listener = Arc::new(listen(&config)?);
-    let peer_listeners = config.ensemble.as_ref().map(peers::listen).transpose()?;
+    let client_port = Open::client(&config)?;
+    let peer_ports = config.ensemble.as_ref().map(Open::peers).transpose()?;
     let mut signals = Signals::new([SIGTERM, SIGINT])
         .map_err(|error| Fatal::new(Reason::System, format!("signal handlers: {error}")))?;
     let config = Arc::new(config);
@@ -73,6 +74,7 @@ pub fn run(
         Edge::Shards(shards) => usize::from(shards),
     };
     let stats = Arc::new(Stats::new(shards));
+    stats.client_port.store(config.client_port, Ordering::Relaxed);
     let data = Data::recover(&config, state_options(&config))?;
     let passwords = config.ensemble.as_ref().map_or(Passwords::Secret(data.secret), member::passwords);
     let (store, acls, zxid) = (data.state.store().store(), data.state.acls(), data.zxid);
@@ -87,9 +89,20 @@ pub fn run(
     let new_reader = || store.reader().map_err(|error| Fatal::new(Reason::System, error.to_string()));
     let mut quorum = Quorum::new(options, state, new_reader()?, log, ids, zxid, clocks.now(), stats.clone());
     quorum.count_replayed(replayed);
-    let peers = match (&config.ensemble, member_data, peer_listeners) {
-        (Some(ensemble), Some(data), Some(listeners)) => {
-            Some(member::join(&config, ensemble, data, listeners, &mut quorum, wake.clone())?)
+    let address = client_port.listener.local_addr().map_or_else(|_| String::new(), |address| address.to_string());
+    let door = Arc::new(Door::new(client_port.listener.clone()));
+    let peers = match (&config.ensemble, member_data, peer_ports) {
+        (Some(ensemble), Some(data), Some(ports)) => {
+            let plan = Plan {
+                id: ensemble.id,
+                everywhere: ensemble.settings.listen_on_all_addresses,
+                door: door.clone(),
+                stats: stats.clone(),
+                wake: wake.clone(),
+                pause: BIND_PAUSE,
+            };
+            let mover = Mover::start(plan, client_port, ports.clone())?;
+            Some(member::join(&config, ensemble, data, (ports, mover), &mut quorum, wake.clone())?)
         }
         _ => None,
     };
@@ -103,7 +116,7 @@ pub fn run(
         let rejected = Box::new(move || {
             stats.connections_rejected.fetch_add(1, Ordering::Relaxed);
         });
-        Net::new(listener.clone(), wake, gate.clone(), plane.clone(), half_tick, rejected)
+        Net::new(door.clone(), wake, gate.clone(), plane.clone(), half_tick, rejected)
     };
     // Of a member the end of the log is not shown yet.
     let applied = store.published();
@@ -141,7 +154,6 @@ pub fn run(
             })
         }
     };
-    let address = listener.local_addr().map_or_else(|_| String::new(), |address| address.to_string());
     tracing::info!(
         %address, edge = ?edge, profile = %config.profile, data = %config.data_dir.display(), zxid = %zxid,
         took_ms = started.elapsed().as_millis() as u64, "serving"
@@ -267,60 +279,6 @@ fn shard_options(config: &Config, number: usize, shards: usize, is_word: fn(&[u8
         owners: OwnerRules { extended_types: config.extended_types, emulate_353_ttl: config.emulate_353_ttl },
         is_word,
     }
-}
-
-/// Opens the client port.
-fn listen(config: &Config) -> Result<TcpListener, Fatal> {
-    let port = config.client_port;
-    let candidates: Vec<SocketAddr> = match &config.client_address {
-        ClientAddress::Any => vec![
-            SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port),
-            SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port),
-        ],
-        ClientAddress::Ip(address) => vec![SocketAddr::new(*address, port)],
-        ClientAddress::Name(name) => (name.as_str(), port)
-            .to_socket_addrs()
-            .map_err(|error| Fatal::new(Reason::CannotListen, format!("clientPortAddress {name}: {error}")))?
-            .collect(),
-    };
-    let mut failure = None;
-    for address in candidates {
-        match bind(address, config) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => {
-                let taken = error == rustix::io::Errno::ADDRINUSE;
-                let reason = if taken { Reason::PortInUse } else { Reason::CannotListen };
-                failure = Some(Fatal::new(reason, format!("client port {address}: {error}")));
-                if taken {
-                    break;
-                }
-            }
-        }
-    }
-    Err(failure.unwrap_or_else(|| Fatal::new(Reason::CannotListen, "the client address resolves to nothing")))
-}
-
-fn bind(address: SocketAddr, config: &Config) -> rustix::io::Result<TcpListener> {
-    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
-    let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
-    sockopt::set_socket_reuseaddr(&socket, true)?;
-    if address.is_ipv6() && matches!(config.client_address, ClientAddress::Any) {
-        sockopt::set_ipv6_v6only(&socket, false)?;
-    }
-    // Accepted connections inherit these.
-    if config.client_tcp_keep_alive {
-        sockopt::set_socket_keepalive(&socket, true)?;
-    }
-    if config.socket_send_buffer > 0 {
-        sockopt::set_socket_send_buffer_size(&socket, config.socket_send_buffer as usize)?;
-    }
-    if config.socket_receive_buffer > 0 {
-        sockopt::set_socket_recv_buffer_size(&socket, config.socket_receive_buffer as usize)?;
-    }
-    rustix::net::bind(&socket, &address)?;
-    rustix::net::listen(&socket, config.listen_backlog() as i32)?;
-    Ok(TcpListener::from(socket))
 }
 
 /// Tells what the server runs on and what one would change about it, on a thread that measures the disk meanwhile.

@@ -2,7 +2,9 @@
 //!
 //! Each writer has its own struct, so that no two cores write the same cache line; a reader adds them up.
 
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering::Relaxed};
+use crate::config::Present;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
 
 /// Whether what happens is counted and timed. It always is, but in the build that `tools/steady metrics` compares with, to show
 /// what counting costs.
@@ -191,6 +193,8 @@ impl Mode {
 pub struct QuorumStats {
     /// A [`Mode`].
     pub mode: AtomicU8,
+    /// The configuration that a member acts by.
+    pub present: Mutex<Option<Present>>,
     pub voters: Count,
     /// Whom it follows: of an observer that may be a voter other than the leader.
     pub master: Count,
@@ -245,6 +249,8 @@ pub struct Stats {
     pub quorum: QuorumStats,
     /// Connections turned away at accept.
     pub connections_rejected: AtomicU64,
+    /// Where clients are served now; 0 before the server has started.
+    pub client_port: AtomicU16,
 }
 
 impl Stats {
@@ -255,6 +261,7 @@ impl Stats {
             core: CoreStats::default(),
             quorum: QuorumStats::default(),
             connections_rejected: AtomicU64::new(0),
+            client_port: AtomicU16::new(0),
         }
     }
 }

@@ -125,6 +125,8 @@ impl fmt::Display for CloseReason {
 pub struct Links {
     me: ServerId,
     settings: Settings,
+    /// All of this server's addresses are announced.
+    several: bool,
     /// What this server says first.
     initial: Vec<u8>,
     /// The others of the configuration: where they are, and whether they vote.
@@ -174,6 +176,7 @@ impl Links {
         Links {
             me,
             settings,
+            several,
             initial,
             members: members(config, me),
             peers: BTreeMap::new(),
@@ -242,6 +245,11 @@ impl Links {
             }
             Input::Reconfigured(config) => {
                 self.members = members(config, self.me);
+                let own = config.current().election_addresses(self.me);
+                if !own.is_empty() {
+                    self.initial.clear();
+                    put_initial(&mut self.initial, self.me.0, &own, self.several);
+                }
                 for id in self.peers.keys().copied().collect::<Vec<_>>() {
                     self.forget_stranger(id);
                 }

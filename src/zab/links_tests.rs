@@ -50,6 +50,19 @@ fn dialled(links: &mut Links, peer: ServerId, link: u64, now_ms: i64) -> Vec<Out
     links.step(Input::Dialled { peer, link: LinkId(link) }, now_ms)
 }
 
+/// Others would look for it at its old port after the next break of the connection.
+#[test]
+fn a_server_that_moves_says_where_it_is_now() {
+    let mut links = links();
+    let before = links.initial.clone();
+    links.step(Input::Reconfigured(&config("server.1=a:1:11\nserver.2=b:1:22\nserver.3=c:1:13")), 0);
+    let moved = Links::new(TWO, &three(), &[("b", 22)], false, Settings::default()).initial;
+    assert!(links.initial == moved && moved != before);
+    // Who is taken away stays where it is.
+    links.step(Input::Reconfigured(&config("server.1=a:1:11\nserver.3=c:1:13")), 0);
+    assert_eq!(links.initial, moved);
+}
+
 #[test]
 fn the_connection_to_a_smaller_id_is_ours() {
     let mut links = links();

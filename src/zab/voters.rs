@@ -118,6 +118,12 @@ impl Voters {
         addresses.map(|address| (address.host.as_str(), address.quorum_port)).collect()
     }
 
+    /// Where this server listens for elections: hosts and ports, none if it is no member.
+    pub fn election_addresses(&self, id: ServerId) -> Vec<(&str, u16)> {
+        let addresses = self.member(id).into_iter().flat_map(|member| &member.addresses);
+        addresses.map(|address| (address.host.as_str(), address.election_port)).collect()
+    }
+
     /// The ids of those who vote, ascending.
     pub fn voters(&self) -> impl Iterator<Item = ServerId> {
         self.0.participants().map(|member| member.id)

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::clients::Board;
-use super::cluster::{Ensemble, Role, SESSION_MS, WHOLE_LIMIT};
+use super::cluster::{Ensemble, Member, Role, SESSION_MS, WHOLE_LIMIT};
 use super::nemesis::{Whom, await_served};
 use super::support::client::{Arrival, Connection};
 use super::support::fields::{self, Value};
@@ -112,6 +112,19 @@ pub fn assume(ensemble: &mut Ensemble, board: &Board, places: &[usize], role: Ro
     }
     let lines: Vec<String> = places.iter().map(|place| ensemble.line(*place, *place)).collect();
     reconfigure(ensemble, asked, Some(&lines.join(",")), None);
+    assert_changed(ensemble, board);
+}
+
+/// A member moves to other ports, which `place_ports` gives it.
+pub fn relocate(ensemble: &mut Ensemble, board: &Board, place: usize, place_ports: impl FnOnce(&mut Member)) {
+    let old = ensemble.members[place].server.address;
+    place_ports(&mut ensemble.members[place]);
+    let line = ensemble.line(place, place);
+    // It is asked where it still is.
+    let new = std::mem::replace(&mut ensemble.members[place].server.address, old);
+    reconfigure(ensemble, None, Some(&line), None);
+    ensemble.members[place].server.address = new;
+    board.moved(ensemble.addresses());
     assert_changed(ensemble, board);
 }
 

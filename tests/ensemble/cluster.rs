@@ -57,7 +57,8 @@ pub struct Member {
     pub server: Server,
     /// What its data lies on, when that is a file system of its own. Goes after the server.
     pub disk: Option<Disk>,
-    ports: Ports,
+    /// Where it takes votes, and learners when it leads.
+    pub ports: Ports,
     /// Counts the directories it has had.
     generation: u32,
     paused: bool,

@@ -12,6 +12,7 @@ pub mod links;
 pub mod local;
 pub mod masters;
 pub mod nemesis;
+pub mod ports;
 pub mod record;
 pub mod rollover;
 pub mod takeover;

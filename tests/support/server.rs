@@ -324,7 +324,8 @@ impl Server {
         self.directory.join("zoo.cfg")
     }
 
-    fn log_file(&self) -> PathBuf {
+    /// Where [`Server::log`] is.
+    pub fn log_file(&self) -> PathBuf {
         self.directory.join(match self.target {
             Target::Corral(_) => "server.log",
             Target::ZooKeeper | Target::OlderZooKeeper => "zookeeper.log",

@@ -6,10 +6,10 @@
 //! but for the first message of an election connection, which says whose it is.
 
 mod dial;
-mod listen;
 mod socket;
 
 use super::helpers::Helpers;
+use super::ports::{Mover, Open, Port};
 use super::wake::Wake;
 use crate::fatal::{Fatal, Reason};
 use crate::ids::Zxid;
@@ -23,13 +23,12 @@ use crate::storage::snapshot::format::file_name;
 use crate::zab::leader::PeerId;
 use crate::zab::links::LinkId;
 use dial::{Dialled, Purpose, dial};
-pub use listen::listen;
 use rustix::event::{Timespec, epoll};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
 use socket::{Fed, Feed, Kind, Piece, Socket};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -70,13 +69,6 @@ pub struct PeerOptions {
     pub snapshot_dir: PathBuf,
 }
 
-/// Where a listener leads to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Port {
-    Election,
-    Quorum,
-}
-
 /// The connections of one member.
 pub struct Peers {
     options: PeerOptions,
@@ -86,8 +78,9 @@ pub struct Peers {
     armed_ms: Option<i64>,
     now_ms: i64,
     wake: Arc<Wake>,
-    listeners: Vec<(Port, TcpListener)>,
-    /// Listeners that are left alone until the next tick.
+    ports: Vec<Open>,
+    mover: Mover,
+    /// Ports that are left alone until the next tick.
     resting: Vec<usize>,
     sockets: BTreeMap<u64, Socket>,
     next: u64,
@@ -113,14 +106,14 @@ fn system(error: rustix::io::Errno) -> Fatal {
 
 impl Peers {
     /// Nobody is connected yet; `wake` is the bell of the loop that calls [`Peers::turn`].
-    pub fn new(options: PeerOptions, listeners: Vec<(Port, TcpListener)>, wake: Arc<Wake>) -> Result<Peers, Fatal> {
+    pub fn new(options: PeerOptions, ports: (Vec<Open>, Mover), wake: Arc<Wake>) -> Result<Peers, Fatal> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system)?;
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)
             .map_err(system)?;
         epoll::add(&epoll, &timer, epoll::EventData::new_u64(TIMER), epoll::EventFlags::IN).map_err(system)?;
-        for (number, (_, listener)) in listeners.iter().enumerate() {
-            let token = epoll::EventData::new_u64(number as u64);
-            epoll::add(&epoll, listener, token, epoll::EventFlags::IN).map_err(system)?;
+        let (ports, mover) = ports;
+        for (number, open) in ports.iter().enumerate() {
+            watch(&epoll, number, open).map_err(system)?;
         }
         let (dialler, dialled) = channel();
         Ok(Peers {
@@ -130,7 +123,8 @@ impl Peers {
             armed_ms: None,
             now_ms: 0,
             wake,
-            listeners,
+            ports,
+            mover,
             resting: vec![],
             sockets: BTreeMap::new(),
             next: FIRST_SOCKET,
@@ -156,6 +150,9 @@ impl Peers {
         self.now_ms = now_ms;
         while let Ok(dialled) = self.dialled.try_recv() {
             self.dialled(quorum, dialled);
+        }
+        if let Some(ports) = self.mover.moved() {
+            self.listen_at(ports);
         }
         if is_ready {
             self.look(quorum);
@@ -186,16 +183,26 @@ impl Peers {
 
     /// Half a tick has passed: connections that took too long are ended, listeners that had to rest go on.
     pub fn tick(&mut self) {
-        self.resting.retain(|number| {
-            let token = epoll::EventData::new_u64(*number as u64);
-            epoll::add(&self.epoll, &self.listeners[*number].1, token, epoll::EventFlags::IN).is_err()
-        });
+        self.resting
+            .retain(|number| self.ports.get(*number).is_some_and(|open| watch(&self.epoll, *number, open).is_err()));
         let now_ms = self.now_ms;
         self.sockets.retain(|_, socket| !socket.is_over(now_ms));
     }
 
+    /// Others are accepted at these ports from now on.
+    fn listen_at(&mut self, ports: Vec<Open>) {
+        for open in &self.ports {
+            // One that rests is not there.
+            let _ = epoll::delete(&self.epoll, &open.listener);
+        }
+        self.ports = ports;
+        // What cannot be watched is tried again with the next tick.
+        let watched = |(number, open)| watch(&self.epoll, number, open).is_err().then_some(number);
+        self.resting = self.ports.iter().enumerate().filter_map(watched).collect();
+    }
+
     fn accept(&mut self, quorum: &mut Quorum, number: usize) {
-        let (port, listener) = &self.listeners[number];
+        let Some(Open { port, listener, .. }) = self.ports.get(number) else { return };
         let port = *port;
         let mut accepted = vec![];
         while accepted.len() < ACCEPTS {
@@ -204,8 +211,10 @@ impl Peers {
                 Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => {
-                    // Out of descriptors, most likely: the listener would be ready for ever.
-                    tracing::error!(%error, ?port, "cannot accept another server's connection; trying again");
+                    // Out of descriptors, most likely: the listener would be ready for ever. Or it gives way to another one.
+                    if error.kind() != ErrorKind::InvalidInput {
+                        tracing::error!(%error, ?port, "cannot accept another server's connection; trying again");
+                    }
                     if epoll::delete(&self.epoll, listener).is_ok() {
                         self.resting.push(number);
                     }
@@ -224,13 +233,10 @@ impl Peers {
             }
             let kind = if port == Port::Election { Kind::Unknown(vec![]) } else { Kind::Learner };
             let Some(token) = self.add(stream, kind) else { continue };
-            match port {
-                Port::Election => {
-                    if let Some(socket) = self.sockets.get_mut(&token) {
-                        socket.ends_at_ms = Some(self.now_ms + self.options.handshake_ms);
-                    }
-                }
-                Port::Quorum => quorum.peer(PeerInput::Learner(PeerId(token))),
+            if port == Port::Quorum {
+                quorum.peer(PeerInput::Learner(PeerId(token)));
+            } else if let Some(socket) = self.sockets.get_mut(&token) {
+                socket.ends_at_ms = Some(self.now_ms + self.options.handshake_ms);
             }
         }
     }
@@ -464,6 +470,7 @@ impl Peers {
             Effect::InstallSnapshot(job) => helpers.install_snapshot(job, quorum.log().highest()),
             Effect::ReadLog { peer, stretch } => self.reading.push((peer, stretch)),
             Effect::SendSnapshot { peer, at_least } => self.wanting.push((peer, at_least)),
+            Effect::Listen(listen) => self.mover.move_to(listen),
             Effect::Fail(fatal) => return Err(fatal),
         }
         Ok(())
@@ -565,6 +572,10 @@ impl Peers {
             crate::fatal::exit(&system(error));
         }
     }
+}
+
+fn watch(epoll: &OwnedFd, number: usize, open: &Open) -> rustix::io::Result<()> {
+    epoll::add(epoll, &open.listener, epoll::EventData::new_u64(number as u64), epoll::EventFlags::IN)
 }
 
 /// Reads a snapshot as a stream, on a thread of its own.

@@ -26,7 +26,7 @@ use crate::storage::log::writer::{FrameWrite, LogWriter, Refused};
 use crate::tree::state::{Context, Outcome, State};
 use crate::tree::store::Reader;
 use ensemble::Ensemble;
-pub use ensemble::{Effect, EnsembleOptions, PeerInput, Record, RoleSettings, Standing};
+pub use ensemble::{Effect, EnsembleOptions, Listen, PeerInput, Record, RoleSettings, Standing};
 use hashbrown::HashMap;
 use local::LocalSessions;
 use snapshots::SnapshotPlan;

@@ -6,7 +6,7 @@ use super::{Cluster, Event, LOG, OUTPUT_LIMIT, Place, unlimited, write_frame};
 use crate::fatal::Fatal;
 use crate::ids::Zxid;
 use crate::server::message::Clock;
-use crate::server::quorum::{EnsembleOptions, Record};
+use crate::server::quorum::{EnsembleOptions, Listen, Record};
 use crate::sim::disk::SimDisk;
 use crate::sim::server::{SimOptions, SimServer, TICK_MS};
 use crate::sim::witness::Seen;
@@ -55,6 +55,8 @@ pub(super) struct Member {
     pub(super) seen: Seen,
     /// What its files say.
     pub(super) config: Config,
+    /// Where it listens.
+    pub(super) listens: Listen,
     pub(super) incarnation: u64,
     pub(super) write: Option<FrameWrite>,
     /// Records that are being written, in order, by this thread.
@@ -90,6 +92,7 @@ impl Member {
             epochs: Epochs::default(),
             seen: Seen::default(),
             config,
+            listens: Listen::default(),
             incarnation: 0,
             write: None,
             records: VecDeque::new(),
@@ -105,6 +108,14 @@ impl Member {
             is_rotten: false,
             roll_overs: 0,
         }
+    }
+}
+
+impl Member {
+    /// It listens elsewhere.
+    pub(super) fn listen(&mut self, listen: Listen) {
+        self.listens.client = listen.client.or(self.listens.client.take());
+        self.listens.peers = listen.peers.or(self.listens.peers.take());
     }
 }
 
@@ -126,10 +137,15 @@ impl Cluster {
         let id = ServerId(place as i64 + 1);
         let member = &mut self.members[place];
         assert!(member.server.is_none(), "it runs");
+        // One that was taken away stays where it was.
+        if let Some(own) = member.config.member(id) {
+            member.listens = Listen { client: own.client.clone(), peers: Some(own.addresses.clone()) };
+        }
+        let addresses = member.listens.peers.iter().flatten();
         let options = EnsembleOptions {
             id,
             config: member.config.clone(),
-            election_addresses: vec![(format!("10.0.0.{}", id.0), 3888)],
+            election_addresses: addresses.map(|address| (address.host.clone(), address.election_port)).collect(),
             announces_all: false,
             standalone_enabled: self.standalone_enabled,
             tick_ms: TICK_MS,

@@ -487,7 +487,7 @@ impl Cluster {
     fn effect(&mut self, place: Place, effect: Effect) {
         let incarnation = self.members[place].incarnation;
         match effect {
-            Effect::Dial { peer, .. } => self.dial_member(place, peer),
+            Effect::Dial { peer, addresses } => self.dial_member(place, peer, &addresses),
             Effect::DialLeader { leader, addresses } => self.dial_leader(place, leader, &addresses),
             Effect::Write { link, bytes } => self.send_link(place, link, bytes),
             Effect::ToLearner { peer, bytes } => self.send_learner(place, peer, bytes),
@@ -519,6 +519,7 @@ impl Cluster {
                 self.coverage.count("snapshot installed");
                 self.input(place, PeerInput::SnapshotInstalled(zxid));
             }
+            Effect::Listen(listen) => self.members[place].listen(listen),
             Effect::Fail(fatal) => panic!("server {}: {fatal}", place + 1),
         }
     }

@@ -3,12 +3,12 @@
 //! A direction between two servers can be cut (what is sent is lost, and nobody is told), clogged (it waits), or slow. A
 //! connection can be reset: what was under way comes in part, then both ends are told.
 
-use super::{Cluster, Event, Place, QUORUM_PORT};
+use super::{Cluster, Event, Place};
 use crate::jute::election::InitialMessage;
 use crate::server::quorum::PeerInput;
 use crate::zab::leader::PeerId;
 use crate::zab::links::{Address, LinkId};
-use crate::zab::voters::ServerId;
+use crate::zab::voters::{MemberAddress, ServerId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// One end of a connection between servers, as its server calls it.
@@ -261,12 +261,17 @@ impl Cluster {
         }
     }
 
-    pub(super) fn dial_member(&mut self, place: Place, peer: ServerId) {
+    pub(super) fn dial_member(&mut self, place: Place, peer: ServerId, addresses: &[Address]) {
         let to = peer.0 as usize - 1;
         let link = LinkId(self.fresh());
         let ends = [(place, End::Link(link)), (to, End::Unknown(LinkId(self.fresh())))];
         let incarnation = self.members[place].incarnation;
-        self.dial(ends, Event::DialFailed { place, incarnation, peer: Some(peer) });
+        let failed = Event::DialFailed { place, incarnation, peer: Some(peer) };
+        if self.listens(to, addresses, |address| address.election_port) {
+            self.dial(ends, failed);
+        } else {
+            self.after(1, failed);
+        }
     }
 
     pub(super) fn dial_leader(&mut self, place: Place, leader: ServerId, addresses: &[Address]) {
@@ -274,12 +279,19 @@ impl Cluster {
         let ends = [(place, End::Leader), (to, End::Learner(PeerId(self.fresh())))];
         let incarnation = self.members[place].incarnation;
         let failed = Event::DialFailed { place, incarnation, peer: None };
-        if addresses.iter().any(|(_, port)| *port == QUORUM_PORT) {
+        if self.listens(to, addresses, |address| address.quorum_port) {
             self.dial(ends, failed);
         } else {
-            // Nobody listens there.
             self.after(1, failed);
         }
+    }
+
+    /// Whether a server listens at one of these.
+    fn listens(&self, place: Place, addresses: &[Address], port: impl Fn(&MemberAddress) -> u16) -> bool {
+        let listens = self.members.get(place).and_then(|member| member.listens.peers.as_ref());
+        let is_one =
+            |at: &MemberAddress| addresses.iter().any(|(host, dialled)| *host == at.host && *dialled == port(at));
+        listens.is_some_and(|listens| listens.iter().any(is_one))
     }
 
     fn dial(&mut self, ends: [(Place, End); 2], failed: Event) {

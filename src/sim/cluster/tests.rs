@@ -2,6 +2,7 @@
 
 mod elsewhere;
 mod local_sessions;
+mod ports;
 mod reconfig;
 mod reconfig_faults;
 mod roles;

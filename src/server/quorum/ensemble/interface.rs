@@ -10,7 +10,7 @@ use crate::zab::epochs::Epochs;
 use crate::zab::history::{History, HistoryLimits};
 use crate::zab::leader::{LogPart, PeerId};
 use crate::zab::links::{self, Address, LinkId};
-use crate::zab::voters::{Config, ServerId};
+use crate::zab::voters::{Config, MemberAddress, MemberClient, ServerId};
 
 /// What a member is told once.
 #[derive(Clone, Debug)]
@@ -200,8 +200,19 @@ pub enum Effect {
     },
     /// Write this down as an installed snapshot, begin the log anew behind it, and hand in its writer.
     InstallSnapshot(Box<SnapshotJob>),
+    /// Listen elsewhere; connections that stand are not touched.
+    Listen(Listen),
     /// Truth is in doubt: end the process.
     Fail(Fatal),
+}
+
+/// What the configuration that was agreed on says of this server's ports, as far as it has changed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Listen {
+    /// Where its clients are to be served.
+    pub client: Option<MemberClient>,
+    /// Where learners and votes are to be taken, all of it.
+    pub peers: Option<Vec<MemberAddress>>,
 }
 
 /// What a member of an ensemble writes down besides its log.
@@ -212,8 +223,7 @@ pub enum Record {
     /// What a leader committed is all here and durable: nothing that it acknowledged is missing any more.
     Complete,
     /// What counts from now on as the configuration of the ensemble ([`crate::storage::dynamic::write`]), and the number by
-    /// which the brain asked for it. Only the newest needs to be carried out. Where clients, learners or votes of this
-    /// server are to be taken may have changed with it.
+    /// which the brain asked for it. Only the newest needs to be carried out.
     Config { number: u64, config: Config },
 }
 

@@ -40,7 +40,7 @@ use crate::zab::voters::Config;
 use asked::Asked;
 use early::Early;
 use following::Following;
-pub use interface::{Effect, EnsembleOptions, PeerInput, Record, RoleSettings, Standing};
+pub use interface::{Effect, EnsembleOptions, Listen, PeerInput, Record, RoleSettings, Standing};
 use joining::Joining;
 use leading::Leading;
 use reconfig::Records;

@@ -12,10 +12,13 @@
 //! | it is committed, or UPTODATE comes | all | it is the one agreed on; whose leader or role changed goes there |
 //! | a looking server sees a newer one | all | it is the one agreed on |
 //!
+//! With the agreed configuration the server's own line changes: where its ports are to be ([`Effect::Listen`]). A leader whose
+//! quorum port moves hands over (`zab`'s `Leader`): its learners could not tell it from one that is gone.
+//!
 //! Without `reconfigEnabled` the files' configuration stays whatever others say. (ZooKeeper 3.9:
 //! `PrepRequestProcessor`, case reconfig; `QuorumPeer.processReconfig`, `setLastSeenQuorumVerifier`.)
 
-use super::{Effect, Ensemble, Record, Role};
+use super::{Effect, Ensemble, Listen, Record, Role};
 use crate::acl::Identities;
 use crate::ids::{SessionId, Zxid};
 use crate::jute::{ErrorCode, OpCode, Reconfig, Request};
@@ -25,7 +28,7 @@ use crate::tree::path::CONFIG;
 use crate::zab::change::Rules;
 use crate::zab::election::{self, Settled};
 use crate::zab::links;
-use crate::zab::voters::{Config, ServerId, Voters};
+use crate::zab::voters::{Config, Member, ServerId, Voters};
 use std::ops::Range;
 
 /// How far the files have come, and what waits for them.
@@ -38,6 +41,8 @@ pub(super) struct Records {
     unwritten: Option<Zxid>,
     /// Who is to lead under the new configuration, told with this transaction: asked first once the role is over.
     pub designated: Option<(ServerId, Zxid)>,
+    /// This server's line of the last agreed configuration that had one; `None`: that of the start.
+    own: Option<Member>,
 }
 
 impl Records {
@@ -72,8 +77,24 @@ impl Ensemble {
             "the ensemble's configuration"
         );
         self.link(links::Input::Reconfigured(&config), now, settled);
+        if let Some(own) = config.current().member(self.options.id) {
+            let before = self.own_line().cloned();
+            let listen = moved(before.as_ref(), own);
+            if listen != Listen::default() {
+                tracing::info!(?listen, "this server is to listen elsewhere");
+                self.effects.push(Effect::Listen(listen));
+            }
+            self.records.own = Some(own.clone());
+        }
         self.records.asked += 1;
         self.effects.push(Effect::Record(Record::Config { number: self.records.asked, config }));
+    }
+}
+
+impl Ensemble {
+    /// What the configuration says of this server, or said when it last was a member.
+    pub(super) fn own_line(&self) -> Option<&Member> {
+        self.records.own.as_ref().or_else(|| self.options.config.current().member(self.options.id))
     }
 }
 
@@ -121,6 +142,7 @@ impl Quorum {
             return;
         }
         ensemble.count_by(Config::new(config.clone(), before.pending().cloned()), self.clock.mono_ms);
+        self.tell_config(ensemble);
         let Role::Following(following) = &ensemble.role else { return };
         let leader = following.leader();
         let other_role = config.is_observer(ensemble.options.id) != following.is_observer();
@@ -151,6 +173,7 @@ impl Quorum {
         zxid: Zxid,
     ) {
         ensemble.count_by(Config::new(config, None), self.clock.mono_ms);
+        self.tell_config(ensemble);
         let Role::Leading(leading) = &mut ensemble.role else { return };
         if designated != ensemble.options.id {
             tracing::info!(to = designated.0, "another server leads under the new configuration");
@@ -247,6 +270,16 @@ impl Quorum {
     }
 }
 
+/// Which ports a server is to have elsewhere than its line said before. A line that says nothing of clients leaves them where
+/// they are (ZooKeeper 3.9, `QuorumPeer.processReconfig`).
+fn moved(before: Option<&Member>, own: &Member) -> Listen {
+    Listen {
+        client: own.client.clone().filter(|client| before.and_then(|before| before.client.as_ref()) != Some(client)),
+        peers: Some(own.addresses.clone())
+            .filter(|addresses| before.map(|before| &before.addresses) != Some(addresses)),
+    }
+}
+
 /// Whether a text is the configuration `current`, or a newer one: one that is proposed stands there already. The order of
 /// the lines does not count. A ZooKeeper that leads writes them as its tables happen to lie, and a member that wrote down
 /// its own order would have another tree than everybody else.
@@ -258,6 +291,27 @@ fn says(shown: &[u8], current: &Voters, reconfig_enabled: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_the_line_says_otherwise_is_moved() {
+        let member = |line: &str| Member::parse(ServerId(2), line).unwrap();
+        let before = member("h:1:2;3");
+        let moved = |line: &str| super::moved(Some(&before), &member(line));
+        for same in ["h:1:2;3", "h:1:2:observer;3", "h:1:2"] {
+            assert_eq!(moved(same), Listen::default(), "{same}");
+        }
+        for client in ["h:1:2;4", "h:1:2;h:3"] {
+            let listen = moved(client);
+            assert_eq!((listen.client, listen.peers), (member(client).client, None), "{client}");
+        }
+        for peers in ["h:1:3;3", "h:2:1;3", "g:1:2;3", "h:1:2|g:1:2;3", "h:4:2"] {
+            let listen = moved(peers);
+            assert_eq!((listen.client, listen.peers), (None, Some(member(peers).addresses)), "{peers}");
+        }
+        let both = Listen { client: before.client.clone(), peers: Some(before.addresses.clone()) };
+        assert_eq!(super::moved(None, &before), both);
+        assert_eq!(super::moved(Some(&member("h:1:2")), &before), Listen { peers: None, ..both });
+    }
 
     #[test]
     fn a_configuration_in_another_order_is_left_as_its_transaction_wrote_it() {

@@ -1,6 +1,7 @@
 //! What a member says of itself to whoever counts and watches: its place, and as a leader who follows.
 
 use super::{Ensemble, Role, Standing};
+use crate::config::Present;
 use crate::server::quorum::Quorum;
 use crate::server::stats::Mode;
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,6 +17,17 @@ impl Quorum {
             (Standing::Observing, _) => Mode::Observer,
         };
         self.stats.quorum.mode.store(mode as u8, Relaxed);
+        self.tell_config(ensemble);
+    }
+
+    /// The configuration that it acts by.
+    pub(super) fn tell_config(&self, ensemble: &Ensemble) {
+        let membership = ensemble.election.config().current().membership();
+        let mut present = self.stats.quorum.present.lock().expect("no holder panics");
+        if present.as_ref().is_some_and(|present| present.membership == *membership) {
+            return;
+        }
+        *present = ensemble.own_line().map(|own| Present { own: own.clone(), membership: membership.clone() });
     }
 
     /// Everything, every half tick.

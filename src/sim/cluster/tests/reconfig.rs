@@ -121,7 +121,7 @@ impl Asked<'_> {
 pub(super) const NOTHING: Asked<'static> = Asked { joining: None, leaving: None, members: None, version: -1 };
 
 /// Asks until it is done, whoever leads.
-fn reconfigure(cluster: &mut Cluster, asked: &Asked<'_>) {
+pub(super) fn reconfigure(cluster: &mut Cluster, asked: &Asked<'_>) {
     let done = |cluster: &mut Cluster| {
         let leader = cluster.leader().expect("somebody leads");
         cluster.shown(leader).expect("a configuration").version()

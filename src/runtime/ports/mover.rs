@@ -1,0 +1,225 @@
+//! Moves a member's ports to where a reconfiguration wants them, on a thread of its own.
+//!
+//! The client port moves by itself, the ports for other servers all together. What cannot be bound is tried again for half a
+//! minute while the old ports stay; the log says so at the first failure and at the last. A newer wish takes the place of
+//! an older one. Where the new port has the number of an old one (a server that is to listen on another address of its
+//! machine, or on all), the old one is in the way: it stops listening for the moment it takes, and goes on if that fails.
+
+use super::{Door, Open, Place, Port, SocketOptions, peer_places};
+use crate::config::member::{MemberAddress, MemberClient, ServerId};
+use crate::fatal::{Fatal, Reason};
+use crate::runtime::wake::Wake;
+use crate::server::quorum::Listen;
+use crate::server::stats::Stats;
+use rustix::net::Shutdown;
+use std::fmt::Display;
+use std::net::TcpListener;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How often a port is tried.
+const ATTEMPTS: u32 = 30;
+
+/// What a mover is told once.
+pub struct Plan {
+    pub id: ServerId,
+    /// `quorumListenOnAllIPs`.
+    pub everywhere: bool,
+    pub door: Arc<Door>,
+    pub stats: Arc<Stats>,
+    /// Of the loop that accepts other servers.
+    pub wake: Arc<Wake>,
+    /// The pause between two attempts.
+    pub pause: Duration,
+}
+
+/// The mover, from the side of the loop that accepts other servers.
+pub struct Mover {
+    wishes: Sender<Listen>,
+    moved: Arc<Mutex<Option<Vec<Open>>>>,
+}
+
+impl Mover {
+    /// Starts the thread; these ports are open.
+    pub fn start(plan: Plan, client: Open, peers: Vec<Open>) -> Result<Mover, Fatal> {
+        let (wishes, wanted) = channel();
+        let moved = Arc::new(Mutex::new(None));
+        let work = Work { plan, client, peers, moved: moved.clone(), to_client: None, to_peers: None };
+        std::thread::Builder::new()
+            .name("ports".to_owned())
+            .spawn(move || work.run(&wanted))
+            .map_err(|error| Fatal::new(Reason::System, format!("starting a thread: {error}")))?;
+        Ok(Mover { wishes, moved })
+    }
+
+    /// Has the ports moved, as far as they are elsewhere.
+    pub fn move_to(&self, listen: Listen) {
+        // The thread is there as long as this is.
+        let _ = self.wishes.send(listen);
+    }
+
+    /// The ports for other servers, if they have moved since the last call.
+    pub fn moved(&self) -> Option<Vec<Open>> {
+        self.moved.lock().expect("no holder panics").take()
+    }
+}
+
+/// Something that is to be, and how often it was tried.
+struct Wish<T> {
+    to: T,
+    attempts: u32,
+}
+
+impl<T: Display> Wish<T> {
+    /// It was tried. Whether it is to be tried again.
+    fn goes_on(&mut self, id: ServerId, outcome: Result<(), Fatal>) -> bool {
+        let Err(fatal) = outcome else { return false };
+        self.attempts += 1;
+        let (key, value) = (format!("server.{id}"), &self.to);
+        let reason = &fatal.detail;
+        if self.attempts == 1 {
+            let remedy = "free that address, or reconfigure the line";
+            tracing::error!(key, %value, reason, remedy, "a port cannot be moved: the old one stays; trying again");
+        } else if self.attempts == ATTEMPTS {
+            let remedy = "free that address and restart this server, or reconfigure the line";
+            tracing::error!(key, %value, reason, remedy, "a port was not moved: the old one stays");
+            return false;
+        }
+        true
+    }
+}
+
+/// The addresses of a line between servers.
+struct Addresses(Vec<MemberAddress>);
+
+impl Display for Addresses {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, MemberAddress { host, quorum_port, election_port }) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "|" };
+            write!(f, "{separator}{host}:{quorum_port}:{election_port}")?;
+        }
+        Ok(())
+    }
+}
+
+struct Work {
+    plan: Plan,
+    client: Open,
+    peers: Vec<Open>,
+    moved: Arc<Mutex<Option<Vec<Open>>>>,
+    to_client: Option<Wish<Place>>,
+    to_peers: Option<Wish<Addresses>>,
+}
+
+impl Work {
+    /// Until nobody can wish for anything any more.
+    fn run(mut self, wanted: &Receiver<Listen>) {
+        loop {
+            let is_idle = self.to_client.is_none() && self.to_peers.is_none();
+            let next = if is_idle {
+                wanted.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                wanted.recv_timeout(self.plan.pause)
+            };
+            match next {
+                Ok(Listen { client, peers }) => {
+                    let place = |MemberClient { host, port }: MemberClient| Place::of(&host, port);
+                    self.to_client = client.map(|to| Wish { to: place(to), attempts: 0 }).or(self.to_client);
+                    self.to_peers = peers.map(|to| Wish { to: Addresses(to), attempts: 0 }).or(self.to_peers);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if let Some(mut wish) = self.to_client.take() {
+                let outcome = self.move_client(&wish.to);
+                self.to_client = wish.goes_on(self.plan.id, outcome).then_some(wish);
+            }
+            if let Some(mut wish) = self.to_peers.take() {
+                let outcome = self.move_peers(&wish.to.0);
+                self.to_peers = wish.goes_on(self.plan.id, outcome).then_some(wish);
+            }
+        }
+    }
+
+    fn move_client(&mut self, to: &Place) -> Result<(), Fatal> {
+        if self.client.place == *to {
+            return Ok(());
+        }
+        let options = self.client.options;
+        let old = [self.client.clone()];
+        let new = take_over(&old, || Open::take(Port::Client, to.clone(), options, "client port"), to.port)?;
+        tracing::info!(from = self.client.address(), to = new.address(), "clients are accepted at another port");
+        self.plan.stats.client_port.store(to.port, Relaxed);
+        self.plan.door.move_to(new.listener.clone());
+        self.client = new;
+        Ok(())
+    }
+
+    fn move_peers(&mut self, addresses: &[MemberAddress]) -> Result<(), Fatal> {
+        let name = format!("server.{}", self.plan.id);
+        let wanted = peer_places(addresses, self.plan.everywhere);
+        // What stays must not give way to anything.
+        let is_to_go = |open: &&Open| wanted.iter().all(|(_, place)| *place != open.place);
+        let old: Vec<Open> = self.peers.iter().filter(is_to_go).cloned().collect();
+        let mut new = vec![];
+        for (port, place) in wanted {
+            // One that stays, or that is for the other purpose from now on.
+            if let Some(same) = self.peers.iter().find(|open| open.place == place) {
+                new.push(Open { port, ..same.clone() });
+                continue;
+            }
+            let number = place.port;
+            let take = || Open::take(port, place.clone(), SocketOptions::PEERS, &name);
+            match take_over(&old, take, number) {
+                Ok(open) => new.push(open),
+                Err(fatal) => {
+                    // What has given way to a port that is given up again goes on.
+                    drop(new);
+                    old.iter().for_each(listen_again);
+                    return Err(fatal);
+                }
+            }
+        }
+        for open in &new {
+            tracing::info!(port = ?open.port, at = open.address(), "other servers are accepted here");
+        }
+        self.peers = new.clone();
+        *self.moved.lock().expect("no holder panics") = Some(new);
+        self.plan.wake.ring();
+        Ok(())
+    }
+}
+
+/// Opens a port of this number. Ports of this server's own that are in the way stop listening first.
+fn take_over(old: &[Open], take: impl Fn() -> Result<Open, Fatal>, number: u16) -> Result<Open, Fatal> {
+    let fatal = match take() {
+        Err(fatal) if fatal.reason == Reason::PortInUse => fatal,
+        outcome => return outcome,
+    };
+    let number_of = |listener: &TcpListener| listener.local_addr().map(|address| address.port()).ok();
+    let in_the_way: Vec<&Open> = old.iter().filter(|open| number_of(&open.listener) == Some(number)).collect();
+    if in_the_way.is_empty() {
+        return Err(fatal);
+    }
+    for open in &in_the_way {
+        // Still bound, it can listen again; not listening, it keeps nobody from binding the same number.
+        let _ = rustix::net::shutdown(&open.listener, Shutdown::Both);
+    }
+    let outcome = take();
+    if outcome.is_err() {
+        in_the_way.into_iter().for_each(listen_again);
+    }
+    outcome
+}
+
+fn listen_again(open: &Open) {
+    if let Err(error) = rustix::net::listen(&open.listener, open.options.backlog) {
+        tracing::error!(port = ?open.port, at = open.address(), %error, "a port is lost; restart this server");
+    }
+}
+
+#[cfg(test)]
+#[path = "mover_tests.rs"]
+mod tests;
