@@ -405,11 +405,19 @@ impl Ensemble {
         }
     }
 
-    /// The end of every member's log.
+    /// The end of every member's log, of those that do not run first: only the beginning of all this may be shown.
     pub fn logs(&self) -> String {
-        let tails = self.members.iter().enumerate().map(|(place, member)| {
-            let Member { server, .. } = member;
-            format!("--- member {} ({:?}) at {}\n{}", place + 1, server.target, server.address, server.log_tail())
+        let mut members: Vec<(usize, &Server)> = self.members.iter().map(|member| &member.server).enumerate().collect();
+        members.sort_by_key(|(_, server)| server.has_ended().is_none());
+        let tails = members.into_iter().map(|(place, server)| {
+            let ended = server.has_ended().map_or(String::new(), |how| format!(", {how}"));
+            format!(
+                "--- member {} ({:?}) at {}{ended}\n{}",
+                place + 1,
+                server.target,
+                server.address,
+                server.log_tail()
+            )
         });
         tails.collect::<Vec<String>>().join("\n")
     }

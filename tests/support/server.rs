@@ -276,6 +276,16 @@ impl Server {
         }
     }
 
+    /// How it ended, for people; `None` while it runs. It is not waited for.
+    pub fn has_ended(&self) -> Option<String> {
+        let Some(pid) = self.pid() else { return Some("stopped".to_string()) };
+        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return Some("gone".to_string()) };
+        // `pid (name) state ... exit_code`: the name may hold anything.
+        let fields: Vec<&str> = stat.rsplit(") ").next()?.split_ascii_whitespace().collect();
+        let exit_code = fields.last()?;
+        (fields.first() == Some(&"Z")).then(|| format!("ended with wait status {exit_code}"))
+    }
+
     /// SIGKILL, and waits until it is gone.
     pub fn kill(&mut self) {
         match &mut self.process {

@@ -22,7 +22,13 @@ fn text(ids: &[usize]) -> String {
 
 /// Servers that have a leader, and may be reconfigured by anybody.
 pub(super) fn started(voters: usize, seed: u64) -> Cluster {
+    started_with_epochs_of(Zxid::LAST_COUNTER, voters, seed)
+}
+
+/// The same, with epochs of so many transactions.
+pub(super) fn started_with_epochs_of(last_counter: u32, voters: usize, seed: u64) -> Cluster {
     let mut cluster = Cluster::new(0, seed);
+    cluster.last_counter = last_counter;
     cluster.standalone_enabled = voters > 1;
     cluster.state = StateOptions { standalone: false, reconfig_enabled: true, skip_acl: true, ..cluster.state };
     let ids: Vec<usize> = (1..=voters).collect();
@@ -68,7 +74,7 @@ impl Asker {
     }
 
     /// The answer's error and body; `None` if the connection was closed or no answer came in time.
-    fn ask(&mut self, cluster: &mut Cluster, op: OpCode, body: &[u8]) -> Option<(i32, Vec<u8>)> {
+    pub(super) fn ask(&mut self, cluster: &mut Cluster, op: OpCode, body: &[u8]) -> Option<(i32, Vec<u8>)> {
         self.xid += 1;
         let (place, conn, xid) = (self.place, self.conn, self.xid);
         cluster.server(place)?.request(conn, xid, op, body);

@@ -1,6 +1,7 @@
 //! Epochs that come to their end while clients write: the next one begins, whatever goes wrong on the way.
 
 use super::super::*;
+use super::reconfig::{self, Asked, Asker, NOTHING};
 use super::steps::{ask, isolate, session, start_all, told};
 use super::writers::{Client, converge, work};
 use crate::ids::SessionId;
@@ -236,4 +237,56 @@ fn writes_behind_a_sync_wait_for_the_next_epoch() {
         assert_eq!(told(&mut cluster, leader, conn, 8), (0..8).map(|n| (20 * round + n, 0)).collect::<Vec<_>>());
     }
     assert!(cluster.roll_overs() >= 5 && cluster.elections() == 1, "{}", cluster.roll_overs());
+}
+
+/// Three voters and an observer whose epochs are short, and a client of the leader that has written all of the first one but
+/// its last transaction.
+fn before_the_last(seed: u64) -> (Cluster, Place, Asker) {
+    const LAST: u32 = 60;
+    let mut cluster = reconfig::started_with_epochs_of(LAST, 3, seed);
+    reconfig::join(&mut cluster, "observer");
+    let leader = cluster.leader().expect("somebody leads");
+    let mut asker = Asker::at(&mut cluster, leader);
+    let head = |cluster: &mut Cluster| cluster.server(leader).unwrap().quorum.state().head();
+    while head(&mut cluster).counter() + 1 < LAST {
+        let path = format!("/n{}", head(&mut cluster).counter());
+        assert_eq!(asker.ask(&mut cluster, OpCode::Create, &create(path.as_bytes(), b"", 0)).expect("an answer").0, 0);
+    }
+    (cluster, leader, asker)
+}
+
+/// The next epoch has the new voters from its beginning.
+#[test]
+fn a_reconfiguration_may_be_the_last_of_its_epoch() {
+    let (mut cluster, leader, mut asker) = before_the_last(21);
+    let line = reconfig::line(4, "participant");
+    let promote = Asked { joining: Some(&line), ..NOTHING };
+    assert!(asker.reconfig(&mut cluster, &promote).expect("an answer").is_ok());
+    let is_over = |cluster: &mut Cluster| cluster.server(leader).unwrap().quorum.state().head() >= Zxid(2 << 32);
+    let path = path_alone(b"/");
+    assert_eq!(asker.ask(&mut cluster, OpCode::Create, &create(b"/next", b"", 0)).expect("an answer").0, 0);
+    assert!(is_over(&mut cluster) && cluster.roll_overs() == 1 && cluster.elections() == 1);
+    assert_eq!(asker.ask(&mut cluster, OpCode::Sync, &path).expect("an answer").0, 0);
+    reconfig::agree(&mut cluster, &[0, 1, 2, 3], &[]);
+    // With one of the old ones gone there is no quorum without the new one.
+    cluster.crash((leader + 1) % 3);
+    assert_eq!(asker.ask(&mut cluster, OpCode::Create, &create(b"/counts", b"", 0)).expect("an answer").0, 0);
+}
+
+/// Nobody waits for a round that its leader is not there for any more.
+#[test]
+fn a_leader_may_be_removed_with_the_last_of_its_epoch() {
+    let (mut cluster, leader, mut asker) = before_the_last(22);
+    let id = (leader + 1).to_string();
+    let removed = asker.reconfig(&mut cluster, &Asked { leaving: Some(&id), ..NOTHING });
+    assert!(removed.is_none_or(|removed| removed.is_ok()));
+    let left: Vec<Place> = (0..4).filter(|place| *place != leader).collect();
+    let has_another = |cluster: &mut Cluster| cluster.leader().is_some_and(|found| found != leader);
+    assert!(cluster.run(10_000, has_another), "another leads");
+    let next = cluster.leader().unwrap();
+    let mut asker = Asker::at(&mut cluster, next);
+    assert_eq!(asker.ask(&mut cluster, OpCode::Create, &create(b"/next", b"", 0)).expect("an answer").0, 0);
+    assert!(cluster.server(next).unwrap().quorum.state().head().epoch() >= 2);
+    reconfig::agree(&mut cluster, &left, &[]);
+    assert!(!reconfig::ids(&cluster.shown(next).unwrap()).contains(&(leader as i64 + 1)));
 }
