@@ -6,10 +6,12 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use support::server::{Edge, Server, Target, free_port};
-use support::{Scratch, wait_for};
+use support::client::Connection;
+use support::server::{Edge, Server, Target, free_port, send_signal};
+use support::{Scratch, wait_for, wire};
 
 /// How long the server may take to measure its disk and say so.
 const LOG_LIMIT: Duration = Duration::from_secs(30);
@@ -132,6 +134,51 @@ fn too_little_lockable_memory_for_shards_ends_the_start_by_name() {
     assert_eq!(ended.and_then(|status| status.code()), Some(23), "{text}");
     assert!(text.contains("limit-too-low: 65536 bytes of memory may be locked"), "{text}");
     assert!(!data.exists(), "nothing is written");
+}
+
+/// A machine that stands still for a moment stands still anywhere, and often where a thread enters the kernel. An executor
+/// that finds its time slice over before it has run anything must not go to sleep with the work undone.
+#[test]
+fn shards_go_on_when_the_machine_has_stood_still() {
+    const STOPS: usize = 40;
+    // Longer than the time slice that an executor has where nothing is said, 100 ms.
+    const STOPPED: Duration = Duration::from_millis(120);
+    const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+    let dir = Scratch::new();
+    let server = Server::start(Target::Corral(Edge::Shards(2)), dir.path(), &[]);
+    let pid = server.pid().expect("it runs");
+    let answered = [const { AtomicU64::new(0) }; 8];
+    let is_over = AtomicBool::new(false);
+    let stuck = std::thread::scope(|scope| {
+        for answered in &answered {
+            let mut client = Connection::new_session(server.address, 30_000).expect("a session");
+            let is_over = &is_over;
+            scope.spawn(move || {
+                while !is_over.load(Relaxed) && client.call(&wire::exists("/", false)).is_ok() {
+                    answered.fetch_add(1, Relaxed);
+                }
+            });
+        }
+        let stuck = (0..STOPS).find(|_| {
+            let before: Vec<u64> = answered.iter().map(|answered| answered.load(Relaxed)).collect();
+            let all_go_on = || {
+                let go_on = answered.iter().zip(&before).all(|(now, before)| now.load(Relaxed) > before + 100);
+                go_on.then_some(())
+            };
+            if wait_for(ANSWER_LIMIT, all_go_on).is_none() {
+                return true;
+            }
+            send_signal(pid, libc::SIGSTOP);
+            std::thread::sleep(STOPPED);
+            send_signal(pid, libc::SIGCONT);
+            false
+        });
+        is_over.store(true, Relaxed);
+        // Clients that wait for an answer still end with their connections.
+        drop(server);
+        stuck
+    });
+    assert_eq!(stuck, None, "after so many stops clients wait for a shard that sleeps");
 }
 
 /// The list of CPUs in a thread's status file.

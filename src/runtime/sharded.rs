@@ -8,6 +8,10 @@
 //! whatever descriptor they are made from, and their first read waits for that poll. [`readable`] leans on
 //! it, and a test below holds it: an upgrade of glommio that changes it goes red there.
 //!
+//! An executor of glommio 0.9 whose time slice ends before it has run anything goes to sleep with its tasks undone, and
+//! nothing wakes it: a machine that stands still for the 100 ms of a slice is enough. A shard has one task, so there is
+//! nothing to slice time for: [`SLICE`].
+//!
 //! This file uses `unsafe` to make that stream from a duplicated descriptor that nothing else owns, and to
 //! queue ring entries that point into boxes which live as long as the ring.
 
@@ -41,6 +45,9 @@ const PEERS: u64 = 4;
 /// Bytes of an executor's own buffers, which a shard has no use for: its sockets are read and written by the loop. Those
 /// buffers are locked in memory, 10 MiB for each shard where nothing is said.
 const IO_MEMORY: usize = 64 << 10;
+
+/// The time slice of an executor's tasks: longer than any machine stands still.
+const SLICE: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How a shard's thread behaves.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +103,10 @@ pub fn run(
     for (number, parts) in shards.into_iter().enumerate() {
         let link = Link { sender: sender.clone(), core: core.wake.clone(), clocks, ending: ending.clone() };
         let placement = parts.thread.cpu.map_or(Placement::Unbound, Placement::Fixed);
-        let mut builder = LocalExecutorBuilder::new(placement).name(&format!("shard-{number}")).io_memory(IO_MEMORY);
+        let mut builder = LocalExecutorBuilder::new(placement)
+            .name(&format!("shard-{number}"))
+            .io_memory(IO_MEMORY)
+            .preempt_timer(SLICE);
         if !parts.thread.spin.is_zero() {
             builder = builder.spin_before_park(parts.thread.spin);
         }
@@ -158,7 +168,6 @@ async fn shard_loop(parts: ShardParts, link: Link) {
             shard.unpark();
         } else {
             wake.awake();
-            glommio::yield_if_needed().await;
         }
         net.wait(&mut events, false);
         shard.begin(link.clocks.now());

@@ -225,6 +225,7 @@ impl Drop for Link {
 /// The writing end of the sequence: the quorum core's.
 pub struct Publisher {
     last: Arc<Link>,
+    published: u64,
 }
 
 /// A shard's place in the sequence.
@@ -246,7 +247,7 @@ impl std::ops::Deref for Taken {
 impl Publisher {
     /// A sequence with nothing in it.
     pub fn new() -> Self {
-        Publisher { last: Arc::default() }
+        Publisher { last: Arc::default(), published: 0 }
     }
 
     /// A place at the end of the sequence: it will see every batch published from now on.
@@ -259,6 +260,12 @@ impl Publisher {
         let link = Arc::new(Link { batch, next: OnceLock::new() });
         assert!(self.last.next.set(link.clone()).is_ok(), "one publisher");
         self.last = link;
+        self.published += 1;
+    }
+
+    /// How many batches there were.
+    pub fn published(&self) -> u64 {
+        self.published
     }
 }
 

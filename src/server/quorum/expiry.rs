@@ -22,7 +22,7 @@ impl Quorum {
             self.locals.was_away(away_ms);
         }
         self.last_tick_ms = now;
-        self.watchdog.look(&self.stats, now, stalled);
+        self.watchdog.look(self.publisher.published(), &self.stats, now, stalled);
         if self.is_member {
             self.expire_local();
             self.tick_ensemble();

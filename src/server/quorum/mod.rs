@@ -333,7 +333,6 @@ impl Quorum {
         let zxid = batch.last_zxid;
         self.has_published = true;
         self.publisher.publish(batch);
-        self.watchdog.published();
         self.state.publish(zxid);
         self.plan.published(zxid);
         self.state.reclaim();

@@ -17,32 +17,35 @@ struct Seen {
 
 /// What the quorum core remembers of its shards.
 pub(super) struct Watchdog {
-    published: u64,
     shards: Vec<Seen>,
-    /// A shard that stands still, and for how long, ms.
-    found: Option<(usize, i64)>,
+    /// A shard that stands still.
+    found: Option<Found>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    shard: usize,
+    /// Batches that wait for it.
+    behind: u64,
+    for_ms: i64,
 }
 
 impl Watchdog {
     /// Every shard has all there is.
     pub(super) fn new(shards: usize, now_ms: i64) -> Self {
-        Watchdog { published: 0, shards: vec![Seen { taken: 0, since_ms: now_ms }; shards], found: None }
+        Watchdog { shards: vec![Seen { taken: 0, since_ms: now_ms }; shards], found: None }
     }
 
-    /// One more batch is there to be taken in.
-    pub(super) fn published(&mut self) {
-        self.published += 1;
-    }
-
-    /// Looks at every shard. `was_away`: the core has not run for some time itself.
-    pub(super) fn look(&mut self, stats: &Stats, now_ms: i64, was_away: bool) {
+    /// Looks at every shard, of which each is to take in as many batches as were published. `was_away`: the core has not
+    /// run for some time itself.
+    pub(super) fn look(&mut self, published: u64, stats: &Stats, now_ms: i64, was_away: bool) {
         self.found = None;
         for (shard, seen) in self.shards.iter_mut().enumerate() {
             let taken = stats.shards[shard].batches.value();
-            if was_away || taken != seen.taken || taken == self.published {
+            if was_away || taken != seen.taken || taken == published {
                 *seen = Seen { taken, since_ms: now_ms };
             } else if now_ms - seen.since_ms > limits::SHARD_STALL_MS {
-                self.found = Some((shard, now_ms - seen.since_ms));
+                self.found = Some(Found { shard, behind: published - taken, for_ms: now_ms - seen.since_ms });
             }
         }
     }
@@ -51,9 +54,8 @@ impl Watchdog {
 impl super::Quorum {
     /// Why the process must end: a shard stands still, as of the last tick.
     pub fn stalled_shard(&self) -> Option<Fatal> {
-        let (shard, ms) = self.watchdog.found?;
-        let behind = self.watchdog.published - self.watchdog.shards[shard].taken;
-        let detail = format!("shard {shard} has taken in none of {behind} batches for {ms} ms");
+        let Found { shard, behind, for_ms } = self.watchdog.found?;
+        let detail = format!("shard {shard} has taken in none of {behind} batches for {for_ms} ms");
         Some(Fatal::new(Reason::ShardStalled, detail))
     }
 }

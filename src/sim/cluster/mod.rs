@@ -327,6 +327,9 @@ impl Cluster {
                     if let Some(server) = self.server(place) {
                         server.shard.tick();
                         server.quorum.tick();
+                        // What ends a process that has such a shard; these take in all there is, whenever they run.
+                        let stalled = server.quorum.stalled_shard();
+                        assert!(stalled.is_none(), "server {place}: {}", stalled.expect("one").detail);
                     }
                     self.act(place);
                 }

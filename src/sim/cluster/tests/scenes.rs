@@ -230,3 +230,15 @@ fn a_leader_forgets_who_spoke_for_sessions_that_are_over() {
     assert!(cluster.run(10_000, are_over), "they expire");
     assert_eq!(owned(&mut cluster), 0);
 }
+
+/// Batches that come with a role count like those of requests: a shard that has taken in all of them may sleep.
+#[test]
+fn shards_with_nothing_to_do_do_not_stand_still() {
+    let (mut cluster, leader, _) = started(40);
+    cluster.crash(leader);
+    cluster.start(leader);
+    assert!(cluster.run(10_000, all_serve));
+    // Every tick looks for shards that stand still.
+    assert!(!cluster.run(3 * crate::limits::SHARD_STALL_MS, |_| false));
+    assert!(all_serve(&mut cluster));
+}
