@@ -5,6 +5,7 @@
 //! service managers read the exit status, people read the line: what happened, where, and what to do.
 
 use std::fmt;
+use std::io::Write;
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident = $status:literal, $name:literal, $remedy:literal;)*) => {
@@ -59,6 +60,8 @@ reasons! {
     ReplayFailed = 15, "replay-failed", "keep the data directory for analysis and restore from a backup";
     /// The epochs this server promised and acknowledged cannot be read: it might vote against them.
     EpochsLost = 16, "epochs-lost", "bring the data directory back, or let this server begin with an empty one as a new member";
+    /// A leader takes back what this server has, and nothing on this server's disk ends where it is to.
+    CannotTruncate = 17, "cannot-truncate", "move the data away and let this server begin with an empty directory: its leader sends it everything";
     /// The kernel or a container's seccomp profile refuses io_uring.
     IoUringDenied = 20, "io-uring-denied", "allow io_uring_setup, io_uring_enter and io_uring_register in the container's seccomp profile";
     /// An address to listen on is taken.
@@ -101,7 +104,8 @@ impl std::error::Error for Fatal {}
 /// Says why on standard error and ends the process with the reason's status. No destructor runs: whatever is
 /// half done stays as a power loss would leave it, which recovery is made for.
 pub fn exit(fatal: &Fatal) -> ! {
-    eprintln!("{fatal}");
+    // Nobody may be there to read it; the status tells all the same.
+    let _ = writeln!(std::io::stderr(), "{fatal}");
     std::process::exit(fatal.reason.status())
 }
 

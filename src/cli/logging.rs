@@ -11,7 +11,9 @@ use tracing_subscriber::EnvFilter;
 /// that cannot be understood is reported and left out. A second call changes nothing.
 pub fn start(format: LogFormat) {
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A line that cannot be written, to a full disk or to nobody, is lost. To say so where it failed would be a panic.
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     let started = match format {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
         LogFormat::Text => lines.with_ansi(wants_color()).try_init(),
@@ -51,11 +53,35 @@ fn wants_color() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fatal::{Fatal, Reason};
     use std::os::unix::process::ExitStatusExt;
-    use std::process::Command;
+    use std::process::{Command, Stdio};
 
     /// Set in the process that is to panic.
     const CHILD: &str = "CORRAL_TEST_PANICS";
+
+    /// Standard error is a pipe that nobody reads any more.
+    #[test]
+    fn a_line_that_nobody_takes_ends_nothing() {
+        if std::env::var_os(CHILD).is_some() {
+            start(LogFormat::Text);
+            abort_on_panic();
+            tracing::error!("to nobody");
+            crate::fatal::exit(&Fatal::new(Reason::DiskFull, "the reason is still told"));
+        }
+        let this = "cli::logging::tests::a_line_that_nobody_takes_ends_nothing";
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let status = Command::new(std::env::current_exe().unwrap())
+            .args([this, "--exact", "--nocapture"])
+            .env(CHILD, "yes")
+            .env_remove("RUST_LOG")
+            .stdout(Stdio::null())
+            .stderr(writer)
+            .status()
+            .unwrap();
+        assert_eq!(status.code(), Some(Reason::DiskFull.status()), "{status:?}");
+    }
 
     #[test]
     fn a_panic_of_any_thread_is_logged_and_ends_the_process() {

@@ -29,7 +29,7 @@ pub fn finish(
                 go_on_with(writer, helpers, quorum, log);
                 quorum.peer(PeerInput::LogCut(zxid));
             }
-            Done::Cut { log: None, .. } => quorum.peer(PeerInput::LogCutFailed),
+            Done::Cut { zxid, log: None } => quorum.peer(PeerInput::LogCutFailed(zxid)),
             Done::Installed { zxid, log: writer } => {
                 go_on_with(writer, helpers, quorum, log);
                 quorum.peer(PeerInput::SnapshotInstalled(zxid));

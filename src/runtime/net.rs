@@ -103,6 +103,32 @@ pub struct Found {
     pub peers: bool,
 }
 
+/// When a tick may be told of. It says that whoever has not been heard of is silent: so not before everybody has been read
+/// who was ready when half a tick had passed, which is more than one turn's work where many were.
+#[derive(Default)]
+struct Ticks {
+    is_due: bool,
+    /// Turns since then in which more may have been ready than were found.
+    turns: usize,
+}
+
+impl Ticks {
+    /// After a turn that found the timer or not, and as many sockets as it has room for or fewer. The kernel gives those
+    /// that are ready in turn, so that all `sockets` have had theirs after so many turns.
+    fn after_turn(&mut self, timer: bool, is_full: bool, sockets: usize) -> bool {
+        self.is_due |= timer;
+        if !self.is_due {
+            return false;
+        }
+        self.turns += 1;
+        if is_full && self.turns <= sockets.div_ceil(EVENTS) {
+            return false;
+        }
+        *self = Ticks::default();
+        true
+    }
+}
+
 /// What a wait has found; made on the thread that waits.
 pub struct Events(Vec<epoll::Event>);
 
@@ -129,6 +155,7 @@ pub struct Net {
     buffer: Box<[u8]>,
     ids: Vec<ConnId>,
     rejected: Box<dyn Fn() + Send>,
+    ticks: Ticks,
 }
 
 impl Net {
@@ -165,6 +192,7 @@ impl Net {
             buffer: vec![0; limits::READ_CHUNK].into_boxed_slice(),
             ids: vec![],
             rejected,
+            ticks: Ticks::default(),
         };
         net.arm_listener();
         Ok(net)
@@ -212,6 +240,7 @@ impl Net {
     /// Passes what the wait has found to the shard.
     pub fn process(&mut self, events: &Events, shard: &mut Shard) -> Found {
         let mut found = Found::default();
+        let mut has_timer = false;
         self.follow_door(shard);
         for event in &events.0 {
             match event.data.u64() {
@@ -221,7 +250,7 @@ impl Net {
                 PEERS => found.peers = true,
                 TIMER => {
                     let _ = rustix::io::read(&self.timer, &mut [0; 8]);
-                    found.tick = true;
+                    has_timer = true;
                 }
                 token => {
                     let id = ConnId { slot: token as u32, generation: (token >> 32) as u32 };
@@ -229,6 +258,7 @@ impl Net {
                 }
             }
         }
+        found.tick = self.ticks.after_turn(has_timer, events.0.len() >= EVENTS, self.sockets.len());
         if found.tick {
             // A listener that was disarmed because descriptors ran out is tried again.
             self.arm_listener();
@@ -424,5 +454,25 @@ impl Net {
             }
         }
         self.ids = ids;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A shard that stood still for long finds more clients ready than it reads in a turn: nobody is called silent whose words
+    /// are there, and a shard whose every turn is full still ticks.
+    #[test]
+    fn a_tick_waits_until_everybody_who_is_ready_was_read() {
+        let mut ticks = Ticks::default();
+        assert!(!ticks.after_turn(false, true, 5_000), "no time has passed");
+        assert!(!ticks.after_turn(true, true, 5_000));
+        assert!(!ticks.after_turn(false, true, 5_000));
+        assert!(ticks.after_turn(false, false, 5_000), "those were all");
+        assert!(!ticks.after_turn(false, false, 5_000), "once");
+        assert!(ticks.after_turn(true, false, 5_000), "as ever");
+        let turns = (0..).position(|turn| ticks.after_turn(turn == 0, true, 5_000));
+        assert_eq!(turns, Some(5_000 / EVENTS + 1), "all had their turn, and the next one begins");
     }
 }

@@ -62,6 +62,8 @@ pub struct Member {
     /// Counts the directories it has had.
     generation: u32,
     paused: bool,
+    /// How often it has ended by a fault of its own: see [`Ensemble::mind`].
+    faults_of_its_own: usize,
 }
 
 /// How the members know each other.
@@ -167,6 +169,7 @@ impl Ensemble {
                 ports,
                 generation: 0,
                 paused: false,
+                faults_of_its_own: 0,
             })
             .collect();
         Ensemble { members, links, ways, tick_ms: SHORT_TICK_MS, settings: vec![], scratch }
@@ -344,6 +347,13 @@ impl Ensemble {
         self.members.iter().filter(|member| member.belongs).map(|member| member.server.address).collect()
     }
 
+    /// The same, without the ZooKeepers that say that the digests of their trees are not those of the transactions.
+    pub fn addresses_of_witnesses(&self) -> Vec<SocketAddr> {
+        let is_wrong = |server: &Server| server.target.is_zookeeper() && server.log().contains("First digest mismatch");
+        let members = self.members.iter().filter(|member| member.belongs);
+        members.map(|member| &member.server).filter(|server| !is_wrong(server)).map(|server| server.address).collect()
+    }
+
     /// What a member says it is; None while it does not serve.
     pub fn mode(&self, place: usize) -> Option<Mode> {
         let member = &self.members[place];
@@ -385,10 +395,36 @@ impl Ensemble {
 
     /// No member ends by itself.
     fn assert_alive(&mut self) {
+        self.mind();
         for place in 0..self.members.len() {
             let server = &mut self.members[place].server;
             if server.pid().is_some() && !server.is_running() {
                 panic!("member {} ended by itself; its log:\n{}", place + 1, server.log_tail());
+            }
+        }
+    }
+
+    /// Starts a ZooKeeper again that has ended by a fault of its own, as whoever runs it would.
+    ///
+    /// A ZooKeeper 3.9 that stops following reads its log again from what its tree has, and ends if what it reads is not
+    /// next in its list of proposals: its other thread may have put a transaction into the tree and not yet into the list.
+    pub fn mind(&mut self) {
+        const OUT_OF_ORDER: &str = "IllegalStateException: Committed proposal cached out of order";
+        for (place, member) in self.members.iter_mut().enumerate() {
+            let Member { server, faults_of_its_own, .. } = member;
+            if !server.target.is_zookeeper() || server.pid().is_none() || server.is_running() {
+                continue;
+            }
+            let faults = server.log().matches(OUT_OF_ORDER).count();
+            if faults > *faults_of_its_own {
+                println!(
+                    "member {} ({:?}) ended by a fault of its own, and is started again",
+                    place + 1,
+                    server.target
+                );
+                *faults_of_its_own = faults;
+                server.kill();
+                server.spawn();
             }
         }
     }

@@ -194,9 +194,12 @@ pub fn run_at<R: std::fmt::Debug>(
 }
 
 /// Waits until the ensemble has written something more.
-pub fn await_served(board: &Board, who: &str, ensemble: &Ensemble) {
+pub fn await_served(board: &Board, who: &str, ensemble: &mut Ensemble) {
     let before = board.written.load(Ordering::Relaxed);
-    let served = wait_for(SERVE_LIMIT, || (board.written.load(Ordering::Relaxed) >= before + SERVED).then_some(()));
+    let served = wait_for(SERVE_LIMIT, || {
+        ensemble.mind();
+        (board.written.load(Ordering::Relaxed) >= before + SERVED).then_some(())
+    });
     assert!(served.is_some(), "{who} does not serve within {SERVE_LIMIT:?}\n{}", ensemble.logs());
 }
 

@@ -154,10 +154,12 @@ const DIGEST_INTERVAL: usize = 128;
 /// long as it is kept: waiting does not mend it.
 ///
 /// Where there is a ZooKeeper, what is kept up to now is no witness: the snapshots it sends to learners have effects of
-/// transactions that follow in them, and until a learner is through these its digests are wrong, as its log says.
+/// transactions that follow in them, and until a learner is through these its digests are wrong, as its log says. Nor is
+/// ever a ZooKeeper that found its own digests wrong, in what it read from its own disk: it goes on from the wrong one.
 fn digests_agree(ensemble: &Ensemble) -> Result<(), String> {
-    let addresses = ensemble.addresses();
-    let after = if ensemble.is_mixed() { write_on(addresses[0]).map_err(|error| error.to_string())? } else { 0 };
+    let addresses = ensemble.addresses_of_witnesses();
+    let after =
+        if ensemble.is_mixed() { write_on(ensemble.addresses()[0]).map_err(|error| error.to_string())? } else { 0 };
     let mut known: BTreeMap<i64, (SocketAddr, String)> = BTreeMap::new();
     for address in addresses {
         let kept = wait_for(AGREE_LIMIT, || {

@@ -94,7 +94,7 @@ pub struct Peers {
     /// Sockets on which a snapshot goes out, and of what zxid it is.
     feeding: Vec<(u64, Zxid)>,
     /// Learners that wait for a snapshot.
-    wanting: Vec<(PeerId, Zxid)>,
+    wanting: Vec<PeerId>,
     /// Learners that are to be sent more of the log when they have taken what they were sent.
     reading: Vec<(PeerId, Stretch)>,
     buffer: Box<[u8]>,
@@ -311,7 +311,10 @@ impl Peers {
             Kind::Unknown(_) => {}
             _ if socket.is_closing => {}
             Kind::Link => quorum.peer(PeerInput::Closed { link: LinkId(token) }),
-            Kind::Learner => quorum.peer(PeerInput::LearnerGone(PeerId(token))),
+            Kind::Learner => {
+                self.wanting.retain(|wanting| wanting.0 != token);
+                quorum.peer(PeerInput::LearnerGone(PeerId(token)));
+            }
             Kind::Leader => {
                 self.leader = None;
                 quorum.peer(PeerInput::LeaderGone);
@@ -358,22 +361,17 @@ impl Peers {
         }
     }
 
-    /// A snapshot has been written: it goes to those who wait for one.
+    /// A snapshot has been written: it goes to those who wait for one, whenever they came. The next one may take longer than
+    /// they have time; what this one lacks is read from the log.
     pub fn snapshot_written(&mut self, zxid: Zxid) {
-        let mut wanting = std::mem::take(&mut self.wanting);
-        wanting.retain(|(peer, at_least)| {
-            if zxid < *at_least {
-                return true;
-            }
+        for peer in std::mem::take(&mut self.wanting) {
             if let Some(socket) = self.sockets.get_mut(&peer.0) {
                 let (sender, pieces) = sync_channel(PIECES_AHEAD);
                 socket.feed = Some(Feed { pieces, behind: vec![] });
                 self.feeding.push((peer.0, zxid));
                 read_snapshot(self.options.snapshot_dir.clone(), zxid, sender, self.wake.clone());
             }
-            false
-        });
-        self.wanting = wanting;
+        }
     }
 
     /// Hands on what has been read of snapshots.
@@ -455,7 +453,7 @@ impl Peers {
             }
             Effect::Close { link } => self.close(link.0),
             Effect::CloseLearner(peer) => {
-                self.wanting.retain(|(wanting, _)| *wanting != peer);
+                self.wanting.retain(|wanting| *wanting != peer);
                 self.reading.retain(|(reading, _)| *reading != peer);
                 self.close(peer.0);
             }
@@ -469,7 +467,7 @@ impl Peers {
             Effect::CutLog(zxid) => helpers.cut_log(zxid, quorum.log().highest()),
             Effect::InstallSnapshot(job) => helpers.install_snapshot(job, quorum.log().highest()),
             Effect::ReadLog { peer, stretch } => self.reading.push((peer, stretch)),
-            Effect::SendSnapshot { peer, at_least } => self.wanting.push((peer, at_least)),
+            Effect::SendSnapshot(peer) => self.wanting.push(peer),
             Effect::Listen(listen) => self.mover.move_to(listen),
             Effect::Fail(fatal) => return Err(fatal),
         }

@@ -4,6 +4,7 @@
 //! minute while the old ports stay; the log says so at the first failure and at the last. A newer wish takes the place of
 //! an older one. Where the new port has the number of an old one (a server that is to listen on another address of its
 //! machine, or on all), the old one is in the way: it stops listening for the moment it takes, and goes on if that fails.
+//! So does a port for other servers that is to move when clients are to be accepted there; its own turn comes next.
 
 use super::{Door, Open, Place, Port, SocketOptions, peer_places};
 use crate::config::member::{MemberAddress, MemberClient, ServerId};
@@ -148,21 +149,31 @@ impl Work {
             return Ok(());
         }
         let options = self.client.options;
-        let old = [self.client.clone()];
+        let mut old = vec![self.client.clone()];
+        if let Some(Wish { to: Addresses(addresses), .. }) = &self.to_peers {
+            old.extend(self.peers_to_go(&peer_places(addresses, self.plan.everywhere)));
+        }
         let new = take_over(&old, || Open::take(Port::Client, to.clone(), options, "client port"), to.port)?;
         tracing::info!(from = self.client.address(), to = new.address(), "clients are accepted at another port");
         self.plan.stats.client_port.store(to.port, Relaxed);
         self.plan.door.move_to(new.listener.clone());
         self.client = new;
+        // One that gave way does not come back.
+        let gave_way = |open: &Open| open.place.port == to.port && old.iter().any(|old| old.place == open.place);
+        self.peers.retain(|open| !gave_way(open));
         Ok(())
+    }
+
+    /// Ports for other servers that are not among those wanted: what stays must not give way to anything.
+    fn peers_to_go(&self, wanted: &[(Port, Place)]) -> Vec<Open> {
+        let is_to_go = |open: &&Open| wanted.iter().all(|(_, place)| *place != open.place);
+        self.peers.iter().filter(is_to_go).cloned().collect()
     }
 
     fn move_peers(&mut self, addresses: &[MemberAddress]) -> Result<(), Fatal> {
         let name = format!("server.{}", self.plan.id);
         let wanted = peer_places(addresses, self.plan.everywhere);
-        // What stays must not give way to anything.
-        let is_to_go = |open: &&Open| wanted.iter().all(|(_, place)| *place != open.place);
-        let old: Vec<Open> = self.peers.iter().filter(is_to_go).cloned().collect();
+        let old = self.peers_to_go(&wanted);
         let mut new = vec![];
         for (port, place) in wanted {
             // One that stays, or that is for the other purpose from now on.

@@ -178,6 +178,21 @@ fn the_ports_between_servers_may_change_places() {
     assert_eq!(moving.peers_move(), [(Port::Election, local(quorum)), (Port::Quorum, local(election))]);
 }
 
+/// Clients come to where votes or learners came, and these to where clients came.
+#[test]
+fn clients_and_servers_may_change_places() {
+    for takes_election in [true, false] {
+        let [one, quorum, election] = [(); 3].map(|()| free());
+        let mut moving = moving(one, quorum, election);
+        let (two, q, e) = if takes_election { (election, quorum, one) } else { (quorum, one, election) };
+        moving.mover.move_to(Listen { client: client("127.0.0.1", two).client, ..peers(&[("127.0.0.1", q, e)]) });
+        // The loop that accepts clients lets the old one go, as the brain's does below.
+        assert_eq!(moving.client_moves().expect("moved in time").local_addr().unwrap(), local(two));
+        assert_eq!(moving.peers_move(), [(Port::Election, local(e)), (Port::Quorum, local(q))]);
+        assert!([two, q, e].into_iter().all(|port| is_heard(local(port))));
+    }
+}
+
 #[test]
 fn what_cannot_be_is_given_up_and_the_old_port_stays() {
     let mut wish = Wish { to: Place::of("10.0.0.1", 2181), attempts: 0 };

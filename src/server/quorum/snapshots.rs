@@ -62,6 +62,8 @@ pub(super) struct SnapshotPlan {
     /// Here while no snapshot is being written.
     reader: Option<Reader>,
     pinned: Option<(Capture, Reader, Pin)>,
+    /// The state is about to become another one: none of this one is wanted.
+    is_held: bool,
 }
 
 impl SnapshotPlan {
@@ -75,7 +77,22 @@ impl SnapshotPlan {
             capture: None,
             reader: Some(reader),
             pinned: None,
+            is_held: false,
         }
+    }
+
+    /// Transactions are being taken back, or another state is being written down: whoever does it would write a snapshot of
+    /// the state as it is now only behind that, over what has come in its place.
+    pub(super) fn hold(&mut self) {
+        self.is_held = true;
+        if let Some((_, reader, _)) = self.pinned.take() {
+            self.reader = Some(reader);
+        }
+    }
+
+    /// What was to be taken back is gone: what is left may be captured.
+    pub(super) fn release(&mut self) {
+        self.is_held = false;
     }
 
     /// The state is another one, just written down at `last`.
@@ -89,8 +106,13 @@ impl SnapshotPlan {
         self.bytes += bytes as u64;
     }
 
+    /// Whether the state can be captured now.
+    fn is_free(&self) -> bool {
+        !self.is_held && self.capture.is_none() && self.pinned.is_none() && self.reader.is_some()
+    }
+
     fn is_due(&self, now_ms: i64) -> bool {
-        let free = self.capture.is_none() && self.pinned.is_none() && self.reader.is_some();
+        let free = self.is_free();
         let factor = if now_ms < self.rest_until_ms { LATEST } else { 1 };
         let SnapshotRule { every_txns, every_bytes } = self.rule;
         let has_passed = |count: u64, limit: u64| limit > 0 && count >= limit.saturating_mul(factor);
@@ -131,9 +153,9 @@ impl super::Quorum {
         }
     }
 
-    /// Notes the state as of now, whether one is due or not, unless one is being made.
+    /// Notes the state as of now, whether one is due or not, unless one is being made or the state is to become another.
     pub fn capture_snapshot(&mut self) {
-        if self.plan.capture.is_some() || self.plan.pinned.is_some() || self.plan.reader.is_none() {
+        if !self.plan.is_free() {
             return;
         }
         self.plan.txns = 0;
@@ -216,5 +238,24 @@ mod tests {
         assert!(!plan.is_due(899));
         plan.count(1);
         assert!(plan.is_due(0), "ten times the size");
+    }
+
+    /// Its snapshot would be written behind what takes its place, and called after a zxid that no longer is, or that another
+    /// state has.
+    #[test]
+    fn a_state_that_is_about_to_become_another_one_is_not_captured() {
+        let mut plan = plan(RULE);
+        (0..100).for_each(|_| plan.count(1));
+        plan.hold();
+        assert!(!plan.is_due(0) && !plan.is_free());
+        plan.release();
+        assert!(plan.is_due(0));
+        // What is pinned and nobody writes yet is given up.
+        let (mut reader, zxid) = (plan.reader.take().unwrap(), Zxid(0));
+        reader.resume();
+        let pin = reader.pin_ahead(zxid).unwrap();
+        plan.pinned = Some((Capture { zxid, logged: zxid, sessions: vec![], digest: None }, reader, pin));
+        plan.hold();
+        assert!(plan.pinned.is_none() && plan.reader.is_some());
     }
 }

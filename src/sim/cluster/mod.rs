@@ -398,7 +398,7 @@ impl Cluster {
             self.witness.cut(log, seen, zxid);
             self.coverage.count("sync by truncation");
         }
-        let input = if done { PeerInput::LogCut(zxid) } else { PeerInput::LogCutFailed };
+        let input = if done { PeerInput::LogCut(zxid) } else { PeerInput::LogCutFailed(zxid) };
         self.input(place, input);
     }
 
@@ -510,7 +510,7 @@ impl Cluster {
                 let delay_ms = self.members[place].reader.ask(self.now_ms, takes_ms);
                 self.after(delay_ms, Event::LogRead { place, incarnation, peer, part });
             }
-            Effect::SendSnapshot { peer, .. } => self.members[place].wanting.push(peer),
+            Effect::SendSnapshot(peer) => self.members[place].wanting.push(peer),
             Effect::InstallSnapshot(job) => {
                 let zxid = job.zxid;
                 let Member { server, disk, .. } = &mut self.members[place];

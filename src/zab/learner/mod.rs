@@ -78,8 +78,6 @@ pub enum Input<'a> {
     SnapshotReceived,
     /// The snapshot cannot be read, or lacks its signature.
     SnapshotFailed,
-    /// The log cannot be cut where the leader wants it: what is before is only in a snapshot of later.
-    TruncateFailed,
     /// Time has passed: at least every half tick.
     Tick,
 }
@@ -318,7 +316,6 @@ impl Learner {
                 Stage::Receiving { zxid } => Err(LeaveReason::BadSnapshot(zxid)),
                 _ => Ok(()),
             },
-            Input::TruncateFailed => Err(LeaveReason::CannotTruncate(self.history.last())),
             Input::Tick if now > self.deadline_ms => Err(LeaveReason::Silent),
             Input::Tick => Ok(()),
         };

@@ -360,7 +360,6 @@ impl Stage {
             "snapshot-progress" => self.learn(learner::Input::SnapshotProgress),
             "snapshot-received" => self.learn(learner::Input::SnapshotReceived),
             "snapshot-failed" => self.learn(learner::Input::SnapshotFailed),
-            "truncate-failed" => self.learn(learner::Input::TruncateFailed),
             "tick" => {
                 self.now = now + words.plain[1].parse::<i64>().unwrap();
                 self.learn(learner::Input::Tick);

@@ -231,6 +231,7 @@ impl Quorum {
     pub(super) fn log_cut(&mut self, ensemble: &mut Ensemble, zxid: Zxid) {
         let Role::Following(following) = &mut ensemble.role else { return };
         following.cutting = false;
+        self.plan.release();
         // Only now: a snapshot of the state before may have been under way.
         // What is shown may be the beginning of an epoch, which no transaction has: it may lie behind the cut.
         let end = zxid.max(self.state.store().published());
@@ -247,13 +248,18 @@ impl Quorum {
         let Role::Following(following) = &mut ensemble.role else { return };
         let Some(state) = following.installing.take() else { return };
         following.cutting = false;
-        self.adopt(*state, zxid);
+        if let Err(error) = self.adopt(*state, zxid) {
+            return ensemble.effects.push(Effect::Fail(Fatal::new(Reason::System, error.to_string())));
+        }
         self.log_durable_following(ensemble, zxid);
         self.read_leader(ensemble);
     }
 
-    pub(super) fn log_cut_failed(&mut self, ensemble: &mut Ensemble) {
-        self.step_learner(ensemble, Input::TruncateFailed);
+    /// What the leader wants taken back stays on disk, so that every leader would be told of it, and no other way leads
+    /// from here to what they have.
+    pub(super) fn log_cut_failed(&mut self, ensemble: &mut Ensemble, to: Zxid) {
+        let what = format!("the leader has nothing behind {to}, and no snapshot and log end there");
+        ensemble.effects.push(Effect::Fail(Fatal::new(Reason::CannotTruncate, what)));
     }
 
     fn step_learner(&mut self, ensemble: &mut Ensemble, input: Input<'_>) {
@@ -323,6 +329,7 @@ impl Quorum {
             Output::Append(txn) => self.append(ensemble, &txn),
             Output::Truncate { to } => {
                 following.cutting = true;
+                self.plan.hold();
                 ensemble.effects.push(Effect::CutLog(to));
             }
             Output::Commit { upto } => {
@@ -378,6 +385,7 @@ impl Quorum {
                 self.stats.core.digest_mismatches.add(mismatches);
                 state.publish(zxid);
                 following.cutting = true;
+                self.plan.hold();
                 match installation(&mut state, zxid) {
                     Ok(job) => ensemble.effects.push(Effect::InstallSnapshot(Box::new(job))),
                     Err(error) => {

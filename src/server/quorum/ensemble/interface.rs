@@ -140,7 +140,8 @@ pub enum PeerInput<'a> {
     ConfigWritten(u64),
     /// The log was cut after this zxid, and its writer goes on from there.
     LogCut(Zxid),
-    LogCutFailed,
+    /// Nothing on disk ends there.
+    LogCutFailed(Zxid),
     /// The snapshot of this zxid is on disk, marked as installed, and the log's writer goes on behind it.
     SnapshotInstalled(Zxid),
     /// What [`Effect::ReadLog`] asked for.
@@ -187,11 +188,8 @@ pub enum Effect {
     Record(Record),
     /// Cut the log after this zxid.
     CutLog(Zxid),
-    /// Send this learner SNAP and the stream of a snapshot of a committed zxid, the newest there is or a new one.
-    SendSnapshot {
-        peer: PeerId,
-        at_least: Zxid,
-    },
+    /// Send this learner SNAP and the stream of a snapshot of a committed zxid: the next one that is written.
+    SendSnapshot(PeerId),
     /// Read this stretch of the log for a learner (`read_back::read_log`, on a helper thread), when all but
     /// `limits::LOG_PART` bytes of what it was sent before have left. Always answered, if only with an empty part.
     ReadLog {

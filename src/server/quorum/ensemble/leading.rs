@@ -266,11 +266,11 @@ impl Quorum {
             Output::WriteEpochs { epochs, .. } => ensemble.write_epochs(epochs),
             // What is proposed here is in the log already.
             Output::Append(_) => {}
-            Output::StreamSnapshot { to, at_least } => {
+            Output::StreamSnapshot { to, .. } => {
                 if let Some(bytes) = ensemble.to_learners.remove(&to) {
                     ensemble.effects.push(Effect::ToLearner { peer: to, bytes });
                 }
-                ensemble.effects.push(Effect::SendSnapshot { peer: to, at_least });
+                ensemble.effects.push(Effect::SendSnapshot(to));
             }
             Output::ReadLog { peer, after, upto } => self.read_log(ensemble, peer, after, upto),
             Output::Established { epoch } => self.established(ensemble, epoch),

@@ -261,7 +261,7 @@ impl Quorum {
                 }
                 PeerInput::ConfigWritten(number) => core.config_written(ensemble, number),
                 PeerInput::LogCut(zxid) => core.log_cut(ensemble, zxid),
-                PeerInput::LogCutFailed => core.log_cut_failed(ensemble),
+                PeerInput::LogCutFailed(to) => core.log_cut_failed(ensemble, to),
                 PeerInput::SnapshotInstalled(zxid) => core.snapshot_installed(ensemble, zxid),
                 PeerInput::LogRead { peer, part } => core.step_leader(ensemble, leader::Input::LogRead(peer, part)),
                 PeerInput::SnapshotProgress(peer) => core.step_leader(ensemble, leader::Input::SnapshotProgress(peer)),

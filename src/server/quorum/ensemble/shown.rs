@@ -6,19 +6,21 @@ use crate::ids::{ConnId, Zxid};
 use crate::server::message::{Adopted, Adoption, Answer, Batch, Element, ShardId, Tell};
 use crate::server::quorum::Quorum;
 use crate::tree::state::State;
+use crate::tree::store::StoreFull;
 use crate::zab::epochs::first_zxid;
 use crate::zab::history::History;
 
 impl Quorum {
-    /// Another state takes the place of this server's: shards read it from here on. Nobody is connected.
-    pub(super) fn adopt(&mut self, mut state: State, zxid: Zxid) {
+    /// Another state takes the place of this server's: shards read it from here on. Nobody is connected. Fails where not
+    /// all of them can.
+    pub(super) fn adopt(&mut self, mut state: State, zxid: Zxid) -> Result<(), StoreFull> {
         let last_zxid = self.state.store().published();
         // What is shown may be the beginning of an epoch, which no transaction has: it may lie behind the new state's end.
         let shown = zxid.max(last_zxid);
         state.publish(shown);
         let mut elements = vec![];
         for shard in 0..self.options.shards {
-            let Ok(reader) = state.reader() else { continue };
+            let reader = state.reader()?;
             let adopted = Adopted { reader, store: state.store().store(), acls: state.acls() };
             let what = Tell::Adopt(Adoption::new(adopted));
             let conn = ConnId { slot: u32::MAX, generation: 0 };
@@ -30,12 +32,11 @@ impl Quorum {
         }
         self.has_published = true;
         self.publisher.publish(Batch { elements, last_zxid, ..Batch::default() });
-        if let Ok(reader) = state.reader() {
-            self.plan.begin_anew(reader, zxid);
-        }
+        self.plan.begin_anew(state.reader()?, zxid);
         self.state = state;
         self.zxid = shown;
         self.committed = shown;
+        Ok(())
     }
 
     /// A new epoch begins, its first zxid is shown. All before it is committed.

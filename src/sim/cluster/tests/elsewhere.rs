@@ -49,6 +49,9 @@ fn a_leader_is_cut_off(seed: u64, disk_ms: i64, comes_back: Return) {
         let is_cutting =
             |cluster: &mut Cluster| cluster.queue.values().any(|event| matches!(event, Event::CutLog { .. }));
         assert!(cluster.run(5_000, is_cutting), "it is told to cut its log");
+        let quorum = &mut cluster.server(first).unwrap().quorum;
+        quorum.capture_snapshot();
+        assert!(quorum.take_snapshot_job().is_none(), "it would be of what is being taken back");
         cluster.disconnect(|ends| ends.contains(&first));
     }
     comes_to_rest(&mut cluster);
