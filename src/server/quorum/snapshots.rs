@@ -88,6 +88,9 @@ impl SnapshotPlan {
         if let Some((_, reader, _)) = self.pinned.take() {
             self.reader = Some(reader);
         }
+        if let (Some(_), Some(reader)) = (self.capture.take(), &mut self.reader) {
+            reader.park(false);
+        }
     }
 
     /// What was to be taken back is gone: what is left may be captured.
@@ -257,5 +260,11 @@ mod tests {
         plan.pinned = Some((Capture { zxid, logged: zxid, sessions: vec![], digest: None }, reader, pin));
         plan.hold();
         assert!(plan.pinned.is_none() && plan.reader.is_some());
+        // And what is to be pinned: there will be another transaction of that zxid.
+        plan.capture = Some(Capture { zxid, logged: zxid, sessions: vec![], digest: None });
+        plan.hold();
+        plan.release();
+        plan.published(zxid);
+        assert!(plan.pinned.is_none());
     }
 }

@@ -229,9 +229,9 @@ impl Quorum {
     }
 
     pub(super) fn log_cut(&mut self, ensemble: &mut Ensemble, zxid: Zxid) {
+        self.plan.release();
         let Role::Following(following) = &mut ensemble.role else { return };
         following.cutting = false;
-        self.plan.release();
         // Only now: a snapshot of the state before may have been under way.
         // What is shown may be the beginning of an epoch, which no transaction has: it may lie behind the cut.
         let end = zxid.max(self.state.store().published());
@@ -245,6 +245,7 @@ impl Quorum {
 
     /// The snapshot of the leader's state is on disk, and the log goes on behind it: it is this server's state now.
     pub(super) fn snapshot_installed(&mut self, ensemble: &mut Ensemble, zxid: Zxid) {
+        self.plan.release();
         let Role::Following(following) = &mut ensemble.role else { return };
         let Some(state) = following.installing.take() else { return };
         following.cutting = false;
