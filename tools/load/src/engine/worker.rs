@@ -163,6 +163,8 @@ impl<'a> Worker<'a> {
         let mut tick_ns = self.clock.ns() + TICK_NS;
         loop {
             let now_ns = self.clock.ns();
+            // Before it may end: a machine that stood still over the window's end owes what was due before.
+            self.send_due(now_ns.min(end_ns))?;
             if now_ns >= end_ns && (self.is_drained() || now_ns >= limit_ns) || self.shared.stop.load(Ordering::Relaxed)
             {
                 break;
@@ -171,7 +173,6 @@ impl<'a> Worker<'a> {
                 self.tick(now_ns)?;
                 tick_ns = now_ns + TICK_NS;
             }
-            self.send_due(now_ns.min(end_ns))?;
             let deadline_ns = if now_ns >= end_ns { limit_ns } else { self.next_due_ns().min(end_ns) };
             self.poll.wait(deadline_ns.min(tick_ns), &mut ready)?;
             let mut answered = 0;

@@ -1,7 +1,8 @@
 //! The instrument's own truth: what it shows of servers whose behaviour is known.
 
-use crate::servers::{Program, document, errors};
+use crate::servers::{self, Program, document, errors};
 use serde_json::Value;
+use std::process::{Command, Stdio};
 
 fn us(latency: &Value, side: &str, percentile: &str) -> f64 {
     latency[side][percentile].as_f64().unwrap_or_else(|| panic!("{side} {percentile} in {latency}"))
@@ -62,6 +63,27 @@ fn without_a_stall_both_say_the_same() {
     assert!(uncorrected <= corrected && corrected < uncorrected + 2000.0, "{all}");
     let throughput = run["throughput"].as_f64().unwrap();
     assert!((1990.0..2010.0).contains(&throughput), "{throughput}");
+}
+
+/// A tool that was not run while its window ended owes what was due until then: it is sent late, and counted as late.
+#[test]
+fn a_tool_that_stands_still_over_the_end_leaves_nothing_out() {
+    let floor = Program::listening(&["floor", "read"]);
+    let run = r#""$0" "$@" & tool=$!; sleep 1.2; kill -STOP $tool; sleep 1.3; kill -CONT $tool; wait $tool"#;
+    let arguments = "run --workload get --keys 10 --rate 1000 --sessions 8 --seconds 1.5 --warm-up 0.2 --json --target";
+    let output = Command::new("sh")
+        .args(["-c", run])
+        .arg(servers::tool())
+        .args(arguments.split(' '))
+        .arg(floor.target())
+        .stdin(Stdio::null())
+        .output()
+        .expect("a shell");
+    assert!(output.status.success(), "{output:?}");
+    let document: Value = serde_json::from_slice(&output.stdout).expect("a document");
+    let all = &document["runs"][0]["latency"][0];
+    assert_eq!(all["corrected"]["count"], 1500);
+    assert!(us(all, "corrected", "max_us") > 1_000_000.0, "{all}");
 }
 
 /// A closed loop has nothing to correct.
