@@ -26,7 +26,7 @@ use crate::zab::leader::LearnerKind;
 use crate::zab::learner::{Input, Learner, Options, Output};
 use crate::zab::message::{Auth, Gate};
 use crate::zab::voters::ServerId;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The role.
 pub(super) struct Following {
@@ -49,6 +49,8 @@ pub(super) struct Following {
     touched: BTreeMap<SessionId, i32>,
     /// Clients that want a session of before: the newest one of each.
     resumes: BTreeMap<SessionId, (i32, Live)>,
+    /// Sessions that clients asked for, who are told when they are open.
+    opening: BTreeSet<SessionId>,
     /// A snapshot is coming: what takes it in.
     receiving: Option<Box<StreamReceiver>>,
     /// The state that is made of it, until it is this server's own.
@@ -137,6 +139,7 @@ impl Quorum {
             serves: false,
             touched: BTreeMap::new(),
             resumes: BTreeMap::new(),
+            opening: BTreeSet::new(),
             receiving: None,
             staged: None,
             installing: None,
@@ -431,12 +434,18 @@ impl Quorum {
             _ => None,
         };
         let is_opened = matches!(applied.session, Some(SessionEvent::Opened { .. }));
-        let is_upgraded = is_opened && self.locals.finish_upgrade(session);
+        if is_opened {
+            self.locals.finish_upgrade(session);
+        }
+        // Nobody else is told: the client of a local session that becomes one of all was told long ago.
+        let is_awaited = match &mut ensemble.role {
+            Role::Following(following) => is_opened && following.opening.remove(&session),
+            _ => false,
+        };
         let here = self.live.get(&session).map(|live| (live.shard, live.conn));
         let mine = here.filter(|(_, conn)| asker == Some(*conn));
         let told = match (applied.session, here, mine) {
-            // One that was this server's alone has been told long ago.
-            (Some(SessionEvent::Opened { timeout_ms }), Some(to), _) if !is_upgraded => {
+            (Some(SessionEvent::Opened { timeout_ms }), Some(to), _) if is_awaited => {
                 Some((to, Tell::Opened { session, timeout_ms, read_only: false }))
             }
             (Some(SessionEvent::Closed), Some(to), None) => Some((to, Tell::Close)),
@@ -487,6 +496,8 @@ impl Quorum {
                 if !following.forward(session, 0, OpCode::CreateSession, &body, auth) {
                     self.live.remove(&session);
                     self.tell(shard, item.conn, Tell::Close);
+                } else {
+                    following.opening.insert(session);
                 }
             }
             Ask::Resume { timeout_ms, identities, .. } => {
