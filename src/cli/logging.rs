@@ -57,8 +57,16 @@ mod tests {
     use std::os::unix::process::ExitStatusExt;
     use std::process::{Command, Stdio};
 
-    /// Set in the process that is to panic.
-    const CHILD: &str = "CORRAL_TEST_PANICS";
+    /// Set in the process that a test begins for itself.
+    const CHILD: &str = "CORRAL_TEST_CHILD";
+
+    /// One of these tests once more, in a process of its own.
+    fn again(test: &str) -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args([&format!("cli::logging::tests::{test}"), "--exact", "--nocapture"]);
+        command.env(CHILD, "yes").env_remove("RUST_LOG");
+        command
+    }
 
     /// Standard error is a pipe that nobody reads any more.
     #[test]
@@ -69,17 +77,10 @@ mod tests {
             tracing::error!("to nobody");
             crate::fatal::exit(&Fatal::new(Reason::DiskFull, "the reason is still told"));
         }
-        let this = "cli::logging::tests::a_line_that_nobody_takes_ends_nothing";
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let status = Command::new(std::env::current_exe().unwrap())
-            .args([this, "--exact", "--nocapture"])
-            .env(CHILD, "yes")
-            .env_remove("RUST_LOG")
-            .stdout(Stdio::null())
-            .stderr(writer)
-            .status()
-            .unwrap();
+        let mut command = again("a_line_that_nobody_takes_ends_nothing");
+        let status = command.stdout(Stdio::null()).stderr(writer).status().unwrap();
         assert_eq!(status.code(), Some(Reason::DiskFull.status()), "{status:?}");
     }
 
@@ -92,13 +93,7 @@ mod tests {
             let ended = thread.spawn(|| panic!("one and {}", "two")).unwrap().join();
             unreachable!("after a panic: {ended:?}");
         }
-        let this = "cli::logging::tests::a_panic_of_any_thread_is_logged_and_ends_the_process";
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args([this, "--exact", "--nocapture"])
-            .env(CHILD, "yes")
-            .env_remove("RUST_LOG")
-            .output()
-            .unwrap();
+        let output = again("a_panic_of_any_thread_is_logged_and_ends_the_process").output().unwrap();
         const SIGABRT: i32 = 6;
         assert_eq!(output.status.signal(), Some(SIGABRT), "{output:?}");
         let said = String::from_utf8_lossy(&output.stderr);

@@ -398,7 +398,7 @@ impl Ensemble {
         self.mind();
         for place in 0..self.members.len() {
             let server = &mut self.members[place].server;
-            if server.pid().is_some() && !server.is_running() {
+            if server.has_ended_by_itself() {
                 panic!("member {} ended by itself; its log:\n{}", place + 1, server.log_tail());
             }
         }
@@ -412,7 +412,7 @@ impl Ensemble {
         const OUT_OF_ORDER: &str = "IllegalStateException: Committed proposal cached out of order";
         for (place, member) in self.members.iter_mut().enumerate() {
             let Member { server, faults_of_its_own, .. } = member;
-            if !server.target.is_zookeeper() || server.pid().is_none() || server.is_running() {
+            if !server.target.is_zookeeper() || !server.has_ended_by_itself() {
                 continue;
             }
             let faults = server.log().matches(OUT_OF_ORDER).count();

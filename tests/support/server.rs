@@ -279,11 +279,13 @@ impl Server {
     /// How it ended, for people; `None` while it runs. It is not waited for.
     pub fn has_ended(&self) -> Option<String> {
         let Some(pid) = self.pid() else { return Some("stopped".to_string()) };
-        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return Some("gone".to_string()) };
-        // `pid (name) state ... exit_code`: the name may hold anything.
-        let fields: Vec<&str> = stat.rsplit(") ").next()?.split_ascii_whitespace().collect();
-        let exit_code = fields.last()?;
-        (fields.first() == Some(&"Z")).then(|| format!("ended with wait status {exit_code}"))
+        let Some(stat) = stat(pid) else { return Some("gone".to_string()) };
+        is_over(&stat).then(|| format!("ended with wait status {}", stat.last().expect("an exit code")))
+    }
+
+    /// Whether the process is not there any more, and nobody here has ended it.
+    pub fn has_ended_by_itself(&mut self) -> bool {
+        self.pid().is_some() && !self.is_running()
     }
 
     /// SIGKILL, and waits until it is gone.
@@ -426,9 +428,18 @@ fn foreign_runs(pid: u32) -> bool {
     if fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|tasks| tasks.count() > 1) {
         return true;
     }
-    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
-        return false;
-    };
-    let state = text.rsplit(')').next().unwrap_or("").trim_start();
-    !(state.starts_with('Z') || state.starts_with('X'))
+    stat(pid).is_some_and(|stat| !is_over(&stat))
+}
+
+/// What the system says of a process, from its state to its exit code (proc(5)); `None`: there is none.
+fn stat(pid: u32) -> Option<Vec<String>> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Behind the name, which may hold anything.
+    let fields = text.rsplit(')').next().unwrap_or_default();
+    Some(fields.split_ascii_whitespace().map(str::to_string).collect())
+}
+
+/// Whether a process is a zombie, or about to be gone.
+fn is_over(stat: &[String]) -> bool {
+    matches!(stat.first().map(String::as_str), Some("Z" | "X"))
 }

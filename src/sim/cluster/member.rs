@@ -109,9 +109,7 @@ impl Member {
             roll_overs: 0,
         }
     }
-}
 
-impl Member {
     /// It listens elsewhere.
     pub(super) fn listen(&mut self, listen: Listen) {
         self.listens.client = listen.client.or(self.listens.client.take());

@@ -328,8 +328,9 @@ impl Cluster {
                         server.shard.tick();
                         server.quorum.tick();
                         // What ends a process that has such a shard; these take in all there is, whenever they run.
-                        let stalled = server.quorum.stalled_shard();
-                        assert!(stalled.is_none(), "server {place}: {}", stalled.expect("one").detail);
+                        if let Some(fatal) = server.quorum.stalled_shard() {
+                            panic!("server {}: {fatal}", place + 1);
+                        }
                     }
                     self.act(place);
                 }

@@ -108,7 +108,7 @@ pub enum Output {
     /// Append this to the log.
     Append(Txn),
     /// Send SNAP, a snapshot's stream and its signature, then say [`Input::SnapshotSent`]. The snapshot is of
-    /// a committed zxid, not older than `at_least` if there is a choice. Nothing else is sent there meanwhile.
+    /// a committed zxid. What follows one older than `at_least` is read from the log. Nothing else is sent there meanwhile.
     StreamSnapshot { to: PeerId, at_least: Zxid },
     /// Read from the log on disk: the last transaction at or below `after` and those that follow up to `upto`, as many
     /// as are read at a time, when what this learner was sent before has left. Answered by [`Input::LogRead`].

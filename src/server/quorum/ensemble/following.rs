@@ -5,7 +5,7 @@
 use super::asked::Plain;
 use super::joining::Joining;
 use super::{Effect, Ensemble, Record, Role};
-use crate::fatal::{Fatal, Reason};
+use crate::fatal::Reason;
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::quorum::{ForwardedRequest, Packet, put_identity};
 use crate::jute::wire::put_int;
@@ -253,7 +253,7 @@ impl Quorum {
         let Some(state) = following.installing.take() else { return };
         following.cutting = false;
         if let Err(error) = self.adopt(*state, zxid) {
-            return ensemble.effects.push(Effect::Fail(Fatal::new(Reason::System, error.to_string())));
+            return ensemble.fail(Reason::System, error.to_string());
         }
         self.log_durable_following(ensemble, zxid);
         self.read_leader(ensemble);
@@ -263,7 +263,7 @@ impl Quorum {
     /// from here to what they have.
     pub(super) fn log_cut_failed(&mut self, ensemble: &mut Ensemble, to: Zxid) {
         let what = format!("the leader has nothing behind {to}, and no snapshot and log end there");
-        ensemble.effects.push(Effect::Fail(Fatal::new(Reason::CannotTruncate, what)));
+        ensemble.fail(Reason::CannotTruncate, what);
     }
 
     fn step_learner(&mut self, ensemble: &mut Ensemble, input: Input<'_>) {
@@ -390,13 +390,12 @@ impl Quorum {
                 state.publish(zxid);
                 following.cutting = true;
                 self.plan.hold();
-                match installation(&mut state, zxid) {
-                    Ok(job) => ensemble.effects.push(Effect::InstallSnapshot(Box::new(job))),
-                    Err(error) => {
-                        ensemble.effects.push(Effect::Fail(Fatal::new(Reason::System, error.to_string())));
-                    }
-                }
+                let job = installation(&mut state, zxid);
                 following.installing = Some(Box::new(state));
+                match job {
+                    Ok(job) => ensemble.effects.push(Effect::InstallSnapshot(Box::new(job))),
+                    Err(error) => ensemble.fail(Reason::System, error.to_string()),
+                }
             }
             Output::Leave(reason) => {
                 tracing::warn!(%reason, "no longer following");
@@ -415,7 +414,7 @@ impl Quorum {
             // The tree and the leader's history disagree: nothing that this server says is worth anything.
             Err(error) => {
                 let what = format!("the leader's transaction {}: {error}", txn.zxid);
-                return ensemble.effects.push(Effect::Fail(Fatal::new(Reason::LogCorrupt, what)));
+                return ensemble.fail(Reason::LogCorrupt, what);
             }
         };
         if let DigestCheck::Differs { carried, ours } = applied.digest {

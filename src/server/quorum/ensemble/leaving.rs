@@ -2,7 +2,7 @@
 //! awaited; only then does this server look for a leader again, or end.
 
 use super::{Effect, Ensemble, Role};
-use crate::fatal::{Fatal, Reason};
+use crate::fatal::Reason;
 use crate::ids::{ConnId, Zxid};
 use crate::server::message::{Answer, Ask, Batch, Element, ShardId, Tell};
 use crate::server::quorum::Quorum;
@@ -126,7 +126,7 @@ impl Ensemble {
                 false
             }
             Err(error) => {
-                self.effects.push(Effect::Fail(Fatal::new(Reason::EpochsLost, error.to_string())));
+                self.fail(Reason::EpochsLost, error.to_string());
                 false
             }
         }

@@ -27,6 +27,7 @@ mod voting;
 
 use super::Quorum;
 use super::local::LocalRules;
+use crate::fatal::{Fatal, Reason};
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::election::PeerState;
 use crate::server::message::{Ask, Item, ShardId, Tell};
@@ -173,6 +174,11 @@ impl Ensemble {
     fn write_epochs(&mut self, epochs: Epochs) {
         self.epochs_asked = epochs;
         self.effects.push(Effect::Record(Record::Epochs(epochs)));
+    }
+
+    /// Truth is in doubt: the process is to end.
+    fn fail(&mut self, reason: Reason, detail: impl Into<String>) {
+        self.effects.push(Effect::Fail(Fatal::new(reason, detail)));
     }
 
     /// What there is to do.

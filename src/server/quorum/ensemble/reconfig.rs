@@ -89,9 +89,7 @@ impl Ensemble {
         self.records.asked += 1;
         self.effects.push(Effect::Record(Record::Config { number: self.records.asked, config }));
     }
-}
 
-impl Ensemble {
     /// What the configuration says of this server, or said when it last was a member.
     pub(super) fn own_line(&self) -> Option<&Member> {
         self.records.own.as_ref().or_else(|| self.options.config.current().member(self.options.id))
