@@ -123,7 +123,8 @@ fn a_sync_of_a_learner_on_its_way_into_the_next_epoch_is_answered_behind_what_it
     assert!(play(600_808).is_some());
 }
 
-/// A client that had its session was told once more that it is open, in the middle of its answers.
+/// A client had taken up its session on a server that lagged behind its createSession: when that came it was told once
+/// more that the session is open, in the middle of its answers.
 #[test]
 fn who_has_a_session_is_not_told_of_its_opening_again() {
     assert!(play(1_400_103).is_some());

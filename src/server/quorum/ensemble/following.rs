@@ -436,7 +436,8 @@ impl Quorum {
         if is_opened {
             self.locals.finish_upgrade(session);
         }
-        // Nobody else is told: the client of a local session that becomes one of all was told long ago.
+        // Nobody else is told: the client of a local session that becomes one of all was told long ago, and so was one
+        // that has come here from another server, whose leader answered for the session before this server had it.
         let is_awaited = match &mut ensemble.role {
             Role::Following(following) => is_opened && following.opening.remove(&session),
             _ => false,

@@ -245,6 +245,30 @@ fn a_client_that_comes_back_in_the_middle_of_an_upgrade_has_its_session() {
     }
 }
 
+/// The leader answers for the session while its createSession is not committed: the observer that the client has gone to
+/// hears of it afterwards, and the client, which was told that it has its session, is not told again.
+#[test]
+fn who_went_elsewhere_in_the_middle_of_an_upgrade_is_told_once_that_it_has_its_session() {
+    let mut cluster = started(93, true);
+    let [leader, follower, observer] = kinds(&cluster);
+    let other = 3 - leader - follower;
+    let (conn, id) = session(&mut cluster, follower, 1_500);
+    cluster.clog(other, leader);
+    ask(&mut cluster, follower, conn, 1, OpCode::Create, &created("/e", EPHEMERAL));
+    cluster.act(follower);
+    assert!(cluster.run(100, |cluster| knows(cluster, leader, id)));
+    cluster.clog(follower, leader);
+    let gone = connect(&mut cluster, observer, id, 1_500);
+    assert_eq!(granted(&mut cluster, observer, gone), id, "the leader knows it");
+    assert!(!knows(&mut cluster, observer, id));
+    cluster.unclog(follower, leader);
+    cluster.unclog(other, leader);
+    comes_to_rest(&mut cluster);
+    assert!(knows(&mut cluster, observer, id));
+    ask(&mut cluster, observer, gone, 2, OpCode::Exists, &path_and(b"/", false));
+    assert_eq!(told(&mut cluster, observer, gone, 1), [(2, 0)]);
+}
+
 /// A server passes on what a session asked for, and the leader has ended the session meanwhile. Its ephemerals are gone: what
 /// it did in their name is not done any more, though the leader would not know its session from another server's own.
 #[test]
