@@ -25,6 +25,7 @@ fn logged(ensemble: &Ensemble, what: &str) -> usize {
 /// A client at each member writes through several ends of epochs, all on one connection.
 pub fn write_through(ensemble: &mut Ensemble) {
     let leader = ensemble.await_whole();
+    let over = logged(ensemble, OVER);
     let mut clients: Vec<Connection> = ensemble.addresses().into_iter().map(session_on).collect();
     let write = |number: usize, client: &mut Connection| {
         let epochs: Vec<i64> = (0..WRITES)
@@ -52,7 +53,7 @@ pub fn write_through(ensemble: &mut Ensemble) {
         assert!(went >= 3, "{went} ends of epochs were seen");
     }
     assert_eq!(ensemble.await_whole(), leader, "the leader stays");
-    assert_eq!(logged(ensemble, OVER), 0, "{}", ensemble.logs());
+    assert_eq!(logged(ensemble, OVER), over, "{}", ensemble.logs());
     let rolled = logged(ensemble, ROLLED);
     println!("rolled over: {} members, {rolled} roll-overs, no election", ensemble.members.len());
     assert!(rolled >= 3, "{rolled} roll-overs");

@@ -82,6 +82,9 @@ pub enum Output {
     Adopt(Voters),
     /// The election is over.
     Settled(Settled),
+    /// Too few of those that elected this server hold to it: they have found a better candidate before it stood. Nobody
+    /// will follow; it is to give up and to look again.
+    Overtaken,
     /// A peer's message was dropped. The connection may stay.
     Dropped { from: ServerId, reason: DropReason },
 }
@@ -95,7 +98,7 @@ pub struct Settled {
     pub vote: Vote,
     /// The round it was elected in.
     pub round: i64,
-    /// Those whose votes decided it. Empty for a leader that a reconfiguration named.
+    /// Those whose votes decided it. Empty for a leader that a reconfiguration named, and for one that stands.
     pub supporters: BTreeSet<ServerId>,
 }
 

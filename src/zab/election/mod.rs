@@ -3,10 +3,12 @@
 //! [`Election`] takes notifications, the coming and going of connections and the time, and answers with
 //! notifications to send and, in the end, with whom to follow or that this server leads. It stays in use
 //! afterwards: who still elects, or has no vote, is told the settled leader. The algorithm is ZooKeeper's
-//! (3.9, FastLeaderElection), and speaks with it. Four things differ:
+//! (3.9, FastLeaderElection), and speaks with it. Five things differ:
 //!
 //! - it settles as soon as a quorum agrees and nobody else could have a better candidate: every voter that
 //!   was not heard in this round has no live connection. Otherwise it waits the usual 200 ms;
+//! - who was elected and learns, before it stands, that its voters have turned to a better candidate gives up at once: it
+//!   would wait in vain as long as initLimit, and be missed by the others;
 //! - a server that stepped down helps to elect another one and does not stand itself for a while;
 //! - a server that weighs nothing votes for those that do, instead of holding on to itself;
 //! - over a new connection it says what holds now, see `links`.
@@ -136,6 +138,7 @@ impl Election {
             Input::Established { epoch } => {
                 if let Phase::Settled(settled) = &mut self.phase {
                     settled.vote.peer_epoch = epoch;
+                    settled.supporters.clear();
                 }
             }
             Input::Message { from, payload } => self.message(from, payload, now_ms, &mut out),
@@ -224,6 +227,7 @@ impl Election {
                     self.send_own(from, out);
                 }
                 self.keep_early(from, &notification, now_ms);
+                self.count_again(from, &notification, out);
             }
             Phase::Looking(_) => {
                 if looks && notification.round < self.round {
@@ -243,6 +247,20 @@ impl Election {
             self.early.insert(from, (now_ms, ballot(notification)));
         } else {
             self.early.remove(&from);
+        }
+    }
+
+    /// A voter that helped to elect this server says in the same round that it votes for a better candidate: it heard of that
+    /// one when its vote had been counted here.
+    fn count_again(&mut self, from: ServerId, notification: &Notification<'_>, out: &mut Vec<Output>) {
+        let Phase::Settled(settled) = &mut self.phase else { return };
+        let is_better = notification.round == settled.round && ballot(notification).vote > settled.vote;
+        if settled.state != PeerState::Leading || !is_better || !settled.supporters.remove(&from) {
+            return;
+        }
+        if !self.config.is_quorum_in_all(&settled.supporters) {
+            settled.supporters.clear();
+            out.push(Output::Overtaken);
         }
     }
 

@@ -67,6 +67,7 @@ struct Network {
     /// The end of everything that was committed.
     committed: (i64, Zxid),
     elections: u64,
+    overtaken: u64,
     ballots_checked: u64,
 }
 
@@ -83,6 +84,7 @@ impl Network {
             cast: BTreeMap::new(),
             committed: (0, Zxid(0)),
             elections: 0,
+            overtaken: 0,
             ballots_checked: 0,
             config,
         };
@@ -217,6 +219,7 @@ impl Network {
         let now_ms = self.now_ms;
         let server = self.servers.get_mut(&who).unwrap();
         let Some(election) = &mut server.election else { return };
+        let mut overtaken = false;
         for output in election.step(input, now_ms) {
             match output {
                 Output::Send { to, payload } => {
@@ -229,9 +232,15 @@ impl Network {
                     self.send(who, to, payload);
                 }
                 Output::Settled(settled) => self.settled(who, settled),
+                Output::Overtaken => overtaken = true,
                 Output::Reconnect => {}
                 Output::Adopt(_) | Output::Dropped { .. } => panic!("{output:?}"),
             }
+        }
+        if overtaken {
+            assert!(!self.servers[&who].established, "{who} stands");
+            self.overtaken += 1;
+            self.look(who, None);
         }
     }
 
@@ -403,15 +412,17 @@ fn play(seed: u64, config: &str) -> Network {
 }
 
 fn play_all(seeds: std::ops::Range<u64>, config: &str) {
-    let (mut elections, mut ballots) = (0, 0);
+    let (mut elections, mut overtaken, mut ballots) = (0, 0, 0);
     for seed in seeds.clone() {
         let network = play(seed, config);
         assert!(network.committed.1.0 > 0, "seed {seed}: nothing was ever committed");
         elections += network.elections;
+        overtaken += network.overtaken;
         ballots += network.ballots_checked;
     }
     let runs = seeds.end - seeds.start;
-    assert!(elections > 10 * runs && ballots > 20 * runs, "{elections} elections, {ballots} ballots in {runs} runs");
+    let counts = format!("{elections} elections, {overtaken} overtaken, {ballots} ballots in {runs} runs");
+    assert!(elections > 10 * runs && overtaken > 0 && ballots > 20 * runs, "{counts}");
 }
 
 fn majority(voters: i64) -> String {

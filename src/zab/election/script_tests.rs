@@ -22,6 +22,7 @@ macro_rules! scripts {
 scripts! {
     three_servers_start
     a_late_voter_is_waited_for
+    a_better_candidate_comes_late
     a_late_joiner_finds_the_leader
     the_higher_round_wins
     a_tie_is_decided_by_the_id
@@ -241,6 +242,7 @@ impl World {
                 Output::Reconnect => {}
                 Output::Adopt(voters) => writeln!(self.told, "{who} adopts version {:x}", voters.version()).unwrap(),
                 Output::Dropped { from, reason } => writeln!(self.told, "{who} drops {from}: {reason:?}").unwrap(),
+                Output::Overtaken => writeln!(self.told, "{who} is overtaken").unwrap(),
                 Output::Settled(settled) => {
                     self.tell(who, &mut told);
                     let (state, leader) = (settled.state, settled.vote.leader);

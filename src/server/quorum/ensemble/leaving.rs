@@ -86,9 +86,8 @@ impl Quorum {
             Some((leader, zxid)) => election::Input::Designated { leader, zxid, log },
             None => election::Input::Look { log, yield_until_ms },
         };
-        if let Some(settled) = ensemble.elect(input, now) {
-            self.take_role(ensemble, &settled);
-        }
+        let verdict = ensemble.elect(input, now);
+        self.heed(ensemble, verdict);
     }
 
     /// Closes every client's connection; sessions live on.

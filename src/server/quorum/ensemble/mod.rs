@@ -46,6 +46,7 @@ use joining::Joining;
 use leading::Leading;
 use reconfig::Records;
 use std::collections::{BTreeMap, BTreeSet};
+use voting::Verdict;
 
 enum Role {
     /// The last role is over, the writes of log and epochs are awaited.
@@ -240,20 +241,20 @@ impl Quorum {
     pub fn peer(&mut self, input: PeerInput<'_>) {
         self.in_ensemble(|core, ensemble| {
             let now = core.clock.mono_ms;
-            let mut settled = None;
+            let mut verdict = Verdict::default();
             match input {
                 PeerInput::Dialled { peer, link } => {
-                    ensemble.link(links::Input::Dialled { peer, link }, now, &mut settled);
+                    ensemble.link(links::Input::Dialled { peer, link }, now, &mut verdict);
                 }
-                PeerInput::DialFailed { peer } => ensemble.link(links::Input::DialFailed { peer }, now, &mut settled),
+                PeerInput::DialFailed { peer } => ensemble.link(links::Input::DialFailed { peer }, now, &mut verdict),
                 PeerInput::Accepted { link, initial } => {
-                    ensemble.link(links::Input::Accepted { link, initial }, now, &mut settled);
+                    ensemble.link(links::Input::Accepted { link, initial }, now, &mut verdict);
                 }
                 PeerInput::Received { link, bytes } => {
-                    ensemble.link(links::Input::Received { link, bytes }, now, &mut settled);
+                    ensemble.link(links::Input::Received { link, bytes }, now, &mut verdict);
                 }
-                PeerInput::Written { link } => ensemble.link(links::Input::Written { link }, now, &mut settled),
-                PeerInput::Closed { link } => ensemble.link(links::Input::Closed { link }, now, &mut settled),
+                PeerInput::Written { link } => ensemble.link(links::Input::Written { link }, now, &mut verdict),
+                PeerInput::Closed { link } => ensemble.link(links::Input::Closed { link }, now, &mut verdict),
                 PeerInput::Learner(peer) => core.learner_connected(ensemble, peer),
                 PeerInput::FromLearner { peer, bytes } => core.learner_sent(ensemble, peer, bytes),
                 PeerInput::LearnerGone(peer) => core.learner_gone(ensemble, peer),
@@ -275,9 +276,7 @@ impl Quorum {
                     core.step_leader(ensemble, leader::Input::SnapshotSent(peer, zxid));
                 }
             }
-            if let Some(settled) = settled {
-                core.take_role(ensemble, &settled);
-            }
+            core.heed(ensemble, verdict);
         });
         self.work();
     }
@@ -338,11 +337,9 @@ impl Quorum {
         self.in_ensemble(|core, ensemble| {
             let now = core.clock.mono_ms;
             core.tick_role(ensemble);
-            let mut settled = ensemble.elect(election::Input::Tick, now);
-            ensemble.link(links::Input::Tick, now, &mut settled);
-            if let Some(settled) = settled {
-                core.take_role(ensemble, &settled);
-            }
+            let mut verdict = ensemble.elect(election::Input::Tick, now);
+            ensemble.link(links::Input::Tick, now, &mut verdict);
+            core.heed(ensemble, verdict);
             core.tell_standing(ensemble);
         });
     }

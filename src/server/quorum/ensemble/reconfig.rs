@@ -18,6 +18,7 @@
 //! Without `reconfigEnabled` the files' configuration stays whatever others say. (ZooKeeper 3.9:
 //! `PrepRequestProcessor`, case reconfig; `QuorumPeer.processReconfig`, `setLastSeenQuorumVerifier`.)
 
+use super::voting::Verdict;
 use super::{Effect, Ensemble, Listen, Record, Role};
 use crate::acl::Identities;
 use crate::ids::{SessionId, Zxid};
@@ -26,7 +27,7 @@ use crate::server::message::{Answer, Item, ShardId, Tell};
 use crate::server::quorum::Quorum;
 use crate::tree::path::CONFIG;
 use crate::zab::change::Rules;
-use crate::zab::election::{self, Settled};
+use crate::zab::election;
 use crate::zab::links;
 use crate::zab::voters::{Config, Member, ServerId, Voters};
 use std::ops::Range;
@@ -62,21 +63,20 @@ impl Ensemble {
         if config == *self.election.config() {
             return;
         }
-        let settled = self.elect(election::Input::Reconfigured(config), now);
-        debug_assert!(settled.is_none(), "no election is under way in a role");
-        let mut settled = None;
-        self.config_changed(now, &mut settled);
+        let mut verdict = self.elect(election::Input::Reconfigured(config), now);
+        debug_assert!(verdict.settled.is_none(), "no election is under way in a role");
+        self.config_changed(now, &mut verdict);
     }
 
     /// The election goes by another configuration: connections and files follow.
-    pub(super) fn config_changed(&mut self, now: i64, settled: &mut Option<Settled>) {
+    pub(super) fn config_changed(&mut self, now: i64, verdict: &mut Verdict) {
         let config = self.election.config().clone();
         tracing::info!(
             version = %format!("{:x}", config.current().version()),
             proposed = ?config.pending().map(|pending| format!("{:x}", pending.version())),
             "the ensemble's configuration"
         );
-        self.link(links::Input::Reconfigured(&config), now, settled);
+        self.link(links::Input::Reconfigured(&config), now, verdict);
         if let Some(own) = config.current().member(self.options.id) {
             let before = self.own_line().cloned();
             let listen = moved(before.as_ref(), own);
