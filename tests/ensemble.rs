@@ -10,6 +10,7 @@ mod support;
 #[path = "ensemble/mod.rs"]
 mod ensemble;
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ensemble::changes::{self, Change};
@@ -28,6 +29,19 @@ use support::server::Target;
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Plays a story; once more, with new members, where it fails and a ZooKeeper has lost part of its log: what that one serves
+/// after its next start is no word about anybody else. Three times at most.
+fn unless_a_log_is_lost(members: &[Target], story: impl Fn(&mut Ensemble)) {
+    for left in (0..3).rev() {
+        let mut ensemble = Ensemble::start(members);
+        let Err(panic) = catch_unwind(AssertUnwindSafe(|| story(&mut ensemble))) else { return };
+        match ensemble.has_lost_log() {
+            Some(place) if left > 0 => println!("member {} has lost part of its log: once more", place + 1),
+            _ => resume_unwind(panic),
+        }
+    }
 }
 
 fn three(name: &str, faults: &[Fault]) {
@@ -254,7 +268,9 @@ fn two_corrals_and_a_zookeeper_under_faults() {
     let _alone = alone();
     let faults = [Fault::Kill(Whom::Leader), Fault::RollingRestart, Fault::Pause(Whom::Leader)];
     for (zookeeper, faults) in [(Target::ZooKeeper, &faults[..]), (Target::OlderZooKeeper, &faults[..2])] {
-        nemesis::run("two and one", &mut Ensemble::start(&[corral(0), zookeeper, corral(2)]), faults);
+        unless_a_log_is_lost(&[corral(0), zookeeper, corral(2)], |ensemble| {
+            nemesis::run("two and one", ensemble, faults)
+        });
     }
 }
 

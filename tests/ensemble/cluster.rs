@@ -429,6 +429,17 @@ impl Ensemble {
         }
     }
 
+    /// A ZooKeeper that says that the thread which writes its log has ended.
+    ///
+    /// In 3.8 that thread may find the connection to its leader gone while it acknowledges, and ends (ZOOKEEPER-4409). What it
+    /// had still to write is in the server's tree, which goes on with the next leader, and not in its log: there is a hole
+    /// in it, and at its next start the tree is without these transactions.
+    pub fn has_lost_log(&self) -> Option<usize> {
+        const ENDED: &str = "Severe unrecoverable error, from thread : SyncThread";
+        let mut servers = self.members.iter().map(|member| &member.server);
+        servers.position(|server| server.target.is_zookeeper() && server.log().contains(ENDED))
+    }
+
     /// No Corral has found a tree that does not go with what it was sent. What digests a ZooKeeper sends is its own affair.
     pub fn assert_trees_fitted(&self) {
         let all = ["does not fit", "digest differs", "digest is not the leader's"];
