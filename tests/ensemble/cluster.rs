@@ -354,19 +354,39 @@ impl Ensemble {
         members.map(|member| &member.server).filter(|server| !is_wrong(server)).map(|server| server.address).collect()
     }
 
-    /// What a member says it is; None while it does not serve.
-    pub fn mode(&self, place: usize) -> Option<Mode> {
+    /// What a member says behind `what` when it is asked how it is; None while it does not answer.
+    fn told(&self, place: usize, what: &str) -> Option<String> {
         let member = &self.members[place];
         if member.paused || member.server.pid().is_none() {
             return None;
         }
         let answer = four_letter_word_within(member.server.address, "srvr", WORD_LIMIT).ok()?;
-        let mode = answer.lines().find_map(|line| line.strip_prefix("Mode: "))?;
-        match mode {
+        answer.lines().find_map(|line| line.strip_prefix(what)).map(str::to_string)
+    }
+
+    /// What a member says it is; None while it does not serve.
+    pub fn mode(&self, place: usize) -> Option<Mode> {
+        match self.told(place, "Mode: ")?.as_str() {
             "leader" => Some(Mode::Leader),
             "follower" => Some(Mode::Follower),
             "observer" => Some(Mode::Observer),
             _ => None,
+        }
+    }
+
+    /// Who leads, if somebody says so.
+    pub fn leader(&self) -> Option<usize> {
+        self.places().into_iter().find(|place| self.mode(*place) == Some(Mode::Leader))
+    }
+
+    /// Waits until every member has what the leader has by now. A ZooKeeper that has come back serves before its tree is
+    /// through what it had missed, and sends observers away until it is: they go to the leader then.
+    pub fn await_level(&self) {
+        let last = |place| i64::from_str_radix(&self.told(place, "Zxid: 0x")?, 16).ok();
+        let wanted = wait_for(WHOLE_LIMIT, || last(self.leader()?)).expect("a leader that says what it has");
+        for place in self.places() {
+            let is_there = wait_for(WHOLE_LIMIT, || last(place).filter(|last| *last >= wanted));
+            assert!(is_there.is_some(), "member {} is not at {wanted:#x}\n{}", place + 1, self.logs());
         }
     }
 

@@ -2,10 +2,10 @@
 //! member as any, and find another voter when that one is lost.
 
 use super::clients::{SHORT_SESSION_MS, keep_asking, session_on};
-use super::cluster::{Ensemble, Mode, WHOLE_LIMIT};
+use super::cluster::{Ensemble, WHOLE_LIMIT};
 use super::crossing;
 use super::nemesis::{self, await_served};
-use super::support::client::{Connection, four_letter_word_within, monitored};
+use super::support::client::{Connection, monitored};
 use super::support::wait_for;
 use super::support::wire::{self, flag};
 
@@ -17,7 +17,7 @@ pub fn observe(name: &str, ensemble: &mut Ensemble, observer: usize) {
     nemesis::run_with(name, ensemble, |ensemble, board, _| {
         let mut lost = Vec::new();
         for _ in 0..2 {
-            await_level(ensemble);
+            ensemble.await_level();
             let master = master_of(ensemble, observer);
             ensemble.kill(master);
             await_served(board, "a majority without an observer's master", ensemble);
@@ -25,7 +25,7 @@ pub fn observe(name: &str, ensemble: &mut Ensemble, observer: usize) {
                 ensemble.mode(observer)?;
                 Some(master_of(ensemble, observer)).filter(|next| *next != master)
             });
-            let leader = ensemble.places().into_iter().find(|place| ensemble.mode(*place) == Some(Mode::Leader));
+            let leader = ensemble.leader();
             assert!(
                 next.is_some() && next != leader,
                 "from {master} to {next:?}, {leader:?} leads\n{}",
@@ -37,23 +37,6 @@ pub fn observe(name: &str, ensemble: &mut Ensemble, observer: usize) {
         }
         lost
     });
-}
-
-/// Waits until every member has what the leader has by now. A ZooKeeper that has come back serves before its tree is through
-/// what it had missed, and sends observers away until it is: they go to the leader then.
-fn await_level(ensemble: &Ensemble) {
-    let last = |place: usize| {
-        let answer = four_letter_word_within(ensemble.members[place].server.address, "srvr", WHOLE_LIMIT).ok()?;
-        let zxid = answer.lines().find_map(|line| line.strip_prefix("Zxid: 0x"))?;
-        i64::from_str_radix(zxid, 16).ok()
-    };
-    let leads = |place: &usize| ensemble.mode(*place) == Some(Mode::Leader);
-    let wanted = wait_for(WHOLE_LIMIT, || last(ensemble.places().into_iter().find(leads)?));
-    let wanted = wanted.expect("a leader that says what it has");
-    for place in ensemble.places() {
-        let is_there = wait_for(WHOLE_LIMIT, || last(place).filter(|last| *last >= wanted));
-        assert!(is_there.is_some(), "member {} is not at {wanted:#x}\n{}", place + 1, ensemble.logs());
-    }
 }
 
 /// The place of the server that an observer hears everything from.

@@ -16,8 +16,8 @@ fn forgetful() -> RoleSettings {
     RoleSettings { history: HistoryLimits { count: 20, bytes: 1 << 20 }, ..RoleSettings::default() }
 }
 
-/// Who is elected before all are connected may be left by its voter, which hears of a better candidate a moment later: eight of
-/// these runs. It does not wait for nobody as long as initLimit, which is ten ticks.
+/// Who is elected before all are connected may be left by its voter, which hears of a better candidate a moment later: a dozen
+/// of these runs. It does not wait for nobody as long as initLimit, which is ten ticks.
 #[test]
 fn servers_that_start_at_nearly_the_same_time_serve_together() {
     for seed in 0..3_000 {
