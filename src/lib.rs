@@ -1,13 +1,14 @@
 //! Corral: a coordination server that speaks ZooKeeper.
 //!
 //! The modules are the rooms of a house; a room uses only rooms on lower floors (`tests/tidy.rs` holds
-//! this): `ids`, `limits`, `fatal` < `jute`, `acl`, `session`, `config` < `tree`, `zab` < `watch`, `storage` <
+//! this): `ids`, `cost`, `limits`, `fatal` < `jute`, `acl`, `session`, `config` < `tree`, `zab` < `watch`, `storage` <
 //! `server` < `runtime`, `sim` < `admin`, `cli`. See `docs/architecture.md`.
 
 pub mod acl;
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod cost;
 pub mod fatal;
 pub mod ids;
 pub mod jute;

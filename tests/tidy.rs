@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The floors, lowest first. A room uses rooms of lower floors, and its own.
 const FLOORS: &[&[&str]] = &[
-    &["ids", "limits", "fatal"],
+    &["ids", "cost", "limits", "fatal"],
     &["jute", "acl", "session", "config"],
     &["tree", "zab"],
     &["watch", "storage"],
@@ -20,6 +20,8 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("acl", "jute"),
     // The command line starts the admin plane.
     ("cli", "admin"),
+    // Budgets are amounts of work.
+    ("limits", "cost"),
     // The name of a failure holds no more than identifiers.
     ("fatal", "ids"),
 ];

@@ -1,0 +1,98 @@
+//! One notion of cost: what a client's request makes the server do, in units that can be added up and compared with a budget.
+//!
+//! Requests differ by what they make the server do, not by their number or their length: a listing looks at znodes, a check
+//! compares ACL entries with identities, an old state is found by walking over versions, answers are copied. Each has its
+//! price here, so that a turn of a shard, a transaction and a slice of either can be held to one budget. The prices are what
+//! the work takes on an ordinary core, rounded up; a unit is about sixteen nanoseconds.
+
+use std::iter::Sum;
+use std::ops::{Add, AddAssign, Mul};
+
+/// An amount of work, in units of about sixteen nanoseconds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Cost(u64);
+
+impl Cost {
+    /// No work at all.
+    pub const NONE: Cost = Cost(0);
+    /// More than any budget.
+    pub const ENDLESS: Cost = Cost(u64::MAX);
+    /// A look-up of a znode that no cache holds, or a step of a listing.
+    pub const ZNODE: Cost = Cost(16);
+    /// A step along the chain of a znode's versions.
+    pub const VERSION: Cost = Cost(8);
+    /// An ACL entry held against an identity of the caller, beside the bytes that are compared.
+    pub const COMPARISON: Cost = Cost(2);
+
+    /// Bytes that are parsed, copied, hashed or answered: 128 of them are a unit, as sixteen nanoseconds copy as many.
+    pub const fn bytes(count: usize) -> Cost {
+        Cost(count.div_ceil(128) as u64)
+    }
+
+    /// So many times this.
+    pub const fn times(self, count: usize) -> Cost {
+        Cost(self.0.saturating_mul(count as u64))
+    }
+
+    /// What is left of it when `other` is taken away; never below nothing.
+    pub const fn less(self, other: Cost) -> Cost {
+        Cost(self.0.saturating_sub(other.0))
+    }
+
+    /// How often `other` goes into it: how many znodes, say, a budget allows.
+    ///
+    /// # Panics
+    /// If `other` is [`Cost::NONE`].
+    pub const fn over(self, other: Cost) -> usize {
+        (self.0 / other.0) as usize
+    }
+
+    /// The bare number, for metrics and messages.
+    pub const fn units(self) -> u64 {
+        self.0
+    }
+}
+
+impl Add for Cost {
+    type Output = Cost;
+
+    fn add(self, other: Cost) -> Cost {
+        Cost(self.0.saturating_add(other.0))
+    }
+}
+
+impl AddAssign for Cost {
+    fn add_assign(&mut self, other: Cost) {
+        *self = *self + other;
+    }
+}
+
+impl Mul<usize> for Cost {
+    type Output = Cost;
+
+    fn mul(self, count: usize) -> Cost {
+        self.times(count)
+    }
+}
+
+impl Sum for Cost {
+    fn sum<I: Iterator<Item = Cost>>(costs: I) -> Cost {
+        costs.fold(Cost::NONE, Add::add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn costs_add_up_and_never_wrap() {
+        assert_eq!(Cost::ZNODE * 3 + Cost::bytes(129), Cost(50));
+        assert_eq!(Cost::ENDLESS + Cost::ZNODE, Cost::ENDLESS);
+        assert_eq!(Cost::ENDLESS * 2, Cost::ENDLESS);
+        assert_eq!(Cost::ZNODE.less(Cost::ENDLESS), Cost::NONE);
+        assert_eq!([Cost::VERSION, Cost::COMPARISON].into_iter().sum::<Cost>(), Cost(10));
+        assert_eq!((Cost::ZNODE * 5).over(Cost::ZNODE), 5);
+        assert_eq!((Cost::bytes(0), Cost::bytes(1)), (Cost::NONE, Cost(1)));
+    }
+}
