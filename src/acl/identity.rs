@@ -1,6 +1,8 @@
 //! What a connection has proved of itself, and whether an ACL lets it act.
 
 use super::ip::{Address, Prefix, java_name};
+use crate::cost::Cost;
+use crate::ids::fixed_state;
 use crate::jute::{AclEntry, AclList};
 use std::fmt;
 use std::net::IpAddr;
@@ -60,6 +62,8 @@ impl fmt::Debug for Identity {
 #[derive(Clone, Debug, Default)]
 pub struct Identities {
     list: Vec<Identity>,
+    /// Of each the hash of scheme and id: an entry is looked for among numbers, not among texts.
+    keys: Vec<u64>,
     is_super: bool,
     /// ZooKeeper's `letAnySaslUserDoX`: whoever has a SASL identity passes for this one.
     any_sasl_user: Option<Arc<[u8]>>,
@@ -81,6 +85,7 @@ impl Identities {
     pub fn add(&mut self, identity: Identity) {
         if !self.list.contains(&identity) {
             self.is_super |= &*identity.scheme == b"super";
+            self.keys.push(key(&identity.scheme, &identity.id));
             self.list.push(identity);
         }
     }
@@ -109,25 +114,46 @@ impl Identities {
     }
 
     fn match_entry(&self, entry: &AclEntry<'_>) -> bool {
-        let mut same_scheme = self.list.iter().filter(|identity| &*identity.scheme == entry.scheme);
         match entry.scheme {
             b"world" => entry.id == b"anyone",
-            b"ip" => match Prefix::parse(entry.id) {
-                Some(prefix) => {
-                    same_scheme.any(|identity| identity.address.is_some_and(|address| prefix.covers(address)))
-                }
-                None => false,
-            },
-            b"digest" | b"x509" => same_scheme.any(|identity| equal(&identity.id, entry.id)),
-            b"sasl" => same_scheme.any(|identity| {
-                equal(&identity.id, entry.id)
-                    || &*identity.id == b"super"
-                    || self.any_sasl_user.as_deref().is_some_and(|user| user == entry.id)
+            b"ip" => Prefix::parse(entry.id).is_some_and(|prefix| {
+                self.list.iter().filter_map(|identity| identity.address).any(|address| prefix.covers(address))
             }),
+            b"digest" | b"x509" => self.holds(entry.scheme, entry.id),
+            b"sasl" => {
+                self.holds(b"sasl", entry.id)
+                    || self.holds(b"sasl", b"super")
+                    || self.any_sasl_user.as_deref().is_some_and(|user| user == entry.id) && self.has_scheme(b"sasl")
+            }
             // A scheme without a provider here: nobody matches it.
             _ => false,
         }
     }
+
+    fn holds(&self, scheme: &[u8], id: &[u8]) -> bool {
+        let key = key(scheme, id);
+        let same = |(known, identity): (&u64, &Identity)| {
+            *known == key && &*identity.scheme == scheme && equal(&identity.id, id)
+        };
+        self.keys.iter().zip(&self.list).any(same)
+    }
+}
+
+/// What it costs at most to ask [`Identities::allows`] whether a list lets these identities do something. Whoever asks for a
+/// client charges it; a list that is known by number to be open, and a server that asks nobody, costs nothing.
+///
+/// Every entry is taken apart and looked for among the keys of the identities, eight of which are compared in the time of
+/// one unit.
+pub fn check_cost(list: AclList<'_>, identities: &Identities) -> Cost {
+    if list.is_empty() || identities.is_super {
+        return Cost::NONE;
+    }
+    let keys = identities.keys.len().div_ceil(8);
+    Cost::COMPARISON.times(list.len().saturating_mul(2 + keys)) + Cost::bytes(list.size())
+}
+
+fn key(scheme: &[u8], id: &[u8]) -> u64 {
+    fixed_state().hash_one((scheme, id))
 }
 
 impl FromIterator<Identity> for Identities {
@@ -203,6 +229,30 @@ mod tests {
             assert_eq!(allows(who, acl, wanted), expected, "{who:?} {acl:?} {wanted}");
         }
         assert!(root.is_super() && !user.is_super());
+    }
+
+    #[test]
+    fn a_check_costs_what_is_compared() {
+        let cost = |entries: usize, who: &Identities| {
+            let mut out = vec![];
+            put_int(&mut out, entries as i32);
+            (0..entries).for_each(|n| {
+                let id = format!("user{n}:hash");
+                AclEntry { perms: perms::READ, scheme: b"digest", id: id.as_bytes() }.put(&mut out);
+            });
+            check_cost(AclList::read(&mut Reader::new(&out)).unwrap().unwrap(), who)
+        };
+        let one = local();
+        let many = (0..63).fold(local(), |mut many, n| {
+            many.add(Identity::new(b"digest", format!("other{n}:hash").as_bytes()));
+            many
+        });
+        assert!(cost(1000, &one) >= Cost::COMPARISON * 1000);
+        assert!(cost(1000, &many) > cost(1000, &one) * 2);
+        assert!(cost(2000, &one) >= cost(1000, &one) * 2);
+        let mut root = local();
+        root.add(Identity::superuser());
+        assert_eq!((cost(0, &one), cost(1000, &root)), (Cost::NONE, Cost::NONE));
     }
 
     #[test]

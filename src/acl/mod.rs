@@ -17,7 +17,7 @@ mod table;
 
 pub use authenticate::{AuthConfig, AuthFailed, DigestAlgorithm, MAX_AUTH_BYTES, authenticate};
 pub use fix_up::{MAX_ACL_BYTES, fix_up};
-pub use identity::{Identities, Identity};
+pub use identity::{Identities, Identity, check_cost};
 pub use permissions::{Needed, Whose, mask_digests, needed};
 pub use table::{AclId, AclTable, Interner};
 

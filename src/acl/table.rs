@@ -61,10 +61,7 @@ impl AclTable {
     /// If no interner of this table gave the number out.
     #[inline]
     pub fn list(&self, id: AclId) -> AclList<'_> {
-        AclList::read(&mut Reader::new(self.bytes(id)))
-            .ok()
-            .flatten()
-            .expect("an interned ACL was checked when it came")
+        AclList::of_checked(self.bytes(id))
     }
 
     /// The wire bytes (count and entries) of the list with that number. Panics as [`AclTable::list`] does.

@@ -117,6 +117,18 @@ impl<'a> AclList<'a> {
         })
     }
 
+    /// The list whose wire bytes (count and entries, nothing after) have been read before: they are not checked again.
+    pub fn of_checked(bytes: &'a [u8]) -> Self {
+        let mut reader = Reader::new(bytes);
+        let count = reader.int().map_or(0, |count| count.max(0) as usize);
+        AclList { count, entries: reader.rest() }
+    }
+
+    /// Bytes on the wire, the count included.
+    pub fn size(&self) -> usize {
+        4 + self.entries.len()
+    }
+
     /// The entries in order.
     pub fn iter(&self) -> impl Iterator<Item = AclEntry<'a>> + use<'a> {
         let mut reader = Reader::new(self.entries);
