@@ -1,8 +1,9 @@
-//! One version of a znode in one allocation: header, path, data.
+//! One version of a znode in one allocation: header, path, data. Long data lies apart, and versions that differ in something
+//! else share it: who changes an ACL a thousand times copies nothing.
 //!
 //! # Unsafe
 //! A block is raw memory: `size_of::<Block>()` bytes of header, then `path_len` bytes of path, then `data_len` bytes
-//! of data. Invariants: (1) everything but the atomics is written before the block is linked and never again;
+//! of data, or from [`APART`] bytes on a pointer to them. Invariants: (1) everything but the atomics is written before the block is linked and never again;
 //! (2) only the writer links, unlinks and frees; (3) a block is freed only after every online reader has passed a
 //! quiescent point since it was unlinked ([`super::limbo`]). Accessors take raw pointers, never `&Block`, so that the
 //! tail stays within the pointer's provenance. Tested by the model and stress tests under miri, by loom, and by a
@@ -72,17 +73,70 @@ pub(super) struct Version<'a> {
     pub(super) acl: AclId,
     pub(super) kind: Kind,
     pub(super) path: &'a [u8],
-    pub(super) data: &'a [u8],
+    pub(super) data: Data<'a>,
+}
+
+/// The data of a new version.
+#[derive(Clone, Copy)]
+pub(super) enum Data<'a> {
+    New(&'a [u8]),
+    /// That of this version, which is live.
+    Of(*mut Block),
+}
+
+/// Bytes of data from which on they lie apart from the header: a pointer more is nothing beside a page.
+pub(super) const APART: usize = 4096;
+
+/// Long data; its bytes follow. The count of the versions that have it is the writer's alone, readers look at the bytes.
+#[repr(C)]
+struct Apart {
+    versions: usize,
+}
+
+impl Apart {
+    fn size(length: usize) -> usize {
+        size_of::<Apart>() + length
+    }
+
+    fn create(bytes: &[u8], spare: &mut Spare) -> *mut Apart {
+        ledger::count(1);
+        let apart = spare.take(Self::size(bytes.len())).cast::<Apart>();
+        // SAFETY: header and bytes are written within the size taken, before anybody sees the pointer.
+        unsafe {
+            apart.write(Apart { versions: 1 });
+            apart.add(1).cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        }
+        apart
+    }
 }
 
 impl Block {
     fn size(path_len: usize, data_len: usize) -> usize {
-        size_of::<Block>() + path_len + data_len
+        size_of::<Block>() + path_len + if data_len < APART { data_len } else { size_of::<*mut Apart>() }
+    }
+
+    /// Where the data lies, if apart; null otherwise.
+    ///
+    /// # Safety
+    /// `block` is a live block.
+    unsafe fn apart(block: *const Block) -> *mut Apart {
+        // SAFETY: the pointer was written behind the path, whatever its alignment there, before the block was linked.
+        unsafe {
+            if ((*block).data_len as usize) < APART {
+                return std::ptr::null_mut();
+            }
+            block.add(1).cast::<u8>().add((*block).path_len as usize).cast::<*mut Apart>().read_unaligned()
+        }
     }
 
     /// A new block, not linked anywhere.
     pub(super) fn create(version: Version<'_>, next: *mut Block, kids: *mut Kids, spare: &mut Spare) -> *mut Block {
         let Version { zxid, fields, acl, kind, path, data } = version;
+        let (data, shared) = match data {
+            Data::New(bytes) => (bytes, std::ptr::null_mut()),
+            // SAFETY: the caller's promise.
+            Data::Of(other) => unsafe { (Block::data(other), Block::apart(other)) },
+        };
         let path_len = u32::try_from(path.len()).expect("a path is shorter than 4 GiB");
         let data_len = u32::try_from(data.len()).expect("data is shorter than 4 GiB");
         ledger::count(1);
@@ -104,7 +158,16 @@ impl Block {
             });
             let tail = block.add(1).cast::<u8>();
             tail.copy_from_nonoverlapping(path.as_ptr(), path.len());
-            tail.add(path.len()).copy_from_nonoverlapping(data.as_ptr(), data.len());
+            let tail = tail.add(path.len());
+            if data.len() < APART {
+                tail.copy_from_nonoverlapping(data.as_ptr(), data.len());
+            } else {
+                let apart = if shared.is_null() { Apart::create(data, spare) } else { shared };
+                if !shared.is_null() {
+                    (*shared).versions += 1;
+                }
+                tail.cast::<*mut Apart>().write_unaligned(apart);
+            }
             block
         }
     }
@@ -119,6 +182,14 @@ impl Block {
         unsafe {
             (*block).guard.freed();
             let size = Self::size((*block).path_len as usize, (*block).data_len as usize);
+            let apart = Self::apart(block);
+            if !apart.is_null() {
+                (*apart).versions -= 1;
+                if (*apart).versions == 0 {
+                    ledger::count(-1);
+                    spare.give(apart.cast(), Apart::size((*block).data_len as usize));
+                }
+            }
             block.drop_in_place();
             spare.give(block.cast(), size);
         }
@@ -143,10 +214,15 @@ impl Block {
     /// `block` is a live block and stays one for `'a`.
     #[inline]
     pub(super) unsafe fn data<'a>(block: *const Block) -> &'a [u8] {
-        // SAFETY: `data_len` bytes of data follow the path, immutable since the block was linked.
+        // SAFETY: `data_len` bytes of data follow the path or the header of what lies apart, immutable since the block was
+        // linked; what lies apart is there as long as one of its versions is.
         unsafe {
             (*block).guard.touch();
-            let start = block.add(1).cast::<u8>().add((*block).path_len as usize);
+            let apart = Self::apart(block);
+            let start = match apart.is_null() {
+                true => block.add(1).cast::<u8>().add((*block).path_len as usize),
+                false => apart.add(1).cast::<u8>().cast_const(),
+            };
             std::slice::from_raw_parts(start, (*block).data_len as usize)
         }
     }

@@ -343,3 +343,46 @@ fn what_is_published_does_not_change() {
 fn what_is_published_is_not_undone() {
     planted(path::hash).undo(Zxid(0), &mut |_| ());
 }
+
+/// Fifty versions of a megabyte each were made of fifty requests of a hundred bytes.
+#[test]
+fn an_acl_that_changes_copies_no_data() {
+    let path = b"/p/large";
+    let hash = path::hash(path);
+    let before = ledger::live();
+    let mut writer = planted(path::hash);
+    // Data that lies apart may begin at any alignment behind its path, and short data is where it was.
+    for (round, size) in [(0, 5_000), (1, 100), (2, 1 << 20)] {
+        if cfg!(miri) && size > 5_000 {
+            continue;
+        }
+        let first = 2 + 200 * round;
+        let data: Vec<u8> = (0..size).map(|n| n as u8).collect();
+        writer.begin(Zxid(first));
+        writer.create(path, hash, &znode(first, Some(&data)));
+        writer.publish(Zxid(first));
+        let at = |writer: &Writer| writer.find(path, hash).unwrap().data().unwrap().as_ptr();
+        let place = at(&writer);
+        for n in 1..=50 {
+            writer.begin(Zxid(first + n));
+            writer.set_acl(path, hash, AclId(1 + n as u32 % 2), n as i32);
+            assert_eq!(at(&writer) == place, size >= 4096);
+            assert_eq!(writer.find(path, hash).unwrap().data(), Some(&*data));
+        }
+        // Half of it is taken back, and half stays.
+        writer.undo(Zxid(first + 25), &mut |_| ());
+        assert_eq!(writer.find(path, hash).unwrap().data(), Some(&*data));
+        writer.publish(Zxid(first + 25));
+        settle(&mut writer);
+        assert_eq!(writer.find(path, hash).unwrap().data(), Some(&*data));
+        writer.begin(Zxid(first + 60));
+        writer.set_data(path, hash, Some(&data), 1, first + 60, 0);
+        writer.begin(Zxid(first + 61));
+        writer.delete(path, hash);
+        writer.publish(Zxid(first + 61));
+        settle(&mut writer);
+    }
+    drop(writer);
+    #[cfg(not(loom))]
+    assert_eq!(ledger::live(), before, "all of it is given back");
+}

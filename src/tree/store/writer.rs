@@ -6,7 +6,7 @@
 //! because a record goes (reclaim, undo) before or with what it names. Tested by the model test with its ledger, under
 //! miri, and by loom.
 
-use super::block::{Block, Fields, Kind, Version};
+use super::block::{Block, Data, Fields, Kind, Version};
 use super::kids::{ChildNumbers, ChildStat, Kids};
 use super::limbo::{Garbage, Limbo};
 use super::queue::Queue;
@@ -219,7 +219,7 @@ impl Writer {
             version: znode.version,
             aversion: znode.aversion,
         };
-        let version = Version { zxid: self.zxid, fields, acl: znode.acl, kind, path, data };
+        let version = Version { zxid: self.zxid, fields, acl: znode.acl, kind, path, data: Data::New(data) };
         // SAFETY: the writer's own pointers, see the head of the file.
         unsafe {
             let block;
@@ -265,7 +265,7 @@ impl Writer {
             assert_eq!(Kids::numbers(old, i64::MAX).count, 0, "a deleted znode has no children");
             let bytes = path.len() as i64 + i64::from((*old).data_len);
             let (fields, acl) = ((*old).fields, (*old).acl);
-            let version = Version { zxid: self.zxid, fields, acl, kind: Kind::Tombstone, path, data: &[] };
+            let version = Version { zxid: self.zxid, fields, acl, kind: Kind::Tombstone, path, data: Data::New(&[]) };
             let block = Block::create(version, old, siblings, &mut self.limbo.spare);
             Kids::keep(siblings);
             (*old).newer.store(block, Relaxed);
@@ -290,7 +290,7 @@ impl Writer {
             let kind = if data.is_some() { Kind::Data } else { Kind::Null };
             let data = data.unwrap_or_default();
             let bytes = data.len() as i64 - i64::from((*old).data_len);
-            let version = Version { zxid: self.zxid, fields, acl: (*old).acl, kind, path, data };
+            let version = Version { zxid: self.zxid, fields, acl: (*old).acl, kind, path, data: Data::New(data) };
             let block = Self::supersede(old, version, &mut self.limbo.spare);
             slot.set_head(block);
             self.record(Record::Version { block, hash });
@@ -308,8 +308,8 @@ impl Writer {
         // SAFETY: the writer's own pointers, see the head of the file.
         unsafe {
             let (slot, old) = self.shared.find(hash, path).expect("a changed znode exists");
-            let (fields, kind, data) = (Fields { aversion, ..(*old).fields }, (*old).kind, Block::data(old));
-            let version = Version { zxid: self.zxid, fields, acl, kind, path, data };
+            let (fields, kind) = (Fields { aversion, ..(*old).fields }, (*old).kind);
+            let version = Version { zxid: self.zxid, fields, acl, kind, path, data: Data::Of(old) };
             let block = Self::supersede(old, version, &mut self.limbo.spare);
             slot.set_head(block);
             self.record(Record::Version { block, hash });
