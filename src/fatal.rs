@@ -69,7 +69,7 @@ reasons! {
     /// An address to listen on cannot be bound for another reason.
     CannotListen = 22, "cannot-listen", "choose an address of this machine and a port this user may use";
     /// A limit of the process (descriptors, locked memory) is too low for the configuration.
-    LimitTooLow = 23, "limit-too-low", "raise the limit named (ulimit, systemd's Limit...=)";
+    LimitTooLow = 23, "limit-too-low", "raise the limit named (ulimit, systemd's Limit...=; too many open files: LimitNOFILE=, ulimit -n)";
     /// The system refused something the server cannot do without.
     System = 24, "system", "see the error named";
     /// A shard took in no commits for longer than its limit.

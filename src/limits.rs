@@ -39,6 +39,9 @@ pub const WATCH_BYTES: usize = 40;
 /// What a watched path takes beside its bytes: its record, its entry in the table of paths, the allocation.
 pub const WATCHED_PATH_BYTES: usize = 72;
 
+/// Of the memory for watches one address may have a half, so that one who takes all he gets leaves something.
+pub const WATCHES_OF_ONE_ADDRESS: usize = 2;
+
 /// Bytes of requests that the shards together may have in the quorum core; above it sockets are left alone until
 /// some are answered. As many as a slow disk writes in half a second; the number of requests is limited by
 /// `globalOutstandingLimit`, which allows a thousand of the longest.
@@ -56,6 +59,43 @@ pub const BATCH_REPLIES: usize = 8 << 20;
 /// Descriptors kept for the log, snapshots and the rings when connections are limited by what the process
 /// may open; each shard needs a few more.
 pub const RESERVED_DESCRIPTORS: usize = 64;
+
+/// Descriptors kept back for the log's next segment and whatever else must be opened while the server runs: a segment takes
+/// two at a time, its directory one, a snapshot as many.
+pub const KEPT_DESCRIPTORS: usize = 8;
+
+/// Connections that others may have made to the ports for servers: an ensemble has a few dozen servers, with two connections
+/// each and some that are being replaced.
+pub const PEER_SOCKETS: usize = 256;
+
+/// Connections to those ports that have not said a word; when there is one more, the oldest goes. A server speaks at once.
+pub const PEER_UNKNOWN: usize = 64;
+
+/// Sockets of other servers looked at in one turn, and connections accepted at one of their ports.
+pub const PEER_EVENTS: usize = 256;
+pub const PEER_ACCEPTS: usize = 32;
+
+/// Bytes read from another server's socket before the next one has its turn.
+pub const PEER_READ: usize = 256 << 10;
+
+/// Bytes given to another server's socket before everybody else has a turn: a snapshot that goes out holds nobody up.
+pub const PEER_SEND_PER_TURN: usize = 256 << 10;
+
+/// Bytes that wait for a learner that does not read; above it the connection ends, and the learner comes again.
+pub const PEER_UNSENT: usize = 256 << 20;
+
+/// Bytes of a snapshot that wait in a socket's buffer before its file is read on.
+pub const PEER_FEED: usize = 1 << 20;
+
+/// Pieces of a snapshot, of about a mebibyte, that are read ahead for a learner.
+pub const PEER_PIECES_AHEAD: usize = 2;
+
+/// Milliseconds that a connection to another server may take to send what it was given before it was closed.
+pub const PEER_LINGER_MS: i64 = 5_000;
+
+/// Sockets of clients looked at in one turn, and connections accepted.
+pub const CLIENT_EVENTS: usize = 1024;
+pub const CLIENT_ACCEPTS: usize = 256;
 
 /// Send-buffer capacity an idle connection may keep.
 pub const IDLE_BUFFER: usize = 16 << 10;
@@ -101,3 +141,38 @@ pub const CONFIG_FILE: usize = 1 << 20;
 /// Requests that learners have forwarded and a leader has not proposed: as many as a hundred servers let their clients have
 /// under way. Who forwards more is sent away, and comes again.
 pub const FORWARDED_REQUESTS: usize = 100_000;
+
+/// Bytes by which what one holder has of the memory may differ from what the ledger knows: small buffers are filled and emptied
+/// with every request, and ten thousand connections are out by forty megabytes at most.
+pub const CHARGE_STEP: usize = 4 << 10;
+
+/// Bytes of an answer that is given however little memory is left for answers: a status, a stat, a short list.
+pub const SHORT_ANSWER: usize = 16 << 10;
+
+/// Bytes of the longest answer: its length is a signed word of the protocol's.
+pub const LONGEST_ANSWER: usize = i32::MAX as usize - 1024;
+
+/// Bytes that a connection has to move in half a tick, in either direction, while memory is short and it holds more than
+/// [`SHORT_ANSWER`] of it: one that does less, twice in a row, may be ended to make room.
+pub const MOVED_PER_HALF_TICK: usize = 64 << 10;
+
+/// Most bytes of a memory ceiling that are set aside for answers under way, whatever the ceiling: with more of them a
+/// machine has been out of bandwidth for long.
+pub const REPLIES_SHARE: usize = 4 << 30;
+
+/// Most bytes of it for requests that have come and wait.
+pub const REQUESTS_SHARE: usize = 2 << 30;
+
+/// Most bytes of it for watches, unless `corral.maxWatchBytes` says otherwise.
+pub const WATCHES_SHARE: usize = 1 << 30;
+
+/// Bytes that are read at once from a connection without a session, whose connect request is shorter than a hundred, and from
+/// any that begins a request while memory is short.
+pub const GREETING_BYTES: usize = 4 << 10;
+
+/// Most bytes of it for what no client asks for: buffers of the log, pieces of snapshots, code.
+pub const OTHERS_SHARE: usize = 1 << 30;
+
+/// What a znode takes in memory beside its path and data, at most: its header, its entries in the table and in its
+/// parent's set of children, numbers about children of its own.
+pub const ZNODE_BYTES: usize = 250;

@@ -174,6 +174,10 @@ pub struct MonitorFacts {
     /// ConnectRequests that named a session.
     pub connections_revalidated: Option<u64>,
     pub sessionless_expired: Option<u64>,
+    /// Requests refused for want of memory.
+    pub throttled: Option<u64>,
+    /// Connections ended because their clients do not read.
+    pub unread_ended: Option<u64>,
     pub sessions_expired: Option<u64>,
     pub digest_mismatches: Option<u64>,
     pub snapshot_errors: Option<u64>,

@@ -91,6 +91,8 @@ fn counters(lines: &mut Lines, facts: &MonitorFacts) {
     lines.maybe("snapshot_error_count", facts.snapshot_errors);
     lines.maybe("stale_sessions_expired", facts.sessions_expired);
     lines.maybe("sync_processor_request_queued", facts.transactions_logged);
+    lines.maybe("throttled_ops", facts.throttled);
+    lines.maybe("unread_connections_ended", facts.unread_ended);
     lines.maybe("watch_bytes", facts.watch_bytes);
 }
 
@@ -157,6 +159,8 @@ mod tests {
             connections_dropped: Some(6),
             connections_revalidated: Some(2),
             sessionless_expired: Some(0),
+            throttled: Some(3),
+            unread_ended: Some(1),
             sessions_expired: Some(8),
             digest_mismatches: Some(0),
             snapshot_errors: Some(0),
@@ -193,7 +197,7 @@ mod tests {
              zk_connection_rejected\t4\nzk_connection_request_count\t5\nzk_connection_revalidate_count\t2\n\
              zk_digest_mismatches_count\t0\nzk_response_bytes\t200\nzk_sessionless_connections_expired\t0\n\
              zk_snapshot_error_count\t0\nzk_stale_sessions_expired\t8\nzk_sync_processor_request_queued\t9\n\
-             zk_watch_bytes\t30\nzk_avg_fsynctime\t1.25\nzk_min_fsynctime\t0\nzk_max_fsynctime\t3\n\
+             zk_throttled_ops\t3\nzk_unread_connections_ended\t1\nzk_watch_bytes\t30\nzk_avg_fsynctime\t1.25\nzk_min_fsynctime\t0\nzk_max_fsynctime\t3\n\
              zk_cnt_fsynctime\t4\nzk_sum_fsynctime\t5\nzk_avg_snapshottime\t0.0\nzk_min_snapshottime\t0\n\
              zk_max_snapshottime\t0\nzk_cnt_snapshottime\t0\nzk_sum_snapshottime\t0\n"
         );
@@ -256,6 +260,6 @@ mod tests {
         let count = names.len();
         names.sort_unstable();
         names.dedup();
-        assert_eq!((names.len(), count), (24 + 12 + 9 * 5, 24 + 12 + 9 * 5));
+        assert_eq!((names.len(), count), (24 + 14 + 9 * 5, 24 + 14 + 9 * 5));
     }
 }

@@ -137,9 +137,19 @@ pub const KEYS: &[Key] = &[
         apply: |draft, text| number(text, POSITIVE).map(|count| draft.config.global_outstanding_limit = count),
     },
     Key {
+        name: "corral.memoryLimit", alias: "", default: "three quarters of what the server may use", example: "1G",
+        meaning: "bytes of memory (with K, M, G or T for more) that the server is shared out: what waits for clients, watches \
+                  and the tree each have a part, see below; by default of the memory that its control group or the machine has",
+        difference: "ZooKeeper has Java's heap, and ends when it is full",
+        apply: |draft, text| {
+            draft.config.memory_limit = Some(value::bytes(text, 64 << 20..=1 << 50)?);
+            Ok(())
+        },
+    },
+    Key {
         name: "corral.outputLimit", alias: "", default: "16777216", example: "33554432",
-        meaning: "bytes of replies and events that may wait for a client that does not read; \
-                  a connection with more is closed",
+        meaning: "bytes of replies and events that may wait for a client that does not read; when more is to wait behind \
+                  so many, the connection is closed; one answer may be longer",
         difference: "ZooKeeper has no limit and runs out of memory",
         apply: |draft, text| {
             draft.config.output_limit = number::<u32>(text, 64 << 10..=i32::MAX as u32)? as usize;
@@ -154,12 +164,12 @@ pub const KEYS: &[Key] = &[
         apply: |draft, text| number(text, POSITIVE).map(|count| draft.config.max_watches = count),
     },
     Key {
-        name: "corral.maxWatchBytes", alias: "", default: "1073741824", example: "268435456",
+        name: "corral.maxWatchBytes", alias: "", default: "an eighth of `corral.memoryLimit`, 1 GiB at most", example: "268435456",
         meaning: "bytes of memory that the watches of the whole server may take, some 140 for a watch on a path of its own; \
-                  shared out evenly between the shards, and more is refused likewise",
+                  shared out evenly between the shards, half of it for one address at most, and more is refused likewise",
         difference: "ZooKeeper has no limit and runs out of memory",
         apply: |draft, text| {
-            draft.config.max_watch_bytes = number::<i64>(text, 1 << 20..=1 << 40)? as usize;
+            draft.config.max_watch_bytes = Some(number::<i64>(text, 1 << 20..=1 << 40)? as usize);
             Ok(())
         },
     },

@@ -68,14 +68,17 @@ pub struct Config {
     pub max_buffer: u32,
     /// Writes under way in the whole server above which connections with writes of their own are not read.
     pub global_outstanding_limit: u32,
-    /// Unsent bytes of one connection above which it is closed. Default 16 MiB: the replies to sixteen of
+    /// Bytes of memory that are shared out; `None`: three quarters of what the server may use.
+    pub memory_limit: Option<u64>,
+    /// Unsent bytes of one connection behind which nothing more may wait. Default 16 MiB: the replies to sixteen of
     /// the largest requests, so that only a client that does not read reaches it.
     pub output_limit: usize,
     /// Watches of one connection. Default a million: with paths of 30 bytes they take 140 MB, more than any client has
     /// use for and less than a server dies of.
     pub max_watches: u32,
-    /// Bytes of all watches. Default 1 GiB: some seven millions with paths of their own.
-    pub max_watch_bytes: usize,
+    /// Bytes of all watches; `None`: their share of the memory limit. In 1 GiB some seven millions with paths of their own
+    /// have room.
+    pub max_watch_bytes: Option<usize>,
 
     pub tick_time_ms: u32,
     pub min_session_timeout_ms: i32,
@@ -259,9 +262,10 @@ impl Config {
             connect_timeout_ms: 10_000,
             max_buffer: 0xf_ffff,
             global_outstanding_limit: 1000,
+            memory_limit: None,
             output_limit: 16 << 20,
             max_watches: 1_000_000,
-            max_watch_bytes: 1 << 30,
+            max_watch_bytes: None,
             tick_time_ms: 3000,
             min_session_timeout_ms: 6000,
             max_session_timeout_ms: 60_000,
@@ -358,9 +362,14 @@ impl Config {
         line("corral.memoryAheadMB", &(self.memory_ahead >> 20));
         line("corral.hugePages", &self.huge_pages);
         line("corral.loadThreads", &self.load_threads);
+        if let Some(limit) = &self.memory_limit {
+            line("corral.memoryLimit", limit);
+        }
         line("corral.outputLimit", &self.output_limit);
         line("corral.maxWatches", &self.max_watches);
-        line("corral.maxWatchBytes", &self.max_watch_bytes);
+        if let Some(bytes) = &self.max_watch_bytes {
+            line("corral.maxWatchBytes", bytes);
+        }
         line("corral.connectTimeout", &self.connect_timeout_ms);
         if let Some(ensemble) = &self.ensemble {
             // As ZooKeeper writes it, with the space.

@@ -316,7 +316,7 @@ fn conf_has_zookeepers_lines_in_its_order() {
          corral.spinMicros=0\ncorral.groupCommitDelayMicros=0\ncorral.socketSendBuffer=0\n\
          corral.socketReceiveBuffer=0\ncorral.maxSnapshotMBps=50\n\
          corral.lockMemory=false\ncorral.memoryAheadMB=8\ncorral.hugePages=false\ncorral.loadThreads=2\ncorral.outputLimit=16777216\n\
-         corral.maxWatches=1000000\ncorral.maxWatchBytes=1073741824\n\
+         corral.maxWatches=1000000\n\
          corral.connectTimeout=10000\n"
     );
     assert!(config("dataDir=/d").render(0, 0).contains("\nclientPortListenBacklog=-1\n"));

@@ -19,6 +19,22 @@ where
         .ok_or_else(|| format!("expected a whole number from {low} to {high}"))
 }
 
+/// A number of bytes, bare or followed by `K`, `M`, `G` or `T` (of 1024), in the range.
+pub fn bytes(value: &str, range: RangeInclusive<u64>) -> Result<u64, Expected> {
+    let suffixes = [('k', 10), ('m', 20), ('g', 30), ('t', 40)];
+    let suffix = |last: char| suffixes.iter().find(|(name, _)| *name == last.to_ascii_lowercase());
+    let (digits, shift) = match value.chars().next_back().and_then(suffix) {
+        Some((_, shift)) => (&value[..value.len() - 1], *shift),
+        None => (value, 0),
+    };
+    let number = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<u64>().ok()).flatten();
+    let (low, high) = (range.start(), range.end());
+    number
+        .and_then(|number| number.checked_mul(1 << shift))
+        .filter(|bytes| range.contains(bytes))
+        .ok_or_else(|| format!("expected bytes from {low} to {high}, bare or with K, M, G or T"))
+}
+
 /// `true` or `false` in any case, as ZooKeeper reads the switches of its configuration file.
 pub fn boolean(value: &str) -> Result<bool, Expected> {
     match value.to_ascii_lowercase().as_str() {
@@ -72,6 +88,16 @@ mod tests {
         assert_eq!(number::<u32>("+5", 0..=9), Ok(5));
         for wrong in ["", "10", "-1", "1.5", "0x5", "5 ", "five", "99999999999999999999"] {
             assert_eq!(number::<u32>(wrong, 0..=9), Err("expected a whole number from 0 to 9".into()), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        let range = 1 << 20..=1 << 40;
+        assert_eq!(bytes("1048576", range.clone()), Ok(1 << 20));
+        assert_eq!((bytes("1G", range.clone()), bytes("64m", range.clone())), (Ok(1 << 30), Ok(64 << 20)));
+        for wrong in ["", "G", "1K", "2T", "-1G", "+1G", "1.5G", "1GB", "1 G", "99999999999999999999T", "1é"] {
+            assert!(bytes(wrong, range.clone()).is_err(), "{wrong:?}");
         }
     }
 

@@ -3,6 +3,7 @@
 //! Blocking calls, for start-up and helper threads. Files are made readable by this user only. Whoever reads a file
 //! holds a shared lock on it, so that it is not cut down to be removed meanwhile.
 
+use super::descriptors::opened;
 use crate::storage::disk::{Access, BLOCK, Blocks, Disk, DiskError, DiskFile, PIECE};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -27,7 +28,7 @@ impl Disk for RealDisk {
     fn list(&self, dir: &Path) -> Result<Vec<String>, DiskError> {
         let failed = |error| DiskError::new("list", dir, error);
         let mut names = Vec::new();
-        for entry in fs::read_dir(dir).map_err(failed)? {
+        for entry in opened(|| fs::read_dir(dir)).map_err(failed)? {
             if let Ok(name) = entry.map_err(failed)?.file_name().into_string() {
                 names.push(name);
             }
@@ -61,7 +62,7 @@ impl Disk for RealDisk {
             Access::Write => _ = options.write(true),
             Access::Create => _ = options.write(true).create(true).truncate(true).mode(0o600),
         }
-        let file = options.open(path).map_err(|error| DiskError::new("open", path, error))?;
+        let file = opened(|| options.open(path)).map_err(|error| DiskError::new("open", path, error))?;
         // Refused only while the file is being removed; a file system without locks is left with `remove`.
         if access == Access::Read && matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
             return Err(DiskError::new("open", path, io::ErrorKind::NotFound.into()));
@@ -79,7 +80,7 @@ impl Disk for RealDisk {
 
     fn remove_gradually(&self, path: &Path) -> Result<(), DiskError> {
         let failed = |error| DiskError::new("remove", path, error);
-        let file = OpenOptions::new().write(true).open(path).map_err(failed)?;
+        let file = opened(|| OpenOptions::new().write(true).open(path)).map_err(failed)?;
         if file.try_lock().is_ok() {
             let mut length = file.metadata().map_err(failed)?.len();
             while length > CUT {
@@ -92,7 +93,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> Result<(), DiskError> {
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| DiskError::new("sync", dir, error))
+        opened(|| File::open(dir)).and_then(|dir| dir.sync_all()).map_err(|error| DiskError::new("sync", dir, error))
     }
 
     fn lock(&self, path: &Path) -> Result<Option<Box<dyn Send + Sync>>, DiskError> {
@@ -126,7 +127,8 @@ impl RealFile {
         let open = || {
             let mut options = OpenOptions::new();
             options.read(true).write(self.access != Access::Read).custom_flags(libc::O_DIRECT);
-            options.open(format!("/proc/self/fd/{}", self.file.as_raw_fd())).ok()
+            let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+            opened(|| options.open(&path)).ok()
         };
         self.direct.get_or_init(open).as_ref()
     }
@@ -188,7 +190,8 @@ impl DiskFile for RealFile {
     /// A direct write of blocks that are there already carries its own flush (FUA): some tenths of a millisecond where a
     /// sync of the file system takes several.
     fn overwrite_synced(&self, bytes: &[u8], offset: u64) -> Result<(), DiskError> {
-        let direct = OpenOptions::new().write(true).custom_flags(libc::O_DIRECT | libc::O_DSYNC).open(&self.path);
+        let flags = libc::O_DIRECT | libc::O_DSYNC;
+        let direct = opened(|| OpenOptions::new().write(true).custom_flags(flags).open(&self.path));
         let (mut buffer, start) = aligned(bytes.len());
         let aligned = &mut buffer[start..start + bytes.len()];
         aligned.copy_from_slice(bytes);

@@ -9,7 +9,9 @@
 //! never moved, and which the writer leaves alone until the completion is reported (its own rule, asserted
 //! there). The ring is dropped before the writer: both edges hold them in that order.
 
+use super::descriptors;
 use crate::fatal::{Fatal, Reason};
+use crate::storage::disk::is_out_of_descriptors;
 use crate::storage::log::segment::SegmentId;
 use crate::storage::log::writer::{FrameWrite, LogWriter};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
@@ -153,11 +155,15 @@ impl LogRing {
         let path = self.dir.join(segment.file_name());
         let mut options = OpenOptions::new();
         options.write(true);
-        let file = options.custom_flags(libc::O_DIRECT | libc::O_DSYNC).open(&path).or_else(|_| {
+        let mut open = |flags| descriptors::opened(|| options.custom_flags(flags).open(&path));
+        let file = open(libc::O_DIRECT | libc::O_DSYNC).or_else(|_| {
             // A file system without direct writes (some overlays): synchronous ones are as safe.
-            options.custom_flags(libc::O_DSYNC).open(&path)
+            open(libc::O_DSYNC)
         });
-        let file = file.map_err(|error| Fatal::new(Reason::DiskIo, format!("open of {}: {error}", path.display())))?;
+        let file = file.map_err(|error| {
+            let reason = if is_out_of_descriptors(&error) { Reason::LimitTooLow } else { Reason::DiskIo };
+            Fatal::new(reason, format!("open of {}: {error}", path.display()))
+        })?;
         if self.file_registered && self.ring.submitter().register_files_update(0, &[file.as_raw_fd()]).is_err() {
             self.file_registered = false;
         }

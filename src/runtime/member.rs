@@ -57,6 +57,7 @@ pub fn join(
     ports: (Vec<Open>, Mover),
     quorum: &mut Quorum,
     wake: Arc<Wake>,
+    max_sockets: usize,
 ) -> Result<Peers, Fatal> {
     let settings = &ensemble.settings;
     let voters = |membership: &crate::config::membership::Membership| {
@@ -92,6 +93,7 @@ pub fn join(
     let options = PeerOptions {
         connect_timeout: Duration::from_millis(u64::from(settings.election_connect_timeout_ms)),
         handshake_ms: settings.election_handshake_timeout_ms.map_or(sync_ms, i64::from),
+        max_sockets,
         keep_alive: settings.tcp_keep_alive,
         snapshot_dir: config.data_dir.clone(),
     };

@@ -3,6 +3,7 @@
 //! Both edges use it. A turn reads every ready socket once, hands the bytes to the shard brain, and at its
 //! end sends what each connection has in one call. How the descriptor is waited for is the edge's business.
 
+use super::descriptors;
 use super::ports::Door;
 use super::wake::Wake;
 use crate::fatal::{Fatal, Reason};
@@ -26,11 +27,6 @@ const BELL: u64 = u64::MAX - 1;
 const TIMER: u64 = u64::MAX - 2;
 const OTHER: u64 = u64::MAX - 3;
 const PEERS: u64 = u64::MAX - 4;
-
-/// Sockets looked at in one turn.
-const EVENTS: usize = 1024;
-/// Connections accepted in one turn.
-const ACCEPTS: usize = 256;
 
 /// Who may connect: limits per address and in all, counted over all shards.
 pub struct Gate {
@@ -121,7 +117,7 @@ impl Ticks {
             return false;
         }
         self.turns += 1;
-        if is_full && self.turns <= sockets.div_ceil(EVENTS) {
+        if is_full && self.turns <= sockets.div_ceil(limits::CLIENT_EVENTS) {
             return false;
         }
         *self = Ticks::default();
@@ -135,7 +131,7 @@ pub struct Events(Vec<epoll::Event>);
 impl Events {
     /// Room for the sockets of one turn.
     pub fn new() -> Self {
-        Events(Vec::with_capacity(EVENTS))
+        Events(Vec::with_capacity(limits::CLIENT_EVENTS))
     }
 }
 
@@ -258,7 +254,7 @@ impl Net {
                 }
             }
         }
-        found.tick = self.ticks.after_turn(has_timer, events.0.len() >= EVENTS, self.sockets.len());
+        found.tick = self.ticks.after_turn(has_timer, events.0.len() >= limits::CLIENT_EVENTS, self.sockets.len());
         if found.tick {
             // A listener that was disarmed because descriptors ran out is tried again.
             self.arm_listener();
@@ -289,8 +285,16 @@ impl Net {
     }
 
     fn accept(&mut self, shard: &mut Shard) {
-        for _ in 0..ACCEPTS {
+        for _ in 0..limits::CLIENT_ACCEPTS {
             let Some(listener) = &self.listener else { return };
+            if !descriptors::may_accept() {
+                tracing::error!(
+                    "no descriptor is left for another connection; trying again (raise the limit on open files)"
+                );
+                let _ = epoll::delete(&self.epoll, listener);
+                self.listener_armed = false;
+                return;
+            }
             let (stream, peer) = match listener.accept() {
                 Ok(accepted) => accepted,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
@@ -347,13 +351,14 @@ impl Net {
         }
         let mut buffer = std::mem::take(&mut self.buffer);
         if let Some(socket) = self.find(id) {
-            if socket.is_at_end || !shard.wants_input(id) {
+            let wanted = shard.wants_bytes(id);
+            if socket.is_at_end || wanted == 0 {
                 // Nothing is read now; only an error or a hang-up can have brought us here.
                 if flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
                     self.drop_socket(shard, id);
                 }
             } else {
-                match socket.stream.read(&mut buffer) {
+                match socket.stream.read(&mut buffer[..wanted]) {
                     Ok(0) => {
                         socket.is_at_end = true;
                         if shard.at_end(id) {
@@ -473,6 +478,6 @@ mod tests {
         assert!(!ticks.after_turn(false, false, 5_000), "once");
         assert!(ticks.after_turn(true, false, 5_000), "as ever");
         let turns = (0..).position(|turn| ticks.after_turn(turn == 0, true, 5_000));
-        assert_eq!(turns, Some(5_000 / EVENTS + 1), "all had their turn, and the next one begins");
+        assert_eq!(turns, Some(5_000 / limits::CLIENT_EVENTS + 1), "all had their turn, and the next one begins");
     }
 }

@@ -303,7 +303,7 @@ fn core_loop(
                         return Err(fatal);
                     }
                     if let Some(peers) = &mut peers {
-                        peers.tick();
+                        peers.tick(&mut quorum);
                     }
                     waits.arm_timer(&mut log);
                 }

@@ -86,7 +86,7 @@ impl Single {
                 self.shard.tick();
                 self.quorum.tick();
                 if let Some(peers) = &mut self.peers {
-                    peers.tick();
+                    peers.tick(&mut self.quorum);
                 }
             }
             self.exchange()?;

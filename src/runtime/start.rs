@@ -3,6 +3,7 @@
 use super::advice::{Advice, advice};
 use super::clock::Clocks;
 use super::data::{Data, max_txn};
+use super::descriptors::{self, Budget};
 use super::helpers::Helpers;
 use super::machine::Machine;
 use super::member;
@@ -16,7 +17,9 @@ use super::wake::Wake;
 use crate::acl::{AuthConfig, DigestAlgorithm, Scheme, Schemes};
 use crate::config::{self, Config, Edge};
 use crate::fatal::{self, Fatal, Reason};
+use crate::limits::WATCHES_OF_ONE_ADDRESS;
 use crate::server::facts::AdminPlane;
+use crate::server::memory::{Memory, Shares};
 use crate::server::message::ShardId;
 use crate::server::quorum::{Quorum, QuorumOptions, SnapshotRule};
 use crate::server::shard::{Shard, ShardOptions};
@@ -56,6 +59,7 @@ pub fn run(
     plane: impl FnOnce(&Server) -> Arc<dyn AdminPlane>,
 ) -> Result<(), Fatal> {
     let started = Instant::now();
+    descriptors::keep_some()?;
     // Before anything is written: a port that is taken leaves no trace.
     let client_port = Open::client(&config)?;
     let peer_ports = config.ensemble.as_ref().map(Open::peers).transpose()?;
@@ -75,6 +79,14 @@ pub fn run(
     };
     let stats = Arc::new(Stats::new(shards));
     stats.client_port.store(config.client_port, Ordering::Relaxed);
+    let limit = memory_limit(&config);
+    let shares = Shares::of(usize::try_from(limit).unwrap_or(usize::MAX));
+    let shares = config.max_watch_bytes.map_or(shares, |bytes| shares.with_watches(bytes));
+    // With what holds in it, whether it was written or not: `conf` says so.
+    let max_watch_bytes = Some(shares.watches);
+    let config = Arc::new(Config { memory_limit: Some(limit), max_watch_bytes, ..(*config).clone() });
+    let client_memory = Memory::new(shares);
+    let budget = descriptor_budget(&config, shards);
     let data = Data::recover(&config, state_options(&config))?;
     let passwords = config.ensemble.as_ref().map_or(Passwords::Secret(data.secret), member::passwords);
     let (store, acls, zxid) = (data.state.store().store(), data.state.acls(), data.zxid);
@@ -102,13 +114,13 @@ pub fn run(
                 pause: BIND_PAUSE,
             };
             let mover = Mover::start(plan, client_port, ports.clone())?;
-            Some(member::join(&config, ensemble, data, (ports, mover), &mut quorum, wake.clone())?)
+            Some(member::join(&config, ensemble, data, (ports, mover), &mut quorum, wake.clone(), budget.peers)?)
         }
         _ => None,
     };
     let server = Server { config: config.clone(), stats: stats.clone(), store: store.clone(), started };
     let plane = plane(&server);
-    let gate = Arc::new(Gate::new(config.max_client_cnxns, max_connections(&config, shards)));
+    let gate = Arc::new(Gate::new(config.max_client_cnxns, budget.clients));
     let half_tick = Duration::from_millis(u64::from(config.tick_time_ms / 2).max(1));
     let stop = Arc::new(AtomicBool::new(false));
     let make_net = |wake: Arc<Wake>| {
@@ -121,7 +133,7 @@ pub fn run(
     // Of a member the end of the log is not shown yet.
     let applied = store.published();
     let make_shard = |number: usize| -> Result<Shard, Fatal> {
-        let options = shard_options(&config, number, shards, is_word);
+        let options = shard_options(&config, number, shards, (&client_memory, shares), is_word);
         let reader = new_reader()?;
         let cursor = quorum.cursor();
         let (store, acls, passwords) = (store.clone(), acls.clone(), passwords.clone());
@@ -198,20 +210,15 @@ fn signals_waiter(signals: &mut Signals, stop: Arc<AtomicBool>, wake: Arc<Wake>)
     }
 }
 
-/// The limit on connections in all: what is configured, and never so many that no descriptor is left for the
-/// log and snapshots. The soft limit is raised to the hard one first.
-fn max_connections(config: &Config, shards: usize) -> usize {
+/// Who may have how many descriptors. The soft limit is raised to the hard one first.
+fn descriptor_budget(config: &Config, shards: usize) -> Budget {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!(%error, "the limit on open files could not be raised to its maximum");
     }
     let open_files = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| files as usize);
-    let room = open_files.saturating_sub(crate::limits::RESERVED_DESCRIPTORS + 8 * shards).max(1);
-    match config.max_cnxns as usize {
-        0 => room,
-        configured => configured.min(room),
-    }
+    Budget::of(open_files, shards, config.ensemble.is_some(), config.max_cnxns as usize)
 }
 
 fn schemes(config: &Config) -> Schemes {
@@ -249,19 +256,38 @@ fn quorum_options(config: &Config, shards: usize) -> QuorumOptions {
     }
 }
 
-fn shard_options(config: &Config, number: usize, shards: usize, is_word: fn(&[u8; 4]) -> bool) -> ShardOptions {
+/// The ceiling that is configured, or what leaves a quarter of the memory there is to everything else: the kernel's buffers
+/// of sockets and files, which a control group counts as well, and the allocator.
+fn memory_limit(config: &Config) -> u64 {
+    match (config.memory_limit, Machine::look(config).usable_memory()) {
+        (Some(limit), _) => limit,
+        // Nobody knows.
+        (None, 0) => u64::MAX >> 1,
+        (None, usable) => usable / 4 * 3,
+    }
+}
+
+fn shard_options(
+    config: &Config,
+    number: usize,
+    shards: usize,
+    (memory, shares): (&Memory, Shares),
+    is_word: fn(&[u8; 4]) -> bool,
+) -> ShardOptions {
     ShardOptions {
         shard: number as ShardId,
         shards,
         max_frame: config.max_buffer as usize,
         output_limit: config.output_limit,
+        memory: memory.clone(),
         setup_deadline_ms: i64::from(config.connect_timeout_ms),
         min_timeout_ms: config.min_session_timeout_ms,
         max_timeout_ms: config.max_session_timeout_ms,
         outstanding_limit: (config.global_outstanding_limit as usize).div_ceil(shards).max(1),
         watches: WatchLimits {
             per_connection: config.max_watches as usize,
-            bytes: (config.max_watch_bytes / shards).max(1),
+            bytes: (shares.watches / shards).max(1),
+            per_address: (shares.watches / shards / WATCHES_OF_ONE_ADDRESS).max(1),
         },
         slice: crate::limits::SLICE,
         auth: AuthConfig {

@@ -7,6 +7,7 @@
 //! every shard walks from end to end.
 
 pub mod facts;
+pub mod memory;
 pub mod message;
 pub mod quorum;
 pub mod read;

@@ -29,8 +29,10 @@ pub struct Scope<'a> {
     pub skip_acl: bool,
     /// What of a stored owner is shown.
     pub owners: OwnerRules,
-    /// Bytes above which the results of a multiRead are refused.
+    /// Bytes of the longest answer that there is memory for.
     pub reply_limit: usize,
+    /// The request was refused for want of memory.
+    pub is_throttled: bool,
     /// Znodes looked at beyond the one asked for, and how many may be in this step.
     pub walked: usize,
     pub budget: usize,
@@ -66,6 +68,7 @@ pub fn answer(scope: &mut Scope<'_>, xid: i32, request: &Request<'_>, body: &[u8
         Err(error) => Err(error),
     };
     if let Err(error) = answered {
+        scope.is_throttled = error == ErrorCode::ThrottledOp;
         out.truncate(start);
         put_bare(out, xid, scope.zxid, error);
     }
@@ -94,6 +97,7 @@ fn try_answer(scope: &mut Scope<'_>, xid: i32, request: &Request<'_>, out: &mut 
         }
         Request::GetData { path, watch } => {
             let znode = scope.readable(path)?;
+            scope.has_memory_for(znode.data().map_or(0, <[u8]>::len))?;
             scope.watch(watch, path, WatchMode::Data)?;
             put_reply(out, xid, zxid, |out| scope.put_data(out, &znode));
         }
@@ -153,6 +157,15 @@ impl<'a> Scope<'a> {
             return Err(ErrorCode::ThrottledOp);
         }
         Ok(())
+    }
+
+    /// Whether an answer may be so long.
+    ///
+    /// # Errors
+    /// It is refused as throttled, not executed at all: no watch is set yet.
+    #[inline]
+    pub(super) fn has_memory_for(&self, length: usize) -> Result<(), ErrorCode> {
+        if length <= self.reply_limit { Ok(()) } else { Err(ErrorCode::ThrottledOp) }
     }
 
     /// Sets the watch of a listing, once it is listed or pinned.

@@ -108,6 +108,10 @@ pub struct ShardStats {
     pub watches: Count,
     pub auth_failed: Count,
     pub sessionless_expired: Count,
+    /// Requests refused as throttled: no memory for their answer, or for one more watch.
+    pub throttled: Count,
+    /// Connections ended because their clients did not read, or kept memory that was short.
+    pub unread_ended: Count,
     pub latency: Summary,
     pub read_latency: Summary,
     pub update_latency: Summary,

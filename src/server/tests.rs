@@ -2,6 +2,7 @@
 
 mod bounds;
 mod learner;
+mod memory;
 mod slices;
 mod witness;
 
@@ -9,6 +10,7 @@ use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::OpCode;
 use crate::jute::wire::{Reader, put_bytes, put_int, put_long};
 use crate::limits::SLICE;
+use crate::server::memory::Shares;
 use crate::server::quorum::SnapshotRule;
 use crate::sim::bodies::{auth, create, create_of_ones_own, multi, path_alone, path_and};
 use crate::sim::server::{Frame, SimOptions, SimServer as Server, TICK_MS};
@@ -27,6 +29,11 @@ fn delete(path: &[u8]) -> Vec<u8> {
     put_bytes(&mut body, path);
     put_int(&mut body, -1);
     body
+}
+
+/// A ceiling that leaves so many bytes for replies, and as much as anybody wants for the rest.
+fn short_of_replies(replies: usize) -> Option<Shares> {
+    Some(Shares { replies, requests: usize::MAX, watches: usize::MAX, tree: usize::MAX })
 }
 
 #[test]
@@ -147,8 +154,8 @@ fn a_read_that_waits_is_judged_by_who_its_client_was_when_it_asked() {
 }
 
 #[test]
-fn a_multi_read_of_more_than_a_connection_may_be_sent_is_refused() {
-    let mut server = Server::new(300_000);
+fn a_multi_read_of_more_than_there_is_memory_for_is_refused() {
+    let mut server = Server::with(SimOptions { memory: short_of_replies(300_000), ..SimOptions::default() });
     let (conn, _) = server.connect(SessionId::NONE, 1000);
     server.request(conn, 1, OpCode::Create, &create(b"/big", &[1; 100_000], 0));
     server.settle();
@@ -156,7 +163,8 @@ fn a_multi_read_of_more_than_a_connection_may_be_sent_is_refused() {
     let body = multi(&vec![(OpCode::GetData, path_and(b"/big", false)); 10]);
     server.request(conn, 2, OpCode::MultiRead, &body);
     let frames = server.frames(conn);
-    assert_eq!((frames[0].0, frames[0].2, frames[0].3.len()), (2, -5, 0));
+    assert_eq!((frames[0].0, frames[0].2, frames[0].3.len()), (2, -127, 0));
+    assert_eq!(server.stats.shards[0].throttled.value(), 1);
 }
 
 #[test]

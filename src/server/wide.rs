@@ -112,8 +112,8 @@ impl WideRead {
     /// reply so far, and before that of setWatches what was missed.
     ///
     /// # Errors
-    /// What is to be answered instead: a reply of more than the scope's `reply_limit` bytes is refused, as nobody
-    /// could be sent it.
+    /// What is to be answered instead: a reply of more than the scope's `reply_limit` bytes is refused as throttled, as there
+    /// is no memory for it.
     pub fn go_on(
         &mut self,
         scope: &mut Scope<'_>,
@@ -159,7 +159,7 @@ impl WideRead {
             }
         };
         if out.len() - start > scope.reply_limit {
-            return Err(ErrorCode::MarshallingError);
+            return Err(ErrorCode::ThrottledOp);
         }
         if is_done {
             let length = (out.len() - start - 4) as i32;
@@ -240,7 +240,7 @@ impl Scope<'_> {
     }
 
     /// Goes on with the operations of a multiRead, the next of which begins `at`. A frame of a megabyte can name sixty
-    /// thousand znodes of a megabyte each: results beyond what a connection may have unsent are not even gathered.
+    /// thousand znodes of a megabyte each: results beyond what there is memory for are not even gathered.
     fn multi_read(
         &mut self,
         ops: MultiOps<'_>,
@@ -265,6 +265,7 @@ impl Scope<'_> {
             match (self.readable(path), op) {
                 (Err(error), _) => put_multi_error(out, error),
                 (Ok(znode), Request::GetData { .. }) => {
+                    self.has_memory_for(out.len() - start + znode.data().map_or(0, <[u8]>::len))?;
                     put_multi_ok(out, OpCode::GetData);
                     self.put_data(out, &znode);
                 }
@@ -275,7 +276,7 @@ impl Scope<'_> {
                     }
                     if !self.list_children(path, list.get_or_insert_default(), is_new, out, start) {
                         return if out.len() - start > self.reply_limit {
-                            Err(ErrorCode::MarshallingError)
+                            Err(ErrorCode::ThrottledOp)
                         } else {
                             Ok(false)
                         };
@@ -286,7 +287,7 @@ impl Scope<'_> {
             *at = next;
             self.walked += 1 + (out.len() - before) / BYTES_PER_STEP;
             if out.len() - start > self.reply_limit {
-                return Err(ErrorCode::MarshallingError);
+                return Err(ErrorCode::ThrottledOp);
             }
         }
     }

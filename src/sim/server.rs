@@ -8,6 +8,7 @@ use crate::jute::OpCode;
 use crate::jute::quorum::{Packet, PacketType};
 use crate::jute::wire::{Reader, put_bool, put_bytes, put_int, put_long};
 use crate::limits;
+use crate::server::memory::{Memory, Shares};
 use crate::server::message::Clock;
 use crate::server::quorum::{EnsembleOptions, Quorum, QuorumOptions, SnapshotJob, SnapshotRule};
 use crate::server::read_back;
@@ -43,6 +44,8 @@ pub const TICK_MS: i64 = 100;
 pub struct SimOptions {
     /// A connection is ended when it leaves so many bytes unread.
     pub output_limit: usize,
+    /// Shares of a ceiling; `None`: there is none.
+    pub memory: Option<Shares>,
     pub watches: WatchLimits,
     /// How many shards the quorum brain believes in; only the first is there, the others never take anything in.
     pub shards: usize,
@@ -62,6 +65,7 @@ impl Default for SimOptions {
     fn default() -> Self {
         SimOptions {
             output_limit: 16 << 20,
+            memory: None,
             watches: WatchLimits::default(),
             shards: 1,
             slice: limits::SLICE,
@@ -123,7 +127,7 @@ impl SimServer {
         sim: SimOptions,
         member: Option<EnsembleOptions>,
     ) -> Result<SimServer, Fatal> {
-        let SimOptions { output_limit, watches, shards, slice, log: options, state, .. } = sim;
+        let SimOptions { output_limit, memory, watches, shards, slice, log: options, state, .. } = sim;
         let dir = Path::new(DIR);
         let number = member.as_ref().map_or(0, |options| options.id.0);
         let mut directory = identity::open(disk, dir, dir, number, [7; 16])?;
@@ -192,6 +196,7 @@ impl SimServer {
             shards,
             max_frame: 0xf_ffff,
             output_limit,
+            memory: memory.map_or_else(Memory::unlimited, Memory::new),
             setup_deadline_ms: 1000,
             min_timeout_ms: 200,
             max_timeout_ms: 2000,

@@ -130,6 +130,15 @@ impl fmt::Display for DiskError {
 
 impl std::error::Error for DiskError {}
 
+/// The process may open no more files; the whole system may not.
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
+
+/// Whether the process, or the whole system, has no descriptor left: nothing that a disk has to do with.
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
+}
+
 impl From<DiskError> for Fatal {
     fn from(error: DiskError) -> Fatal {
         let reason = match error.source.kind() {
@@ -139,6 +148,7 @@ impl From<DiskError> for Fatal {
             | io::ErrorKind::NotADirectory
             | io::ErrorKind::IsADirectory
             | io::ErrorKind::ReadOnlyFilesystem => Reason::DataDirectoryUnusable,
+            _ if is_out_of_descriptors(&error.source) => Reason::LimitTooLow,
             _ => Reason::DiskIo,
         };
         Fatal::new(reason, error.to_string())
@@ -186,6 +196,10 @@ mod tests {
         assert_eq!(reason(io::ErrorKind::Other), Reason::DiskIo);
         let eio = DiskError::new("sync", Path::new("d/log-1"), io::Error::from_raw_os_error(5));
         assert_eq!(Fatal::from(eio).reason, Reason::DiskIo);
+        for code in [EMFILE, ENFILE] {
+            let fatal = Fatal::from(DiskError::new("open", Path::new("d/log-2"), io::Error::from_raw_os_error(code)));
+            assert_eq!(fatal.reason, Reason::LimitTooLow, "{fatal}");
+        }
         let enospc = DiskError::new("write", Path::new("d/log-1"), io::Error::from_raw_os_error(28));
         assert_eq!(Fatal::from(enospc).reason, Reason::DiskFull);
     }

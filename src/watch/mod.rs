@@ -9,6 +9,7 @@
 //! nobody watches those, and one more per ancestor only while some watch is recursive; watches that do not
 //! fire are never walked. Watches belong to connections and go with them.
 
+mod groups;
 mod slab;
 mod table;
 
@@ -17,6 +18,7 @@ use crate::jute::{EventType, WatcherType};
 use crate::tree::change::{Change, ChangeKind};
 use crate::tree::path;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use table::{List, Lists, Table, modes};
 
 /// What a client asks for when it sets a watch.
@@ -50,12 +52,14 @@ pub struct WatchLimits {
     pub per_connection: usize,
     /// Bytes of all watches and their paths.
     pub bytes: usize,
+    /// Bytes of those of all connections from one address.
+    pub per_address: usize,
 }
 
 impl Default for WatchLimits {
     /// No limit.
     fn default() -> Self {
-        WatchLimits { per_connection: usize::MAX, bytes: usize::MAX }
+        WatchLimits { per_connection: usize::MAX, bytes: usize::MAX, per_address: usize::MAX }
     }
 }
 
@@ -76,6 +80,11 @@ impl Watches {
     /// No watches, and so many at most.
     pub fn new(limits: WatchLimits) -> Self {
         Watches { limits, ..Watches::default() }
+    }
+
+    /// A connection from this address has that slot now.
+    pub fn join(&mut self, slot: u32, address: IpAddr) {
+        self.lists.join(slot, address.to_canonical());
     }
 
     /// Sets a watch; false if there would be more than the limits allow, and then none is set.

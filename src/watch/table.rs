@@ -6,10 +6,12 @@
 //! stored once. Look-ups go through hash tables cut in many parts, of which each grows on its own.
 
 use super::WatchLimits;
+use super::groups::{Group, Groups};
 use super::slab::{NIL, Slab};
 use crate::ids::fixed_state;
 use crate::limits;
 use hashbrown::HashTable;
+use std::net::IpAddr;
 
 /// Which of the two tables of watches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,6 +69,8 @@ struct Watched {
     hash: u64,
     /// The first watch of each [`List`].
     heads: [u32; 3],
+    /// Whom it counts for.
+    group: Group,
 }
 
 impl Watched {
@@ -86,6 +90,12 @@ struct Conn {
     round: u64,
     /// It is gone, its watches are removed bit by bit.
     has_ended: bool,
+    /// Whom its watches count for.
+    group: Group,
+}
+
+impl Conn {
+    const NEW: Conn = Conn { head: NIL, watches: 0, data: 0, round: 0, has_ended: false, group: NIL };
 }
 
 /// How many watches there are, by what the administrator asks.
@@ -111,6 +121,7 @@ pub(super) struct Lists {
     by_path: Parts,
     by_key: Parts,
     conns: Vec<Conn>,
+    groups: Groups,
     counts: Counts,
     /// Watches of ended connections.
     ended: usize,
@@ -124,9 +135,27 @@ fn path_cost(length: usize) -> usize {
 }
 
 impl Lists {
+    /// Addresses that are known.
+    #[cfg(test)]
+    pub fn addresses(&self) -> usize {
+        self.groups.count()
+    }
+
     /// How many there are.
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// A connection from this address has that slot now.
+    pub fn join(&mut self, slot: u32, address: IpAddr) {
+        Self::conn(&mut self.conns, slot).group = self.groups.join(address);
+    }
+
+    fn conn(conns: &mut Vec<Conn>, slot: u32) -> &mut Conn {
+        if conns.len() <= slot as usize {
+            conns.resize(slot as usize + 1, Conn::NEW);
+        }
+        &mut conns[slot as usize]
     }
 
     /// The number of a path, if somebody watches it.
@@ -140,8 +169,11 @@ impl Lists {
         let path = match self.find_path(path, hash) {
             Some(at) => at,
             None => {
-                self.path_bytes += path_cost(path.len());
-                let at = self.paths.insert(Watched { path: path.into(), hash, heads: [NIL; 3] });
+                let (cost, group) =
+                    (path_cost(path.len()), self.conns.get(slot as usize).map_or(NIL, |conn| conn.group));
+                self.path_bytes += cost;
+                self.groups.add(group, cost);
+                let at = self.paths.insert(Watched { path: path.into(), hash, heads: [NIL; 3], group });
                 self.by_path.insert(hash, at, |at| self.paths[at].hash);
                 at
             }
@@ -179,14 +211,19 @@ impl Lists {
     /// Whether a connection may have `added` more watches, on a path that is new if its length is given.
     #[inline]
     pub fn has_room(&self, limits: WatchLimits, slot: u32, added: usize, new_path: Option<usize>) -> bool {
-        let own = self.conns.get(slot as usize).map_or(0, |conn| conn.watches as usize);
-        let bytes = self.bytes() + added * limits::WATCH_BYTES + new_path.map_or(0, path_cost);
-        own + added <= limits.per_connection && bytes <= limits.bytes
+        let (own, group) = self.conns.get(slot as usize).map_or((0, NIL), |conn| (conn.watches as usize, conn.group));
+        let more = added * limits::WATCH_BYTES + new_path.map_or(0, path_cost);
+        own + added <= limits.per_connection
+            && self.bytes() + more <= limits.bytes
+            && self.groups.bytes(group) + more <= limits.per_address
     }
 
     /// A connection has ended; whether it has watches.
     pub fn end_connection(&mut self, slot: u32) -> bool {
         let Some(conn) = self.conns.get_mut(slot as usize) else { return false };
+        let group = std::mem::replace(&mut conn.group, NIL);
+        self.groups.take(group, conn.watches as usize * limits::WATCH_BYTES);
+        self.groups.leave(group);
         conn.has_ended = conn.watches > 0;
         self.ended += conn.watches as usize;
         conn.has_ended
@@ -237,6 +274,7 @@ impl Lists {
         let watched = &self.paths[path];
         if watched.heads == [NIL; 3] {
             self.path_bytes -= path_cost(watched.path.len());
+            self.groups.take(watched.group, path_cost(watched.path.len()));
             self.by_path.remove(watched.hash, path);
             self.paths.remove(path);
         }
@@ -265,10 +303,8 @@ impl Lists {
     }
 
     fn insert(&mut self, table: Table, slot: u32, path: u32, modes: u8) {
-        if self.conns.len() <= slot as usize {
-            self.conns.resize(slot as usize + 1, Conn { head: NIL, watches: 0, data: 0, round: 0, has_ended: false });
-        }
-        let conn = &mut self.conns[slot as usize];
+        let conn = Self::conn(&mut self.conns, slot);
+        self.groups.add(conn.group, limits::WATCH_BYTES);
         let next_of_conn = conn.head;
         let links =
             Watch { path, slot, prev_of_path: NIL, next_of_path: NIL, prev_of_conn: NIL, next_of_conn, modes, table };
@@ -323,6 +359,7 @@ impl Lists {
             conn.head = next_of_conn;
         }
         conn.watches -= 1;
+        self.groups.take(conn.group, limits::WATCH_BYTES);
         self.ended -= usize::from(conn.has_ended);
         match table {
             Table::Data => {

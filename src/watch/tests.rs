@@ -43,6 +43,39 @@ use ChangeKind::{Created, DataChanged, Deleted};
 use EventType::{NodeChildrenChanged, NodeCreated, NodeDataChanged, NodeDeleted};
 use WatchMode::{Child, Data, Persistent, PersistentRecursive};
 
+/// A thousand watches on paths of a megabyte were all there were for everybody.
+#[test]
+fn one_address_leaves_half_to_the_others() {
+    let cost = crate::limits::WATCH_BYTES + crate::limits::WATCHED_PATH_BYTES + 100;
+    let limits = WatchLimits { bytes: 20 * cost, per_address: 10 * cost, ..WatchLimits::default() };
+    let mut watches = Watches::new(limits);
+    let path = |n: usize| format!("/{n:0>99}").into_bytes();
+    let greedy: IpAddr = "::ffff:10.0.0.1".parse().unwrap();
+    // One connection after another, all from there.
+    (0..4).for_each(|slot| watches.join(slot, greedy));
+    let mut set = 0;
+    for n in 0..40 {
+        set += usize::from(watches.add(n as u32 % 4, &path(n), Data));
+    }
+    assert_eq!(set, 10);
+    watches.join(4, "10.0.0.1".parse().unwrap());
+    assert!(!watches.add(4, &path(50), Data), "the same one");
+    watches.join(5, "10.0.0.2".parse().unwrap());
+    for n in 100..110 {
+        assert!(watches.add(5, &path(n), Child), "as if nobody were there");
+    }
+    assert!(!watches.add(5, &path(110), Child));
+    // A path counts once, for whoever was there first; a watch on it alone is cheap.
+    watches.join(6, "10.0.0.3".parse().unwrap());
+    assert!(!watches.add(6, &path(100), Data), "all together are at the limit");
+    end(&mut watches, 0);
+    assert!(watches.add(6, &path(100), Data));
+    for slot in 1..7 {
+        end(&mut watches, slot);
+    }
+    assert_eq!((watches.bytes(), watches.lists.addresses()), (0, 0));
+}
+
 #[test]
 fn one_shot_fires_once() {
     let mut watches = Watches::default();

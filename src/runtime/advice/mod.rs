@@ -7,7 +7,7 @@ use super::data::max_txn;
 use super::machine::{Machine, Volume, milli, size};
 use super::placement::SHARD_LOCKS;
 use crate::config::{Config, Edge};
-use crate::limits::RESERVED_DESCRIPTORS;
+use crate::limits::{PEER_SOCKETS, RESERVED_DESCRIPTORS};
 use crate::storage::log::writer::LogOptions;
 
 /// A finding and what to do about it.
@@ -262,7 +262,8 @@ const FEW_CONNECTIONS: u64 = 4_000;
 
 fn open_files(machine: &Machine, config: &Config, all: &mut Vec<Advice>) {
     let Some(files) = machine.open_files.and_then(|limit| limit.hard) else { return };
-    let kept = (RESERVED_DESCRIPTORS + 8 * busy_threads(config)) as u64;
+    let peers = if config.ensemble.is_some() { PEER_SOCKETS } else { 0 };
+    let kept = (RESERVED_DESCRIPTORS + 8 * busy_threads(config) + peers) as u64;
     let (room, wanted) = (files.saturating_sub(kept), u64::from(config.max_cnxns));
     let change = "raise the limit on open files";
     let needed = if wanted > 0 { wanted + kept } else { 1 << 20 };

@@ -8,6 +8,7 @@
 mod dial;
 mod socket;
 
+use super::descriptors;
 use super::helpers::Helpers;
 use super::ports::{Mover, Open, Port};
 use super::wake::Wake;
@@ -35,23 +36,6 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
-/// Sockets looked at in one turn.
-const EVENTS: usize = 256;
-/// Connections accepted at one port in one turn.
-const ACCEPTS: usize = 64;
-/// Bytes read from a socket in one turn.
-const READ: usize = 256 << 10;
-/// Connections that have not said whose they are; more are not taken.
-const UNKNOWN: usize = 256;
-/// Connections of all kinds, far more than an ensemble needs.
-const SOCKETS: usize = 4096;
-/// Bytes that wait for a learner that does not read; above it the connection ends, and the learner comes again.
-const UNSENT: usize = 256 << 20;
-/// Pieces of a snapshot, of about a mebibyte, that are read ahead.
-const PIECES_AHEAD: usize = 2;
-/// How long a connection that is to be closed may take to send what it was given, ms.
-const LINGER_MS: i64 = 5_000;
-
 const TIMER: u64 = u64::MAX;
 /// Listeners have tokens below this, sockets from it on.
 const FIRST_SOCKET: u64 = 1 << 16;
@@ -61,8 +45,10 @@ const FIRST_SOCKET: u64 = 1 << 16;
 pub struct PeerOptions {
     /// How long an attempt to connect may take (`cnxTimeout`).
     pub connect_timeout: Duration,
-    /// How long a new election connection may take to say whose it is, ms.
+    /// How long a new connection may take to say whose it is, ms; at the quorum port, to say anything.
     pub handshake_ms: i64,
+    /// Connections of all kinds.
+    pub max_sockets: usize,
     /// `tcpKeepAlive` between servers.
     pub keep_alive: bool,
     /// Where snapshots are.
@@ -136,7 +122,7 @@ impl Peers {
             feeding: vec![],
             wanting: vec![],
             reading: vec![],
-            buffer: vec![0; READ].into_boxed_slice(),
+            buffer: vec![0; limits::PEER_READ].into_boxed_slice(),
         })
     }
 
@@ -161,7 +147,7 @@ impl Peers {
     }
 
     fn look(&mut self, quorum: &mut Quorum) {
-        let mut events = Vec::with_capacity(EVENTS);
+        let mut events = Vec::with_capacity(limits::PEER_EVENTS);
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&now)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -182,11 +168,15 @@ impl Peers {
     }
 
     /// Half a tick has passed: connections that took too long are ended, listeners that had to rest go on.
-    pub fn tick(&mut self) {
+    pub fn tick(&mut self, quorum: &mut Quorum) {
         self.resting
             .retain(|number| self.ports.get(*number).is_some_and(|open| watch(&self.epoll, *number, open).is_err()));
         let now_ms = self.now_ms;
-        self.sockets.retain(|_, socket| !socket.is_over(now_ms));
+        let over: Vec<u64> =
+            self.sockets.iter().filter(|(_, socket)| socket.is_over(now_ms)).map(|(token, _)| *token).collect();
+        for token in over {
+            self.lost(quorum, token);
+        }
     }
 
     /// Others are accepted at these ports from now on.
@@ -205,7 +195,13 @@ impl Peers {
         let Some(Open { port, listener, .. }) = self.ports.get(number) else { return };
         let port = *port;
         let mut accepted = vec![];
-        while accepted.len() < ACCEPTS {
+        if !descriptors::may_accept() {
+            if epoll::delete(&self.epoll, listener).is_ok() {
+                self.resting.push(number);
+            }
+            return;
+        }
+        while accepted.len() < limits::PEER_ACCEPTS {
             match listener.accept() {
                 Ok(connection) => accepted.push(connection),
                 Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
@@ -223,8 +219,8 @@ impl Peers {
             }
         }
         for (stream, from) in accepted {
-            let unknown = self.sockets.values().filter(|socket| matches!(socket.kind, Kind::Unknown(_))).count();
-            if self.sockets.len() >= SOCKETS || (port == Port::Election && unknown >= UNKNOWN) {
+            self.make_room(quorum);
+            if self.sockets.len() >= self.options.max_sockets {
                 tracing::warn!(%from, ?port, "connection refused: there are too many");
                 continue;
             }
@@ -235,9 +231,22 @@ impl Peers {
             let Some(token) = self.add(stream, kind) else { continue };
             if port == Port::Quorum {
                 quorum.peer(PeerInput::Learner(PeerId(token)));
-            } else if let Some(socket) = self.sockets.get_mut(&token) {
+            }
+            if let Some(socket) = self.sockets.get_mut(&token) {
                 socket.ends_at_ms = Some(self.now_ms + self.options.handshake_ms);
             }
+        }
+    }
+
+    /// Another connection comes: of those that have not said a word, however many there are, the oldest gives way. A
+    /// server is not kept out by strangers, as it speaks at once.
+    fn make_room(&mut self, quorum: &mut Quorum) {
+        let is_full = self.sockets.len() >= self.options.max_sockets;
+        let mut silent = self.sockets.iter().filter(|(_, socket)| socket.is_silent()).map(|(token, _)| *token);
+        let Some(oldest) = silent.next() else { return };
+        if is_full || silent.count() + 1 >= limits::PEER_UNKNOWN {
+            tracing::debug!("a connection to a port for servers said nothing and gives way to another");
+            self.lost(quorum, oldest);
         }
     }
 
@@ -326,6 +335,9 @@ impl Peers {
         let bytes = &self.buffer[..n];
         let Some(socket) = self.sockets.get_mut(&token) else { return };
         let is_closing = socket.is_closing;
+        if matches!(socket.kind, Kind::Learner) && !is_closing {
+            socket.ends_at_ms = None;
+        }
         match &mut socket.kind {
             Kind::Unknown(said) => {
                 said.extend_from_slice(bytes);
@@ -366,7 +378,7 @@ impl Peers {
     pub fn snapshot_written(&mut self, zxid: Zxid) {
         for peer in std::mem::take(&mut self.wanting) {
             if let Some(socket) = self.sockets.get_mut(&peer.0) {
-                let (sender, pieces) = sync_channel(PIECES_AHEAD);
+                let (sender, pieces) = sync_channel(limits::PEER_PIECES_AHEAD);
                 socket.feed = Some(Feed { pieces, behind: vec![] });
                 self.feeding.push((peer.0, zxid));
                 read_snapshot(self.options.snapshot_dir.clone(), zxid, sender, self.wake.clone());
@@ -494,7 +506,7 @@ impl Peers {
         let Some(socket) = self.sockets.get_mut(&token) else { return };
         socket.give(bytes);
         self.dirty.push(token);
-        if socket.unsent() > UNSENT {
+        if socket.unsent() > limits::PEER_UNSENT {
             tracing::warn!(unsent = socket.unsent(), "a server does not read what it is sent: the connection ends");
             self.lost(quorum, token);
         }
@@ -505,7 +517,7 @@ impl Peers {
         if let Some(socket) = self.sockets.get_mut(&token) {
             socket.feed = None;
             socket.is_closing = true;
-            socket.ends_at_ms = Some(self.now_ms + LINGER_MS);
+            socket.ends_at_ms = Some(self.now_ms + limits::PEER_LINGER_MS);
             self.dirty.push(token);
         }
     }

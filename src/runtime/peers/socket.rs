@@ -1,15 +1,11 @@
 //! One connection between servers: what it is, what waits to be sent on it, and the snapshot that goes out on it.
 
+use crate::limits;
 use rustix::event::epoll::EventFlags;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, TryRecvError};
-
-/// Bytes of a snapshot that wait in a socket's buffer before its file is read on.
-const FEED: usize = 1 << 20;
-/// Bytes given to a connection in one turn before everybody else has one: a snapshot that goes out holds nobody up.
-const SEND_PER_TURN: usize = 256 << 10;
 
 /// What a connection is.
 pub enum Kind {
@@ -109,7 +105,7 @@ impl Socket {
     /// Takes on a piece of the snapshot, if there is room and one is ready.
     pub fn feed_on(&mut self) -> Fed {
         let Some(feed) = &mut self.feed else { return Fed::Nothing };
-        if self.out.len() - self.sent >= FEED {
+        if self.out.len() - self.sent >= limits::PEER_FEED {
             return Fed::Nothing;
         }
         match feed.pieces.try_recv() {
@@ -130,7 +126,7 @@ impl Socket {
     /// Sends what the system takes. Returns how many of the messages to be told of have left; an error means that the
     /// connection is over.
     pub fn send(&mut self) -> Result<usize, ()> {
-        let end = self.out.len().min(self.sent + SEND_PER_TURN);
+        let end = self.out.len().min(self.sent + limits::PEER_SEND_PER_TURN);
         while self.sent < end && !self.is_blocked {
             match self.stream.write(&self.out[self.sent..end]) {
                 Ok(0) => return Err(()),
@@ -146,9 +142,9 @@ impl Socket {
         self.is_blocked |= self.sent < self.out.len();
         if self.sent == self.out.len() {
             self.out.clear();
-            self.out.shrink_to(FEED);
+            self.out.shrink_to(limits::PEER_FEED);
             self.sent = 0;
-        } else if self.sent > FEED {
+        } else if self.sent > limits::PEER_FEED {
             self.out.drain(..self.sent);
             self.sent = 0;
         }
@@ -157,6 +153,12 @@ impl Socket {
             told += 1;
         }
         Ok(told)
+    }
+
+    /// Whether it was accepted and has not said whose it is, or nothing at all.
+    pub fn is_silent(&self) -> bool {
+        let is_accepted = matches!(self.kind, Kind::Unknown(_) | Kind::Learner);
+        is_accepted && self.ends_at_ms.is_some() && !self.is_closing
     }
 
     /// Whether it is to be ended now.

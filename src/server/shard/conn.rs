@@ -4,6 +4,7 @@ use crate::acl::Identities;
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::OpCode;
 use crate::limits;
+use crate::server::memory::{Charge, Memory};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -103,6 +104,8 @@ pub struct Conn {
     /// Whether the client said if it would take a read-only server; decides the reply's shape.
     pub read_only: Option<bool>,
     pub identities: Arc<Identities>,
+    /// What they take beside each request that is passed on: a follower sends them to its leader every time.
+    pub identity_bytes: usize,
     /// Bytes received and not yet understood: the start of a frame, or frames that must wait.
     pub input: Vec<u8>,
     /// Requests in order, the oldest first.
@@ -112,6 +115,18 @@ pub struct Conn {
     /// Bytes to send; the first `sent` of them are gone already.
     pub output: Vec<u8>,
     pub sent: usize,
+    /// What the input and the requests behind it take of the memory for requests.
+    pub requests: Charge,
+    /// Part of a request has come, and there is no memory for the rest of it.
+    pub wants_room: bool,
+    /// What the output takes of the memory for replies.
+    pub replies: Charge,
+    /// The turn in which something was last put into the output, and the unsent bytes that stood there before it.
+    put_in: u64,
+    waits: usize,
+    /// Bytes received and sent since the last tick, and for how many ticks they have been too few.
+    pub moved: usize,
+    pub slow_ticks: u8,
     /// Where in the output the reply of a read in slices belongs. What stands behind it, events that came later,
     /// is not sent before that reply.
     hold: Option<usize>,
@@ -132,7 +147,7 @@ pub struct Conn {
 
 impl Conn {
     /// A connection that has just been accepted.
-    pub fn new(id: ConnId, peer: SocketAddr, now_ms: i64, wall_ms: i64) -> Self {
+    pub fn new(id: ConnId, peer: SocketAddr, now_ms: i64, wall_ms: i64, memory: &Memory) -> Self {
         Conn {
             id,
             peer,
@@ -143,11 +158,19 @@ impl Conn {
             timeout_ms: 0,
             read_only: None,
             identities: Arc::new(Identities::of(peer.ip())),
+            identity_bytes: 0,
             input: Vec::new(),
             pending: VecDeque::new(),
             waiting_bytes: 0,
             output: Vec::new(),
             sent: 0,
+            requests: Charge::on(&memory.requests),
+            wants_room: false,
+            replies: Charge::on(&memory.replies),
+            put_in: 0,
+            waits: 0,
+            moved: 0,
+            slow_ticks: 0,
             hold: None,
             is_reading: false,
             asking: None,
@@ -165,6 +188,22 @@ impl Conn {
             self.phase = Phase::Closing;
             self.closing_since_ms = now_ms;
         }
+    }
+
+    /// Whether requests are taken or will be.
+    pub fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    /// What came and waits has changed.
+    #[inline]
+    pub fn account_requests(&mut self) {
+        self.requests.follow(self.input.capacity() + self.waiting_bytes);
+    }
+
+    /// Whether it holds what it holds because of what this server has not done yet.
+    pub fn waits_for_us(&self) -> bool {
+        self.unsent().is_empty() && (self.is_reading || self.wanted_credit > 0 || self.awaits_core())
     }
 
     /// Requests that the quorum core has.
@@ -185,6 +224,20 @@ impl Conn {
         if is_all {
             self.output.shrink_to(limits::IDLE_BUFFER);
         }
+        self.moved += n;
+        self.replies.follow(self.output.capacity());
+    }
+
+    /// Something has been put into the output behind what was `before` long, in this turn. Gives the bytes that stood there
+    /// unsent when the turn began: whatever has been put there since, its socket has not been offered yet.
+    #[inline]
+    pub fn put(&mut self, turn: u64, before: usize) -> usize {
+        if self.put_in != turn {
+            self.put_in = turn;
+            self.waits = before.saturating_sub(self.sent);
+        }
+        self.replies.follow(self.output.capacity());
+        self.waits
     }
 
     /// Bytes that are still to be sent.
@@ -290,7 +343,7 @@ mod tests {
     #[test]
     fn what_was_sent_is_not_kept_while_a_slow_client_reads() {
         let id = ConnId { slot: 0, generation: 0 };
-        let mut conn = Conn::new(id, "127.0.0.1:1".parse().unwrap(), 0, 0);
+        let mut conn = Conn::new(id, "127.0.0.1:1".parse().unwrap(), 0, 0, &Memory::unlimited());
         for round in 0..1000 {
             conn.output.extend_from_slice(&[round as u8; 100_000]);
             // Never quite everything.
@@ -306,7 +359,7 @@ mod tests {
         let id = ConnId { slot: 0, generation: 0 };
         // The connection has sent all, some, or nothing of what stands before the reply.
         for sent in 0..=4 {
-            let mut conn = Conn::new(id, "127.0.0.1:1".parse().unwrap(), 0, 0);
+            let mut conn = Conn::new(id, "127.0.0.1:1".parse().unwrap(), 0, 0, &Memory::unlimited());
             conn.output.extend_from_slice(b"abcd");
             conn.hold_back();
             conn.output.extend_from_slice(b"events");
@@ -317,7 +370,7 @@ mod tests {
             assert_eq!(conn.sendable(), &b"abcdreplyevents"[sent..]);
         }
         // Also when what was sent has been let go of meanwhile.
-        let mut conn = Conn::new(id, "127.0.0.1:1".parse().unwrap(), 0, 0);
+        let mut conn = Conn::new(id, "127.0.0.1:1".parse().unwrap(), 0, 0, &Memory::unlimited());
         conn.output.resize(100_000, b'x');
         conn.hold_back();
         conn.output.extend_from_slice(b"events");
@@ -331,13 +384,13 @@ mod tests {
     fn an_old_id_never_finds_a_new_connection() {
         let mut conns = Conns::default();
         let peer = "127.0.0.1:1".parse().unwrap();
-        let first = conns.add(|id| Conn::new(id, peer, 0, 0));
+        let first = conns.add(|id| Conn::new(id, peer, 0, 0, &Memory::unlimited()));
         assert!(conns.remove(first).is_some());
-        let other = conns.add(|id| Conn::new(id, peer, 0, 0));
+        let other = conns.add(|id| Conn::new(id, peer, 0, 0, &Memory::unlimited()));
         assert_ne!(first.slot, other.slot, "the slot rests");
         assert!(conns.remove(other).is_some());
         conns.free(first.slot);
-        let second = conns.add(|id| Conn::new(id, peer, 0, 0));
+        let second = conns.add(|id| Conn::new(id, peer, 0, 0, &Memory::unlimited()));
         assert_eq!(first.slot, second.slot);
         assert!(conns.find(first).is_none() && conns.remove(first).is_none());
         assert!(conns.find(second).is_some());

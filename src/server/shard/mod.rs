@@ -11,6 +11,7 @@
 
 pub mod conn;
 mod pacing;
+mod pressure;
 mod request;
 mod sequence;
 mod slices;
@@ -20,6 +21,7 @@ use crate::acl::{AclTable, AuthConfig, Identities};
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::connect::{self, ConnectRequest};
 use crate::limits;
+use crate::server::memory::Memory;
 use crate::server::message::{Adopted, Ask, Clock, Cursor, Inbound, Item, ShardId, Touched};
 use crate::server::stats::Stats;
 use crate::session::Passwords;
@@ -39,8 +41,10 @@ pub struct ShardOptions {
     pub shards: usize,
     /// `jute.maxbuffer`: the longest frame taken, bytes.
     pub max_frame: usize,
-    /// Unsent bytes at which a connection is ended.
+    /// Bytes that may wait for a client that does not read, see [`Shard::put`].
     pub output_limit: usize,
+    /// What all shards together may keep for clients.
+    pub memory: Memory,
     /// Time a connection has to establish a session, ms.
     pub setup_deadline_ms: i64,
     pub min_timeout_ms: i32,
@@ -90,6 +94,12 @@ pub struct Shard {
     /// This shard's part of the bytes the quorum core may have.
     core_credit: usize,
     clock: Clock,
+    /// Requests refused for want of memory that the log knows of.
+    refusals_told: u64,
+    /// The tree has all of its share of the memory.
+    is_tree_full: bool,
+    /// Counts turns.
+    turn: u64,
     /// Znodes that reads of this turn have walked over; past a limit the rest waits for the next turn.
     walked: usize,
     has_left_over: bool,
@@ -135,6 +145,9 @@ impl Shard {
             in_core_bytes: 0,
             core_credit,
             clock: Clock::default(),
+            refusals_told: 0,
+            is_tree_full: false,
+            turn: 0,
             walked: 0,
             has_left_over: false,
             slices: Slices::default(),
@@ -146,6 +159,8 @@ impl Shard {
     /// A turn begins: the time, as of now.
     pub fn begin(&mut self, clock: Clock) {
         self.clock = clock;
+        self.turn += 1;
+        self.is_tree_full = self.options.memory.tree <= tree_bytes(&self.store);
         self.walked = 0;
         self.has_left_over = false;
     }
@@ -153,7 +168,8 @@ impl Shard {
     /// A client has connected.
     pub fn accept(&mut self, peer: SocketAddr) -> ConnId {
         let Clock { mono_ms, wall_ms } = self.clock;
-        let id = self.conns.add(|id| Conn::new(id, peer, mono_ms, wall_ms));
+        let id = self.conns.add(|id| Conn::new(id, peer, mono_ms, wall_ms, &self.options.memory));
+        self.watches.join(id.slot, peer.ip());
         self.stats().connections.set(self.conns.count() as u64);
         id
     }
@@ -163,13 +179,18 @@ impl Shard {
         self.take_in();
         let Some(conn) = self.conns.find(id) else { return };
         self.stats.shards[self.options.shard as usize].received_bytes.add(bytes.len() as u64);
+        conn.moved += bytes.len();
         if conn.input.is_empty() {
             let used = self.cut(id, bytes);
-            if let Some(conn) = self.conns.find(id) {
+            if used < bytes.len()
+                && let Some(conn) = self.conns.find(id)
+            {
                 conn.input.extend_from_slice(&bytes[used..]);
+                conn.account_requests();
             }
         } else {
             conn.input.extend_from_slice(bytes);
+            conn.account_requests();
             self.continue_input(id);
         }
     }
@@ -226,6 +247,7 @@ impl Shard {
                 input.drain(..used);
             }
             conn.input = input;
+            conn.account_requests();
         }
     }
 
@@ -236,7 +258,8 @@ impl Shard {
             let rest = &bytes[used..];
             let Some(conn) = self.conns.find(id) else { return bytes.len() };
             let Some(&length) = rest.first_chunk::<4>() else { return used };
-            match conn.phase {
+            let conn_phase = conn.phase;
+            match conn_phase {
                 Phase::Closing => return bytes.len(),
                 Phase::Greeting if used == 0 && (self.options.is_word)(&length) => {
                     self.asked(id, length, &rest[4..]);
@@ -249,16 +272,25 @@ impl Shard {
                 return used;
             }
             let length = i32::from_be_bytes(length);
-            if length < 0 || length as usize > self.options.max_frame {
+            let max_frame = match conn_phase {
+                Phase::Greeting => limits::GREETING_BYTES.min(self.options.max_frame),
+                _ => self.options.max_frame,
+            };
+            if length < 0 || length as usize > max_frame {
                 tracing::warn!(
-                    peer = %self.peer(id), length, limit = self.options.max_frame,
+                    peer = %self.peer(id), length, limit = max_frame,
                     "connection ended: frame length out of range (jute.maxbuffer)"
                 );
                 self.end(id);
                 return bytes.len();
             }
-            let Some(frame) = rest[4..].get(..length as usize) else { return used };
-            if self.lacks_credit(id, frame) {
+            let Some(frame) = rest[4..].get(..length as usize) else {
+                if self.lacks_room(id, length as usize) {
+                    self.pause(id);
+                }
+                return used;
+            };
+            if self.lacks_credit(id, frame) || self.lacks_answers(id, frame) {
                 self.pause(id);
                 return used;
             }
@@ -324,19 +356,21 @@ impl Shard {
         self.outbound.items.push(Item { conn, session, xid, what, body });
     }
 
-    /// Notes that a connection has bytes to send, and ends it when it has far too many: a client that does
-    /// not read is not buffered for ever.
-    fn mark_dirty(&mut self, id: ConnId) {
-        let limit = self.options.output_limit;
+    /// Something has been put into a connection's output, which was `before` long. A client that does not read is not
+    /// buffered for ever: its connection is ended when too much stood there unsent already. What is put there now does not
+    /// count, however long it is: what may be written can be read.
+    fn put(&mut self, id: ConnId, before: usize) {
+        let (turn, limit) = (self.turn, self.output_limit());
         let Some(conn) = self.conns.find(id) else { return };
-        let unsent = conn.unsent().len();
-        if unsent > limit {
-            tracing::warn!(
-                peer = %conn.peer, session = %conn.session, unsent, limit,
-                "connection ended: the client does not read (corral.outputLimit)"
-            );
-            return self.end(id);
+        if conn.put(turn, before) > limit {
+            return self.end_of_unread(id);
         }
+        self.mark_dirty(id);
+    }
+
+    /// Notes that a connection has bytes to send.
+    fn mark_dirty(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.find(id) else { return };
         if !conn.is_dirty {
             conn.is_dirty = true;
             self.dirty.push(id);
@@ -376,6 +410,8 @@ impl Shard {
         }
         self.outbound.touched = Some(Touched { upto_ms: now, sessions });
         let deadline = now - self.options.setup_deadline_ms;
+        self.make_room();
+        self.tell_of_refusals();
         let mut late = vec![];
         for conn in self.conns.iter_mut() {
             let is_late = match conn.phase {
@@ -387,8 +423,10 @@ impl Shard {
                 late.push(conn.id);
             } else if conn.output.is_empty() {
                 conn.output.shrink_to(0);
+                conn.replies.follow(0);
                 if conn.input.is_empty() {
                     conn.input.shrink_to(0);
+                    conn.account_requests();
                 }
             }
         }
@@ -518,4 +556,9 @@ impl Shard {
     fn identities_of(&mut self, id: ConnId) -> Arc<Identities> {
         self.conns.find(id).map(|conn| conn.identities.clone()).expect("the caller has just found it")
     }
+}
+
+/// Bytes of memory that the tree takes, about: every znode's own, and those of paths and data.
+fn tree_bytes(store: &Store) -> usize {
+    store.znodes() as usize * limits::ZNODE_BYTES + store.data_bytes() as usize
 }

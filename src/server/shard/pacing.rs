@@ -17,13 +17,19 @@ impl Shard {
             return true;
         }
         let is_stopping = self.is_stopping;
+        let memory = &self.options.memory;
+        let lacks_room = memory.requests.is_pressed() || memory.replies.is_pressed();
         let (core_bytes, credit) = (self.in_core_bytes, self.core_credit);
+        // While memory is short, whoever has not taken what it was given asks for no more.
+        let is_pressed = self.options.memory.replies.is_pressed();
+        let allowed = if is_pressed { limits::SHORT_ANSWER } else { limits::OUTPUT_PAUSE };
         let Some(conn) = self.conns.find(id) else { return false };
         is_stopping
             || conn.phase == Phase::Opening
             || conn.is_reading
+            || (conn.wants_room && lacks_room)
             || (conn.wanted_credit > 0 && is_beyond(credit, core_bytes, conn.wanted_credit))
-            || conn.unsent().len() > limits::OUTPUT_PAUSE
+            || conn.unsent().len() > allowed
             || conn.waiting_bytes > limits::WAITING_BYTES
             || (crowded && !conn.pending.is_empty())
     }
@@ -47,6 +53,7 @@ impl Shard {
             let Some(conn) = self.conns.find(id) else { continue };
             conn.is_paused = false;
             conn.wanted_credit = 0;
+            conn.wants_room = false;
             self.interest.push(id);
             self.continue_input(id);
         }

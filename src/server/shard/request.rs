@@ -45,6 +45,8 @@ impl Shard {
         let ask = match op {
             Some(op @ OpCode::CloseSession) => Some(Ask::Write(op)),
             Some(op) if is_the_cores(op) => match Request::decode(op, body) {
+                // The tree is as large as it may be: refused here, in its turn.
+                Ok(request) if self.is_tree_full && makes_more(&request) => None,
                 Ok(Request::Sync { .. }) => Some(Ask::Sync),
                 Ok(Request::GetEphemerals { prefix }) => Some(Ask::Ephemerals { all: is_all(prefix) }),
                 Ok(_) => Some(Ask::Write(op)),
@@ -61,9 +63,10 @@ impl Shard {
             // Its answer may have to be looked for in slices.
             conn.is_reading = op == OpCode::GetEphemerals;
             let session = conn.session;
-            conn.pending.push_back(Pending::Core { xid: header.xid, op, since_ms: now, bytes: body.len() });
+            let bytes = body.len() + conn.identity_bytes;
+            conn.pending.push_back(Pending::Core { xid: header.xid, op, since_ms: now, bytes });
             self.in_core += 1;
-            self.in_core_bytes += body.len();
+            self.in_core_bytes += bytes;
             self.stats().outstanding.set(self.in_core as u64);
             self.ask(id, session, header.xid, ask, body);
         } else if conn.pending.is_empty() {
@@ -71,6 +74,7 @@ impl Shard {
             self.answer(id, frame, now, &identities);
         } else {
             conn.waiting_bytes += frame.len();
+            conn.account_requests();
             let identities = conn.identities.clone();
             conn.pending.push_back(Pending::Local { frame: frame.into(), since_ms: now, identities });
             let is_wide = op.is_some_and(|op| self.may_be_wide(op, body));
@@ -106,12 +110,21 @@ impl Shard {
                     }
                 });
             }
+            Some(Ok(_)) if op.is_some_and(is_the_cores) => {
+                self.stats().throttled.add(1);
+                if let Some(conn) = self.conns.find(id) {
+                    reply::put_bare(&mut conn.output, header.xid, zxid, ErrorCode::ThrottledOp);
+                }
+            }
             Some(Ok(request)) => {
                 let mut out = std::mem::take(&mut conn.output);
                 let mut scope = self.scope(id, identities, None, self.options.slice);
                 let answered = read::answer(&mut scope, header.xid, &request, reader.rest(), &mut out);
-                let walked = scope.walked;
+                let (walked, is_throttled) = (scope.walked, scope.is_throttled);
                 self.walked += walked;
+                if is_throttled {
+                    self.stats().throttled.add(1);
+                }
                 self.count_watches();
                 let rest = matches!(answered, Answered::Unfinished(_)).then(|| out.split_off(before));
                 if let Some(conn) = self.conns.find(id) {
@@ -159,7 +172,7 @@ impl Shard {
             stats.latency.record(latency);
             stats.responded(length);
         }
-        self.mark_dirty(id);
+        self.put(id, before);
     }
 
     /// An auth packet: answered at once, whatever is queued before it (ZooKeeper 3.9, section "auth" of
@@ -181,6 +194,8 @@ impl Shard {
                 if identities.iter().count() != conn.identities.iter().count() {
                     let identities = Arc::new(identities);
                     conn.identities = identities.clone();
+                    let length = |identity: &acl::Identity| identity.scheme.len() + identity.id.len() + 8;
+                    conn.identity_bytes = identities.iter().map(length).sum();
                     let session = conn.session;
                     self.ask(id, session, 0, Ask::Identities(identities), &[]);
                 }
@@ -229,6 +244,18 @@ fn is_the_cores(op: OpCode) -> bool {
             | OpCode::Sync
             | OpCode::GetEphemerals
     )
+}
+
+/// Whether a request may make the tree larger.
+fn makes_more(request: &Request<'_>) -> bool {
+    match request {
+        Request::Create(_) | Request::SetData { .. } => true,
+        Request::Multi(ops) => {
+            let mut at = 0;
+            std::iter::from_fn(|| ops.next_at(&mut at)).any(|op| makes_more(&op))
+        }
+        _ => false,
+    }
 }
 
 /// Whether a prefix means all of a session's ephemerals: null, blank or the root.

@@ -111,6 +111,7 @@ impl Shard {
             let Some(Pending::Local { .. }) = conn.pending.front() else { return };
             let Some(Pending::Local { frame, since_ms, identities }) = conn.pending.pop_front() else { return };
             conn.waiting_bytes -= frame.len();
+            conn.account_requests();
             if conn.pending.is_empty() {
                 // Nothing was taken behind it if it was one of those; it says itself now whether it is.
                 conn.is_reading = false;
@@ -138,6 +139,7 @@ impl Shard {
 
     /// Fires the watches of this shard's connections for the changes of one transaction.
     fn fire(&mut self, batch: &Batch, element: &Element) {
+        let (turn, limit) = (self.turn, self.output_limit());
         let Shard { watches, conns, acls, dirty, options, .. } = self;
         let mut event = vec![];
         let mut over = vec![];
@@ -151,9 +153,10 @@ impl Shard {
                     if !options.skip_acl && !read::may_read(acls, acl, &conn.identities) {
                         continue;
                     }
+                    let before = conn.output.len();
                     conn.output.extend_from_slice(&event);
                     conn.stats.sent += 1;
-                    if conn.unsent().len() > options.output_limit {
+                    if conn.put(turn, before) > limit {
                         over.push(conn.id);
                     }
                     if !conn.is_dirty {
@@ -164,7 +167,7 @@ impl Shard {
             });
         }
         for id in over {
-            self.mark_dirty(id);
+            self.end_of_unread(id);
         }
         self.count_watches();
     }

@@ -12,6 +12,7 @@ use crate::ids::{ConnId, Zxid};
 use crate::jute::request::Request;
 use crate::jute::{ErrorCode, OpCode, reply};
 use crate::limits;
+use crate::server::memory::Charge;
 use crate::server::read::Scope;
 use crate::server::wide::{self, Step, WideRead};
 use crate::tree::path;
@@ -27,8 +28,9 @@ struct Running {
     /// None for setWatches, which reads at `applied`.
     pin: Option<Pin>,
     identities: Arc<Identities>,
-    /// The reply so far.
+    /// The reply so far, and what it takes of the memory for replies.
     out: Vec<u8>,
+    charge: Charge,
 }
 
 /// The reads of a shard that take more than a turn.
@@ -57,6 +59,7 @@ impl Shard {
         pin: Option<&'a Pin>,
         budget: usize,
     ) -> Scope<'a> {
+        let reply_limit = self.longest_answer();
         let (view, zxid) = match pin {
             Some(pin) => (self.reader.view_pinned(pin), pin.zxid()),
             None => (self.reader.view(self.applied), self.applied),
@@ -70,7 +73,8 @@ impl Shard {
             zxid,
             skip_acl: self.options.skip_acl,
             owners: self.options.owners,
-            reply_limit: self.options.output_limit,
+            reply_limit,
+            is_throttled: false,
             walked: 0,
             budget,
         }
@@ -105,10 +109,14 @@ impl Shard {
         if !read.needs_pin() {
             // What was missed is told at once.
             conn.output.append(&mut out);
-            return self.start(Running { conn: id, asking, read, pin: None, identities, out });
+            let charge = Charge::on(&self.options.memory.replies);
+            return self.start(Running { conn: id, asking, read, pin: None, identities, out, charge });
         }
         match self.pin() {
-            Some(pin) => self.start(Running { conn: id, asking, read, pin: Some(pin), identities, out }),
+            Some(pin) => {
+                let charge = Charge::on(&self.options.memory.replies);
+                self.start(Running { conn: id, asking, read, pin: Some(pin), identities, out, charge });
+            }
             None => self.wait(id, asking),
         }
     }
@@ -154,7 +162,10 @@ impl Shard {
             Err(_) => Err(ErrorCode::MarshallingError),
         };
         match read {
-            Ok(Some(read)) => self.start(Running { conn: id, asking, read, pin: Some(pin), identities, out: vec![] }),
+            Ok(Some(read)) => {
+                let charge = Charge::on(&self.options.memory.replies);
+                self.start(Running { conn: id, asking, read, pin: Some(pin), identities, out: vec![], charge });
+            }
             Ok(None) => unreachable!("only wide reads wait"),
             Err(error) => self.end_of_read(id, &asking, Err(error), vec![], pin.zxid()),
         }
@@ -223,12 +234,13 @@ impl Shard {
     }
 
     fn slice(&mut self, mut running: Running) {
-        let Running { conn: id, asking, read, pin, identities, out } = &mut running;
+        let Running { conn: id, asking, read, pin, identities, out, .. } = &mut running;
         let id = *id;
         let step = self.conns.find(id).is_some().then(|| {
             let mut scope = self.scope(id, identities, pin.as_ref(), self.options.slice);
             (read.go_on(&mut scope, &asking.body, out, 0), scope.zxid)
         });
+        running.charge.follow(running.out.capacity());
         match step {
             Some((Ok(Step::More), _)) => {
                 if running.pin.is_none() {
@@ -242,8 +254,9 @@ impl Shard {
             }
             ended => {
                 self.slices.pinned -= usize::from(running.pin.is_some());
-                let Running { asking, out, pin, .. } = running;
-                drop(pin);
+                let Running { asking, out, pin, charge, .. } = running;
+                // The reply goes over to its connection, or away.
+                drop((pin, charge));
                 // Nothing, if the client has gone meanwhile.
                 if let Some((step, zxid)) = ended {
                     self.end_of_read(id, &asking, step, out, zxid);
@@ -264,6 +277,7 @@ impl Shard {
         if let Err(error) = step {
             out.clear();
             reply::put_bare(&mut out, asking.xid, zxid, error);
+            self.stats().throttled.add(u64::from(error == ErrorCode::ThrottledOp));
         }
         self.count_watches();
         let Some(conn) = self.conns.find(id) else { return };

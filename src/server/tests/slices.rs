@@ -303,13 +303,14 @@ fn a_session_lives_while_its_long_read_keeps_it_from_being_heard() {
 }
 
 #[test]
-fn a_listing_that_could_not_be_sent_is_refused() {
-    let mut server = Server::new(100_000);
+fn a_listing_that_there_is_no_memory_for_is_refused() {
+    let mut server = Server::with(SimOptions { memory: short_of_replies(100_000), ..SimOptions::default() });
     let (conn, _) = server.connect(SessionId::NONE, 2000);
     plant(&mut server, conn, "/wide", WIDE, 0);
     server.request(conn, 7, OpCode::GetChildren, &path_and(b"/wide", true));
     let (_, frames) = turns_until_told(&mut server, conn);
-    assert_eq!((frames[0].0, frames[0].2, frames[0].3.len()), (7, -5, 0));
+    assert_eq!((frames[0].0, frames[0].2, frames[0].3.len()), (7, -127, 0));
+    assert_eq!(server.stats.shards[0].throttled.value(), 1);
     server.request(conn, 8, OpCode::Exists, &path_and(b"/wide", false));
     assert_eq!(server.frames(conn)[0].2, 0, "the connection goes on");
 }

@@ -1,0 +1,177 @@
+//! The ceiling of memory (`corral.memoryLimit`), shared out by rule, and the ledger of what clients hold of it.
+//!
+//! Each class of what a client can make the server keep has a [`Pot`]: answers that wait in a connection's output, requests that
+//! wait in its input, watches, and the tree, which has the rest. Whoever keeps some holds a [`Charge`] on the pot, which
+//! goes by itself. A charge follows its buffer in steps of some kilobytes, so that what is answered from a connection's own small
+//! buffers, and that is nearly everything, touches no shared counter. When a pot is nearly used up, those who hold most
+//! and move nothing make room; what is short (pings, sessions, writes, small reads) is answered as ever.
+
+use crate::limits;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// One class of memory: its share, and what is used of it. Several shards have the same one.
+#[derive(Debug)]
+pub struct Pot {
+    share: usize,
+    used: AtomicUsize,
+}
+
+impl Pot {
+    /// Nothing of `share` bytes is used.
+    pub fn new(share: usize) -> Arc<Pot> {
+        Arc::new(Pot { share, used: AtomicUsize::new(0) })
+    }
+
+    /// Bytes it has in all.
+    pub fn share(&self) -> usize {
+        self.share
+    }
+
+    /// Bytes that are charged on it now.
+    pub fn used(&self) -> usize {
+        self.used.load(Relaxed)
+    }
+
+    /// Bytes that are left of it.
+    #[inline]
+    pub fn room(&self) -> usize {
+        self.share.saturating_sub(self.used())
+    }
+
+    /// Whether three quarters are used: whoever holds some should hold no more.
+    #[inline]
+    pub fn is_pressed(&self) -> bool {
+        self.room() < self.share / 4
+    }
+}
+
+/// What one holder has of a [`Pot`]; given back when dropped.
+#[derive(Debug)]
+pub struct Charge {
+    pot: Arc<Pot>,
+    bytes: usize,
+}
+
+impl Charge {
+    /// Nothing yet.
+    pub fn on(pot: &Arc<Pot>) -> Charge {
+        Charge { pot: pot.clone(), bytes: 0 }
+    }
+
+    /// The holder has so many bytes now. The pot is told when that is [`limits::CHARGE_STEP`] more or less than it knows.
+    #[inline]
+    pub fn follow(&mut self, bytes: usize) {
+        if bytes.abs_diff(self.bytes) > limits::CHARGE_STEP {
+            self.set(bytes);
+        }
+    }
+
+    /// Bytes the pot knows of.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    #[cold]
+    fn set(&mut self, bytes: usize) {
+        if bytes > self.bytes {
+            self.pot.used.fetch_add(bytes - self.bytes, Relaxed);
+        } else {
+            self.pot.used.fetch_sub(self.bytes - bytes, Relaxed);
+        }
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.set(0);
+        }
+    }
+}
+
+/// The pots of one server.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// What is answered and not sent, of all connections.
+    pub replies: Arc<Pot>,
+    /// What has come and cannot be carried out yet, of all connections.
+    pub requests: Arc<Pot>,
+    /// Bytes that the tree may take.
+    pub tree: usize,
+}
+
+/// The shares of a ceiling, in bytes. Together with the tree, which has what they leave, they are the whole of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shares {
+    pub replies: usize,
+    pub requests: usize,
+    pub watches: usize,
+    /// What the rest is; an eighth is left for what nobody asks for: buffers of the log, pieces of snapshots, code.
+    pub tree: usize,
+}
+
+impl Shares {
+    /// An eighth for each class, as far as that makes sense.
+    pub fn of(limit: usize) -> Shares {
+        let eighth = |most: usize| (limit / 8).min(most);
+        let (replies, requests) = (eighth(limits::REPLIES_SHARE), eighth(limits::REQUESTS_SHARE));
+        let watches = eighth(limits::WATCHES_SHARE);
+        let tree = limit - replies - requests - watches - eighth(limits::OTHERS_SHARE);
+        Shares { replies, requests, watches, tree }
+    }
+
+    /// With so many bytes for watches instead, at the tree's cost or to its good.
+    pub fn with_watches(self, watches: usize) -> Shares {
+        Shares { watches, tree: (self.tree + self.watches).saturating_sub(watches), ..self }
+    }
+}
+
+impl Memory {
+    /// Pots of these shares.
+    pub fn new(shares: Shares) -> Memory {
+        Memory { replies: Pot::new(shares.replies), requests: Pot::new(shares.requests), tree: shares.tree }
+    }
+
+    /// No ceiling.
+    pub fn unlimited() -> Memory {
+        Memory { replies: Pot::new(usize::MAX), requests: Pot::new(usize::MAX), tree: usize::MAX }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_charge_follows_in_steps_and_goes_by_itself() {
+        let pot = Pot::new(100_000);
+        let mut charge = Charge::on(&pot);
+        charge.follow(limits::CHARGE_STEP);
+        assert_eq!((pot.used(), pot.room()), (0, 100_000));
+        charge.follow(80_000);
+        assert_eq!((pot.used(), charge.bytes(), pot.is_pressed()), (80_000, 80_000, true));
+        charge.follow(80_001);
+        assert_eq!(pot.used(), 80_000);
+        charge.follow(50_000);
+        assert_eq!((pot.used(), pot.is_pressed()), (50_000, false));
+        let mut other = Charge::on(&pot);
+        other.follow(90_000);
+        assert_eq!((pot.used(), pot.room()), (140_000, 0), "what is there already may be more than the share");
+        drop(other);
+        drop(charge);
+        assert_eq!(pot.used(), 0);
+    }
+
+    #[test]
+    fn the_shares_leave_most_to_the_tree() {
+        for limit in [64 << 20, 1 << 30, 64 << 30] {
+            let Shares { replies, requests, watches, tree } = Shares::of(limit);
+            assert!(tree >= limit / 2 && replies + requests + watches + tree <= limit);
+            let more = Shares::of(limit).with_watches(watches + 1000);
+            assert_eq!((more.watches, more.tree), (watches + 1000, tree - 1000));
+            assert!(replies >= 8 << 20 && requests >= 8 << 20 && watches >= 8 << 20);
+        }
+    }
+}
