@@ -1,0 +1,127 @@
+//! What the targets share: servers in virtual time, small enough to be made anew for every input.
+
+use corral::ids::{SessionId, Zxid};
+use corral::server::message::Clock;
+use corral::server::quorum::{EnsembleOptions, PeerInput, RoleSettings};
+use corral::sim::disk::SimDisk;
+use corral::sim::server::{DIR, SimOptions, SimServer};
+use corral::storage::log::writer::LogOptions;
+use corral::zab::epochs::Epochs;
+use corral::zab::history::{History, HistoryLimits};
+use corral::zab::voters::{Config, ServerId, Voters};
+use std::path::Path;
+
+/// Of a server under test: segments that are made in no time.
+pub const LOG: LogOptions = LogOptions { max_txn: 64 << 10, buffer_bytes: 64 << 10, segment_bytes: 256 << 10 };
+
+/// The longest packet its peers may send it.
+pub const MAX_PACKET: usize = 64 << 10;
+
+/// How an input's server is set up.
+pub fn options() -> SimOptions {
+    SimOptions { log: LOG, output_limit: 1 << 20, ..SimOptions::default() }
+}
+
+/// A server of its own on a disk.
+pub fn lone(disk: &SimDisk) -> SimServer {
+    SimServer::start(disk, Clock::default(), options(), None)
+}
+
+/// Server 1 of these members, before its first turn.
+pub fn member(disk: &SimDisk, members: &str) -> SimServer {
+    let ensemble = EnsembleOptions {
+        id: ServerId(1),
+        config: Config::new(Voters::parse(members.as_bytes()).expect("a configuration"), None),
+        election_addresses: vec![("10.0.0.1".to_owned(), 3888)],
+        announces_all: false,
+        standalone_enabled: true,
+        tick_ms: 100,
+        init_limit: 10,
+        sync_limit: 5,
+        epochs: Epochs::default(),
+        history: History::new(HistoryLimits::default(), Zxid::ZERO),
+        has_database: true,
+        election: Default::default(),
+        links: Default::default(),
+        max_packet: MAX_PACKET,
+        roles: RoleSettings::default(),
+    };
+    SimServer::start(disk, Clock::default(), options(), Some(ensemble))
+}
+
+/// Goes on until the server has nothing to do, its disk included: what it writes is on it.
+pub fn settle(server: &mut SimServer) {
+    for _ in 0..10_000 {
+        server.at(server.now_ms);
+        server.shard.end_turn();
+        let mut worked = false;
+        if let Some(inbound) = server.shard.take_outbound() {
+            server.quorum.handle(inbound);
+            worked = true;
+        }
+        server.prepare_real_segment();
+        if let Some(write) = server.quorum.next_write() {
+            let bytes = server.quorum.log().bytes(&write).to_vec();
+            let path = Path::new(DIR).join(write.segment.file_name());
+            server.disk.write_synced(&path, write.offset, &bytes).expect("the disk is well");
+            server.quorum.written();
+            worked = true;
+        }
+        while server.quorum.publish_answers() {
+            worked = true;
+        }
+        server.shard.take_in();
+        let mut ids = vec![];
+        server.shard.take_interest(&mut ids);
+        server.shard.take_ended(&mut server.ended);
+        server.shard.take_dirty(&mut ids);
+        if !worked && server.shard.may_sleep() {
+            return;
+        }
+    }
+    panic!("the server never comes to rest");
+}
+
+/// The same for a member, whose records are written, too. What else it wants done (to dial, to send) is left undone.
+pub fn settle_member(server: &mut SimServer) {
+    for _ in 0..1_000 {
+        settle(server);
+        let mut worked = false;
+        for effect in server.quorum.take_effects() {
+            if let corral::server::quorum::Effect::Write { link, .. } = &effect {
+                server.quorum.peer(PeerInput::Written { link: *link });
+                worked = true;
+            }
+            if let corral::server::quorum::Effect::Record(record) = effect {
+                if let corral::server::quorum::Record::Epochs(epochs) = &record {
+                    server.write_epochs(*epochs);
+                }
+                if let Some(written) = record.written() {
+                    server.quorum.peer(written);
+                }
+                worked = true;
+            }
+        }
+        if !worked {
+            return;
+        }
+    }
+    panic!("the member never comes to rest");
+}
+
+/// Lets so much time pass, in half ticks.
+pub fn elapse(server: &mut SimServer, half_ticks: usize) {
+    for _ in 0..half_ticks {
+        server.at(server.now_ms + 50);
+        server.shard.tick();
+        server.quorum.tick();
+        server.quorum.elapse();
+        settle_member(server);
+    }
+}
+
+/// What must be the same after a restart: the last transaction, the tree, the sessions.
+pub fn state(server: &SimServer) -> (Zxid, u64, Vec<(SessionId, i32)>) {
+    let state = server.quorum.state();
+    (state.head(), state.digest(), state.sessions().collect())
+}
