@@ -15,6 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ensemble::changes::{self, Change};
 use ensemble::cluster::{Ensemble, Role, corral, corrals, roles};
+use ensemble::comeback;
 use ensemble::crossing;
 use ensemble::disks::{self, DiskFault};
 use ensemble::local;
@@ -97,6 +98,13 @@ fn connections_break_and_messages_are_late() {
 #[test]
 fn members_are_restarted_in_turn() {
     three("restarted", &[Fault::RollingRestart, Fault::Restart(Whom::Leader)]);
+}
+
+/// Nobody writes while members come back: a client that has seen everything is served by each of them.
+#[test]
+fn members_that_come_back_show_what_is_committed() {
+    let _alone = alone();
+    comeback::at_rest(&mut Ensemble::start(&corrals(3)));
 }
 
 /// Each member with a disk of its own, where the machine lets a test have such disks.

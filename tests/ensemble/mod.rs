@@ -6,6 +6,7 @@ pub mod checker;
 mod checker_tests;
 pub mod clients;
 pub mod cluster;
+pub mod comeback;
 pub mod crossing;
 pub mod disks;
 pub mod links;

@@ -9,9 +9,13 @@ use crate::zab::voters::{Config, ServerId};
 impl Cluster {
     /// Holds what a server shows against what all have shown. While it serves nobody, only what all have shown counts.
     pub(super) fn observe(&mut self, place: Place) {
-        let Member { server, log, started_from, .. } = &self.members[place];
+        let Member { server, log, started_from, due, .. } = &self.members[place];
         let Some(server) = server else { return };
         let shown = server.quorum.state().store().published();
+        // Whoever tells it to serve has all that was committed when it came, and has told it so. But for what was of later
+        // epochs: a leader may learn late that it was one.
+        let is_current = !server.quorum.serves() || shown >= *due || shown.epoch() < due.epoch();
+        assert!(is_current, "server {} serves and shows {shown}, {due} was shown when it came", place + 1);
         if !server.quorum.serves() {
             // What it has taken over from a leader, or found in its own snapshot, may be committed only now.
             let most = self.witness.last().max(log.floor()).max(*started_from);

@@ -53,6 +53,8 @@ pub(super) struct Member {
     /// What is durable of its epochs.
     pub(super) epochs: Epochs,
     pub(super) seen: Seen,
+    /// What had been shown when it came to its leader: what it shows at least when it serves.
+    pub(super) due: Zxid,
     /// What its files say.
     pub(super) config: Config,
     /// Where it listens.
@@ -91,6 +93,7 @@ impl Member {
             started_from: Zxid::ZERO,
             epochs: Epochs::default(),
             seen: Seen::default(),
+            due: Zxid::ZERO,
             config,
             listens: Listen::default(),
             incarnation: 0,
@@ -176,6 +179,7 @@ impl Cluster {
         assert!(member.is_empty || server.epochs().reach(member.epochs), "a promise of an epoch is lost");
         member.is_rotten = false;
         member.roll_overs = 0;
+        member.due = Zxid::ZERO;
         // It may have been brought up to date and gone down before it knew that this is written.
         member.is_empty &= !server.is_complete();
         member.epochs = server.epochs();

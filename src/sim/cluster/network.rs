@@ -176,6 +176,20 @@ impl Cluster {
         }
     }
 
+    /// Somebody who is none of them connects to where a server takes learners, and sends this. What it is answered nobody
+    /// hears.
+    pub fn stranger(&mut self, place: Place, bytes: &[u8]) -> PeerId {
+        let peer = PeerId(self.fresh());
+        self.input(place, PeerInput::Learner(peer));
+        self.goes_on(place, peer, bytes);
+        peer
+    }
+
+    /// It sends more.
+    pub fn goes_on(&mut self, place: Place, peer: PeerId, bytes: &[u8]) {
+        self.input(place, PeerInput::FromLearner { peer, bytes });
+    }
+
     /// A connection stands, for one of its ends. The one that accepts an election connection is told when it is said
     /// whose it is.
     pub(super) fn connected(&mut self, id: u64, to: usize) {
@@ -187,7 +201,10 @@ impl Cluster {
                 let peer = ServerId(wire.ends[1 - to].0 as i64 + 1);
                 self.input(place, PeerInput::Dialled { peer, link });
             }
-            End::Leader => self.input(place, PeerInput::Leader),
+            End::Leader => {
+                self.members[place].due = self.witness.last();
+                self.input(place, PeerInput::Leader);
+            }
             End::Learner(peer) => self.input(place, PeerInput::Learner(peer)),
             End::Unknown(_) => {}
         }

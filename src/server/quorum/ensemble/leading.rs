@@ -157,6 +157,7 @@ impl Quorum {
         let Role::Leading(leading) = &mut ensemble.role else { return ensemble.hold_early(peer) };
         leading.inboxes.insert(peer, vec![]);
         self.step_leader(ensemble, Input::Connected(peer));
+        self.tell_learners(ensemble);
     }
 
     pub(super) fn learner_sent(&mut self, ensemble: &mut Ensemble, peer: PeerId, bytes: &[u8]) {
@@ -196,6 +197,7 @@ impl Quorum {
             leading.behind_sync.remove(&peer);
         }
         self.step_leader(ensemble, Input::Disconnected(peer));
+        self.tell_learners(ensemble);
     }
 
     pub(super) fn tick_leading(&mut self, ensemble: &mut Ensemble) {
@@ -256,12 +258,16 @@ impl Quorum {
                 if leading.inboxes.contains_key(&to) {
                     message.put(ensemble.to_learners.entry(to).or_default());
                 }
+                if message.kind == PacketType::UpToDate {
+                    self.tell_learners(ensemble);
+                }
             }
             Output::Drop { peer, reason } => {
                 tracing::warn!(peer = peer.0, ?reason, "a learner is dropped");
                 leading.inboxes.remove(&peer);
                 leading.behind_sync.remove(&peer);
                 ensemble.close_learner(peer);
+                self.tell_learners(ensemble);
             }
             Output::WriteEpochs { epochs, .. } => ensemble.write_epochs(epochs),
             // What is proposed here is in the log already.
@@ -349,6 +355,7 @@ impl Quorum {
         self.expired = self.state.orphaned_sessions();
         self.expiry_not_before_ms = now + self.options.tick_ms;
         self.proposing = true;
+        self.tell_learners(ensemble);
         self.tell_place(ensemble);
         ensemble.announce_epoch(epoch, now);
     }

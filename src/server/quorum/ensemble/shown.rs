@@ -39,15 +39,34 @@ impl Quorum {
         Ok(())
     }
 
-    /// A new epoch begins, its first zxid is shown. All before it is committed.
+    /// This member begins to serve in an epoch: its first zxid is shown, all before that is committed, and what else is
+    /// known to be committed by now.
     pub(super) fn begin_epoch(&mut self, ensemble: &Ensemble, epoch: i64) {
         let first = first_zxid(epoch);
         self.show_config(ensemble, first);
         self.zxid = self.zxid.max(first);
         self.commit(first);
-        if self.state.store().published() < first {
-            self.publish(Batch { last_zxid: first, ..Batch::default() });
+        self.show_committed(first);
+    }
+
+    /// Nobody is served yet: everything that is committed and on disk is shown, `first` at least. No batch tells of what was
+    /// found in the log at the start, or was left of a role before; and one that ends with what is not committed yet waits
+    /// for that as a whole. Nobody watches what such a batch tells of and is shown here: whoever comes sees it.
+    fn show_committed(&mut self, first: Zxid) {
+        let shown = self.committed.min(self.log.durable()).max(first);
+        if self.state.store().published() >= shown {
+            return;
         }
+        let is_due = |element: &Element| element.zxid > shown || element.answer.is_some();
+        let held = self.held.as_mut().map(|(batch, ..)| batch);
+        let batches = self.waiting.iter_mut().chain(&mut self.in_flight).chain(held).map(|batch| &mut batch.elements);
+        for elements in batches.chain([&mut self.elements]) {
+            elements.retain(is_due);
+            for element in elements.iter_mut().filter(|element| element.zxid <= shown) {
+                (element.zxid, element.changes) = (shown, 0..0);
+            }
+        }
+        self.publish(Batch { last_zxid: shown, ..Batch::default() });
     }
 
     /// Everything up to `zxid` is committed.

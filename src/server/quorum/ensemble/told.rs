@@ -39,6 +39,12 @@ impl Quorum {
         if let Role::Following(following) = &ensemble.role {
             stats.master.set(following.master().0 as u64);
         }
+        self.tell_learners(ensemble);
+    }
+
+    /// Who follows this leader: told as it changes, so that a leader that says it serves has those it serves with.
+    pub(super) fn tell_learners(&self, ensemble: &Ensemble) {
+        let stats = &self.stats.quorum;
         if let Role::Leading(leading) = &ensemble.role {
             let census = leading.leader.census();
             stats.learners.set(census.learners as u64);

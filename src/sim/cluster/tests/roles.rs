@@ -257,6 +257,24 @@ fn what_a_member_is_stands_in_its_counters() {
     assert!(cluster.run(1_000, |_| other.quorum.mode() != Mode::NotServing), "and finds one");
 }
 
+/// Who reads the counters of a leader that serves finds those it serves with, and not at the next tick only.
+#[test]
+fn a_leader_that_serves_says_who_follows() {
+    let mut cluster = Cluster::new(3, 46);
+    (0..3).for_each(|place| cluster.start(place));
+    assert!(cluster.run(5_000, |cluster| cluster.leader().is_some()));
+    let leader = cluster.leader().unwrap();
+    let stats = cluster.server(leader).unwrap().stats.clone();
+    assert_eq!(stats.quorum.mode(), Mode::Leader);
+    assert!(stats.quorum.learners.value() >= 1 && stats.quorum.synced_followers.value() >= 1);
+    assert!(cluster.run(5_000, all_serve), "{:?}", standings(&cluster));
+    let said = || [&stats.quorum.learners, &stats.quorum.synced_followers].map(|count| count.value());
+    assert_eq!(said(), [2, 2]);
+    let follower = (leader + 1) % 3;
+    cluster.crash(follower);
+    assert!(cluster.run(TICK_MS / 4, |_| said() == [1, 1]), "it is gone");
+}
+
 #[test]
 fn a_leader_that_is_not_to_serve_takes_no_clients() {
     let mut cluster = started_with(3, 51, RoleSettings { leader_serves: false, ..RoleSettings::default() });
