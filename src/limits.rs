@@ -7,7 +7,7 @@
 pub const OUTPUT_PAUSE: usize = 1 << 20;
 
 /// Bytes of requests of one connection that wait behind its own writes; above it the connection is not
-/// read. Twice the default frame limit, so that the largest request always fits.
+/// read. One request is always taken when none waits, however long it may be.
 pub const WAITING_BYTES: usize = 2 << 20;
 
 /// Bytes taken from one socket before the next one has its turn.
@@ -81,8 +81,9 @@ pub const PEER_READ: usize = 256 << 10;
 /// Bytes given to another server's socket before everybody else has a turn: a snapshot that goes out holds nobody up.
 pub const PEER_SEND_PER_TURN: usize = 256 << 10;
 
-/// Bytes that wait for a learner that does not read; above it the connection ends, and the learner comes again.
-pub const PEER_UNSENT: usize = 256 << 20;
+/// Bytes that wait for a learner that does not read; above it the connection ends, and the learner comes again. Where
+/// transactions may be longer it is more: see [`learner_unsent`].
+const PEER_UNSENT: usize = 256 << 20;
 
 /// Bytes of a snapshot that wait in a socket's buffer before its file is read on.
 pub const PEER_FEED: usize = 1 << 20;
@@ -122,8 +123,12 @@ pub const LOG_PART: usize = 4 << 20;
 /// keeps clients waiting, not memory growing.
 pub const UNCOMMITTED_TXNS: i64 = 50_000;
 
-/// Bytes from its leader that a follower takes in while its log has no room; above it the connection is not read.
-pub const LEADER_INBOX: usize = 4 << 20;
+/// Their bytes, and one transaction more: every follower holds all of them, too, see [`learner_pending`].
+pub const UNCOMMITTED_BYTES: usize = 128 << 20;
+
+/// Bytes from its leader that a follower takes in while its log has no room; above it the connection is not read. Where
+/// one packet may be longer it is as much as that: see [`leader_inbox`].
+const LEADER_INBOX: usize = 4 << 20;
 
 /// Learners that wait for a server to lead: more than an ensemble has.
 pub const EARLY_LEARNERS: usize = 256;
@@ -176,3 +181,98 @@ pub const OTHERS_SHARE: usize = 1 << 30;
 /// What a znode takes in memory beside its path and data, at most: its header, its entries in the table and in its
 /// parent's set of children, numbers about children of its own.
 pub const ZNODE_BYTES: usize = 250;
+
+/// Bytes of the longest request an operator may allow (`jute.maxbuffer`): buffers of the log, and what servers hold for
+/// each other, are a few times as much.
+pub const LONGEST_FRAME: u32 = 64 << 20;
+
+/// Bytes of the shortest: a connect request and the paths of this server's own znodes fit.
+pub const SHORTEST_FRAME: u32 = 1024;
+
+/// Bytes of transactions in memory from which a leader brings others up to date.
+const HISTORY_BYTES: usize = 64 << 20;
+
+/// Bytes of proposals a learner keeps until they are committed: as many as a leader has under way when its quorum is slow.
+const LEARNER_PENDING: usize = 256 << 20;
+
+/// Bytes that one write of the log carries. Larger writes gain no throughput.
+pub const LOG_WRITE: usize = 1 << 20;
+
+/// Bytes in which the log is written: its frames begin and end on it.
+pub const LOG_BLOCK: usize = 4096;
+
+/// Bytes of the longest transaction where requests have so many at most: an `auth` ACL that was written out may have
+/// doubled it; or the end of a session with its paths, or a configuration. What would become longer is refused.
+pub const fn max_txn(max_frame: usize) -> usize {
+    let server_own = if CLOSE_SESSION_PATHS > CONFIG_TEXT { CLOSE_SESSION_PATHS } else { CONFIG_TEXT } + 4096;
+    at_least(2 * max_frame + (64 << 10), server_own)
+}
+
+/// Bytes of the longest packet between servers that carry transactions of so many.
+const fn packet(max_txn: usize) -> usize {
+    // Its head, and the leader named in front of a reconfiguration.
+    max_txn + 64
+}
+
+/// Bytes from its leader that a follower takes in: a packet that could not come whole would never be carried out, and the
+/// leader be taken for silent.
+pub const fn leader_inbox(max_txn: usize) -> usize {
+    at_least(packet(max_txn), LEADER_INBOX)
+}
+
+/// Bytes of proposals a learner keeps until they are committed: more than a leader may have under way, or one that has them
+/// would be left by all.
+pub const fn learner_pending(max_txn: usize) -> usize {
+    at_least(UNCOMMITTED_BYTES + 2 * packet(max_txn), LEARNER_PENDING)
+}
+
+/// Bytes that may wait for a learner: what is in memory for it, and all that is under way behind.
+pub const fn learner_unsent(max_txn: usize) -> usize {
+    at_least(history(max_txn) + UNCOMMITTED_BYTES + 2 * packet(max_txn), PEER_UNSENT)
+}
+
+/// Bytes of transactions in memory from which a leader brings others up to date: the last one is always among them.
+pub const fn history(max_txn: usize) -> usize {
+    at_least(max_txn, HISTORY_BYTES)
+}
+
+/// Bytes of the smallest segment of the log that any transaction fits into: its own header, and the longest frame, which is
+/// one transaction with two headers or a whole write.
+pub const fn least_segment(max_txn: usize) -> u64 {
+    let frame = at_least(64 + 12 + max_txn, LOG_WRITE).next_multiple_of(LOG_BLOCK);
+    (LOG_BLOCK + frame) as u64
+}
+
+/// Bytes of a segment of the log where `wanted` are asked for: twice the smallest at least, so that two long transactions
+/// do not mean two files.
+pub const fn segment(wanted: u64, max_txn: usize) -> u64 {
+    let least = 2 * least_segment(max_txn);
+    if wanted < least { least } else { wanted }
+}
+
+const fn at_least(bytes: usize, least: usize) -> usize {
+    if bytes < least { least } else { bytes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_derived_admits_the_longest_transaction() {
+        for max_frame in [1 << 10, 1 << 20, 10 << 20, 50 << 20, LONGEST_FRAME as usize] {
+            let txn = max_txn(max_frame);
+            assert!(txn >= 2 * max_frame && txn > CLOSE_SESSION_PATHS && txn > CONFIG_TEXT, "{max_frame}");
+            assert!(leader_inbox(txn) > txn && history(txn) >= txn, "{max_frame}");
+            assert!(learner_pending(txn) > UNCOMMITTED_BYTES + txn, "{max_frame}");
+            assert!(learner_unsent(txn) > history(txn) + UNCOMMITTED_BYTES + txn, "{max_frame}");
+            assert!(least_segment(txn) as usize > txn && segment(0, txn) >= 2 * least_segment(txn), "{max_frame}");
+            // Offsets and lengths of frames, answers and messages are of four bytes.
+            assert!(least_segment(txn) < u64::from(u32::MAX) / 4, "{max_frame}");
+        }
+        let defaults = max_txn(0xf_ffff);
+        assert_eq!((leader_inbox(defaults), history(defaults)), (LEADER_INBOX, HISTORY_BYTES));
+        assert_eq!((learner_pending(defaults), learner_unsent(defaults)), (LEARNER_PENDING, PEER_UNSENT));
+        assert_eq!(segment(16 << 20, defaults), 16 << 20);
+    }
+}

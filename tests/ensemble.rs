@@ -23,6 +23,7 @@ use ensemble::masters;
 use ensemble::nemesis::{self, Fault, Whom};
 use ensemble::ports;
 use ensemble::rollover;
+use ensemble::sizes;
 use ensemble::takeover;
 use support::server::Target;
 
@@ -93,6 +94,22 @@ fn the_network_is_parted_one_way() {
 #[test]
 fn connections_break_and_messages_are_late() {
     three("broken and late", &[Fault::Sever(Whom::Leader), Fault::Slow, Fault::Sever(Whom::Follower)]);
+}
+
+/// `jute.maxbuffer=10485760` and nothing else that would have to follow it.
+#[test]
+fn requests_of_ten_mebibytes_are_committed() {
+    let _alone = alone();
+    let settings = ["jute.maxbuffer=10485760"];
+    let mut ensemble = Ensemble::start_with_settings(&roles(&corrals(3), &[]), &settings);
+    sizes::commit(&mut ensemble, &[5 << 20, 9_900_000]);
+}
+
+#[test]
+fn a_server_on_its_own_takes_requests_of_64_mebibytes() {
+    let _alone = alone();
+    sizes::alone(corral(0));
+    sizes::alone(corral(1));
 }
 
 #[test]

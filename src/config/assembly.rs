@@ -11,6 +11,7 @@ use super::member::{Member, MemberRole, ServerId};
 use super::membership::{self, Membership};
 use super::mistake::Place;
 use super::{keys, properties};
+use crate::limits;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -170,6 +171,7 @@ impl Draft {
             }
         }
         self.limits();
+        self.length(&described.membership);
         self.addresses(&described);
         self.weights(&described.membership);
         self.failures_survived(&described.membership);
@@ -210,6 +212,16 @@ impl Draft {
             let place = self.place_of(key);
             let problem = format!("expected at most fastleader.maxNotificationInterval, {max}");
             self.mistake(place, key, Some(&min.to_string()), problem);
+        }
+    }
+
+    /// Every notification of an election carries the membership, and so does its own znode.
+    fn length(&mut self, membership: &Membership) {
+        let length = membership.to_string().len();
+        if length > limits::CONFIG_TEXT {
+            let place = self.line(0);
+            let problem = format!("{length} bytes as a text; expected at most {}", limits::CONFIG_TEXT);
+            self.mistake(place, "server.*", None, problem);
         }
     }
 

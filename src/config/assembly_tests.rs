@@ -438,3 +438,13 @@ fn any_bytes_end_in_a_value_or_in_mistakes() {
         }
     }
 }
+
+#[test]
+fn a_membership_that_no_notification_could_carry_is_refused() {
+    let lines: String = (1..=2000).map(|id| format!("server.{id}=zk-{id}.a-long-name.example:2888:3888\n")).collect();
+    let mistakes = mistakes(&format!("{STATIC}{lines}"));
+    assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+    assert!(mistakes[0].contains("server.*: ") && mistakes[0].ends_with("expected at most 65536"), "{mistakes:?}");
+    let lines: String = (1..=200).map(|id| format!("server.{id}=zk-{id}.a-long-name.example:2888:3888\n")).collect();
+    assert!(first(&format!("{STATIC}{lines}")).is_ok());
+}

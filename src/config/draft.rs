@@ -7,6 +7,7 @@ use super::member::MemberRole;
 use super::membership::Membership;
 use super::mistake::{Mistake, Notice, Place};
 use super::{ClientAddress, Config, Overrides, Profile, Source, keys, properties};
+use crate::limits;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -202,6 +203,7 @@ impl Draft {
         self.session_timeouts();
         self.enforced_authentication();
         self.one_thread();
+        self.log_segments();
         self.config.snap_retain = self.purge.then_some(self.retain);
         let Draft { config, file, mut mistakes, notices, .. } = self;
         if mistakes.is_empty() {
@@ -264,6 +266,21 @@ impl Draft {
                 let text = "of no use with one thread (corral.shards is 0), which neither waits nor spins";
                 self.notice(place, key, true, text);
             }
+        }
+    }
+
+    /// A log file holds the longest transaction, which follows `jute.maxbuffer`.
+    fn log_segments(&mut self) {
+        let wanted = self.config.log_segment_bytes;
+        let max_txn = limits::max_txn(self.config.max_buffer as usize);
+        self.config.log_segment_bytes = limits::segment(wanted, max_txn);
+        let key = "preAllocSize";
+        if self.config.log_segment_bytes > wanted
+            && let Some(place) = self.places.get(key).cloned()
+        {
+            let (max_buffer, kib) = (self.config.max_buffer, self.config.log_segment_bytes >> 10);
+            let text = format!("too little for requests of {max_buffer} bytes (jute.maxbuffer): {kib} KiB are used");
+            self.notice(place, key, true, text);
         }
     }
 

@@ -11,6 +11,7 @@ use super::value::{self, Expected, boolean, number, yes_or_no};
 use super::{ClientAddress, DigestAlgorithm, LogFormat, Profile};
 use crate::config::secret::Secret;
 use crate::ids::Zxid;
+use crate::limits;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -126,9 +127,10 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "jute.maxbuffer", alias: "", default: "1048575", example: "4194304",
-        meaning: "bytes of the longest request that is read; a longer one ends its connection",
-        difference: "can be set in the file, where ZooKeeper takes it from a system property only; at most 67108864",
-        apply: |draft, text| number(text, 1024..=64 << 20).map(|bytes| draft.config.max_buffer = bytes),
+        meaning: "bytes of the longest request that is read; a longer one ends its connection; the same on every server",
+        difference: "can be set in the file, where ZooKeeper takes it from a system property only; at most 67108864; what \
+                     has to be larger for it is, the log's files too",
+        apply: |draft, text| number(text, limits::SHORTEST_FRAME..=limits::LONGEST_FRAME).map(|bytes| draft.config.max_buffer = bytes),
     },
     Key {
         name: "globalOutstandingLimit", alias: "", default: "1000", example: "5000",
@@ -169,7 +171,7 @@ pub const KEYS: &[Key] = &[
                   shared out evenly between the shards, half of it for one address at most, and more is refused likewise",
         difference: "ZooKeeper has no limit and runs out of memory",
         apply: |draft, text| {
-            draft.config.max_watch_bytes = Some(number::<i64>(text, 1 << 20..=1 << 40)? as usize);
+            draft.config.max_watch_bytes = Some(number::<i64>(text, 1 << 20..=1 << 37)? as usize);
             Ok(())
         },
     },
@@ -211,8 +213,9 @@ pub const KEYS: &[Key] = &[
         },
     },
     Key {
-        name: "preAllocSize", alias: "", default: "by profile", example: "8192",
-        meaning: "KiB of one log file, which is written full of zeroes before it is used",
+        name: "preAllocSize", alias: "", default: "by profile", example: "32768",
+        meaning: "KiB of one log file, which is written full of zeroes before it is used; four times `jute.maxbuffer` and \
+                  a little more at least",
         difference: "ZooKeeper extends its files by as much and sets their size by other keys",
         apply: |draft, text| {
             let kib: u32 = number(text, 4096..=4 << 20)?;

@@ -176,6 +176,24 @@ fn wrong_values_of_every_kind_are_refused() {
 }
 
 #[test]
+fn log_files_hold_the_longest_transaction_that_requests_can_make() {
+    for profile in Profile::ALL {
+        for max_buffer in [1 << 10, 1 << 20, 10 << 20, 50 << 20, 64 << 20] {
+            let config = config(&format!("dataDir=/d\ncorral.profile={profile}\njute.maxbuffer={max_buffer}\n"));
+            let least = crate::limits::least_segment(crate::limits::max_txn(max_buffer));
+            assert!(config.log_segment_bytes >= 2 * least, "{profile}, {max_buffer}");
+            let of_profile = profile.values(8).log_segment_bytes;
+            assert!(max_buffer > 1 << 20 || config.log_segment_bytes == of_profile, "{profile}, {max_buffer}");
+        }
+    }
+    let text = "dataDir=/d\npreAllocSize=8192\njute.maxbuffer=10485760\n";
+    let used = "too little for requests of 10485760 bytes (jute.maxbuffer): 41104 KiB are used";
+    assert_eq!(warnings(text), [format!("zoo.cfg:2: preAllocSize: {used}")]);
+    assert_eq!(config(text).log_segment_bytes, 41104 << 10);
+    assert_eq!(warnings("dataDir=/d\npreAllocSize=65536\njute.maxbuffer=10485760\n"), Vec::<String>::new());
+}
+
+#[test]
 fn session_timeouts_must_leave_room() {
     let problem = |least, greatest| {
         format!("the least session timeout, {least} ms, is above the greatest, {greatest} ms (tickTime is 3000 ms)")

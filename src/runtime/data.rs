@@ -7,6 +7,7 @@ use super::memory::Growing;
 use crate::config::Config;
 use crate::fatal::{Fatal, Reason};
 use crate::ids::Zxid;
+use crate::limits;
 use crate::server::quorum::{Record, SnapshotJob};
 use crate::server::read_back;
 use crate::server::rebuild::{Rebuild, write_snapshot};
@@ -94,11 +95,9 @@ impl Places {
     }
 }
 
-/// The longest transaction: a request of the longest frame, whose `auth` ACLs may have grown, or a
-/// closeSession with its paths.
+/// The longest transaction, in bytes.
 pub(super) fn max_txn(config: &Config) -> usize {
-    let frame = config.max_buffer as usize;
-    (2 * frame + (64 << 10)).max(crate::limits::CLOSE_SESSION_PATHS + 4096)
+    limits::max_txn(config.max_buffer as usize)
 }
 
 fn log_options(config: &Config) -> LogOptions {
@@ -134,7 +133,7 @@ impl Data {
         let secret = directory.session_secret(&disk, entropy()?)?;
         let places = places(config, &directory);
         let mut rebuild = match &config.ensemble {
-            Some(ensemble) => Rebuild::for_member(state, history_limits(ensemble.settings.commit_log_count)),
+            Some(ensemble) => Rebuild::for_member(state, history_limits(config, ensemble.settings.commit_log_count)),
             None => Rebuild::new(state),
         };
         let growing = &mut Growing::new(&mut rebuild, config.memory_ahead);
@@ -196,9 +195,9 @@ impl Data {
     }
 }
 
-pub(super) fn history_limits(commit_log_count: u32) -> HistoryLimits {
-    let limits = HistoryLimits::default();
-    HistoryLimits { count: limits.count.max(commit_log_count as usize), ..limits }
+pub(super) fn history_limits(config: &Config, commit_log_count: u32) -> HistoryLimits {
+    let count = HistoryLimits::default().count.max(commit_log_count as usize);
+    HistoryLimits { count, bytes: limits::history(max_txn(config)) }
 }
 
 /// Whether this member may vote with what was recovered, and its epochs, as they count from now on.

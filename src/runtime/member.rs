@@ -6,6 +6,7 @@ use super::ports::{Mover, Open};
 use super::wake::Wake;
 use crate::config::{Config, Ensemble, Settings};
 use crate::fatal::{Fatal, Reason};
+use crate::limits;
 use crate::server::quorum::{EnsembleOptions, Quorum, RoleSettings};
 use crate::session::Passwords;
 use crate::zab::election;
@@ -31,7 +32,7 @@ fn roles(config: &Config, settings: &Settings) -> RoleSettings {
     let observer_delays_ms = [settings.observer_election_delay_ms, settings.observer_reconnect_delay_ms];
     let read_only_after_ms = READ_ONLY_AFTER_MS.max(i64::from(config.tick_time_ms));
     RoleSettings {
-        history: data::history_limits(settings.commit_log_count),
+        history: data::history_limits(config, settings.commit_log_count),
         snapshot_size_factor: settings.snapshot_size_factor,
         force_snapshot: settings.force_snapshot_sync,
         max_snapshot_syncs: settings.max_snapshot_syncs as usize,
@@ -96,6 +97,7 @@ pub fn join(
         max_sockets,
         keep_alive: settings.tcp_keep_alive,
         snapshot_dir: config.data_dir.clone(),
+        unsent: limits::learner_unsent(data::max_txn(config)),
     };
     Peers::new(options, ports, wake)
 }

@@ -46,6 +46,8 @@ pub struct SimOptions {
     pub output_limit: usize,
     /// Shares of a ceiling; `None`: there is none.
     pub memory: Option<Shares>,
+    /// The longest request, bytes.
+    pub max_frame: usize,
     pub watches: WatchLimits,
     /// How many shards the quorum brain believes in; only the first is there, the others never take anything in.
     pub shards: usize,
@@ -66,6 +68,7 @@ impl Default for SimOptions {
         SimOptions {
             output_limit: 16 << 20,
             memory: None,
+            max_frame: 0xf_ffff,
             watches: WatchLimits::default(),
             shards: 1,
             slice: limits::SLICE,
@@ -194,7 +197,7 @@ impl SimServer {
         let shard_options = ShardOptions {
             shard: 0,
             shards,
-            max_frame: 0xf_ffff,
+            max_frame: sim.max_frame,
             output_limit,
             memory: memory.map_or_else(Memory::unlimited, Memory::new),
             setup_deadline_ms: 1000,

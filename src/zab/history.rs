@@ -5,6 +5,7 @@
 //! It belongs to the server, not to a role: leader and learner append to it what they append to the log.
 
 use crate::ids::Zxid;
+use crate::limits;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ pub struct HistoryLimits {
 
 impl Default for HistoryLimits {
     fn default() -> Self {
-        HistoryLimits { count: 50_000, bytes: 64 << 20 }
+        HistoryLimits { count: 50_000, bytes: limits::history(0) }
     }
 }
 

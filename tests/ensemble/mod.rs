@@ -16,6 +16,7 @@ pub mod nemesis;
 pub mod ports;
 pub mod record;
 pub mod rollover;
+pub mod sizes;
 pub mod takeover;
 pub mod tree;
 

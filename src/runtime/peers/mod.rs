@@ -53,6 +53,8 @@ pub struct PeerOptions {
     pub keep_alive: bool,
     /// Where snapshots are.
     pub snapshot_dir: PathBuf,
+    /// Bytes that may wait for one server ([`limits::learner_unsent`]).
+    pub unsent: usize,
 }
 
 /// The connections of one member.
@@ -506,7 +508,7 @@ impl Peers {
         let Some(socket) = self.sockets.get_mut(&token) else { return };
         socket.give(bytes);
         self.dirty.push(token);
-        if socket.unsent() > limits::PEER_UNSENT {
+        if socket.unsent() > self.options.unsent {
             tracing::warn!(unsent = socket.unsent(), "a server does not read what it is sent: the connection ends");
             self.lost(quorum, token);
         }

@@ -14,6 +14,7 @@ mod local;
 mod requests;
 mod snapshots;
 mod stall;
+mod uncommitted;
 
 use crate::acl::Identities;
 use crate::ids::{ConnId, SessionId, Zxid, fixed_state};
@@ -36,6 +37,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use uncommitted::Uncommitted;
 
 /// What the quorum brain is told once.
 pub struct QuorumOptions {
@@ -94,6 +96,7 @@ pub struct Quorum {
     /// Whether transactions are to be proposed to others, and those that were prepared since it was done last.
     proposing: bool,
     proposals: Vec<(Zxid, Vec<u8>)>,
+    uncommitted: Uncommitted,
     /// Nothing more is prepared: this server is about to hand over the lead.
     takes_nothing: bool,
     /// A transaction that no longer fitted the gathering frame, and the group without it. It goes first into
@@ -169,6 +172,7 @@ impl Quorum {
             ensemble: None,
             proposing: false,
             proposals: vec![],
+            uncommitted: Uncommitted::default(),
             takes_nothing: false,
             held: None,
             write_since_ms: 0,
@@ -246,6 +250,7 @@ impl Quorum {
             && self.has_number()
             && self.outcome.reply.len() < limits::BATCH_REPLIES
             && uncommitted < limits::UNCOMMITTED_TXNS
+            && self.uncommitted.bytes() < limits::UNCOMMITTED_BYTES
     }
 
     /// The next write, if there is one and none is being written. The bytes are in the log writer's buffer.
@@ -405,6 +410,7 @@ impl Quorum {
         }
         if self.proposing {
             self.proposals.push((zxid, self.outcome.txn.clone()));
+            self.uncommitted.push(zxid, self.outcome.txn.len());
         }
         self.append_to_log(zxid, changes, reply)
     }

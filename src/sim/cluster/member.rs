@@ -5,12 +5,13 @@ use super::records::Worker;
 use super::{Cluster, Event, LOG, OUTPUT_LIMIT, Place, unlimited, write_frame};
 use crate::fatal::Fatal;
 use crate::ids::Zxid;
+use crate::limits;
 use crate::server::message::Clock;
 use crate::server::quorum::{EnsembleOptions, Listen, Record};
 use crate::sim::disk::SimDisk;
 use crate::sim::server::{SimOptions, SimServer, TICK_MS};
 use crate::sim::witness::Seen;
-use crate::storage::log::writer::FrameWrite;
+use crate::storage::log::writer::{FrameWrite, LogOptions};
 use crate::zab::epochs::Epochs;
 use crate::zab::history::History;
 use crate::zab::leader::PeerId;
@@ -128,6 +129,11 @@ impl Cluster {
         self.members.len() - 1
     }
 
+    fn log_options(&self) -> LogOptions {
+        let Some(max_txn) = self.max_frame.map(limits::max_txn) else { return LOG };
+        LogOptions { max_txn, segment_bytes: limits::segment(0, max_txn), ..LogOptions::default() }
+    }
+
     /// Starts a server on what its disk holds.
     pub fn start(&mut self, place: Place) {
         self.try_start(place).unwrap_or_else(|fatal| panic!("server {}: {fatal}", place + 1));
@@ -136,6 +142,7 @@ impl Cluster {
     /// The same, or why it does not go on from what it finds.
     pub fn try_start(&mut self, place: Place) -> Result<(), Fatal> {
         let id = ServerId(place as i64 + 1);
+        let log = self.log_options();
         let member = &mut self.members[place];
         assert!(member.server.is_none(), "it runs");
         // One that was taken away stays where it was.
@@ -158,14 +165,15 @@ impl Cluster {
             has_database: true,
             election: Default::default(),
             links: Default::default(),
-            max_packet: 1 << 20,
+            max_packet: self.max_frame.map_or(1 << 20, limits::max_txn),
             roles: self.roles,
         };
         let clock = member.clocks.at(self.now_ms);
         let autocreate = member.incarnation == 0;
         let sim = SimOptions {
             output_limit: OUTPUT_LIMIT,
-            log: LOG,
+            log,
+            max_frame: self.max_frame.unwrap_or(SimOptions::default().max_frame),
             autocreate,
             state: self.state,
             last_counter: self.last_counter,

@@ -69,6 +69,8 @@ pub struct Cluster {
     pub roles: RoleSettings,
     /// The number of an epoch's last transaction.
     pub last_counter: u32,
+    /// The longest request, bytes (`jute.maxbuffer`), if logs are to be made for it.
+    pub max_frame: Option<usize>,
     /// How long it takes to cut a log.
     pub cut_ms: i64,
     pub now_ms: i64,
@@ -106,6 +108,7 @@ impl Cluster {
             standalone_enabled: true,
             roles: RoleSettings::default(),
             last_counter: Zxid::LAST_COUNTER,
+            max_frame: None,
             cut_ms: 0,
             now_ms: 0,
             queue: BTreeMap::new(),
@@ -473,7 +476,7 @@ impl Cluster {
         for effect in effects {
             self.effect(place, effect);
         }
-        worked
+        worked | self.read_leader(place)
     }
 
     fn await_deadline(&mut self, place: Place) {

@@ -23,6 +23,9 @@ pub(super) enum End {
     Learner(PeerId),
 }
 
+/// Bytes that a member reads at once.
+const READ: usize = 256 << 10;
+
 pub(super) struct Wire {
     ends: [(Place, End); 2],
     /// When the last bytes in each direction arrive: those behind them arrive no earlier.
@@ -31,6 +34,8 @@ pub(super) struct Wire {
     stalled: [VecDeque<Event>; 2],
     /// Bytes of an initial message that has not come whole.
     greeting: Vec<u8>,
+    /// From a leader, and not taken in by its follower yet.
+    unread: Vec<u8>,
     open: bool,
     /// Ends that know that it stands.
     connected: [bool; 2],
@@ -247,9 +252,27 @@ impl Cluster {
                 }
             }
             End::Link(link) => self.input(place, PeerInput::Received { link, bytes: &bytes }),
-            End::Leader => self.input(place, PeerInput::FromLeader(&bytes)),
+            End::Leader => {
+                wire.unread.extend_from_slice(&bytes);
+                self.read_leader(place);
+                self.act(place);
+            }
             End::Learner(peer) => self.input(place, PeerInput::FromLearner { peer, bytes: &bytes }),
         }
+    }
+
+    /// A member reads once what has come from its leader, if it takes more from there. Whether there was anything.
+    pub(super) fn read_leader(&mut self, place: Place) -> bool {
+        let Some((id, _)) = self.network.ends.get(&(place, End::Leader)) else { return false };
+        let Some(wire) = self.network.wires.get_mut(id).filter(|wire| !wire.unread.is_empty()) else { return false };
+        let Some(server) = self.members[place].server.as_mut().filter(|server| server.quorum.takes_from_leader())
+        else {
+            return false;
+        };
+        let rest = wire.unread.split_off(wire.unread.len().min(READ));
+        let bytes = std::mem::replace(&mut wire.unread, rest);
+        server.quorum.peer(PeerInput::FromLeader(&bytes));
+        true
     }
 
     pub(super) fn told_closed(&mut self, id: u64, to: usize) {
@@ -323,6 +346,7 @@ impl Cluster {
             last_ms: [self.now_ms + delay_ms; 2],
             stalled: Default::default(),
             greeting: vec![],
+            unread: vec![],
             open: true,
             connected: [false; 2],
             deaf: [false; 2],

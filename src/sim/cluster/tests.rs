@@ -9,5 +9,6 @@ mod rejoin;
 mod roles;
 mod rollover;
 mod scenes;
+mod sizes;
 mod steps;
 mod writers;

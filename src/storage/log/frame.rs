@@ -11,9 +11,10 @@
 
 use super::segment::SegmentId;
 use crate::ids::Zxid;
+use crate::limits;
 
 /// The unit of writing: frames and segment headers begin and end on it.
-pub const BLOCK: usize = 4096;
+pub const BLOCK: usize = limits::LOG_BLOCK;
 /// Bytes of a frame before its transactions.
 pub const FRAME_HEADER: usize = 64;
 /// Bytes before each transaction.

@@ -12,6 +12,7 @@
 use super::frame::{self, BLOCK, DirectoryId, FRAME_HEADER, FrameHeader, TXN_HEADER, round_up};
 use super::segment::{OpenSegment, Position, PreparedSegment, SegmentHeader, SegmentId};
 use crate::ids::Zxid;
+use crate::limits;
 use std::fmt;
 
 /// How large a log's parts are.
@@ -28,7 +29,7 @@ pub struct LogOptions {
 impl Default for LogOptions {
     /// ZooKeeper's 64 MiB, and what a request of jute.maxbuffer bytes can become with its ACLs written out.
     fn default() -> Self {
-        LogOptions { max_txn: 2 << 20, buffer_bytes: LogWriter::BUFFER, segment_bytes: 64 << 20 }
+        LogOptions { max_txn: 2 << 20, buffer_bytes: limits::LOG_WRITE, segment_bytes: 64 << 20 }
     }
 }
 
@@ -149,8 +150,6 @@ enum Flight {
 }
 
 impl LogWriter {
-    /// What one write carries by default, in bytes. Larger writes gain no throughput.
-    pub const BUFFER: usize = 1 << 20;
     /// The size of the segment a start begins, in bytes, where larger frames do not ask for more.
     pub const FIRST_SEGMENT: u64 = 4 << 20;
     /// How much larger than its predecessor a segment may be, until it has its full size.
@@ -378,6 +377,17 @@ mod tests {
     }
 
     #[test]
+    fn the_smallest_segment_is_the_one_that_the_limits_know() {
+        for max_frame in [1 << 10, 1 << 20, 10 << 20, 50 << 20, limits::LONGEST_FRAME as usize] {
+            let max_txn = limits::max_txn(max_frame);
+            let segment_bytes = limits::segment(0, max_txn);
+            let options = LogOptions { max_txn, segment_bytes, ..LogOptions::default() };
+            assert_eq!(options.least_segment_bytes(), limits::least_segment(max_txn), "{max_frame}");
+            assert_eq!(options.check(), Ok(()), "{max_frame}");
+        }
+    }
+
+    #[test]
     fn gathers_while_a_write_is_in_flight() {
         let mut log = LogWriter::new(&open(4 << 20), options()).unwrap();
         assert_eq!(log.next_write(), None);
@@ -402,7 +412,7 @@ mod tests {
     fn buffers_are_page_aligned() {
         let mut log = LogWriter::new(&open(4 << 20), options()).unwrap();
         for (address, len) in log.buffers() {
-            assert_eq!((address.align_offset(BLOCK), len), (0, LogWriter::BUFFER));
+            assert_eq!((address.align_offset(BLOCK), len), (0, limits::LOG_WRITE));
         }
     }
 
@@ -429,7 +439,7 @@ mod tests {
 
     #[test]
     fn the_next_segment_is_begun_when_the_frame_does_not_fit() {
-        let capacity = (BLOCK + LogWriter::BUFFER) as u64;
+        let capacity = (BLOCK + limits::LOG_WRITE) as u64;
         let options = LogOptions { max_txn: 1000, segment_bytes: 8 << 20, ..LogOptions::default() };
         let mut log = LogWriter::new(&open(capacity), options).unwrap();
         assert_eq!(log.needs_segment(), None);

@@ -18,6 +18,7 @@ pub use requests::NotActive;
 
 use crate::ids::{SessionId, Zxid};
 use crate::jute::quorum::{LearnerInfo, PROTOCOL_CORRAL, Packet, PacketType};
+use crate::limits;
 use crate::zab::epochs::{Epochs, first_zxid};
 use crate::zab::history::{History, Txn};
 use crate::zab::leader::LearnerKind;
@@ -59,7 +60,7 @@ impl Options {
             sync_limit,
             config_version: 0,
             protocol: PROTOCOL_CORRAL,
-            max_pending_bytes: 256 << 20,
+            max_pending_bytes: limits::learner_pending(0),
             max_syncs: 100_000,
         }
     }
@@ -72,8 +73,8 @@ pub enum Input<'a> {
     Packet(Packet<'a>),
     /// The connection to the leader is gone.
     Closed,
-    /// Part of the snapshot has come.
-    SnapshotProgress,
+    /// Part of a packet or of the snapshot has come.
+    Progress,
     /// The snapshot has come whole, with its signature, and is held aside.
     SnapshotReceived,
     /// The snapshot cannot be read, or lacks its signature.
@@ -303,7 +304,7 @@ impl Learner {
         let taken = match input {
             Input::Packet(packet) => self.packet(&packet, now, out),
             Input::Closed => Err(LeaveReason::Closed),
-            Input::SnapshotProgress => {
+            Input::Progress => {
                 self.heard(now);
                 Ok(())
             }

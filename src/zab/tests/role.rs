@@ -357,7 +357,7 @@ impl Stage {
                 self.learn(learner::Input::Packet(packet));
             }
             "closed" => self.learn(learner::Input::Closed),
-            "snapshot-progress" => self.learn(learner::Input::SnapshotProgress),
+            "snapshot-progress" => self.learn(learner::Input::Progress),
             "snapshot-received" => self.learn(learner::Input::SnapshotReceived),
             "snapshot-failed" => self.learn(learner::Input::SnapshotFailed),
             "tick" => {

@@ -35,6 +35,8 @@ pub(super) struct Following {
     kind: LearnerKind,
     /// From the leader, not decoded yet.
     inbox: Vec<u8>,
+    /// Bytes of it at which the connection is not read.
+    inbox_limit: usize,
     /// May be carried out, and wait until the log has room or is cut.
     outputs: VecDeque<Output>,
     leader: ServerId,
@@ -121,6 +123,7 @@ impl Quorum {
         let given = &ensemble.options;
         let mut options = Options::new(given.id, kind, given.tick_ms, given.init_limit, given.sync_limit);
         options.config_version = ensemble.election.config().current().version();
+        options.max_pending_bytes = limits::learner_pending(given.max_packet);
         let history = ensemble.history.take().expect("no role has it");
         let committed = self.committed_in(&history);
         let gate = Gate::new(history.last(), ensemble.epochs);
@@ -131,6 +134,7 @@ impl Quorum {
             gate,
             kind,
             inbox: vec![],
+            inbox_limit: limits::leader_inbox(ensemble.options.max_packet),
             outputs: VecDeque::new(),
             leader,
             master,
@@ -151,7 +155,7 @@ impl Quorum {
     /// Whether more of what the leader sends may be taken in: what is here and waits for the log is within its limit.
     pub fn takes_from_leader(&self) -> bool {
         match self.ensemble.as_ref().map(|ensemble| &ensemble.role) {
-            Some(Role::Following(following)) => following.inbox.len() < limits::LEADER_INBOX,
+            Some(Role::Following(following)) => following.inbox.len() < following.inbox_limit,
             _ => true,
         }
     }
@@ -162,6 +166,12 @@ impl Quorum {
             following.inbox.extend_from_slice(bytes);
         }
         self.read_leader(ensemble);
+        if let Role::Following(following) = &mut ensemble.role
+            && !following.inbox.is_empty()
+        {
+            // Of a long packet a part has come: who sends that is not silent.
+            self.step_learner(ensemble, Input::Progress);
+        }
     }
 
     /// Decodes and carries out what the leader has sent, as far as the log has room.
@@ -185,7 +195,7 @@ impl Quorum {
                 let input = match receiver.push(&inbox[done..], &mut **staged) {
                     Ok(Received { taken, done: false }) => {
                         done += taken;
-                        following.learner.step(Input::SnapshotProgress, now, &mut out);
+                        following.learner.step(Input::Progress, now, &mut out);
                         self.follow(ensemble, out);
                         break;
                     }

@@ -355,6 +355,7 @@ impl Quorum {
         self.expired = self.state.orphaned_sessions();
         self.expiry_not_before_ms = now + self.options.tick_ms;
         self.proposing = true;
+        self.uncommitted.clear();
         self.tell_learners(ensemble);
         self.tell_place(ensemble);
         ensemble.announce_epoch(epoch, now);

@@ -35,6 +35,7 @@ impl Quorum {
             Role::Leaving | Role::Looking | Role::Stopped => {}
         }
         self.proposing = false;
+        self.uncommitted.clear();
         self.takes_nothing = false;
         ensemble.reads_only = false;
         // Whoever leads next knows nothing of these, nor does this server in another place.

@@ -177,6 +177,7 @@ impl Quorum {
             tracing::info!(to = designated.0, "another server leads under the new configuration");
             leading.hand_over();
             self.proposing = false;
+            self.uncommitted.clear();
             ensemble.records.designated = Some((designated, zxid));
         }
     }

@@ -72,6 +72,7 @@ impl Quorum {
     /// Everything up to `zxid` is committed.
     pub(super) fn commit(&mut self, zxid: Zxid) {
         self.committed = self.committed.max(zxid);
+        self.uncommitted.commit(zxid);
         self.publish_committed();
     }
 
