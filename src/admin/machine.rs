@@ -10,7 +10,8 @@ use std::path::Path;
 /// Directories within directories that are looked into for sizes: Corral makes fewer.
 const DEPTH: u32 = 4;
 
-/// Names and values for `envi`: ZooKeeper's names where there is a meaning without Java, then Corral's.
+/// Names and values for `envi`: ZooKeeper's, which dashboards look for, then Corral's. In the place of Java's own stands what
+/// is like it here: this program, its files and its memory.
 pub fn environment() -> Vec<(&'static str, String)> {
     let kernel = |name: &str| {
         let text = fs::read_to_string(format!("/proc/sys/kernel/{name}")).ok();
@@ -19,17 +20,39 @@ pub fn environment() -> Vec<(&'static str, String)> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let or_unknown = |value: Option<String>| value.unwrap_or_else(|| "<NA>".into());
     let directory = std::env::current_dir().ok().map(|path| path.display().to_string());
+    let program = std::env::current_exe().ok();
+    let folder = program.as_ref().and_then(|path| path.parent());
+    let shown = |path: Option<&Path>| or_unknown(path.map(|path| path.display().to_string()));
+    let table = |name: &str| fs::read_to_string(name).unwrap_or_default();
+    let (machine, own) = (table("/proc/meminfo"), table("/proc/self/status"));
+    let megabytes = |table: &str, name: &str| or_unknown(kib(table, name).map(|kib| format!("{}MB", kib >> 10)));
     vec![
         ("zookeeper.version", VERSION.into()),
         ("host.name", or_unknown(kernel("hostname"))),
+        ("java.version", concat!("none (corral ", env!("CARGO_PKG_VERSION"), ")").into()),
+        ("java.vendor", "Corral".into()),
+        ("java.home", shown(folder)),
+        ("java.class.path", shown(program.as_deref())),
+        ("java.library.path", or_unknown(None)),
+        ("java.io.tmpdir", std::env::temp_dir().display().to_string()),
+        ("java.compiler", or_unknown(None)),
         ("os.name", or_unknown(kernel("ostype"))),
         ("os.arch", std::env::consts::ARCH.into()),
         ("os.version", or_unknown(kernel("osrelease"))),
         ("user.name", or_unknown(variable("USER").or_else(|| variable("LOGNAME")))),
         ("user.home", or_unknown(variable("HOME"))),
         ("user.dir", or_unknown(directory)),
+        ("jvm.memory.free", megabytes(&machine, "MemAvailable")),
+        ("jvm.memory.max", megabytes(&machine, "MemTotal")),
+        ("jvm.memory.total", megabytes(&own, "VmRSS")),
         ("corral.version", env!("CARGO_PKG_VERSION").into()),
     ]
+}
+
+/// A line of one of the kernel's tables in KiB.
+fn kib(table: &str, name: &str) -> Option<u64> {
+    let line = table.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// Bytes of the files in the two directories. Where they are one, or one lies in the other, a file may
@@ -108,6 +131,17 @@ mod tests {
     fn the_environment_is_complete() {
         let environment = environment();
         assert_eq!(environment[0], ("zookeeper.version", VERSION.to_owned()));
+        // The names of ZooKeeper's, in its order (3.9, Environment.list).
+        let names: Vec<_> = environment.iter().map(|(name, _)| *name).collect();
+        let zookeepers = "zookeeper.version host.name java.version java.vendor java.home java.class.path java.library.path \
+                          java.io.tmpdir java.compiler os.name os.arch os.version user.name user.home user.dir \
+                          jvm.memory.free jvm.memory.max jvm.memory.total corral.version";
+        assert_eq!(names.join(" "), zookeepers);
+        let [free, max, total] = ["jvm.memory.free", "jvm.memory.max", "jvm.memory.total"].map(|name| {
+            let (_, value) = environment.iter().find(|(key, _)| *key == name).unwrap();
+            value.strip_suffix("MB").unwrap().parse::<u64>().unwrap()
+        });
+        assert!(free <= max && total <= max && total > 0, "{free} {max} {total}");
         assert!(environment.iter().all(|(_, value)| !value.is_empty() && !value.contains('\n')));
     }
 }

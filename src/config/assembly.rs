@@ -10,7 +10,7 @@ use super::ensemble::Ensemble;
 use super::member::{Member, MemberRole, ServerId};
 use super::membership::{self, Membership};
 use super::mistake::Place;
-use super::{keys, properties};
+use super::{keys, properties, shapes};
 use crate::limits;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -358,7 +358,7 @@ impl Draft {
     fn client_of(&mut self, member: &Member, place: &Place, value: &str) {
         let Some(client) = &member.client else { return };
         let key = format!("server.{}", member.id);
-        let address = match keys::host(&client.host) {
+        let address = match shapes::host(&client.host) {
             Ok(address) => address,
             Err(expected) => {
                 self.mistake(place.clone(), &key, Some(value), format!("after the semicolon: {expected}"));

@@ -3,6 +3,7 @@
 use super::assembly::MemberLine;
 use super::ensemble::Settings;
 use super::foreign::{self, Answer};
+use super::forgiven;
 use super::member::MemberRole;
 use super::membership::Membership;
 use super::mistake::{Mistake, Notice, Place};
@@ -57,7 +58,11 @@ pub(super) fn resolve(
     let mut draft = Draft::new(profile, cores, file.map(|file| file.name.to_owned()));
     for line in malformed {
         let place = draft.line(line.line);
-        draft.mistake(place, "", None, line.problem);
+        match line.problem {
+            // ZooKeeper sets a system property without a name.
+            properties::NO_KEY => draft.notice(place, "", true, format!("ignored: {}", properties::NO_KEY)),
+            problem => draft.mistake(place, "", None, problem),
+        }
     }
     for entry in &entries {
         draft.file_entry(entry);
@@ -110,6 +115,22 @@ impl Draft {
     /// Something the operator should know about the key being applied.
     pub(super) fn warn(&mut self, text: &str) {
         self.warnings.push(text.to_owned());
+    }
+
+    /// A number that is used as it is, or the least there can be, which is said.
+    pub(super) fn at_least(&mut self, number: i64, least: i64) -> i64 {
+        if number < least {
+            self.warn(&format!("{number} is less than there can be: {least} is used"));
+        }
+        number.max(least)
+    }
+
+    /// The same with the most there can be.
+    pub(super) fn at_most(&mut self, number: i64, most: i64) -> i64 {
+        if number > most {
+            self.warn(&format!("{number} is more than there can be: {most} is used"));
+        }
+        number.min(most)
     }
 
     pub(super) fn line(&self, line: u32) -> Place {
@@ -178,7 +199,11 @@ impl Draft {
 
     fn apply(&mut self, key: &'static keys::Key, place: Place, spelling: &str, value: &str) {
         if let Err(expected) = (key.apply)(self, value) {
-            self.mistake(place.clone(), spelling, Some(value), expected);
+            if forgiven::is_forgiven(key, spelling) {
+                self.warn(&format!("\"{value}\" makes no sense, {expected}: as if the line were not there"));
+            } else {
+                self.mistake(place.clone(), spelling, Some(value), expected);
+            }
         }
         for text in std::mem::take(&mut self.warnings) {
             self.notice(place.clone(), spelling, true, text);
@@ -204,6 +229,7 @@ impl Draft {
         self.enforced_authentication();
         self.one_thread();
         self.log_segments();
+        self.config.reconfig_enabled = self.settings.reconfig_enabled;
         self.config.snap_retain = self.purge.then_some(self.retain);
         let Draft { config, file, mut mistakes, notices, .. } = self;
         if mistakes.is_empty() {

@@ -2,9 +2,10 @@
 //! `docs/configuration.md` like it. The servers themselves (`server.N`, `group.N`, `weight.N`) are read by
 //! [`super::membership`].
 
-use super::keys::{Key, NOT_NEGATIVE, POSITIVE, path};
+use super::keys::{Key, NOT_NEGATIVE, POSITIVE};
 use super::member::MemberRole;
 use super::secret::Secret;
+use super::shapes::path;
 use super::value::{Expected, boolean, number, yes_or_no};
 
 /// Said of the keys in [`Settings::without_effect`].
@@ -183,7 +184,7 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
         name: "snapshotSizeFactor", alias: "", default: "0.33", example: "-1",
         meaning: "how much of the log, as a part of the last snapshot's size, is sent before a snapshot is sent \
                   instead; less than 0: the log on disk is never sent",
-        difference: "a value above 1 is refused, where ZooKeeper goes back to the default",
+        difference: "",
         apply: |draft, text| factor(text).map(|factor| draft.settings.snapshot_size_factor = factor),
     },
     Key {

@@ -61,9 +61,10 @@ pub const GROUPS: &[Group] = &[
         names: &["sslQuorum", "portUnification", "client.portUnification"],
         answer: Answer::Refuse { harmless: OFF, because: NO_TLS },
     },
-    Group { names: &["secureClientPort", "secureClientPortAddress", "ssl.*"], answer: refuse(NO_TLS) },
+    Group { names: &["secureClientPort", "secureClientPortAddress"], answer: refuse(NO_TLS) },
+    // What asks for TLS stands above; these say how, and alone they ask for nothing.
     Group {
-        names: &["client.certReload", "fips-mode"],
+        names: &["ssl.*", "client.certReload", "fips-mode"],
         answer: Answer::Warn { harmless: OFF, because: "this version has no TLS" },
     },
     Group {
@@ -225,7 +226,7 @@ mod tests {
     fn exact_names_come_before_patterns() {
         assert_eq!(find("server.1"), Some(Answer::Member));
         assert!(matches!(find("server.principal"), Some(Answer::Warn { .. })));
-        assert!(matches!(find("zookeeper.ssl.keyStore.location"), Some(Answer::Refuse { .. })));
+        assert!(matches!(find("zookeeper.ssl.keyStore.location"), Some(Answer::Warn { .. })));
         assert!(matches!(find("admin.enableServer"), Some(Answer::Warn { harmless: OFF, .. })));
         assert_eq!(find("nio."), None);
         assert_eq!(find("nosuchkey"), None);

@@ -7,13 +7,11 @@
 
 use super::draft::Draft;
 use super::ensemble_keys::ENSEMBLE_KEYS;
+use super::secret::Secret;
+use super::shapes::{digest_algorithm, host, is_digest_id, log_format, path, profile, timeout};
 use super::value::{self, Expected, boolean, number, yes_or_no};
-use super::{ClientAddress, DigestAlgorithm, LogFormat, Profile};
-use crate::config::secret::Secret;
 use crate::ids::Zxid;
 use crate::limits;
-use std::net::IpAddr;
-use std::path::PathBuf;
 
 /// One key.
 pub struct Key {
@@ -69,11 +67,11 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "clientPortListenBacklog", alias: "", default: "-1", example: "4096",
-        meaning: "connections that may wait to be accepted; -1: the server chooses",
+        meaning: "connections that may wait to be accepted; less than 1: the server chooses",
         difference: "-1 stands for 1024, in ZooKeeper for 50",
         apply: |draft, text| {
-            let backlog = number(text, -1..=i32::MAX)?;
-            draft.config.client_port_listen_backlog = u32::try_from(backlog).ok();
+            let backlog: i32 = number(text, i32::MIN..=i32::MAX)?;
+            draft.config.client_port_listen_backlog = u32::try_from(backlog).ok().filter(|backlog| *backlog > 0);
             Ok(())
         },
     },
@@ -94,7 +92,11 @@ pub const KEYS: &[Key] = &[
         meaning: "milliseconds; a client that asks for less gets this much; -1: twice `tickTime`",
         difference: "",
         apply: |draft, text| {
-            draft.min_session_timeout_ms = timeout(text)?;
+            draft.min_session_timeout_ms = match number(text, i32::MIN..=i32::MAX)? {
+                -1 => None,
+                ms @ ..1 => Some(draft.at_least(i64::from(ms), 1) as i32),
+                ms => Some(ms),
+            };
             Ok(())
         },
     },
@@ -111,13 +113,21 @@ pub const KEYS: &[Key] = &[
         name: "maxClientCnxns", alias: "", default: "60", example: "0",
         meaning: "connections from one IP address; 0: no limit",
         difference: "counted over all shards",
-        apply: |draft, text| number(text, NOT_NEGATIVE).map(|count| draft.config.max_client_cnxns = count),
+        apply: |draft, text| {
+            let count: i32 = number(text, i32::MIN..=i32::MAX)?;
+            draft.config.max_client_cnxns = draft.at_least(i64::from(count), 0) as u32;
+            Ok(())
+        },
     },
     Key {
         name: "maxCnxns", alias: "", default: "0", example: "10000",
         meaning: "connections from everywhere; 0: no limit",
         difference: "",
-        apply: |draft, text| number(text, NOT_NEGATIVE).map(|count| draft.config.max_cnxns = count),
+        apply: |draft, text| {
+            let count: i32 = number(text, i32::MIN..=i32::MAX)?;
+            draft.config.max_cnxns = draft.at_least(i64::from(count), 0) as u32;
+            Ok(())
+        },
     },
     Key {
         name: "corral.connectTimeout", alias: "nio.sessionlessCnxnTimeout", default: "10000", example: "5000",
@@ -130,13 +140,21 @@ pub const KEYS: &[Key] = &[
         meaning: "bytes of the longest request that is read; a longer one ends its connection; the same on every server",
         difference: "can be set in the file, where ZooKeeper takes it from a system property only; at most 67108864; what \
                      has to be larger for it is, the log's files too",
-        apply: |draft, text| number(text, limits::SHORTEST_FRAME..=limits::LONGEST_FRAME).map(|bytes| draft.config.max_buffer = bytes),
+        apply: |draft, text| {
+            let bytes = draft.at_least(value::decoded(text)?, i64::from(limits::SHORTEST_FRAME));
+            draft.config.max_buffer = draft.at_most(bytes, i64::from(limits::LONGEST_FRAME)) as u32;
+            Ok(())
+        },
     },
     Key {
         name: "globalOutstandingLimit", alias: "", default: "1000", example: "5000",
         meaning: "writes under way in the whole server above which connections with writes of their own are not read",
         difference: "",
-        apply: |draft, text| number(text, POSITIVE).map(|count| draft.config.global_outstanding_limit = count),
+        apply: |draft, text| {
+            let count: i32 = number(text, i32::MIN..=i32::MAX)?;
+            draft.config.global_outstanding_limit = draft.at_least(i64::from(count), 1) as u32;
+            Ok(())
+        },
     },
     Key {
         name: "corral.memoryLimit", alias: "", default: "three quarters of what the server may use", example: "1G",
@@ -180,11 +198,11 @@ pub const KEYS: &[Key] = &[
         meaning: "snapshots that are kept, with the log from the oldest of them on; less than 3 counts as 3",
         difference: "",
         apply: |draft, text| {
-            draft.retain = number(text, NOT_NEGATIVE)?;
-            if draft.retain < 3 {
+            let count: i32 = number(text, i32::MIN..=i32::MAX)?;
+            if count < 3 {
                 draft.warn("three snapshots are kept, the least there can be");
-                draft.retain = 3;
             }
+            draft.retain = count.max(3) as u32;
             Ok(())
         },
     },
@@ -193,14 +211,26 @@ pub const KEYS: &[Key] = &[
         meaning: "0 keeps every snapshot and log file; any other number of hours, or time with a unit, purges",
         difference: "purging is on by default and happens after every snapshot, since nothing else makes a file \
                      superfluous: the length of the interval does not matter",
-        apply: |draft, text| value::interval(text, 3_600_000).map(|ms| draft.purge = ms > 0),
+        apply: |draft, text| {
+            let negative = text.strip_prefix('-');
+            let ms = value::interval(negative.unwrap_or(text), 3_600_000)?;
+            draft.purge = ms > 0 && negative.is_none();
+            if negative.is_some() {
+                draft.warn("less than 0: every snapshot and log file is kept, as with 0");
+            }
+            Ok(())
+        },
     },
     Key {
         name: "snapCount", alias: "", default: "100000", example: "20000",
         meaning: "transactions after which a snapshot is due",
         difference: "snapshots take at most a tenth of the time: under load the next one waits, for ten times as many \
                      transactions at most",
-        apply: |draft, text| number(text, 2..=i32::MAX as u32).map(|count| draft.config.snap_count = count),
+        apply: |draft, text| {
+            let count: i32 = number(text, i32::MIN..=i32::MAX)?;
+            draft.config.snap_count = draft.at_least(i64::from(count), 2) as u32;
+            Ok(())
+        },
     },
     Key {
         name: "snapSizeLimitInKb", alias: "", default: "4194304", example: "1048576",
@@ -218,8 +248,9 @@ pub const KEYS: &[Key] = &[
                   a little more at least",
         difference: "ZooKeeper extends its files by as much and sets their size by other keys",
         apply: |draft, text| {
-            let kib: u32 = number(text, 4096..=4 << 20)?;
-            draft.config.log_segment_bytes = u64::from(kib) << 10;
+            let kib: i64 = number(text, i64::MIN..=i64::MAX)?;
+            // Too little is said where all that a file must hold is known.
+            draft.config.log_segment_bytes = (draft.at_most(kib, 4 << 20).max(0) as u64) << 10;
             Ok(())
         },
     },
@@ -232,10 +263,13 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "forceSync", alias: "", default: "yes", example: "",
         meaning: "yes: a write is answered when it is on the disk",
-        difference: "no is refused: Corral always syncs",
-        apply: |_, text| match yes_or_no(text)? {
+        difference: "no is warned about: Corral always syncs",
+        apply: |draft, text| match yes_or_no(text)? {
             true => Ok(()),
-            false => Err("Corral always syncs before it answers; leave the key out".into()),
+            false => {
+                draft.warn("Corral always syncs before it answers");
+                Ok(())
+            }
         },
     },
     Key {
@@ -302,7 +336,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "skipACL", alias: "", default: "no", example: "yes",
         meaning: "yes: nobody's permissions are checked",
-        difference: "only yes and no are taken; to ZooKeeper every word but yes is no",
+        difference: "every word but yes and no is warned about, and is no",
         apply: |draft, text| {
             draft.config.skip_acl = match text {
                 "yes" => true,
@@ -485,62 +519,6 @@ pub fn is_for_ensembles(key: &Key) -> bool {
     ENSEMBLE_KEYS.iter().any(|own| own.name == key.name)
 }
 
-pub(super) fn path(text: &str) -> Result<PathBuf, Expected> {
-    if text.is_empty() || text.contains('\0') { Err("expected a directory".into()) } else { Ok(text.into()) }
-}
-
-pub(super) fn host(text: &str) -> Result<ClientAddress, Expected> {
-    let unbracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    if let Ok(address) = unbracketed.parse::<IpAddr>() {
-        return Ok(if address.is_unspecified() { ClientAddress::Any } else { ClientAddress::Ip(address) });
-    }
-    // A name is resolved when the server binds; here only its shape is looked at.
-    let numbers_only = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let shaped = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
-    if text.is_empty() || text.len() > 253 || numbers_only || !shaped {
-        return Err("expected an IP address or a host name".into());
-    }
-    Ok(ClientAddress::Name(text.to_owned()))
-}
-
-fn timeout(text: &str) -> Result<Option<i32>, Expected> {
-    match number(text, -1..=i32::MAX)? {
-        -1 => Ok(None),
-        0 => Err("expected a number of milliseconds from 1 on, or -1".into()),
-        ms => Ok(Some(ms)),
-    }
-}
-
-pub(super) fn profile(text: &str) -> Result<Profile, Expected> {
-    Profile::named(text).ok_or_else(|| "expected latency, balanced, throughput or small".into())
-}
-
-fn log_format(text: &str) -> Result<LogFormat, Expected> {
-    match text {
-        "text" => Ok(LogFormat::Text),
-        "json" => Ok(LogFormat::Json),
-        _ => Err("expected text or json".into()),
-    }
-}
-
-fn digest_algorithm(text: &str) -> Result<DigestAlgorithm, Expected> {
-    match text.to_ascii_uppercase().as_str() {
-        "SHA1" | "SHA-1" | "SHA" => Ok(DigestAlgorithm::Sha1),
-        "SHA-256" => Ok(DigestAlgorithm::Sha256),
-        "SHA-512" => Ok(DigestAlgorithm::Sha512),
-        _ => Err("expected SHA1, SHA-256 or SHA-512".into()),
-    }
-}
-
-/// `user:` and the base64 form of 20, 32 or 64 bytes.
-fn is_digest_id(text: &str) -> bool {
-    let Some((user, digest)) = text.split_once(':') else { return false };
-    let digits = digest.trim_end_matches('=');
-    let base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
-    let lengths = (digits.len(), digest.len());
-    !user.is_empty() && matches!(lengths, (27, 28) | (43, 44) | (86, 88)) && digits.bytes().all(base64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -561,25 +539,6 @@ mod tests {
         assert_eq!(find("zookeeper.nio.sessionlessCnxnTimeout").map(|key| key.name), Some("corral.connectTimeout"));
         assert!(find("zookeeper.zookeeper.snapCount").is_none());
         assert!(find("snapcount").is_none());
-    }
-
-    #[test]
-    fn hosts() {
-        assert_eq!(host("0.0.0.0"), Ok(ClientAddress::Any));
-        assert_eq!(host("[::]"), Ok(ClientAddress::Any));
-        assert_eq!(host("::1"), Ok(ClientAddress::Ip("::1".parse().unwrap())));
-        assert_eq!(host("zk-1.example"), Ok(ClientAddress::Name("zk-1.example".into())));
-        for wrong in ["", "1.2.3", "300.1.1.1", "a b", "host:2181"] {
-            assert!(host(wrong).is_err(), "{wrong:?}");
-        }
-    }
-
-    #[test]
-    fn digests() {
-        assert!(is_digest_id("super:GJJ8GzXnHf0G1WSSz1SdtsFxJSg="));
-        for wrong in ["super:secret", "GJJ8GzXnHf0G1WSSz1SdtsFxJSg=", ":GJJ8GzXnHf0G1WSSz1SdtsFxJSg=", "super:"] {
-            assert!(!is_digest_id(wrong), "{wrong:?}");
-        }
     }
 
     #[test]

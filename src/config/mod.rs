@@ -10,7 +10,10 @@ mod draft;
 pub mod dynamic;
 mod ensemble;
 pub mod ensemble_keys;
+#[cfg(test)]
+mod field_tests;
 pub mod foreign;
+mod forgiven;
 pub mod keys;
 pub mod member;
 pub mod membership;
@@ -18,6 +21,7 @@ mod mistake;
 pub mod profile;
 pub mod properties;
 mod secret;
+mod shapes;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -51,6 +55,8 @@ pub struct Config {
     pub accept_log_loss: bool,
     /// What a member of an ensemble is told; `None`: a standalone server.
     pub ensemble: Option<Ensemble>,
+    /// Reconfigurations are allowed; a standalone server has nothing to reconfigure, and says so.
+    pub reconfig_enabled: bool,
 
     pub client_address: ClientAddress,
     pub client_port: u16,
@@ -253,6 +259,7 @@ impl Config {
             create_database: true,
             accept_log_loss: false,
             ensemble: None,
+            reconfig_enabled: false,
             client_address: ClientAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             client_port: 2181,
             client_port_listen_backlog: None,

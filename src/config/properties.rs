@@ -3,7 +3,7 @@
 //! A logical line is `key = value`, `key : value` or `key value`. Lines starting with `#` or `!` are
 //! comments, a backslash at the end of a line continues it, and `\t \n \r \f \uXXXX` stand for characters
 //! (any other escaped character for itself). Source of the rules: java.util.Properties.load. One thing
-//! differs: the file is UTF-8, where Java reads ISO 8859-1; plain ASCII is the same in both.
+//! differs: a line that is UTF-8 is read as such, where Java reads ISO 8859-1; any other line is ISO 8859-1 here, too.
 
 use std::collections::BTreeSet;
 
@@ -25,17 +25,17 @@ pub struct Malformed {
     pub problem: &'static str,
 }
 
-const NOT_UTF8: &str = "bytes that are not UTF-8; expected UTF-8 text";
 const BAD_ESCAPE: &str = "a \\u escape without a character; expected four hexadecimal digits, surrogates in pairs";
-const NO_KEY: &str = "a value without a key; expected key=value";
+pub(super) const NO_KEY: &str = "a value without a key; expected key=value";
 
 /// Splits a file into its entries, in order. Every malformed line is reported, the others are still read.
 pub fn parse(bytes: &[u8]) -> (Vec<Entry>, Vec<Malformed>) {
     let mut entries = Vec::new();
     let mut malformed = Vec::new();
     for (line, bytes) in logical_lines(bytes) {
-        let entry = std::str::from_utf8(&bytes).map_err(|_| NOT_UTF8).and_then(|text| entry(line, text));
-        match entry {
+        let text =
+            String::from_utf8(bytes).unwrap_or_else(|error| error.into_bytes().into_iter().map(char::from).collect());
+        match entry(line, &text) {
             Ok(entry) => entries.push(entry),
             Err(problem) => malformed.push(Malformed { line, problem }),
         }
@@ -246,13 +246,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_utf8_is_iso_8859_1() {
+        let (entries, malformed) = parse(b"# gr\xfc\xdfe\ndir=/d\xe4ta\nother=/d\xc3\xa4ta\n");
+        assert_eq!(malformed, []);
+        let values: Vec<_> = entries.iter().map(|entry| entry.value.as_str()).collect();
+        assert_eq!(values, ["/däta", "/däta"]);
+    }
+
+    #[test]
     fn malformed_lines_are_all_reported_and_the_rest_is_read() {
-        let (entries, malformed) = parse(b"a=\\u00g1\nb=\xff\nc=\\ud800\\n\nok=1\n=v\nd=\\udc00\ne=\\ud800\\u0041");
+        let (entries, malformed) = parse(b"a=\\u00g1\n\nc=\\ud800\\n\nok=1\n=v\nd=\\udc00\ne=\\ud800\\u0041");
         assert_eq!(entries, [Entry { line: 4, key: "ok".into(), value: "1".into() }]);
         let lines: Vec<_> = malformed.iter().map(|line| (line.line, line.problem)).collect();
-        assert_eq!(
-            lines,
-            [(1, BAD_ESCAPE), (2, NOT_UTF8), (3, BAD_ESCAPE), (5, NO_KEY), (6, BAD_ESCAPE), (7, BAD_ESCAPE)]
-        );
+        assert_eq!(lines, [(1, BAD_ESCAPE), (3, BAD_ESCAPE), (5, NO_KEY), (6, BAD_ESCAPE), (7, BAD_ESCAPE)]);
     }
 }

@@ -35,6 +35,24 @@ pub fn bytes(value: &str, range: RangeInclusive<u64>) -> Result<u64, Expected> {
         .ok_or_else(|| format!("expected bytes from {low} to {high}, bare or with K, M, G or T"))
 }
 
+/// A whole number as Java reads one from a system property (`Integer.decode`): decimal, with `0x` or `#` in front
+/// hexadecimal, with `0` in front octal.
+pub fn decoded(value: &str) -> Result<i64, Expected> {
+    let unsigned = value.strip_prefix(['-', '+']).unwrap_or(value);
+    let (digits, radix) = if let Some(digits) = ["0x", "0X", "#"].iter().find_map(|mark| unsigned.strip_prefix(mark)) {
+        (digits, 16)
+    } else if unsigned.len() > 1 && unsigned.starts_with('0') {
+        (&unsigned[1..], 8)
+    } else {
+        (unsigned, 10)
+    };
+    let number = if digits.starts_with(['-', '+']) { None } else { i64::from_str_radix(digits, radix).ok() };
+    let number = number.filter(|number| *number <= i64::from(i32::MAX));
+    number
+        .map(|number| if value.starts_with('-') { -number } else { number })
+        .ok_or_else(|| "expected a whole number, hexadecimal with 0x in front".into())
+}
+
 /// `true` or `false` in any case, as ZooKeeper reads the switches of its configuration file.
 pub fn boolean(value: &str) -> Result<bool, Expected> {
     match value.to_ascii_lowercase().as_str() {
@@ -98,6 +116,18 @@ mod tests {
         assert_eq!((bytes("1G", range.clone()), bytes("64m", range.clone())), (Ok(1 << 30), Ok(64 << 20)));
         for wrong in ["", "G", "1K", "2T", "-1G", "+1G", "1.5G", "1GB", "1 G", "99999999999999999999T", "1é"] {
             assert!(bytes(wrong, range.clone()).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_system_properties() {
+        for (text, number) in
+            [("10485760", 10_485_760), ("0x9fffff", 0x9f_ffff), ("#FF", 255), ("010", 8), ("0", 0), ("-0X10", -16)]
+        {
+            assert_eq!(decoded(text), Ok(number), "{text}");
+        }
+        for wrong in ["", "64M", "0x", "--1", "0x-1", "1e6", "09", "4294967296"] {
+            assert!(decoded(wrong).is_err(), "{wrong:?}");
         }
     }
 

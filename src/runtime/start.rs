@@ -234,7 +234,7 @@ fn state_options(config: &Config) -> StateOptions {
         schemes: schemes(config),
         digest_enabled: config.digest_enabled,
         never_used_ms: i64::from(config.container_max_never_used_ms),
-        reconfig_enabled: config.ensemble.as_ref().is_some_and(|ensemble| ensemble.settings.reconfig_enabled),
+        reconfig_enabled: config.reconfig_enabled,
         standalone: config.ensemble.is_none(),
     }
 }

@@ -189,6 +189,10 @@ pub fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Identity>, Fatal> {
 fn refuse_contents(disk: &dyn Disk, dir: &Path) -> Result<(), Fatal> {
     for name in disk.list(dir)? {
         let what = if name == "version-2" {
+            // zkServer-initialize.sh leaves an empty one.
+            if disk.list(&dir.join(&name)).is_ok_and(|inside| inside.is_empty()) {
+                continue;
+            }
             "holds ZooKeeper's data, which is imported, not adopted"
         } else if segment::named(&name).is_some() || format::zxid_of(&name).is_some() {
             "holds a server's data but no identity file"
