@@ -8,6 +8,8 @@ mod support;
 
 #[path = "hostile/attacks.rs"]
 mod attacks;
+#[path = "hostile/memory.rs"]
+mod memory;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
