@@ -126,6 +126,11 @@ pub const UNCOMMITTED_TXNS: i64 = 50_000;
 /// Their bytes, and one transaction more: every follower holds all of them, too, see [`learner_pending`].
 pub const UNCOMMITTED_BYTES: usize = 128 << 20;
 
+/// Versions of one znode that are prepared and nobody sees yet; beyond it nothing more is prepared until half of them are
+/// published. Whoever reads the znode walks over them, which takes a few microseconds. A group of the log, gathered for as
+/// long as a write of the disk takes, has some dozens where many clients change one znode or create below it.
+pub const VERSIONS_AHEAD: usize = 1024;
+
 /// Bytes from its leader that a follower takes in while its log has no room; above it the connection is not read. Where
 /// one packet may be longer it is as much as that: see [`leader_inbox`].
 const LEADER_INBOX: usize = 4 << 20;

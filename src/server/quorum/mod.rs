@@ -241,16 +241,19 @@ impl Quorum {
         }
     }
 
-    /// Whether a request can be carried out: none is waiting for a frame, the epoch has a number for it, and the answers
-    /// gathered so far are not too many.
+    /// Whether a request can be carried out: none is waiting for a frame, the epoch has a number for it, and neither the answers
+    /// gathered so far nor the versions of one znode that wait to be seen are too many.
     fn has_room(&self) -> bool {
         let uncommitted = if self.proposing { self.zxid.0 - self.committed.0 } else { 0 };
+        // Who does not propose has nothing prepared but what others have decided.
+        let is_crowded = (self.proposing || !self.is_member) && self.state.store().is_crowded();
         !self.takes_nothing
             && self.held.is_none()
             && self.has_number()
             && self.outcome.reply.len() < limits::BATCH_REPLIES
             && uncommitted < limits::UNCOMMITTED_TXNS
             && self.uncommitted.bytes() < limits::UNCOMMITTED_BYTES
+            && !is_crowded
     }
 
     /// The next write, if there is one and none is being written. The bytes are in the log writer's buffer.

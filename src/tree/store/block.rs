@@ -46,6 +46,8 @@ pub(super) struct Block {
     /// In a tombstone: the znode came back under the same parent incarnation and owns the entry in its child set.
     /// Writer only.
     pub(super) continued: AtomicBool,
+    /// How many of the versions below were not published when this one was made, or more. Writer only.
+    pub(super) depth: u16,
     guard: Guard,
 }
 
@@ -72,6 +74,7 @@ pub(super) struct Version<'a> {
     pub(super) fields: Fields,
     pub(super) acl: AclId,
     pub(super) kind: Kind,
+    pub(super) depth: u16,
     pub(super) path: &'a [u8],
     pub(super) data: Data<'a>,
 }
@@ -131,7 +134,7 @@ impl Block {
 
     /// A new block, not linked anywhere.
     pub(super) fn create(version: Version<'_>, next: *mut Block, kids: *mut Kids, spare: &mut Spare) -> *mut Block {
-        let Version { zxid, fields, acl, kind, path, data } = version;
+        let Version { zxid, fields, acl, kind, depth, path, data } = version;
         let (data, shared) = match data {
             Data::New(bytes) => (bytes, std::ptr::null_mut()),
             // SAFETY: the caller's promise.
@@ -154,6 +157,7 @@ impl Block {
                 data_len,
                 kind,
                 continued: AtomicBool::new(false),
+                depth,
                 guard: Guard::default(),
             });
             let tail = block.add(1).cast::<u8>();

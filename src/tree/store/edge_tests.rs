@@ -86,6 +86,114 @@ fn thousands_of_equal_hashes() {
     assert!(!writer.head().scan(&mut Cursor::default(), usize::MAX, &mut |znode| assert!(znode.path().len() < 3)));
 }
 
+/// Versions a reader walks over, at most, to see `path`, or what is said of its children.
+fn chain(writer: &Writer, path: &[u8]) -> (usize, usize) {
+    let (_, mut block) = writer.shared.find(super::segment::normal(path::hash(path).0), path).unwrap();
+    let (mut versions, mut numbers) = (0, 0);
+    // SAFETY: the writer's own thread, between two changes.
+    unsafe {
+        if let Some(kids) = (*block).kids.load(super::sync::Relaxed).as_ref() {
+            let mut stat = kids.stat.load(super::sync::Relaxed);
+            while let Some(version) = stat.as_ref() {
+                numbers += 1;
+                stat = version.next.load(super::sync::Relaxed);
+            }
+        }
+        while !block.is_null() {
+            versions += 1;
+            block = super::block::Block::older(block);
+        }
+    }
+    (versions, numbers)
+}
+
+#[test]
+fn a_transaction_adds_one_version_however_often_it_changes_a_znode() {
+    let mut writer = planted(path::hash);
+    let mut reader = writer.store().reader().unwrap();
+    let at = |path: &[u8]| path::hash(path);
+    let count = if cfg!(miri) { 20 } else { 500 };
+    let before = ledger::live();
+    for undone in [true, false] {
+        let zxid = 2;
+        writer.begin(Zxid(zxid));
+        for i in 0..count {
+            writer.set_data(b"/p", at(b"/p"), Some(b"x"), i, zxid, 0);
+            writer.set_acl(b"/p", at(b"/p"), AclId(i as u32), i);
+            writer.create(b"/p/a", at(b"/p/a"), &znode(zxid, None));
+            writer.create(b"/p/a/b", at(b"/p/a/b"), &znode(zxid, None));
+            writer.delete(b"/p/a/b", at(b"/p/a/b"));
+            writer.delete(b"/p/a", at(b"/p/a"));
+        }
+        writer.create(b"/p/a", at(b"/p/a"), &znode(zxid, Some(b"now")));
+        assert_eq!(chain(&writer, b"/p").0, 2, "what it was, and what it is");
+        assert!(chain(&writer, b"/p/a").0 <= 3 && chain(&writer, b"/p/a/b").0 <= 3);
+        if undone {
+            writer.undo(Zxid(1), &mut |_| ());
+            assert_eq!((chain(&writer, b"/p").0, writer.znodes()), (1, 2));
+            assert!(writer.find(b"/p/a", at(b"/p/a")).is_none());
+            settle(&mut writer);
+            continue;
+        }
+        reader.resume();
+        assert!(reader.view(Zxid(1)).get(b"/p/a", at(b"/p/a")).is_none());
+        writer.publish(Zxid(zxid));
+        reader.advance(Zxid(zxid));
+        assert_eq!(reader.view(Zxid(zxid)).get(b"/p/a", at(b"/p/a")).unwrap().data(), Some(&b"now"[..]));
+        reader.park(false);
+        settle(&mut writer);
+        assert_eq!((chain(&writer, b"/p").0, chain(&writer, b"/p/a").0), (1, 1));
+        writer.begin(Zxid(zxid + 10));
+        writer.delete(b"/p/a", at(b"/p/a"));
+        writer.publish(Zxid(zxid + 10));
+        settle(&mut writer);
+        assert!(ledger::live() < before + 8, "{} pieces left of {before}", ledger::live());
+    }
+}
+
+#[test]
+fn nothing_more_is_wanted_when_a_chain_nobody_sees_is_long() {
+    let mut writer = planted(path::hash);
+    let ahead = crate::limits::VERSIONS_AHEAD;
+    let mut zxid = 1;
+    let change: [fn(&mut Writer, i64); 2] = [
+        |writer, zxid| writer.set_data(b"/p", path::hash(b"/p"), None, 1, zxid, 0),
+        |writer, zxid| writer.set_child_stat(b"/p", path::hash(b"/p"), 1, zxid),
+    ];
+    for change in change {
+        let first = zxid;
+        while !writer.is_crowded() {
+            zxid += 1;
+            writer.begin(Zxid(zxid));
+            change(&mut writer, zxid);
+            assert!(zxid - first <= ahead as i64 + 2, "a chain is bounded");
+        }
+        assert!(zxid - first >= ahead as i64, "and not before it is long");
+        writer.publish(Zxid(first + 1));
+        assert!(writer.is_crowded(), "one less makes no room worth the name");
+        writer.publish(Zxid(zxid - ahead as i64 / 3));
+        assert!(!writer.is_crowded());
+        // With what is published at every turn, there is never too much.
+        for _ in 0..3 * ahead {
+            zxid += 1;
+            writer.begin(Zxid(zxid));
+            change(&mut writer, zxid);
+            assert!(!writer.is_crowded());
+            writer.publish(Zxid(zxid - 10));
+        }
+        // What is taken back makes room as well.
+        let published = writer.published();
+        while !writer.is_crowded() {
+            zxid += 1;
+            writer.begin(Zxid(zxid));
+            change(&mut writer, zxid);
+        }
+        writer.undo(published, &mut |_| ());
+        assert!(!writer.is_crowded());
+        zxid = published.0;
+    }
+}
+
 #[test]
 fn a_hundred_thousand_children_come_and_go() {
     let count = if cfg!(miri) { 260 } else { 100_000 };

@@ -31,6 +31,8 @@ pub(super) struct ChildStat {
     pub(super) next: AtomicPtr<ChildStat>,
     /// The version after this one. Writer only.
     pub(super) newer: AtomicPtr<ChildStat>,
+    /// How many of the versions below were not published when this one was made, or more. Writer only.
+    pub(super) depth: u16,
     // Atomic because the writer changes the newest version in place while its transaction is not published: readers
     // only ever look at its stamp then.
     cversion: AtomicI32,
@@ -51,13 +53,19 @@ pub(super) struct ChildNumbers {
 }
 
 impl ChildStat {
-    fn create(zxid: i64, next: *mut ChildStat, numbers: ChildNumbers, spare: &mut Spare) -> *mut ChildStat {
+    fn create(
+        (zxid, depth): (i64, u16),
+        next: *mut ChildStat,
+        numbers: ChildNumbers,
+        spare: &mut Spare,
+    ) -> *mut ChildStat {
         ledger::count(1);
         let stat = spare.take(size_of::<ChildStat>()).cast::<ChildStat>();
         let version = ChildStat {
             zxid,
             next: AtomicPtr::new(next),
             newer: AtomicPtr::new(std::ptr::null_mut()),
+            depth,
             cversion: AtomicI32::new(numbers.cversion),
             count: AtomicI32::new(numbers.count),
             pzxid: AtomicI64::new(numbers.pzxid),
@@ -178,11 +186,18 @@ impl Kids {
         }
     }
 
-    /// Stamps new numbers at the head. Returns the new version, or None if the head had that stamp already.
+    /// Stamps new numbers at the head. Returns the new version, or None if the head had that stamp already. `depth` is what
+    /// the new version says of the one below.
     ///
     /// # Safety
     /// The caller is the writer, and `zxid` is not published yet.
-    pub(super) unsafe fn push(&self, zxid: i64, numbers: ChildNumbers, spare: &mut Spare) -> Option<*mut ChildStat> {
+    pub(super) unsafe fn push(
+        &self,
+        zxid: i64,
+        numbers: ChildNumbers,
+        depth: u16,
+        spare: &mut Spare,
+    ) -> Option<*mut ChildStat> {
         let head = self.stat.load(Relaxed);
         // SAFETY: the head is live; the writer is the caller.
         unsafe {
@@ -191,13 +206,13 @@ impl Kids {
                     version.overwrite(numbers);
                     return None;
                 }
-                let new = ChildStat::create(zxid, head, numbers, spare);
+                let new = ChildStat::create((zxid, depth), head, numbers, spare);
                 version.newer.store(new, Relaxed);
                 self.stat.store(new, Release);
                 return Some(new);
             }
         }
-        let new = ChildStat::create(zxid, head, numbers, spare);
+        let new = ChildStat::create((zxid, 0), head, numbers, spare);
         self.stat.store(new, Release);
         Some(new)
     }

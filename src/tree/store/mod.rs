@@ -27,6 +27,7 @@ mod reclaim;
 mod segment;
 mod shared;
 mod spare;
+mod stamps;
 mod sync;
 mod table;
 mod view;

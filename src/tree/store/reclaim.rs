@@ -49,7 +49,7 @@ impl Writer {
         fence(SeqCst);
         // Readers before pins: a pin is in its slot before the reader that took it moves on.
         let low = self.shared.active().iter().map(|slot| slot.point.load(Acquire)).min().unwrap_or(NO_POINT);
-        let low = low.min(self.published);
+        let low = low.min(self.stamps.published);
         let mut pins =
             self.shared.pins.iter().map(|slot| slot.load(Acquire)).filter(|pin| *pin != NO_POINT).collect::<Vec<_>>();
         pins.sort_unstable();
@@ -106,11 +106,20 @@ impl Writer {
         // SAFETY: the caller's promise.
         unsafe {
             match record {
-                Record::Version { block, hash } => {
+                Record::Version { block, hash, replaced } => {
+                    if !replaced.is_null() {
+                        self.drop_replaced(replaced, hash);
+                    }
+                    let newer = (*block).newer.load(Relaxed);
+                    if !newer.is_null() && Block::older(newer) != block {
+                        return; // replaced itself: the record of what stands in its place sees to the rest
+                    }
                     let below = Block::older(block);
-                    // A tombstone below settles by itself.
                     if !below.is_null() && !Block::is_tombstone(below) {
                         self.unlink_or_hold(Waiting::Version { block: below, hash }, pins);
+                    } else if !replaced.is_null() && Block::is_tombstone(block) {
+                        // What it deleted was never in the chain to be unlinked; a tombstone below settles by itself.
+                        self.settle(block, hash);
                     }
                 }
                 Record::Numbers { kids, stat } => {
@@ -122,6 +131,23 @@ impl Writer {
                     }
                 }
             }
+        }
+    }
+
+    /// Lets go of a version that another one of the same transaction took the place of.
+    ///
+    /// # Safety
+    /// It is in no chain, and its record is done with.
+    unsafe fn drop_replaced(&mut self, block: *mut Block, hash: u64) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let kids = (*block).kids.load(Relaxed);
+            if Block::is_tombstone(block) && !(*block).continued.load(Relaxed) {
+                // Its entry stands in the child set of a parent that came and went in this transaction.
+                self.leave(kids, hash);
+            }
+            Kids::release(kids, &mut self.limbo);
+            self.limbo.retire(Garbage::Block(block));
         }
     }
 
@@ -223,8 +249,14 @@ impl Writer {
     pub(super) fn dissolve(&mut self) {
         let mut numbers = Vec::new();
         while let Some(record) = self.records.pop_front() {
-            if let Record::Numbers { kids, .. } = record {
-                numbers.push(kids);
+            match record {
+                Record::Numbers { kids, .. } => numbers.push(kids),
+                // SAFETY: a replaced version holds one reference, and is in no chain.
+                Record::Version { replaced, .. } if !replaced.is_null() => unsafe {
+                    Kids::release((*replaced).kids.load(Relaxed), &mut self.limbo);
+                    self.limbo.retire(Garbage::Block(replaced));
+                },
+                Record::Version { .. } => {}
             }
         }
         for held in &mut self.held {

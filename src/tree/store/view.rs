@@ -76,8 +76,8 @@ impl<'a> View<'a> {
         self.list_children(path, hash, &mut cursor, usize::MAX, show)
     }
 
-    /// Goes on with a listing of children until about `max` more are shown or the cursor is done; at most one
-    /// segment (some two hundred) above it. Returns whether there is such a znode.
+    /// Goes on with a listing of children until about `max` more are looked at or the cursor is done; at most one
+    /// segment (some two hundred) above it. Those that are not there at this zxid are looked at, too. Returns whether there is such a znode.
     pub fn list_children(
         &self,
         path: &[u8],
@@ -103,11 +103,12 @@ impl<'a> View<'a> {
                 && child[..prefix] == path[..prefix]
                 && !child[prefix + 1..].contains(&b'/')
         };
-        let mut shown = 0;
-        while !cursor.done && shown < max {
+        let mut looked = 0;
+        while !cursor.done && looked < max {
             let mut batch = [0; BATCH];
             let mut waiting = 0;
             let mut flush = |hashes: &[u64]| {
+                looked += hashes.len();
                 for hash in hashes {
                     self.shared.table.prefetch(*hash);
                 }
@@ -124,7 +125,6 @@ impl<'a> View<'a> {
                         let child = unsafe { Block::path(head) };
                         if is_child(child) && self.visible(head).is_some() {
                             show(&child[prefix + 1..]);
-                            shown += 1;
                         }
                         false
                     });
@@ -144,19 +144,19 @@ impl<'a> View<'a> {
         true
     }
 
-    /// Goes on with a walk over all znodes until about `max` more are shown or the cursor is done; at most one segment
+    /// Goes on with a walk over all znodes until about `max` more are looked at or the cursor is done; at most one segment
     /// (some two hundred) above it. Each znode that exists at this zxid is shown exactly once, however the
     /// table changes between the calls. Returns whether there is more.
     pub fn scan(&self, cursor: &mut Cursor, max: usize, show: &mut impl FnMut(Znode<'a>)) -> bool {
-        let mut shown = 0;
-        while !cursor.done && shown < max {
+        let mut looked = 0;
+        while !cursor.done && looked < max {
             let mut batch = [std::ptr::null_mut(); BATCH];
             let mut waiting = 0;
             let mut flush = |heads: &[*mut Block]| {
+                looked += heads.len();
                 for head in heads {
                     if let Some(znode) = self.visible(*head) {
                         show(znode);
-                        shown += 1;
                     }
                 }
             };

@@ -12,8 +12,8 @@ use super::limbo::{Garbage, Limbo};
 use super::queue::Queue;
 use super::reclaim::Held;
 use super::segment::normal;
-use super::shared::{NOTHING, Shared, Store};
-use super::spare::Spare;
+use super::shared::{Shared, Store};
+use super::stamps::Stamps;
 use super::sync::{Arc, Relaxed, Release};
 use super::view::{View, Znode};
 use crate::acl::AclId;
@@ -57,8 +57,9 @@ pub enum Undone<'a> {
 /// What was done, in order: undo reads it from the back, reclaim from the front.
 #[derive(Clone, Copy)]
 pub(super) enum Record {
-    /// This block was put in front of its chain.
-    Version { block: *mut Block, hash: u64 },
+    /// This block was put in front of its chain. If `replaced` is not null it took the place of that one, which has the same
+    /// stamp, so no reader will ever see it; it is kept for an undo, outside the chain.
+    Version { block: *mut Block, hash: u64, replaced: *mut Block },
     /// These numbers were put in front of theirs.
     Numbers { kids: *mut Kids, stat: *mut ChildStat },
 }
@@ -78,9 +79,7 @@ impl Record {
 /// The tree's only writer.
 pub struct Writer {
     pub(super) shared: Arc<Shared>,
-    /// The stamp of what follows.
-    zxid: i64,
-    pub(super) published: i64,
+    pub(super) stamps: Stamps,
     pub(super) records: Queue<Record>,
     /// Records made since the last reclaim: it keeps that pace.
     pub(super) recent: usize,
@@ -110,8 +109,7 @@ impl Writer {
     pub(super) fn with_hash(hash: fn(&[u8]) -> PathHash) -> Writer {
         Writer {
             shared: Arc::new(Shared::new()),
-            zxid: NOTHING,
-            published: NOTHING,
+            stamps: Stamps::new(),
             records: Queue::new(),
             recent: 0,
             held: Vec::new(),
@@ -131,8 +129,8 @@ impl Writer {
     /// # Panics
     /// If it is lower than the last one or what is published.
     pub fn begin(&mut self, zxid: Zxid) {
-        assert!(zxid.0 >= self.zxid, "stamps never go back");
-        self.zxid = zxid.0;
+        assert!(zxid.0 >= self.stamps.zxid, "stamps never go back");
+        self.stamps.zxid = zxid.0;
     }
 
     /// The commit watermark: readers may use everything up to `zxid` now, and it cannot be undone any more.
@@ -140,15 +138,21 @@ impl Writer {
     /// # Panics
     /// If it lies before what was published.
     pub fn publish(&mut self, zxid: Zxid) {
-        assert!(zxid.0 >= self.published, "the watermark never goes back");
-        self.published = zxid.0;
-        self.zxid = self.zxid.max(zxid.0);
+        assert!(zxid.0 >= self.stamps.published, "the watermark never goes back");
+        self.stamps.published = zxid.0;
+        self.stamps.zxid = self.stamps.zxid.max(zxid.0);
         self.shared.published.store(zxid.0, Release);
     }
 
     /// What was published last; `Zxid(i64::MIN)` before the first.
     pub fn published(&self) -> Zxid {
-        Zxid(self.published)
+        Zxid(self.stamps.published)
+    }
+
+    /// Whether some znode has been changed by so many transactions that are not published that no more should come first: a
+    /// reader walks over all of them.
+    pub fn is_crowded(&self) -> bool {
+        self.stamps.is_crowded()
     }
 
     /// The tree at the head, published or not.
@@ -207,7 +211,7 @@ impl Writer {
             let kids = Kids::create();
             let numbers = ChildNumbers { cversion: znode.cversion, count: 0, pzxid: znode.pzxid };
             // SAFETY: just made; the stamp is not published.
-            unsafe { (*kids).push(self.zxid, numbers, &mut self.limbo.spare) };
+            unsafe { (*kids).push(self.stamps.zxid, numbers, 0, &mut self.limbo.spare) };
             kids
         };
         let fields = Fields {
@@ -219,17 +223,24 @@ impl Writer {
             version: znode.version,
             aversion: znode.aversion,
         };
-        let version = Version { zxid: self.zxid, fields, acl: znode.acl, kind, path, data: Data::New(data) };
+        let version =
+            Version { zxid: self.stamps.zxid, fields, acl: znode.acl, kind, depth: 0, path, data: Data::New(data) };
+        let mut replaced = std::ptr::null_mut();
         // SAFETY: the writer's own pointers, see the head of the file.
         unsafe {
             let block;
             match self.shared.find(hash, path) {
                 Some((slot, below)) => {
                     assert!(Block::is_tombstone(below), "a znode is created where there is none");
-                    block = Block::create(version, below, kids, &mut self.limbo.spare);
-                    (*below).newer.store(block, Relaxed);
+                    let continues = !siblings.is_null() && (*below).kids.load(Relaxed) == siblings;
+                    // A tombstone under another incarnation of the parent carries an entry of its own for what it hides:
+                    // it stays, unless another one of this transaction hides that already.
+                    let under = Block::older(below);
+                    let is_hidden = !under.is_null() && (*under).zxid == self.stamps.zxid && Block::is_tombstone(under);
+                    (block, replaced) =
+                        self.stamps.supersede(below, kids, continues || is_hidden, version, &mut self.limbo.spare);
                     slot.set_head(block);
-                    if !siblings.is_null() && (*below).kids.load(Relaxed) == siblings {
+                    if continues {
                         (*below).continued.store(true, Relaxed);
                     } else {
                         self.enter(siblings, hash);
@@ -241,7 +252,7 @@ impl Writer {
                     self.enter(siblings, hash);
                 }
             }
-            self.record(Record::Version { block, hash });
+            self.record(Record::Version { block, hash, replaced });
             if let Some(parent) = parent {
                 self.count_child(parent, siblings, 1);
             }
@@ -265,12 +276,19 @@ impl Writer {
             assert_eq!(Kids::numbers(old, i64::MAX).count, 0, "a deleted znode has no children");
             let bytes = path.len() as i64 + i64::from((*old).data_len);
             let (fields, acl) = ((*old).fields, (*old).acl);
-            let version = Version { zxid: self.zxid, fields, acl, kind: Kind::Tombstone, path, data: Data::New(&[]) };
-            let block = Block::create(version, old, siblings, &mut self.limbo.spare);
+            let version = Version {
+                zxid: self.stamps.zxid,
+                fields,
+                acl,
+                kind: Kind::Tombstone,
+                depth: 0,
+                path,
+                data: Data::New(&[]),
+            };
+            let (block, replaced) = self.stamps.supersede(old, siblings, true, version, &mut self.limbo.spare);
             Kids::keep(siblings);
-            (*old).newer.store(block, Relaxed);
             slot.set_head(block);
-            self.record(Record::Version { block, hash });
+            self.record(Record::Version { block, hash, replaced });
             self.count_child(parent, siblings, -1);
             self.shared.account(-1, -bytes);
         }
@@ -290,10 +308,18 @@ impl Writer {
             let kind = if data.is_some() { Kind::Data } else { Kind::Null };
             let data = data.unwrap_or_default();
             let bytes = data.len() as i64 - i64::from((*old).data_len);
-            let version = Version { zxid: self.zxid, fields, acl: (*old).acl, kind, path, data: Data::New(data) };
-            let block = Self::supersede(old, version, &mut self.limbo.spare);
+            let version = Version {
+                zxid: self.stamps.zxid,
+                fields,
+                acl: (*old).acl,
+                kind,
+                depth: 0,
+                path,
+                data: Data::New(data),
+            };
+            let (block, replaced) = self.stamps.change(old, version, &mut self.limbo.spare);
             slot.set_head(block);
-            self.record(Record::Version { block, hash });
+            self.record(Record::Version { block, hash, replaced });
             self.shared.account(0, bytes);
         }
     }
@@ -309,10 +335,10 @@ impl Writer {
         unsafe {
             let (slot, old) = self.shared.find(hash, path).expect("a changed znode exists");
             let (fields, kind) = (Fields { aversion, ..(*old).fields }, (*old).kind);
-            let version = Version { zxid: self.zxid, fields, acl, kind, path, data: Data::Of(old) };
-            let block = Self::supersede(old, version, &mut self.limbo.spare);
+            let version = Version { zxid: self.stamps.zxid, fields, acl, kind, depth: 0, path, data: Data::Of(old) };
+            let (block, replaced) = self.stamps.change(old, version, &mut self.limbo.spare);
             slot.set_head(block);
-            self.record(Record::Version { block, hash });
+            self.record(Record::Version { block, hash, replaced });
         }
     }
 
@@ -337,7 +363,7 @@ impl Writer {
     /// # Panics
     /// If something above `down_to` is published.
     pub fn undo(&mut self, down_to: Zxid, seen: &mut impl FnMut(Undone<'_>)) {
-        assert!(down_to.0 >= self.published, "what is published is not undone");
+        assert!(down_to.0 >= self.stamps.published, "what is published is not undone");
         while let Some(record) = self.records.back()
             && record.zxid() > down_to.0
         {
@@ -350,16 +376,23 @@ impl Writer {
                         (*kids).pop(&mut self.limbo);
                         Kids::release(kids, &mut self.limbo);
                     }
-                    Record::Version { block, hash } => self.undo_version(block, hash, seen),
+                    Record::Version { block, hash, replaced } => self.undo_version(block, replaced, hash, seen),
                 }
             }
         }
-        self.zxid = self.zxid.min(down_to.0);
+        self.stamps.zxid = self.stamps.zxid.min(down_to.0);
+        self.stamps.crowded = self.stamps.crowded.min(down_to.0);
     }
 
     /// # Safety
-    /// `block` is the unpublished head of the chain at `hash`.
-    unsafe fn undo_version(&mut self, block: *mut Block, hash: u64, seen: &mut impl FnMut(Undone<'_>)) {
+    /// `block` is the unpublished head of the chain at `hash`, and `replaced` as its record says.
+    unsafe fn undo_version(
+        &mut self,
+        block: *mut Block,
+        replaced: *mut Block,
+        hash: u64,
+        seen: &mut impl FnMut(Undone<'_>),
+    ) {
         let znode = |block: *mut Block| Znode {
             // SAFETY: only called for blocks.
             block: unsafe { std::ptr::NonNull::new_unchecked(block) },
@@ -371,7 +404,15 @@ impl Writer {
             let path = Block::path(block);
             let (slot, head) = self.shared.find(hash, path).expect("an undone version is linked");
             assert_eq!(head, block, "changes are undone newest first");
-            let below = Block::older(block);
+            let mut below = Block::older(block);
+            if let Some(back) = replaced.as_ref() {
+                // What lay below both may have gone meanwhile: only the one in the chain knows.
+                back.next.store(below, Release);
+                if !below.is_null() {
+                    (*below).newer.store(replaced, Relaxed);
+                }
+                below = replaced;
+            }
             let size = |block: *mut Block| path.len() as i64 + i64::from((*block).data_len);
             if !below.is_null() {
                 (*below).newer.store(std::ptr::null_mut(), Relaxed);
@@ -406,22 +447,6 @@ impl Writer {
         }
     }
 
-    /// A new version of the same incarnation as `old`, whose path and children it takes over.
-    ///
-    /// # Safety
-    /// `old` is the head of its chain.
-    unsafe fn supersede(old: *mut Block, version: Version<'_>, spare: &mut Spare) -> *mut Block {
-        // SAFETY: the caller's promise.
-        unsafe {
-            assert!(!Block::is_tombstone(old), "a changed znode exists");
-            let kids = (*old).kids.load(Relaxed);
-            Kids::keep(kids);
-            let block = Block::create(version, old, kids, spare);
-            (*old).newer.store(block, Relaxed);
-            block
-        }
-    }
-
     /// # Safety
     /// `kids` is `parent`'s children object.
     unsafe fn count_child(&mut self, parent: *mut Block, kids: *mut Kids, change: i32) {
@@ -437,7 +462,12 @@ impl Writer {
     unsafe fn push_numbers(&mut self, kids: *mut Kids, numbers: ChildNumbers) {
         // SAFETY: the caller's promise, and the stamp is not published.
         unsafe {
-            if let Some(stat) = (*kids).push(self.zxid, numbers, &mut self.limbo.spare) {
+            let head = (*kids).stat.load(Relaxed);
+            let depth = match head.as_ref() {
+                Some(below) if below.zxid != self.stamps.zxid => self.stamps.child_depth_above(head),
+                _ => 0,
+            };
+            if let Some(stat) = (*kids).push(self.stamps.zxid, numbers, depth, &mut self.limbo.spare) {
                 Kids::keep(kids);
                 self.record(Record::Numbers { kids, stat });
             }
@@ -515,7 +545,7 @@ impl Writer {
 
     #[inline]
     fn check_stamp(&self) {
-        assert!(self.zxid > self.published, "what is published never changes");
+        assert!(self.stamps.zxid > self.stamps.published, "what is published never changes");
     }
 }
 
