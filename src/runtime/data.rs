@@ -345,6 +345,17 @@ impl Keeper {
     }
 }
 
+/// Gives this process hash keys that nobody else knows; see [`crate::ids::key_hashes`].
+///
+/// # Errors
+/// If the system has no randomness.
+pub fn key_hashes() -> Result<(), Fatal> {
+    let bytes: [u8; 32] = entropy()?;
+    let (keys, _) = bytes.as_chunks::<8>();
+    crate::ids::key_hashes(std::array::from_fn(|at| u64::from_ne_bytes(keys[at])));
+    Ok(())
+}
+
 fn entropy<const N: usize>() -> Result<[u8; N], Fatal> {
     let mut bytes = [0; N];
     let mut filled = 0;
