@@ -161,6 +161,8 @@ pub struct MonitorFacts {
     /// Bytes of the last, the greatest and the smallest reply.
     pub responses: Option<(u64, u64, u64)>,
     pub auth_failed: u64,
+    /// Lines of the log that were left out, because there were too many of their kind.
+    pub log_lines_left_out: u64,
 
     pub bytes_received: Option<u64>,
     pub response_bytes: Option<u64>,

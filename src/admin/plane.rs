@@ -155,6 +155,7 @@ impl Plane {
             max_files: machine::max_files(),
             responses: self.responses(),
             auth_failed: self.sum(|shard| shard.auth_failed.value()),
+            log_lines_left_out: super::LOG_LINES_LEFT_OUT.load(Relaxed),
             bytes_received: Some(self.sum(|shard| shard.received_bytes.value())),
             response_bytes: None,
             watch_bytes: None,

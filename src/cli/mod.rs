@@ -6,6 +6,7 @@
 
 mod describe;
 mod files;
+mod log_lines;
 mod logging;
 mod profile;
 mod server;
