@@ -136,6 +136,17 @@ pub fn begin_behind(
     Ok(opened)
 }
 
+/// Marks the orderly stop of a log that ends at `end`, see [`segment::close`]; `above` is as for [`truncate`]. Nothing is done if the
+/// log goes on elsewhere by now.
+pub fn close(disk: &dyn Disk, options: &RecoveryOptions<'_>, end: Position, above: SegmentId) -> Result<(), LogError> {
+    let chain = Chain::discover_running(disk, options.log_dir, options.directory)?;
+    if chain.segments.last().is_none_or(|head| head.header.id != end.segment) {
+        return Ok(());
+    }
+    let id = chain.highest.max(above).next();
+    Ok(segment::close(disk, options.log_dir, options.directory, id, end)?)
+}
+
 /// Where a replay up to `zxid` would begin: at the newest whole snapshot from which the log is there, or at the
 /// birth.
 fn base(disk: &dyn Disk, options: &RecoveryOptions<'_>, chain: &Chain, zxid: Zxid) -> Result<Option<Zxid>, DiskError> {
