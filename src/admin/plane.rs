@@ -465,14 +465,14 @@ mod tests {
     #[test]
     fn mntr_says_whether_session_passwords_are_secrets() {
         let said = |lines: &str| {
-            let text = format!("{lines}dataDir=/d\nclientPort=2181\n4lw.commands.whitelist=*\n");
-            let source = Source { name: "/c/zoo.cfg", bytes: text.as_bytes() };
+            let file = format!("{lines}dataDir=/d\nclientPort=2181\n4lw.commands.whitelist=*\n");
+            let source = Source { name: "/c/zoo.cfg", bytes: file.as_bytes() };
             let my_id = |path: &Path| Ok((path == Path::new("/d/myid")).then(|| b"2".to_vec()));
             let config = config::resolve(Some(&source), &Overrides::default(), 2, &my_id).unwrap().0;
             let plane =
                 Plane::new(Arc::new(config), Arc::new(Stats::new(1)), Instant::now(), Box::new(TreeSize::default));
-            let text = text(plane.answer(*b"mntr", &[], None));
-            let line = text.lines().find_map(|line| line.strip_prefix("zk_corral_session_passwords\t"));
+            let answer = text(plane.answer(*b"mntr", &[], None));
+            let line = answer.lines().find_map(|line| line.strip_prefix("zk_corral_session_passwords\t"));
             line.unwrap_or_default().to_owned()
         };
         let three =
