@@ -4,6 +4,7 @@
 //! tools print them: `0x` and lower-case hex without padding.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// A transaction id: the epoch in the high 32 bits, a counter within the epoch in the low 32.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -75,14 +76,65 @@ pub struct ConnId {
     pub generation: u32,
 }
 
-/// The hasher state of every map in the core: the same in every run, so that no order depends on a seed.
-pub fn fixed_state() -> ahash::RandomState {
-    ahash::RandomState::with_seeds(
-        0x243f_6a88_85a3_08d3,
-        0x1319_8a2e_0370_7344,
-        0xa409_3822_299f_31d0,
-        0x082e_fa98_ec4e_6c89,
-    )
+/// The keys of all hashes. These are for simulations, tests and benchmarks, whose runs repeat; a server is given its own by
+/// [`key_hashes`]. Plain words, so that a hash costs no more than reading them.
+static HASH_KEYS: [AtomicU64; 4] = [
+    AtomicU64::new(0x243f_6a88_85a3_08d3),
+    AtomicU64::new(0x1319_8a2e_0370_7344),
+    AtomicU64::new(0xa409_3822_299f_31d0),
+    AtomicU64::new(0x082e_fa98_ec4e_6c89),
+];
+
+/// Whether anything was hashed yet. Looked at where assertions are on.
+static HAS_HASHED: AtomicBool = AtomicBool::new(false);
+
+/// Gives this process keys of its own for its hashes, before anything is hashed. With keys that everybody can read in the
+/// source, a client computes thousands of names under one hash; the tables would search them one by one. Nothing that is written or
+/// sent depends on them, but for the order of a listing, which means nothing, as in ZooKeeper.
+///
+/// # Panics
+/// If something was hashed already: it would not be found again.
+pub fn key_hashes(keys: [u64; 4]) {
+    debug_assert!(!HAS_HASHED.load(Relaxed), "keys are given before the first hash");
+    for (place, key) in HASH_KEYS.iter().zip(keys) {
+        place.store(key, Relaxed);
+    }
+}
+
+/// The state of every hasher: the same for the whole life of a process, so that no order in it depends on anything but its keys.
+#[inline]
+pub fn hash_state() -> ahash::RandomState {
+    #[cfg(debug_assertions)]
+    HAS_HASHED.store(true, Relaxed);
+    #[cfg(test)]
+    if let Some([k0, k1, k2, k3]) = other_keys::HERE.get() {
+        return ahash::RandomState::with_seeds(k0, k1, k2, k3);
+    }
+    let [k0, k1, k2, k3] = &HASH_KEYS;
+    ahash::RandomState::with_seeds(k0.load(Relaxed), k1.load(Relaxed), k2.load(Relaxed), k3.load(Relaxed))
+}
+
+/// Other keys for a while, for tests.
+#[cfg(test)]
+pub mod other_keys {
+    use std::cell::Cell;
+
+    thread_local! {
+        pub(super) static HERE: Cell<Option<[u64; 4]>> = const { Cell::new(None) };
+    }
+
+    /// What `run` comes to with these keys, on this thread. It is to use nothing that was hashed outside.
+    pub fn with<R>(keys: [u64; 4], run: impl FnOnce() -> R) -> R {
+        struct Back;
+        impl Drop for Back {
+            fn drop(&mut self) {
+                HERE.set(None);
+            }
+        }
+        let _back = Back;
+        HERE.set(Some(keys));
+        run()
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Corral: a coordination server that speaks ZooKeeper.
 //!
 //! The modules are the rooms of a house; a room uses only rooms on lower floors (`tests/tidy.rs` holds
-//! this): `ids`, `cost`, `limits`, `fatal` < `jute`, `acl`, `session`, `config` < `tree`, `zab` < `watch`, `storage` <
+//! this): `ids`, `cost`, `limits`, `fatal` < `shown` < `jute`, `acl`, `session`, `config` < `tree`, `zab` < `watch`, `storage` <
 //! `server` < `runtime`, `sim` < `admin`, `cli`. See `docs/architecture.md`.
 
 pub mod acl;
@@ -16,6 +16,7 @@ pub mod limits;
 pub mod runtime;
 pub mod server;
 pub mod session;
+pub mod shown;
 pub mod sim;
 pub mod storage;
 pub mod tree;

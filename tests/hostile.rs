@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use support::client::{Arrival, Connection, connect_record, four_letter_word};
 use support::random::Random;
-use support::server::{Server, Target, install_zookeeper};
+use support::server::{Edge, Server, Target, install_zookeeper};
 use support::wire::{self, Out, flag, op};
 use support::{Scratch, env_number};
 
@@ -106,6 +106,28 @@ fn neighbours_of_hostile_clients_are_served() {
             server.terminate();
         }
     }
+}
+
+/// Names are found by hashes. Two processes with the same keys list the same names in the same order; and whoever knows the keys
+/// computes names that collide.
+#[test]
+fn the_hash_keys_of_a_process_are_its_own() {
+    let listed = || {
+        let scratch = Scratch::new();
+        let mut server = Server::start(Target::Corral(Edge::Small), scratch.path(), SETTINGS);
+        let mut connection = Connection::new_session(server.address, 10_000).expect("a session");
+        for number in 10..74 {
+            connection.must(&wire::create(&format!("/n{number}"), b"", flag::PERSISTENT));
+        }
+        let body = connection.must(&wire::get_children("/", false));
+        server.terminate();
+        let mut names: Vec<Vec<u8>> = body[4..].split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
+        names.sort();
+        (body, names)
+    };
+    let (one, other) = (listed(), listed());
+    assert_eq!(one.1, other.1);
+    assert_ne!(one.0, other.0, "64 names in the same order, of 64! orders");
 }
 
 /// Runs a case while a neighbour works; gives the neighbour's waits.

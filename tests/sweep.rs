@@ -153,6 +153,35 @@ fn make_subject(scratch: &Path) -> Subject {
     Subject { directory: scratch.join("whole"), whole, without_last, tree, tree_without_last, session }
 }
 
+/// After SIGTERM nothing can have been under way: a last frame that is not whole was damaged since, on both edges.
+#[test]
+fn a_last_write_damaged_after_an_orderly_stop_is_refused() {
+    const LAST: &[u8] = b"the last write before the stop";
+    for edge in [Edge::Small, Edge::Shards(2)] {
+        let scratch = Scratch::new();
+        let mut server = Server::start(Target::Corral(edge), scratch.path(), &["tickTime=2000"]);
+        let data = server.data_directory();
+        let mut connection = Connection::new_session(server.address, 40_000).expect("a session");
+        connection.must(&wire::create("/n", b"first", flag::PERSISTENT));
+        connection.must(&wire::set_data("/n", Some(LAST), -1));
+        server.terminate();
+        let whole = right_state(&data);
+        assert!(whole.contains(&hex(LAST)), "{edge:?}: {whole}");
+        let holds = |file: &PathBuf| fs::read(file).expect("a file").windows(LAST.len()).position(|part| part == LAST);
+        let (file, at) = files(&data).into_iter().find_map(|file| Some((file.clone(), holds(&file)?))).expect("a log");
+        let old = exchange(&file, at as u64, |byte| byte ^ 1);
+        let output = verify(&data);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && !said.contains(SAYS_DROPPED), "{edge:?}: {said}");
+        server.spawn();
+        let (answers, ended) = server.answers_or_ends();
+        let log = server.log_tail();
+        assert!(!answers && ended.is_some() && log.contains("log-corrupt"), "{edge:?}: {ended:?}\n{log}");
+        exchange(&file, at as u64, |_| old);
+        assert_eq!(right_state(&data), whole, "{edge:?}: mended");
+    }
+}
+
 fn right_state(directory: &Path) -> String {
     let output = verify(directory);
     assert!(output.status.success(), "an undamaged directory is refused: {}", String::from_utf8_lossy(&output.stderr));

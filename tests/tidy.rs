@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// The floors, lowest first. A room uses rooms of lower floors, and its own.
 const FLOORS: &[&[&str]] = &[
     &["ids", "cost", "limits", "fatal"],
+    &["shown"],
     &["jute", "acl", "session", "config"],
     &["tree", "zab"],
     &["watch", "storage"],
@@ -136,6 +137,21 @@ fn only_the_edges_touch_the_world() {
         forbid(&["std::fs", "fs::File", "File::open", "OpenOptions"], &["runtime", "sim", "cli", "admin"]);
         if room != "sim" && room != "lib" && code.contains("crate::sim") {
             wrong.push(format!("{}: names sim", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Bytes of a stranger's become text by `Shown` alone: escaped, and no more of them than are of use.
+#[test]
+fn what_strangers_send_is_not_printed_as_it_came() {
+    let mut wrong = vec![];
+    for (room, path, text) in sources() {
+        // What is read at a start, or asked of the system; and a scheme's own words, which are compared.
+        let is_other =
+            matches!(room.as_str(), "config" | "runtime" | "sim" | "cli") || path.ends_with("acl/authenticate.rs");
+        if !is_other && code(&text).contains("from_utf8_lossy") {
+            wrong.push(path.display().to_string());
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");

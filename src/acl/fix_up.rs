@@ -7,7 +7,7 @@
 
 use super::identity::Identities;
 use super::{Scheme, Schemes};
-use crate::ids::fixed_state;
+use crate::ids::hash_state;
 use crate::jute::wire::put_int;
 use crate::jute::{AclEntry, AclList, ErrorCode};
 use hashbrown::HashSet;
@@ -50,7 +50,7 @@ fn fix_entries(
         entry.put(out);
         Ok(())
     };
-    let mut seen = HashSet::with_hasher(fixed_state());
+    let mut seen = HashSet::with_hasher(hash_state());
     for entry in list.iter() {
         // Nearly all lists have one entry: no set is made for them.
         if list.len() > 1 && !seen.insert((entry.perms, entry.scheme, entry.id)) {

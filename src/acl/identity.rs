@@ -2,7 +2,7 @@
 
 use super::ip::{Address, Prefix, java_name};
 use crate::cost::Cost;
-use crate::ids::fixed_state;
+use crate::ids::hash_state;
 use crate::jute::{AclEntry, AclList};
 use std::fmt;
 use std::net::IpAddr;
@@ -153,7 +153,7 @@ pub fn check_cost(list: AclList<'_>, identities: &Identities) -> Cost {
 }
 
 fn key(scheme: &[u8], id: &[u8]) -> u64 {
-    fixed_state().hash_one((scheme, id))
+    hash_state().hash_one((scheme, id))
 }
 
 impl FromIterator<Identity> for Identities {

@@ -4,7 +4,7 @@
 //! double in size, and each slot is written once. A number stays valid while the process lives, because
 //! verdicts about it are cached.
 
-use crate::ids::fixed_state;
+use crate::ids::hash_state;
 use crate::jute::{AclList, Reader};
 use hashbrown::HashTable;
 use std::fmt;
@@ -128,7 +128,7 @@ impl Interner {
         if list == OPEN_LIST {
             return AclId::OPEN;
         }
-        let state = fixed_state();
+        let state = hash_state();
         let hash = state.hash_one(list);
         if let Some(&id) = self.index.find(hash, |&id| self.table.bytes(AclId(id)) == list) {
             return AclId(id);

@@ -161,6 +161,10 @@ pub struct MonitorFacts {
     /// Bytes of the last, the greatest and the smallest reply.
     pub responses: Option<(u64, u64, u64)>,
     pub auth_failed: u64,
+    /// How passwords of sessions are made: "secret", or "zookeeper": computed from the session's id by anybody.
+    pub session_passwords: &'static str,
+    /// Lines of the log that were left out, because there were too many of their kind.
+    pub log_lines_left_out: u64,
 
     pub bytes_received: Option<u64>,
     pub response_bytes: Option<u64>,

@@ -59,6 +59,8 @@ fn gauges(lines: &mut Lines, facts: &MonitorFacts) {
     lines.put("min_client_response_size", smallest);
     lines.put("outstanding_tls_handshake", 0);
     lines.put("auth_failed_count", facts.auth_failed);
+    lines.put("corral_session_passwords", facts.session_passwords);
+    lines.put("corral_log_lines_left_out", facts.log_lines_left_out);
 }
 
 /// What only members of an ensemble have.
@@ -151,6 +153,8 @@ mod tests {
             max_files: Some(1024),
             responses: Some((16, 4000, 12)),
             auth_failed: 1,
+            session_passwords: "secret",
+            log_lines_left_out: 11,
             bytes_received: Some(100),
             response_bytes: Some(200),
             watch_bytes: Some(30),
@@ -193,7 +197,8 @@ mod tests {
              zk_open_file_descriptor_count\t60\nzk_max_file_descriptor_count\t1024\n\
              zk_connection_drop_probability\t0.0\nzk_last_client_response_size\t16\n\
              zk_max_client_response_size\t4000\nzk_min_client_response_size\t12\nzk_outstanding_tls_handshake\t0\n\
-             zk_auth_failed_count\t1\nzk_bytes_received_count\t100\nzk_connection_drop_count\t6\n\
+             zk_auth_failed_count\t1\nzk_corral_session_passwords\tsecret\n\
+             zk_corral_log_lines_left_out\t11\nzk_bytes_received_count\t100\nzk_connection_drop_count\t6\n\
              zk_connection_rejected\t4\nzk_connection_request_count\t5\nzk_connection_revalidate_count\t2\n\
              zk_digest_mismatches_count\t0\nzk_response_bytes\t200\nzk_sessionless_connections_expired\t0\n\
              zk_snapshot_error_count\t0\nzk_stale_sessions_expired\t8\nzk_sync_processor_request_queued\t9\n\
@@ -260,6 +265,6 @@ mod tests {
         let count = names.len();
         names.sort_unstable();
         names.dedup();
-        assert_eq!((names.len(), count), (24 + 14 + 9 * 5, 24 + 14 + 9 * 5));
+        assert_eq!((names.len(), count), (26 + 14 + 9 * 5, 26 + 14 + 9 * 5));
     }
 }

@@ -155,6 +155,8 @@ impl Plane {
             max_files: machine::max_files(),
             responses: self.responses(),
             auth_failed: self.sum(|shard| shard.auth_failed.value()),
+            session_passwords: session_passwords(&self.config),
+            log_lines_left_out: super::LOG_LINES_LEFT_OUT.load(Relaxed),
             bytes_received: Some(self.sum(|shard| shard.received_bytes.value())),
             response_bytes: None,
             watch_bytes: None,
@@ -298,6 +300,14 @@ fn dump(facts: &Facts, wall_ms: i64, setup_ms: i64) -> DumpFacts {
 fn watches(facts: &Facts) -> Vec<(SessionId, &[u8])> {
     let all = facts.shards.iter().flat_map(|shard| &shard.data_watches);
     all.map(|(session, path)| (*session, path.as_slice())).collect()
+}
+
+/// How passwords of sessions are made; see [`crate::session::Passwords`]. A server on its own has a secret of its data directory.
+fn session_passwords(config: &Config) -> &'static str {
+    match &config.ensemble {
+        Some(ensemble) if ensemble.settings.session_secret.is_none() => "zookeeper",
+        _ => "secret",
+    }
 }
 
 #[cfg(test)]
@@ -450,6 +460,26 @@ mod tests {
         );
         let members = "\nmembership: \nserver.2=b:11:12|d:21:22:participant;0.0.0.0:2181\nserver.3=c:1:2:participant\n";
         assert!(conf.contains(members), "{conf}");
+    }
+
+    #[test]
+    fn mntr_says_whether_session_passwords_are_secrets() {
+        let said = |lines: &str| {
+            let file = format!("{lines}dataDir=/d\nclientPort=2181\n4lw.commands.whitelist=*\n");
+            let source = Source { name: "/c/zoo.cfg", bytes: file.as_bytes() };
+            let my_id = |path: &Path| Ok((path == Path::new("/d/myid")).then(|| b"2".to_vec()));
+            let config = config::resolve(Some(&source), &Overrides::default(), 2, &my_id).unwrap().0;
+            let plane =
+                Plane::new(Arc::new(config), Arc::new(Stats::new(1)), Instant::now(), Box::new(TreeSize::default));
+            let answer = text(plane.answer(*b"mntr", &[], None));
+            let line = answer.lines().find_map(|line| line.strip_prefix("zk_corral_session_passwords\t"));
+            line.unwrap_or_default().to_owned()
+        };
+        let three =
+            "server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\ninitLimit=9\nsyncLimit=5\ncorral.insecureQuorum=true\n";
+        assert_eq!(said(""), "secret", "a server on its own has one");
+        assert_eq!(said(three), "zookeeper");
+        assert_eq!(said(&format!("{three}corral.sessionSecret=0123456789abcdef\n")), "secret");
     }
 
     #[test]

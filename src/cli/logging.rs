@@ -1,5 +1,6 @@
 //! Log lines to standard error, as text or as JSON; a panic's among them.
 
+use super::log_lines::{Form, Lines};
 use crate::config::LogFormat;
 use std::any::Any;
 use std::io::IsTerminal;
@@ -12,11 +13,16 @@ use tracing_subscriber::EnvFilter;
 pub fn start(format: LogFormat) {
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
     // A line that cannot be written, to a full disk or to nobody, is lost. To say so where it failed would be a panic.
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
-    let started = match format {
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
-        LogFormat::Text => lines.with_ansi(wants_color()).try_init(),
+    let form = match format {
+        LogFormat::Json => Form::Json,
+        LogFormat::Text if wants_color() => Form::Colored,
+        LogFormat::Text => Form::Text,
+    };
+    let out = Lines::new(form, std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(out).log_internal_errors(false);
+    let started = match form {
+        Form::Json => lines.json().flatten_event(true).try_init(),
+        Form::Text | Form::Colored => lines.with_ansi(form == Form::Colored).try_init(),
     };
     // It fails only when logging was started before, as a program that embeds the server may do.
     drop(started);

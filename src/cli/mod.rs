@@ -6,11 +6,13 @@
 
 mod describe;
 mod files;
+mod log_lines;
 mod logging;
 mod profile;
 mod server;
 mod state;
 
+use crate::runtime;
 use clap::{Parser, Subcommand};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -56,7 +58,13 @@ enum Command {
 
 /// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
-    match Arguments::parse().command {
+    let arguments = Arguments::parse();
+    // Before anything is hashed, by the tools too: they read what clients have named.
+    if let Err(fatal) = runtime::key_hashes() {
+        eprintln!("{fatal}");
+        return ExitCode::from(u8::try_from(fatal.reason.status()).unwrap_or(1));
+    }
+    match arguments.command {
         Command::Server(arguments) => server::run(&arguments),
         Command::Profile(command) => profile::run(&command),
         Command::Log(command) => files::log(&command),

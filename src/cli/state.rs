@@ -42,6 +42,8 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             for note in &recovered.notes {
                 eprintln!("{note}");
             }
+            let how = if recovered.was_closed { "closed by an orderly stop" } else { "not closed: no orderly stop" };
+            eprintln!("the log was {how}");
             super::print(&describe(state, &recovered, arguments.quiet))
         }
         Err(fatal) => {

@@ -285,9 +285,10 @@ impl Draft {
         }
         if self.settings.session_secret.is_none() {
             let place = self.line(0);
-            let text = "not given: session passwords are ZooKeeper's, which can be computed from session ids; servers \
-                        of ZooKeeper in the ensemble need that";
-            self.notice(place, "corral.sessionSecret", false, text);
+            let text = "not given: session passwords are ZooKeeper's, and who knows a session's id, as ephemeralOwner shows \
+                        it, can compute the password and take the session over; give every server the same secret, \
+                        unless servers of ZooKeeper are in the ensemble, which know no other passwords";
+            self.notice(place, "corral.sessionSecret", true, text);
         }
     }
 

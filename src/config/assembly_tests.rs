@@ -386,7 +386,8 @@ fn what_an_operator_should_know_is_said() {
     assert!(reconfig.len() == 1 && reconfig[0].contains("superDigest"), "{reconfig:?}");
     let everybody = warnings(&format!("{THREE}reconfigEnabled=true\nskipACL=yes\n"));
     assert!(everybody.iter().any(|text| text.contains("every client may change the servers")), "{everybody:?}");
-    let said = |text: &str| first(text).unwrap().1.iter().any(|notice| notice.key == "corral.sessionSecret");
+    let said =
+        |text: &str| first(text).unwrap().1.iter().any(|notice| notice.key == "corral.sessionSecret" && notice.warning);
     assert!(said(THREE) && !said(&format!("{THREE}corral.sessionSecret=0123456789abcdef\n")));
 }
 

@@ -16,7 +16,7 @@ use crate::storage::epochs::EpochFile;
 use crate::storage::identity::{self, DataDirectory};
 use crate::storage::log::frame::DirectoryId;
 use crate::storage::log::seek::Stretch;
-use crate::storage::log::segment::{self, OpenSegment};
+use crate::storage::log::segment::{self, OpenSegment, Position, SegmentId};
 use crate::storage::log::writer::{LogOptions, LogWriter, SegmentRequest};
 use crate::storage::rebase;
 use crate::storage::recovery::{self, Plan, Recovered, RecoveryError, RecoveryOptions};
@@ -249,8 +249,13 @@ fn work(config: &Arc<Config>, snapshot: Option<Zxid>, keeper: Keeper) -> Work {
         tidy(&its_places, &config, &mut retention);
         Ok(())
     };
-    let read_places = places.clone();
+    let (read_places, close_places) = (places.clone(), places.clone());
     let read_log = move |stretch: &Stretch| read_back::read_log(&RealDisk, &read_places.recovery(), stretch);
+    let close_log = move |end: Position, above: SegmentId| {
+        if let Err(error) = rebase::close(&RealDisk, &close_places.recovery(), end, above) {
+            tracing::warn!(%error, "the log is not marked as closed: a next start takes what is damaged at its end for an unfinished write");
+        }
+    };
     let rebase = move |job: &mut Rebase| rebase_log(&places, job);
     let mut keeper = keeper;
     let record = move |record: &Record| keeper.write(record);
@@ -260,6 +265,7 @@ fn work(config: &Arc<Config>, snapshot: Option<Zxid>, keeper: Keeper) -> Work {
         rebase: Box::new(rebase),
         record: Box::new(record),
         read_log: Box::new(read_log),
+        close_log: Box::new(close_log),
     }
 }
 
@@ -343,6 +349,17 @@ impl Keeper {
         }
         Ok(())
     }
+}
+
+/// Gives this process hash keys that nobody else knows; see [`crate::ids::key_hashes`].
+///
+/// # Errors
+/// If the system has no randomness.
+pub fn key_hashes() -> Result<(), Fatal> {
+    let bytes: [u8; 32] = entropy()?;
+    let (keys, _) = bytes.as_chunks::<8>();
+    crate::ids::key_hashes(std::array::from_fn(|at| u64::from_ne_bytes(keys[at])));
+    Ok(())
 }
 
 fn entropy<const N: usize>() -> Result<[u8; N], Fatal> {

@@ -11,7 +11,7 @@ use crate::fatal::Fatal;
 use crate::ids::Zxid;
 use crate::server::quorum::{Record, SnapshotJob};
 use crate::storage::log::seek::Stretch;
-use crate::storage::log::segment::{PreparedSegment, SegmentId};
+use crate::storage::log::segment::{Position, PreparedSegment, SegmentId};
 use crate::storage::log::writer::{LogWriter, SegmentRequest};
 use crate::tree::store::Reader;
 use crate::zab::leader::{LogPart, PeerId};
@@ -66,6 +66,9 @@ pub type WriteRecord = dyn FnMut(&Record) -> Result<(), Fatal> + Send;
 /// Reads the log back.
 pub type ReadLog = dyn FnMut(&Stretch) -> LogPart + Send;
 
+/// Marks an orderly stop of a log that ends there; no number of a segment above the second was asked for.
+pub type CloseLog = dyn FnOnce(Position, SegmentId) + Send;
+
 /// The work the helpers are given.
 pub struct Work {
     pub segment: Box<MakeSegment>,
@@ -73,6 +76,7 @@ pub struct Work {
     pub rebase: Box<RebaseLog>,
     pub record: Box<WriteRecord>,
     pub read_log: Box<ReadLog>,
+    pub close_log: Box<CloseLog>,
 }
 
 /// What the thread of the snapshots does, one after the other: a log is not cut while a snapshot is written.
@@ -91,6 +95,7 @@ pub struct Helpers {
     asked: Option<SegmentRequest>,
     memory: Ahead,
     threads: Vec<JoinHandle<()>>,
+    close_log: Box<CloseLog>,
 }
 
 impl Helpers {
@@ -101,7 +106,7 @@ impl Helpers {
         let (records, to_write) = channel::<Record>();
         let (reads, to_read) = channel::<(PeerId, Stretch)>();
         let (finished, done) = channel();
-        let Work { mut segment, mut snapshot, mut rebase, mut record, mut read_log } = work;
+        let Work { mut segment, mut snapshot, mut rebase, mut record, mut read_log, close_log } = work;
         let (finished_too, wake_too) = (finished.clone(), wake.clone());
         let (finished_third, wake_third) = (finished.clone(), wake.clone());
         let (finished_fourth, wake_fourth) = (finished.clone(), wake.clone());
@@ -156,7 +161,8 @@ impl Helpers {
             spawn("records", Box::new(keep)),
             spawn("log out", Box::new(read)),
         ];
-        Helpers { segments, tasks, records, reads, done, asked: None, memory: Ahead::start(memory_ahead), threads }
+        let memory = Ahead::start(memory_ahead);
+        Helpers { segments, tasks, records, reads, done, asked: None, memory, threads, close_log }
     }
 
     /// Asks for a segment, once.
@@ -213,12 +219,15 @@ impl Helpers {
         self.done.try_recv().ok()
     }
 
-    /// Lets the threads finish what they have begun, and waits for them.
-    pub fn stop(self) {
-        let Helpers { segments, tasks, records, reads, threads, .. } = self;
+    /// Lets the threads finish what they have begun, and waits for them; then the end of the log is marked, if it is known.
+    pub fn stop(self, end: Option<(Position, SegmentId)>) {
+        let Helpers { segments, tasks, records, reads, threads, close_log, .. } = self;
         drop((segments, tasks, records, reads));
         for thread in threads {
             let _ = thread.join();
+        }
+        if let Some((end, above)) = end {
+            close_log(end, above);
         }
     }
 }

@@ -37,7 +37,7 @@ impl Ahead {
         Ahead {
             places: thread.is_some().then_some(places),
             thread,
-            told: HashSet::with_hasher(crate::ids::fixed_state()),
+            told: HashSet::with_hasher(crate::ids::hash_state()),
             last: 0,
         }
     }

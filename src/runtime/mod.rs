@@ -27,4 +27,5 @@ mod single;
 mod start;
 mod wake;
 
+pub use data::key_hashes;
 pub use start::{Server, run};

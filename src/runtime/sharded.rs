@@ -314,9 +314,10 @@ fn core_loop(
     }
     ending.published_all.store(true, SeqCst);
     publish(bells);
+    let end = quorum.log().closing().map(|end| (end, quorum.log().highest()));
     drop(log);
     drop(quorum);
-    helpers.stop();
+    helpers.stop(end);
     Ok(())
 }
 

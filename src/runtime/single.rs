@@ -155,10 +155,11 @@ impl Single {
     }
 
     fn end(self) {
-        let Single { log, helpers, mut shard, quorum, .. } = self;
+        let Single { log, helpers, mut shard, mut quorum, .. } = self;
         shard.stop();
+        let end = quorum.log().closing().map(|end| (end, quorum.log().highest()));
         drop(log);
         drop(quorum);
-        helpers.stop();
+        helpers.stop(end);
     }
 }

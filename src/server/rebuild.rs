@@ -9,6 +9,7 @@ use super::quorum::SnapshotJob;
 use super::walk::Walk;
 use crate::acl::AclId;
 use crate::ids::{SessionId, Zxid};
+use crate::shown::Shown;
 use crate::storage::disk::{Disk, DiskError};
 use crate::storage::log::frame::DirectoryId;
 use crate::storage::replay::{Replay, ZnodeRecord};
@@ -134,7 +135,7 @@ impl Replay for Rebuild {
         };
         let ZnodeRecord { data, owner, czxid, mzxid, pzxid, ctime, mtime, version, cversion, aversion, .. } = *record;
         let znode = NewZnode { data, acl, owner, czxid, mzxid, ctime, mtime, version, aversion, cversion, pzxid };
-        let named = |error| format!("{}: {error}", String::from_utf8_lossy(record.path));
+        let named = |error| format!("{}: {error}", Shown(record.path));
         self.state.load(record.path, &znode).map_err(named)
     }
 

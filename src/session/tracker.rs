@@ -5,7 +5,7 @@
 //! again within a tick changes nothing, and hearing of it later moves it from one list to another: sessions
 //! that do nothing but stay alive cost a look-up per touch, whatever their number.
 
-use crate::ids::{SessionId, fixed_state};
+use crate::ids::{SessionId, hash_state};
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ impl Tracker {
         assert!(tick_ms > 0, "a tick takes time");
         Tracker {
             tick_ms,
-            index: HashMap::with_hasher(fixed_state()),
+            index: HashMap::with_hasher(hash_state()),
             entries: Vec::new(),
             free: Vec::new(),
             instants: BTreeMap::new(),

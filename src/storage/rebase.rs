@@ -136,6 +136,25 @@ pub fn begin_behind(
     Ok(opened)
 }
 
+/// Marks the orderly stop of a log that ends at `end`, see [`segment::close`]; `above` is as for [`truncate`]. Nothing is done if the
+/// log goes on elsewhere by now, or is to: a mark would make the log of before pass for one behind a snapshot that replaced it.
+pub fn close(disk: &dyn Disk, options: &RecoveryOptions<'_>, end: Position, above: SegmentId) -> Result<(), LogError> {
+    let chain = Chain::discover_running(disk, options.log_dir, options.directory)?;
+    let mut goes_on_elsewhere = chain.segments.last().is_none_or(|head| head.header.id != end.segment);
+    for (_, name) in load::list(disk, options.snapshot_dir)? {
+        match Snapshot::open(disk, options.snapshot_dir, &name) {
+            Ok(snapshot) => goes_on_elsewhere |= snapshot.header().log_from > end.segment,
+            Err(SnapshotError::Disk(error)) => return Err(error.into()),
+            Err(_) => {}
+        }
+    }
+    if !goes_on_elsewhere {
+        let id = chain.highest.max(above).next();
+        segment::close(disk, options.log_dir, options.directory, id, end)?;
+    }
+    Ok(())
+}
+
 /// Where a replay up to `zxid` would begin: at the newest whole snapshot from which the log is there, or at the
 /// birth.
 fn base(disk: &dyn Disk, options: &RecoveryOptions<'_>, chain: &Chain, zxid: Zxid) -> Result<Option<Zxid>, DiskError> {

@@ -26,8 +26,18 @@
 //!                           was installed, or loss accepted
 //!                         before a snapshot otherwise         -> LogShort
 //! ```
-//! Damage within the log is decided where it is found, see [`super::log::chain`]. Nothing on the disk is changed
-//! here; the log goes on with [`begin_log`].
+//! Damage within the log is decided where it is found, see [`super::log::chain`], and what is damaged at its end by whether the
+//! server was stopped in order, which leaves the header of a segment behind it ([`super::log::segment::close`]):
+//!
+//! ```text
+//!   the last frame is ... | stopped in order      | killed, or without power, since it was begun
+//!  -----------------------+-----------------------+----------------------------------------------
+//!   whole                 | Serve                 | Serve
+//!   damaged, or zeros     | corrupt [3]           | an unfinished write: dropped, and said
+//! ```
+//! [3] Unless a snapshot holds all of the log: it is not read then. A mark whose own header is damaged is none.
+//!
+//! Nothing on the disk is changed here; the log goes on with [`begin_log`].
 
 use super::disk::{Disk, DiskError};
 use super::log::chain::{Chain, LogError};
@@ -70,6 +80,8 @@ pub struct Recovered {
     pub replayed: u64,
     /// What an operator should know: what was dropped, skipped or passed over, one line each.
     pub notes: Vec<String>,
+    /// The log was closed by an orderly stop: its last frame is known to be the last.
+    pub was_closed: bool,
     /// The operator's mark that a server with nothing here is a new one lies in the log's directory.
     pub marked_new: bool,
     position: Position,
@@ -269,6 +281,7 @@ pub fn recover(
     let from = snapshot.map_or(Zxid::ZERO, |header| header.zxid);
     let mut recovered = Recovered {
         notes,
+        was_closed: chain.segments.last().is_some_and(|head| head.header.is_mark()),
         marked_new,
         next: chain.highest.next().max(snapshot.map_or(SegmentId(0), |header| header.log_from)),
         dead: chain.dead.clone(),
@@ -321,6 +334,7 @@ impl Recovered {
             snapshot,
             replayed: 0,
             notes: Vec::new(),
+            was_closed: false,
             marked_new: false,
             position: Position { zxid, ..Position::default() },
             next: SegmentId(0),

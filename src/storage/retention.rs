@@ -7,9 +7,9 @@
 //! What goes is first given a name that counts for nothing, and only when that is durable removed, gradually: a start
 //! meanwhile finds a whole file of that name or none, and removes what is left.
 
-use super::disk::{ASIDE, Disk, DiskError};
+use super::disk::{ASIDE, Access, Disk, DiskError};
 use super::log::chain::{Chain, LogError};
-use super::log::frame::DirectoryId;
+use super::log::frame::{BLOCK, DirectoryId};
 use super::log::segment::{Named, SegmentId, named};
 use super::snapshot::load::{self, Snapshot, SnapshotError};
 use crate::ids::Zxid;
@@ -136,7 +136,9 @@ fn give_up(disk: &dyn Disk, dir: &Path, segments: &[SegmentId], spares: usize) -
     let mut count = names.iter().filter(|name| matches!(named(name), Some(Named::Spare(_)))).count();
     let mut aside = Vec::new();
     for id in segments {
-        if count < spares {
+        // The mark of an orderly stop is no space for anything.
+        let is_space = || Ok(disk.open(&dir.join(id.file_name()), Access::Read)?.length()? > BLOCK as u64);
+        if count < spares && is_space()? {
             disk.rename(&dir.join(id.file_name()), &dir.join(id.spare_name()))?;
             count += 1;
         } else {

@@ -206,6 +206,14 @@ impl Server {
         Ok(())
     }
 
+    /// Stops in order.
+    fn stop(self) -> Result<SimDisk, LogError> {
+        if let Some(end) = self.log.closing() {
+            super::rebase::close(&self.disk, &options(&self.directory), end, self.log.highest())?;
+        }
+        Ok(self.disk)
+    }
+
     fn snapshot(&self) -> Result<String, DiskError> {
         self.snapshot_of(&self.state, false, SegmentId(0))
     }

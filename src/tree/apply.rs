@@ -18,6 +18,7 @@ use crate::jute::reply::{put_bare, put_multi_end, put_multi_ok, put_reply};
 use crate::jute::txn::{CreateTxn, DIGEST_VERSION, MultiTxn, read_entry};
 use crate::jute::wire::{put_bool, put_buffer, put_int};
 use crate::jute::{AclList, DecodeError, ErrorCode, OpCode, Txn, TxnHeader};
+use crate::shown::Shown;
 use std::fmt;
 
 /// What to do with a transaction that does not fit the tree.
@@ -83,7 +84,7 @@ impl fmt::Display for ApplyError {
             ApplyError::Decode(error) => write!(f, "a transaction cannot be read: {error}"),
             ApplyError::Order { zxid, head } => write!(f, "transaction {zxid} comes after {head}"),
             ApplyError::Conflict { zxid, path, why } => {
-                write!(f, "transaction {zxid} does not fit the tree: {why} {}", String::from_utf8_lossy(path))
+                write!(f, "transaction {zxid} does not fit the tree: {why} {}", Shown(path))
             }
         }
     }

@@ -6,7 +6,7 @@
 //! quota at or above it only.
 
 use super::path::{PathHash, QUOTA, hash};
-use crate::ids::fixed_state;
+use crate::ids::hash_state;
 use hashbrown::HashMap;
 
 const LIMITS: &[u8] = b"zookeeper_limits";
@@ -69,7 +69,7 @@ pub struct Quotas {
 
 impl Default for Quotas {
     fn default() -> Self {
-        Quotas { by_prefix: HashMap::with_hasher(fixed_state()) }
+        Quotas { by_prefix: HashMap::with_hasher(hash_state()) }
     }
 }
 

@@ -8,7 +8,7 @@
 use super::WatchLimits;
 use super::groups::{Group, Groups};
 use super::slab::{NIL, Slab};
-use crate::ids::fixed_state;
+use crate::ids::hash_state;
 use crate::limits;
 use hashbrown::HashTable;
 use std::net::IpAddr;
@@ -403,7 +403,7 @@ impl Lists {
 
 #[inline]
 fn key_hash(table: Table, slot: u32, path: u32) -> u64 {
-    fixed_state().hash_one((u64::from(path) << 32 | u64::from(slot), table as u8))
+    hash_state().hash_one((u64::from(path) << 32 | u64::from(slot), table as u8))
 }
 
 /// Parts of a look-up table. One table of a million entries would stop a shard for tens of milliseconds each

@@ -17,7 +17,7 @@ mod stall;
 mod uncommitted;
 
 use crate::acl::Identities;
-use crate::ids::{ConnId, SessionId, Zxid, fixed_state};
+use crate::ids::{ConnId, SessionId, Zxid, hash_state};
 use crate::jute::ErrorCode;
 use crate::limits;
 use crate::server::message::{Answer, Batch, Clock, Cursor, Element, Inbound, Publisher, ShardId, Tell};
@@ -157,7 +157,7 @@ impl Quorum {
             state,
             log,
             tracker,
-            live: HashMap::with_hasher(fixed_state()),
+            live: HashMap::with_hasher(hash_state()),
             ids,
             publisher: Publisher::new(),
             zxid,

@@ -11,6 +11,7 @@ use crate::jute::{ErrorCode, OpCode};
 use crate::server::message::Ask;
 use crate::server::read::{self, Answered};
 use crate::server::stats::COUNTS;
+use crate::shown::Shown;
 use std::sync::Arc;
 
 impl Shard {
@@ -202,7 +203,7 @@ impl Shard {
             }
             _ => {
                 tracing::warn!(
-                    peer = %conn.peer, session = %conn.session, scheme = %String::from_utf8_lossy(scheme),
+                    peer = %conn.peer, session = %conn.session, scheme = %Shown(scheme),
                     "authentication failed"
                 );
                 reply::put_bare(&mut conn.output, xid, Zxid::ZERO, ErrorCode::AuthFailed);

@@ -235,7 +235,7 @@ pub struct Tail {
 }
 
 /// The remains of the last write, which was not finished when the process or the machine stopped. (Or the last
-/// acknowledged frame, damaged since: that cannot be told apart here.)
+/// acknowledged frame, damaged since: where the server was not stopped in order that cannot be told apart.)
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Torn {
     pub segment: SegmentId,

@@ -94,6 +94,11 @@ const VERSION: u32 = 1;
 const HEADER: usize = 88;
 
 impl SegmentHeader {
+    /// Whether the segment is the mark of an orderly stop ([`close`]): it has no room for a frame.
+    pub fn is_mark(&self) -> bool {
+        self.capacity == BLOCK as u64
+    }
+
     /// Writes the block and returns its checksum, which the first frame carries on.
     pub fn encode(&self, block: &mut [u8]) -> u32 {
         assert_eq!(block.len(), BLOCK);
@@ -240,6 +245,28 @@ pub fn begin(
     disk.rename(&aside, &dir.join(id.file_name()))?;
     disk.sync_dir(dir)?;
     Ok(OpenSegment { header, end: (BLOCK + frame_size) as u64, checksum, zxid })
+}
+
+/// Marks an orderly stop: a segment of nothing but its header, which goes on from `end`, the end of a log of which all is
+/// durable. So the log's last frame is vouched for, as every start vouches for the frames before it: if it is damaged from now
+/// on that is corruption, not an unfinished write. The next start goes on from `end`, in a segment of its own. `id` is
+/// larger than that of any file there is.
+pub fn close(
+    disk: &dyn Disk,
+    dir: &Path,
+    directory: DirectoryId,
+    id: SegmentId,
+    end: Position,
+) -> Result<(), DiskError> {
+    assert!(id > end.segment, "the mark is younger than what it closes");
+    let mut block = [0; BLOCK];
+    SegmentHeader { id, directory, capacity: BLOCK as u64, after: end, recycled: false }.encode(&mut block);
+    let aside = dir.join(format!("{}{ASIDE}", id.file_name()));
+    let file = disk.open(&aside, Access::Create)?;
+    file.write_at(&block, 0)?;
+    file.sync()?;
+    disk.rename(&aside, &dir.join(id.file_name()))?;
+    disk.sync_dir(dir)
 }
 
 /// The smallest spare that is large enough, by name, with its size.

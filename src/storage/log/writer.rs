@@ -270,6 +270,13 @@ impl LogWriter {
         self.gathered.last
     }
 
+    /// Where the log ends, if all of it is durable and it has grown since it was begun: what [`super::segment::close`] is given.
+    pub fn closing(&self) -> Option<Position> {
+        let Self { segment, end, checksum, durable: zxid, .. } = *self;
+        let has_grown = end > BLOCK as u64;
+        (self.is_idle() && has_grown).then_some(Position { segment, end, checksum, zxid })
+    }
+
     /// Whether all that was appended is durable.
     pub fn is_idle(&self) -> bool {
         self.flight.is_none() && self.gathered.count == 0

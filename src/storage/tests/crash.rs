@@ -121,6 +121,54 @@ fn a_power_loss_after_the_first_purge_finds_the_snapshot_it_relies_on() {
     }
 }
 
+/// A stop loses power at every change of the disk, or comes to its end; so does the start that follows; what was written then is
+/// torn at every change, too. Nothing is refused, and what was acknowledged is there.
+#[test]
+fn power_loss_at_every_step_of_a_stop_and_of_the_start_behind_it_is_never_refused() {
+    let mut server = Server::start(&SimDisk::new()).unwrap();
+    for group in 0..4 {
+        server.write(1 + group % 2).unwrap();
+    }
+    let (begin, whole) = (server.disk.changes(), server.state.clone());
+    let stopped = server.stop().unwrap();
+    assert!(stopped.changes() > begin + 2, "the stop changes something");
+    let mut marked = 0;
+    for changes in begin..=stopped.changes() {
+        for seed in 0..6 {
+            let found = stopped.crash(changes, &mut Choices::drawn(seed));
+            let begin = found.changes();
+            let mut second = Server::start(&found).unwrap_or_else(|fatal| panic!("{changes} {seed}: {fatal}"));
+            assert_eq!(second.state.applied, whole.applied);
+            marked += usize::from(second.recovered.was_closed);
+            second.write(2).unwrap();
+            let acknowledged = second.log.durable();
+            for later in begin..=found.changes() {
+                let third = found.crash(later, &mut Choices::drawn(seed ^ later as u64));
+                let third = Server::start(&third).unwrap_or_else(|fatal| panic!("{changes} {seed} {later}: {fatal}"));
+                assert!(whole.last() <= third.state.last() && third.state.last() <= acknowledged);
+            }
+        }
+    }
+    assert!(marked > 6, "{marked}");
+}
+
+#[test]
+fn stops_and_starts_take_no_more_space() {
+    let disk = SimDisk::new();
+    let mut server = Server::start(&disk).unwrap();
+    for round in 1..=12 {
+        server.write(1).unwrap();
+        server.snapshot().unwrap();
+        server.purge(&mut Retention::default(), 1).unwrap();
+        let disk = server.stop().unwrap();
+        server = Server::start(&disk).unwrap();
+        assert_eq!((server.state.last(), server.recovered.was_closed), (Zxid(round), true));
+        let files = names(&disk);
+        assert!(files.len() <= 10, "{files:?}");
+        assert!(files.iter().all(|name| disk.bytes(&path(name)).unwrap().len() != 4096 || !name.starts_with("spare")));
+    }
+}
+
 #[test]
 fn restarts_without_writes_take_no_more_space() {
     let disk = SimDisk::new();
@@ -208,7 +256,11 @@ fn drawn_lives_lose_nothing_acknowledged() {
                 5 => _ = server.purge(&mut retention, 1 + choices.pick(2)).unwrap(),
                 6 => {
                     let (disk, state) = (server.disk.clone(), server.state.clone());
-                    drop(server);
+                    if choices.pick(2) == 0 {
+                        server.stop().unwrap();
+                    } else {
+                        drop(server);
+                    }
                     server = Server::start(&disk).unwrap();
                     assert_eq!(server.state.applied, state.applied, "{context}");
                 }

@@ -347,3 +347,18 @@ fn drawn_lives_with_cuts_and_installations() {
     }
     assert!(cuts > 50 && installations > 50 && losses > 200, "{cuts} {installations} {losses}");
 }
+
+/// A leader's state has been written down, and the log was not begun behind it when the server is stopped: the mark of a stop would
+/// be the segment that the snapshot names, and the log of before would pass for what follows it.
+#[test]
+fn a_stop_in_the_middle_of_an_installation_marks_nothing() {
+    let disk = SimDisk::new();
+    let mut server = Server::start(&disk).unwrap();
+    server.write(5).unwrap();
+    let theirs = Model { applied: (1..=3).map(Zxid).chain([Zxid(2 << 32 | 1)]).collect(), ..Model::default() };
+    let next = rebase::next_segment(&disk, &options(&server.directory), server.log.highest()).unwrap();
+    server.snapshot_of(&theirs, true, next).unwrap();
+    let disk = server.stop().unwrap();
+    let server = Server::start(&disk).unwrap();
+    assert_eq!((server.state.applied, server.recovered.was_closed), (theirs.applied, false));
+}

@@ -17,7 +17,7 @@ use super::stamps::Stamps;
 use super::sync::{Arc, Relaxed, Release};
 use super::view::{View, Znode};
 use crate::acl::AclId;
-use crate::ids::{Zxid, fixed_state};
+use crate::ids::{Zxid, hash_state};
 use crate::tree::path::{self, PathHash};
 use hashbrown::HashMap;
 use std::marker::PhantomData;
@@ -114,7 +114,7 @@ impl Writer {
             recent: 0,
             held: Vec::new(),
             limbo: Limbo::new(),
-            doubles: HashMap::with_hasher(fixed_state()),
+            doubles: HashMap::with_hasher(hash_state()),
             hash,
         }
     }

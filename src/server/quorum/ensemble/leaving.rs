@@ -93,7 +93,8 @@ impl Quorum {
 
     /// Closes every client's connection; sessions live on.
     pub(super) fn dismiss_clients(&mut self, unanswered: Vec<(ShardId, ConnId)>) {
-        let known = self.live.drain().map(|(_, live)| (live.shard, live.conn));
+        let mut known: Vec<_> = self.live.drain().map(|(_, live)| (live.shard, live.conn)).collect();
+        known.sort_unstable_by_key(|(shard, conn)| (*shard, conn.slot));
         let waiting = self.backlog.drain(..).flat_map(|inbound| {
             let asked = inbound.items.into_iter().filter(|item| !matches!(item.what, Ask::Collected { .. }));
             asked.map(move |item| (inbound.shard, item.conn))
@@ -104,7 +105,7 @@ impl Quorum {
             changes: 0..0,
             answer: Some(Answer { shard, conn, what: Tell::Close }),
         };
-        let elements = known.chain(unanswered).chain(waiting).map(close).collect();
+        let elements = known.into_iter().chain(unanswered).chain(waiting).map(close).collect();
         self.backlog_done = 0;
         self.has_published = true;
         self.publisher.publish(Batch { elements, last_zxid, ..Batch::default() });

@@ -25,6 +25,7 @@ use crate::ids::{SessionId, Zxid};
 use crate::jute::{ErrorCode, OpCode, Reconfig, Request};
 use crate::server::message::{Answer, Item, ShardId, Tell};
 use crate::server::quorum::Quorum;
+use crate::shown::Shown;
 use crate::tree::path::CONFIG;
 use crate::zab::change::Rules;
 use crate::zab::election;
@@ -239,7 +240,7 @@ impl Quorum {
             several_addresses: ensemble.options.announces_all,
         };
         let next = config.current().changed(asked, rules, zxid.0).map_err(|problem| {
-            tracing::warn!(%problem, "a reconfiguration is refused");
+            tracing::warn!(problem = %Shown(problem.to_string().as_bytes()), "a reconfiguration is refused");
             ErrorCode::BadArguments
         })?;
         if !leading.leader().is_quorum_synced(&next, self.clock.mono_ms) {
