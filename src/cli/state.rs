@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn recover(dir: &Path, log_dir: &Path) -> Result<(State, Recovered), Fatal> {
+pub(super) fn recover(dir: &Path, log_dir: &Path) -> Result<(State, Recovered), Fatal> {
     let Some(identity) = identity::read(&RealDisk, dir)? else {
         let what = format!("{}: not a data directory: it has no identity", dir.display());
         return Err(Fatal::new(crate::fatal::Reason::WrongDataDirectory, what));

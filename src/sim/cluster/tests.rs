@@ -11,4 +11,5 @@ mod rollover;
 mod scenes;
 mod sizes;
 mod steps;
+mod strangers;
 mod writers;
