@@ -18,6 +18,7 @@ use ensemble::cluster::{Ensemble, Role, corral, corrals, roles};
 use ensemble::comeback;
 use ensemble::crossing;
 use ensemble::disks::{self, DiskFault};
+use ensemble::growth;
 use ensemble::local;
 use ensemble::masters;
 use ensemble::nemesis::{self, Fault, Whom};
@@ -184,6 +185,36 @@ fn servers_join_leave_and_change_roles() {
         Change::Leave(Whom::Follower),
     ];
     nemesis::in_turn("changed", &mut Ensemble::start_open(&corrals(5), 3), &changes, changes::make);
+}
+
+#[test]
+fn a_server_on_its_own_becomes_one_of_three_and_one_of_three_is_left_alone() {
+    let _alone = alone();
+    growth::grows_and_shrinks(&corrals(3));
+}
+
+#[test]
+fn an_interrupted_reconfiguration_is_finished() {
+    let _alone = alone();
+    growth::finishes_a_reconfiguration(&corrals(2), "VO", "VV", &[1, 2]);
+    growth::finishes_a_reconfiguration(&corrals(2), "VO", "VV", &[1]);
+    growth::finishes_a_reconfiguration(&corrals(5), "VV---", "OOVVV", &[1, 2]);
+    growth::finishes_a_reconfiguration(&corrals(4), "VVO-", "--VV", &[1, 2, 3]);
+}
+
+#[test]
+fn corral_and_zookeeper_finish_an_interrupted_reconfiguration() {
+    let _alone = alone();
+    for targets in [[corral(0), Target::ZooKeeper], [Target::ZooKeeper, corral(0)]] {
+        growth::finishes_a_reconfiguration(&targets, "VO", "VV", &[1, 2]);
+        growth::finishes_a_reconfiguration(&targets, "OV", "VV", &[1, 2]);
+    }
+}
+
+#[test]
+fn what_is_not_there_yet_is_waited_for() {
+    let _alone = alone();
+    corrals(3).into_iter().for_each(growth::waits_for_its_address);
 }
 
 #[test]

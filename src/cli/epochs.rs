@@ -54,7 +54,7 @@ fn show_or_set(arguments: &Arguments) -> Result<String, Fatal> {
     // Nobody serves from it meanwhile.
     let _locked = identity::open(&RealDisk, dir, log_dir, identity.server, [0; 16])?;
     let found = EpochFile::open(&RealDisk, dir, identity.directory, None)?.epochs.record();
-    let (_, recovered) = super::state::recover(dir, log_dir)?;
+    let (_, _, recovered) = super::state::recover(dir, log_dir)?;
     let shown = format!("accepted {} current {} log {}\n", found.accepted, found.current, recovered.zxid);
     let Some(to) = arguments.set else { return Ok(shown) };
     let set = found.set_back(to, recovered.zxid);

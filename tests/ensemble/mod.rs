@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod comeback;
 pub mod crossing;
 pub mod disks;
+pub mod growth;
 pub mod links;
 pub mod local;
 pub mod masters;

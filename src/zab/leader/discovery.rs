@@ -52,7 +52,7 @@ impl Leader {
         peer.knows_roll_over = knows_roll_over;
         peer.stage = Stage::Introduced { asked: false };
         peer.deadline_ms = i64::MAX;
-        let votes = self.counts(&self.peers[&id]);
+        let votes = self.helps_to_establish(&self.peers[&id]);
         if self.phase != Phase::Gathering {
             if accepted > self.epoch && votes {
                 // It has promised that to one that came to nothing: it can never follow here, and would be missing for good.
@@ -154,7 +154,7 @@ impl Leader {
         if self.phase != Phase::Promising {
             return self.bring_up_to_date(id, last, now, out);
         }
-        if current != -1 && self.counts(&self.peers[&id]) {
+        if current != -1 && self.helps_to_establish(&self.peers[&id]) {
             if (current, last) > self.summary {
                 return self.step_down(StepDown::VoterIsAhead { voter: server, epoch: current, last }, out);
             }
