@@ -215,6 +215,19 @@ pub const OTHERS_SHARE: usize = 1 << 30;
 /// parent's set of children, numbers about children of its own.
 pub const ZNODE_BYTES: usize = 250;
 
+/// Bytes of a stranger's that are shown in a line of the log: enough to know a path or a name by.
+pub const SHOWN_BYTES: usize = 128;
+
+/// Bytes of a line of the log. The longest of our own, what is said of the machine at a start, has two thousand.
+pub const LOG_LINE: usize = 8 << 10;
+
+/// Lines of the log that one place in the source may cause at once: all that is of interest of most mishaps, and half a screen
+/// more than anybody reads.
+pub const LOG_BURST: i64 = 100;
+
+/// Milliseconds to the next one after these. It says how many were left out.
+pub const LOG_EVERY_MS: i64 = 1_000;
+
 /// Bytes of the longest request an operator may allow (`jute.maxbuffer`): buffers of the log, and what servers hold for
 /// each other, are a few times as much.
 pub const LONGEST_FRAME: u32 = 64 << 20;

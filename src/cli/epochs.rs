@@ -4,7 +4,7 @@
 use crate::fatal::{Fatal, Reason};
 use crate::runtime::disk::RealDisk;
 use crate::storage::epochs::{self, EpochFile, KEPT};
-use crate::storage::identity;
+use crate::storage::identity::{self, Starter};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -52,7 +52,7 @@ fn show_or_set(arguments: &Arguments) -> Result<String, Fatal> {
         return Err(Fatal::new(Reason::WrongDataDirectory, what));
     };
     // Nobody serves from it meanwhile.
-    let _locked = identity::open(&RealDisk, dir, log_dir, identity.server, [0; 16])?;
+    let _locked = identity::open(&RealDisk, dir, log_dir, Starter::Member(identity.server), [0; 16])?;
     let found = EpochFile::open(&RealDisk, dir, identity.directory, None)?.epochs.record();
     let (_, _, recovered) = super::state::recover(dir, log_dir)?;
     let shown = format!("accepted {} current {} log {}\n", found.accepted, found.current, recovered.zxid);
