@@ -227,6 +227,11 @@ impl Config {
         self.all().any(|voters| voters.is_voter(id))
     }
 
+    /// Whether this server follows without a voice: it is listed as an observer, and votes in no configuration that counts.
+    pub fn observes(&self, id: ServerId) -> bool {
+        self.current.is_observer(id) && !self.is_voter(id)
+    }
+
     /// What a candidate weighs: in the current configuration if it votes there, else in the pending one.
     pub fn weight(&self, id: ServerId) -> i64 {
         self.all().find(|voters| voters.is_voter(id)).map_or(0, |voters| voters.weight(id))

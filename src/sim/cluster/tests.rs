@@ -5,6 +5,7 @@ mod local_sessions;
 mod ports;
 mod reconfig;
 mod reconfig_faults;
+mod reconfig_recovery;
 mod rejoin;
 mod roles;
 mod rollover;

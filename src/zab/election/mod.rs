@@ -3,7 +3,7 @@
 //! [`Election`] takes notifications, the coming and going of connections and the time, and answers with
 //! notifications to send and, in the end, with whom to follow or that this server leads. It stays in use
 //! afterwards: who still elects, or has no vote, is told the settled leader. The algorithm is ZooKeeper's
-//! (3.9, FastLeaderElection), and speaks with it. Five things differ:
+//! (3.9, FastLeaderElection), and speaks with it. Six things differ:
 //!
 //! - it settles as soon as a quorum agrees and nobody else could have a better candidate: every voter that
 //!   was not heard in this round has no live connection. Otherwise it waits the usual 200 ms;
@@ -11,9 +11,12 @@
 //!   would wait in vain as long as initLimit, and be missed by the others;
 //! - a server that stepped down helps to elect another one and does not stand itself for a while;
 //! - a server that weighs nothing votes for those that do, instead of holding on to itself;
-//! - over a new connection it says what holds now, see `links`.
+//! - over a new connection it says what holds now, see `links`;
+//! - where a reconfiguration was interrupted, what keeps servers of the two configurations from agreeing is got out of the
+//!   way, see `interrupted`.
 
 mod interface;
+mod interrupted;
 mod vote;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,6 +76,8 @@ struct Looking {
     interval_ms: i64,
     /// Since when a quorum agrees, plus the time it waits.
     finalize_at_ms: Option<i64>,
+    /// Since when this server would lead by the configuration that was agreed on, and may not by the one that is proposed.
+    unfinished_since_ms: Option<i64>,
 }
 
 /// What this server does in the vote.
@@ -121,7 +126,10 @@ impl Election {
     pub fn deadline_ms(&self) -> Option<i64> {
         let Phase::Looking(looking) = &self.phase else { return None };
         let yields = looking.yield_until_ms.filter(|_| matches!(looking.candidacy, Candidacy::Yields(_)));
-        [Some(looking.resend_at_ms), looking.finalize_at_ms, yields].into_iter().flatten().min()
+        [Some(looking.resend_at_ms), looking.finalize_at_ms, yields, looking.gives_way_at_ms()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Takes one input.
@@ -180,6 +188,7 @@ impl Election {
             resend_at_ms: now_ms + self.settings.min_notification_interval_ms,
             interval_ms: self.settings.min_notification_interval_ms,
             finalize_at_ms: None,
+            unfinished_since_ms: None,
         });
         out.push(Output::Reconnect);
         self.cast(out);
@@ -229,11 +238,14 @@ impl Election {
                 self.keep_early(from, &notification, now_ms);
                 self.count_again(from, &notification, out);
             }
-            Phase::Looking(_) => {
+            Phase::Looking(looking) => {
+                let gives_way = looking.is_left_by(from, &notification);
                 if looks && notification.round < self.round {
                     self.send_own(from, out);
                 }
-                if self.config.is_voter(ServerId(notification.leader)) {
+                if gives_way {
+                    self.keep_up(notification.round, out);
+                } else if self.is_candidate(&notification) {
                     self.consider(from, &notification, now_ms, out);
                 }
             }
@@ -380,6 +392,9 @@ impl Election {
         let supporters = supporters(&looking.received, &own);
         if !self.config.is_quorum_in_all(&supporters) {
             looking.finalize_at_ms = None;
+            if vote.leader == self.me && self.config.current().is_quorum(&supporters) {
+                looking.unfinished_since_ms.get_or_insert(now_ms);
+            }
             return;
         }
         let finalize_at_ms = *looking.finalize_at_ms.get_or_insert(now_ms + self.settings.finalize_wait_ms);
@@ -397,7 +412,7 @@ impl Election {
     fn settle(&mut self, vote: Vote, round: i64, supporters: BTreeSet<ServerId>, out: &mut Vec<Output>) {
         let state = if vote.leader == self.me {
             PeerState::Leading
-        } else if self.config.current().is_observer(self.me) {
+        } else if self.config.observes(self.me) {
             PeerState::Observing
         } else {
             PeerState::Following
@@ -421,6 +436,7 @@ impl Election {
             }
         }
         self.settle_if_agreed(now_ms, out);
+        self.give_way_if_unfinished(now_ms, out);
         let Phase::Looking(looking) = &mut self.phase else { return };
         if now_ms >= looking.resend_at_ms {
             looking.interval_ms = (looking.interval_ms * 2).min(self.settings.max_notification_interval_ms);

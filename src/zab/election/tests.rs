@@ -150,9 +150,63 @@ fn a_quorum_has_to_stand_in_the_pending_configuration_too() {
     let pending = voters("server.1=h:1:2\nserver.4=h:1:2\nserver.5=h:1:2\nversion=9");
     let config = Config::new(three().current().clone(), Some(pending));
     let mut election = looking(1, config);
-    assert!(!is_settled(&hear(&mut election, 2, notification(PeerState::Looking, 5, 1), 1)));
-    assert!(!is_settled(&hear(&mut election, 3, notification(PeerState::Looking, 5, 1), 1)), "all of the current one");
-    assert!(is_settled(&hear(&mut election, 4, notification(PeerState::Looking, 5, 1), 1)), "two of the pending one");
+    let text = three().current().to_string();
+    let vote = Notification { config: Some(text.as_bytes()), ..notification(PeerState::Looking, 5, 1) };
+    assert!(!is_settled(&hear(&mut election, 2, vote, 1)));
+    assert!(!is_settled(&hear(&mut election, 3, vote, 1)), "all of the current one");
+    assert!(is_settled(&hear(&mut election, 4, vote, 1)), "two of the pending one");
+}
+
+/// A voter of the proposed configuration that acts by the files it joined with stands, and goes over to the one that was agreed
+/// on, where it has no vote, when it hears of that.
+#[test]
+fn who_stands_by_an_older_configuration_is_no_candidate() {
+    let pending = voters("server.1=h:1:2\nserver.4=h:1:2\nserver.5=h:1:2\nversion=9");
+    let current = three().current().clone().with_version(7);
+    let mut election = looking(1, Config::new(current.clone(), Some(pending)));
+    let leader = |election: &Election| match &election.phase {
+        Phase::Looking(looking) => looking.proposal.map(|proposal| proposal.leader.0),
+        _ => None,
+    };
+    let files = "server.1=h:1:2\nserver.2=h:3:4\nserver.3=h:5:6\nserver.5=h:1:2";
+    let vote = notification(PeerState::Looking, 5, 1);
+    hear(&mut election, 5, Notification { config: Some(files.as_bytes()), ..vote }, 1);
+    assert_eq!(leader(&election), Some(1));
+    hear(&mut election, 5, Notification { config: Some(current.to_string().as_bytes()), ..vote }, 2);
+    assert_eq!(leader(&election), Some(5));
+    // It stands no more: nobody goes on voting for it, in its round.
+    hear(&mut election, 5, Notification { zxid: -1, round: 4, ..vote }, 3);
+    assert_eq!((leader(&election), election.round), (Some(1), 4));
+    // Without a vote of its own it waits for one in its round.
+    let nobody = Notification { leader: i64::MIN, zxid: i64::MIN, peer_epoch: i64::MIN, round: 6, ..vote };
+    hear(&mut election, 4, nobody, 4);
+    assert_eq!((leader(&election), election.round), (Some(1), 6));
+}
+
+/// It alone has the proposal, and its quorum is not there: those who would do without elect another one meanwhile.
+#[test]
+fn who_cannot_finish_steps_back_for_a_while() {
+    let pending = voters("server.3=h:5:6\nserver.4=h:1:2\nversion=9");
+    let mut election = looking(3, Config::new(three().current().clone(), Some(pending)));
+    let vote = notification(PeerState::Looking, 3, 1);
+    assert!(!is_settled(&hear(&mut election, 1, vote, 1)));
+    let stands = |election: &Election| match &election.phase {
+        Phase::Looking(looking) => looking.proposal.is_some_and(|proposal| proposal.leader.0 == 3),
+        _ => panic!("it looks"),
+    };
+    let mut changes = vec![];
+    while changes.len() < 3 {
+        let now_ms = election.deadline_ms().unwrap();
+        let before = stands(&election);
+        assert!(!is_settled(&election.step(Input::Tick, now_ms)));
+        if stands(&election) != before {
+            changes.push(now_ms);
+        }
+        // Still there, and of the same mind.
+        let round = election.round;
+        hear(&mut election, 1, Notification { round, ..vote }, now_ms);
+    }
+    assert_eq!((changes[1] - changes[0], changes[2] - changes[1]), (3_000, 3_000), "{changes:?}");
 }
 
 /// A leader's last proposal before it was cut off may be known to nobody else, and to be acknowledged by its quorum it would

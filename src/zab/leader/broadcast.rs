@@ -187,7 +187,8 @@ impl Leader {
     /// syncLimit.
     pub(super) fn make_room_for_successor(&mut self, now: i64, out: &mut Vec<Output>) {
         let Some(HandedOver { to, until_ms }) = self.handed_over else { return };
-        let stays = |server: ServerId| self.peers.values().any(|peer| peer.server == server && self.counts(peer));
+        // Whatever they came as: who observed until now votes by the new configuration.
+        let stays = |server: ServerId| self.peers.values().any(|peer| peer.server == server);
         if now >= until_ms || !self.config.voters().into_iter().any(stays) {
             self.step_down(StepDown::HandedOver { to }, out);
         }

@@ -46,14 +46,14 @@ impl Leader {
         peer.deadline_ms = i64::MAX;
         let accepted = packet.zxid.epoch();
         if self.phase != Phase::Gathering {
-            if accepted > self.epoch && self.counts(&self.peers[&id]) {
+            if accepted > self.epoch && self.helps_to_establish(&self.peers[&id]) {
                 return self.make_way(server, accepted, out);
             }
             self.ask_for_promise(id, now, out);
             return;
         }
         self.epoch = self.epoch.max(accepted);
-        if self.counts(&self.peers[&id]) {
+        if self.helps_to_establish(&self.peers[&id]) {
             self.came.insert(server);
         }
         self.take_epoch(now, out);
@@ -150,7 +150,7 @@ impl Leader {
         if self.phase != Phase::Promising {
             return self.bring_up_to_date(id, last, now, out);
         }
-        if current != -1 && self.counts(&self.peers[&id]) {
+        if current != -1 && self.helps_to_establish(&self.peers[&id]) {
             if (current, last) > self.summary {
                 return self.step_down(StepDown::VoterIsAhead { voter: server, epoch: current, last }, out);
             }

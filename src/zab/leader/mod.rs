@@ -348,6 +348,16 @@ impl Leader {
         peer.kind == LearnerKind::Follower && self.config.is_voter(peer.server)
     }
 
+    /// Whether it counts for a leader that is to be established: also who observes by the configuration that was agreed on
+    /// and votes in the one that is proposed. It may not have heard of that one yet, and promises and acknowledges
+    /// NEWLEADER as everybody does; by UPTODATE it is a voter, and comes back as one. (ZooKeeper 3.9,
+    /// `Leader.waitForNewLeaderAck`, goes by the number of a server alone.)
+    fn helps_to_establish(&self, peer: &Peer) -> bool {
+        let becomes_voter = |pending: &Voters| pending.is_voter(peer.server);
+        let is_voter = self.config.current().is_voter(peer.server);
+        self.counts(peer) || (!is_voter && self.config.pending().is_some_and(becomes_voter))
+    }
+
     fn new_leader_zxid(&self) -> Zxid {
         first_zxid(self.epoch)
     }

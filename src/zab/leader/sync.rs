@@ -139,7 +139,7 @@ impl Leader {
         // It may be told to cut off what it had acknowledged: from here on its log holds what it says anew.
         self.acked.remove(&server);
         let syncs = self.peers.values().filter(|peer| peer.is_syncing()).count();
-        let is_voter = self.counts(&self.peers[&id]);
+        let is_voter = self.helps_to_establish(&self.peers[&id]);
         if decision != Decision::Snap && syncs >= self.options.max_diff_syncs && !is_voter {
             return self.drop_peer(id, DropReason::TooManySyncs, out);
         }
@@ -187,7 +187,7 @@ impl Leader {
             }
             Decision::Snap | Decision::ReadLog => {
                 let syncs = self.peers.values().filter(|peer| peer.by_snapshot).count();
-                if syncs >= self.options.max_snapshot_syncs && !self.counts(&self.peers[&id]) {
+                if syncs >= self.options.max_snapshot_syncs && !self.helps_to_establish(&self.peers[&id]) {
                     return self.drop_peer(id, DropReason::TooManySyncs, out);
                 }
                 self.set_stage(id, Stage::Streaming, now + self.init_ms());
@@ -286,7 +286,7 @@ impl Leader {
         if self.phase == Phase::Established {
             return self.send_up_to_date(id, out);
         }
-        if self.counts(&self.peers[&id]) {
+        if self.helps_to_establish(&self.peers[&id]) {
             self.synced.insert(server);
         }
         self.establish(now, out);

@@ -37,7 +37,6 @@ use crate::zab::epochs::Epochs;
 use crate::zab::history::{History, HistoryLimits};
 use crate::zab::leader::{self, PeerId};
 use crate::zab::links::{self, Links};
-use crate::zab::voters::Config;
 use asked::Asked;
 use early::Early;
 use following::Following;
@@ -212,9 +211,7 @@ impl Quorum {
         self.committed = self.state.store().published();
         assert!(self.is_member, "said from the beginning");
         options.election.adopt_configs = self.reconfig_enabled();
-        if !self.reconfig_enabled() {
-            options.config = Config::new(options.config.current().clone(), None);
-        }
+        options.config = self.config_at_start(&options.config);
         self.locals.set_rules(LocalRules {
             opens: options.roles.local_sessions,
             upgrades: options.roles.local_session_upgrading,

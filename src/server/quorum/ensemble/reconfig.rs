@@ -101,6 +101,27 @@ impl Quorum {
         self.state.options().reconfig_enabled
     }
 
+    /// What counts at a start, by what the files say and what is in the log. A reconfiguration is durable in the log a moment
+    /// before it is in the files: whoever went down in between holds it as proposed all the same, or an elected leader that
+    /// has it in its log would make it agreed on and act by the one before. Where the files have the version of no
+    /// reconfiguration they are the operator's own, and he has the last word.
+    pub(super) fn config_at_start(&self, files: &Config) -> Config {
+        let current = files.current().clone();
+        if !self.reconfig_enabled() {
+            return Config::new(current, None);
+        }
+        let text = self.state.find(CONFIG).and_then(|znode| znode.data());
+        let logged = text.and_then(|text| Voters::parse(text).ok()).filter(|_| current.version() > 0);
+        let newer = |logged: &Voters| files.all().all(|config| config.version() < logged.version());
+        match logged.filter(newer) {
+            Some(logged) => {
+                tracing::warn!(version = %format!("{:x}", logged.version()), "the log has a newer configuration than the files");
+                Config::new(current, Some(logged))
+            }
+            None => files.clone(),
+        }
+    }
+
     /// The files say what [`Record::Config`] of that number asked for.
     pub(super) fn config_written(&mut self, ensemble: &mut Ensemble, number: u64) {
         ensemble.records.written = ensemble.records.written.max(number);
@@ -135,16 +156,21 @@ impl Quorum {
 
     /// A configuration is agreed on, as this server's leader says. `designated` leads under it, if that was said.
     pub(super) fn config_agreed(&mut self, ensemble: &mut Ensemble, config: Voters, designated: Option<ServerId>) {
-        let before = ensemble.election.config().clone();
-        if !self.reconfig_enabled() || config.version() <= before.current().version() {
+        if !self.reconfig_enabled() {
             return;
         }
-        ensemble.count_by(Config::new(config.clone(), before.pending().cloned()), self.clock.mono_ms);
-        self.tell_config(ensemble);
+        let before = ensemble.election.config().clone();
+        let is_newer = config.version() > before.current().version();
+        if is_newer {
+            ensemble.count_by(Config::new(config.clone(), before.pending().cloned()), self.clock.mono_ms);
+            self.tell_config(ensemble);
+        }
         let Role::Following(following) = &ensemble.role else { return };
         let leader = following.leader();
-        let other_role = config.is_observer(ensemble.options.id) != following.is_observer();
+        // Without a newer one, too: who came as a voter of what was proposed may have been told that it came to nothing.
+        let other_role = ensemble.election.config().observes(ensemble.options.id) != following.is_observer();
         let other_leader = match designated {
+            _ if !is_newer => false,
             Some(designated) => designated != leader,
             None => {
                 let place = |voters: &'_ Voters| -> Vec<(String, u16)> {
