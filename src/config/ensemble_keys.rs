@@ -251,7 +251,8 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
     },
     Key {
         name: "electionPortBindRetry", alias: "", default: "3", example: "0",
-        meaning: "how often binding the election port is tried again, a second apart; 0: for ever",
+        meaning: "how often opening the ports is tried again, a second apart, while those between servers are taken or this \
+                  server's own name or address is not there yet; 0: for ever",
         difference: "",
         apply: |draft, text| {
             draft.settings.election_bind_retries = Some(number(text, NOT_NEGATIVE)?).filter(|count| *count > 0);

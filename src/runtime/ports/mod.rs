@@ -13,6 +13,7 @@ pub use mover::{Mover, Plan};
 use crate::config::member::MemberAddress;
 use crate::config::{ClientAddress, Config, Ensemble};
 use crate::fatal::{Fatal, Reason};
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
@@ -109,17 +110,25 @@ pub struct Open {
 impl Open {
     /// Takes a port. `name` is what an error calls it.
     fn take(port: Port, place: Place, options: SocketOptions, name: &str) -> Result<Open, Fatal> {
-        let candidates = place.candidates();
-        let candidates = candidates
-            .map_err(|error| Fatal::new(Reason::CannotListen, format!("{name} {}: {error}", place.address)))?;
-        let mut failure = Fatal::new(Reason::CannotListen, format!("{name} {}: it resolves to nothing", place.address));
+        Open::try_take(port, place, options, name).map_err(|refused| refused.fatal)
+    }
+
+    fn try_take(port: Port, place: Place, options: SocketOptions, name: &str) -> Result<Open, Refused> {
+        // A name that is not known yet: as a rule whoever starts servers makes their names a moment later.
+        let absent = |why: &dyn fmt::Display| Refused {
+            fatal: Fatal::new(Reason::CannotListen, format!("{name} {}: {why}", place.address)),
+            passes: true,
+        };
+        let candidates = place.candidates().map_err(|error| absent(&error))?;
+        let mut failure = absent(&"it resolves to nothing");
         for address in candidates {
             match bind(address, place.address == ClientAddress::Any, &options) {
                 Ok(listener) => return Ok(Open { port, place, options, listener: Arc::new(listener) }),
                 Err(error) => {
-                    let taken = error == rustix::io::Errno::ADDRINUSE;
+                    let taken = error == Errno::ADDRINUSE;
                     let reason = if taken { Reason::PortInUse } else { Reason::CannotListen };
-                    failure = Fatal::new(reason, format!("{name} {address}: {error}"));
+                    let passes = taken || error == Errno::ADDRNOTAVAIL;
+                    failure = Refused { fatal: Fatal::new(reason, format!("{name} {address}: {error}")), passes };
                     if taken {
                         break;
                     }
@@ -129,37 +138,80 @@ impl Open {
         Err(failure)
     }
 
-    /// Opens the client port of a server that starts.
+    /// Opens the client port of a server that starts. A member waits for its name and its address to be there as for those of
+    /// its other ports; a port that somebody else has is not waited for, nor is anything by a server on its own.
     pub fn client(config: &Config) -> Result<Open, Fatal> {
-        let place = Place { address: config.client_address.clone(), port: config.client_port };
-        Open::take(Port::Client, place, SocketOptions::of_clients(config), "client port")
+        let place = || Place { address: config.client_address.clone(), port: config.client_port };
+        let take = || Open::try_take(Port::Client, place(), SocketOptions::of_clients(config), "client port");
+        let Some(ensemble) = &config.ensemble else { return take().map_err(|refused| refused.fatal) };
+        let is_there_soon = |refused: &Refused| refused.passes && refused.fatal.reason != Reason::PortInUse;
+        insist(ensemble.settings.election_bind_retries, is_there_soon, || std::thread::sleep(RETRY), take)
     }
 
     /// Opens the election and the quorum port of every address of a member that starts, tried again as often as
-    /// `electionPortBindRetry` says: a server that has just ended may still hold them.
+    /// `electionPortBindRetry` says: a server that has just ended may still hold them, and its own name and address may come
+    /// to be a moment after it.
     pub fn peers(ensemble: &Ensemble) -> Result<Vec<Open>, Fatal> {
         let wanted = peer_places(&ensemble.own.addresses, ensemble.settings.listen_on_all_addresses);
         let name = format!("server.{}", ensemble.id);
-        let mut attempt = 0;
-        loop {
-            let take = |(port, place): &(Port, Place)| Open::take(*port, place.clone(), SocketOptions::PEERS, &name);
-            match wanted.iter().map(take).collect() {
-                Err(Fatal { reason: Reason::PortInUse, detail, .. })
-                    if ensemble.settings.election_bind_retries.is_none_or(|retries| attempt < retries) =>
-                {
-                    attempt += 1;
-                    tracing::warn!(attempt, "{detail}; trying again");
-                    std::thread::sleep(RETRY);
-                }
-                outcome => return outcome,
-            }
-        }
+        let take = || {
+            let take =
+                |(port, place): &(Port, Place)| Open::try_take(*port, place.clone(), SocketOptions::PEERS, &name);
+            wanted.iter().map(take).collect()
+        };
+        let passes = |refused: &Refused| refused.passes;
+        insist(ensemble.settings.election_bind_retries, passes, || std::thread::sleep(RETRY), take)
     }
 
     /// The address it is bound to, for people.
     fn address(&self) -> String {
         self.listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string())
     }
+}
+
+/// A port that was not taken.
+#[derive(Debug)]
+struct Refused {
+    fatal: Fatal,
+    /// It may be possible a moment later: the port is held by another, or the name or the address is not there yet.
+    passes: bool,
+}
+
+/// Tries until it is done, or cannot be, or was tried again as often as it is to be (`None`: for ever). The log says why, at
+/// growing distances: who waits for ever must neither be silent nor fill a disk.
+fn insist<T>(
+    retries: Option<u32>,
+    passes: impl Fn(&Refused) -> bool,
+    pause: impl Fn(),
+    mut take: impl FnMut() -> Result<T, Refused>,
+) -> Result<T, Fatal> {
+    let mut attempt: u32 = 0;
+    loop {
+        let refused = match take() {
+            Ok(taken) => return Ok(taken),
+            Err(refused) => refused,
+        };
+        if !passes(&refused) || retries.is_some_and(|retries| attempt >= retries) {
+            return Err(refused.fatal);
+        }
+        attempt = attempt.saturating_add(1);
+        if is_said(attempt) {
+            let retries = retries.map_or("for ever".to_owned(), |retries| format!("{retries} times"));
+            tracing::warn!(
+                attempt,
+                electionPortBindRetry = retries,
+                "{}; tried again every {} s",
+                refused.fatal.detail,
+                RETRY.as_secs()
+            );
+        }
+        pause();
+    }
+}
+
+/// The first attempts are said, then fewer and fewer, and one a minute in the end.
+fn is_said(attempt: u32) -> bool {
+    attempt.is_power_of_two() && attempt < 64 || attempt.is_multiple_of(60)
 }
 
 /// Where a member's ports for the others are to be. `everywhere`: on every address of the machine (`quorumListenOnAllIPs`).
@@ -198,4 +250,57 @@ fn bind(address: SocketAddr, both_families: bool, options: &SocketOptions) -> ru
     rustix::net::bind(&socket, &address)?;
     rustix::net::listen(&socket, options.backlog)?;
     Ok(TcpListener::from(socket))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    fn at(host: &str) -> Place {
+        Place::of(host, 1)
+    }
+
+    /// How often something is tried that is refused so often, and what comes of it.
+    fn tried(retries: Option<u32>, refusals: u32, passes: bool) -> (u32, u32, bool) {
+        let (attempts, pauses) = (Cell::new(0), Cell::new(0));
+        let take = || {
+            attempts.set(attempts.get() + 1);
+            let fatal = Fatal::new(Reason::CannotListen, "not there yet");
+            if attempts.get() > refusals { Ok(()) } else { Err(Refused { fatal, passes }) }
+        };
+        let outcome = insist(retries, |refused| refused.passes, || pauses.set(pauses.get() + 1), take);
+        (attempts.get(), pauses.get(), outcome.is_ok())
+    }
+
+    #[test]
+    fn what_passes_is_tried_again_as_often_as_was_said() {
+        assert_eq!(tried(Some(3), 0, true), (1, 0, true));
+        assert_eq!(tried(Some(3), 3, true), (4, 3, true));
+        assert_eq!(tried(Some(3), 4, true), (4, 3, false));
+        assert_eq!(tried(None, 1_000, true), (1_001, 1_000, true));
+        assert_eq!(tried(None, 1, false), (1, 0, false));
+        let said: Vec<u32> = (1..=300).filter(|attempt| is_said(*attempt)).collect();
+        assert_eq!(said, [1, 2, 4, 8, 16, 32, 60, 120, 180, 240, 300]);
+    }
+
+    /// A name that is not known yet and an address of no interface are waited for; what will never be is not.
+    #[test]
+    fn what_is_not_there_yet_passes() {
+        let refused = |place: Place| {
+            let refused = Open::try_take(Port::Election, place, SocketOptions::PEERS, "server.1").err();
+            let refused = refused.expect("it cannot be taken");
+            (refused.fatal.reason, refused.passes, refused.fatal.detail)
+        };
+        // Names that no resolver knows, and addresses that no machine has (RFC 2606, RFC 5737).
+        for (host, said) in [("corral.invalid", "server.1 corral.invalid: "), ("192.0.2.1", "server.1 192.0.2.1:1: ")] {
+            let (reason, passes, detail) = refused(at(host));
+            assert_eq!((reason, passes), (Reason::CannotListen, true), "{detail}");
+            assert!(detail.starts_with(said), "{detail}");
+        }
+        let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = holder.local_addr().unwrap().port();
+        let (reason, passes, _) = refused(Place::of("127.0.0.1", port));
+        assert_eq!((reason, passes), (Reason::PortInUse, true));
+    }
 }
