@@ -3,8 +3,9 @@
 use crate::fatal::Fatal;
 use crate::runtime::disk::RealDisk;
 use crate::server::rebuild::Rebuild;
+use crate::storage::identity::{self, Identity, Past};
+use crate::storage::recovery::Recovered;
 use crate::storage::recovery::{self, RecoveryOptions};
-use crate::storage::{identity, recovery::Recovered};
 use crate::tree::owner::OwnerRules;
 use crate::tree::state::{State, StateOptions};
 use crate::tree::store::{Cursor, Znode};
@@ -38,7 +39,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> ExitCode {
     let log_dir = arguments.log_dir.as_deref().unwrap_or(&arguments.dir);
     match recover(&arguments.dir, log_dir) {
-        Ok((state, recovered)) => {
+        Ok((identity, state, recovered)) => {
+            eprintln!("{}", whose(&identity));
             for note in &recovered.notes {
                 eprintln!("{note}");
             }
@@ -51,7 +53,21 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn recover(dir: &Path, log_dir: &Path) -> Result<(State, Recovered), Fatal> {
+/// Who may go on with this directory.
+fn whose(identity: &Identity) -> String {
+    let Identity { server, past, complete, .. } = identity;
+    let whose = match past {
+        Past::Alone if *server == 0 => "of a server on its own, which may become a member of any id".to_owned(),
+        Past::Alone => format!("of server {server} on its own, which may become a member of any id"),
+        Past::Member => format!("of server {server}, a member of an ensemble"),
+        Past::LeftAlone => format!("of server {server}, once a member of an ensemble and on its own since"),
+    };
+    let missing =
+        if *complete { "" } else { "; what it has acknowledged may be missing, and it does not vote with it" };
+    format!("the directory is that {whose}{missing}")
+}
+
+fn recover(dir: &Path, log_dir: &Path) -> Result<(Identity, State, Recovered), Fatal> {
     let Some(identity) = identity::read(&RealDisk, dir)? else {
         let what = format!("{}: not a data directory: it has no identity", dir.display());
         return Err(Fatal::new(crate::fatal::Reason::WrongDataDirectory, what));
@@ -73,7 +89,7 @@ fn recover(dir: &Path, log_dir: &Path) -> Result<(State, Recovered), Fatal> {
         eprintln!("{mismatches} transactions left another digest than the one they carry");
     }
     state.publish(recovered.zxid);
-    Ok((state, recovered))
+    Ok((identity, state, recovered))
 }
 
 fn describe(state: State, recovered: &Recovered, quiet: bool) -> String {

@@ -54,7 +54,10 @@ impl Draft {
         }
         match described {
             Some(described) if self.is_ensemble(&described.membership) => self.member_of(described, read),
-            Some(described) => self.standalone(&described),
+            Some(described) => {
+                self.standalone(&described);
+                self.lone_id(&described.membership, read);
+            }
             // What these keys would have meant is not known, and they have been looked at all the same.
             None => {}
         }
@@ -149,6 +152,15 @@ impl Draft {
         let line =
             |entry: properties::Entry| MemberLine { place: place(entry.line), key: entry.key, value: entry.value };
         entries.into_iter().map(line).collect()
+    }
+
+    /// Which server a standalone one is. What `myid` says counts, if it is an id at all: nothing depends on it before there are
+    /// others.
+    fn lone_id(&mut self, membership: &Membership, read: ReadFile<'_>) {
+        let bytes = read(&self.config.data_dir.join("myid")).ok().flatten().unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        let given = ServerId::parse(text.lines().next().unwrap_or_default().trim());
+        self.config.lone_id = given.or_else(|| membership.participants().next().map(|member| member.id));
     }
 
     /// A single participant, as ZooKeeper treats it; where its clients are served counts.

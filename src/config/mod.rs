@@ -33,6 +33,7 @@ pub use profile::Profile;
 pub use secret::Secret;
 
 use crate::ids::Zxid;
+use member::ServerId;
 use std::fmt::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -57,6 +58,8 @@ pub struct Config {
     pub ensemble: Option<Ensemble>,
     /// Reconfigurations are allowed; a standalone server has nothing to reconfigure, and says so.
     pub reconfig_enabled: bool,
+    /// The id of a standalone server: that of `myid`, or of the line that is its own.
+    pub lone_id: Option<ServerId>,
 
     pub client_address: ClientAddress,
     pub client_port: u16,
@@ -260,6 +263,7 @@ impl Config {
             accept_log_loss: false,
             ensemble: None,
             reconfig_enabled: false,
+            lone_id: None,
             client_address: ClientAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             client_port: 2181,
             client_port_listen_backlog: None,

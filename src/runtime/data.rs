@@ -13,7 +13,7 @@ use crate::server::read_back;
 use crate::server::rebuild::{Rebuild, write_snapshot};
 use crate::storage::dynamic;
 use crate::storage::epochs::EpochFile;
-use crate::storage::identity::{self, DataDirectory};
+use crate::storage::identity::{self, DataDirectory, Identity, Past, Starter};
 use crate::storage::log::frame::DirectoryId;
 use crate::storage::log::seek::Stretch;
 use crate::storage::log::segment::{self, OpenSegment};
@@ -40,6 +40,8 @@ pub struct Data {
     pub log: LogWriter,
     pub zxid: Zxid,
     pub secret: [u8; 32],
+    /// The server's id; 0 where nobody has given it one.
+    pub server: i64,
     /// Transactions of the log behind the snapshot loaded.
     pub replayed: u64,
     /// The newest whole snapshot, which was loaded.
@@ -128,8 +130,11 @@ impl Data {
             let what = format!("{} does not exist and datadir.autocreate is false", missing.display());
             return Err(Fatal::new(Reason::DataDirectoryUnusable, what));
         }
-        let number = config.ensemble.as_ref().map_or(0, |ensemble| ensemble.id.0);
-        let mut directory = identity::open(&disk, dir, log_dir, number, entropy()?)?;
+        let starter = match &config.ensemble {
+            Some(ensemble) => Starter::Member(ensemble.id.0),
+            None => Starter::Alone(config.lone_id.map(|id| id.0)),
+        };
+        let mut directory = identity::open(&disk, dir, log_dir, starter, entropy()?)?;
         let secret = directory.session_secret(&disk, entropy()?)?;
         let places = places(config, &directory);
         let mut rebuild = match &config.ensemble {
@@ -145,6 +150,9 @@ impl Data {
         for note in &recovered.notes {
             tracing::warn!("recovery: {note}");
         }
+        if directory.identity.past == Past::LeftAlone && config.ensemble.is_none() {
+            tell_left_alone(&directory.identity, recovered.zxid);
+        }
         // Before the log is begun: whatever happens after that, what may be missing is remembered.
         let member = match &config.ensemble {
             Some(_) => Some(judge(config, &mut directory, &recovered)?),
@@ -153,6 +161,7 @@ impl Data {
         let opened = recovery::begin_log(&disk, &places.recovery(), &recovered, &log_options, SPARES)?;
         directory.mark_born(&disk)?;
         if member.is_some() {
+            directory.mark_member(&disk)?;
             consume_marker(&disk, log_dir)?;
         }
         let log = places.writer(&opened)?;
@@ -185,7 +194,8 @@ impl Data {
         });
         let keeper = Keeper { directory, epochs, configured };
         let Recovered { zxid, replayed, .. } = recovered;
-        Ok(Data { state, log, zxid, replayed, secret, snapshot, keeper, member })
+        let server = keeper.directory.identity.server;
+        Ok(Data { state, log, zxid, server, replayed, secret, snapshot, keeper, member })
     }
 
     /// The parts: the state, its log, what only a member has, and what the helper threads do.
@@ -216,19 +226,44 @@ fn judge(
         directory.mark_incomplete(&disk)?;
     }
     let epoch = recovered.zxid.epoch();
-    let is_first = !directory.identity.born || standing == Standing::Unknown;
+    let Identity { born, past, .. } = directory.identity;
+    // A server that was always on its own has promised nothing but what its log says.
+    let is_first = !born || standing == Standing::Unknown || past == Past::Alone;
     let first = is_first.then_some(Epochs { accepted: epoch, current: epoch });
     let opened = EpochFile::open(&disk, &config.data_dir, directory.identity.directory, first)?;
     if let Some(note) = opened.note {
         tracing::warn!("recovery: {note}");
     }
     let mut file = opened.epochs;
+    if past != Past::Member && born {
+        tracing::warn!(
+            zxid = %recovered.zxid,
+            "a server that was on its own becomes a member: what it has counts as its vote; sessions from before are not known \
+             to have passwords of the ensemble's, and their clients are told that they have expired"
+        );
+        // What it began by itself it has promised to itself.
+        let Epochs { accepted, current } = file.record();
+        file.update(Epochs { accepted: accepted.max(epoch), current: current.max(epoch) })?;
+    }
     let epochs = file
         .record()
         .at_start(recovered.zxid)
         .map_err(|error| Fatal::new(Reason::EpochsLost, format!("{}: {error}", config.data_dir.display())))?;
     file.update(epochs)?;
     Ok((file, epochs, standing != Standing::Unknown))
+}
+
+/// A member's directory, and no ensemble in the configuration. It is the operator's word that nobody else goes on with what
+/// they had in common; what that means is said at every such start.
+fn tell_left_alone(identity: &Identity, zxid: Zxid) {
+    let missing = if identity.complete { "" } else { "; what it had acknowledged to them may be missing" };
+    tracing::warn!(
+        server = identity.server,
+        %zxid,
+        "this directory was a member's, and its server is on its own now{missing}: what its log has counts as committed, whether a \
+         quorum had it or not; what only others have is lost; its epochs and votes mean nothing; clients come with session \
+         passwords of the ensemble's, and their sessions expire. Others that join it again must do so with empty directories"
+    );
 }
 
 /// What the helper threads do: segments, snapshots, and tidying up after a snapshot; the log cut or begun anew; records.

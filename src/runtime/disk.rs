@@ -435,7 +435,8 @@ mod tests {
         let log_options = LogOptions { max_txn: 1000, buffer_bytes: 8192, segment_bytes: 1 << 20 };
         for start in 0..3i64 {
             let mut state = Sum::default();
-            let mut directory = identity::open(&RealDisk, &data_dir, &log_dir, 0, [1; 16]).unwrap();
+            let mut directory =
+                identity::open(&RealDisk, &data_dir, &log_dir, identity::Starter::Alone(None), [1; 16]).unwrap();
             let options = RecoveryOptions {
                 snapshot_dir: &data_dir,
                 log_dir: &log_dir,

@@ -90,13 +90,12 @@ pub fn run(
     let data = Data::recover(&config, state_options(&config))?;
     let passwords = config.ensemble.as_ref().map_or(Passwords::Secret(data.secret), member::passwords);
     let (store, acls, zxid) = (data.state.store().store(), data.state.acls(), data.zxid);
-    let replayed = data.replayed;
+    let (replayed, server_id) = (data.replayed, data.server);
     let log_dir = config.data_log_dir.clone();
     let wake = Arc::new(Wake::new()?);
     let (state, log, member_data, work) = data.into_parts(&config);
     let helpers = Helpers::start(work, wake.clone(), config.memory_ahead);
-    let number = config.ensemble.as_ref().map_or(1, |ensemble| ensemble.id.0 as u8);
-    let ids = SessionIds::new(clocks.now().wall_ms, number);
+    let ids = SessionIds::new(clocks.now().wall_ms, session_byte(&config, server_id));
     let options = quorum_options(&config, shards);
     let new_reader = || store.reader().map_err(|error| Fatal::new(Reason::System, error.to_string()));
     let mut quorum = Quorum::new(options, state, new_reader()?, log, ids, zxid, clocks.now(), stats.clone());
@@ -190,6 +189,16 @@ pub fn run(
     })?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The byte of this server in the ids of sessions: the last one of its id. Without one, or where that has no room in an owner
+/// of extended types, it is ZooKeeper's on its own.
+fn session_byte(config: &Config, id: i64) -> u8 {
+    match id as u8 {
+        byte if config.ensemble.is_some() => byte,
+        0 | u8::MAX => 1,
+        byte => byte,
+    }
 }
 
 /// What waits for signals on the main thread until the server has stopped.

@@ -17,7 +17,7 @@ use crate::server::shard::{Shard, ShardOptions};
 use crate::server::stats::Stats;
 use crate::session::{Passwords, SessionIds};
 use crate::storage::epochs::EpochFile;
-use crate::storage::identity::{self, DataDirectory};
+use crate::storage::identity::{self, DataDirectory, Identity, Past, Starter};
 use crate::storage::java::stream::StreamSender;
 use crate::storage::log::seek::Stretch;
 use crate::storage::log::segment::{self, PreparedSegment};
@@ -132,8 +132,8 @@ impl SimServer {
     ) -> Result<SimServer, Fatal> {
         let SimOptions { output_limit, memory, watches, shards, slice, log: options, state, .. } = sim;
         let dir = Path::new(DIR);
-        let number = member.as_ref().map_or(0, |options| options.id.0);
-        let mut directory = identity::open(disk, dir, dir, number, [7; 16])?;
+        let starter = member.as_ref().map_or(Starter::Alone(None), |options| Starter::Member(options.id.0));
+        let mut directory = identity::open(disk, dir, dir, starter, [7; 16])?;
         let was_born = directory.identity.born;
         let recovery = RecoveryOptions {
             snapshot_dir: dir,
@@ -154,8 +154,15 @@ impl SimServer {
             if standing == Standing::Unknown {
                 directory.mark_incomplete(disk)?;
             }
-            let first = (!was_born).then(Epochs::default);
+            let Identity { past, .. } = directory.identity;
+            let epoch = recovered.zxid.epoch();
+            let begun = Epochs { accepted: epoch, current: epoch };
+            let first = (!was_born || past == Past::Alone).then_some(begun);
             let mut file = EpochFile::open(disk, dir, directory.identity.directory, first)?.epochs;
+            if past == Past::LeftAlone {
+                let Epochs { accepted, current } = file.record();
+                file.update(Epochs { accepted: accepted.max(epoch), current: current.max(epoch) })?;
+            }
             let found = file
                 .record()
                 .at_start(recovered.zxid)
@@ -165,6 +172,9 @@ impl SimServer {
         }
         let opened = recovery::begin_log(disk, &recovery, &recovered, &options, 1)?;
         directory.mark_born(disk)?;
+        if member.is_some() {
+            directory.mark_member(disk)?;
+        }
         let mut log = LogWriter::new(&opened, options).unwrap();
         if let Some(SegmentRequest { id, capacity }) = log.needs_segment() {
             log.segment_ready(segment::prepare(disk, dir, id, capacity)?);
@@ -191,7 +201,7 @@ impl SimServer {
             last_counter: sim.last_counter,
         };
         let reader = store.reader().unwrap();
-        let ids = SessionIds::new(clock.wall_ms + 5, number.max(1) as u8);
+        let ids = SessionIds::new(clock.wall_ms + 5, directory.identity.server.max(1) as u8);
         let mut quorum = Quorum::new(quorum_options, state, reader, log, ids, recovered.zxid, clock, stats.clone());
         quorum.count_replayed(recovered.replayed);
         let shard_options = ShardOptions {

@@ -70,7 +70,7 @@ mod tests {
     use crate::ids::SessionId;
     use crate::sim::disk::{Choices, SimDisk};
     use crate::storage::disk::Access;
-    use crate::storage::identity;
+    use crate::storage::identity::{self, Past, Starter};
     use crate::storage::log::frame::DirectoryId;
     use crate::storage::recovery::{self, RecoveryOptions};
     use crate::storage::replay::{Replay, ZnodeRecord};
@@ -111,7 +111,8 @@ mod tests {
         {
             let mut recovered = Recovered::of(plan, snapshot, Zxid(zxid));
             recovered.marked_new = marked_new;
-            let identity = Identity { directory: DirectoryId::default(), server: 1, born, complete };
+            let identity =
+                Identity { directory: DirectoryId::default(), server: 1, past: Past::Member, born, complete };
             assert_eq!(recovered.standing(&identity, autocreate), expected, "row {at}");
         }
     }
@@ -119,7 +120,7 @@ mod tests {
     #[test]
     fn what_may_be_missing_is_remembered_until_a_leader_brought_it() {
         let (disk, dir) = (SimDisk::new(), Path::new("data"));
-        let open = || identity::open(&disk, dir, dir, 3, [5; 16]).unwrap();
+        let open = || identity::open(&disk, dir, dir, Starter::Member(3), [5; 16]).unwrap();
         let mut directory = open();
         assert!(directory.identity.complete);
         directory.mark_incomplete(&disk).unwrap();
@@ -135,13 +136,13 @@ mod tests {
     /// What a power loss now would leave says the same.
     fn open_again(disk: &SimDisk, dir: &Path) -> bool {
         let crashed = disk.crash(disk.changes(), &mut Choices::all());
-        identity::open(&crashed, dir, dir, 3, [5; 16]).unwrap().identity.complete
+        identity::open(&crashed, dir, dir, Starter::Member(3), [5; 16]).unwrap().identity.complete
     }
 
     #[test]
     fn the_mark_holds_for_one_start() {
         let (disk, dir) = (SimDisk::new(), Path::new("data"));
-        let directory = identity::open(&disk, dir, dir, 3, [5; 16]).unwrap();
+        let directory = identity::open(&disk, dir, dir, Starter::Member(3), [5; 16]).unwrap();
         let options = RecoveryOptions {
             snapshot_dir: dir,
             log_dir: dir,

@@ -153,7 +153,7 @@ impl Server {
 
     fn start_with(disk: &SimDisk, accept_log_loss: bool) -> Result<Server, Fatal> {
         let (dir, log_dir) = (Path::new(DIR), Path::new(LOG_DIR));
-        let mut directory = identity::open(disk, dir, log_dir, 0, [5; 16])?;
+        let mut directory = identity::open(disk, dir, log_dir, identity::Starter::Alone(None), [5; 16])?;
         let mut state = Model::default();
         let options = RecoveryOptions { accept_log_loss, ..options(&directory) };
         let recovered = recovery::recover(disk, &options, &mut state)?;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::fatal::Reason;
 use crate::storage::disk::{Access, Disk};
+use crate::storage::identity::Starter;
 use crate::storage::inspect;
 use crate::storage::log::frame::DirectoryId;
 use crate::storage::retention::{Retention, RetentionOptions};
@@ -229,10 +230,12 @@ fn retention_keeps_what_the_oldest_kept_snapshot_needs() {
 
 #[test]
 fn a_directory_of_somebody_else_is_refused_and_left_alone() {
-    let open =
-        |disk: &SimDisk, server| identity::open(disk, dir(), dir(), server, [1; 16]).map_err(|fatal| fatal.reason);
+    let open = |disk: &SimDisk, server| {
+        identity::open(disk, dir(), dir(), Starter::Member(server), [1; 16]).map_err(|fatal| fatal.reason)
+    };
     let disk = SimDisk::new();
-    let first = open(&disk, 3).unwrap();
+    let mut first = open(&disk, 3).unwrap();
+    first.mark_member(&disk).unwrap();
     assert_eq!(open(&disk, 3).err(), Some(Reason::DataDirectoryLocked));
     drop(first);
     assert_eq!(open(&disk, 4).err(), Some(Reason::WrongDataDirectory));
@@ -262,7 +265,7 @@ fn files_of_another_directory_are_refused() {
     drop(server);
     for kind in ["log", "snapshot"] {
         let other = SimDisk::new();
-        drop(identity::open(&other, dir(), log_dir(), 0, [6; 16]).unwrap());
+        drop(identity::open(&other, dir(), log_dir(), Starter::Alone(None), [6; 16]).unwrap());
         let name = if kind == "log" { "log-0000000000000001" } else { name.as_str() };
         let bytes = disk.bytes(&path(name)).unwrap();
         other.open(&path(name), Access::Create).unwrap().write_at(&bytes, 0).unwrap();
@@ -273,7 +276,7 @@ fn files_of_another_directory_are_refused() {
 #[test]
 fn the_session_secret_is_made_once() {
     let disk = SimDisk::new();
-    let directory = identity::open(&disk, dir(), dir(), 0, [1; 16]).unwrap();
+    let directory = identity::open(&disk, dir(), dir(), Starter::Alone(None), [1; 16]).unwrap();
     assert_eq!(directory.session_secret(&disk, [7; 32]), Ok([7; 32]));
     assert_eq!(directory.session_secret(&disk, [8; 32]), Ok([7; 32]));
     disk.rot(&dir().join("session-secret"), |bytes| bytes[3] ^= 1);
