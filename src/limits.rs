@@ -101,8 +101,31 @@ pub const CLIENT_ACCEPTS: usize = 256;
 /// Send-buffer capacity an idle connection may keep.
 pub const IDLE_BUFFER: usize = 16 << 10;
 
-/// Identities one connection may collect by auth packets; every write is checked against all of them.
+/// Identities one connection may have; every write is checked against all of them.
 pub const IDENTITIES: usize = 64;
+
+/// Bytes of a connection's identities, their schemes included. They go with every write that a follower forwards, and an
+/// `auth` entry of an ACL becomes a copy of them: twenty of the longest distinguished names in use fit.
+pub const IDENTITY_BYTES: usize = 4 << 10;
+
+/// Bytes of an auth packet's credentials: nobody has a name and password this long, and the name has to fit above.
+pub const CREDENTIAL_BYTES: usize = 16 << 10;
+
+/// Entries of an ACL as a client sends it and as it is stored, when `auth` has become whoever the client is. Every request
+/// for the znode may have to compare them all, which takes a hundred microseconds; lists in use have a dozen. Older lists may
+/// be longer, and stay.
+pub const ACL_ENTRIES: usize = 1024;
+
+/// Bytes of an ACL as it is stored: as many entries of sixty-four bytes. It is also what the transaction of a request may be
+/// longer than the request.
+pub const ACL_BYTES: usize = 64 << 10;
+
+/// Identities of a forwarded request that a leader takes. A follower of this kind sends no more than [`IDENTITIES`], a
+/// ZooKeeper any number: a request with more is refused.
+pub const FORWARDED_IDENTITIES: usize = 4 * IDENTITIES;
+
+/// Bytes of those, with their lengths.
+pub const FORWARDED_IDENTITY_BYTES: usize = 4 * IDENTITY_BYTES;
 
 /// Bytes of a four-letter word's argument (`stmk`).
 pub const WORD_ARGUMENT: usize = 8;

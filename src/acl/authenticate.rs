@@ -5,16 +5,13 @@
 
 use super::identity::Identity;
 use super::{Scheme, Schemes};
+use crate::limits;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 use sha2::{Sha256, Sha512};
 use std::fmt;
 use subtle::ConstantTimeEq;
-
-/// The longest auth packet that is taken, in bytes. The user's name stays with the connection and goes with
-/// its writes; ZooKeeper sets no limit but the frame's, and nobody has a name or password this long.
-pub const MAX_AUTH_BYTES: usize = 16 * 1024;
 
 /// How the `digest` scheme hashes `user:password` (`DigestAuthenticationProvider.digestAlg`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -85,7 +82,7 @@ impl std::error::Error for AuthFailed {}
 
 /// The identities an auth packet brings: for `ip` and `ensemble` none that the connection does not have.
 pub fn authenticate(scheme: &[u8], auth: &[u8], config: &AuthConfig) -> Result<Vec<Identity>, AuthFailed> {
-    if auth.len() > MAX_AUTH_BYTES {
+    if auth.len() > limits::CREDENTIAL_BYTES {
         return Err(AuthFailed::Refused);
     }
     match config.schemes.find(scheme).ok_or(AuthFailed::Refused)? {
@@ -166,8 +163,8 @@ mod tests {
         for scheme in [&b"world"[..], b"auth", b"super", b"sasl", b"x509", b"", b"nonsense"] {
             assert_eq!(authenticate(scheme, b"anyone", &config), Err(AuthFailed::Refused));
         }
-        assert!(authenticate(b"digest", &[b'a'; MAX_AUTH_BYTES], &config).is_ok());
-        assert_eq!(authenticate(b"digest", &[b'a'; MAX_AUTH_BYTES + 1], &config), Err(AuthFailed::Refused));
+        assert!(authenticate(b"digest", &[b'a'; limits::CREDENTIAL_BYTES], &config).is_ok());
+        assert_eq!(authenticate(b"digest", &[b'a'; limits::CREDENTIAL_BYTES + 1], &config), Err(AuthFailed::Refused));
         let off = AuthConfig { schemes: Schemes::default().without(Scheme::Digest), ..AuthConfig::default() };
         assert_eq!(authenticate(b"digest", b"a:b", &off), Err(AuthFailed::Refused));
     }

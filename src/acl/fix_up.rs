@@ -2,7 +2,8 @@
 //! duplicates, `auth` replaced by who the caller is.
 //!
 //! ZooKeeper 3.9, `PrepRequestProcessor.fixupACL` and the `isValid` of each provider. Permission bits are
-//! not checked there, nor here. Duplicates are dropped before `auth` is expanded, not after, so that a
+//! not checked there, nor here: they are stored and shown as they were sent, and what is beyond the five grants nothing. How many
+//! lists they make different does no harm, as each goes with its last znode. Duplicates are dropped before `auth` is expanded, not after, so that a
 //! list reads back as ZooKeeper would show it.
 
 use super::identity::Identities;
@@ -10,14 +11,15 @@ use super::{Scheme, Schemes};
 use crate::ids::fixed_state;
 use crate::jute::wire::put_int;
 use crate::jute::{AclEntry, AclList, ErrorCode};
+use crate::limits;
 use hashbrown::HashSet;
 
-/// The longest list that is stored, in bytes on the wire: as long as the longest frame of ZooKeeper's
-/// default `jute.maxbuffer`. Without it `auth` entries times identities could grow without end.
-pub const MAX_ACL_BYTES: usize = 1024 * 1024;
-
 /// Appends the list that is to be stored: count and entries, as [`super::Interner::intern`] takes it.
-/// `None` is a null list. The only error is [`ErrorCode::InvalidAcl`]; nothing is appended then.
+/// `None` is a null list. Nothing is appended with an error.
+///
+/// # Errors
+/// [`ErrorCode::InvalidAcl`], also beyond [`limits::ACL_ENTRIES`] and [`limits::ACL_BYTES`]; and
+/// [`ErrorCode::MarshallingError`] for a null id that ZooKeeper's check of that scheme stumbles over.
 pub fn fix_up(
     acl: Option<AclList<'_>>,
     identities: &Identities,
@@ -38,12 +40,14 @@ fn fix_entries(
     schemes: Schemes,
     out: &mut Vec<u8>,
 ) -> Result<(), ErrorCode> {
-    let list = acl.filter(|list| !list.is_empty()).ok_or(ErrorCode::InvalidAcl)?;
+    let sent = |list: &AclList<'_>| !list.is_empty() && list.len() <= limits::ACL_ENTRIES;
+    let list = acl.filter(sent).ok_or(ErrorCode::InvalidAcl)?;
     let start = out.len();
     let mut count = 0;
     put_int(out, count);
     let mut put = |entry: AclEntry<'_>, out: &mut Vec<u8>| {
-        if out.len() - start + 12 + entry.scheme.len() + entry.id.len() > MAX_ACL_BYTES {
+        let bytes = out.len() - start + 12 + entry.scheme.len() + entry.id.len();
+        if count as usize == limits::ACL_ENTRIES || bytes > limits::ACL_BYTES {
             return Err(ErrorCode::InvalidAcl);
         }
         count += 1;
@@ -51,14 +55,16 @@ fn fix_entries(
         Ok(())
     };
     let mut seen = HashSet::with_hasher(fixed_state());
-    for entry in list.iter() {
+    for (perms, scheme, id) in list.iter_sent() {
         // Nearly all lists have one entry: no set is made for them.
-        if list.len() > 1 && !seen.insert((entry.perms, entry.scheme, entry.id)) {
+        if list.len() > 1 && !seen.insert((perms, scheme, id)) {
             continue;
         }
-        match entry.scheme {
-            b"world" if entry.id == b"anyone" => put(entry, out)?,
-            b"auth" => {
+        let name = scheme.ok_or(ErrorCode::InvalidAcl)?;
+        match (name, id) {
+            (b"world", Some(b"anyone")) => put(AclEntry { perms, scheme: b"world", id: b"anyone" }, out)?,
+            (b"world", None) => return Err(ErrorCode::MarshallingError),
+            (b"auth", _) => {
                 let mut callers = identities
                     .iter()
                     .filter(|identity| schemes.find(&identity.scheme).is_some_and(Scheme::is_authenticated))
@@ -67,15 +73,20 @@ fn fix_entries(
                     return Err(ErrorCode::InvalidAcl);
                 }
                 for caller in callers {
-                    put(AclEntry { perms: entry.perms, scheme: &caller.scheme, id: &caller.id }, out)?;
+                    put(AclEntry { perms, scheme: &caller.scheme, id: &caller.id }, out)?;
                 }
             }
-            name => {
+            (name, id) => {
                 let scheme = schemes.find(name).ok_or(ErrorCode::InvalidAcl)?;
-                if !is_valid(scheme, entry.id) {
+                let id = match id {
+                    Some(id) => id,
+                    None if scheme == Scheme::Ensemble => b"", // refused whatever it is
+                    None => return Err(ErrorCode::MarshallingError),
+                };
+                if !is_valid(scheme, id) {
                     return Err(ErrorCode::InvalidAcl);
                 }
-                put(entry, out)?;
+                put(AclEntry { perms, scheme: name, id }, out)?;
             }
         }
     }
@@ -205,6 +216,7 @@ mod tests {
     use super::*;
     use crate::acl::{AclTable, Identity};
     use crate::jute::Reader;
+    use crate::jute::wire::put_buffer;
     use proptest::prelude::*;
 
     type Entry<'a> = (i32, &'a str, &'a str);
@@ -317,13 +329,50 @@ mod tests {
     #[test]
     fn expansion_is_bounded() {
         let many = caller(&[]);
-        let many = (0..500).fold(many, |mut many, n| {
+        let many = (0..63).fold(many, |mut many, n| {
             many.add(Identity::new(b"digest", format!("user{n}:hash").as_bytes()));
             many
         });
         let entries: Vec<Entry<'_>> = (0..1000).map(|perms| (perms, "auth", "")).collect();
         assert_eq!(fix(&entries, &many, Schemes::default()), Err(ErrorCode::InvalidAcl));
-        assert!(fix(&entries[..10], &many, Schemes::default()).is_ok());
+        let most = limits::ACL_ENTRIES / 63;
+        assert!(fix(&entries[..most], &many, Schemes::default()).is_ok());
+        assert_eq!(fix(&entries[..most + 1], &many, Schemes::default()), Err(ErrorCode::InvalidAcl));
+        // The longest identity a connection can have, and no more copies of it than fit.
+        let long = caller(&[("digest", &format!("{}:hash", "u".repeat(limits::IDENTITY_BYTES - 50)))]);
+        assert!(long.fit());
+        let copies = |n: usize| fix(&entries[..n], &long, Schemes::default()).map(|list| list.len());
+        assert!(copies(16).is_ok_and(|bytes| bytes <= limits::ACL_BYTES));
+        assert_eq!(copies(17), Err(ErrorCode::InvalidAcl));
+    }
+
+    #[test]
+    fn a_list_is_bounded_by_its_entries() {
+        let sent: Vec<Entry<'_>> = (0..=limits::ACL_ENTRIES as i32).map(|perms| (perms, "world", "anyone")).collect();
+        assert!(fix(&sent[1..], &caller(&[]), Schemes::default()).is_ok());
+        assert_eq!(fix(&sent, &caller(&[]), Schemes::default()), Err(ErrorCode::InvalidAcl));
+    }
+
+    #[test]
+    fn a_null_scheme_is_invalid_and_a_null_id_is_no_id() {
+        let null = |scheme: Option<&[u8]>, id: Option<&[u8]>| {
+            let mut wire = vec![];
+            put_int(&mut wire, 1);
+            put_int(&mut wire, 1);
+            put_buffer(&mut wire, scheme);
+            put_buffer(&mut wire, id);
+            let list = AclList::read(&mut Reader::new(&wire)).unwrap();
+            fix_up(list, &caller(&[("digest", "a:1")]), Schemes::ALL, &mut vec![]).err()
+        };
+        assert_eq!(null(None, Some(b"anyone")), Some(ErrorCode::InvalidAcl));
+        assert_eq!(null(None, None), Some(ErrorCode::InvalidAcl));
+        for scheme in [&b"world"[..], b"digest", b"ip", b"sasl", b"x509"] {
+            assert_eq!(null(Some(scheme), None), Some(ErrorCode::MarshallingError), "{}", scheme.escape_ascii());
+        }
+        for scheme in [&b"ensemble"[..], b"nonsense", b""] {
+            assert_eq!(null(Some(scheme), None), Some(ErrorCode::InvalidAcl), "{}", scheme.escape_ascii());
+        }
+        assert_eq!(null(Some(b"auth"), None), None, "whose id nobody reads");
     }
 
     proptest! {

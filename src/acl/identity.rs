@@ -4,6 +4,7 @@ use super::ip::{Address, Prefix, java_name};
 use crate::cost::Cost;
 use crate::ids::fixed_state;
 use crate::jute::{AclEntry, AclList};
+use crate::limits;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -57,8 +58,8 @@ impl fmt::Debug for Identity {
 
 /// The identities of one connection, in the order they were added, each once.
 ///
-/// How many a connection may collect is the caller's to bound ([`crate::limits::IDENTITIES`]); how long
-/// each can be is bounded by [`super::MAX_AUTH_BYTES`] and by the length of the frame it came in.
+/// How many they may be, and how long together, is bounded for a connection by [`Identities::fit`], and for a request that
+/// another server has forwarded by what is taken from it ([`crate::limits::FORWARDED_IDENTITIES`]).
 #[derive(Clone, Debug, Default)]
 pub struct Identities {
     list: Vec<Identity>,
@@ -83,7 +84,7 @@ impl Identities {
 
     /// Adds one; nothing happens if it is there already.
     pub fn add(&mut self, identity: Identity) {
-        if !self.list.contains(&identity) {
+        if !self.holds(&identity.scheme, &identity.id) {
             self.is_super |= &*identity.scheme == b"super";
             self.keys.push(key(&identity.scheme, &identity.id));
             self.list.push(identity);
@@ -93,6 +94,22 @@ impl Identities {
     /// In the order they were added.
     pub fn iter(&self) -> impl Iterator<Item = &Identity> {
         self.list.iter()
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Nobody.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Whether a connection may have so many and so long ones.
+    pub fn fit(&self) -> bool {
+        let bytes: usize = self.list.iter().map(|identity| identity.scheme.len() + identity.id.len()).sum();
+        self.list.len() <= limits::IDENTITIES && bytes <= limits::IDENTITY_BYTES
     }
 
     /// Whether one of them has that scheme.

@@ -15,11 +15,11 @@ mod ip;
 mod permissions;
 mod table;
 
-pub use authenticate::{AuthConfig, AuthFailed, DigestAlgorithm, MAX_AUTH_BYTES, authenticate};
-pub use fix_up::{MAX_ACL_BYTES, fix_up};
+pub use authenticate::{AuthConfig, AuthFailed, DigestAlgorithm, authenticate};
+pub use fix_up::fix_up;
 pub use identity::{Identities, Identity, check_cost};
 pub use permissions::{Needed, Whose, mask_digests, needed};
-pub use table::{AclId, AclTable, Interner};
+pub use table::{AclId, AclTable, AllAcls, Interner, StoredAcl};
 
 /// A scheme a server can have switched on. `world` and `auth` are not among them: they have no provider,
 /// the evaluation and the fix-up know them by name.

@@ -2,12 +2,13 @@
 //!
 //! `wire` reads and writes the primitive types; `codes` names every number of the protocol; `records`
 //! holds what requests, replies and transactions share; `request` and `connect` decode what clients send;
-//! `reply` encodes what they get; `txn` is the log's and the peers' form of a change. Nothing here
+//! `reply` encodes what they get; `quorum`, `overlong` and `election` are what servers say to each other; `txn` is the log's and the peers' form of a change. Nothing here
 //! allocates from a length or a count it has not checked against the bytes at hand.
 
 pub mod codes;
 pub mod connect;
 pub mod election;
+pub mod overlong;
 pub mod quorum;
 pub mod records;
 pub mod reply;

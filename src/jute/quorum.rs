@@ -8,6 +8,7 @@
 
 use super::wire::{DecodeError, Reader, put_bool, put_buffer, put_bytes, put_int, put_long};
 use crate::ids::{SessionId, Zxid};
+use crate::limits::{FORWARDED_IDENTITIES, FORWARDED_IDENTITY_BYTES};
 use std::fmt;
 
 /// The protocol with LEADERINFO and ACKEPOCH; what a leader answers, and the least this server speaks.
@@ -15,12 +16,6 @@ pub const PROTOCOL_EPOCHS: i32 = 0x10000;
 
 /// What this server announces as a learner. ZooKeeper only asks for at least [`PROTOCOL_EPOCHS`].
 pub const PROTOCOL_CORRAL: i32 = 0x10001;
-
-/// The most identities one forwarded request may carry, and the most bytes they may take together: a
-/// connection collects far fewer (`limits::IDENTITIES`), each no longer than an auth packet.
-pub const AUTH_ENTRIES: usize = 1024;
-/// See [`AUTH_ENTRIES`].
-pub const AUTH_BYTES: usize = 1 << 20;
 
 /// The string that ends a snapshot's stream.
 pub const SNAPSHOT_SIGNATURE: &[u8] = b"BenWasHere";
@@ -234,13 +229,13 @@ impl<'a> Identities<'a> {
     pub const NONE: Identities<'static> = Identities { count: 0, bytes: &[] };
 
     fn read(r: &mut Reader<'a>, count: usize) -> Result<Self, Unread> {
-        if count > AUTH_ENTRIES {
-            return Err(Unread::Error(PacketError::TooLong { length: count, limit: AUTH_ENTRIES }));
+        if count > FORWARDED_IDENTITIES {
+            return Err(Unread::Error(PacketError::TooLong { length: count, limit: FORWARDED_IDENTITIES }));
         }
         let start = r.rest();
         for _ in 0..count * 2 {
             let used = start.len() - r.rest().len();
-            bounded_buffer(r, AUTH_BYTES.saturating_sub(used))?;
+            bounded_buffer(r, FORWARDED_IDENTITY_BYTES.saturating_sub(used))?;
         }
         Ok(Identities { count, bytes: &start[..start.len() - r.rest().len()] })
     }

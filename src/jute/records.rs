@@ -89,6 +89,9 @@ impl AclEntry<'_> {
     }
 }
 
+/// Permissions, scheme and id of an entry that may have nulls.
+pub type SentAclEntry<'a> = (i32, Option<&'a [u8]>, Option<&'a [u8]>);
+
 /// An ACL as it stands on the wire, checked once: a count and its entries. Null strings in an entry read as
 /// empty ones.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -110,11 +113,12 @@ impl<'a> AclList<'a> {
 
     fn entry(reader: &mut Reader<'a>) -> Result<AclEntry<'a>, DecodeError> {
         // Some clients send an empty id as null.
-        Ok(AclEntry {
-            perms: reader.int()?,
-            scheme: reader.buffer()?.unwrap_or_default(),
-            id: reader.buffer()?.unwrap_or_default(),
-        })
+        let (perms, scheme, id) = Self::sent(reader)?;
+        Ok(AclEntry { perms, scheme: scheme.unwrap_or_default(), id: id.unwrap_or_default() })
+    }
+
+    fn sent(reader: &mut Reader<'a>) -> Result<SentAclEntry<'a>, DecodeError> {
+        Ok((reader.int()?, reader.buffer()?, reader.buffer()?))
     }
 
     /// The list whose wire bytes (count and entries, nothing after) have been read before: they are not checked again.
@@ -133,6 +137,12 @@ impl<'a> AclList<'a> {
     pub fn iter(&self) -> impl Iterator<Item = AclEntry<'a>> + use<'a> {
         let mut reader = Reader::new(self.entries);
         std::iter::from_fn(move || Self::entry(&mut reader).ok())
+    }
+
+    /// The entries in order as a client sent them: null is told from empty.
+    pub fn iter_sent(&self) -> impl Iterator<Item = SentAclEntry<'a>> + use<'a> {
+        let mut reader = Reader::new(self.entries);
+        std::iter::from_fn(move || Self::sent(&mut reader).ok())
     }
 
     /// How many entries.

@@ -108,8 +108,9 @@ pub enum Request<'a> {
     },
     Reconfig(Reconfig<'a>),
     CloseSession,
+    /// Only shown in the answer, null or not.
     Sync {
-        path: &'a [u8],
+        path: Option<&'a [u8]>,
     },
     Ping,
     Exists {
@@ -192,7 +193,7 @@ impl<'a> Request<'a> {
                 current_config: r.long()?,
             }),
             OpCode::CloseSession => Request::CloseSession,
-            OpCode::Sync => Request::Sync { path: r.string()? },
+            OpCode::Sync => Request::Sync { path: r.buffer()? },
             OpCode::Ping => Request::Ping,
             OpCode::Exists => Request::Exists { path: r.string()?, watch: r.bool()? },
             OpCode::GetData => Request::GetData { path: r.string()?, watch: r.bool()? },
@@ -221,7 +222,7 @@ impl<'a> Request<'a> {
             OpCode::WhoAmI => Request::WhoAmI,
             OpCode::Auth => {
                 r.int()?; // a type that no server reads
-                Request::Auth { scheme: r.string()?, auth: r.buffer()?.unwrap_or_default() }
+                Request::Auth { scheme: r.buffer()?.unwrap_or_default(), auth: r.buffer()?.unwrap_or_default() }
             }
             OpCode::Sasl => {
                 r.buffer()?;

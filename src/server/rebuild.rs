@@ -203,10 +203,13 @@ pub fn write_snapshot(
     for (session, timeout_ms) in &job.sessions {
         writer.push_session(*session, *timeout_ms)?;
     }
-    // Lists made since the pin are written as well: they do no harm, and the next start drops them.
-    for id in 1..job.acls.len() {
-        writer.push_acl(id, job.acls.bytes(AclId(id)))?;
+    // Lists made since the pin are written as well: they do no harm, and the next start drops them. All that the pinned
+    // znodes name are there, and stay: so none has to be kept from going once they are written.
+    let acls = job.acls.take().expect("a snapshot is written once");
+    for (id, list) in acls.iter() {
+        writer.push_acl(id.0, list)?;
     }
+    drop(acls);
     job.reader.resume();
     let mut error = None;
     let view = job.reader.view_pinned(&job.pin);

@@ -4,8 +4,9 @@
 //! single buffer, so that a batch costs two allocations however many changes it has.
 
 use super::path::PathHash;
-use crate::acl::AclId;
+use crate::acl::{AclId, Interner, StoredAcl};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The three things that can happen to a znode and fire a watch. setACL fires none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,17 +41,23 @@ struct Stored {
     parent_acl: AclId,
 }
 
-/// The changes of some transactions, in order.
+/// The changes of some transactions, in order. They may be looked at when the versions they speak of are long gone: so they
+/// hold the ACLs they name.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
     list: Vec<Stored>,
     paths: Vec<u8>,
+    /// Each under the place of the change that names it.
+    acls: Vec<(u32, Arc<StoredAcl>)>,
 }
 
 impl Changes {
-    /// Adds one at the end.
-    pub fn push(&mut self, change: Change<'_>) {
+    /// Adds one at the end, whose ACLs are among `acls`.
+    pub fn push(&mut self, change: Change<'_>, acls: &Interner) {
         let start = self.paths.len() as u32;
+        let place = self.list.len() as u32;
+        let parent = if change.parent_acl == change.acl { AclId::OPEN } else { change.parent_acl };
+        self.acls.extend([change.acl, parent].into_iter().filter_map(|acl| Some((place, acls.hold(acl)?))));
         self.paths.extend_from_slice(change.path);
         self.list.push(Stored {
             kind: change.kind,
@@ -90,7 +97,9 @@ impl Changes {
         for stored in &mut list {
             stored.start -= start as u32;
         }
-        Changes { list, paths: self.paths.split_off(start) }
+        let mut acls = self.acls.split_off(self.acls.partition_point(|(place, _)| (*place as usize) < len));
+        acls.iter_mut().for_each(|(place, _)| *place -= len as u32);
+        Changes { list, paths: self.paths.split_off(start), acls }
     }
 
     /// Forgets those after the first `len`: a multi that failed changed nothing.
@@ -98,6 +107,7 @@ impl Changes {
         if let Some(first) = self.list.get(len) {
             self.paths.truncate(first.start as usize);
             self.list.truncate(len);
+            self.acls.truncate(self.acls.partition_point(|(place, _)| (*place as usize) < len));
         }
     }
 }
@@ -105,6 +115,7 @@ impl Changes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::acl::AclTable;
 
     fn change(path: &[u8]) -> Change<'_> {
         let acl = AclId::OPEN;
@@ -113,15 +124,16 @@ mod tests {
 
     #[test]
     fn splitting_keeps_every_path() {
+        let (_, acls) = AclTable::new();
         let mut changes = Changes::default();
         for path in [&b"/a"[..], b"/bb", b"/ccc"] {
-            changes.push(change(path));
+            changes.push(change(path), &acls);
         }
         let tail = changes.split_off(1);
         let paths = |changes: &Changes| changes.range(0..changes.len()).map(|c| c.path.to_vec()).collect::<Vec<_>>();
         assert_eq!(paths(&changes), [b"/a".to_vec()]);
         assert_eq!(paths(&tail), [b"/bb".to_vec(), b"/ccc".to_vec()]);
-        changes.push(change(b"/d"));
+        changes.push(change(b"/d"), &acls);
         changes.truncate(1);
         assert_eq!(paths(&changes), [b"/a".to_vec()]);
     }

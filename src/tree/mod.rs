@@ -7,8 +7,10 @@
 //!
 //! What is versioned besides znodes, and how it comes back on [`state::State::undo`]: the ephemeral, container,
 //! TTL and quota sets follow the znodes that are undone; sessions and the digest have a journal; quota usage and
-//! the configuration's text are znodes whose Stat does not move; ACL ids are never taken back.
+//! the configuration's text are znodes whose Stat does not move; an ACL goes when no version and no change names it.
 
+#[cfg(test)]
+mod acl_tests;
 pub mod apply;
 pub mod change;
 pub mod digest;

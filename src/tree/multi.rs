@@ -4,7 +4,8 @@
 //! The operations are carried out one after another at the head, each seeing what the ones before it did.
 //! When one fails the tree is taken back to before the first. A failed multi is a transaction all the same,
 //! whose members are errors: 0 before the one that failed, its code, and "runtime inconsistency" after it.
-//! So are its results; the reply's header says Ok.
+//! So are its results; the reply's header says Ok. One that makes no sense (a null id in an ACL), or whose transaction
+//! would be longer than the log takes because `auth` entries become whoever the client is, is refused as a whole.
 
 use super::prepare::{close_frame, open_frame, put_txn_header};
 use super::state::{Context, Outcome, State};
@@ -17,6 +18,7 @@ use crate::jute::{Create, CreateMode, ErrorCode, MultiOps, OpCode, Request};
 impl State {
     pub(super) fn prepare_multi(&mut self, context: &Context<'_>, ops: &MultiOps<'_>, out: &mut Outcome) {
         self.begin(context.zxid);
+        let entry = out.txn.len();
         let changes = out.changes.len();
         let frame = out.reply.len();
         put_txn_header(context, OpCode::Multi, &mut out.txn);
@@ -32,12 +34,21 @@ impl State {
                 failed = Some(error);
                 break;
             }
+            if out.txn.len() - entry > out.txn_limit {
+                failed = Some(ErrorCode::MarshallingError);
+                break;
+            }
             done += 1;
         }
         out.error = failed.unwrap_or(ErrorCode::Ok);
         if let Some(error) = failed {
             self.undo_tree(Zxid(context.zxid.0 - 1));
             out.changes.truncate(changes);
+            if error == ErrorCode::MarshallingError {
+                out.txn.truncate(entry);
+                out.reply.truncate(frame);
+                return self.fail(context, error, out);
+            }
             out.txn.truncate(list + 4);
             out.reply.truncate(results);
             let total = ops.iter().count();

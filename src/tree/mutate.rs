@@ -134,13 +134,14 @@ impl State {
             self.recount(prefix);
         }
         self.use_quota(new.at.path, 1, data_length as i64);
-        changes.push(Change {
+        let change = Change {
             kind: ChangeKind::Created,
             path: new.at.path,
             hash: new.at.hash,
             acl: new.acl,
             parent_acl: parent.acl,
-        });
+        };
+        changes.push(change, &self.interner);
         let stat = Stat {
             czxid: at.zxid.0,
             mzxid: at.zxid.0,
@@ -192,13 +193,14 @@ impl State {
         self.touch_parent(zxid, parent_place, parent);
         self.index.deleted(place.path, znode.owner);
         self.use_quota(place.path, -1, -i64::from(znode.stat.data_length));
-        changes.push(Change {
+        let change = Change {
             kind: ChangeKind::Deleted,
             path: place.path,
             hash: place.hash,
             acl: znode.acl,
             parent_acl: parent.acl,
-        });
+        };
+        changes.push(change, &self.interner);
     }
 
     /// Sets a znode's data and gives it that version; returns its Stat as clients see it.
@@ -220,13 +222,14 @@ impl State {
         after.stat.data_length = data.map_or(0, <[u8]>::len) as i32;
         self.digest.replace(znode.digest(), after.digest());
         self.use_quota(place.path, 0, i64::from(after.stat.data_length) - i64::from(znode.stat.data_length));
-        changes.push(Change {
+        let change = Change {
             kind: ChangeKind::DataChanged,
             path: place.path,
             hash: place.hash,
             acl: znode.acl,
             parent_acl: znode.acl, // nobody is told of the parent
-        });
+        };
+        changes.push(change, &self.interner);
         self.options.owners.shown(znode.owner, after.stat)
     }
 

@@ -137,17 +137,22 @@ impl State {
                 self.finish(context, op, out);
             }
             Err(error) => {
-                out.error = error;
                 out.reply.truncate(frame);
-                if error != ErrorCode::SessionMoved {
-                    put_bare(&mut out.reply, context.cxid, context.zxid, error);
-                }
                 out.txn.truncate(entry);
-                put_txn_header(context, OpCode::Error, &mut out.txn);
-                txn::put_error(&mut out.txn, error);
-                self.finish(context, OpCode::Error, out);
+                self.fail(context, error, out);
             }
         }
+    }
+
+    /// The error transaction of a request that has changed nothing, and its answer.
+    pub(super) fn fail(&mut self, context: &Context<'_>, error: ErrorCode, out: &mut Outcome) {
+        out.error = error;
+        if error != ErrorCode::SessionMoved {
+            put_bare(&mut out.reply, context.cxid, context.zxid, error);
+        }
+        put_txn_header(context, OpCode::Error, &mut out.txn);
+        txn::put_error(&mut out.txn, error);
+        self.finish(context, OpCode::Error, out);
     }
 
     /// The end of every transaction: its digest, which an error has none of.

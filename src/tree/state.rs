@@ -8,7 +8,7 @@ use super::owner::OwnerRules;
 use super::path::{self, CONFIG, QUOTA, ROOT, ZOOKEEPER};
 use super::reap::Sweep;
 use super::store::{NewZnode, Reader, StoreFull, Undone, Writer, Znode};
-use crate::acl::{AclId, AclTable, Identities, Interner, Schemes};
+use crate::acl::{AclId, AclTable, AllAcls, Identities, Interner, Schemes};
 use crate::ids::{SessionId, Zxid};
 use crate::jute::AclEntry;
 use crate::jute::codes::{ErrorCode, perms};
@@ -76,6 +76,8 @@ pub struct Outcome {
     pub reply: Vec<u8>,
     /// Complete log entries: header, record, digest. One call appends one; whoever takes them clears.
     pub txn: Vec<u8>,
+    /// Bytes that one of those may have: a multi stops where it would be longer, and is refused.
+    pub txn_limit: usize,
     /// What changed, for watches.
     pub changes: Changes,
     /// Of the last request: what became of it. A failed multi has its failing operation's code here, though
@@ -85,7 +87,7 @@ pub struct Outcome {
 
 impl Default for Outcome {
     fn default() -> Self {
-        Outcome { reply: vec![], txn: vec![], changes: Changes::default(), error: ErrorCode::Ok }
+        Outcome { reply: vec![], txn: vec![], txn_limit: usize::MAX, changes: Changes::default(), error: ErrorCode::Ok }
     }
 }
 
@@ -270,7 +272,8 @@ impl State {
         self.index.created(path, znode.owner);
     }
 
-    /// The number of an ACL list given as checked wire bytes (count and entries).
+    /// The number of an ACL list given as checked wire bytes (count and entries). A znode has to be loaded with it before
+    /// the next [`State::reclaim`], or it is taken back.
     pub fn intern(&mut self, list: &[u8]) -> AclId {
         self.interner.intern(list)
     }
@@ -321,9 +324,14 @@ impl State {
         self.digest.undo(down_to, sum);
     }
 
-    /// Frees what no reader needs any more; a bounded amount of work. True when there is more to do.
+    /// Frees what no reader needs any more, and ACLs that nothing names; a bounded amount of work. True when there is more
+    /// to do.
     pub fn reclaim(&mut self) -> bool {
-        self.store.reclaim()
+        let more = self.store.reclaim();
+        let names = self.store.acl_names();
+        self.interner.lost(names.take_lost());
+        self.interner.free(|acl| names.carry(acl));
+        more
     }
 
     /// The znode at the head, published or not.
@@ -345,6 +353,11 @@ impl State {
     /// The table that [`AclId`]s are numbers of.
     pub fn acls(&self) -> Arc<AclTable> {
         self.acls.clone()
+    }
+
+    /// All of them as they are now, for whoever writes them down; none is freed until that is given up.
+    pub fn all_acls(&self) -> AllAcls {
+        self.interner.all()
     }
 
     /// How stored owners are read.

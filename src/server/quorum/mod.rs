@@ -144,6 +144,7 @@ impl Quorum {
         }
         let orphans = state.orphaned_sessions();
         let plan = SnapshotPlan::new(options.snapshots, reader, zxid);
+        let outcome = Outcome { txn_limit: options.max_txn, ..Outcome::default() };
         stats.core.zxid.store(zxid.0, Relaxed);
         Quorum {
             reported_ms: vec![clock.mono_ms; options.shards],
@@ -163,7 +164,7 @@ impl Quorum {
             zxid,
             time_ms: 0,
             clock,
-            outcome: Outcome::default(),
+            outcome,
             elements: vec![],
             in_flight: None,
             waiting: VecDeque::new(),

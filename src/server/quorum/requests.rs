@@ -3,7 +3,7 @@
 use super::{Live, Quorum};
 use crate::ids::{ConnId, SessionId};
 use crate::jute::request::Request;
-use crate::jute::wire::{Reader, put_bytes, put_int};
+use crate::jute::wire::{Reader, put_buffer, put_bytes, put_int};
 use crate::jute::{ErrorCode, OpCode, reply};
 use crate::limits;
 use crate::server::message::{Answer, Ask, Item, ShardId, Tell, Touched};
@@ -69,9 +69,9 @@ impl Quorum {
             Ask::Write(OpCode::CloseSession) => self.close_session(item.session, Some((shard, conn, item.xid))),
             Ask::Write(op) => self.write(shard, item, *op, body),
             Ask::Sync => {
-                let path = Reader::new(body).string().unwrap_or_default();
+                let path = Reader::new(body).buffer().unwrap_or_default();
                 let zxid = self.zxid;
-                self.reply(shard, conn, |out| reply::put_reply(out, item.xid, zxid, |out| put_bytes(out, path)));
+                self.reply(shard, conn, |out| reply::put_reply(out, item.xid, zxid, |out| put_buffer(out, path)));
             }
             Ask::Ephemerals { all } => {
                 let prefix = if *all { &[] } else { Reader::new(body).string().unwrap_or_default() };

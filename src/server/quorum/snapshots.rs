@@ -4,11 +4,10 @@
 //! transaction prepared, and as soon as that one is durable its zxid is pinned. Whoever writes the file
 //! walks the tree at the pin, on another thread, while transactions go on.
 
-use crate::acl::AclTable;
+use crate::acl::AllAcls;
 use crate::ids::{SessionId, Zxid};
 use crate::storage::log::segment::SegmentId;
 use crate::tree::store::{Pin, Reader};
-use std::sync::Arc;
 
 /// A snapshot may take one part in so many of the time: it competes with the core for memory bandwidth, disk and, on few
 /// cores, processor. At some hundred thousand writes a second `snapCount` would otherwise keep one under way always.
@@ -33,7 +32,8 @@ pub struct SnapshotJob {
     pub sessions: Vec<(SessionId, i32)>,
     /// `None` if the server keeps none.
     pub digest: Option<u64>,
-    pub acls: Arc<AclTable>,
+    /// The lists that its znodes name, and perhaps others; `None` once they are written.
+    pub acls: Option<AllAcls>,
     pub reader: Reader,
     pub pin: Pin,
     /// The state came from another server: the log goes on from it in this segment or a later one, whatever it held.
@@ -182,7 +182,8 @@ impl super::Quorum {
     pub fn take_snapshot_job(&mut self) -> Option<SnapshotJob> {
         let (capture, reader, pin) = self.plan.pinned.take()?;
         let Capture { logged, sessions, digest, .. } = capture;
-        Some(SnapshotJob { zxid: logged, sessions, digest, acls: self.state.acls(), reader, pin, log_from: None })
+        let acls = Some(self.state.all_acls());
+        Some(SnapshotJob { zxid: logged, sessions, digest, acls, reader, pin, log_from: None })
     }
 
     /// A snapshot of `zxid` has been written in `took_ms`; its reader comes back.

@@ -1,7 +1,7 @@
 //! One request of an open connection: sent on, held back or answered.
 
+use super::Shard;
 use super::conn::{Asking, Pending};
-use super::{Shard, limits};
 use crate::acl::{self, Identities};
 use crate::ids::{ConnId, Zxid};
 use crate::jute::reply::{self, PING_XID};
@@ -182,16 +182,16 @@ impl Shard {
         let known = acl::authenticate(scheme, auth, &self.options.auth);
         let now = self.clock.mono_ms;
         let Some(conn) = self.conns.find(id) else { return };
-        let room = conn.identities.iter().count() < limits::IDENTITIES;
+        let known = known.ok().map(|found| {
+            let mut identities = (*conn.identities).clone();
+            found.into_iter().for_each(|identity| identities.add(identity));
+            identities
+        });
         match known {
-            Ok(found) if room || found.is_empty() => {
-                let mut identities = (*conn.identities).clone();
-                for identity in found {
-                    identities.add(identity);
-                }
+            Some(identities) if identities.fit() => {
                 reply::put_bare(&mut conn.output, xid, Zxid::ZERO, ErrorCode::Ok);
                 // The core is told only when there is something new, however often a client says it.
-                if identities.iter().count() != conn.identities.iter().count() {
+                if identities.len() != conn.identities.len() {
                     let identities = Arc::new(identities);
                     conn.identities = identities.clone();
                     let length = |identity: &acl::Identity| identity.scheme.len() + identity.id.len() + 8;

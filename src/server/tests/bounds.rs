@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::fatal::Reason;
+use crate::jute::wire::put_buffer;
 use crate::limits::{
-    CORE_BYTES, GREETING_BYTES, SHARD_STALL_MS, WATCH_BYTES, WATCHED_PATH_BYTES, WATCHES_REMOVED_PER_TURN,
+    CORE_BYTES, GREETING_BYTES, IDENTITIES, IDENTITY_BYTES, SHARD_STALL_MS, WATCH_BYTES, WATCHED_PATH_BYTES,
+    WATCHES_REMOVED_PER_TURN,
 };
 
 const THROTTLED: i32 = -127;
@@ -239,4 +241,105 @@ fn a_shard_that_stands_still_ends_the_process_by_name() {
     server.stats.shards[1].batches.add(behind);
     let later = at + 3 * SHARD_STALL_MS;
     assert_eq!(wait(&mut server, &mut at, later), None);
+}
+
+fn auth_packet(scheme: Option<&[u8]>, credentials: &[u8]) -> Vec<u8> {
+    let mut body = vec![];
+    put_int(&mut body, 0);
+    put_buffer(&mut body, scheme);
+    put_bytes(&mut body, credentials);
+    body
+}
+
+#[test]
+fn an_auth_packet_with_a_null_scheme_is_answered_as_refused() {
+    let mut server = Server::new(1 << 20);
+    let (conn, _) = server.connect(SessionId::NONE, 2000);
+    server.request(conn, -4, OpCode::Auth, &auth_packet(None, b"a:b"));
+    let frames = server.frames(conn);
+    assert_eq!(frames.iter().map(|frame| (frame.0, frame.2)).collect::<Vec<_>>(), [(-4, -115)]);
+}
+
+#[test]
+fn a_sync_of_a_null_path_is_answered_with_it() {
+    let mut server = Server::new(1 << 20);
+    let (conn, _) = server.connect(SessionId::NONE, 2000);
+    server.request(conn, 1, OpCode::Sync, &(-1i32).to_be_bytes());
+    server.settle();
+    let frames = server.frames(conn);
+    assert_eq!((frames[0].0, frames[0].2, &frames[0].3[..]), (1, 0, &[255; 4][..]));
+}
+
+#[test]
+fn a_null_id_in_an_acl_is_what_nobody_can_read_also_in_a_multi() {
+    let mut server = Server::new(1 << 20);
+    let (conn, _) = server.connect(SessionId::NONE, 2000);
+    let mut body = vec![];
+    put_bytes(&mut body, b"/a");
+    put_bytes(&mut body, b"");
+    put_int(&mut body, 1);
+    put_int(&mut body, 31);
+    put_bytes(&mut body, b"world");
+    put_buffer(&mut body, None);
+    put_int(&mut body, 0);
+    server.request(conn, 1, OpCode::Create, &body);
+    let ops = [(OpCode::Create, create(b"/b", b"", 0)), (OpCode::Create, body)];
+    server.request(conn, 2, OpCode::Multi, &multi(&ops));
+    server.request(conn, 3, OpCode::Exists, &path_and(b"/b", false));
+    server.settle();
+    let frames = server.frames(conn);
+    let told: Vec<_> = frames.iter().map(|frame| (frame.0, frame.2, frame.3.len())).collect();
+    assert_eq!(told, [(1, -5, 0), (2, -5, 0), (3, -101, 0)]);
+}
+
+#[test]
+fn the_identities_of_a_connection_are_limited_by_number_and_by_bytes() {
+    for (length, most) in [(1, IDENTITIES - 1), (1000, IDENTITY_BYTES / (1000 + 36)), (IDENTITY_BYTES, 0)] {
+        let mut server = Server::new(1 << 20);
+        let (conn, _) = server.connect(SessionId::NONE, 2000);
+        let name = |n: usize| format!("{n:0>length$}:p");
+        for n in 0..most {
+            for _ in 0..2 {
+                server.request(conn, -4, OpCode::Auth, &auth_packet(Some(b"digest"), name(n).as_bytes()));
+                assert_eq!(server.frames(conn)[0].2, 0, "{n} of {length} bytes, again and again");
+            }
+        }
+        server.request(conn, -4, OpCode::Auth, &auth_packet(Some(b"digest"), name(most).as_bytes()));
+        assert_eq!(server.frames(conn)[0].2, -115, "{length} bytes");
+    }
+}
+
+/// Lists that znodes had once make no snapshot longer.
+#[test]
+fn a_snapshot_holds_the_lists_that_are_used() {
+    let snapshots = SnapshotRule { every_txns: 10_000, every_bytes: 0 };
+    let mut server = Server::with(SimOptions { snapshots, ..SimOptions::default() });
+    let (conn, _) = server.connect(SessionId::NONE, 2000);
+    for n in 0..200i32 {
+        let path = format!("/{n}");
+        let mut body = create(path.as_bytes(), b"", 0);
+        let perms = body.len() - 4 - (8 + 5 + 6) - 4;
+        body[perms..perms + 4].copy_from_slice(&(31 | n << 8).to_be_bytes());
+        server.request(conn, n, OpCode::Create, &body);
+        server.settle();
+        if n < 199 {
+            server.request(conn, n, OpCode::Delete, &delete(path.as_bytes()));
+        }
+        server.settle();
+        server.tick(i64::from(n));
+    }
+    for _ in 0..10 {
+        server.settle();
+        server.tick(1000);
+    }
+    assert!(server.frames(conn).iter().all(|frame| frame.2 == 0));
+    assert_eq!(server.quorum.state().acls().len(), 3, "the open one, the configuration's, the last znode's");
+    server.quorum.count_replayed(10_000);
+    server.request(conn, 1000, OpCode::Create, &create(b"/last", b"", 0));
+    server.settle();
+    let zxid = server.write_snapshot().unwrap();
+    let stream = server.snapshot_stream(zxid);
+    let sessions = i32::from_be_bytes(stream[..4].try_into().unwrap()) as usize;
+    let lists = 4 + 12 * sessions;
+    assert_eq!(i32::from_be_bytes(stream[lists..lists + 4].try_into().unwrap()), 2);
 }

@@ -1,6 +1,7 @@
 //! Scenes of whole ensembles, each with an end that is known.
 
 mod elsewhere;
+mod forwarded;
 mod local_sessions;
 mod ports;
 mod reconfig;

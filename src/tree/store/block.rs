@@ -140,6 +140,7 @@ impl Block {
         let path_len = u32::try_from(path.len()).expect("a path is shorter than 4 GiB");
         let data_len = u32::try_from(data.len()).expect("data is shorter than 4 GiB");
         ledger::count(1);
+        spare.names.keep(acl);
         let block = spare.take(Self::size(path.len(), data.len())).cast::<Block>();
         // SAFETY: header and tail are written within the size taken, before anybody sees the pointer.
         unsafe {
@@ -181,6 +182,7 @@ impl Block {
         // SAFETY: by the caller's promise this is a whole block and we are its last user.
         unsafe {
             (*block).guard.freed();
+            spare.names.release((*block).acl);
             let size = Self::size((*block).path_len as usize, (*block).data_len as usize);
             let apart = Self::apart(block);
             if !apart.is_null() {

@@ -21,6 +21,7 @@
 mod block;
 mod kids;
 mod limbo;
+mod names;
 mod queue;
 mod reader;
 mod reclaim;
@@ -43,6 +44,7 @@ mod stress_tests;
 #[cfg(test)]
 mod test_support;
 
+pub use names::AclNames;
 pub use reader::{Pin, Reader};
 pub use shared::Store;
 pub use view::{Cursor, View, Znode};

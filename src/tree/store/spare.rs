@@ -9,6 +9,7 @@
 //! or in use, never both. Tested below and, with nothing kept so that a use after free cannot hide, by the store's
 //! tests under miri.
 
+use super::names::AclNames;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 
 /// Sizes are multiples of this; allocators round in this range at least as much.
@@ -23,6 +24,8 @@ pub(super) struct Spare {
     classes: [Vec<*mut u8>; LARGEST / GRANULE],
     /// Where the allocator last handed out memory.
     pub(super) fresh: usize,
+    /// What the versions carry that live in memory from here.
+    pub(super) names: AclNames,
 }
 
 /// What is asked of the allocator for a piece of `size` bytes.
@@ -33,7 +36,7 @@ fn layout(size: usize) -> Layout {
 
 impl Spare {
     pub(super) fn new() -> Self {
-        Spare { classes: std::array::from_fn(|_| Vec::new()), fresh: 0 }
+        Spare { classes: std::array::from_fn(|_| Vec::new()), fresh: 0, names: AclNames::default() }
     }
 
     /// Uninitialised memory of `size` bytes, aligned to 8.

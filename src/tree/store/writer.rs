@@ -9,6 +9,7 @@
 use super::block::{Block, Data, Fields, Kind, Version};
 use super::kids::{ChildNumbers, ChildStat, Kids};
 use super::limbo::{Garbage, Limbo};
+use super::names::AclNames;
 use super::queue::Queue;
 use super::reclaim::Held;
 use super::segment::normal;
@@ -172,6 +173,11 @@ impl Writer {
     /// ready: what follows it is likely next.
     pub fn fresh_memory(&self) -> usize {
         self.limbo.spare.fresh
+    }
+
+    /// Which ACLs versions carry, superseded and unlinked ones too.
+    pub fn acl_names(&mut self) -> &mut AclNames {
+        &mut self.limbo.spare.names
     }
 
     /// Znodes at the head, the root included.

@@ -8,7 +8,7 @@ use super::upgrade::makes_ephemeral;
 use super::{Ensemble, Role, Syncing};
 use crate::acl::Identities;
 use crate::ids::{ConnId, SessionId};
-use crate::jute::wire::{Reader, put_bytes};
+use crate::jute::wire::{Reader, put_buffer};
 use crate::jute::{OpCode, reply};
 use crate::server::message::{Ask, Item, ShardId, Tell};
 use crate::server::quorum::Quorum;
@@ -153,7 +153,7 @@ impl Quorum {
         }
         match (what, &mut ensemble.role) {
             (Plain::Sync, role) => {
-                let path = Reader::new(body).string().unwrap_or_default().to_vec();
+                let path = Reader::new(body).buffer().unwrap_or_default().map(<[u8]>::to_vec);
                 let tag = ensemble.next_sync;
                 let is_asked = match role {
                     Role::Leading(leading) => leading.wants_sync(tag),
@@ -195,7 +195,7 @@ impl Quorum {
             asked.syncing = false;
         }
         let zxid = self.zxid;
-        self.reply(shard, conn, |out| reply::put_reply(out, xid, zxid, |out| put_bytes(out, &path)));
+        self.reply(shard, conn, |out| reply::put_reply(out, xid, zxid, |out| put_buffer(out, path.as_deref())));
         self.ask_on(ensemble, session);
     }
 

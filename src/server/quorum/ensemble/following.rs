@@ -556,5 +556,5 @@ fn installation(state: &mut State, zxid: Zxid) -> Result<SnapshotJob, StoreFull>
     reader.park(false);
     let digest = state.options().digest_enabled.then(|| state.digest());
     let sessions = state.sessions().collect();
-    Ok(SnapshotJob { zxid, sessions, digest, acls: state.acls(), reader, pin, log_from: None })
+    Ok(SnapshotJob { zxid, sessions, digest, acls: Some(state.all_acls()), reader, pin, log_from: None })
 }

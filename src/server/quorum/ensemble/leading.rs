@@ -5,7 +5,8 @@ use super::handover::HandOver;
 use super::{Effect, Ensemble, Role};
 use crate::acl::{Identities, Identity};
 use crate::ids::{SessionId, Zxid};
-use crate::jute::quorum::{Identities as WireIdentities, Packet, PacketType};
+use crate::jute::overlong::Overlong;
+use crate::jute::quorum::{Identities as WireIdentities, Packet, PacketError, PacketType};
 use crate::jute::request::Request;
 use crate::jute::wire::Reader;
 use crate::jute::{ErrorCode, OpCode};
@@ -27,7 +28,7 @@ pub(super) struct Leading {
     pub leader: Leader,
     gate: Gate<Output>,
     /// What each learner has sent and was not decoded yet.
-    inboxes: BTreeMap<PeerId, Vec<u8>>,
+    inboxes: BTreeMap<PeerId, Inbox>,
     /// Through whom each session speaks that is not connected here.
     owners: BTreeMap<SessionId, PeerId>,
     /// Clients' requests from learners, in the order they came.
@@ -49,6 +50,14 @@ pub(super) struct Leading {
     pub handing_over: Option<HandOver>,
     /// A slow disk is put up with until then.
     pub stays_until_ms: i64,
+}
+
+/// What a learner has sent and is not carried out yet.
+#[derive(Default)]
+struct Inbox {
+    bytes: Vec<u8>,
+    /// A request longer than is taken that is being passed over.
+    overlong: Option<Overlong>,
 }
 
 /// A request a learner has passed on.
@@ -155,7 +164,7 @@ impl Quorum {
 
     pub(super) fn learner_connected(&mut self, ensemble: &mut Ensemble, peer: PeerId) {
         let Role::Leading(leading) = &mut ensemble.role else { return ensemble.hold_early(peer) };
-        leading.inboxes.insert(peer, vec![]);
+        leading.inboxes.insert(peer, Inbox::default());
         self.step_leader(ensemble, Input::Connected(peer));
         self.tell_learners(ensemble);
     }
@@ -165,16 +174,44 @@ impl Quorum {
         let Role::Leading(leading) = &mut ensemble.role else { return ensemble.keep_early(peer, bytes) };
         // Gone, and its last bytes were on their way.
         let Some(inbox) = leading.inboxes.get_mut(&peer) else { return };
-        let mut inbox = std::mem::take(inbox);
+        let Inbox { bytes: mut inbox, mut overlong } = std::mem::take(inbox);
         inbox.extend_from_slice(bytes);
         let mut done = 0;
         loop {
-            match Packet::decode(&inbox[done..], max) {
-                Ok(Some((packet, length))) => {
-                    self.step_leader(ensemble, Input::Packet(peer, packet));
+            let more = match &mut overlong {
+                Some(request) => request.skip(&inbox[done..]).map(|(length, over)| {
                     done += length;
-                }
-                Ok(None) => break,
+                    if over && let Some(request) = overlong.take() {
+                        // Without its body it cannot be read, and is answered so.
+                        let data = Some(request.whose());
+                        let packet = Packet { data, ..Packet::bare(PacketType::Request, Zxid(-1)) };
+                        self.step_leader(ensemble, Input::Packet(peer, packet));
+                    }
+                    over
+                }),
+                None => match Packet::decode(&inbox[done..], max) {
+                    Ok(Some((packet, length))) => {
+                        self.step_leader(ensemble, Input::Packet(peer, packet));
+                        done += length;
+                        Ok(true)
+                    }
+                    Ok(None) => Ok(false),
+                    Err(error @ PacketError::TooLong { .. }) => match Overlong::begin(&inbox[done..]) {
+                        Ok(Some((request, length))) => {
+                            tracing::warn!(peer = peer.0, %error, "a learner's client asks for more than is taken");
+                            overlong = Some(request);
+                            done += length;
+                            Ok(true)
+                        }
+                        Ok(None) => Ok(false),
+                        Err(_) => Err(error),
+                    },
+                    Err(error) => Err(error),
+                },
+            };
+            match more {
+                Ok(true) => {}
+                Ok(false) => break,
                 Err(error) => {
                     tracing::warn!(?error, "a learner sent what is no packet");
                     self.learner_gone(ensemble, peer);
@@ -186,7 +223,7 @@ impl Quorum {
             && let Some(place) = leading.inboxes.get_mut(&peer)
         {
             inbox.drain(..done);
-            *place = inbox;
+            *place = Inbox { bytes: inbox, overlong };
         }
     }
 

@@ -109,7 +109,8 @@ struct Syncing {
     shard: ShardId,
     conn: ConnId,
     xid: i32,
-    path: Vec<u8>,
+    /// May be null.
+    path: Option<Vec<u8>>,
 }
 
 impl Ensemble {

@@ -1,0 +1,71 @@
+//! What a follower's client can send, and its follower passes on: none of it costs the follower its leader.
+
+use super::super::*;
+use super::steps::*;
+use crate::jute::OpCode;
+use crate::jute::wire::{put_bytes, put_int};
+use crate::limits;
+use crate::sim::bodies::{create, create_of_ones_own};
+
+/// The body of an auth packet for a user with a name of this length.
+fn auth(n: usize, length: usize) -> Vec<u8> {
+    let mut body = vec![];
+    put_int(&mut body, 0);
+    put_bytes(&mut body, b"digest");
+    put_bytes(&mut body, format!("{n:0>length$}:p").as_bytes());
+    body
+}
+
+/// Somebody else on the follower, who is served as if nothing had been.
+fn is_served(cluster: &mut Cluster, place: Place, conn: crate::ids::ConnId, xid: i32) {
+    let path = format!("/served-{xid}");
+    ask(cluster, place, conn, xid, OpCode::Create, &create(path.as_bytes(), b"", 0));
+    assert_eq!(told(cluster, place, conn, 1), [(xid, 0)]);
+}
+
+#[test]
+fn the_identities_of_a_client_do_not_cost_its_follower_the_leader() {
+    let (mut cluster, _, follower) = started(71);
+    let (other, _) = session(&mut cluster, follower, 4000);
+    let (greedy, _) = session(&mut cluster, follower, 4000);
+    // As many as there may be, and as long: each is a digest of 29 characters, a colon and a name.
+    let length = limits::IDENTITY_BYTES / (limits::IDENTITIES - 1) - "digest".len() - 30;
+    for n in 0..limits::IDENTITIES - 2 {
+        ask(&mut cluster, follower, greedy, -4, OpCode::Auth, &auth(n, length));
+        assert_eq!(told(&mut cluster, follower, greedy, 1), [(-4, 0)], "{n}");
+    }
+    ask(&mut cluster, follower, greedy, 1, OpCode::Create, &create_of_ones_own(b"/own"));
+    assert_eq!(told(&mut cluster, follower, greedy, 1), [(1, 0)]);
+    is_served(&mut cluster, follower, other, 1);
+    // What is more is refused where it is said.
+    let mut refused = false;
+    for n in 0..limits::IDENTITIES {
+        ask(&mut cluster, follower, greedy, -4, OpCode::Auth, &auth(n, 16_000));
+        refused |= told(&mut cluster, follower, greedy, 1) != [(-4, 0)];
+        if refused {
+            break;
+        }
+    }
+    if !refused {
+        ask(&mut cluster, follower, greedy, 2, OpCode::Create, &create_of_ones_own(b"/again"));
+        cluster.run(1_000, |_| false);
+    }
+    is_served(&mut cluster, follower, other, 2);
+    assert!(refused);
+}
+
+/// A leader takes packets of so many bytes; what is put around a frame of the longest kind makes a longer one.
+#[test]
+fn the_longest_frame_of_a_client_does_not_cost_its_follower_the_leader() {
+    let (mut cluster, _, follower) = started(72);
+    let (other, _) = session(&mut cluster, follower, 4000);
+    let (greedy, _) = session(&mut cluster, follower, 4000);
+    let overhead = create(b"/big", b"", 0).len() + 8;
+    let body = create(b"/big", &vec![b'x'; 0xf_ffff - overhead], 0);
+    for xid in 1..3 {
+        ask(&mut cluster, follower, greedy, xid, OpCode::Create, &body);
+        assert_eq!(told(&mut cluster, follower, greedy, 1), [(xid, -5)], "answered as what cannot be read");
+        is_served(&mut cluster, follower, other, xid);
+    }
+    assert!(!has(&mut cluster, follower, "/big"));
+}
