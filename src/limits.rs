@@ -143,6 +143,11 @@ pub const CONFIG_TEXT: usize = 64 << 10;
 /// Bytes of a configuration file: it is text of a few kilobytes, a longer one is some other file.
 pub const CONFIG_FILE: usize = 1 << 20;
 
+/// How far ahead of what a member knows an epoch may be that another one claims: a learner's promise, a vote, a leader's
+/// proposal. Each election takes one, so a member that was away for a year of elections every half minute is still within
+/// it; and whoever claims what is not so has to be at two thousand elections to use up all epochs there are.
+pub const EPOCH_JUMP: i64 = 1 << 20;
+
 /// Requests that learners have forwarded and a leader has not proposed: as many as a hundred servers let their clients have
 /// under way. Who forwards more is sent away, and comes again.
 pub const FORWARDED_REQUESTS: usize = 100_000;

@@ -5,6 +5,7 @@
 //! for a server that cannot go on.
 
 mod describe;
+mod epochs;
 mod files;
 mod logging;
 mod profile;
@@ -49,6 +50,8 @@ enum Command {
     Log(files::LogCommand),
     /// Print what a start would recover from a data directory
     State(state::Arguments),
+    /// Show a stopped member's epochs, or set them back
+    Epochs(epochs::Arguments),
     /// Look into the snapshots of a server
     #[command(subcommand)]
     Snapshot(files::SnapshotCommand),
@@ -61,6 +64,7 @@ pub fn main() -> ExitCode {
         Command::Profile(command) => profile::run(&command),
         Command::Log(command) => files::log(&command),
         Command::State(arguments) => state::run(&arguments),
+        Command::Epochs(arguments) => epochs::run(&arguments),
         Command::Snapshot(command) => files::snapshot(&command),
     }
 }

@@ -67,7 +67,7 @@ fn whose(identity: &Identity) -> String {
     format!("the directory is that {whose}{missing}")
 }
 
-fn recover(dir: &Path, log_dir: &Path) -> Result<(Identity, State, Recovered), Fatal> {
+pub(super) fn recover(dir: &Path, log_dir: &Path) -> Result<(Identity, State, Recovered), Fatal> {
     let Some(identity) = identity::read(&RealDisk, dir)? else {
         let what = format!("{}: not a data directory: it has no identity", dir.display());
         return Err(Fatal::new(crate::fatal::Reason::WrongDataDirectory, what));

@@ -373,7 +373,9 @@ pub const KEYS: &[Key] = &[
         example: "super:GJJ8GzXnHf0G1WSSz1SdtsFxJSg=",
         meaning: "`user:base64(SHA1(user:password))`, or the hash of `digestAlg`: who proves to be this user may do \
                   everything",
-        difference: "a value that no password could have is refused",
+        difference: "a value that no password could have is refused; in an ensemble it is to be the same on every member: \
+                     a leader lets nobody pass for this user, whatever a follower says, whose digest is not the one that \
+                     it is told of itself",
         apply: |draft, text| {
             if !is_digest_id(text) {
                 return Err("expected user:digest, the digest being a hash (20 bytes with SHA1) in base64".into());

@@ -88,6 +88,7 @@ pub fn join(
         },
         links: links::Settings::default(),
         max_packet: data::max_txn(config),
+        super_digest: config.super_digest.clone(),
         roles: roles(config, settings),
     });
     let sync_ms = tick_ms * i64::from(settings.sync_limit);

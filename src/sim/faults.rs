@@ -5,6 +5,7 @@
 
 use super::cluster::{Cluster, Place};
 use super::disk::Choices;
+use super::lies;
 use super::server::DIR;
 use crate::storage::disk::Disk;
 use crate::storage::log::frame::{BLOCK, Claim, claim};
@@ -51,6 +52,10 @@ pub enum Fault {
     Rot(Place, u64),
     /// A server that is down has its disk replaced.
     Wipe(Place),
+    /// Somebody with a socket lies to where a server takes learners.
+    Lie(Who, u64),
+    /// A client sends what is no request, or what costs more than it says.
+    Nuisance(Place, u64),
     /// The wall clock.
     Jump(Place, i64),
     /// The monotonic clock, in thousandths.
@@ -65,7 +70,7 @@ pub struct Step {
 }
 
 /// What is counted: a run of many seeds has seen every one of them.
-pub const CLASSES: [&str; 22] = [
+pub const CLASSES: [&str; 24] = [
     "crash",
     "crash of all",
     "crash of the leader",
@@ -86,6 +91,8 @@ pub const CLASSES: [&str; 22] = [
     "failed disk write",
     "damaged log refused",
     "new disk",
+    "lie of a stranger",
+    "nuisance of a client",
     "clock jump",
     "clock drift",
 ];
@@ -103,7 +110,7 @@ pub fn draw(choices: &mut Choices, servers: usize) -> Vec<Step> {
 fn draw_fault(choices: &mut Choices, servers: usize) -> Fault {
     let (a, b) = (choices.pick(servers), choices.pick(servers));
     let who = if choices.pick(2) == 0 { Who::Leader } else { Who::Place(a) };
-    match choices.pick(40) {
+    match choices.pick(44) {
         0..4 => Fault::Crash(who),
         4 => Fault::CrashAll,
         5..9 => Fault::StartAll,
@@ -124,6 +131,8 @@ fn draw_fault(choices: &mut Choices, servers: usize) -> Fault {
         35..37 => Fault::Rot(a, choices.pick(1 << 30) as u64),
         37 => Fault::Wipe(a),
         38 => Fault::Jump(a, choices.pick(20_000) as i64 - 10_000),
+        39..41 => Fault::Lie(who, choices.pick(1 << 30) as u64),
+        41..43 => Fault::Nuisance(a, choices.pick(1 << 30) as u64),
         _ => Fault::Drift(a, choices.pick(200) as i64 - 100),
     }
 }
@@ -254,6 +263,19 @@ pub fn play(cluster: &mut Cluster, fault: Fault) {
                 cluster.coverage.count("new disk");
                 cluster.wipe(place);
             }
+        }
+        Fault::Lie(who, what) => {
+            let Some(place) = find(cluster, who).filter(|place| cluster.runs(*place)) else { return };
+            cluster.coverage.count("lie of a stranger");
+            let lie = lies::draw(what, cluster.len());
+            cluster.stranger(place, &lie);
+        }
+        Fault::Nuisance(place, what) => {
+            let (raw, payloads) = lies::nuisance(what);
+            let Some(server) = cluster.server(place) else { return };
+            server.nuisance(&raw, &payloads);
+            cluster.act(place);
+            cluster.coverage.count("nuisance of a client");
         }
         Fault::Jump(place, ms) => {
             cluster.coverage.count("clock jump");

@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod coverage;
 pub mod disk;
 pub mod faults;
+pub mod lies;
 pub mod model;
 pub mod request;
 pub mod server;

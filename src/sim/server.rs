@@ -489,6 +489,17 @@ impl SimServer {
         id
     }
 
+    /// A client that sends what it likes: these bytes first, or a session and then these payloads of frames.
+    pub fn nuisance(&mut self, raw: &[u8], payloads: &[Vec<u8>]) {
+        let id = if raw.is_empty() {
+            self.accept(SessionId::NONE, 300, 0)
+        } else {
+            self.shard.accept("127.0.0.1:9".parse().unwrap())
+        };
+        self.shard.received(id, raw);
+        payloads.iter().for_each(|payload| self.send(id, payload));
+    }
+
     /// A connection with a session; `resume` is an id to take up again.
     pub fn connect(&mut self, resume: SessionId, timeout_ms: i32) -> (ConnId, SessionId) {
         let id = self.accept(resume, timeout_ms, 0);

@@ -33,6 +33,9 @@ use std::path::Path;
 /// The file's name, in the directory of the snapshots.
 pub const FILE: &str = "epochs";
 
+/// Where [`replace`] keeps the file as it was.
+pub const KEPT: &str = "epochs.before";
+
 const MAGIC: [u8; 8] = *b"CORRALEP";
 const VERSION: u32 = 1;
 const SLOTS: usize = 2;
@@ -148,6 +151,14 @@ impl EpochFile {
         block[..RECORD].copy_from_slice(&bytes);
         self.file.overwrite_synced(&block, (number * BLOCK) as u64)
     }
+}
+
+/// Puts another record in the place of what the file holds, which may be newer, and keeps the file as it was under [`KEPT`]:
+/// for an operator's hand ([`Epochs::set_back`]), on the directory of a server that is stopped.
+pub fn replace(disk: &dyn Disk, dir: &Path, directory: DirectoryId, record: Epochs) -> Result<(), DiskError> {
+    let before = disk::read_small(disk, &dir.join(FILE), SLOTS * BLOCK)?;
+    disk::replace_small(disk, dir, KEPT, &before)?;
+    EpochFile::create(disk, dir, directory, record).map(drop)
 }
 
 fn check(record: Epochs) {
@@ -295,6 +306,23 @@ mod tests {
             flip(&damaged, 0);
             flip(&damaged, 1);
             assert_eq!(open(&damaged).err().map(|fatal| fatal.reason), Some(Reason::EpochsLost), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_record_is_set_back_whole_or_not_at_all_and_what_was_there_is_kept() {
+        let (disk, mut epochs) = begun();
+        epochs.update(record(1 << 30, 3)).unwrap();
+        let before = disk.bytes(&path()).unwrap();
+        disk.settle();
+        replace(&disk, dir(), DIRECTORY, record(4, 3)).unwrap();
+        assert_eq!(open(&disk).unwrap().epochs.record(), record(4, 3));
+        assert_eq!(disk.bytes(&dir().join(KEPT)), Some(before));
+        for changes in 0..=disk.changes() {
+            for seed in 0..20 {
+                let found = open(&disk.crash(changes, &mut Choices::drawn(seed))).unwrap().epochs.record();
+                assert!(found == record(1 << 30, 3) || (found == record(4, 3) && changes > 0), "{found:?}");
+            }
         }
     }
 

@@ -20,6 +20,7 @@
 //! temporary file of its epoch, where it finds one, and else refuses to start.
 
 use crate::ids::Zxid;
+use crate::limits;
 use std::fmt;
 
 /// The largest epoch: it must fit the upper half of a positive zxid.
@@ -39,7 +40,15 @@ pub struct Epochs {
 pub enum EpochError {
     OutOfRange(i64),
     AcceptedBehindCurrent(Epochs),
-    AcceptedBehindLog { accepted: i64, last_logged: Zxid },
+    AcceptedBehindLog {
+        accepted: i64,
+        last_logged: Zxid,
+    },
+    /// Asked to be set back to an epoch that is none, or not older than the one promised.
+    NotBack {
+        accepted: i64,
+        to: i64,
+    },
 }
 
 impl fmt::Display for EpochError {
@@ -51,6 +60,9 @@ impl fmt::Display for EpochError {
             }
             EpochError::AcceptedBehindLog { accepted, last_logged } => {
                 write!(f, "the accepted epoch {accepted} is older than the log's last transaction {last_logged}")
+            }
+            EpochError::NotBack { accepted, to } => {
+                write!(f, "epoch {to} is not one that the accepted epoch {accepted} can be set back to")
             }
         }
     }
@@ -88,10 +100,25 @@ impl Epochs {
         Epochs { current: epoch, ..self }
     }
 
+    /// Set back by an operator's hand to a promise of `accepted`, beside a log that ends at `last_logged`: the way back for an
+    /// ensemble that has no epochs left. Never below the log: its transactions are those of leaders that were followed.
+    pub fn set_back(self, accepted: i64, last_logged: Zxid) -> Result<Epochs, EpochError> {
+        if !(0..self.accepted).contains(&accepted) {
+            return Err(EpochError::NotBack { accepted: self.accepted, to: accepted });
+        }
+        Epochs { accepted, current: self.current.min(accepted) }.at_start(last_logged)
+    }
+
     /// Whether these are at least as far as `other`, in both.
     pub fn reach(self, other: Epochs) -> bool {
         self.accepted >= other.accepted && self.current >= other.current
     }
+}
+
+/// Whether somebody who knows of `known` may take `claimed` for an epoch of the same ensemble. What is written down of one that
+/// is not would be the end of all elections: no epoch is left above it.
+pub fn is_plausible(claimed: i64, known: i64) -> bool {
+    claimed <= known.saturating_add(limits::EPOCH_JUMP)
 }
 
 /// The zxid of an epoch's NEWLEADER: no transaction has it.
@@ -123,12 +150,29 @@ mod tests {
     }
 
     #[test]
+    fn epochs_are_set_back_as_far_as_the_log_goes() {
+        let zxid = |epoch: i64, counter: i64| Zxid(epoch << 32 | counter);
+        let ended = Epochs { accepted: MAX_EPOCH - 1, current: 7 };
+        assert_eq!(ended.set_back(9, zxid(7, 3)), Ok(Epochs { accepted: 9, current: 7 }));
+        assert_eq!(ended.set_back(7, zxid(7, 3)), Ok(Epochs { accepted: 7, current: 7 }));
+        let both = Epochs { accepted: MAX_EPOCH, current: MAX_EPOCH };
+        assert_eq!(both.set_back(8, zxid(7, 3)), Ok(Epochs { accepted: 8, current: 8 }));
+        let behind = EpochError::AcceptedBehindLog { accepted: 6, last_logged: zxid(7, 3) };
+        assert_eq!(both.set_back(6, zxid(7, 3)), Err(behind));
+        for to in [-1, MAX_EPOCH, MAX_EPOCH + 1] {
+            assert_eq!(both.set_back(to, zxid(7, 3)), Err(EpochError::NotBack { accepted: MAX_EPOCH, to }));
+        }
+    }
+
+    #[test]
     fn epochs_move_forward_only() {
         let promised = Epochs { accepted: 1, current: 1 }.promised(4);
         assert_eq!(promised, Epochs { accepted: 4, current: 1 });
         let established = promised.established(4);
         assert_eq!(established, Epochs { accepted: 4, current: 4 });
         assert!(established.reach(promised) && !promised.reach(established));
+        assert!(is_plausible(7 + limits::EPOCH_JUMP, 7) && !is_plausible(8 + limits::EPOCH_JUMP, 7));
+        assert!(is_plausible(0, MAX_EPOCH) && is_plausible(i64::MAX, i64::MAX));
         assert_eq!(first_zxid(4), Zxid(0x4_0000_0000));
         assert!(std::panic::catch_unwind(|| established.promised(4)).is_err());
         assert!(std::panic::catch_unwind(|| promised.established(3)).is_err());

@@ -166,6 +166,7 @@ impl Cluster {
             election: Default::default(),
             links: Default::default(),
             max_packet: self.max_frame.map_or(1 << 20, limits::max_txn),
+            super_digest: None,
             roles: self.roles,
         };
         let clock = member.clocks.at(self.now_ms);

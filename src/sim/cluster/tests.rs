@@ -12,4 +12,5 @@ mod rollover;
 mod scenes;
 mod sizes;
 mod steps;
+mod strangers;
 mod writers;

@@ -111,4 +111,6 @@ pub enum DropReason {
     Round(i64),
     /// It says to be from this very server.
     OwnId,
+    /// The candidate's epoch, or that of its log, is further ahead of this server's own than any course of things takes it.
+    Epoch(i64),
 }

@@ -28,6 +28,7 @@ use vote::{Ballot, NO_DATABASE, supporters};
 
 use crate::ids::Zxid;
 use crate::jute::election::{Notification, PeerState};
+use crate::zab::epochs::is_plausible;
 use crate::zab::voters::{Config, ServerId, Voters};
 
 /// Rounds beyond this are no rounds: it leaves room to count on.
@@ -331,6 +332,11 @@ impl Election {
         let Phase::Looking(looking) = &mut self.phase else { return };
         if looking.candidacy == Candidacy::Waits || ballot.vote.zxid == NO_DATABASE || ballot.round < self.round {
             return;
+        }
+        // Who has no vote to cast names a zxid below all others.
+        let claimed = ballot.vote.peer_epoch.max(ballot.vote.zxid.0 >> 32);
+        if looking.log.is_some_and(|log| log.zxid > Zxid::ZERO && !is_plausible(claimed, log.epoch)) {
+            return out.push(Output::Dropped { from, reason: DropReason::Epoch(claimed) });
         }
         if ballot.round > self.round {
             self.round = ballot.round;

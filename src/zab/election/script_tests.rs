@@ -32,6 +32,8 @@ scripts! {
     groups_agree
     stepping_down
     no_database
+    a_lying_candidate
+    a_lying_log
     a_newer_configuration
     a_designated_leader
     a_newcomer_of_another_configuration

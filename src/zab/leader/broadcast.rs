@@ -7,7 +7,9 @@
 use super::peer::{LearnerKind, Peer, PeerId, Stage, Unacked};
 use super::{DropReason, HandedOver, Leader, Output, Phase, StepDown};
 use crate::ids::{SessionId, Zxid};
+use crate::jute::OpCode;
 use crate::jute::quorum::{ForwardedRequest, Packet, PacketType, put_revalidate_answer, revalidate_question};
+use crate::jute::wire::Reader;
 use crate::zab::history::Txn;
 use crate::zab::message::{After, Auth, Data, Message};
 use crate::zab::voters::{Config, ServerId, Voters};
@@ -247,6 +249,9 @@ impl Leader {
         let Ok(request) = ForwardedRequest::decode(packet.data.unwrap_or_default()) else {
             return self.drop_peer(id, DropReason::Malformed(packet.kind), out);
         };
+        if !is_forwarded(&request) {
+            return self.drop_peer(id, DropReason::NotForwarded { op: request.op }, out);
+        }
         out.push(Output::Request {
             peer: id,
             session: request.session,
@@ -271,6 +276,30 @@ impl Leader {
             put_revalidate_answer(&mut data, session, valid);
             self.send(id, Message::with(PacketType::Revalidate, Zxid(-1), data), out);
         }
+    }
+}
+
+/// Whether a learner passes such a request on. What a leader does on its own account has no session, and is not asked for by
+/// anybody. deleteContainer is: a ZooKeeper that follows passes on what a client makes up, and the leader refuses it.
+/// (ZooKeeper 3.9, `FollowerRequestProcessor`.)
+fn is_forwarded(request: &ForwardedRequest<'_>) -> bool {
+    let Some(op) = OpCode::from_wire(request.op).filter(|_| request.session != SessionId::NONE) else { return false };
+    match op {
+        OpCode::CreateSession => Reader::new(request.body).int().is_ok_and(|timeout_ms| timeout_ms > 0),
+        OpCode::CloseSession
+        | OpCode::Create
+        | OpCode::Create2
+        | OpCode::CreateContainer
+        | OpCode::CreateTtl
+        | OpCode::Delete
+        | OpCode::DeleteContainer
+        | OpCode::SetData
+        | OpCode::SetAcl
+        | OpCode::Check
+        | OpCode::Multi
+        | OpCode::Reconfig
+        | OpCode::Sync => true,
+        _ => false,
     }
 }
 

@@ -3,12 +3,15 @@
 //! Only a quorum that has promised the epoch makes it this leader's: from then on no leader of an older
 //! epoch can commit anything. Whoever of them has got more than this server shows that it should not
 //! have been elected, and it goes back to the election.
+//!
+//! What a learner says it has accepted counts here and nowhere else: a voter's, before the epoch is chosen, and within
+//! [`crate::limits::EPOCH_JUMP`]. Nothing of it is written down before a quorum of voters has come.
 
 use super::peer::{LearnerKind, PeerId, Stage};
 use super::{DropReason, Leader, Output, Phase, StepDown};
 use crate::ids::Zxid;
 use crate::jute::quorum::{LearnerInfo, PROTOCOL_CORRAL, PROTOCOL_EPOCHS, Packet, PacketType, single_int};
-use crate::zab::epochs::{Epochs, MAX_EPOCH};
+use crate::zab::epochs::{Epochs, MAX_EPOCH, is_plausible};
 use crate::zab::message::{After, Message};
 use crate::zab::voters::ServerId;
 
@@ -34,8 +37,13 @@ impl Leader {
             self.next_anonymous -= 1;
             ServerId(self.next_anonymous + 1)
         });
+        let accepted = packet.zxid.epoch();
         let older = self.peers.iter().find(|(other, peer)| **other != id && peer.server == server).map(|(id, _)| *id);
         if let Some(older) = older {
+            // One that lost its connection may have promised more since. It comes again when that is found out here, too.
+            if self.peers[&older].serves && accepted > self.epoch {
+                return self.drop_peer(id, DropReason::ContradictsItself(accepted), out);
+            }
             self.drop_peer(older, DropReason::Replaced, out);
         }
         let Some(peer) = self.peers.get_mut(&id) else { return };
@@ -44,28 +52,21 @@ impl Leader {
         peer.knows_roll_over = knows_roll_over;
         peer.stage = Stage::Introduced { asked: false };
         peer.deadline_ms = i64::MAX;
-        let accepted = packet.zxid.epoch();
+        let votes = self.helps_to_establish(&self.peers[&id]);
         if self.phase != Phase::Gathering {
-            if accepted > self.epoch && self.helps_to_establish(&self.peers[&id]) {
-                return self.make_way(server, accepted, out);
+            if accepted > self.epoch && votes {
+                // It has promised that to one that came to nothing: it can never follow here, and would be missing for good.
+                // A new election takes an epoch above both. (ZooKeeper 3.9 leaves such a voter out until its leader ends.)
+                return self.step_down(StepDown::VoterPromisedMore { voter: server, accepted }, out);
             }
             self.ask_for_promise(id, now, out);
             return;
         }
-        self.epoch = self.epoch.max(accepted);
-        if self.helps_to_establish(&self.peers[&id]) {
+        if votes {
+            self.epoch = self.epoch.max(accepted);
             self.came.insert(server);
         }
         self.take_epoch(now, out);
-    }
-
-    /// A voter has promised an epoch above this leader's, to one that came to nothing: it can never follow here,
-    /// and would be missing for good. A new election takes an epoch above both; that this server promises the
-    /// higher one, too, makes sure of it. (ZooKeeper 3.9 leaves such a voter out until its leader ends.)
-    fn make_way(&mut self, voter: ServerId, accepted: i64, out: &mut Vec<Output>) {
-        self.epochs = self.epochs.promised(accepted);
-        out.push(Output::WriteEpochs { epochs: self.epochs, after: After::Nothing });
-        self.step_down(StepDown::VoterPromisedMore { voter, accepted }, out);
     }
 
     /// What a learner says of itself, if it may follow here.
@@ -73,6 +74,9 @@ impl Leader {
         let accepted = packet.zxid.epoch();
         if accepted >= MAX_EPOCH {
             return Err(DropReason::EpochOutOfRange(accepted));
+        }
+        if !is_plausible(accepted, self.epochs.accepted) {
+            return Err(DropReason::EpochImplausible { accepted, own: self.epochs.accepted });
         }
         let mut introduction = Introduction { server: None, knows_roll_over: false };
         if let Some(data) = packet.data {

@@ -39,6 +39,9 @@ pub struct Options {
     pub max_outstanding: usize,
     /// The counter of an epoch's last transaction.
     pub last_counter: u32,
+    /// The newest epoch of which a voter has said that it promised it, to this server as a leader before: one that was in
+    /// its way.
+    pub heard_epoch: i64,
 }
 
 impl Options {
@@ -59,6 +62,7 @@ impl Options {
             max_syncs: 100_000,
             max_outstanding: 100_000,
             last_counter: Zxid::LAST_COUNTER,
+            heard_epoch: 0,
         }
     }
 }
@@ -215,6 +219,13 @@ pub enum DropReason {
     ConfigAhead(i64),
     /// The epoch it says it accepted leaves none to follow.
     EpochOutOfRange(i64),
+    /// The epoch it says it accepted is further ahead of this server's own than any course of things takes it.
+    EpochImplausible {
+        accepted: i64,
+        own: i64,
+    },
+    /// It says it accepted a newer epoch than that in which it follows here, by another connection.
+    ContradictsItself(i64),
     /// Another connection of the same server came.
     Replaced,
     /// A packet that this phase of its synchronisation has no place for.
@@ -225,6 +236,11 @@ pub enum DropReason {
     WrongNewLeader(Zxid),
     /// It acknowledged a proposal before those sent earlier, or one that was never sent.
     AckOutOfOrder(Zxid),
+    /// A request that no learner passes on for a client: of no session, without a time to live where it opens one, or of an
+    /// operation that no client's request of a leader is.
+    NotForwarded {
+        op: i32,
+    },
     /// The answer to a PING is not that of the oldest one.
     WrongPing(Zxid),
     /// Too many learners are being synchronised.

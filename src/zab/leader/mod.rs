@@ -116,7 +116,7 @@ impl Leader {
             epochs_durable: epochs,
             phase: Phase::Gathering,
             was_established: false,
-            epoch: epochs.accepted,
+            epoch: epochs.accepted.max(options.heard_epoch),
             promised: BTreeSet::new(),
             synced: BTreeSet::new(),
             peers: BTreeMap::new(),

@@ -14,7 +14,7 @@
 use super::{Learner, LeaveReason, Output, Stage};
 use crate::ids::Zxid;
 use crate::jute::quorum::{PROTOCOL_EPOCHS, Packet, PacketType, single_int};
-use crate::zab::epochs::{MAX_EPOCH, first_zxid};
+use crate::zab::epochs::{MAX_EPOCH, first_zxid, is_plausible};
 use crate::zab::leader::LearnerKind;
 use crate::zab::message::{After, Message};
 use crate::zab::voters::Voters;
@@ -33,6 +33,11 @@ impl Learner {
         let accepted = self.epochs.accepted;
         if epoch < accepted {
             return Err(LeaveReason::EpochBehind { leader: epoch, accepted });
+        }
+        // One that knows of nothing has nothing to lose, and may come to an ensemble of any age.
+        let is_new = accepted == 0 && self.history.last() == Zxid::ZERO;
+        if !is_new && !is_plausible(epoch, accepted) {
+            return Err(LeaveReason::EpochImplausible { leader: epoch, accepted });
         }
         let (current, after) = if epoch > accepted {
             let current = self.epochs.current as i32;

@@ -152,6 +152,8 @@ pub enum LeaveReason {
     EpochBehind { leader: i64, accepted: i64 },
     /// An epoch that is none.
     EpochOutOfRange(i64),
+    /// An epoch further ahead of this server's own than any course of things takes it.
+    EpochImplausible { leader: i64, accepted: i64 },
     /// NEWLEADER of another epoch than the one promised, or a transaction of a later one.
     WrongEpoch(Zxid),
     /// NEWLEADER's or a reconfiguration's text is no configuration.
@@ -184,6 +186,10 @@ impl fmt::Display for LeaveReason {
                 write!(f, "the leader's epoch {leader} is older than the accepted epoch {accepted}")
             }
             LeaveReason::EpochOutOfRange(epoch) => write!(f, "the leader's epoch {epoch} is none"),
+            LeaveReason::EpochImplausible { leader, accepted } => write!(
+                f,
+                "the leader's epoch {leader} is implausibly far ahead of the accepted epoch {accepted} (docs/epochs.md)"
+            ),
             LeaveReason::WrongEpoch(zxid) => write!(f, "the leader sent {zxid}, which is not of its epoch"),
             LeaveReason::BadConfig(kind) => write!(f, "the configuration in {} cannot be read", kind.name()),
             LeaveReason::Hole { last, got } => write!(f, "the leader sent {got} after {last}"),

@@ -45,11 +45,13 @@ scripts! {
     leader_reads_the_log
     leader_reconfiguration
     leader_refuses
+    leader_refuses_what_nobody_forwards
     leader_roll_over_comes_to_nothing
     leader_rolls_over
     leader_snapshot_holds_nothing_up
     leader_sync_data_before_newleader_3104
     leader_sync_is_a_barrier
+    leader_takes_no_implausible_epoch
     leader_truncated_follower_counts_anew
     leader_voter_is_ahead
     learner_ack_follows_the_log_3023_3911_4785
@@ -70,6 +72,7 @@ scripts! {
     learner_requests
     learner_rolls_over
     learner_snapshot_is_durable_first_3642
+    learner_takes_no_implausible_epoch
     learner_timeouts
     learner_truncation_is_durable_first_5094
 }
@@ -449,7 +452,7 @@ fn packet<'a>(plain: &[&str], words: &Words<'_>, from: i64, data: &'a mut Vec<u8
             session: SessionId(words.number("session", 0)),
             cxid: words.number("cxid", 0) as i32,
             op: words.number("op", 1) as i32,
-            body: b"body",
+            body: if words.text("empty").is_some() { b"\0\0\0\0" } else { b"body" },
         }
         .put(data),
         PacketType::Ping if words.text("touch").is_some() => {

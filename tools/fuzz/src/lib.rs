@@ -44,6 +44,7 @@ pub fn member(disk: &SimDisk, members: &str) -> SimServer {
         election: Default::default(),
         links: Default::default(),
         max_packet: MAX_PACKET,
+        super_digest: None,
         roles: RoleSettings::default(),
     };
     SimServer::start(disk, Clock::default(), options(), Some(ensemble))

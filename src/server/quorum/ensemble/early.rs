@@ -93,6 +93,7 @@ mod tests {
             election: Default::default(),
             links: Default::default(),
             max_packet: 1 << 20,
+            super_digest: None,
             roles: Default::default(),
         };
         SimServer::start(&SimDisk::new(), Clock::default(), SimOptions::default(), Some(options))

@@ -1,5 +1,6 @@
 //! What a member of an ensemble is told, what happens to it, and what it asks for.
 
+use crate::config::Secret;
 use crate::fatal::Fatal;
 use crate::ids::Zxid;
 use crate::jute::election::InitialMessage;
@@ -38,6 +39,8 @@ pub struct EnsembleOptions {
     pub links: links::Settings,
     /// The largest transaction or request that is taken from a peer, bytes.
     pub max_packet: usize,
+    /// Whose digest this is may do everything (`DigestAuthenticationProvider.superDigest`).
+    pub super_digest: Option<Secret<String>>,
     pub roles: RoleSettings,
 }
 

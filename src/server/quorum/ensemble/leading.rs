@@ -1,11 +1,11 @@
 //! A member that leads: what it prepares is proposed, and shown when it is committed.
 
 use super::asked::Plain;
+use super::claimed::identities;
 use super::handover::HandOver;
 use super::{Effect, Ensemble, Role};
-use crate::acl::{Identities, Identity};
 use crate::ids::{SessionId, Zxid};
-use crate::jute::quorum::{Identities as WireIdentities, Packet, PacketType};
+use crate::jute::quorum::{Packet, PacketType};
 use crate::jute::request::Request;
 use crate::jute::wire::Reader;
 use crate::jute::{ErrorCode, OpCode};
@@ -16,7 +16,7 @@ use crate::session::Tracker;
 use crate::storage::log::seek::Stretch;
 use crate::zab::epochs::Epochs;
 use crate::zab::history::History;
-use crate::zab::leader::{Input, Leader, LogPart, Options, Output, PeerId, Proposal};
+use crate::zab::leader::{Input, Leader, LogPart, Options, Output, PeerId, Proposal, StepDown};
 use crate::zab::message::{Auth, Gate};
 use crate::zab::voters::Voters;
 use std::collections::{BTreeMap, VecDeque};
@@ -125,6 +125,7 @@ impl Quorum {
             max_diff_syncs: roles.max_diff_syncs,
             gather_ms: roles.gather_ms,
             last_counter: self.options.last_counter,
+            heard_epoch: ensemble.heard_epoch,
             ..Options::new(given.id, given.tick_ms, given.init_limit, given.sync_limit)
         };
         let takes_clients = roles.leader_serves;
@@ -319,6 +320,9 @@ impl Quorum {
             Output::SyncRefused { tag } => self.sync_refused(ensemble, tag),
             Output::StepDown(reason) => {
                 tracing::warn!(%reason, "no longer leading");
+                if let StepDown::VoterPromisedMore { accepted, .. } = reason {
+                    ensemble.heard_epoch = ensemble.heard_epoch.max(accepted);
+                }
                 self.leave_role(ensemble);
             }
         }
@@ -413,7 +417,7 @@ impl Quorum {
                 }
                 known => {
                     let moved = leading.owners.get(&session) != Some(&peer) && self.tracker.contains(session);
-                    let identities = identities(&auth);
+                    let identities = identities(&auth, ensemble.options.super_digest.as_ref());
                     let request = known.map(|op| (op, Request::decode(op, &body)));
                     if let (false, Some((_, Ok(Request::Reconfig(asked))))) = (moved, &request) {
                         let (changes, _) = self.reconfigure(ensemble, (session, cxid), &identities, asked);
@@ -477,15 +481,4 @@ impl Quorum {
             self.propose_all(ensemble);
         }
     }
-}
-
-/// Who a learner says its client is.
-fn identities(auth: &Auth) -> Identities {
-    let mut identities = Identities::default();
-    if let Ok(list) = WireIdentities::parse(auth.count, &auth.bytes) {
-        for (scheme, id) in list.iter() {
-            identities.add(Identity::new(scheme, id));
-        }
-    }
-    identities
 }

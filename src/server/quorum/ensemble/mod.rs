@@ -10,6 +10,7 @@
 //! of a role in `leaving`.
 
 mod asked;
+mod claimed;
 mod early;
 mod following;
 mod handover;
@@ -83,6 +84,8 @@ pub struct Ensemble {
     /// Syncs under way, by tag.
     syncs: BTreeMap<u64, Syncing>,
     next_sync: u64,
+    /// See [`leader::Options::heard_epoch`].
+    heard_epoch: i64,
     /// The process is to end.
     stopping: bool,
     /// This server gave up the lead: others are to have it.
@@ -133,6 +136,7 @@ impl Ensemble {
             crowded: BTreeSet::new(),
             syncs: BTreeMap::new(),
             next_sync: 0,
+            heard_epoch: 0,
             stopping: false,
             yields: false,
             rests_until_ms: i64::MIN,
