@@ -4,7 +4,7 @@
 use crate::fatal::{Fatal, Reason};
 use crate::runtime::disk::RealDisk;
 use crate::storage::epochs::{self, EpochFile, KEPT};
-use crate::storage::identity::{self, Starter};
+use crate::storage::identity;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -47,12 +47,12 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 fn show_or_set(arguments: &Arguments) -> Result<String, Fatal> {
     let dir = &arguments.dir;
     let log_dir = arguments.log_dir.as_ref().unwrap_or(dir);
-    let Some(identity) = identity::read(&RealDisk, dir)? else {
+    // Nobody serves from it meanwhile.
+    let Some(locked) = identity::lock(&RealDisk, dir)? else {
         let what = format!("{}: not a data directory: it has no identity", dir.display());
         return Err(Fatal::new(Reason::WrongDataDirectory, what));
     };
-    // Nobody serves from it meanwhile.
-    let _locked = identity::open(&RealDisk, dir, log_dir, Starter::Member(identity.server), [0; 16])?;
+    let identity = locked.identity;
     let found = EpochFile::open(&RealDisk, dir, identity.directory, None)?.epochs.record();
     let (_, _, recovered) = super::state::recover(dir, log_dir)?;
     let shown = format!("accepted {} current {} log {}\n", found.accepted, found.current, recovered.zxid);

@@ -208,6 +208,19 @@ impl Starter {
     }
 }
 
+/// Locks a directory for a tool that changes something in it, as long as the value lives; whose it is stays as it is. `None` if
+/// it is no data directory.
+pub fn lock(disk: &dyn Disk, dir: &Path) -> Result<Option<DataDirectory>, Fatal> {
+    if read(disk, dir)?.is_none() {
+        return Ok(None);
+    }
+    let lock = disk.lock(&dir.join(LOCK))?.ok_or_else(|| {
+        Fatal::new(Reason::DataDirectoryLocked, format!("another process uses the data directory {}", dir.display()))
+    })?;
+    let identity = read(disk, dir)?;
+    Ok(identity.map(|identity| DataDirectory { identity, dir: dir.to_path_buf(), _lock: lock }))
+}
+
 impl DataDirectory {
     /// Notes that this is a member's, who may vote from now on: its epochs are on disk.
     pub fn mark_member(&mut self, disk: &dyn Disk) -> Result<(), DiskError> {
