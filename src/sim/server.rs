@@ -95,6 +95,7 @@ pub struct SimServer {
     /// Connections that the server has ended, until they are taken from here.
     pub ended: Vec<ConnId>,
     pub now_ms: i64,
+    clock: Clock,
 }
 
 /// Where its files are.
@@ -233,6 +234,7 @@ impl SimServer {
             recovered: found,
             ended: vec![],
             now_ms: clock.mono_ms,
+            clock,
         };
         server.clock(clock);
         Ok(server)
@@ -246,6 +248,7 @@ impl SimServer {
     /// What its clocks say, for both brains.
     pub fn clock(&mut self, clock: Clock) {
         self.now_ms = clock.mono_ms;
+        self.clock = clock;
         self.shard.begin(clock);
         self.quorum.begin(clock);
     }
@@ -283,6 +286,7 @@ impl SimServer {
     pub fn settle(&mut self) {
         for _ in 0..100 {
             let mut worked = false;
+            self.shard.begin(self.clock);
             self.prepare_segment();
             if self.prepare() {
                 self.quorum.written();
