@@ -5,6 +5,7 @@
 //! price here, so that a turn of a shard, a transaction and a slice of either can be held to one budget. The prices are what
 //! the work takes on an ordinary core, rounded up; a unit is about sixteen nanoseconds.
 
+use std::cell::Cell;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Mul};
 
@@ -17,6 +18,8 @@ impl Cost {
     pub const NONE: Cost = Cost(0);
     /// More than any budget.
     pub const ENDLESS: Cost = Cost(u64::MAX);
+    /// A request that is taken in and answered, whatever it asks.
+    pub const REQUEST: Cost = Cost(8);
     /// A look-up of a znode that no cache holds, or a step of a listing.
     pub const ZNODE: Cost = Cost(16);
     /// A step along the chain of a znode's versions.
@@ -78,6 +81,24 @@ impl Mul<usize> for Cost {
 impl Sum for Cost {
     fn sum<I: Iterator<Item = Cost>>(costs: I) -> Cost {
         costs.fold(Cost::NONE, Add::add)
+    }
+}
+
+/// Adds up what one thread has done. What a step has cost is the difference of two readings.
+#[derive(Debug, Default)]
+pub struct Meter(Cell<Cost>);
+
+impl Meter {
+    /// So much more has been done.
+    #[inline]
+    pub fn charge(&self, cost: Cost) {
+        self.0.set(self.0.get() + cost);
+    }
+
+    /// All that has been done so far.
+    #[inline]
+    pub fn reading(&self) -> Cost {
+        self.0.get()
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Those an operator may want to move are keys of the configuration; these are not.
 
+use crate::cost::Cost;
+
 /// Unsent bytes of one connection above which no more of its requests are taken: a client that pipelines
 /// large reads is slowed to the pace at which it reads, before the hard limit ends it.
 pub const OUTPUT_PAUSE: usize = 1 << 20;
@@ -17,14 +19,37 @@ pub const READ_CHUNK: usize = 64 << 10;
 /// have the loop for itself while it is given sixteen megabytes.
 pub const SEND_PER_TURN: usize = 1 << 20;
 
-/// Znodes that one read looks at in one go (a listing, a subtree's count, a multiRead); what takes more goes on in
-/// slices of as many, one slice a turn of the shard. A slice takes about half a millisecond, which is what a
-/// neighbour may lose by it.
+/// The same when this turn has cost [`TURN_COST`] already: many who read at once would stand in everybody's way otherwise.
+/// What clients ask for at an easy pace is shorter.
+pub const SEND_IN_FULL_TURN: usize = 16 << 10;
+
+/// Znodes that one read looks at in one go (a listing, a subtree's count, a multiRead), or what else it does for
+/// [`SLICE_COST`]; what takes more goes on in slices of as many, one slice a turn of the shard. A slice takes about half a
+/// millisecond, which is what a neighbour may lose by it.
 pub const SLICE: usize = 2048;
 
-/// Znodes that the reads of one turn may walk over before everybody else has a turn: some reads of a slice each
-/// before a pipeline of them has to wait.
-pub const WALK_PER_TURN: usize = 8 * SLICE;
+/// What a slice costs.
+pub const SLICE_COST: Cost = Cost::ZNODE.times(SLICE);
+
+/// What a shard does for its clients in one turn before everybody else has one: some four milliseconds, and nobody whose
+/// request has come meanwhile waits longer than for two of them. What is beyond it waits for the next turn.
+pub const TURN_COST: Cost = SLICE_COST.times(8);
+
+/// What of a turn those may use who have asked for more than [`LIGHT_COST`] in each: the rest is kept for the others, however
+/// many connections are opened to ask for much.
+pub const HEAVY_COST: Cost = SLICE_COST.times(4);
+
+/// What a connection may ask in every turn, taken together, and not count among those who ask for much: some thirty znodes.
+pub const LIGHT_COST: Cost = Cost::ZNODE.times(32);
+
+/// What the reads of a shard may be expected to cost, taken together, that stand between two writes of their connections: they
+/// must be carried out when the first of these is answered, whatever the turn has cost by then. A connection that would exceed
+/// it is not read until its reads are answered, which costs it one way to the disk.
+pub const CROSSING_COST: Cost = SLICE_COST.times(2);
+
+/// What such reads may cost in one turn beyond what was expected of them, when their znodes have grown meanwhile. Beyond
+/// it they are refused as throttled.
+pub const OVERRUN_COST: Cost = SLICE_COST.times(2);
 
 /// Reads in slices that one shard has under way; each may hold a pin of the tree, and a reply as long as
 /// `corral.outputLimit`. More of them wait.

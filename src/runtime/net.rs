@@ -387,7 +387,7 @@ impl Net {
         if socket.id != id || socket.is_blocked {
             return;
         }
-        let mut left = limits::SEND_PER_TURN;
+        let mut left = shard.send_share();
         loop {
             let unsent = shard.unsent(id);
             if unsent.is_empty() {

@@ -4,7 +4,8 @@
 //! step at one zxid. Orders of checks and shapes of replies are ZooKeeper 3.9's (`FinalRequestProcessor`).
 
 use super::wide::{Step, WideRead};
-use crate::acl::{AclId, AclTable, Identities, mask_digests};
+use crate::acl::{self, AclId, AclTable, Identities, mask_digests};
+use crate::cost::{Cost, Meter};
 use crate::ids::Zxid;
 use crate::jute::codes::perms;
 use crate::jute::reply::{put_bare, put_reply};
@@ -33,15 +34,23 @@ pub struct Scope<'a> {
     pub reply_limit: usize,
     /// The request was refused for want of memory.
     pub is_throttled: bool,
-    /// Znodes looked at beyond the one asked for, and how many may be in this step.
-    pub walked: usize,
-    pub budget: usize,
+    /// What the view's meter showed when this step began, and what the step may cost.
+    pub begun: Cost,
+    pub budget: Cost,
+    /// It cannot go on in slices: what would exceed the budget is refused.
+    pub is_bound: bool,
 }
 
-/// Whether a connection with these identities may read what that ACL protects.
+/// Whether a connection with these identities may read what that ACL protects. What it takes to find out is charged.
 #[inline]
-pub fn may_read(acls: &AclTable, acl: AclId, identities: &Identities) -> bool {
-    acl == AclId::OPEN || identities.allows(acls.list(acl), perms::READ)
+pub fn may_read(acls: &AclTable, acl: AclId, identities: &Identities, meter: &Meter) -> bool {
+    acl == AclId::OPEN || is_allowed(acls, acl, identities, perms::READ, meter)
+}
+
+fn is_allowed(acls: &AclTable, acl: AclId, identities: &Identities, wanted: i32, meter: &Meter) -> bool {
+    let list = acls.list(acl);
+    meter.charge(acl::check_cost(list, identities));
+    identities.allows(list, wanted)
 }
 
 /// What has come of a request.
@@ -54,14 +63,20 @@ pub enum Answered {
     Unfinished(WideRead),
 }
 
-/// Appends the reply frame to `request`, after any events it makes.
+/// Appends the reply frame to `request`, after any events it makes. All that it takes is charged to the view's meter.
 pub fn answer(scope: &mut Scope<'_>, xid: i32, request: &Request<'_>, body: &[u8], out: &mut Vec<u8>) -> Answered {
     let start = out.len();
     let answered = match WideRead::begin(scope, xid, request) {
-        Ok(None) => try_answer(scope, xid, request, out),
+        Ok(None) => {
+            let answered = try_answer(scope, xid, request, out);
+            scope.charge(Cost::bytes(out.len() - start));
+            answered
+        }
         Ok(Some(mut read)) => match read.go_on(scope, body, out, start) {
             Ok(Step::Done) => scope.watch_of(request),
             Ok(Step::Over) => return Answered::Over,
+            // Nothing of it is done: its watch is not set yet.
+            Ok(Step::More) if scope.is_bound => Err(ErrorCode::ThrottledOp),
             Ok(Step::More) => return Answered::Unfinished(read),
             Err(error) => Err(error),
         },
@@ -98,6 +113,9 @@ fn try_answer(scope: &mut Scope<'_>, xid: i32, request: &Request<'_>, out: &mut 
         Request::GetData { path, watch } => {
             let znode = scope.readable(path)?;
             scope.has_memory_for(znode.data().map_or(0, <[u8]>::len))?;
+            if scope.is_bound && Cost::bytes(znode.data().map_or(0, <[u8]>::len)) > scope.cost_left() {
+                return Err(ErrorCode::ThrottledOp);
+            }
             scope.watch(watch, path, WatchMode::Data)?;
             put_reply(out, xid, zxid, |out| scope.put_data(out, &znode));
         }
@@ -137,9 +155,9 @@ impl<'a> Scope<'a> {
         self.view.get(path, path::hash(path))
     }
 
-    fn allows(&self, znode: &Znode<'_>, wanted: i32) -> bool {
+    pub(super) fn allows(&self, znode: &Znode<'_>, wanted: i32) -> bool {
         let acl = znode.acl();
-        acl == AclId::OPEN || self.skip_acl || self.identities.allows(self.acls.list(acl), wanted)
+        acl == AclId::OPEN || self.skip_acl || is_allowed(self.acls, acl, self.identities, wanted, self.view.meter())
     }
 
     pub(super) fn readable(&self, path: &[u8]) -> Result<Znode<'a>, ErrorCode> {
@@ -178,9 +196,24 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// Znodes that may be looked at before the read is left.
-    pub(super) fn budget_left(&self) -> usize {
-        self.budget.saturating_sub(self.walked)
+    /// Something is done that the view does not see.
+    pub(super) fn charge(&self, cost: Cost) {
+        self.view.meter().charge(cost);
+    }
+
+    /// What this step has cost so far.
+    pub fn spent(&self) -> Cost {
+        self.view.meter().reading().less(self.begun)
+    }
+
+    /// What it may yet cost.
+    pub(super) fn cost_left(&self) -> Cost {
+        self.budget.less(self.spent())
+    }
+
+    /// Znodes that may be looked at before the read is left; one at least, so that each slice gets on.
+    pub(super) fn znodes_left(&self) -> usize {
+        self.cost_left().over(Cost::ZNODE).max(1)
     }
 
     pub(super) fn put_stat(&self, out: &mut Vec<u8>, znode: &Znode<'_>) {

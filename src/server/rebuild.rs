@@ -9,6 +9,7 @@ use super::quorum::SnapshotJob;
 use super::walk::Walk;
 use crate::acl::AclId;
 use crate::ids::{SessionId, Zxid};
+use crate::limits;
 use crate::shown::Shown;
 use crate::storage::disk::{Disk, DiskError};
 use crate::storage::log::frame::DirectoryId;
@@ -179,9 +180,6 @@ impl Replay for Rebuild {
 /// Transactions replayed between two times of tidying up.
 const PUBLISH_EVERY: u64 = 1024;
 
-/// Znodes shown between two quiescent points.
-const SLICE: usize = 1024;
-
 /// Writes the snapshot of `job`. `pace` is told the bytes written so far, between slices; it may wait.
 pub fn write_snapshot(
     disk: &dyn Disk,
@@ -220,7 +218,7 @@ pub fn write_snapshot(
     let mut walk = Walk::below(path::ROOT);
     loop {
         let view = job.reader.view_pinned(&job.pin);
-        let more = walk.slice(&view, SLICE, &mut |znode| {
+        let more = walk.slice(&view, limits::SLICE_COST, &mut |znode| {
             if error.is_none() {
                 error = push(&mut writer, znode).err();
             }

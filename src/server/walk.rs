@@ -3,6 +3,7 @@
 //! Between two slices any number of quiescent points may pass; each slice is given a view of the same zxid.
 //! Snapshots are written and subtrees are counted by it.
 
+use crate::cost::Cost;
 use crate::tree::path;
 use crate::tree::store::{Cursor, View, Znode};
 
@@ -20,18 +21,22 @@ impl Walk {
         Walk { open: vec![top.into()], cursor: Cursor::default() }
     }
 
-    /// Shows about `max` more znodes, at most one segment of a child set above it. Returns whether there is more.
-    pub fn slice(&mut self, view: &View<'_>, max: usize, show: &mut impl FnMut(&Znode<'_>)) -> bool {
-        let mut left = max;
+    /// Shows more znodes until the view's reader has spent `budget` on it, at most one segment of a child set above it, and
+    /// no less than a segment. Returns whether there is more.
+    pub fn slice(&mut self, view: &View<'_>, budget: Cost, show: &mut impl FnMut(&Znode<'_>)) -> bool {
+        let begun = view.meter().reading();
         while let Some(parent) = self.open.pop() {
             let mut child = parent.to_vec();
             if child.last() != Some(&b'/') {
                 child.push(b'/');
             }
             let stem = child.len();
+            // A child is found in the set, put together, and looked up.
+            let each = Cost::ZNODE * 2 + Cost::bytes(3 * stem);
+            let max = budget.less(view.meter().reading().less(begun)).over(each).max(1);
             // Names one after another, each behind its end: one allocation for all of them.
             let (mut names, mut ends) = (vec![], vec![]);
-            view.list_children(&parent, path::hash(&parent), &mut self.cursor, left, &mut |name| {
+            view.list_children(&parent, path::hash(&parent), &mut self.cursor, max, &mut |name| {
                 names.extend_from_slice(name);
                 ends.push(names.len());
             });
@@ -40,6 +45,7 @@ impl Walk {
                 child.truncate(stem);
                 child.extend_from_slice(&names[start..*end]);
                 start = *end;
+                view.meter().charge(Cost::bytes(2 * child.len()));
                 if let Some(znode) = view.get(&child, path::hash(&child)) {
                     show(&znode);
                     if znode.num_children() > 0 {
@@ -53,9 +59,7 @@ impl Walk {
                 // Goes back on top: what was found below it waits until it is listed to its end.
                 self.open.push(parent);
             }
-            // A parent costs a look-up of its own, children or none.
-            left = left.saturating_sub(ends.len() + 1);
-            if left == 0 {
+            if view.meter().reading().less(begun) >= budget {
                 break;
             }
         }

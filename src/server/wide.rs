@@ -1,7 +1,7 @@
 //! Reads whose work grows with the tree or with the request: listings, counts of a subtree, multiReads,
 //! a session's ephemerals, setWatches.
 //!
-//! Each is a small machine that goes on for a budget of znodes and can be left and taken up again. What ends
+//! Each is a small machine that goes on for a budget ([`Cost`]) and can be left and taken up again. What ends
 //! within the first budget, and nearly all do, never leaves the step it began in. The rest goes on a slice a
 //! turn while everybody else is served: at one pinned zxid, so that the reply is the state at exactly that
 //! zxid however long it takes. setWatches needs none: each of its watches is compared with the state as it is
@@ -9,7 +9,9 @@
 
 use super::read::Scope;
 use super::walk::Walk;
+use crate::cost::Cost;
 use crate::ids::{SessionId, Zxid};
+use crate::jute::codes::perms;
 use crate::jute::reply::{put_bare, put_event, put_header, put_multi_end, put_multi_error, put_multi_ok};
 use crate::jute::request::{MultiOps, Request, SetWatches};
 use crate::jute::wire::{Reader, put_bytes, put_int};
@@ -18,9 +20,6 @@ use crate::tree::owner::Kind;
 use crate::tree::path;
 use crate::tree::store::Cursor;
 use crate::watch::WatchMode;
-
-/// Bytes of data that count as one znode of the budget: about as much is copied in the time of a look-up.
-const BYTES_PER_STEP: usize = 2048;
 
 /// A list in a reply: names one after another behind their number, which is known at the end.
 #[derive(Debug, Default)]
@@ -137,10 +136,7 @@ impl WideRead {
                 is_done
             }
             Progress::Descendants { walk, count } => {
-                let more = walk.slice(&scope.view, scope.budget_left(), &mut |_| {
-                    *count += 1;
-                    scope.walked += 1;
-                });
+                let more = walk.slice(&scope.view, scope.cost_left(), &mut |_| *count += 1);
                 if !more {
                     put_int(out, *count);
                 }
@@ -195,15 +191,15 @@ impl Scope<'_> {
             list.begin(out, start);
         }
         let path = path::stored(path);
-        let (before, limit) = (list.count, start + self.reply_limit);
-        self.view.list_children(path, path::hash(path), &mut list.cursor, self.budget_left(), &mut |name| {
+        let (meter, limit) = (self.view.meter(), start + self.reply_limit);
+        self.view.list_children(path, path::hash(path), &mut list.cursor, self.znodes_left(), &mut |name| {
+            meter.charge(Cost::bytes(name.len()));
             // Names can be as long as requests: what will be refused is not gathered.
             if out.len() <= limit {
                 put_bytes(out, name);
             }
             list.count += 1;
         });
-        self.walked += (list.count - before) as usize;
         if list.cursor.is_done() {
             list.end(out, start);
         }
@@ -223,16 +219,15 @@ impl Scope<'_> {
         if is_new {
             list.begin(out, start);
         }
-        let (owners, limit, mut seen) = (self.owners, start + self.reply_limit, 0);
-        self.view.scan(&mut list.cursor, self.budget_left(), &mut |znode| {
-            seen += 1;
+        let (owners, limit, meter) = (self.owners, start + self.reply_limit, self.view.meter());
+        self.view.scan(&mut list.cursor, self.znodes_left(), &mut |znode| {
             let is_own = znode.owner() != 0 && owners.kind(znode.owner()) == Kind::Ephemeral(session);
             if is_own && znode.path().starts_with(prefix) && out.len() <= limit {
+                meter.charge(Cost::bytes(prefix.len() + znode.path().len()));
                 put_bytes(out, znode.path());
                 list.count += 1;
             }
         });
-        self.walked += seen;
         if list.cursor.is_done() {
             list.end(out, start);
         }
@@ -255,19 +250,20 @@ impl Scope<'_> {
                 put_multi_end(out);
                 return Ok(true);
             };
-            if self.budget_left() == 0 {
+            if self.cost_left() == Cost::NONE {
                 return Ok(false);
             }
             let (Request::GetData { path, .. } | Request::GetChildren { path, .. }) = op else {
                 unreachable!("the decoder let only these two through");
             };
-            let before = out.len();
             match (self.readable(path), op) {
                 (Err(error), _) => put_multi_error(out, error),
                 (Ok(znode), Request::GetData { .. }) => {
                     self.has_memory_for(out.len() - start + znode.data().map_or(0, <[u8]>::len))?;
                     put_multi_ok(out, OpCode::GetData);
+                    let before = out.len();
                     self.put_data(out, &znode);
+                    self.charge(Cost::bytes(out.len() - before));
                 }
                 (Ok(_), _) => {
                     let is_new = list.is_none();
@@ -285,16 +281,14 @@ impl Scope<'_> {
                 }
             }
             *at = next;
-            self.walked += 1 + (out.len() - before) / BYTES_PER_STEP;
             if out.len() - start > self.reply_limit {
                 return Err(ErrorCode::ThrottledOp);
             }
         }
     }
 
-    /// Goes on setting watches up again, or firing what they missed while the client was away. Events carry zxid -1. The
-    /// paths are the client's own words, so that, as in ZooKeeper, no permission is asked. `vector` is the list
-    /// of the request that is being read, `left` what it still has, `at` where in the body.
+    /// Goes on setting watches up again, or firing what they missed while the client was away. Events carry zxid -1. `vector`
+    /// is the list of the request that is being read, `left` what it still has, `at` where in the body.
     fn set_watches(
         &mut self,
         body: &[u8],
@@ -306,7 +300,7 @@ impl Scope<'_> {
         let malformed = |_| ErrorCode::MarshallingError;
         let relative_zxid = Reader::new(body).long().map_err(malformed)?;
         let mut reader = Reader::new(body.get(*at..).unwrap_or_default());
-        while self.budget_left() > 0 {
+        while self.cost_left() > Cost::NONE {
             if *left == 0 {
                 // The older form of the request ends after three vectors.
                 if *vector == SetWatches::VECTORS || reader.rest().is_empty() {
@@ -317,7 +311,7 @@ impl Scope<'_> {
             } else {
                 let path = reader.string().map_err(malformed)?;
                 *left -= 1;
-                self.walked += 1;
+                self.charge(Cost::ZNODE + Cost::bytes(2 * path.len()));
                 self.set_watch_again(*vector - 1, path, relative_zxid, out)?;
             }
             *at = body.len() - reader.rest().len();
@@ -325,9 +319,13 @@ impl Scope<'_> {
         Ok(false)
     }
 
+    /// A missed change of a znode is told of to those who may read it. ZooKeeper tells everybody: whoever names a path learns
+    /// that it changed since a zxid of his choice, and so its mzxid. Here a znode that `exists` denies looks the same
+    /// whatever has happened to it: its watch is set without a word, and READ is asked again when that fires.
     fn set_watch_again(&mut self, vector: usize, path: &[u8], seen: i64, out: &mut Vec<u8>) -> Result<(), ErrorCode> {
         use EventType::{NodeChildrenChanged, NodeCreated, NodeDataChanged, NodeDeleted};
-        let (missed, mode) = match (vector, self.find(path)) {
+        let znode = self.find(path);
+        let (missed, mode) = match (vector, znode) {
             (SetWatches::DATA, None) => (Some(NodeDeleted), WatchMode::Data),
             (SetWatches::DATA, Some(znode)) => ((znode.mzxid() > seen).then_some(NodeDataChanged), WatchMode::Data),
             (SetWatches::EXIST, znode) => (znode.map(|_| NodeCreated), WatchMode::Data),
@@ -339,11 +337,11 @@ impl Scope<'_> {
             _ => (None, WatchMode::PersistentRecursive),
         };
         match missed {
-            Some(event) => {
+            Some(event) if znode.is_none_or(|znode| self.allows(&znode, perms::READ)) => {
                 put_event(out, event, Zxid(-1), path);
                 Ok(())
             }
-            None => self.watch(true, path, mode),
+            _ => self.watch(true, path, mode),
         }
     }
 }

@@ -98,6 +98,7 @@ pub struct SimServer {
     /// Connections that the server has ended, until they are taken from here.
     pub ended: Vec<ConnId>,
     pub now_ms: i64,
+    clock: Clock,
 }
 
 /// Where its files are.
@@ -246,6 +247,7 @@ impl SimServer {
             recovered: found,
             ended: vec![],
             now_ms: clock.mono_ms,
+            clock,
         };
         server.clock(clock);
         Ok(server)
@@ -259,6 +261,7 @@ impl SimServer {
     /// What its clocks say, for both brains.
     pub fn clock(&mut self, clock: Clock) {
         self.now_ms = clock.mono_ms;
+        self.clock = clock;
         self.shard.begin(clock);
         self.quorum.begin(clock);
     }
@@ -296,6 +299,7 @@ impl SimServer {
     pub fn settle(&mut self) {
         for _ in 0..100 {
             let mut worked = false;
+            self.shard.begin(self.clock);
             self.prepare_segment();
             if self.prepare() {
                 self.quorum.written();

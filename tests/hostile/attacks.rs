@@ -7,10 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::client::{Connection, connect_record};
-use crate::support::wire::{self, Out, flag};
+use crate::support::wire::{self, Acl, Out, flag, op};
 
 /// Children of the znode that is listed, and watches that are set at once.
 const MANY: usize = 50_000;
+
+/// Entries of a long ACL.
+const GUARDS: usize = 200;
 
 /// A connect response or an end is there within this.
 const ANSWER_BOUND: Duration = Duration::from_secs(40);
@@ -25,6 +28,8 @@ pub const ATTACKS: &[(&str, Attack)] = &[
     ("1 000 connects a second", connects),
     ("three clients that list 50 000 children", wide_listings),
     ("50 000 watches set and left, again and again", watches_left_behind),
+    ("ten pipelines of 3 000 exists of a long ACL", costly_checks),
+    ("300 listings behind the 5 000 creates of what they list", listings_behind_writes),
 ];
 
 /// ZooKeeper keeps all the answers of these in memory.
@@ -36,6 +41,9 @@ pub fn plant(address: SocketAddr) {
     connection.must(&wire::create("/neighbour", b"", flag::PERSISTENT));
     connection.must(&wire::create("/large", &vec![7; 900_000], flag::PERSISTENT));
     connection.must(&wire::create("/wide", b"", flag::PERSISTENT));
+    let mut guards: Vec<_> = (0..GUARDS).map(|n| Acl::new(1, "digest", &format!("user{n}:hash"))).collect();
+    guards.push(Acl::new(31, "world", "anyone"));
+    connection.must(&wire::create_as(op::CREATE, "/guarded", Some(b""), Some(&guards), flag::PERSISTENT));
     for first in (0..MANY).step_by(1000) {
         let parts: Vec<_> =
             (first..first + 1000).map(|n| wire::create(&format!("/wide/n{n}"), b"", flag::PERSISTENT)).collect();
@@ -156,5 +164,53 @@ fn watches_left_behind(address: SocketAddr, stop: &AtomicBool) {
         assert_eq!(reply.err, 0);
         drop(connection);
         std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// What costs the server most for the bytes it takes to ask.
+fn costly_checks(address: SocketAddr, stop: &AtomicBool) {
+    let mut connections: Vec<Connection> =
+        (0..10).map(|_| Connection::new_session(address, 20_000).expect("a session")).collect();
+    for connection in &mut connections {
+        for n in 0..30 {
+            connection.must(&wire::auth("digest", format!("somebody{n}:secret").as_bytes()));
+        }
+    }
+    while !stop.load(Ordering::Relaxed) {
+        for connection in &mut connections {
+            (0..3_000).for_each(|_| _ = connection.push(&wire::exists("/guarded", false)));
+            connection.flush().expect("asked");
+        }
+        for connection in &mut connections {
+            (0..3_000).for_each(|_| assert_eq!(connection.next_reply().expect("an answer").err, 0));
+        }
+    }
+}
+
+/// When they are asked for there is nothing to list yet.
+fn listings_behind_writes(address: SocketAddr, stop: &AtomicBool) {
+    let mut connection = Connection::new_session(address, 20_000).expect("a session");
+    for round in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let parent = format!("/grows{round}");
+        let child = |n: usize| format!("{parent}/n{n}");
+        let mut asked = vec![wire::create(&parent, b"", flag::PERSISTENT)];
+        for first in (0..5_000).step_by(1000) {
+            let parts: Vec<_> = (first..first + 1000).map(|n| wire::create(&child(n), b"", flag::PERSISTENT)).collect();
+            asked.push(wire::multi(&parts));
+        }
+        asked.extend((0..300).map(|_| wire::get_children(&parent, false)));
+        let mut tidied: Vec<_> = (0..5_000)
+            .step_by(1000)
+            .map(|first| wire::multi(&(first..first + 1000).map(|n| wire::delete(&child(n), -1)).collect::<Vec<_>>()))
+            .collect();
+        tidied.push(wire::delete(&parent, -1));
+        for requests in [asked, tidied] {
+            requests.iter().for_each(|request| _ = connection.push(request));
+            connection.flush().expect("asked");
+            requests.iter().for_each(|_| _ = connection.next_reply().expect("an answer"));
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! One client's connection, as its shard sees it.
 
-use crate::acl::Identities;
+use super::budget::{Expected, Share};
+use crate::acl::{AclId, Identities};
+use crate::cost::Cost;
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::OpCode;
 use crate::limits;
@@ -27,8 +29,8 @@ pub enum Phase {
 pub enum Pending {
     /// The quorum core has it.
     Core { xid: i32, op: OpCode, since_ms: i64, bytes: usize },
-    /// It waits for the ones before it: header and body as received, and who its client was then.
-    Local { frame: Box<[u8]>, since_ms: i64, identities: Arc<Identities> },
+    /// It waits for the ones before it: header and body as received, who its client was then, and what it is expected to cost.
+    Local { frame: Box<[u8]>, since_ms: i64, identities: Arc<Identities>, price: Cost },
 }
 
 /// A read that is not done, or not begun.
@@ -110,6 +112,8 @@ pub struct Conn {
     pub input: Vec<u8>,
     /// Requests in order, the oldest first.
     pub pending: VecDeque<Pending>,
+    /// How many of them the quorum core has.
+    pub in_core: usize,
     /// Bytes held by `Pending::Local`.
     pub waiting_bytes: usize,
     /// Bytes to send; the first `sent` of them are gone already.
@@ -130,12 +134,21 @@ pub struct Conn {
     /// Where in the output the reply of a read in slices belongs. What stands behind it, events that came later,
     /// is not sent before that reply.
     hold: Option<usize>,
-    /// A read that is in slices, or may have to be, is not answered yet: no further request is taken.
+    /// A read is in slices: no further request is taken.
     pub is_reading: bool,
+    /// The last of the pending requests may have to be answered in slices when its turn comes: nothing is taken behind it.
+    pub is_barred: bool,
     /// That read, while it waits for a pin.
     pub asking: Option<Asking>,
     /// Bytes of the request at hand, if the quorum core has no room for it.
     pub wanted_credit: usize,
+    /// The request at hand is for the quorum core and waits for the reads before it.
+    pub wants_to_cross: bool,
+    /// What is expected of the reads that wait, and what has been asked for lately.
+    pub expected: Expected,
+    pub share: Share,
+    /// Whether it may read what an ACL protects, as of a step of the sequence: which one, the ACL, the verdict.
+    pub verdict: (u64, AclId, bool),
     /// In the shard's list of connections with output.
     pub is_dirty: bool,
     /// In the shard's list of connections that are not read.
@@ -161,6 +174,7 @@ impl Conn {
             identity_bytes: 0,
             input: Vec::new(),
             pending: VecDeque::new(),
+            in_core: 0,
             waiting_bytes: 0,
             output: Vec::new(),
             sent: 0,
@@ -173,8 +187,13 @@ impl Conn {
             slow_ticks: 0,
             hold: None,
             is_reading: false,
+            is_barred: false,
             asking: None,
             wanted_credit: 0,
+            wants_to_cross: false,
+            expected: Expected::default(),
+            share: Share::default(),
+            verdict: (0, AclId::OPEN, true),
             is_dirty: false,
             is_paused: false,
             is_touched: false,
@@ -203,12 +222,22 @@ impl Conn {
 
     /// Whether it holds what it holds because of what this server has not done yet.
     pub fn waits_for_us(&self) -> bool {
-        self.unsent().is_empty() && (self.is_reading || self.wanted_credit > 0 || self.awaits_core())
+        self.unsent().is_empty()
+            && (self.is_reading
+                || self.wanted_credit > 0
+                || self.wants_to_cross
+                || self.awaits_core()
+                || self.may_answer())
     }
 
-    /// Requests that the quorum core has.
+    /// Whether the quorum core has requests of it.
     pub fn awaits_core(&self) -> bool {
-        self.pending.iter().any(|pending| matches!(pending, Pending::Core { .. }))
+        self.in_core > 0
+    }
+
+    /// Whether the oldest of its requests need not wait for the quorum core.
+    pub fn may_answer(&self) -> bool {
+        matches!(self.pending.front(), Some(Pending::Local { .. }))
     }
 
     /// The first `n` unsent bytes are gone. What has been sent is let go of as soon as that is cheap: no more

@@ -7,8 +7,10 @@
 //!
 //! A session's requests are answered in the order they came. Writes go to the quorum core at once; a
 //! read behind a write waits in the connection's queue and runs exactly when the answer to the last
-//! write before it is passed, at that write's zxid and before the next transaction is looked at.
+//! write before it is passed, at that write's zxid and before the next transaction is looked at; later, if that turn has
+//! no more room for it and no write of its own comes behind it. See [`budget`].
 
+mod budget;
 pub mod conn;
 mod pacing;
 mod pressure;
@@ -18,6 +20,7 @@ mod slices;
 mod words;
 
 use crate::acl::{AclTable, AuthConfig, Identities};
+use crate::cost::Cost;
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::connect::{self, ConnectRequest};
 use crate::limits;
@@ -29,6 +32,7 @@ use crate::session::timeouts::negotiate;
 use crate::tree::owner::OwnerRules;
 use crate::tree::store::{Reader, Store};
 use crate::watch::{WatchLimits, Watches};
+use budget::Budget;
 use conn::{Conn, Conns, Pending, Phase};
 use slices::Slices;
 use std::net::SocketAddr;
@@ -53,7 +57,7 @@ pub struct ShardOptions {
     pub outstanding_limit: usize,
     /// How many watches there may be.
     pub watches: WatchLimits,
-    /// Znodes one read looks at in one go: [`limits::SLICE`], but for tests.
+    /// What one read does in one go, in znodes looked at: [`limits::SLICE`], but for tests.
     pub slice: usize,
     pub auth: AuthConfig,
     /// Schemes of which a connection must have one before it may ask anything; none: no such rule.
@@ -100,9 +104,9 @@ pub struct Shard {
     is_tree_full: bool,
     /// Counts turns.
     turn: u64,
-    /// Znodes that reads of this turn have walked over; past a limit the rest waits for the next turn.
-    walked: usize,
-    has_left_over: bool,
+    budget: Budget,
+    /// Steps of the sequence in which watches were fired.
+    fires: u64,
     slices: Slices,
     /// The server stops: no further request is taken.
     is_stopping: bool,
@@ -148,8 +152,8 @@ impl Shard {
             refusals_told: 0,
             is_tree_full: false,
             turn: 0,
-            walked: 0,
-            has_left_over: false,
+            budget: Budget::default(),
+            fires: 0,
             slices: Slices::default(),
             is_stopping: false,
             stats,
@@ -161,8 +165,7 @@ impl Shard {
         self.clock = clock;
         self.turn += 1;
         self.is_tree_full = self.options.memory.tree <= tree_bytes(&self.store);
-        self.walked = 0;
-        self.has_left_over = false;
+        self.begin_budget();
     }
 
     /// A client has connected.
@@ -218,6 +221,7 @@ impl Shard {
         if self.watches.end_connection(conn.id.slot) {
             self.conns.free(conn.id.slot);
         }
+        self.expect_nothing(conn.expected);
         for pending in &conn.pending {
             if let Pending::Core { bytes, .. } = pending {
                 self.core_has_answered(*bytes);
@@ -254,8 +258,10 @@ impl Shard {
     /// Cuts frames off the front of `bytes` and handles them; returns how many bytes were used.
     fn cut(&mut self, id: ConnId, bytes: &[u8]) -> usize {
         let mut used = 0;
+        let mut mark = self.reader.meter().reading();
         loop {
             let rest = &bytes[used..];
+            self.charge(id, &mut mark);
             let Some(conn) = self.conns.find(id) else { return bytes.len() };
             let Some(&length) = rest.first_chunk::<4>() else { return used };
             let conn_phase = conn.phase;
@@ -290,7 +296,10 @@ impl Shard {
                 }
                 return used;
             };
-            if self.lacks_credit(id, frame) || self.lacks_answers(id, frame) {
+            if self.lacks_credit(id, frame)
+                || self.lacks_answers(id, frame)
+                || self.crosses_too_much(id, || request::is_for_the_core(frame))
+            {
                 self.pause(id);
                 return used;
             }
@@ -302,6 +311,7 @@ impl Shard {
     fn frame(&mut self, id: ConnId, frame: &[u8]) {
         let stats = &self.stats.shards[self.options.shard as usize];
         stats.received.add(1);
+        self.reader.meter().charge(Cost::REQUEST + Cost::bytes(frame.len()));
         let Some(conn) = self.conns.find(id) else { return };
         conn.stats.received += 1;
         match conn.phase {
@@ -393,10 +403,9 @@ impl Shard {
         let mut sessions = std::mem::take(&mut self.touched_gone);
         for id in &self.paused {
             // It may be pinging, but we do not read it because its own requests wait for the disk or for their turn: that
-            // is our silence, not the client's.
+            // is our silence, unless it is because it does not read.
             if let Some(conn) = self.conns.find(*id)
                 && conn.phase == Phase::Open
-                && (conn.awaits_core() || conn.is_reading || conn.wanted_credit > 0)
                 && conn.unsent().len() <= limits::OUTPUT_PAUSE
             {
                 sessions.push(conn.session);
@@ -464,9 +473,10 @@ impl Shard {
     /// The first `n` of the unsent bytes have been taken by the socket.
     pub fn sent(&mut self, id: ConnId, n: usize) {
         self.stats().sent_bytes.add(n as u64);
+        self.reader.meter().charge(Cost::bytes(n));
         let Some(conn) = self.conns.find(id) else { return };
         conn.take_sent(n);
-        if conn.unsent().is_empty() && conn.phase == Phase::Closing && !conn.awaits_core() {
+        if conn.unsent().is_empty() && conn.phase == Phase::Closing && conn.pending.is_empty() {
             self.end(id);
         }
     }
@@ -479,6 +489,7 @@ impl Shard {
     /// Ends the turn: a slice of what takes longer is done, and paused connections that may go on do so.
     pub fn end_turn(&mut self) {
         self.work_off();
+        self.extend_budget();
         self.unpause();
     }
 
@@ -508,7 +519,7 @@ impl Shard {
     pub fn may_sleep(&self) -> bool {
         let is_done = self.words.is_empty() && self.ended.is_empty() && self.interest.is_empty();
         is_done
-            && !self.has_left_over
+            && !self.budget.has_left_over
             && self.slices.is_empty()
             && !self.watches.has_ended()
             && !self.cursor.is_behind()
@@ -516,10 +527,10 @@ impl Shard {
             && self.dirty.is_empty()
     }
 
-    /// Whether a client is owed something that only further turns can give: a read in slices, or bytes its socket would
-    /// have taken.
+    /// Whether a client is owed something that only further turns can give: a read that waits or is in slices, or bytes its
+    /// socket would have taken.
     pub fn is_busy(&self) -> bool {
-        !self.slices.is_empty() || !self.dirty.is_empty()
+        self.budget.has_left_over || !self.slices.is_empty() || !self.dirty.is_empty()
     }
 
     /// The end of a turn of a loop that does not park: nothing read in it is looked at any more.

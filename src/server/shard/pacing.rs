@@ -12,26 +12,29 @@ impl Shard {
     /// Whether no further request of this connection may be taken now.
     pub(super) fn must_pause(&mut self, id: ConnId) -> bool {
         let crowded = self.in_core >= self.options.outstanding_limit;
-        if self.walked > limits::WALK_PER_TURN {
-            self.has_left_over = true;
+        if self.is_stopping || self.is_out_of_turn(id) || self.still_crosses_too_much(id) {
             return true;
         }
-        let is_stopping = self.is_stopping;
         let memory = &self.options.memory;
         let lacks_room = memory.requests.is_pressed() || memory.replies.is_pressed();
         let (core_bytes, credit) = (self.in_core_bytes, self.core_credit);
-        // While memory is short, whoever has not taken what it was given asks for no more.
-        let is_pressed = self.options.memory.replies.is_pressed();
-        let allowed = if is_pressed { limits::SHORT_ANSWER } else { limits::OUTPUT_PAUSE };
+        let allowed = self.output_pause();
         let Some(conn) = self.conns.find(id) else { return false };
-        is_stopping
-            || conn.phase == Phase::Opening
+        conn.phase == Phase::Opening
             || conn.is_reading
             || (conn.wants_room && lacks_room)
+            || conn.is_barred
+            || conn.may_answer()
             || (conn.wanted_credit > 0 && is_beyond(credit, core_bytes, conn.wanted_credit))
             || conn.unsent().len() > allowed
             || conn.waiting_bytes > limits::WAITING_BYTES
             || (crowded && !conn.pending.is_empty())
+    }
+
+    /// Unsent bytes above which a connection is answered nothing more. While memory is short, whoever has not taken what it was
+    /// given asks for no more.
+    fn output_pause(&self) -> usize {
+        if self.options.memory.replies.is_pressed() { limits::SHORT_ANSWER } else { limits::OUTPUT_PAUSE }
     }
 
     pub(super) fn pause(&mut self, id: ConnId) {
@@ -45,18 +48,45 @@ impl Shard {
 
     /// Takes up again whatever need not wait any longer.
     pub(super) fn unpause(&mut self) {
-        for id in std::mem::take(&mut self.paused) {
-            if self.must_pause(id) {
-                self.paused.push(id);
-                continue;
+        let mut waiting = std::mem::take(&mut self.paused);
+        let mut served = vec![];
+        waiting.retain(|id| {
+            let id = *id;
+            if self.conns.find(id).is_some_and(|conn| conn.may_answer()) {
+                // What has been taken comes first, also when nothing more is.
+                if self.must_put_off(id) {
+                    return true;
+                }
+                self.run_waiting(id);
+                if self.must_pause(id) {
+                    served.push(id);
+                    return false;
+                }
+            } else if self.must_pause(id) {
+                return true;
             }
-            let Some(conn) = self.conns.find(id) else { continue };
-            conn.is_paused = false;
-            conn.wanted_credit = 0;
-            conn.wants_room = false;
-            self.interest.push(id);
-            self.continue_input(id);
-        }
+            if let Some(conn) = self.conns.find(id) {
+                conn.is_paused = false;
+                conn.wanted_credit = 0;
+                conn.wants_room = false;
+                conn.wants_to_cross = false;
+                self.interest.push(id);
+                self.continue_input(id);
+            }
+            false
+        });
+        // Whoever has gone on and must wait again stands behind those who have waited all along.
+        waiting.append(&mut served);
+        waiting.append(&mut self.paused);
+        self.paused = waiting;
+    }
+
+    /// Whether requests that were taken and may be answered must wait: for another turn, for the one before them, or until
+    /// their client reads.
+    pub(super) fn must_put_off(&mut self, id: ConnId) -> bool {
+        let allowed = self.output_pause();
+        let Some(conn) = self.conns.find(id) else { return false };
+        conn.is_reading || conn.unsent().len() > allowed || self.is_out_of_turn(id)
     }
 
     /// Whether a frame must wait because it is for the quorum core and too long for it now.

@@ -3,6 +3,7 @@
 use super::Shard;
 use super::conn::{Asking, Pending};
 use crate::acl::{self, Identities};
+use crate::cost::Cost;
 use crate::ids::{ConnId, Zxid};
 use crate::jute::reply::{self, PING_XID};
 use crate::jute::request::{Request, RequestHeader};
@@ -62,32 +63,43 @@ impl Shard {
                 conn.close(now);
             }
             // Its answer may have to be looked for in slices.
-            conn.is_reading = op == OpCode::GetEphemerals;
+            conn.is_barred = op == OpCode::GetEphemerals;
+            conn.in_core += 1;
             let session = conn.session;
             let bytes = body.len() + conn.identity_bytes;
             conn.pending.push_back(Pending::Core { xid: header.xid, op, since_ms: now, bytes });
+            self.cross(id);
             self.in_core += 1;
             self.in_core_bytes += bytes;
             self.stats().outstanding.set(self.in_core as u64);
             self.ask(id, session, header.xid, ask, body);
         } else if conn.pending.is_empty() {
             let identities = conn.identities.clone();
-            self.answer(id, frame, now, &identities);
+            self.answer(id, frame, now, &identities, None);
         } else {
+            let identities = conn.identities.clone();
+            let expected = op.map_or(Some(Cost::REQUEST), |op| self.price(op, body, &identities));
+            let price = expected.unwrap_or_default();
+            self.expect(id, price);
+            let Some(conn) = self.conns.find(id) else { return };
             conn.waiting_bytes += frame.len();
             conn.account_requests();
-            let identities = conn.identities.clone();
-            conn.pending.push_back(Pending::Local { frame: frame.into(), since_ms: now, identities });
-            let is_wide = op.is_some_and(|op| self.may_be_wide(op, body));
-            if let Some(conn) = self.conns.find(id) {
-                conn.is_reading = is_wide;
-            }
+            conn.is_barred = expected.is_none();
+            conn.pending.push_back(Pending::Local { frame: frame.into(), since_ms: now, identities, price });
         }
     }
 
     /// Answers a request that the shard can answer by itself, at `applied`, to whoever its client was when it asked: what it
-    /// says of itself later does not count (ZooKeeper 3.9, `Request.authInfo`).
-    pub(super) fn answer(&mut self, id: ConnId, frame: &[u8], since_ms: i64, identities: &Arc<Identities>) {
+    /// says of itself later does not count (ZooKeeper 3.9, `Request.authInfo`). `bound`: the request stands between two writes,
+    /// and this is what it was expected to cost.
+    pub(super) fn answer(
+        &mut self,
+        id: ConnId,
+        frame: &[u8],
+        since_ms: i64,
+        identities: &Arc<Identities>,
+        bound: Option<Cost>,
+    ) {
         let mut reader = Reader::new(frame);
         let Ok(header) = RequestHeader::read(&mut reader) else { return self.end(id) };
         let zxid = self.applied;
@@ -119,12 +131,15 @@ impl Shard {
             }
             Some(Ok(request)) => {
                 let mut out = std::mem::take(&mut conn.output);
-                let mut scope = self.scope(id, identities, None, self.options.slice);
+                let mut scope = self.scope(id, identities, None, self.budget_for(bound));
+                scope.is_bound = bound.is_some();
                 let answered = read::answer(&mut scope, header.xid, &request, reader.rest(), &mut out);
-                let (walked, is_throttled) = (scope.walked, scope.is_throttled);
-                self.walked += walked;
+                let (spent, is_throttled) = (scope.spent(), scope.is_throttled);
                 if is_throttled {
                     self.stats().throttled.add(1);
+                }
+                if let Some(price) = bound {
+                    self.has_cost(price, spent);
                 }
                 self.count_watches();
                 let rest = matches!(answered, Answered::Unfinished(_)).then(|| out.split_off(before));

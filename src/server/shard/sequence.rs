@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::conn::{Pending, Phase};
+use crate::cost::Cost;
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::{OpCode, connect, reply};
 use crate::server::message::{Answer, Ask, Batch, Element, Tell};
@@ -78,8 +79,10 @@ impl Shard {
             unreachable!("the quorum core answers what it was asked, in order");
         };
         let before = conn.output.len();
-        conn.is_reading &= op != OpCode::GetEphemerals;
+        conn.in_core -= 1;
+        conn.is_barred &= op != OpCode::GetEphemerals;
         conn.output.extend_from_slice(&batch.replies[frame.start as usize..frame.end as usize]);
+        self.reader.meter().charge(Cost::REQUEST + Cost::bytes(frame.len()));
         self.core_has_answered(bytes);
         let now = self.clock.mono_ms;
         let latency = now - since_ms;
@@ -91,6 +94,8 @@ impl Shard {
                 conn.session = SessionId::NONE;
                 conn.pending.clear();
                 conn.close(now);
+                let expected = std::mem::take(&mut conn.expected);
+                self.expect_nothing(expected);
             }
             return;
         }
@@ -105,18 +110,27 @@ impl Shard {
     }
 
     /// Runs the requests that waited for the answer just given, up to the next one the core has. The state
-    /// they see is that answer's, as the rest of the batch has not been looked at yet.
-    fn run_waiting(&mut self, id: ConnId) {
+    /// they see is that answer's, as the rest of the batch has not been looked at yet. Those that no request for the core
+    /// stands behind wait for another turn, and see its state, if this one has cost enough.
+    pub(super) fn run_waiting(&mut self, id: ConnId) {
+        let mut mark = self.reader.meter().reading();
         while let Some(conn) = self.conns.find(id) {
-            let Some(Pending::Local { .. }) = conn.pending.front() else { return };
-            let Some(Pending::Local { frame, since_ms, identities }) = conn.pending.pop_front() else { return };
+            let is_between = conn.awaits_core();
+            if !conn.may_answer() {
+                return;
+            }
+            if !is_between && self.must_put_off(id) {
+                return self.pause(id);
+            }
+            let Some(conn) = self.conns.find(id) else { return };
+            let Some(Pending::Local { frame, since_ms, identities, price }) = conn.pending.pop_front() else { return };
             conn.waiting_bytes -= frame.len();
             conn.account_requests();
-            if conn.pending.is_empty() {
-                // Nothing was taken behind it if it was one of those; it says itself now whether it is.
-                conn.is_reading = false;
-            }
-            self.answer(id, &frame, since_ms, &identities);
+            // Nothing was taken behind it if it was one of those; it says itself now whether it is.
+            conn.is_barred &= !conn.pending.is_empty();
+            self.expect_no_more(id, price, is_between);
+            self.answer(id, &frame, since_ms, &identities, is_between.then_some(price));
+            self.charge(id, &mut mark);
         }
     }
 
@@ -140,17 +154,26 @@ impl Shard {
     /// Fires the watches of this shard's connections for the changes of one transaction.
     fn fire(&mut self, batch: &Batch, element: &Element) {
         let (turn, limit) = (self.turn, self.output_limit());
-        let Shard { watches, conns, acls, dirty, options, .. } = self;
+        self.fires += 1;
+        let Shard { watches, conns, acls, dirty, options, fires, reader, .. } = self;
+        let meter = reader.meter();
         let mut event = vec![];
         let mut over = vec![];
         for change in batch.changes.range(element.changes.start as usize..element.changes.end as usize) {
             watches.fire(&change, &mut |kind, path, acl, slots| {
                 event.clear();
                 reply::put_event(&mut event, kind, element.zxid, path);
+                meter.charge((Cost::ZNODE + Cost::bytes(event.len())) * slots.len());
                 for slot in slots {
                     let Some(conn) = conns.at(*slot) else { continue };
                     // Asked again now, not when the watch was set: the ACL may have changed since.
-                    if !options.skip_acl && !read::may_read(acls, acl, &conn.identities) {
+                    // A transaction may change many znodes of one ACL: it is asked once.
+                    let (step, judged, mut may_read) = conn.verdict;
+                    if (step, judged) != (*fires, acl) {
+                        may_read = options.skip_acl || read::may_read(acls, acl, &conn.identities, meter);
+                        conn.verdict = (*fires, acl, may_read);
+                    }
+                    if !may_read {
                         continue;
                     }
                     let before = conn.output.len();

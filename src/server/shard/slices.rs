@@ -8,14 +8,14 @@
 use super::Shard;
 use super::conn::{Asking, Pending};
 use crate::acl::Identities;
+use crate::cost::Cost;
 use crate::ids::{ConnId, Zxid};
 use crate::jute::request::Request;
 use crate::jute::{ErrorCode, OpCode, reply};
 use crate::limits;
 use crate::server::memory::Charge;
 use crate::server::read::Scope;
-use crate::server::wide::{self, Step, WideRead};
-use crate::tree::path;
+use crate::server::wide::{Step, WideRead};
 use crate::tree::store::Pin;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -57,7 +57,7 @@ impl Shard {
         id: ConnId,
         identities: &'a Identities,
         pin: Option<&'a Pin>,
-        budget: usize,
+        budget: Cost,
     ) -> Scope<'a> {
         let reply_limit = self.longest_answer();
         let (view, zxid) = match pin {
@@ -75,23 +75,9 @@ impl Shard {
             owners: self.options.owners,
             reply_limit,
             is_throttled: false,
-            walked: 0,
+            begun: self.reader.meter().reading(),
             budget,
-        }
-    }
-
-    /// Whether a request that has to wait for its turn may be a read in slices when that comes: judged by the state as
-    /// it is now, and rather too often than not. Nothing is taken behind one.
-    pub(super) fn may_be_wide(&self, op: OpCode, body: &[u8]) -> bool {
-        match Request::decode(op, body) {
-            Ok(Request::GetChildren { path, .. } | Request::GetChildren2 { path, .. }) => {
-                let path = path::stored(path);
-                let children = self.reader.view(self.applied).child_count(path, path::hash(path));
-                children.unwrap_or(0) as usize > self.options.slice / 2
-            }
-            Ok(Request::GetAllChildrenNumber { .. }) => self.store.znodes() as usize > self.options.slice / 2,
-            Ok(_) => wide::is_wide(op),
-            Err(_) => false,
+            is_bound: false,
         }
     }
 
@@ -100,11 +86,7 @@ impl Shard {
     pub(super) fn go_on_in_slices(&mut self, id: ConnId, asking: Asking, read: WideRead, mut out: Vec<u8>) {
         let identities = self.identities_of(id);
         let Some(conn) = self.conns.find(id) else { return };
-        if !conn.pending.is_empty() {
-            // It was not expected to be so long, and the core already has what was asked after it: those answers are
-            // for later states, so that it is finished before any of them is looked at.
-            return self.finish_at_once(id, &asking, read, out);
-        }
+        debug_assert!(!conn.awaits_core(), "between two writes a read is refused when it is too long");
         conn.is_reading = true;
         if !read.needs_pin() {
             // What was missed is told at once.
@@ -128,7 +110,9 @@ impl Shard {
         let Some(Pending::Core { xid, op, since_ms, bytes }) = conn.pending.pop_front() else {
             unreachable!("the quorum core answers what it was asked, in order");
         };
-        debug_assert!(conn.is_reading && conn.pending.is_empty(), "nothing is taken behind a getEphemerals");
+        debug_assert!(conn.is_barred && conn.pending.is_empty(), "nothing is taken behind a getEphemerals");
+        conn.in_core -= 1;
+        (conn.is_barred, conn.is_reading) = (false, true);
         self.core_has_answered(bytes);
         let asking = Asking { xid, op, body: prefix.into(), since_ms };
         match self.pin() {
@@ -155,7 +139,7 @@ impl Shard {
     fn begin_read(&mut self, id: ConnId, asking: Asking, pin: Pin) {
         let Some(conn) = self.conns.find(id) else { return };
         let (session, identities) = (conn.session, conn.identities.clone());
-        let scope = self.scope(id, &identities, Some(&pin), 0);
+        let scope = self.scope(id, &identities, Some(&pin), Cost::NONE);
         let read = match Request::decode(asking.op, &asking.body) {
             _ if asking.op == OpCode::GetEphemerals => Ok(Some(WideRead::ephemerals(asking.xid, session))),
             Ok(request) => WideRead::begin(&scope, asking.xid, &request),
@@ -175,7 +159,7 @@ impl Shard {
     fn start(&mut self, running: Running) {
         let Running { conn: id, asking, pin, identities, .. } = &running;
         if let Some(pin) = pin {
-            let mut scope = self.scope(*id, identities, Some(pin), 0);
+            let mut scope = self.scope(*id, identities, Some(pin), Cost::NONE);
             let watched = match Request::decode(asking.op, &asking.body) {
                 Ok(request) => scope.watch_of(&request),
                 Err(_) => Ok(()),
@@ -190,20 +174,6 @@ impl Shard {
         }
         self.count_watches();
         self.slices.running.push_back(running);
-    }
-
-    /// Reads to the end, within this step.
-    fn finish_at_once(&mut self, id: ConnId, asking: &Asking, mut read: WideRead, mut out: Vec<u8>) {
-        let identities = self.identities_of(id);
-        let mut scope = self.scope(id, &identities, None, usize::MAX);
-        let zxid = scope.zxid;
-        let mut step = read.go_on(&mut scope, &asking.body, &mut out, 0);
-        if let (Ok(_), Ok(request)) = (&step, Request::decode(asking.op, &asking.body)) {
-            step = scope.watch_of(&request).and(step);
-        }
-        let walked = scope.walked;
-        self.walked += walked;
-        self.end_of_read(id, asking, step, out, zxid);
     }
 
     /// The work of one turn: a slice of one read, and some watches of ended connections.
@@ -237,7 +207,7 @@ impl Shard {
         let Running { conn: id, asking, read, pin, identities, out, .. } = &mut running;
         let id = *id;
         let step = self.conns.find(id).is_some().then(|| {
-            let mut scope = self.scope(id, identities, pin.as_ref(), self.options.slice);
+            let mut scope = self.scope(id, identities, pin.as_ref(), self.slice_cost());
             (read.go_on(&mut scope, &asking.body, out, 0), scope.zxid)
         });
         running.charge.follow(running.out.capacity());

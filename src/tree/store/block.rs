@@ -243,12 +243,13 @@ impl Block {
         unsafe { (*block).kind == Kind::Tombstone }
     }
 
-    /// The version a reader at `zxid` sees, starting from the head: null if it sees none, a tombstone perhaps.
+    /// The version a reader at `zxid` sees, starting from the head: null if it sees none, a tombstone perhaps. Counts the
+    /// newer ones on the way to it.
     ///
     /// # Safety
     /// `block` is null or a block, and the caller is the writer or an online reader since it was loaded.
     #[inline]
-    pub(super) unsafe fn at(mut block: *const Block, zxid: i64) -> *const Block {
+    pub(super) unsafe fn at(mut block: *const Block, zxid: i64, passed: &mut usize) -> *const Block {
         // SAFETY: every block reachable through `next` outlives the caller's turn (invariant 3).
         unsafe {
             while !block.is_null() {
@@ -257,6 +258,7 @@ impl Block {
                     break;
                 }
                 block = (*block).next.load(super::sync::Acquire);
+                *passed += 1;
             }
         }
         block

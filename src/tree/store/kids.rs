@@ -165,11 +165,11 @@ impl Kids {
         }
     }
 
-    /// The numbers a reader at `zxid` sees of the znode in `block`.
+    /// The numbers a reader at `zxid` sees of the znode in `block`. Counts the newer ones on the way to them.
     ///
     /// # Safety
     /// As for [`Block::at`].
-    pub(super) unsafe fn numbers(block: *const Block, zxid: i64) -> ChildNumbers {
+    pub(super) unsafe fn numbers(block: *const Block, zxid: i64, passed: &mut usize) -> ChildNumbers {
         // SAFETY: block, children object and chain outlive the caller's turn.
         unsafe {
             if let Some(kids) = (*block).kids.load(Acquire).as_ref() {
@@ -180,6 +180,7 @@ impl Kids {
                         return version.numbers();
                     }
                     stat = version.next.load(Acquire);
+                    *passed += 1;
                 }
             }
             ChildNumbers { cversion: 0, count: 0, pzxid: (*block).fields.czxid }

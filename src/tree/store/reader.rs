@@ -8,9 +8,8 @@
 use super::shared::{NO_POINT, OFFLINE, Shared, leave};
 use super::sync::{Acquire, Arc, Relaxed, Release, SeqCst, fence};
 use super::{StoreFull, View};
+use crate::cost::Meter;
 use crate::ids::Zxid;
-use std::cell::Cell;
-use std::marker::PhantomData;
 
 /// Reads the tree at zxids from its point on. Parked when made.
 pub struct Reader {
@@ -18,14 +17,14 @@ pub struct Reader {
     slot: usize,
     point: i64,
     online: bool,
-    /// Send but not Sync: views borrow it, quiescent points need it alone.
-    local: PhantomData<Cell<()>>,
+    /// What its views look at. It also keeps the reader from being Sync: views borrow it, quiescent points need it alone.
+    meter: Meter,
 }
 
 impl Reader {
     pub(super) fn new(shared: Arc<Shared>) -> Result<Self, StoreFull> {
         let slot = shared.claim_reader()?;
-        Ok(Reader { shared, slot, point: NO_POINT, online: false, local: PhantomData })
+        Ok(Reader { shared, slot, point: NO_POINT, online: false, meter: Meter::default() })
     }
 
     /// Goes online and returns where it stands: its old point if it was parked with it, otherwise what is published now.
@@ -68,6 +67,12 @@ impl Reader {
         }
     }
 
+    /// Where everything that is looked at through this reader is charged, and whatever else its owner does.
+    #[inline]
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
     /// Passes a quiescent point: no reference from before is held any more (the borrow says so).
     #[inline]
     pub fn quiesce(&mut self) {
@@ -100,7 +105,7 @@ impl Reader {
     pub fn view(&self, zxid: Zxid) -> View<'_> {
         assert!(self.online && zxid.0 >= self.point, "a reader reads from its point on, and not while parked");
         debug_assert!(zxid.0 <= self.shared.published.load(Acquire), "a reader stays at or below what is published");
-        View { shared: &self.shared, zxid: zxid.0, local: PhantomData }
+        View { shared: &self.shared, zxid: zxid.0, meter: &self.meter }
     }
 
     /// Keeps the tree as it is at `zxid` readable, by any reader of this store, until the pin is dropped.
@@ -130,7 +135,7 @@ impl Reader {
     pub fn view_pinned<'a>(&'a self, pin: &'a Pin) -> View<'a> {
         assert!(self.online, "a parked reader reads nothing");
         assert!(Arc::ptr_eq(&self.shared, &pin.shared), "the pin belongs to this store");
-        View { shared: &self.shared, zxid: pin.zxid, local: PhantomData }
+        View { shared: &self.shared, zxid: pin.zxid, meter: &self.meter }
     }
 }
 

@@ -6,17 +6,17 @@
 //! zxid is held by a point or a pin. Tested by the model and stress tests, under miri, and by loom.
 
 use super::block::{Block, Kind};
-use super::kids::Kids;
+use super::kids::{ChildNumbers, Kids};
 use super::segment::normal;
 use super::shared::Shared;
 use super::sync::Acquire;
 use super::table::prefetch;
 use crate::acl::AclId;
+use crate::cost::{Cost, Meter};
 use crate::ids::Zxid;
 use crate::jute::Stat;
 use crate::tree::path::PathHash;
 use std::fmt;
-use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 /// Children whose blocks are fetched side by side.
@@ -27,8 +27,9 @@ const BATCH: usize = 16;
 pub struct View<'a> {
     pub(super) shared: &'a Shared,
     pub(super) zxid: i64,
-    /// Not to be sent to another thread: the quiescence it rests on is its reader's.
-    pub(super) local: PhantomData<*const ()>,
+    /// Where what is looked at is charged. It also keeps a view from being sent to another thread: the quiescence it rests on
+    /// is its reader's.
+    pub(super) meter: &'a Meter,
 }
 
 /// Where a walk stands: it continues in another view of the same zxid, after any number of quiescent points.
@@ -51,9 +52,16 @@ impl<'a> View<'a> {
         Zxid(self.zxid)
     }
 
+    /// Everything that its reader has looked at so far.
+    #[inline]
+    pub fn meter(&self) -> &'a Meter {
+        self.meter
+    }
+
     /// The znode at `path`, if there is one.
     #[inline]
     pub fn get(&self, path: &[u8], hash: PathHash) -> Option<Znode<'a>> {
+        self.meter.charge(Cost::ZNODE);
         let (_, head) = self.shared.find(normal(hash.0), path)?;
         self.visible(head)
     }
@@ -76,8 +84,9 @@ impl<'a> View<'a> {
         self.list_children(path, hash, &mut cursor, usize::MAX, show)
     }
 
-    /// Goes on with a listing of children until about `max` more are looked at or the cursor is done; at most one
-    /// segment (some two hundred) above it. Those that are not there at this zxid are looked at, too. Returns whether there is such a znode.
+    /// Goes on with a listing of children until as much is done as it takes to look at `max`, or the cursor is done; at most
+    /// one segment (some two hundred) above it. Those that do not exist at this zxid are looked at, too. Returns whether
+    /// there is such a znode.
     pub fn list_children(
         &self,
         path: &[u8],
@@ -103,12 +112,12 @@ impl<'a> View<'a> {
                 && child[..prefix] == path[..prefix]
                 && !child[prefix + 1..].contains(&b'/')
         };
-        let mut looked = 0;
-        while !cursor.done && looked < max {
+        let (begun, budget) = (self.meter.reading(), Cost::ZNODE * max);
+        while !cursor.done && self.meter.reading().less(begun) < budget {
             let mut batch = [0; BATCH];
             let mut waiting = 0;
             let mut flush = |hashes: &[u64]| {
-                looked += hashes.len();
+                self.meter.charge((Cost::ZNODE + Cost::bytes(path.len())) * hashes.len());
                 for hash in hashes {
                     self.shared.table.prefetch(*hash);
                 }
@@ -144,16 +153,16 @@ impl<'a> View<'a> {
         true
     }
 
-    /// Goes on with a walk over all znodes until about `max` more are looked at or the cursor is done; at most one segment
-    /// (some two hundred) above it. Each znode that exists at this zxid is shown exactly once, however the
+    /// Goes on with a walk over all znodes until as much is done as it takes to look at `max`, or the cursor is done; at most
+    /// one segment (some two hundred) above it. Each znode that exists at this zxid is shown exactly once, however the
     /// table changes between the calls. Returns whether there is more.
     pub fn scan(&self, cursor: &mut Cursor, max: usize, show: &mut impl FnMut(Znode<'a>)) -> bool {
-        let mut looked = 0;
-        while !cursor.done && looked < max {
+        let (begun, budget) = (self.meter.reading(), Cost::ZNODE * max);
+        while !cursor.done && self.meter.reading().less(begun) < budget {
             let mut batch = [std::ptr::null_mut(); BATCH];
             let mut waiting = 0;
             let mut flush = |heads: &[*mut Block]| {
-                looked += heads.len();
+                self.meter.charge(Cost::ZNODE * heads.len());
                 for head in heads {
                     if let Some(znode) = self.visible(*head) {
                         show(znode);
@@ -179,11 +188,16 @@ impl<'a> View<'a> {
     fn visible(&self, head: *const Block) -> Option<Znode<'a>> {
         // SAFETY: the chain is alive for this view.
         unsafe {
-            let block = NonNull::new(Block::at(head, self.zxid).cast_mut())?;
+            let mut passed = 0;
+            let block = Block::at(head, self.zxid, &mut passed).cast_mut();
+            if passed > 0 {
+                self.meter.charge(Cost::VERSION * passed);
+            }
+            let block = NonNull::new(block)?;
             if Block::is_tombstone(block.as_ptr()) {
                 return None;
             }
-            Some(Znode { block, zxid: self.zxid, view: PhantomData })
+            Some(Znode { block, zxid: self.zxid, meter: self.meter })
         }
     }
 }
@@ -202,7 +216,7 @@ impl Cursor {
 pub struct Znode<'a> {
     pub(super) block: NonNull<Block>,
     pub(super) zxid: i64,
-    pub(super) view: PhantomData<&'a Shared>,
+    pub(super) meter: &'a Meter,
 }
 
 impl<'a> Znode<'a> {
@@ -210,6 +224,17 @@ impl<'a> Znode<'a> {
     fn block(&self) -> &'a Block {
         // SAFETY: the block is alive for 'a.
         unsafe { self.block.as_ref() }
+    }
+
+    #[inline]
+    fn kids(&self) -> ChildNumbers {
+        let mut passed = 0;
+        // SAFETY: the block is alive for 'a.
+        let numbers = unsafe { Kids::numbers(self.block.as_ptr(), self.zxid, &mut passed) };
+        if passed > 0 {
+            self.meter.charge(Cost::VERSION * passed);
+        }
+        numbers
     }
 
     /// Its full path; `/` for the root.
@@ -235,8 +260,7 @@ impl<'a> Znode<'a> {
     pub fn stat(&self) -> Stat {
         let block = self.block();
         let fields = &block.fields;
-        // SAFETY: the block is alive for 'a.
-        let kids = unsafe { Kids::numbers(block, self.zxid) };
+        let kids = self.kids();
         Stat {
             czxid: fields.czxid,
             mzxid: fields.mzxid,
@@ -267,20 +291,17 @@ impl<'a> Znode<'a> {
 
     /// The stored child counter, creations only.
     pub fn stored_cversion(&self) -> i32 {
-        // SAFETY: the block is alive for 'a.
-        unsafe { Kids::numbers(self.block.as_ptr(), self.zxid) }.cversion
+        self.kids().cversion
     }
 
     /// Zxid that last created or deleted a child.
     pub fn pzxid(&self) -> i64 {
-        // SAFETY: the block is alive for 'a.
-        unsafe { Kids::numbers(self.block.as_ptr(), self.zxid) }.pzxid
+        self.kids().pzxid
     }
 
     /// Children at this zxid.
     pub fn num_children(&self) -> i32 {
-        // SAFETY: the block is alive for 'a.
-        unsafe { Kids::numbers(self.block.as_ptr(), self.zxid) }.count
+        self.kids().count
     }
 
     /// Zxid that created it.

@@ -18,10 +18,10 @@ use super::stamps::Stamps;
 use super::sync::{Arc, Relaxed, Release};
 use super::view::{View, Znode};
 use crate::acl::AclId;
+use crate::cost::Meter;
 use crate::ids::{Zxid, hash_state};
 use crate::tree::path::{self, PathHash};
 use hashbrown::HashMap;
-use std::marker::PhantomData;
 
 /// Everything a new znode starts with.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +89,8 @@ pub struct Writer {
     /// Of hashes that several children of one znode share: how many more than one (children object, hash).
     doubles: HashMap<(usize, u64), u32, ahash::RandomState>,
     hash: fn(&[u8]) -> PathHash,
+    /// What is looked at at the head.
+    meter: Meter,
 }
 
 // SAFETY: the raw pointers are the tree's, and the tree may be changed from any one thread.
@@ -117,6 +119,7 @@ impl Writer {
             limbo: Limbo::new(),
             doubles: HashMap::with_hasher(hash_state()),
             hash,
+            meter: Meter::default(),
         }
     }
 
@@ -158,7 +161,7 @@ impl Writer {
 
     /// The tree at the head, published or not.
     pub fn head(&self) -> View<'_> {
-        View { shared: &self.shared, zxid: i64::MAX, local: PhantomData }
+        View { shared: &self.shared, zxid: i64::MAX, meter: &self.meter }
     }
 
     /// The znode at `path` at the head.
@@ -279,7 +282,7 @@ impl Writer {
         unsafe {
             let (slot, old) = self.shared.find(hash, path).expect("a deleted znode exists");
             assert!(!Block::is_tombstone(old), "a deleted znode exists");
-            assert_eq!(Kids::numbers(old, i64::MAX).count, 0, "a deleted znode has no children");
+            assert_eq!(Kids::numbers(old, i64::MAX, &mut 0).count, 0, "a deleted znode has no children");
             let bytes = path.len() as i64 + i64::from((*old).data_len);
             let (fields, acl) = ((*old).fields, (*old).acl);
             let version = Version {
@@ -359,7 +362,7 @@ impl Writer {
         unsafe {
             assert!(!Block::is_tombstone(block), "a changed znode exists");
             let kids = self.kids_of(block);
-            let count = Kids::numbers(block, i64::MAX).count;
+            let count = Kids::numbers(block, i64::MAX, &mut 0).count;
             self.push_numbers(kids, ChildNumbers { cversion, count, pzxid });
         }
     }
@@ -399,11 +402,12 @@ impl Writer {
         hash: u64,
         seen: &mut impl FnMut(Undone<'_>),
     ) {
+        let meter = &self.meter;
         let znode = |block: *mut Block| Znode {
             // SAFETY: only called for blocks.
             block: unsafe { std::ptr::NonNull::new_unchecked(block) },
             zxid: i64::MAX,
-            view: PhantomData,
+            meter,
         };
         // SAFETY: the caller's promise; the block itself stays readable until limbo frees it.
         unsafe {
@@ -458,7 +462,7 @@ impl Writer {
     unsafe fn count_child(&mut self, parent: *mut Block, kids: *mut Kids, change: i32) {
         // SAFETY: the caller's promise.
         unsafe {
-            let numbers = Kids::numbers(parent, i64::MAX);
+            let numbers = Kids::numbers(parent, i64::MAX, &mut 0);
             self.push_numbers(kids, ChildNumbers { count: numbers.count + change, ..numbers });
         }
     }

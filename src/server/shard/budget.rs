@@ -1,0 +1,214 @@
+//! What one turn may cost, and who goes on in it.
+//!
+//! Everything a shard does for its clients is charged to its reader's meter: requests taken in, znodes and versions looked at,
+//! ACLs compared, bytes answered and sent. A turn that has cost its share leaves the rest to the next one. Whoever asks for
+//! little is served before that when others have asked for much; those who wait go on in turn, and in every turn some do.
+//!
+//! Reads that stand between two writes of their connection cannot wait: they see what the first has done and not what the
+//! second does. What they will cost is guessed when they come, and so much of it is taken in and no more; what they cost beyond
+//! that, because the tree has grown meanwhile, is limited as well, and what does not fit is refused as throttled. Reads
+//! behind the last write wait like all others.
+
+use super::Shard;
+use crate::acl;
+use crate::cost::Cost;
+use crate::ids::ConnId;
+use crate::jute::OpCode;
+use crate::jute::request::Request;
+use crate::limits;
+use crate::server::wide;
+use crate::tree::path;
+
+/// Of a turn.
+#[derive(Debug, Default)]
+pub(super) struct Budget {
+    /// What the meter showed when it began.
+    begun: Cost,
+    /// What it may have cost when one who has asked for much goes on, and when anybody does.
+    heavy: Cost,
+    all: Cost,
+    /// What reads between writes have cost in it beyond what was expected.
+    overrun: Cost,
+    /// Somebody waits for the next one.
+    pub(super) has_left_over: bool,
+    /// What is expected of all reads that stand between writes.
+    crossing: Cost,
+}
+
+/// What a connection has asked for lately.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Share {
+    turn: u64,
+    cost: Cost,
+}
+
+impl Share {
+    /// So much more, in this turn.
+    #[inline]
+    fn charge(&mut self, turn: u64, cost: Cost) {
+        if self.turn != turn {
+            self.cost = self.cost.less(limits::LIGHT_COST * (turn - self.turn) as usize);
+            self.turn = turn;
+        }
+        self.cost += cost;
+    }
+}
+
+/// What is expected of the reads of a connection that wait behind its writes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Expected {
+    /// Of those that stand between two writes.
+    between: Cost,
+    /// Of those behind the last one.
+    behind: Cost,
+}
+
+impl Shard {
+    pub(super) fn begin_budget(&mut self) {
+        let budget = &mut self.budget;
+        budget.begun = self.reader.meter().reading();
+        (budget.heavy, budget.all) = (limits::HEAVY_COST, limits::TURN_COST);
+        budget.overrun = Cost::NONE;
+        budget.has_left_over = false;
+    }
+
+    /// What this turn has cost so far.
+    #[inline]
+    pub fn spent(&self) -> Cost {
+        self.reader.meter().reading().less(self.budget.begun)
+    }
+
+    /// The sockets have been read: those who wait are given something of this turn, whatever it has cost.
+    pub(super) fn extend_budget(&mut self) {
+        let least = self.spent() + limits::SLICE_COST;
+        let budget = &mut self.budget;
+        (budget.heavy, budget.all) = (budget.heavy.max(least), budget.all.max(least));
+    }
+
+    /// A connection has made this shard do what the meter shows since `mark`, which moves on.
+    #[inline]
+    pub(super) fn charge(&mut self, id: ConnId, mark: &mut Cost) {
+        let now = self.reader.meter().reading();
+        let turn = self.turn;
+        if let Some(conn) = self.conns.find(id) {
+            conn.share.charge(turn, now.less(*mark));
+        }
+        *mark = now;
+    }
+
+    /// Whether a connection must wait for another turn.
+    #[inline]
+    pub(super) fn is_out_of_turn(&mut self, id: ConnId) -> bool {
+        let spent = self.spent();
+        spent >= self.budget.heavy && self.has_had_its_share(id, spent)
+    }
+
+    #[cold]
+    fn has_had_its_share(&mut self, id: ConnId, spent: Cost) -> bool {
+        let turn = self.turn;
+        let Some(conn) = self.conns.find(id) else { return false };
+        conn.share.charge(turn, Cost::NONE);
+        let waits = spent >= self.budget.all || conn.share.cost >= limits::LIGHT_COST;
+        self.budget.has_left_over |= waits;
+        waits
+    }
+
+    /// What a read that has to wait will cost, judged by the state as it is now; `None` if that is much or cannot be told.
+    pub(super) fn price(&self, op: OpCode, body: &[u8], identities: &acl::Identities) -> Option<Cost> {
+        let view = self.reader.view(self.applied);
+        let check = |acl| match acl == acl::AclId::OPEN || self.options.skip_acl {
+            true => Cost::NONE,
+            false => acl::check_cost(self.acls.list(acl), identities),
+        };
+        let find = |path| view.get(path::stored(path), path::hash(path::stored(path)));
+        let further = match Request::decode(op, body) {
+            Ok(Request::GetChildren { path, .. } | Request::GetChildren2 { path, .. }) => find(path)
+                .map_or(Cost::NONE, |znode| check(znode.acl()) + Cost::ZNODE * 2 * znode.num_children() as usize),
+            Ok(Request::GetAllChildrenNumber { .. }) => Cost::ZNODE * 4 * self.store.znodes() as usize,
+            Ok(Request::GetData { path, .. }) => find(path)
+                .map_or(Cost::NONE, |znode| check(znode.acl()) + Cost::bytes(znode.data().map_or(0, <[u8]>::len))),
+            Ok(Request::Exists { path, .. }) => find(path).map_or(Cost::NONE, |znode| check(znode.acl())),
+            // It asks twice, and shows the list.
+            Ok(Request::GetAcl { path }) => find(path).map_or(Cost::NONE, |znode| check(znode.acl()) * 3),
+            Ok(_) if wide::is_wide(op) => return None,
+            _ => Cost::NONE,
+        };
+        (further < limits::SLICE_COST).then_some(further + Cost::REQUEST + Cost::ZNODE * 2)
+    }
+
+    /// A read begins to wait behind a write.
+    pub(super) fn expect(&mut self, id: ConnId, price: Cost) {
+        if let Some(conn) = self.conns.find(id) {
+            conn.expected.behind += price;
+        }
+    }
+
+    /// Whether a request for the quorum core must wait until reads that came before it are answered: it would make them
+    /// stand between two writes, and there is too much of that already.
+    #[inline]
+    pub(super) fn crosses_too_much(&mut self, id: ConnId, is_for_the_core: impl FnOnce() -> bool) -> bool {
+        let crossing = self.budget.crossing;
+        let Some(conn) = self.conns.find(id) else { return false };
+        conn.wants_to_cross = exceeds(conn.expected, crossing) && is_for_the_core();
+        conn.wants_to_cross
+    }
+
+    /// The same of one that waits for that.
+    pub(super) fn still_crosses_too_much(&mut self, id: ConnId) -> bool {
+        let crossing = self.budget.crossing;
+        self.conns.find(id).is_some_and(|conn| conn.wants_to_cross && exceeds(conn.expected, crossing))
+    }
+
+    /// The quorum core is asked: what waits before that stands between two writes now.
+    #[inline]
+    pub(super) fn cross(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.find(id) else { return };
+        let behind = std::mem::take(&mut conn.expected.behind);
+        conn.expected.between += behind;
+        self.budget.crossing += behind;
+    }
+
+    /// A read that waited is about to be carried out; `is_between`: it stands between two writes.
+    pub(super) fn expect_no_more(&mut self, id: ConnId, price: Cost, is_between: bool) {
+        let Some(conn) = self.conns.find(id) else { return };
+        let expected = &mut conn.expected;
+        if is_between {
+            expected.between = expected.between.less(price);
+            self.budget.crossing = self.budget.crossing.less(price);
+        } else {
+            expected.behind = expected.behind.less(price);
+        }
+    }
+
+    /// Nothing of what was expected of a connection comes any more.
+    pub(super) fn expect_nothing(&mut self, expected: Expected) {
+        self.budget.crossing = self.budget.crossing.less(expected.between);
+    }
+
+    /// What a read may cost now: a slice, or if it stands between two writes what was expected of it and a little more.
+    pub(super) fn budget_for(&self, bound: Option<Cost>) -> Cost {
+        match bound {
+            Some(price) => price + limits::OVERRUN_COST.less(self.budget.overrun),
+            None => self.slice_cost(),
+        }
+    }
+
+    /// What a read between two writes has cost.
+    pub(super) fn has_cost(&mut self, price: Cost, spent: Cost) {
+        self.budget.overrun += spent.less(price);
+    }
+
+    /// What one slice may cost.
+    pub(super) fn slice_cost(&self) -> Cost {
+        Cost::ZNODE * self.options.slice
+    }
+
+    /// Bytes that one socket may be given now.
+    pub fn send_share(&self) -> usize {
+        if self.spent() < limits::TURN_COST { limits::SEND_PER_TURN } else { limits::SEND_IN_FULL_TURN }
+    }
+}
+
+fn exceeds(expected: Expected, crossing: Cost) -> bool {
+    expected.behind > Cost::NONE && crossing + expected.behind > limits::CROSSING_COST
+}

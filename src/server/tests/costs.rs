@@ -1,0 +1,390 @@
+//! What a turn costs: whatever clients ask for, and however much of it at once, a turn of the shard does so much and no more.
+
+use super::slices::names;
+use super::*;
+use crate::cost::Cost;
+use crate::jute::AclEntry;
+use crate::limits::{CROSSING_COST, OVERRUN_COST, SLICE_COST, TURN_COST};
+
+/// A whole turn, the read that was begun before it was over, the slice behind it and what is given to those who wait; and what
+/// reads between writes may cost. A segment of a child set, or one large answer, may come on top of a slice.
+fn most() -> Cost {
+    TURN_COST + SLICE_COST * 4 + CROSSING_COST + OVERRUN_COST
+}
+
+/// A connection, and what it has been sent as far as sockets were given it.
+struct Client {
+    conn: ConnId,
+    bytes: Vec<u8>,
+    /// The numbers of requests that are not answered yet, in order.
+    asked: Vec<i32>,
+}
+
+impl Client {
+    fn new(server: &mut Server) -> Client {
+        Client { conn: server.connect(SessionId::NONE, 2000).0, bytes: vec![], asked: vec![] }
+    }
+
+    fn frame(&mut self, into: &mut Vec<u8>, xid: i32, op: OpCode, body: &[u8]) {
+        put_int(into, 8 + body.len() as i32);
+        put_int(into, xid);
+        put_int(into, op.wire());
+        into.extend_from_slice(body);
+        self.asked.push(xid);
+    }
+
+    /// Sends what its socket has room for; the rest stays in `bytes`.
+    fn send(&self, server: &mut Server, bytes: &mut Vec<u8>) {
+        if !bytes.is_empty() && server.shard.wants_input(self.conn) {
+            let rest = bytes.split_off(bytes.len().min(crate::limits::READ_CHUNK));
+            server.shard.received(self.conn, bytes);
+            *bytes = rest;
+        }
+    }
+
+    /// What has come since the last call, events left out.
+    fn take(&mut self, server: &mut Server) -> Vec<Frame> {
+        let share = server.shard.send_share();
+        let unsent = server.shard.unsent(self.conn);
+        let sent = unsent.len().min(share);
+        self.bytes.extend_from_slice(&unsent[..sent]);
+        server.shard.sent(self.conn, sent);
+        let mut frames = vec![];
+        while let Some(length) = self.bytes.first_chunk::<4>().map(|length| i32::from_be_bytes(*length) as usize)
+            && self.bytes.len() >= 4 + length
+        {
+            let bytes: Vec<u8> = self.bytes.drain(..4 + length).collect();
+            let mut frame = Reader::new(&bytes[4..]);
+            let (xid, zxid, error) = (frame.int().unwrap(), frame.long().unwrap(), frame.int().unwrap());
+            if xid != -1 {
+                assert_eq!(xid, self.asked.remove(0), "in the order they were asked");
+                frames.push((xid, zxid, error, frame.rest().to_vec()));
+            }
+        }
+        frames
+    }
+}
+
+/// The turn that ends here has cost no more than it may; another begins and is carried out.
+fn turn(server: &mut Server, what: &str) {
+    assert!(server.shard.spent() <= most(), "{what}: {:?} of {:?}", server.shard.spent(), most());
+    server.turn();
+    let mut ids = vec![];
+    server.shard.take_interest(&mut ids);
+    server.shard.take_dirty(&mut ids);
+    assert!(server.shard.spent() <= most(), "{what}: {:?} of {:?}", server.shard.spent(), most());
+}
+
+/// A list of so many entries, in none of which a client is named.
+fn create_guarded(path: &[u8], entries: usize) -> Vec<u8> {
+    let mut body = vec![];
+    put_bytes(&mut body, path);
+    put_bytes(&mut body, b"");
+    put_int(&mut body, entries as i32);
+    for n in 0..entries - 1 {
+        AclEntry { perms: 1, scheme: b"digest", id: format!("u{n}:h").as_bytes() }.put(&mut body);
+    }
+    AclEntry { perms: 1, scheme: b"world", id: b"anyone" }.put(&mut body);
+    put_int(&mut body, 0);
+    body
+}
+
+const GUARDS: usize = 200;
+
+/// A guarded znode, a wide one and a large one.
+fn plant(server: &mut Server, wide: usize) {
+    let mut client = Client::new(server);
+    let mut ask = |op, body: &[u8]| {
+        let mut bytes = vec![];
+        client.frame(&mut bytes, 1, op, body);
+        server.shard.received(client.conn, &bytes);
+        server.settle();
+        assert_eq!(client.take(server)[0].2, 0);
+    };
+    ask(OpCode::Create, &create_guarded(b"/guarded", GUARDS));
+    ask(OpCode::Create, &create(b"/large", &[7; 500_000], 0));
+    ask(OpCode::Create, &create(b"/wide", b"", 0));
+    for ops in children("/wide", wide) {
+        ask(OpCode::Multi, &multi(&ops));
+    }
+}
+
+/// Multis that create so many children.
+fn children(parent: &str, count: usize) -> Vec<Vec<(OpCode, Vec<u8>)>> {
+    let child = |n| (OpCode::Create, create(format!("{parent}/n{n}").as_bytes(), b"", 0));
+    (0..count).step_by(1000).map(|first| (first..(first + 1000).min(count)).map(child).collect()).collect()
+}
+
+#[test]
+fn a_pipeline_of_costly_reads_takes_many_turns_and_a_neighbour_none() {
+    let mut server = Server::new(16 << 20);
+    plant(&mut server, 10);
+    let mut clients: Vec<Client> = (0..30).map(|_| Client::new(&mut server)).collect();
+    let mut neighbour = Client::new(&mut server);
+    for (op, path) in [(OpCode::Exists, &b"/guarded"[..]), (OpCode::GetAcl, b"/guarded"), (OpCode::GetData, b"/large")]
+    {
+        let count = if op == OpCode::GetData { 8 } else { 300 };
+        server.turn();
+        for client in &mut clients {
+            let mut bytes = vec![];
+            (1..=count).for_each(|xid| {
+                let body = if op == OpCode::GetAcl { path_alone(path) } else { path_and(path, false) };
+                client.frame(&mut bytes, xid, op, &body);
+            });
+            server.shard.received(client.conn, &bytes);
+        }
+        let mut turns = 0;
+        while clients.iter().any(|client| !client.asked.is_empty()) {
+            let mut bytes = vec![];
+            neighbour.frame(&mut bytes, -2, OpCode::Ping, &[]);
+            server.shard.received(neighbour.conn, &bytes);
+            assert_eq!(neighbour.take(&mut server).len(), 1, "in the turn in which it asks");
+            for client in &mut clients {
+                assert!(client.take(&mut server).iter().all(|frame| frame.2 == 0));
+            }
+            turn(&mut server, &format!("{op:?}"));
+            turns += 1;
+            assert!(turns < 10_000);
+        }
+        assert!(turns > 3, "{op:?}: {turns} turns");
+    }
+}
+
+/// When it was asked for there was nothing to list.
+#[test]
+fn listings_behind_a_write_wait_for_their_turn_as_all_do() {
+    let mut server = Server::new(64 << 20);
+    plant(&mut server, 10);
+    let (count, listings) = (3000, 200);
+    let mut client = Client::new(&mut server);
+    let mut bytes = vec![];
+    client.frame(&mut bytes, 1, OpCode::Create, &create(b"/grows", b"", 0));
+    for ops in children("/grows", count) {
+        client.frame(&mut bytes, 1, OpCode::Multi, &multi(&ops));
+    }
+    for xid in 0..listings {
+        client.frame(&mut bytes, 10 + xid, OpCode::GetChildren, &path_and(b"/grows", false));
+    }
+    let mut frames = vec![];
+    for turns in 0.. {
+        client.send(&mut server, &mut bytes);
+        turn(&mut server, "listings behind a write");
+        frames.extend(client.take(&mut server));
+        if client.asked.is_empty() {
+            break;
+        }
+        assert!(turns < 10_000);
+    }
+    let listed: Vec<_> = frames.iter().filter(|frame| frame.0 >= 10).collect();
+    assert_eq!(listed.len(), listings as usize);
+    assert!(listed.iter().all(|frame| frame.2 == 0 && names(&mut Reader::new(&frame.3)).len() == count));
+}
+
+/// It can be answered in one state only, and that is gone when it is its turn again.
+#[test]
+fn a_read_between_two_writes_that_turns_out_endless_is_refused() {
+    let mut server = Server::new(16 << 20);
+    let count = 5 * SLICE;
+    let mut client = Client::new(&mut server);
+    let mut bytes = vec![];
+    client.frame(&mut bytes, 1, OpCode::Create, &create(b"/grows", b"", 0));
+    client.frame(&mut bytes, 2, OpCode::GetChildren, &path_and(b"/grows", true));
+    for ops in children("/grows", count) {
+        client.frame(&mut bytes, 3, OpCode::Multi, &multi(&ops));
+    }
+    client.frame(&mut bytes, 4, OpCode::GetChildren, &path_and(b"/grows", true));
+    client.frame(&mut bytes, 5, OpCode::Create, &create(b"/grows/last", b"", 0));
+    server.turn();
+    server.shard.received(client.conn, &bytes);
+    turn(&mut server, "a read between writes");
+    server.settle();
+    let told: Vec<_> =
+        client.take(&mut server).iter().filter(|frame| frame.0 != 3).map(|frame| (frame.0, frame.2)).collect();
+    assert_eq!(told, [(1, 0), (2, 0), (4, -127), (5, 0)]);
+    assert_eq!(server.stats.shards[0].watches.value(), 0, "the first has fired, the second is not set");
+}
+
+#[test]
+fn so_many_reads_stand_between_writes_and_the_others_wait() {
+    let mut server = Server::new(16 << 20);
+    plant(&mut server, 1000);
+    let mut clients: Vec<Client> = (0..20).map(|_| Client::new(&mut server)).collect();
+    let mut bytes: Vec<Vec<u8>> = vec![vec![]; clients.len()];
+    for (n, client) in clients.iter_mut().enumerate() {
+        for round in 0..10 {
+            client.frame(&mut bytes[n], 4 * round, OpCode::SetData, &set_data(b"/wide"));
+            client.frame(&mut bytes[n], 4 * round + 1, OpCode::GetChildren, &path_and(b"/wide", false));
+            client.frame(&mut bytes[n], 4 * round + 2, OpCode::GetData, &path_and(b"/large", false));
+            client.frame(&mut bytes[n], 4 * round + 3, OpCode::Exists, &path_and(b"/guarded", false));
+        }
+    }
+    server.turn();
+    for turns in 0.. {
+        for (client, bytes) in clients.iter().zip(&mut bytes) {
+            client.send(&mut server, bytes);
+        }
+        turn(&mut server, "reads between writes");
+        for client in &mut clients {
+            assert!(client.take(&mut server).iter().all(|frame| frame.2 == 0), "what was foreseen is not refused");
+        }
+        if clients.iter().all(|client| client.asked.is_empty()) {
+            break;
+        }
+        assert!(turns < 10_000);
+    }
+}
+
+/// A step along a chain of versions costs as much whoever sees them.
+#[test]
+fn versions_that_nobody_sees_yet_are_charged_to_whoever_passes_them() {
+    let mut server = Server::new(16 << 20);
+    plant(&mut server, 10);
+    let writer = Client::new(&mut server);
+    let reader = Client::new(&mut server);
+    for _ in 0..500 {
+        server.request(writer.conn, 1, OpCode::SetData, &set_data(b"/wide"));
+    }
+    assert!(server.prepare(), "the disk does nothing yet");
+    server.at(server.now_ms);
+    let before = server.shard.spent();
+    server.request(reader.conn, 1, OpCode::Exists, &path_and(b"/wide", false));
+    assert!(server.shard.spent() >= before + Cost::VERSION * 500);
+}
+
+#[test]
+fn children_that_nobody_sees_yet_are_passed_over_in_slices() {
+    let mut server = Server::new(16 << 20);
+    plant(&mut server, 10);
+    let writer = Client::new(&mut server);
+    let mut reader = Client::new(&mut server);
+    for ops in children("/large", 5 * SLICE) {
+        server.request(writer.conn, 1, OpCode::Multi, &multi(&ops));
+    }
+    assert!(server.prepare(), "the disk does nothing yet");
+    server.at(server.now_ms);
+    let mut bytes = vec![];
+    reader.frame(&mut bytes, 1, OpCode::GetChildren, &path_and(b"/large", false));
+    server.shard.received(reader.conn, &bytes);
+    let mut turns = 0;
+    while !reader.asked.is_empty() {
+        assert!(server.shard.spent() < SLICE_COST * 2, "{:?}", server.shard.spent());
+        server.at(server.now_ms);
+        server.shard.end_turn();
+        assert!(reader.take(&mut server).iter().all(|frame| names(&mut Reader::new(&frame.3)).is_empty()));
+        turns += 1;
+        assert!(turns < 100);
+    }
+    assert!(turns > 2, "{turns} turns");
+}
+
+/// The property: any reads, of any number of clients, in pipelines, among writes.
+#[test]
+fn no_turn_costs_more_than_it_may() {
+    for seed in 1..=6 {
+        let mut state = seed * 0x9e37_79b9_7f4a_7c15_u64;
+        let mut pick = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % below as u64) as usize
+        };
+        let mut server = Server::new(64 << 20);
+        plant(&mut server, 2 * SLICE);
+        let mut clients: Vec<Client> = (0..12).map(|_| Client::new(&mut server)).collect();
+        let mut bytes: Vec<Vec<u8>> = vec![vec![]; clients.len()];
+        server.turn();
+        let mut total = 0;
+        for (n, client) in clients.iter_mut().enumerate() {
+            for xid in 0..80 {
+                let path: &[u8] = [&b"/guarded"[..], b"/wide", b"/large", b"/wide/n7", b"/none"][pick(5)];
+                let watch = pick(4) == 0;
+                let (op, body) = match pick(13) {
+                    0 => (OpCode::Exists, path_and(path, watch)),
+                    1 => (OpCode::GetData, path_and(path, watch)),
+                    2 => (OpCode::GetAcl, path_alone(path)),
+                    3 => (OpCode::GetChildren, path_and(path, watch)),
+                    4 => (OpCode::GetChildren2, path_and(path, watch)),
+                    5 => (OpCode::GetAllChildrenNumber, path_alone(path)),
+                    6 => (OpCode::GetEphemerals, path_alone(path)),
+                    7 => {
+                        let ops: Vec<_> = (0..pick(100))
+                            .map(|_| match pick(8) {
+                                0 => (OpCode::GetChildren, path_and(path, false)),
+                                _ => (OpCode::GetData, path_and(b"/guarded", false)),
+                            })
+                            .collect();
+                        (OpCode::MultiRead, multi(&ops))
+                    }
+                    8 => {
+                        let mut body = vec![];
+                        put_long(&mut body, 0);
+                        for _ in 0..3 {
+                            let count = pick(500);
+                            put_int(&mut body, count as i32);
+                            (0..count).for_each(|n| put_bytes(&mut body, format!("/wide/n{n}").as_bytes()));
+                        }
+                        (OpCode::SetWatches, body)
+                    }
+                    9 => (OpCode::WhoAmI, vec![]),
+                    10 => (OpCode::Create, create(format!("/wide/c{n}x{xid}").as_bytes(), b"x", 0)),
+                    11 => (OpCode::Multi, multi(&children(&format!("/wide/n{n}"), pick(300)).concat())),
+                    _ => (OpCode::SetData, set_data(path)),
+                };
+                client.frame(&mut bytes[n], xid, op, &body);
+                total += 1;
+            }
+        }
+        let mut answered = 0;
+        for turns in 0.. {
+            for (client, bytes) in clients.iter().zip(&mut bytes) {
+                client.send(&mut server, bytes);
+            }
+            turn(&mut server, &format!("seed {seed}"));
+            for client in &mut clients {
+                answered += client.take(&mut server).len();
+            }
+            if answered == total {
+                break;
+            }
+            assert!(turns < 20_000, "seed {seed}: {answered} of {total}");
+        }
+    }
+}
+
+/// The client names the paths; that a znode is there, and denied, is all that `exists` says of it.
+#[test]
+fn a_set_watches_tells_nothing_of_what_exists_would_deny() {
+    let mut server = Server::new(1 << 20);
+    let (owner, _) = server.connect(SessionId::NONE, 1000);
+    server.request(owner, -4, OpCode::Auth, &auth());
+    server.request(owner, 1, OpCode::Create, &create_of_ones_own(b"/secret"));
+    server.request(owner, 2, OpCode::Create, &create(b"/secret/child", b"", 0));
+    server.request(owner, 3, OpCode::SetData, &set_data(b"/secret"));
+    server.settle();
+    server.frames(owner);
+    let set_watches = |seen: i64, list: usize| {
+        let mut body = vec![];
+        put_long(&mut body, seen);
+        for at in 0..3 {
+            put_int(&mut body, i32::from(at == list));
+            if at == list {
+                put_bytes(&mut body, b"/secret");
+            }
+        }
+        body
+    };
+    for list in 0..3 {
+        for seen in [0, i64::MAX] {
+            let (stranger, _) = server.connect(SessionId::NONE, 1000);
+            server.request(stranger, -8, OpCode::SetWatches, &set_watches(seen, list));
+            let told: Vec<_> = server.frames(stranger).iter().map(|frame| (frame.0, frame.2)).collect();
+            assert_eq!(told, [(-8, 0)], "list {list}, seen {seen}");
+        }
+        server.request(owner, -8, OpCode::SetWatches, &set_watches(0, list));
+        assert_eq!(
+            server.frames(owner).iter().map(|frame| frame.0).collect::<Vec<_>>(),
+            [-1, -8],
+            "who may read is told"
+        );
+    }
+}
