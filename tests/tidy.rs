@@ -209,14 +209,23 @@ fn every_dependency_has_its_reason() {
     }
 }
 
-/// `docs/history.md` says of each rule which test goes red without it: `file::test`, or a script of `tests/zab`.
+/// The last column of both tables says of each row which test goes red without its rule: `file::test`, or a script of
+/// `tests/zab`.
 #[test]
-fn every_test_that_the_history_names_is_there() {
-    let text = fs::read_to_string(root().join("docs/history.md")).unwrap();
-    let scripts = fs::read_to_string(root().join("src/zab/tests/role.rs")).unwrap();
+fn every_test_that_a_table_names_is_there() {
+    for (document, least) in [("docs/history.md", 30), ("docs/threats.md", 15)] {
+        tests_of(document, least);
+    }
+}
+
+fn tests_of(document: &str, least: usize) {
+    let text = fs::read_to_string(root().join(document)).unwrap();
+    let played = ["src/zab/tests/role.rs", "src/zab/election/script_tests.rs"];
+    let scripts = played.map(|file| fs::read_to_string(root().join(file)).unwrap()).concat();
     let mut wrong = vec![];
     let mut named = 0;
-    for row in text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| what")) {
+    let is_head = |line: &str| line.starts_with("| what") || line.starts_with("| who |");
+    for row in text.lines().filter(|line| line.starts_with("| ") && !is_head(line)) {
         let tests = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
         let before = named;
         for name in tests.split('`').skip(1).step_by(2) {
@@ -225,10 +234,10 @@ fn every_test_that_the_history_names_is_there() {
                 (Some((file, test)), _) => {
                     let source = fs::read_to_string(root().join(file)).unwrap_or_default();
                     let lines: Vec<&str> = source.lines().map(str::trim).collect();
-                    lines.windows(2).any(|pair| pair[0] == "#[test]" && pair[1] == format!("fn {test}() {{"))
+                    lines.windows(2).any(|pair| pair[0] == "#[test]" && pair[1].starts_with(&format!("fn {test}(")))
                 }
                 (None, Some(script)) => {
-                    let script = script.trim_end_matches(".txt");
+                    let script = script.trim_start_matches("election/").trim_end_matches(".txt");
                     root().join(name).exists() && scripts.lines().any(|line| line.trim() == script)
                 }
                 (None, None) => false,
@@ -239,5 +248,25 @@ fn every_test_that_the_history_names_is_there() {
         }
         assert!(named > before, "no test is named: {row}");
     }
-    assert!(wrong.is_empty() && named > 30, "{named} named, not found: {wrong:#?}");
+    assert!(wrong.is_empty() && named > least, "{document}: {named} named, not found: {wrong:#?}");
+}
+
+/// A test that the check does not run holds nothing.
+#[test]
+fn the_check_runs_every_integration_test() {
+    let check = fs::read_to_string(root().join("tools/check")).unwrap();
+    let mut names: Vec<String> = fs::read_dir(root().join("tests"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter_map(|name| name.strip_suffix(".rs").map(str::to_owned))
+        .collect();
+    names.sort();
+    assert!(names.len() > 8, "the tests were found");
+    for name in names {
+        let step = check.lines().any(|line| {
+            let mut words = line.split_whitespace().skip_while(|word| *word != "integration");
+            words.next().is_some() && words.next().is_some_and(|test| test.trim_end_matches(';') == name)
+        });
+        assert!(step, "tools/check has no step that runs tests/{name}.rs");
+    }
 }
