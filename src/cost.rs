@@ -37,6 +37,11 @@ impl Cost {
         Cost(self.0.saturating_mul(count as u64))
     }
 
+    /// This and that.
+    pub const fn plus(self, other: Cost) -> Cost {
+        Cost(self.0.saturating_add(other.0))
+    }
+
     /// What is left of it when `other` is taken away; never below nothing.
     pub const fn less(self, other: Cost) -> Cost {
         Cost(self.0.saturating_sub(other.0))

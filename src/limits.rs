@@ -51,6 +51,15 @@ pub const CROSSING_COST: Cost = SLICE_COST.times(2);
 /// it they are refused as throttled.
 pub const OVERRUN_COST: Cost = SLICE_COST.times(2);
 
+/// What a read is expected to cost at least that stands between two writes: the request, two look-ups, and some of the versions
+/// that the writes ahead of it will have made by then. Some five hundred of them are taken in at a time.
+pub const BETWEEN_PRICE: Cost = Cost::REQUEST.plus(Cost::ZNODE.times(2)).plus(Cost::VERSION.times(12));
+
+/// What each of them may cost in any case, whatever the others have: the longest chain of versions of a znode and of its parent's
+/// numbers, and what a connection may ask in every turn. A client that writes and reads by turns, and has many of both under
+/// way, is refused nothing.
+pub const BETWEEN_COST: Cost = Cost::VERSION.times(2 * VERSIONS_AHEAD).plus(LIGHT_COST);
+
 /// Reads in slices that one shard has under way; each may hold a pin of the tree, and a reply as long as
 /// `corral.outputLimit`. More of them wait.
 pub const READS_IN_SLICES: usize = 4;
@@ -177,7 +186,7 @@ pub const UNCOMMITTED_BYTES: usize = 128 << 20;
 /// Versions of one znode that are prepared and nobody sees yet; beyond it nothing more is prepared until half of them are
 /// published. Whoever reads the znode walks over them, which takes a few microseconds. A group of the log, gathered for as
 /// long as a write of the disk takes, has some dozens where many clients change one znode or create below it.
-pub const VERSIONS_AHEAD: usize = 1024;
+pub const VERSIONS_AHEAD: usize = 256;
 
 /// Bytes from its leader that a follower takes in while its log has no room; above it the connection is not read. Where
 /// one packet may be longer it is as much as that: see [`leader_inbox`].

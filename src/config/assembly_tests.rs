@@ -35,8 +35,9 @@ fn mistakes(text: &str) -> Vec<String> {
     first(text).expect_err("a bad file")
 }
 
+/// Of an ensemble that has a secret: that it should have one is a warning of its own.
 fn warnings(text: &str) -> Vec<String> {
-    let (_, notices) = first(text).expect("a good file");
+    let (_, notices) = first(&format!("{text}corral.sessionSecret=0123456789abcdef\n")).expect("a good file");
     notices.iter().filter(|notice| notice.warning).map(Notice::to_string).collect()
 }
 

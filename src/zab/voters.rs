@@ -43,6 +43,11 @@ impl Voters {
     /// Reads the text form: `key=value` lines in any order, blank lines and comments skipped. Every mistake
     /// is reported.
     pub fn parse(text: &[u8]) -> Result<Voters, Vec<Mistake>> {
+        // A file may be of another time; what servers tell each other, and a znode holds, is UTF-8.
+        if std::str::from_utf8(text).is_err() {
+            let problem = "the text is no UTF-8".to_owned();
+            return Err(vec![Mistake { key: "the configuration".to_owned(), value: String::new(), problem }]);
+        }
         let (entries, malformed) = properties::parse(text);
         let pairs = entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_str()));
         let outcome = Voters::from_pairs(pairs);

@@ -133,7 +133,7 @@ impl Shard {
             Ok(_) if wide::is_wide(op) => return None,
             _ => Cost::NONE,
         };
-        (further < limits::SLICE_COST).then_some(further + Cost::REQUEST + Cost::ZNODE * 2)
+        (further < limits::SLICE_COST).then_some(further + limits::BETWEEN_PRICE)
     }
 
     /// A read begins to wait behind a write.
@@ -188,7 +188,7 @@ impl Shard {
     /// What a read may cost now: a slice, or if it stands between two writes what was expected of it and a little more.
     pub(super) fn budget_for(&self, bound: Option<Cost>) -> Cost {
         match bound {
-            Some(price) => price + limits::OVERRUN_COST.less(self.budget.overrun),
+            Some(price) => price + limits::OVERRUN_COST.less(self.budget.overrun).max(limits::BETWEEN_COST),
             None => self.slice_cost(),
         }
     }

@@ -18,6 +18,8 @@ fn limited(per_connection: usize, bytes: usize) -> Server {
 }
 
 fn exists(server: &mut Server, conn: ConnId, path: &str) -> i32 {
+    // In a turn of its own.
+    server.at(server.now_ms);
     server.request(conn, 1, OpCode::Exists, &path_and(path.as_bytes(), true));
     server.frames(conn)[0].2
 }
@@ -312,8 +314,7 @@ fn the_identities_of_a_connection_are_limited_by_number_and_by_bytes() {
 /// Lists that znodes had once make no snapshot longer.
 #[test]
 fn a_snapshot_holds_the_lists_that_are_used() {
-    let snapshots = SnapshotRule { every_txns: 10_000, every_bytes: 0 };
-    let mut server = Server::with(SimOptions { snapshots, ..SimOptions::default() });
+    let mut server = Server::new(1 << 20);
     let (conn, _) = server.connect(SessionId::NONE, 2000);
     for n in 0..200i32 {
         let path = format!("/{n}");
@@ -330,15 +331,17 @@ fn a_snapshot_holds_the_lists_that_are_used() {
     }
     for _ in 0..10 {
         server.settle();
+        server.shard.quiesce();
         server.tick(1000);
     }
     assert!(server.frames(conn).iter().all(|frame| frame.2 == 0));
     assert_eq!(server.quorum.state().acls().len(), 3, "the open one, the configuration's, the last znode's");
-    server.quorum.count_replayed(10_000);
-    server.request(conn, 1000, OpCode::Create, &create(b"/last", b"", 0));
+    server.quorum.plan_snapshot();
+    server.quorum.capture_snapshot();
     server.settle();
-    let zxid = server.write_snapshot().unwrap();
-    let stream = server.snapshot_stream(zxid);
+    let zxid = server.write_snapshot().expect("one is asked for");
+    // Behind the packet that announces it.
+    let stream = &server.snapshot_stream(zxid)[4 + 8 + 4 + 4..];
     let sessions = i32::from_be_bytes(stream[..4].try_into().unwrap()) as usize;
     let lists = 4 + 12 * sessions;
     assert_eq!(i32::from_be_bytes(stream[lists..lists + 4].try_into().unwrap()), 2);

@@ -4,12 +4,12 @@ use super::slices::names;
 use super::*;
 use crate::cost::Cost;
 use crate::jute::AclEntry;
-use crate::limits::{CROSSING_COST, OVERRUN_COST, SLICE_COST, TURN_COST};
+use crate::limits::{BETWEEN_COST, BETWEEN_PRICE, CROSSING_COST, OVERRUN_COST, SLICE_COST, TURN_COST, VERSIONS_AHEAD};
 
 /// A whole turn, the read that was begun before it was over, the slice behind it and what is given to those who wait; and what
 /// reads between writes may cost. A segment of a child set, or one large answer, may come on top of a slice.
 fn most() -> Cost {
-    TURN_COST + SLICE_COST * 4 + CROSSING_COST + OVERRUN_COST
+    TURN_COST + SLICE_COST * 4 + CROSSING_COST + OVERRUN_COST + BETWEEN_COST * CROSSING_COST.over(BETWEEN_PRICE)
 }
 
 /// A connection, and what it has been sent as far as sockets were given it.
@@ -241,14 +241,14 @@ fn versions_that_nobody_sees_yet_are_charged_to_whoever_passes_them() {
     plant(&mut server, 10);
     let writer = Client::new(&mut server);
     let reader = Client::new(&mut server);
-    for _ in 0..500 {
+    for _ in 0..VERSIONS_AHEAD {
         server.request(writer.conn, 1, OpCode::SetData, &set_data(b"/wide"));
     }
     assert!(server.prepare(), "the disk does nothing yet");
     server.at(server.now_ms);
     let before = server.shard.spent();
     server.request(reader.conn, 1, OpCode::Exists, &path_and(b"/wide", false));
-    assert!(server.shard.spent() >= before + Cost::VERSION * 500);
+    assert!(server.shard.spent() >= before + Cost::VERSION * (VERSIONS_AHEAD - 1));
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn children_that_nobody_sees_yet_are_passed_over_in_slices() {
 #[test]
 fn no_turn_costs_more_than_it_may() {
     for seed in 1..=6 {
-        let mut state = seed * 0x9e37_79b9_7f4a_7c15_u64;
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed);
         let mut pick = |below: usize| {
             state ^= state << 13;
             state ^= state >> 7;

@@ -104,6 +104,11 @@ impl<'a> View<'a> {
             cursor.done = true;
             return true;
         };
+        if parent.num_children() == 0 {
+            // Those that are to come are not looked through.
+            cursor.done = true;
+            return true;
+        }
         // The root's children begin right after its slash.
         let prefix = if path == b"/" { 0 } else { path.len() };
         let is_child = |child: &[u8]| {

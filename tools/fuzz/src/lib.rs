@@ -1,6 +1,7 @@
 //! What the targets share: servers in virtual time, small enough to be made anew for every input.
 
 use corral::ids::{SessionId, Zxid};
+use corral::limits::{BETWEEN_COST, BETWEEN_PRICE, CROSSING_COST, OVERRUN_COST, SLICE_COST, TURN_COST};
 use corral::server::message::Clock;
 use corral::server::quorum::{EnsembleOptions, PeerInput, RoleSettings};
 use corral::sim::disk::SimDisk;
@@ -45,6 +46,7 @@ pub fn member(disk: &SimDisk, members: &str) -> SimServer {
         links: Default::default(),
         max_packet: MAX_PACKET,
         super_digest: None,
+        super_digest: None,
         roles: RoleSettings::default(),
     };
     SimServer::start(disk, Clock::default(), options(), Some(ensemble))
@@ -76,6 +78,13 @@ pub fn settle(server: &mut SimServer) {
         server.shard.take_interest(&mut ids);
         server.shard.take_ended(&mut server.ended);
         server.shard.take_dirty(&mut ids);
+        // A turn, what was begun before it was over, and what reads between two writes may cost.
+        let most = TURN_COST
+            + SLICE_COST * 4
+            + CROSSING_COST
+            + OVERRUN_COST
+            + BETWEEN_COST * CROSSING_COST.over(BETWEEN_PRICE);
+        assert!(server.shard.spent() <= most, "a turn that costs {:?}", server.shard.spent());
         if !worked && server.shard.may_sleep() {
             return;
         }

@@ -54,9 +54,17 @@ fn intruder(cluster: &mut Cluster, leader: Place) -> PeerId {
     stranger
 }
 
-fn forwards(cluster: &mut Cluster, leader: Place, stranger: PeerId, session: SessionId, op: OpCode, body: &[u8]) {
+/// A request of session and number.
+fn forwards(
+    cluster: &mut Cluster,
+    leader: Place,
+    stranger: PeerId,
+    (session, cxid): (SessionId, i32),
+    op: OpCode,
+    body: &[u8],
+) {
     let (mut data, mut auth, mut bytes) = (vec![], vec![], vec![]);
-    ForwardedRequest { session, cxid: 1, op: op.wire(), body }.put(&mut data);
+    ForwardedRequest { session, cxid, op: op.wire(), body }.put(&mut data);
     put_identity(&mut auth, b"super", b"");
     let auth = Some(Identities::parse(1, &auth).unwrap());
     Packet { kind: PacketType::Request, zxid: Zxid(-1), data: Some(&data), auth }.put(&mut bytes);
@@ -83,13 +91,13 @@ fn what_no_learner_passes_on_is_not_carried_out() {
     put_int(&mut data, -1);
     let stranger = intruder(&mut cluster, leader);
     let own = SessionId(0x4d00_0000_0000_0001);
-    forwards(&mut cluster, leader, stranger, own, OpCode::CreateSession, &30_000_i32.to_be_bytes());
+    forwards(&mut cluster, leader, stranger, (own, 1), OpCode::CreateSession, &30_000_i32.to_be_bytes());
     assert!(knows(&mut cluster, leader, own), "it speaks for clients as an observer does");
-    forwards(&mut cluster, leader, stranger, own, OpCode::SetData, &data);
-    forwards(&mut cluster, leader, stranger, own, OpCode::DeleteContainer, &path_alone(b"/empty"));
-    forwards(&mut cluster, leader, stranger, SessionId::NONE, OpCode::DeleteContainer, &path_alone(b"/empty"));
+    forwards(&mut cluster, leader, stranger, (own, 2), OpCode::SetData, &data);
+    forwards(&mut cluster, leader, stranger, (own, 3), OpCode::DeleteContainer, &path_alone(b"/empty"));
+    forwards(&mut cluster, leader, stranger, (SessionId::NONE, 4), OpCode::DeleteContainer, &path_alone(b"/empty"));
     // It was sent away with the last one.
-    forwards(&mut cluster, leader, stranger, own, OpCode::CloseSession, b"");
+    forwards(&mut cluster, leader, stranger, (own, 5), OpCode::CloseSession, b"");
     assert!(knows(&mut cluster, leader, own));
     let state = cluster.server(leader).unwrap().quorum.state();
     assert!(state.find(b"/empty").is_some(), "a stranger is not the leader");
