@@ -2,10 +2,14 @@
 
 #![cfg(loom)]
 
+#[path = "../../../src/cost.rs"]
+pub mod cost;
 #[path = "../../../src/ids.rs"]
 pub mod ids;
 #[path = "../../../src/jute/mod.rs"]
 pub mod jute;
+#[path = "../../../src/limits.rs"]
+pub mod limits;
 
 /// What the store knows of ACLs: their numbers.
 pub mod acl {

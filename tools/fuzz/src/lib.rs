@@ -46,7 +46,6 @@ pub fn member(disk: &SimDisk, members: &str) -> SimServer {
         links: Default::default(),
         max_packet: MAX_PACKET,
         super_digest: None,
-        super_digest: None,
         roles: RoleSettings::default(),
     };
     SimServer::start(disk, Clock::default(), options(), Some(ensemble))
