@@ -37,10 +37,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> ExitCode {
     match show_or_set(arguments) {
         Ok(text) => super::print(&text),
-        Err(fatal) => {
-            eprintln!("{fatal}");
-            ExitCode::from(u8::try_from(fatal.reason.status()).unwrap_or(1))
-        }
+        Err(fatal) => super::failed(&fatal),
     }
 }
 

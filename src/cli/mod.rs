@@ -13,6 +13,7 @@ mod profile;
 mod server;
 mod state;
 
+use crate::fatal::Fatal;
 use crate::runtime;
 use clap::{Parser, Subcommand};
 use std::io::{self, Write};
@@ -64,8 +65,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // Before anything is hashed, by the tools too: they read what clients have named.
     if let Err(fatal) = runtime::key_hashes() {
-        eprintln!("{fatal}");
-        return ExitCode::from(u8::try_from(fatal.reason.status()).unwrap_or(1));
+        return failed(&fatal);
     }
     match arguments.command {
         Command::Server(arguments) => server::run(&arguments),
@@ -75,6 +75,12 @@ pub fn main() -> ExitCode {
         Command::Epochs(arguments) => epochs::run(&arguments),
         Command::Snapshot(command) => files::snapshot(&command),
     }
+}
+
+/// Says why a tool ends, and with which exit status.
+fn failed(fatal: &Fatal) -> ExitCode {
+    eprintln!("{fatal}");
+    ExitCode::from(u8::try_from(fatal.reason.status()).unwrap_or(1))
 }
 
 /// Writes text to standard output. A reader that has seen enough (`| head`) is no failure.

@@ -48,10 +48,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             eprintln!("the log was {how}");
             super::print(&describe(state, &recovered, arguments.quiet))
         }
-        Err(fatal) => {
-            eprintln!("{fatal}");
-            ExitCode::from(u8::try_from(fatal.reason.status()).unwrap_or(1))
-        }
+        Err(fatal) => super::failed(&fatal),
     }
 }
 

@@ -30,8 +30,9 @@ use crate::tree::owner::OwnerRules;
 use crate::tree::state::StateOptions;
 use crate::watch::WatchLimits;
 use crate::zab::epochs::Epochs;
-use crate::zab::history::History;
+use crate::zab::history::{History, HistoryLimits};
 use crate::zab::leader::LogPart;
+use crate::zab::voters::{Config, ServerId, Voters};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -80,6 +81,28 @@ impl Default for SimOptions {
             autocreate: true,
             last_counter: Zxid::LAST_COUNTER,
         }
+    }
+}
+
+/// What server 1 of these members is told: it has not looked for a leader yet.
+pub fn member_options(members: &str) -> EnsembleOptions {
+    EnsembleOptions {
+        id: ServerId(1),
+        config: Config::new(Voters::parse(members.as_bytes()).expect("a configuration"), None),
+        election_addresses: vec![("10.0.0.1".to_owned(), 3888)],
+        announces_all: false,
+        standalone_enabled: true,
+        tick_ms: TICK_MS,
+        init_limit: 10,
+        sync_limit: 5,
+        epochs: Epochs::default(),
+        history: History::new(HistoryLimits::default(), Zxid::ZERO),
+        has_database: true,
+        election: Default::default(),
+        links: Default::default(),
+        max_packet: 1 << 20,
+        super_digest: None,
+        roles: Default::default(),
     }
 }
 

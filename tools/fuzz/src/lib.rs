@@ -3,13 +3,10 @@
 use corral::ids::{SessionId, Zxid};
 use corral::limits::{BETWEEN_COST, BETWEEN_PRICE, CROSSING_COST, OVERRUN_COST, SLICE_COST, TURN_COST};
 use corral::server::message::Clock;
-use corral::server::quorum::{EnsembleOptions, PeerInput, RoleSettings};
+use corral::server::quorum::{EnsembleOptions, PeerInput};
 use corral::sim::disk::SimDisk;
-use corral::sim::server::{DIR, SimOptions, SimServer};
+use corral::sim::server::{DIR, SimOptions, SimServer, member_options};
 use corral::storage::log::writer::LogOptions;
-use corral::zab::epochs::Epochs;
-use corral::zab::history::{History, HistoryLimits};
-use corral::zab::voters::{Config, ServerId, Voters};
 use std::path::Path;
 
 /// Of a server under test: segments that are made in no time.
@@ -30,24 +27,7 @@ pub fn lone(disk: &SimDisk) -> SimServer {
 
 /// Server 1 of these members, before its first turn.
 pub fn member(disk: &SimDisk, members: &str) -> SimServer {
-    let ensemble = EnsembleOptions {
-        id: ServerId(1),
-        config: Config::new(Voters::parse(members.as_bytes()).expect("a configuration"), None),
-        election_addresses: vec![("10.0.0.1".to_owned(), 3888)],
-        announces_all: false,
-        standalone_enabled: true,
-        tick_ms: 100,
-        init_limit: 10,
-        sync_limit: 5,
-        epochs: Epochs::default(),
-        history: History::new(HistoryLimits::default(), Zxid::ZERO),
-        has_database: true,
-        election: Default::default(),
-        links: Default::default(),
-        max_packet: MAX_PACKET,
-        super_digest: None,
-        roles: RoleSettings::default(),
-    };
+    let ensemble = EnsembleOptions { max_packet: MAX_PACKET, ..member_options(members) };
     SimServer::start(disk, Clock::default(), options(), Some(ensemble))
 }
 

@@ -67,35 +67,16 @@ mod tests {
     use crate::ids::Zxid;
     use crate::jute::quorum::{LearnerInfo, Packet, PacketType};
     use crate::server::message::Clock;
-    use crate::server::quorum::{EnsembleOptions, PeerInput};
+    use crate::server::quorum::PeerInput;
     use crate::sim::disk::SimDisk;
-    use crate::sim::server::{SimOptions, SimServer};
-    use crate::zab::epochs::Epochs;
-    use crate::zab::history::{History, HistoryLimits};
-    use crate::zab::voters::{Config, ServerId, Voters};
+    use crate::sim::server::{SimOptions, SimServer, member_options};
+    use crate::zab::voters::ServerId;
 
     const LEARNER: PeerId = PeerId(7);
 
     /// Server 1, which has not looked for a leader yet.
     fn server(members: &str) -> SimServer {
-        let options = EnsembleOptions {
-            id: ServerId(1),
-            config: Config::new(Voters::parse(members.as_bytes()).unwrap(), None),
-            election_addresses: vec![("10.0.0.1".to_owned(), 3888)],
-            announces_all: false,
-            standalone_enabled: true,
-            tick_ms: 100,
-            init_limit: 10,
-            sync_limit: 5,
-            epochs: Epochs::default(),
-            history: History::new(HistoryLimits::default(), Zxid::ZERO),
-            has_database: true,
-            election: Default::default(),
-            links: Default::default(),
-            max_packet: 1 << 20,
-            super_digest: None,
-            roles: Default::default(),
-        };
+        let options = member_options(members);
         SimServer::start(&SimDisk::new(), Clock::default(), SimOptions::default(), Some(options))
     }
 
