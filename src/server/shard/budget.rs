@@ -10,6 +10,7 @@
 //! behind the last write wait like all others.
 
 use super::Shard;
+use super::conn::Conn;
 use crate::acl;
 use crate::cost::Cost;
 use crate::ids::ConnId;
@@ -61,6 +62,14 @@ pub struct Expected {
     between: Cost,
     /// Of those behind the last one.
     behind: Cost,
+}
+
+impl Budget {
+    /// Whether one that had too much of its reads between writes still has.
+    #[inline]
+    pub(super) fn is_still_crossed_by(&self, conn: &Conn) -> bool {
+        conn.wants_to_cross && exceeds(conn.expected, self.crossing)
+    }
 }
 
 impl Shard {
@@ -143,6 +152,12 @@ impl Shard {
         }
     }
 
+    /// Whether what a connection asks for may have to wait for that: nearly none has reads that wait.
+    #[inline]
+    pub(super) fn may_cross(conn: &Conn) -> bool {
+        conn.wants_to_cross || conn.expected.behind > Cost::NONE
+    }
+
     /// Whether a request for the quorum core must wait until reads that came before it are answered: it would make them
     /// stand between two writes, and there is too much of that already.
     #[inline]
@@ -151,12 +166,6 @@ impl Shard {
         let Some(conn) = self.conns.find(id) else { return false };
         conn.wants_to_cross = exceeds(conn.expected, crossing) && is_for_the_core();
         conn.wants_to_cross
-    }
-
-    /// The same of one that waits for that.
-    pub(super) fn still_crosses_too_much(&mut self, id: ConnId) -> bool {
-        let crossing = self.budget.crossing;
-        self.conns.find(id).is_some_and(|conn| conn.wants_to_cross && exceeds(conn.expected, crossing))
     }
 
     /// The quorum core is asked: what waits before that stands between two writes now.

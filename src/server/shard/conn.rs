@@ -269,6 +269,15 @@ impl Conn {
         self.waits
     }
 
+    /// It has bytes to send, and stands in the list of those once.
+    #[inline]
+    pub fn mark_dirty(&mut self, list: &mut Vec<ConnId>) {
+        if !self.is_dirty {
+            self.is_dirty = true;
+            list.push(self.id);
+        }
+    }
+
     /// Bytes that are still to be sent.
     pub fn unsent(&self) -> &[u8] {
         &self.output[self.sent..]

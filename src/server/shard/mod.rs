@@ -261,11 +261,10 @@ impl Shard {
         let mut mark = self.reader.meter().reading();
         loop {
             let rest = &bytes[used..];
-            self.charge(id, &mut mark);
             let Some(conn) = self.conns.find(id) else { return bytes.len() };
             let Some(&length) = rest.first_chunk::<4>() else { return used };
-            let conn_phase = conn.phase;
-            match conn_phase {
+            let (phase, may_cross) = (conn.phase, Shard::may_cross(conn));
+            match phase {
                 Phase::Closing => return bytes.len(),
                 Phase::Greeting if used == 0 && (self.options.is_word)(&length) => {
                     self.asked(id, length, &rest[4..]);
@@ -278,7 +277,7 @@ impl Shard {
                 return used;
             }
             let length = i32::from_be_bytes(length);
-            let max_frame = match conn_phase {
+            let max_frame = match phase {
                 Phase::Greeting => limits::GREETING_BYTES.min(self.options.max_frame),
                 _ => self.options.max_frame,
             };
@@ -298,13 +297,14 @@ impl Shard {
             };
             if self.lacks_credit(id, frame)
                 || self.lacks_answers(id, frame)
-                || self.crosses_too_much(id, || request::is_for_the_core(frame))
+                || may_cross && self.crosses_too_much(id, || request::is_for_the_core(frame))
             {
                 self.pause(id);
                 return used;
             }
             used += 4 + frame.len();
             self.frame(id, frame);
+            self.charge(id, &mut mark);
         }
     }
 
@@ -371,19 +371,18 @@ impl Shard {
     /// count, however long it is: what may be written can be read.
     fn put(&mut self, id: ConnId, before: usize) {
         let (turn, limit) = (self.turn, self.output_limit());
-        let Some(conn) = self.conns.find(id) else { return };
+        let Shard { conns, dirty, .. } = self;
+        let Some(conn) = conns.find(id) else { return };
         if conn.put(turn, before) > limit {
             return self.end_of_unread(id);
         }
-        self.mark_dirty(id);
+        conn.mark_dirty(dirty);
     }
 
     /// Notes that a connection has bytes to send.
     fn mark_dirty(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.find(id) else { return };
-        if !conn.is_dirty {
-            conn.is_dirty = true;
-            self.dirty.push(id);
+        if let Some(conn) = self.conns.find(id) {
+            conn.mark_dirty(&mut self.dirty);
         }
     }
 

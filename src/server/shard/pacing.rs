@@ -12,17 +12,18 @@ impl Shard {
     /// Whether no further request of this connection may be taken now.
     pub(super) fn must_pause(&mut self, id: ConnId) -> bool {
         let crowded = self.in_core >= self.options.outstanding_limit;
-        if self.is_stopping || self.is_out_of_turn(id) || self.still_crosses_too_much(id) {
+        if self.is_stopping || self.is_out_of_turn(id) {
             return true;
         }
-        let memory = &self.options.memory;
-        let lacks_room = memory.requests.is_pressed() || memory.replies.is_pressed();
         let (core_bytes, credit) = (self.in_core_bytes, self.core_credit);
         let allowed = self.output_pause();
-        let Some(conn) = self.conns.find(id) else { return false };
-        conn.phase == Phase::Opening
+        let Shard { conns, budget, options, .. } = self;
+        let Some(conn) = conns.find(id) else { return false };
+        let lacks_room = || options.memory.requests.is_pressed() || options.memory.replies.is_pressed();
+        budget.is_still_crossed_by(conn)
+            || conn.phase == Phase::Opening
             || conn.is_reading
-            || (conn.wants_room && lacks_room)
+            || (conn.wants_room && lacks_room())
             || conn.is_barred
             || conn.may_answer()
             || (conn.wanted_credit > 0 && is_beyond(credit, core_bytes, conn.wanted_credit))

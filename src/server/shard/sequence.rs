@@ -182,10 +182,7 @@ impl Shard {
                     if conn.put(turn, before) > limit {
                         over.push(conn.id);
                     }
-                    if !conn.is_dirty {
-                        conn.is_dirty = true;
-                        dirty.push(conn.id);
-                    }
+                    conn.mark_dirty(dirty);
                 }
             });
         }
