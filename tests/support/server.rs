@@ -177,6 +177,7 @@ impl Server {
     }
 
     fn spawn_zookeeper(&self) -> u32 {
+        self.remove_begun_logs();
         let printed = self.directory.join("tool.out");
         let out = fs::File::create(&printed).expect("the tool's output file");
         // No pipe here: the server would inherit it and keep it open.
@@ -198,6 +199,19 @@ impl Server {
             .filter_map(|word| word.parse().ok())
             .next_back()
             .unwrap_or_else(|| panic!("tools/zookeeper start printed no pid:\n{text}"))
+    }
+
+    /// A ZooKeeper of before 3.9 killed between opening a log file and writing its first bytes does not start again before
+    /// somebody has deleted that file (ZOOKEEPER-1621), as whoever runs it would. It has no transaction in it.
+    fn remove_begun_logs(&self) {
+        let Ok(files) = fs::read_dir(self.directory.join("version-2")) else { return };
+        for file in files.filter_map(Result::ok) {
+            let is_log = file.file_name().to_string_lossy().starts_with("log.");
+            if is_log && file.metadata().is_ok_and(|file| file.len() == 0) {
+                println!("{} is empty, and is deleted for ZooKeeper to start", file.path().display());
+                fs::remove_file(file.path()).expect("the file was there");
+            }
+        }
     }
 
     /// From the second start on the configuration file stays as the server has left it.
