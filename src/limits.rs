@@ -214,6 +214,10 @@ pub const EPOCH_JUMP: i64 = 1 << 20;
 /// under way. Who forwards more is sent away, and comes again.
 pub const FORWARDED_REQUESTS: usize = 100_000;
 
+/// Milliseconds between two searches for containers and TTL znodes that have had their time: the core may be busy with each
+/// for one of them, where there are thousands (`znode.container.checkIntervalMs`).
+pub const REAP_INTERVAL_MS: i64 = 10;
+
 /// Bytes by which what one holder has of the memory may differ from what the ledger knows: small buffers are filled and emptied
 /// with every request, and ten thousand connections are out by forty megabytes at most.
 pub const CHARGE_STEP: usize = 4 << 10;

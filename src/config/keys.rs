@@ -311,7 +311,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "znode.container.checkIntervalMs", alias: "", default: "60000", example: "5000",
-        meaning: "milliseconds between two searches for empty containers and for znodes whose time is over",
+        meaning: "milliseconds between two searches for empty containers and for znodes whose time is over, 10 at least",
         difference: "can be set in the file, where ZooKeeper takes it from a system property only",
         apply: |draft, text| number(text, POSITIVE).map(|ms| draft.config.container_check_interval_ms = ms),
     },

@@ -27,6 +27,7 @@ const BELL: u64 = u64::MAX - 1;
 const TIMER: u64 = u64::MAX - 2;
 const OTHER: u64 = u64::MAX - 3;
 const PEERS: u64 = u64::MAX - 4;
+const ALARM: u64 = u64::MAX - 5;
 
 /// Who may connect: limits per address and in all, counted over all shards.
 pub struct Gate {
@@ -97,6 +98,8 @@ pub struct Found {
     pub other: bool,
     /// The descriptor of the ensemble's connections is readable.
     pub peers: bool,
+    /// The alarm has gone off.
+    pub alarm: bool,
 }
 
 /// When a tick may be told of. It says that whoever has not been heard of is silent: so not before everybody has been read
@@ -209,6 +212,11 @@ impl Net {
         self.watch_as(PEERS, fd)
     }
 
+    /// Watches the quorum brain's alarm; [`Found::alarm`] says when it has gone off.
+    pub fn watch_alarm(&self, fd: BorrowedFd<'_>) -> Result<(), Fatal> {
+        self.watch_as(ALARM, fd)
+    }
+
     fn watch_as(&self, token: u64, fd: BorrowedFd<'_>) -> Result<(), Fatal> {
         epoll::add(&self.epoll, fd, epoll::EventData::new_u64(token), epoll::EventFlags::IN)
             .map_err(|error| Fatal::new(Reason::System, format!("epoll: {error}")))
@@ -244,6 +252,7 @@ impl Net {
                 BELL => self.wake.hush(),
                 OTHER => found.other = true,
                 PEERS => found.peers = true,
+                ALARM => found.alarm = true,
                 TIMER => {
                     let _ = rustix::io::read(&self.timer, &mut [0; 8]);
                     has_timer = true;

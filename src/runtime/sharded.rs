@@ -1,7 +1,7 @@
 //! The edge for more cores: shards on glommio executors, the quorum brain on a thread and ring of its own.
 //!
 //! A shard waits for one thing, its epoll descriptor, which holds its sockets, a timer and its bell. The
-//! quorum thread waits for one thing too, its ring: log writes, the bell's eventfd and a timer complete
+//! quorum thread waits for one thing too, its ring: log writes, the bell's eventfd, a timer and the alarm complete
 //! there. Between them go a channel of requests and the shared sequence of batches; nobody takes a lock.
 //!
 //! glommio 0.9 has no call that waits for a foreign descriptor. Its streams, however, post a poll for
@@ -15,6 +15,7 @@
 //! This file uses `unsafe` to make that stream from a duplicated descriptor that nothing else owns, and to
 //! queue ring entries that point into boxes which live as long as the ring.
 
+use super::alarm::Alarm;
 use super::clock::Clocks;
 use super::finish::finish;
 use super::helpers::Helpers;
@@ -41,6 +42,7 @@ use std::time::{Duration, Instant};
 const BELL: u64 = 2;
 const TIMER: u64 = 3;
 const PEERS: u64 = 4;
+const ALARM: u64 = 5;
 
 /// Bytes of an executor's own buffers, which a shard has no use for: its sockets are read and written by the loop. Those
 /// buffers are locked in memory, 10 MiB for each shard where nothing is said.
@@ -225,6 +227,8 @@ fn core_loop(
     let mut waits = Waits::new(&wake, half_tick);
     waits.arm_bell(&mut log);
     waits.arm_timer(&mut log);
+    let mut alarm = Alarm::new()?;
+    waits.arm_alarm(&alarm, &mut log);
     arm_peers(&peers, &mut log);
     let mut peers_ready = false;
     let publish = |bells: &[Arc<Wake>]| bells.iter().for_each(|bell| bell.ring());
@@ -232,7 +236,8 @@ fn core_loop(
     let mut idle_since_stop = 0;
     loop {
         wake.awake();
-        quorum.begin(clocks.now());
+        let clock = clocks.now();
+        quorum.begin(clock);
         let mut worked = false;
         while let Ok(inbound) = inbox.try_recv() {
             quorum.handle(inbound);
@@ -285,6 +290,7 @@ fn core_loop(
                 break;
             }
         }
+        alarm.set(quorum.deadline_ms(), clock.mono_ms);
         wait(&mut log, &wake, &inbox, &mut quorum, worked || holds_back || idle_since_stop > 0, spin)?;
         while let Some(entry) = log.completion() {
             match entry.user_data() {
@@ -308,6 +314,12 @@ fn core_loop(
                     waits.arm_timer(&mut log);
                 }
                 PEERS => peers_ready = true,
+                ALARM => {
+                    alarm.gone_off();
+                    quorum.begin(clocks.now());
+                    quorum.elapse();
+                    waits.arm_alarm(&alarm, &mut log);
+                }
                 _ => {}
             }
         }
@@ -366,7 +378,7 @@ fn arm_peers(peers: &Option<Peers>, log: &mut LogRing) {
     }
 }
 
-/// The two other things the quorum thread waits for in its ring.
+/// The other things the quorum thread waits for in its ring.
 struct Waits<'a> {
     bell: &'a Wake,
     every: Box<types::Timespec>,
@@ -382,6 +394,13 @@ impl<'a> Waits<'a> {
         // A poll and not a read: the eventfd is non-blocking for the loops that use it otherwise.
         self.bell.hush();
         let entry = opcode::PollAdd::new(fd, libc::POLLIN as u32).build().user_data(BELL);
+        // SAFETY: a poll points at nothing.
+        unsafe { log.push(&entry) };
+    }
+
+    fn arm_alarm(&mut self, alarm: &Alarm, log: &mut LogRing) {
+        let fd = types::Fd(alarm.as_fd().as_raw_fd());
+        let entry = opcode::PollAdd::new(fd, libc::POLLIN as u32).build().user_data(ALARM);
         // SAFETY: a poll points at nothing.
         unsafe { log.push(&entry) };
     }

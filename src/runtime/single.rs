@@ -2,10 +2,11 @@
 //!
 //! With one or two cores a second thread costs more than it brings: handing a write over and back is two
 //! wake-ups, each dearer than the work. Here the loop waits in one place, an epoll descriptor that holds the
-//! sockets, a timer, the bell and the log's ring.
+//! sockets, two timers, the bell and the log's ring.
 //!
 //! This file uses `unsafe` once, to put the ring's descriptor into the epoll set; the ring outlives the loop.
 
+use super::alarm::Alarm;
 use super::clock::Clocks;
 use super::finish::finish;
 use super::helpers::Helpers;
@@ -29,6 +30,7 @@ pub struct Single {
     quorum: Quorum,
     peers: Option<Peers>,
     helpers: Helpers,
+    alarm: Alarm,
     wake: Arc<Wake>,
     clocks: Clocks,
     stop: Arc<AtomicBool>,
@@ -55,7 +57,9 @@ impl Single {
         if let Some(peers) = &peers {
             net.watch_peers(peers.as_fd())?;
         }
-        Ok(Single { log, net, shard, quorum, peers, helpers, wake, clocks, stop })
+        let alarm = Alarm::new()?;
+        net.watch_alarm(alarm.as_fd())?;
+        Ok(Single { log, net, shard, quorum, peers, helpers, alarm, wake, clocks, stop })
     }
 
     /// Runs until it is told to stop, or until truth is in doubt.
@@ -80,6 +84,10 @@ impl Single {
             if let Some(peers) = &mut self.peers {
                 peers.turn(&mut self.quorum, clock.mono_ms, found.peers);
             }
+            if found.alarm {
+                self.alarm.gone_off();
+                self.quorum.elapse();
+            }
             self.complete()?;
             finish(&mut self.helpers, &mut self.quorum, &mut self.log, &mut self.peers)?;
             if found.tick {
@@ -93,6 +101,7 @@ impl Single {
             self.net.flush(&mut self.shard);
             self.exchange()?;
             self.shard.quiesce();
+            self.alarm.set(self.quorum.deadline_ms(), clock.mono_ms);
             sleepy = self.shard.may_sleep();
             if self.stop.load(Relaxed) && self.is_done() {
                 self.end();

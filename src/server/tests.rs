@@ -4,6 +4,7 @@ mod bounds;
 mod costs;
 mod learner;
 mod memory;
+mod outlived;
 mod slices;
 mod witness;
 

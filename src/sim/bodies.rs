@@ -1,6 +1,6 @@
 //! Bodies of requests, as the clients of simulated servers send them.
 
-use crate::jute::wire::{put_bool, put_bytes, put_int};
+use crate::jute::wire::{put_bool, put_bytes, put_int, put_long};
 use crate::jute::{AclEntry, OpCode};
 
 /// The body of a create with the open ACL.
@@ -11,6 +11,13 @@ pub fn create(path: &[u8], data: &[u8], flags: i32) -> Vec<u8> {
     put_int(&mut body, 1);
     AclEntry { perms: 31, scheme: b"world", id: b"anyone" }.put(&mut body);
     put_int(&mut body, flags);
+    body
+}
+
+/// The body of a create with the open ACL, of a znode that lives so long.
+pub fn create_ttl(path: &[u8], ttl_ms: i64) -> Vec<u8> {
+    let mut body = create(path, b"", 5);
+    put_long(&mut body, ttl_ms);
     body
 }
 

@@ -7,6 +7,7 @@ use crate::ids::{SessionId, Zxid};
 use crate::jute::txn::{MultiTxn, read_entry};
 use crate::jute::{OpCode, Stat, Txn as Record, TxnHeader};
 use crate::tree::change::ChangeKind;
+use crate::tree::owner::ttl_owner;
 use crate::zab::history::Txn;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -215,8 +216,12 @@ impl Model {
         match record {
             Record::Create(create) => {
                 assert!(self.at(create.path, zxid).is_none(), "{:?} is created twice", create.path);
-                let owner = if create.ephemeral { session.0 } else { 0 };
-                assert!(matches!(op, OpCode::Create | OpCode::Create2), "no client asks for {op:?}");
+                let owner = match op {
+                    OpCode::Create | OpCode::Create2 if create.ephemeral => session.0,
+                    OpCode::Create | OpCode::Create2 => 0,
+                    OpCode::CreateTtl => ttl_owner(create.ttl).expect("a time that a znode may live"),
+                    _ => panic!("no client asks for {op:?}"),
+                };
                 let stat = Stat {
                     czxid: zxid.0,
                     mzxid: zxid.0,

@@ -26,7 +26,6 @@ use crate::storage::rebase;
 use crate::storage::recovery::{self, RecoveryOptions};
 use crate::storage::snapshot::format::file_name;
 use crate::storage::standing::Standing;
-use crate::tree::owner::OwnerRules;
 use crate::tree::state::StateOptions;
 use crate::watch::WatchLimits;
 use crate::zab::epochs::Epochs;
@@ -37,7 +36,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Its `tickTime`.
+/// The `tickTime` of servers that are told nothing else.
 pub const TICK_MS: i64 = 100;
 
 /// What a server in virtual time is told.
@@ -62,6 +61,10 @@ pub struct SimOptions {
     pub autocreate: bool,
     /// The number of an epoch's last transaction.
     pub last_counter: u32,
+    /// Its `tickTime`.
+    pub tick_ms: i64,
+    /// How often containers and TTL znodes are looked for.
+    pub reap_interval_ms: i64,
 }
 
 impl Default for SimOptions {
@@ -80,6 +83,8 @@ impl Default for SimOptions {
             snapshots: SnapshotRule { every_txns: u64::MAX, every_bytes: 0 },
             autocreate: true,
             last_counter: Zxid::LAST_COUNTER,
+            tick_ms: TICK_MS,
+            reap_interval_ms: 60_000,
         }
     }
 }
@@ -215,10 +220,10 @@ impl SimServer {
         let (store, acls) = (state.store().store(), state.acls());
         let quorum_options = QuorumOptions {
             shards,
-            tick_ms: TICK_MS,
+            tick_ms: sim.tick_ms,
             slow_write_ms: 1000,
             max_txn: options.max_txn,
-            reap_interval_ms: 60_000,
+            reap_interval_ms: sim.reap_interval_ms,
             reap_per_minute: 10_000,
             snapshots: sim.snapshots,
             member: member.is_some(),
@@ -243,7 +248,7 @@ impl SimServer {
             auth: AuthConfig::default(),
             enforced_schemes: vec![],
             skip_acl: sim.state.skip_acl,
-            owners: OwnerRules::default(),
+            owners: sim.state.owners,
             is_word: |_| false,
         };
         let passwords = Passwords::ZooKeeper;
@@ -455,6 +460,29 @@ impl SimServer {
         // What the shard reported in this tick counts from the next on.
         self.quorum.tick();
         self.settle();
+    }
+
+    /// Goes on to `end_ms` as an edge does, with a disk that is quick: half ticks of `tick_ms`, and what the quorum brain
+    /// wants to be called for between them.
+    pub fn pass(&mut self, end_ms: i64, tick_ms: i64) {
+        let half_ms = tick_ms / 2;
+        loop {
+            let tick_at_ms = (self.now_ms / half_ms + 1) * half_ms;
+            let alarm_ms = self.quorum.deadline_ms().map_or(i64::MAX, |at_ms| at_ms.max(self.now_ms + 1));
+            let next_ms = tick_at_ms.min(alarm_ms);
+            if next_ms > end_ms {
+                return self.at(end_ms);
+            }
+            self.at(next_ms);
+            if alarm_ms == next_ms {
+                self.quorum.elapse();
+            }
+            if tick_at_ms == next_ms {
+                self.shard.tick();
+                self.quorum.tick();
+            }
+            self.settle();
+        }
     }
 
     /// The connection has sent a frame with this payload.

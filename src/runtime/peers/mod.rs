@@ -25,7 +25,6 @@ use crate::zab::leader::PeerId;
 use crate::zab::links::LinkId;
 use dial::{Dialled, Purpose, dial};
 use rustix::event::{Timespec, epoll};
-use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
 use socket::{Fed, Feed, Kind, Piece, Socket};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read};
@@ -36,7 +35,6 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
-const TIMER: u64 = u64::MAX;
 /// Listeners have tokens below this, sockets from it on.
 const FIRST_SOCKET: u64 = 1 << 16;
 
@@ -61,9 +59,6 @@ pub struct PeerOptions {
 pub struct Peers {
     options: PeerOptions,
     epoll: OwnedFd,
-    timer: OwnedFd,
-    /// What the timer is set to.
-    armed_ms: Option<i64>,
     now_ms: i64,
     wake: Arc<Wake>,
     ports: Vec<Open>,
@@ -96,9 +91,6 @@ impl Peers {
     /// Nobody is connected yet; `wake` is the bell of the loop that calls [`Peers::turn`].
     pub fn new(options: PeerOptions, ports: (Vec<Open>, Mover), wake: Arc<Wake>) -> Result<Peers, Fatal> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system)?;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)
-            .map_err(system)?;
-        epoll::add(&epoll, &timer, epoll::EventData::new_u64(TIMER), epoll::EventFlags::IN).map_err(system)?;
         let (ports, mover) = ports;
         for (number, open) in ports.iter().enumerate() {
             watch(&epoll, number, open).map_err(system)?;
@@ -107,8 +99,6 @@ impl Peers {
         Ok(Peers {
             options,
             epoll,
-            timer,
-            armed_ms: None,
             now_ms: 0,
             wake,
             ports,
@@ -158,11 +148,6 @@ impl Peers {
         for event in events {
             let event: epoll::Event = event;
             match event.data.u64() {
-                TIMER => {
-                    let _ = rustix::io::read(&self.timer, &mut [0; 8]);
-                    self.armed_ms = None;
-                    quorum.elapse();
-                }
                 token if token < FIRST_SOCKET => self.accept(quorum, token as usize),
                 token => self.ready(quorum, token, event.flags),
             }
@@ -441,7 +426,6 @@ impl Peers {
         if let Some(leader) = self.leader {
             self.rearm(leader, quorum.takes_from_leader());
         }
-        self.arm_timer(quorum.deadline_ms());
         Ok(worked)
     }
 
@@ -566,22 +550,6 @@ impl Peers {
             && epoll::modify(&self.epoll, &socket.stream, epoll::EventData::new_u64(token), wanted).is_ok()
         {
             socket.armed = wanted;
-        }
-    }
-
-    /// Sets the timer to when the brain wants to be called.
-    fn arm_timer(&mut self, deadline_ms: Option<i64>) {
-        if deadline_ms == self.armed_ms {
-            return;
-        }
-        self.armed_ms = deadline_ms;
-        // A time of nothing would disarm it.
-        let wait_ms = deadline_ms.map_or(0, |at_ms| (at_ms - self.now_ms).max(1));
-        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let it_value = Timespec { tv_sec: wait_ms / 1000, tv_nsec: wait_ms % 1000 * 1_000_000 };
-        let set = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &Itimerspec { it_interval: zero, it_value });
-        if let Err(error) = set {
-            crate::fatal::exit(&system(error));
         }
     }
 }

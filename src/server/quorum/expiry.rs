@@ -32,17 +32,49 @@ impl Quorum {
             }
         }
         self.expire();
-        if now >= self.next_reap_ms {
-            self.next_reap_ms = now + self.options.reap_interval_ms;
-            let interval_ms = self.options.reap_interval_ms.max(0) as usize;
-            let limit = self.options.reap_per_minute.saturating_mul(interval_ms).div_ceil(60_000);
-            self.reap_left.get_or_insert(limit);
-        }
+        self.begin_sweep();
         self.reap();
         self.state.reclaim();
         if self.is_member {
             self.work();
         }
+    }
+
+    /// The latest time by which [`Quorum::elapse`] must be called, ms: elections, redials, and the search for what has
+    /// outlived its time are finer than ticks.
+    #[inline]
+    pub fn deadline_ms(&self) -> Option<i64> {
+        let reaps = self.reaps().then_some(self.next_reap_ms);
+        if !self.is_member { reaps } else { self.ensemble_deadline_ms().into_iter().chain(reaps).min() }
+    }
+
+    /// The time of [`Quorum::deadline_ms`] has come.
+    pub fn elapse(&mut self) {
+        if self.is_member {
+            self.tick_ensemble();
+        }
+        if self.reaps() && self.begin_sweep() {
+            self.reap();
+        }
+        self.work();
+    }
+
+    /// Whether it is this server that ends what has outlived its time.
+    fn reaps(&self) -> bool {
+        self.proposing || !self.is_member
+    }
+
+    /// Begins to search, if it is time for that. One that is under way goes on instead.
+    fn begin_sweep(&mut self) -> bool {
+        let now = self.clock.mono_ms;
+        let is_due = now >= self.next_reap_ms;
+        if is_due {
+            let interval_ms = self.options.reap_interval_ms;
+            self.next_reap_ms = now + interval_ms;
+            let limit = self.options.reap_per_minute.saturating_mul(interval_ms as usize).div_ceil(60_000);
+            self.reap_left.get_or_insert(limit);
+        }
+        is_due
     }
 
     /// Up to when it is known which sessions were heard of: one's last sign of life may still be on its way from a shard,
@@ -69,7 +101,7 @@ impl Quorum {
     }
 
     /// Goes on with deleting containers that have lost their last child and TTL znodes that have outlived
-    /// their time: a bounded number is looked at in each tick, until all were.
+    /// their time: a bounded number is looked at in each tick, and whenever it is time again, until all were.
     fn reap(&mut self) {
         let Some(left) = self.reap_left else { return };
         let mut paths = vec![];

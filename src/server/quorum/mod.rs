@@ -47,7 +47,7 @@ pub struct QuorumOptions {
     pub slow_write_ms: i64,
     /// The longest transaction the log takes, bytes.
     pub max_txn: usize,
-    /// How often containers and TTL znodes are looked for, ms.
+    /// How often containers and TTL znodes are looked for, ms; at least [`limits::REAP_INTERVAL_MS`].
     pub reap_interval_ms: i64,
     /// At most this many are reaped in a minute.
     pub reap_per_minute: usize,
@@ -126,7 +126,7 @@ impl Quorum {
     /// snapshots.
     #[expect(clippy::too_many_arguments, reason = "the parts of a server, each used once")]
     pub fn new(
-        options: QuorumOptions,
+        mut options: QuorumOptions,
         mut state: State,
         reader: Reader,
         log: LogWriter,
@@ -135,6 +135,7 @@ impl Quorum {
         clock: Clock,
         stats: Arc<Stats>,
     ) -> Self {
+        options.reap_interval_ms = options.reap_interval_ms.max(limits::REAP_INTERVAL_MS);
         if !options.member {
             state.publish(zxid);
         }

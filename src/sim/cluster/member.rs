@@ -178,6 +178,7 @@ impl Cluster {
             autocreate,
             state: self.state,
             last_counter: self.last_counter,
+            reap_interval_ms: self.reap_interval_ms,
             ..SimOptions::default()
         };
         let mut server = SimServer::try_start(&member.disk, clock, sim, Some(options))?;

@@ -71,6 +71,8 @@ pub struct Cluster {
     pub last_counter: u32,
     /// The longest request, bytes (`jute.maxbuffer`), if logs are to be made for it.
     pub max_frame: Option<usize>,
+    /// How often containers and TTL znodes are looked for, ms.
+    pub reap_interval_ms: i64,
     /// How long it takes to cut a log.
     pub cut_ms: i64,
     pub now_ms: i64,
@@ -109,6 +111,7 @@ impl Cluster {
             roles: RoleSettings::default(),
             last_counter: Zxid::LAST_COUNTER,
             max_frame: None,
+            reap_interval_ms: 60_000,
             cut_ms: 0,
             now_ms: 0,
             queue: BTreeMap::new(),

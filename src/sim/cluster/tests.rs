@@ -3,6 +3,7 @@
 mod elsewhere;
 mod forwarded;
 mod local_sessions;
+mod outlived;
 mod ports;
 mod reconfig;
 mod reconfig_faults;

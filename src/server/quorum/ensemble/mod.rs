@@ -346,8 +346,8 @@ impl Quorum {
         });
     }
 
-    /// The latest time by which [`Quorum::elapse`] must be called, ms: elections and redials are finer than ticks.
-    pub fn deadline_ms(&self) -> Option<i64> {
+    /// When an election, a redial or the end of a role wants to go on, ms.
+    pub(super) fn ensemble_deadline_ms(&self) -> Option<i64> {
         let ensemble = self.ensemble.as_ref().filter(|ensemble| !matches!(ensemble.role, Role::Stopped))?;
         let retry = match &ensemble.role {
             Role::Joining(joining) => joining.retry_at_ms,
@@ -357,12 +357,6 @@ impl Quorum {
             _ => None,
         };
         [ensemble.election.deadline_ms(), ensemble.links.deadline_ms(), retry].into_iter().flatten().min()
-    }
-
-    /// The time of [`Quorum::deadline_ms`] has come.
-    pub fn elapse(&mut self) {
-        self.tick_ensemble();
-        self.work();
     }
 
     fn tick_role(&mut self, ensemble: &mut Ensemble) {

@@ -1,0 +1,67 @@
+//! Containers and znodes with a time to live go when their time is over, whatever a tick is.
+
+use super::*;
+use crate::limits;
+use crate::sim::bodies::create_ttl;
+use crate::tree::owner::OwnerRules;
+use crate::tree::state::StateOptions;
+
+/// A server with long ticks that looks for them so often.
+fn with_interval(reap_interval_ms: i64) -> (Server, ConnId) {
+    let owners = OwnerRules { extended_types: true, ..OwnerRules::default() };
+    let state = StateOptions { owners, ..StateOptions::default() };
+    let mut server = Server::with(SimOptions { reap_interval_ms, tick_ms: 3000, state, ..SimOptions::default() });
+    let (conn, _) = server.connect(SessionId::NONE, 2000);
+    (server, conn)
+}
+
+fn has(server: &mut Server, conn: ConnId, path: &[u8]) -> bool {
+    server.request(conn, 1, OpCode::Exists, &path_and(path, false));
+    server.settle();
+    server.frames(conn).last().unwrap().2 == 0
+}
+
+#[test]
+fn a_short_life_ends_within_a_long_tick() {
+    let (mut server, conn) = with_interval(50);
+    for born_ms in [0, 400, 800] {
+        server.pass(born_ms, 3000);
+        server.request(conn, 1, OpCode::CreateTtl, &create_ttl(b"/short", 100));
+        server.settle();
+        server.pass(born_ms + 99, 3000);
+        assert!(has(&mut server, conn, b"/short"), "it lives as long as was said");
+        server.pass(born_ms + 200, 3000);
+        assert!(!has(&mut server, conn, b"/short"), "and not as long as a tick");
+    }
+}
+
+/// An empty container does not wait for a tick either.
+#[test]
+fn a_container_goes_with_its_last_child() {
+    let (mut server, conn) = with_interval(50);
+    server.request(conn, 1, OpCode::CreateContainer, &create(b"/container", b"", 4));
+    server.request(conn, 2, OpCode::Create, &create(b"/container/child", b"", 0));
+    server.settle();
+    server.pass(300, 3000);
+    assert!(has(&mut server, conn, b"/container"));
+    server.request(conn, 3, OpCode::Delete, &delete(b"/container/child"));
+    server.settle();
+    server.pass(400, 3000);
+    assert!(!has(&mut server, conn, b"/container"));
+}
+
+/// However often an operator wants it: each time costs the core a look at thousands of znodes.
+#[test]
+fn it_is_not_looked_for_more_often_than_there_is_time_for() {
+    for interval_ms in [i64::MIN, 0, 1] {
+        let (mut server, _) = with_interval(interval_ms);
+        let mut calls = 0;
+        while server.now_ms < 1000 {
+            let at_ms = server.quorum.deadline_ms().expect("it is looked for");
+            server.at(at_ms.max(server.now_ms));
+            server.quorum.elapse();
+            calls += 1;
+            assert!(calls <= 1000 / limits::REAP_INTERVAL_MS + 1, "{interval_ms}");
+        }
+    }
+}
