@@ -183,6 +183,13 @@ pub const UNCOMMITTED_TXNS: i64 = 50_000;
 /// Their bytes, and one transaction more: every follower holds all of them, too, see [`learner_pending`].
 pub const UNCOMMITTED_BYTES: usize = 128 << 20;
 
+/// Bytes of the text of a quota's limits that are read: what tools write has a hundred. A longer text limits nothing.
+pub const QUOTA_TEXT: usize = 1024;
+
+/// What the quotas that one multi makes may cost to be counted: some four thousand znodes, a millisecond, in which nothing else
+/// is carried out. A multi that would count more is refused as throttled; a quota that is made by itself may be of any size.
+pub const COUNTED_IN_MULTI: Cost = SLICE_COST.times(4);
+
 /// Versions of one znode that are prepared and nobody sees yet; beyond it nothing more is prepared until half of them are
 /// published. Whoever reads the znode walks over them, which takes a few microseconds. A group of the log, gathered for as
 /// long as a write of the disk takes, has some dozens where many clients change one znode or create below it.

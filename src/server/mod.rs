@@ -15,7 +15,6 @@ pub mod read_back;
 pub mod rebuild;
 pub mod shard;
 pub mod stats;
-mod walk;
 mod wide;
 
 #[cfg(test)]

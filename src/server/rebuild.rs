@@ -6,7 +6,6 @@
 //! slices memory that was retired meanwhile may be freed, and the pace is kept.
 
 use super::quorum::SnapshotJob;
-use super::walk::Walk;
 use crate::acl::AclId;
 use crate::ids::{SessionId, Zxid};
 use crate::limits;
@@ -21,6 +20,7 @@ use crate::tree::change::Changes;
 use crate::tree::path;
 use crate::tree::state::{State, StateOptions};
 use crate::tree::store::{NewZnode, Znode};
+use crate::tree::walk::Walk;
 use crate::zab::history::{History, HistoryLimits, Txn};
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -8,7 +8,6 @@
 //! when that watch is set, so that none is set too late to see a change.
 
 use super::read::Scope;
-use super::walk::Walk;
 use crate::cost::Cost;
 use crate::ids::{SessionId, Zxid};
 use crate::jute::codes::perms;
@@ -19,6 +18,7 @@ use crate::jute::{ErrorCode, EventType, OpCode};
 use crate::tree::owner::Kind;
 use crate::tree::path;
 use crate::tree::store::Cursor;
+use crate::tree::walk::Walk;
 use crate::watch::WatchMode;
 
 /// A list in a reply: names one after another behind their number, which is known at the end.

@@ -1,11 +1,11 @@
 //! What is known of znodes besides the tree itself: whose ephemerals they are, which are containers or have
 //! a time to live, and where quotas are.
 //!
-//! All of it follows from paths and owners alone, so creating, deleting and undoing either keep it right by
-//! the same two calls. Sorted sets, so that no order depends on what happened before.
+//! All but the quotas follows from paths and owners alone, so creating, deleting and undoing either keep it right by
+//! the same two calls. Sorted sets, so that no order depends on what happened before. Quotas know how they are undone.
 
 use super::owner::{Kind, OwnerRules};
-use super::quota::{QuotaNode, Quotas, parse_path};
+use super::quota::Quotas;
 use crate::ids::SessionId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -59,9 +59,6 @@ impl Index {
                 self.ephemeral_count += usize::from(added);
             }
         }
-        if let Some((prefix, QuotaNode::Limits)) = parse_path(path) {
-            self.quotas.add(prefix);
-        }
     }
 
     /// A znode is gone.
@@ -83,9 +80,6 @@ impl Index {
                     }
                 }
             }
-        }
-        if let Some((prefix, QuotaNode::Limits)) = parse_path(path) {
-            self.quotas.remove(prefix);
         }
     }
 
@@ -138,15 +132,11 @@ mod tests {
             [b"/a", b"/b"]
         );
         assert_eq!((index.ephemeral_count(), index.containers().len(), index.ttls().len()), (2, 1, 1));
-        index.created(b"/zookeeper/quota/p/zookeeper_limits", 0);
-        assert_eq!(index.quotas.len(), 1);
         for (path, owner) in [(&b"/b"[..], 7), (b"/a", 7), (b"/c", CONTAINER), (b"/t", ttl), (b"/p", 0)] {
             index.deleted(path, owner);
         }
-        index.deleted(b"/zookeeper/quota/p/zookeeper_limits", 0);
         assert_eq!(index.owners().count(), 0);
         assert!(index.ephemeral_count() == 0 && index.containers().is_empty() && index.ttls().is_empty());
-        assert!(index.quotas.is_empty());
     }
 
     #[test]

@@ -6,8 +6,8 @@
 //! from a log or from a leader. Both change the tree through `mutate` alone, so that they agree.
 //!
 //! What is versioned besides znodes, and how it comes back on [`state::State::undo`]: the ephemeral, container,
-//! TTL and quota sets follow the znodes that are undone; sessions and the digest have a journal; quota usage and
-//! the configuration's text are znodes whose Stat does not move; an ACL goes when no version and no change names it.
+//! and TTL sets follow the znodes that are undone; sessions, the digest and quotas have a journal; the texts of what quotas use
+//! and of the configuration are znodes whose Stat does not move; an ACL goes when no version and no change names it.
 
 #[cfg(test)]
 mod acl_tests;
@@ -21,11 +21,15 @@ pub mod owner;
 pub mod path;
 mod prepare;
 pub mod quota;
+#[cfg(test)]
+mod quota_tests;
 mod reap;
 pub mod state;
 pub mod store;
 #[cfg(test)]
 mod tests;
+mod usage;
+pub mod walk;
 
 pub use apply::{Applied, ApplyError, Mode};
 pub use change::{Change, ChangeKind, Changes};

@@ -5,10 +5,12 @@
 //! When one fails the tree is taken back to before the first. A failed multi is a transaction all the same,
 //! whose members are errors: 0 before the one that failed, its code, and "runtime inconsistency" after it.
 //! So are its results; the reply's header says Ok. One that makes no sense (a null id in an ACL), or whose transaction
-//! would be longer than the log takes because `auth` entries become whoever the client is, is refused as a whole.
+//! would be longer than the log takes because `auth` entries become whoever the client is, is refused as a whole; so is one
+//! whose quotas are too much to count.
 
 use super::prepare::{close_frame, open_frame, put_txn_header};
 use super::state::{Context, Outcome, State};
+use super::usage::Countings;
 use crate::ids::Zxid;
 use crate::jute::reply::{put_multi_end, put_multi_error, put_multi_ok};
 use crate::jute::txn::{put_error, put_member};
@@ -27,6 +29,7 @@ impl State {
         open_frame(context, &mut out.reply);
         let results = out.reply.len();
 
+        self.countings = Countings::OF_A_MULTI;
         let mut done = 0;
         let mut failed = None;
         for op in ops.iter() {
@@ -38,13 +41,18 @@ impl State {
                 failed = Some(ErrorCode::MarshallingError);
                 break;
             }
+            if self.countings.are_too_many() {
+                failed = Some(ErrorCode::ThrottledOp);
+                break;
+            }
             done += 1;
         }
+        self.countings = Countings::ANY;
         out.error = failed.unwrap_or(ErrorCode::Ok);
         if let Some(error) = failed {
             self.undo_tree(Zxid(context.zxid.0 - 1));
             out.changes.truncate(changes);
-            if error == ErrorCode::MarshallingError {
+            if matches!(error, ErrorCode::MarshallingError | ErrorCode::ThrottledOp) {
                 out.txn.truncate(entry);
                 out.reply.truncate(frame);
                 return self.fail(context, error, out);

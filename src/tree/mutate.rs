@@ -7,7 +7,7 @@
 use super::change::{Change, ChangeKind, Changes};
 use super::digest::{Body, Covered, Digest};
 use super::path::{self, PathHash};
-use super::quota::{Quota, QuotaNode, Track, parse_path, put_stats};
+use super::quota::{QuotaNode, parse_path};
 use super::state::State;
 use super::store::{NewZnode, Znode};
 use crate::acl::AclId;
@@ -128,12 +128,10 @@ impl State {
         self.raise_parent(at.zxid, new.parent, parent, new.parent_cversion);
         self.index.created(new.at.path, new.owner);
         let data_length = new.data.map_or(0, <[u8]>::len);
-        if let Some((prefix, QuotaNode::Stats | QuotaNode::Limits)) = parse_path(new.at.path) {
-            // ZooKeeper counts when the stats znode comes, which is the second of the two; should it have come
-            // first, what it says is out of date by now.
-            self.recount(prefix);
+        if let Some((prefix, node)) = parse_path(new.at.path) {
+            self.quota_node_created(at.zxid, prefix, node, new.data);
         }
-        self.use_quota(new.at.path, 1, data_length as i64);
+        self.use_quota(at.zxid, new.at.path, 1, data_length as i64);
         let change = Change {
             kind: ChangeKind::Created,
             path: new.at.path,
@@ -192,7 +190,10 @@ impl State {
         self.digest.replace(znode.digest(), 0);
         self.touch_parent(zxid, parent_place, parent);
         self.index.deleted(place.path, znode.owner);
-        self.use_quota(place.path, -1, -i64::from(znode.stat.data_length));
+        if let Some((prefix, node)) = parse_path(place.path) {
+            self.quota_node_deleted(zxid, prefix, node);
+        }
+        self.use_quota(zxid, place.path, -1, -i64::from(znode.stat.data_length));
         let change = Change {
             kind: ChangeKind::Deleted,
             path: place.path,
@@ -221,7 +222,11 @@ impl State {
         after.stat.mtime = at.time_ms;
         after.stat.data_length = data.map_or(0, <[u8]>::len) as i32;
         self.digest.replace(znode.digest(), after.digest());
-        self.use_quota(place.path, 0, i64::from(after.stat.data_length) - i64::from(znode.stat.data_length));
+        if let Some((prefix, QuotaNode::Limits)) = parse_path(place.path) {
+            self.index.quotas.limit(at.zxid, prefix, data.unwrap_or_default());
+        }
+        let more = i64::from(after.stat.data_length) - i64::from(znode.stat.data_length);
+        self.use_quota(at.zxid, place.path, 0, more);
         let change = Change {
             kind: ChangeKind::DataChanged,
             path: place.path,
@@ -274,66 +279,5 @@ impl State {
                 false
             }
         }
-    }
-
-    /// Adds to what the quota above `path` uses, if there is one.
-    #[inline]
-    fn use_quota(&mut self, path: &[u8], count: i64, bytes: i64) {
-        if !self.index.quotas.is_empty() {
-            self.use_nearest_quota(path, count, bytes);
-        }
-    }
-
-    fn use_nearest_quota(&mut self, path: &[u8], count: i64, bytes: i64) {
-        let Some(quota) = self.index.quotas.nearest(path) else { return };
-        let (path, hash) = quota.stats();
-        let Some(znode) = self.store.find(path, hash) else { return };
-        let old = znode.data().unwrap_or_default();
-        let used = Track::parse(old);
-        let text = &mut self.scratch.text;
-        text.clear();
-        put_stats(old, used.count.saturating_add(count), used.bytes.saturating_add(bytes), text);
-        let stat = znode.stat();
-        self.store.set_data(path, hash, Some(text), stat.version, stat.mzxid, stat.mtime);
-    }
-
-    /// Counts what a subtree uses and writes it into the stats znode, if there is one. Reads the whole subtree:
-    /// it happens when a quota is set and after loading.
-    pub(super) fn recount(&mut self, prefix: &[u8]) {
-        let quota = Quota::of(prefix);
-        let (path, hash) = quota.stats();
-        let Some(znode) = self.store.find(path, hash) else { return };
-        let stat = znode.stat();
-        let (count, bytes) = self.usage(prefix);
-        let mut text = Vec::new();
-        put_stats(b"", count, bytes, &mut text);
-        self.store.set_data(path, hash, Some(&text), stat.version, stat.mzxid, stat.mtime);
-    }
-
-    /// Znodes and bytes of data in a subtree, its root included.
-    fn usage(&self, root: &[u8]) -> (i64, i64) {
-        let (mut count, mut bytes) = (0, 0);
-        let mut parents: Vec<Vec<u8>> = Vec::new();
-        let mut add = |path: &[u8], parents: &mut Vec<Vec<u8>>| {
-            if let Some(znode) = self.store.find(path, path::hash(path)) {
-                count += 1;
-                bytes += znode.data().map_or(0, <[u8]>::len) as i64;
-                if znode.num_children() > 0 {
-                    parents.push(path.to_vec());
-                }
-            }
-        };
-        add(root, &mut parents);
-        let mut child = Vec::new();
-        while let Some(parent) = parents.pop() {
-            self.store.head().children(&parent, path::hash(&parent), &mut |name| {
-                child.clear();
-                child.extend_from_slice(&parent);
-                child.push(b'/');
-                child.extend_from_slice(name);
-                add(&child, &mut parents);
-            });
-        }
-        (count, bytes)
     }
 }

@@ -8,7 +8,6 @@
 use super::mutate::{At, Creation, Facts, Place};
 use super::owner::{CONTAINER, ttl_owner};
 use super::path::{self, CONFIG};
-use super::quota::Track;
 use super::state::{Context, Outcome, State};
 use crate::acl::{AclId, fix_up, needed};
 use crate::ids::{SessionId, Zxid};
@@ -396,14 +395,8 @@ impl State {
 
     /// Whether the quota above `path` leaves room (ZooKeeper 3.9, `ZooKeeperServer.checkQuota`).
     fn check_quota(&self, path: &[u8], count: i64, bytes: i64) -> Checked {
-        if !self.options.enforce_quota {
-            return Ok(());
-        }
-        let Some(quota) = self.index.quotas.nearest(path) else { return Ok(()) };
-        let text =
-            |(path, hash)| self.store.find(path, hash).map(|znode| Track::parse(znode.data().unwrap_or_default()));
-        let (Some(limits), Some(used)) = (text(quota.limits()), text(quota.stats())) else { return Ok(()) };
-        if limits.allows(&used, count, bytes) { Ok(()) } else { Err(ErrorCode::QuotaExceeded) }
+        let allowed = !self.options.enforce_quota || self.index.quotas.allow(path, count, bytes);
+        if allowed { Ok(()) } else { Err(ErrorCode::QuotaExceeded) }
     }
 }
 

@@ -1,13 +1,18 @@
-//! Quotas: which subtrees have one, and the text of their two znodes (ZooKeeper 3.9, `StatsTrack`,
-//! `PathTrie`, `DataTree.updateQuotaStat`).
+//! Quotas: which subtrees have one, what they may and do use (ZooKeeper 3.9, `StatsTrack`, `PathTrie`,
+//! `DataTree.updateQuotaStat`).
 //!
-//! The quota of `/a` stands in `/zookeeper/quota/a/zookeeper_limits`; what the subtree uses is written,
-//! without a transaction of its own, into `zookeeper_stats` beside it. A znode counts towards the nearest
-//! quota at or above it only.
+//! The quota of `/a` stands in `/zookeeper/quota/a/zookeeper_limits`, which is read when it is written. What the subtree
+//! uses is a number of the server's: counted once when both znodes are there ([`super::usage`]), kept up from then on, and shown,
+//! without a transaction of its own, as the text of `zookeeper_stats` beside it. A text that a client writes there stands until
+//! the next write below, and is never read. A znode counts towards the nearest quota at or above it only.
 
 use super::path::{PathHash, QUOTA, hash};
-use crate::ids::hash_state;
+use crate::ids::{Zxid, hash_state};
+use crate::limits;
 use hashbrown::HashMap;
+use std::collections::VecDeque;
+use std::io::Write;
+use std::sync::Arc;
 
 const LIMITS: &[u8] = b"zookeeper_limits";
 const STATS: &[u8] = b"zookeeper_stats";
@@ -32,140 +37,295 @@ pub fn parse_path(path: &[u8]) -> Option<(&[u8], QuotaNode)> {
     (rest[0] == b'/' && slash > 0).then_some((&rest[..slash], node))
 }
 
-/// One quota: where its two znodes are.
+/// Where the znode is that says what the subtree at `prefix` uses.
+pub fn stats_path(prefix: &[u8]) -> Box<[u8]> {
+    [QUOTA, prefix, b"/", STATS].concat().into_boxed_slice()
+}
+
+/// What a subtree uses: its znodes, the one at its top included, and the bytes of their data.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Usage {
+    pub count: i64,
+    pub bytes: i64,
+}
+
+impl Usage {
+    /// So much more.
+    pub fn plus(self, count: i64, bytes: i64) -> Usage {
+        Usage { count: self.count.saturating_add(count), bytes: self.bytes.saturating_add(bytes) }
+    }
+
+    /// Appends it as the text of a stats znode.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        write!(out, "count={},bytes={}", self.count, self.bytes).expect("a Vec takes every write");
+    }
+}
+
+/// The limits of a quota that refuse writes where `enforceQuota` is on; -1 is unset. The others are for tools to show.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HardLimits {
+    pub count: i64,
+    pub bytes: i64,
+}
+
+impl HardLimits {
+    /// Reads the text of a limits znode. What cannot be read is unset, and so is all of a text that no tool writes
+    /// ([`limits::QUOTA_TEXT`]).
+    pub fn parse(text: &[u8]) -> HardLimits {
+        let mut hard = HardLimits { count: -1, bytes: -1 };
+        if text.len() > limits::QUOTA_TEXT {
+            return hard;
+        }
+        for (key, value) in pairs(text) {
+            match key {
+                b"countHardLimit" => hard.count = value,
+                b"byteHardLimit" => hard.bytes = value,
+                _ => {}
+            }
+        }
+        hard
+    }
+
+    /// Whether a subtree that uses `used` may grow by so much.
+    pub fn allow(&self, used: Usage, count: i64, bytes: i64) -> bool {
+        let fits = |hard: i64, used: i64, more: i64| more == 0 || hard < 0 || used.saturating_add(more) <= hard;
+        fits(self.count, used.count, count) && fits(self.bytes, used.bytes, bytes)
+    }
+}
+
+/// What a quota says and what it has come to.
+#[derive(Clone, Copy, Debug)]
+struct Account {
+    hard: HardLimits,
+    /// Known while there is a znode to write it into.
+    used: Option<Usage>,
+}
+
 #[derive(Debug)]
-pub struct Quota {
-    limits: (Box<[u8]>, PathHash),
-    stats: (Box<[u8]>, PathHash),
+struct Quota {
+    /// The path of the znode with the usage, which has the subtree's in it, and its hash.
+    stats: Arc<[u8]>,
+    hash: PathHash,
+    account: Account,
+    /// The last transaction that has put down what was before it.
+    marked: Option<Zxid>,
 }
 
 impl Quota {
-    /// The quota of the subtree at `prefix`.
-    pub fn of(prefix: &[u8]) -> Quota {
-        let place = |name| {
-            let path = [QUOTA, prefix, b"/", name].concat();
-            let hash = hash(&path);
-            (path.into_boxed_slice(), hash)
-        };
-        Quota { limits: place(LIMITS), stats: place(STATS) }
-    }
-
-    /// Path and hash of the znode with the limits.
-    pub fn limits(&self) -> (&[u8], PathHash) {
-        (&self.limits.0, self.limits.1)
-    }
-
-    /// Path and hash of the znode with the usage.
-    pub fn stats(&self) -> (&[u8], PathHash) {
-        (&self.stats.0, self.stats.1)
+    fn prefix(&self) -> &[u8] {
+        prefix_of(&self.stats)
     }
 }
 
-/// All quotas, by subtree.
+fn prefix_of(stats: &[u8]) -> &[u8] {
+    &stats[QUOTA.len()..stats.len() - STATS.len() - 1]
+}
+
+/// What was before a transaction; `None`: no such quota.
+#[derive(Debug)]
+struct Mark {
+    zxid: Zxid,
+    stats: Arc<[u8]>,
+    before: Option<Account>,
+}
+
+/// A step on the way to a quota.
+#[derive(Debug)]
+struct Node {
+    above: usize,
+    below: HashMap<Box<[u8]>, usize, ahash::RandomState>,
+    quota: Option<Quota>,
+}
+
+impl Node {
+    fn under(above: usize) -> Node {
+        Node { above, below: HashMap::with_hasher(hash_state()), quota: None }
+    }
+}
+
+/// All quotas, by the names in the paths of their subtrees: whose a path is, is found by reading the path once, however
+/// many quotas there are. Every step stands for a znode below `/zookeeper/quota`, so there are no more of them than of those.
+///
+/// What a subtree uses is not part of any transaction, so changes of it are put down until they are published.
 #[derive(Debug)]
 pub struct Quotas {
-    by_prefix: HashMap<Box<[u8]>, Quota, ahash::RandomState>,
+    /// The root's is the first.
+    nodes: Vec<Node>,
+    spare: Vec<usize>,
+    count: usize,
+    journal: VecDeque<Mark>,
 }
 
 impl Default for Quotas {
     fn default() -> Self {
-        Quotas { by_prefix: HashMap::with_hasher(hash_state()) }
+        Quotas { nodes: vec![Node::under(0)], spare: vec![], count: 0, journal: VecDeque::new() }
     }
 }
 
 impl Quotas {
     /// There is now a limits znode for the subtree.
-    pub fn add(&mut self, prefix: &[u8]) {
-        self.by_prefix.insert(prefix.into(), Quota::of(prefix));
+    pub fn add(&mut self, zxid: Zxid, prefix: &[u8], text: &[u8]) {
+        let stats: Arc<[u8]> = stats_path(prefix).into();
+        self.journal.push_back(Mark { zxid, stats: Arc::clone(&stats), before: None });
+        self.put(stats, Account { hard: HardLimits::parse(text), used: None }, Some(zxid));
+    }
+
+    /// The limits znode has another text.
+    pub fn limit(&mut self, zxid: Zxid, prefix: &[u8], text: &[u8]) {
+        if let Some(quota) = self.change(zxid, prefix) {
+            quota.account.hard = HardLimits::parse(text);
+        }
     }
 
     /// The limits znode is gone.
-    pub fn remove(&mut self, prefix: &[u8]) {
-        self.by_prefix.remove(prefix);
+    pub fn remove(&mut self, zxid: Zxid, prefix: &[u8]) {
+        if let Some(Quota { stats, account, .. }) = self.take(prefix) {
+            self.journal.push_back(Mark { zxid, stats, before: Some(account) });
+        }
     }
 
-    /// The quota that `path` counts towards: the longest prefix that has one.
-    pub fn nearest(&self, path: &[u8]) -> Option<&Quota> {
-        if self.by_prefix.is_empty() {
-            return None;
+    /// What the subtree uses has been counted, or there is no znode any more that says it.
+    pub fn set_used(&mut self, zxid: Zxid, prefix: &[u8], used: Option<Usage>) {
+        if let Some(quota) = self.change(zxid, prefix) {
+            quota.account.used = used;
         }
-        let mut prefix = path;
-        loop {
-            if let Some(quota) = self.by_prefix.get(prefix) {
-                return Some(quota);
-            }
-            let slash = prefix.iter().rposition(|byte| *byte == b'/')?;
-            prefix = &prefix[..slash];
-        }
+    }
+
+    /// Adds to what the quota of `path` uses, if there is one; what that is now, and the znode to write it into.
+    pub fn add_used(&mut self, zxid: Zxid, path: &[u8], count: i64, bytes: i64) -> Option<(&[u8], PathHash, Usage)> {
+        let node = self.nearest(path)?;
+        let quota = mark(&mut self.journal, self.nodes[node].quota.as_mut()?, zxid);
+        let used = quota.account.used?.plus(count, bytes);
+        quota.account.used = Some(used);
+        Some((&quota.stats, quota.hash, used))
+    }
+
+    /// Whether the quota of `path` lets its subtree grow by so much (ZooKeeper 3.9, `ZooKeeperServer.checkQuota`).
+    pub fn allow(&self, path: &[u8], count: i64, bytes: i64) -> bool {
+        let account = self.nearest(path).and_then(|node| Some(self.nodes[node].quota.as_ref()?.account));
+        account.is_none_or(|account| account.used.is_none_or(|used| account.hard.allow(used, count, bytes)))
+    }
+
+    /// The subtree of the quota that `path` counts towards: the longest prefix that has one.
+    pub fn nearest_prefix(&self, path: &[u8]) -> Option<&[u8]> {
+        self.nearest(path).and_then(|node| Some(self.nodes[node].quota.as_ref()?.prefix()))
     }
 
     /// How many.
     pub fn len(&self) -> usize {
-        self.by_prefix.len()
+        self.count
     }
 
     /// None at all: the usual case.
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.by_prefix.is_empty()
+        self.count == 0
     }
 
-    /// The subtrees in order of their paths.
+    /// Their subtrees in order, so that one comes before those in it.
     pub fn prefixes(&self) -> Vec<&[u8]> {
-        let mut all: Vec<&[u8]> = self.by_prefix.keys().map(|prefix| &**prefix).collect();
+        let mut all: Vec<&[u8]> = self.nodes.iter().filter_map(|node| Some(node.quota.as_ref()?.prefix())).collect();
         all.sort_unstable();
         all
     }
-}
 
-/// The numbers in a quota's znode; -1 is unset.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Track {
-    pub count: i64,
-    pub bytes: i64,
-    pub count_hard: i64,
-    pub byte_hard: i64,
-}
-
-impl Track {
-    /// Reads the text of a limits or stats znode. What cannot be read is unset.
-    pub fn parse(text: &[u8]) -> Track {
-        let mut track = Track { count: -1, bytes: -1, count_hard: -1, byte_hard: -1 };
-        for (key, value) in pairs(text) {
-            match key {
-                b"count" => track.count = value,
-                b"bytes" => track.bytes = value,
-                b"countHardLimit" => track.count_hard = value,
-                b"byteHardLimit" => track.byte_hard = value,
-                _ => {}
+    /// Takes back every change above `down_to`.
+    pub fn undo(&mut self, down_to: Zxid) {
+        while let Some(mark) = self.journal.pop_back_if(|mark| mark.zxid > down_to) {
+            match mark.before {
+                Some(account) => self.put(mark.stats, account, None),
+                None => _ = self.take(prefix_of(&mark.stats)),
             }
         }
-        track
     }
 
-    /// Whether a subtree that uses `used` may grow by so much.
-    pub fn allows(&self, used: &Track, count: i64, bytes: i64) -> bool {
-        let fits = |hard: i64, used: i64, more: i64| more == 0 || hard < 0 || used.saturating_add(more) <= hard;
-        fits(self.count_hard, used.count, count) && fits(self.byte_hard, used.bytes, bytes)
+    /// Nothing up to `zxid` will be taken back.
+    pub fn publish(&mut self, zxid: Zxid) {
+        while self.journal.pop_front_if(|mark| mark.zxid <= zxid).is_some() {}
+    }
+
+    fn nearest(&self, path: &[u8]) -> Option<usize> {
+        if self.is_empty() {
+            return None;
+        }
+        self.way(path).filter(|node| self.nodes[*node].quota.is_some()).last()
+    }
+
+    /// The steps towards `path` that lead to some quota.
+    fn way(&self, path: &[u8]) -> impl Iterator<Item = usize> {
+        let mut node = 0;
+        names(path).map_while(move |name| {
+            node = *self.nodes[node].below.get(name)?;
+            Some(node)
+        })
+    }
+
+    fn node(&self, prefix: &[u8]) -> Option<usize> {
+        let mut node = 0;
+        for name in names(prefix) {
+            node = *self.nodes[node].below.get(name)?;
+        }
+        Some(node)
+    }
+
+    /// The subtree's own quota, to be changed.
+    fn change(&mut self, zxid: Zxid, prefix: &[u8]) -> Option<&mut Quota> {
+        let node = self.node(prefix)?;
+        Some(mark(&mut self.journal, self.nodes[node].quota.as_mut()?, zxid))
+    }
+
+    fn put(&mut self, stats: Arc<[u8]>, account: Account, marked: Option<Zxid>) {
+        let mut node = 0;
+        for name in names(prefix_of(&stats)) {
+            node = match self.nodes[node].below.get(name) {
+                Some(next) => *next,
+                None => {
+                    let next = self.spare.pop().unwrap_or(self.nodes.len());
+                    self.nodes[node].below.insert(name.into(), next);
+                    if next == self.nodes.len() {
+                        self.nodes.push(Node::under(node));
+                    } else {
+                        self.nodes[next] = Node::under(node);
+                    }
+                    next
+                }
+            };
+        }
+        let hash = hash(&stats);
+        let was = self.nodes[node].quota.replace(Quota { stats, hash, account, marked });
+        self.count += usize::from(was.is_none());
+    }
+
+    fn take(&mut self, prefix: &[u8]) -> Option<Quota> {
+        let mut node = self.node(prefix)?;
+        let quota = self.nodes[node].quota.take()?;
+        self.count -= 1;
+        // Steps that lead nowhere any more go, the lowest first.
+        for name in prefix[1..].rsplit(|byte| *byte == b'/') {
+            let Node { above, ref below, quota: None } = self.nodes[node] else { break };
+            if !below.is_empty() {
+                break;
+            }
+            self.nodes[above].below.remove(name);
+            self.spare.push(node);
+            node = above;
+        }
+        Some(quota)
     }
 }
 
-/// Appends the text of a stats znode, keeping of the `old` text the keys that are not counted here.
-pub fn put_stats(old: &[u8], count: i64, bytes: i64, out: &mut Vec<u8>) {
-    use std::io::Write;
-    write!(out, "count={count},bytes={bytes}").expect("a Vec takes every write");
-    let mut others: Vec<_> = pairs(old).filter(|(key, _)| !matches!(*key, b"count" | b"bytes")).collect();
-    if others.is_empty() {
-        return;
+/// Puts down what is before `zxid`, once.
+fn mark<'a>(journal: &mut VecDeque<Mark>, quota: &'a mut Quota, zxid: Zxid) -> &'a mut Quota {
+    if quota.marked != Some(zxid) {
+        quota.marked = Some(zxid);
+        journal.push_back(Mark { zxid, stats: Arc::clone(&quota.stats), before: Some(quota.account) });
     }
-    others.sort_by_key(|(key, _)| *key); // stable: of two equal keys the later one counts
-    out.push(b'=');
-    for (at, (key, value)) in others.iter().enumerate() {
-        if others.get(at + 1).is_none_or(|next| next.0 != *key) {
-            out.push(b';');
-            out.extend_from_slice(key);
-            write!(out, "={value}").expect("a Vec takes every write");
-        }
-    }
+    quota
+}
+
+/// The names in a path, which begins with a slash.
+fn names(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.strip_prefix(b"/").into_iter().flat_map(|path| path.split(|byte| *byte == b'/'))
 }
 
 /// The readable pairs of a text; a missing value is -1.
@@ -195,47 +355,109 @@ mod tests {
         ] {
             assert_eq!(parse_path(other), None, "{other:?}");
         }
+        assert_eq!(prefix_of(&stats_path(b"/a/b")), b"/a/b");
     }
 
     #[test]
     fn the_longest_prefix_counts() {
         let mut quotas = Quotas::default();
-        assert!(quotas.nearest(b"/a").is_none());
-        quotas.add(b"/a");
-        quotas.add(b"/a/b/c");
-        let at = |path: &[u8]| quotas.nearest(path).map(|quota| quota.limits().0.to_vec());
-        assert_eq!(at(b"/a/b").unwrap(), b"/zookeeper/quota/a/zookeeper_limits");
-        assert_eq!(at(b"/a").unwrap(), b"/zookeeper/quota/a/zookeeper_limits");
-        assert_eq!(at(b"/a/b/c/d").unwrap(), b"/zookeeper/quota/a/b/c/zookeeper_limits");
-        assert_eq!(at(b"/ab"), None);
-        assert_eq!(at(b"/"), None);
+        assert_eq!(quotas.nearest_prefix(b"/a"), None);
+        quotas.add(Zxid(1), b"/a", b"");
+        quotas.add(Zxid(2), b"/a/b/c", b"");
+        for (path, prefix) in [
+            (&b"/a/b"[..], Some(&b"/a"[..])),
+            (b"/a", Some(b"/a")),
+            (b"/a/b/c/d", Some(b"/a/b/c")),
+            (b"/ab", None),
+            (b"/", None),
+            (b"", None),
+        ] {
+            assert_eq!(quotas.nearest_prefix(path), prefix, "{path:?}");
+        }
+        assert_eq!(quotas.prefixes(), [&b"/a"[..], b"/a/b/c"]);
+        quotas.remove(Zxid(3), b"/a");
+        assert_eq!((quotas.nearest_prefix(b"/a/b"), quotas.nearest_prefix(b"/a/b/c")), (None, Some(&b"/a/b/c"[..])));
+        quotas.remove(Zxid(4), b"/a/b");
+        quotas.remove(Zxid(4), b"/a/b/c");
+        assert!(quotas.is_empty() && quotas.nodes[0].below.is_empty());
+        assert_eq!(quotas.spare.len(), 3, "no step is left behind");
+        quotas.undo(Zxid(2));
+        assert_eq!(quotas.prefixes(), [&b"/a"[..], b"/a/b/c"]);
+        assert_eq!((quotas.nodes.len(), quotas.spare.len()), (4, 0));
+        quotas.undo(Zxid(0));
+        assert!(quotas.is_empty() && quotas.journal.is_empty());
+    }
+
+    /// Where every prefix was looked up, this path was two hundred gigabytes of hashing.
+    #[test]
+    fn a_path_is_read_once_however_many_slashes_and_quotas_there_are() {
+        let mut quotas = Quotas::default();
+        let deep = b"/a".repeat(1_000);
+        for depth in [1, 10, 1_000] {
+            quotas.add(Zxid(1), &deep[..2 * depth], b"");
+        }
+        let path = b"/a".repeat(500_000);
+        assert_eq!(quotas.way(&path).count(), 1_000, "steps, each of one name");
+        assert_eq!(quotas.nearest_prefix(&path), Some(&deep[..]));
+        assert_eq!(quotas.way(&b"/b".repeat(500_000)).count(), 0);
+    }
+
+    #[test]
+    fn what_is_used_comes_back() {
+        let mut quotas = Quotas::default();
+        let used = |quotas: &Quotas| quotas.nodes[quotas.nearest(b"/a")?].quota.as_ref()?.account.used;
+        quotas.add(Zxid(1), b"/a", b"");
+        assert!(quotas.add_used(Zxid(1), b"/a/x", 1, 8).is_none(), "nothing is counted yet");
+        quotas.set_used(Zxid(2), b"/a", Some(Usage { count: 5, bytes: 9 }));
+        quotas.publish(Zxid(2));
+        for n in 0..100 {
+            assert!(quotas.add_used(Zxid(3), b"/a/x", 1, n).is_some());
+        }
+        assert_eq!(quotas.journal.len(), 1, "once a transaction");
+        quotas.set_used(Zxid(4), b"/a", None);
+        quotas.remove(Zxid(5), b"/a");
+        quotas.add(Zxid(5), b"/a", b"countHardLimit=1");
+        quotas.set_used(Zxid(5), b"/a", Some(Usage { count: 1, bytes: 1 }));
+        assert!(!quotas.allow(b"/a/b", 1, 0));
+        quotas.undo(Zxid(4));
+        assert_eq!(used(&quotas), None);
+        quotas.undo(Zxid(3));
+        assert_eq!(used(&quotas), Some(Usage { count: 105, bytes: 9 + 4950 }));
+        quotas.add_used(Zxid(4), b"/a", 1, 1);
+        quotas.undo(Zxid(3));
+        assert_eq!(used(&quotas), Some(Usage { count: 105, bytes: 9 + 4950 }), "the same number is used again");
+        quotas.undo(Zxid(2));
+        assert_eq!(used(&quotas), Some(Usage { count: 5, bytes: 9 }));
+        assert!(quotas.allow(b"/a/b", 1, 0));
     }
 
     #[test]
     fn text_as_observed() {
-        let track = Track::parse(b"count=-1,bytes=-1=;byteHardLimit=5;countHardLimit=-1");
-        assert_eq!(track, Track { count: -1, bytes: -1, count_hard: -1, byte_hard: 5 });
-        assert_eq!(Track::parse(b"count=3,,;bytes=").count, 3);
-        for text in [&b""[..], b"nonsense", b"count=x", b"=", b"\xff=1"] {
-            assert_eq!(Track::parse(text), Track { count: -1, bytes: -1, count_hard: -1, byte_hard: -1 });
+        let unset = HardLimits { count: -1, bytes: -1 };
+        let hard = HardLimits::parse(b"count=-1,bytes=-1=;byteHardLimit=5;countHardLimit=-1");
+        assert_eq!(hard, HardLimits { bytes: 5, ..unset });
+        assert_eq!(HardLimits::parse(b"countHardLimit=3,,;byteHardLimit=").count, 3);
+        for text in [&b""[..], b"nonsense", b"countHardLimit=x", b"=", b"\xff=1", b"count=3,bytes=8"] {
+            assert_eq!(HardLimits::parse(text), unset);
         }
+        let mut text = b"countHardLimit=7;".to_vec();
+        text.resize(limits::QUOTA_TEXT, b';');
+        assert_eq!(HardLimits::parse(&text).count, 7);
+        text.push(b';');
+        assert_eq!(HardLimits::parse(&text), unset, "no tool writes so much");
         let mut out = vec![];
-        put_stats(b"count=0,bytes=0", 1, 8, &mut out);
+        Usage { count: 1, bytes: 8 }.put(&mut out);
         assert_eq!(out, b"count=1,bytes=8");
-        out.clear();
-        put_stats(b"z=1;count=4;a=2;z=3", 1, 8, &mut out);
-        assert_eq!(out, b"count=1,bytes=8=;a=2;z=3");
     }
 
     #[test]
     fn only_hard_limits_refuse() {
-        let used = Track { count: 5, bytes: 100, count_hard: -1, byte_hard: -1 };
-        let soft = Track { count: 1, bytes: 1, count_hard: -1, byte_hard: -1 };
-        assert!(soft.allows(&used, 1, 50));
-        let hard = Track { count_hard: 6, byte_hard: 100, ..soft };
-        assert!(hard.allows(&used, 1, 0));
-        assert!(!hard.allows(&used, 2, 0));
-        assert!(!hard.allows(&used, 1, 1));
-        assert!(!hard.allows(&Track { bytes: 500, ..used }, 0, -1), "still above the limit");
+        let used = Usage { count: 5, bytes: 100 };
+        assert!(HardLimits::parse(b"count=1,bytes=1").allow(used, 1, 50));
+        let hard = HardLimits { count: 6, bytes: 100 };
+        assert!(hard.allow(used, 1, 0));
+        assert!(!hard.allow(used, 2, 0));
+        assert!(!hard.allow(used, 1, 1));
+        assert!(!hard.allow(Usage { bytes: 500, ..used }, 0, -1), "still above the limit");
     }
 }

@@ -6,8 +6,10 @@ use super::digest::Digest;
 use super::index::Index;
 use super::owner::OwnerRules;
 use super::path::{self, CONFIG, QUOTA, ROOT, ZOOKEEPER};
+use super::quota::{QuotaNode, parse_path};
 use super::reap::Sweep;
 use super::store::{NewZnode, Reader, StoreFull, Undone, Writer, Znode};
+use super::usage::Countings;
 use crate::acl::{AclId, AclTable, AllAcls, Identities, Interner, Schemes};
 use crate::ids::{SessionId, Zxid};
 use crate::jute::AclEntry;
@@ -148,9 +150,10 @@ pub struct State {
     /// Closed at that zxid, which is not published yet: such a session has expired, it is not unknown.
     closing: BTreeMap<SessionId, Zxid>,
     journal: VecDeque<Mark>,
-    head: Zxid,
+    pub(super) head: Zxid,
     published: Zxid,
     pub(super) options: StateOptions,
+    pub(super) countings: Countings,
     pub(super) sweep: Sweep,
     pub(super) scratch: Scratch,
 }
@@ -197,6 +200,7 @@ impl State {
             head: Zxid::ZERO,
             published: Zxid::ZERO,
             options,
+            countings: Countings::ANY,
             sweep: Sweep::default(),
             scratch: Scratch::default(),
         }
@@ -259,10 +263,7 @@ impl State {
             };
             self.insert(CONFIG, config, &znode);
         }
-        let prefixes: Vec<Vec<u8>> = self.index.quotas.prefixes().into_iter().map(Into::into).collect();
-        for prefix in prefixes {
-            self.recount(&prefix);
-        }
+        self.count_all();
     }
 
     fn insert(&mut self, path: &[u8], hash: path::PathHash, znode: &NewZnode<'_>) {
@@ -270,6 +271,9 @@ impl State {
         let digest = self.digest.body(path, znode.data).digest(&super::mutate::covered(znode));
         self.digest.replace(0, digest);
         self.index.created(path, znode.owner);
+        if let Some((prefix, QuotaNode::Limits)) = parse_path(path) {
+            self.index.quotas.add(self.head, prefix, znode.data.unwrap_or_default());
+        }
     }
 
     /// The number of an ACL list given as checked wire bytes (count and entries). A znode has to be loaded with it before
@@ -287,6 +291,7 @@ impl State {
     pub fn publish(&mut self, zxid: Zxid) {
         self.store.publish(zxid);
         self.published = zxid;
+        self.index.quotas.publish(zxid);
         while self.journal.front().is_some_and(|mark| mark.zxid <= zxid) {
             if let Some(Mark { before: Before::Session { id, .. }, .. }) = self.journal.pop_front()
                 && self.closing.get(&id).is_some_and(|closed| *closed <= zxid)
@@ -310,6 +315,7 @@ impl State {
             Undone::Deleted { path, owner } => index.created(path, owner),
             Undone::Changed { .. } => {}
         });
+        index.quotas.undo(down_to);
         let mut sum = self.digest.sum();
         while self.journal.back().is_some_and(|mark| mark.zxid > down_to) {
             match self.journal.pop_back().map(|mark| mark.before) {

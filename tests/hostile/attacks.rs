@@ -30,6 +30,8 @@ pub const ATTACKS: &[(&str, Attack)] = &[
     ("50 000 watches set and left, again and again", watches_left_behind),
     ("ten pipelines of 3 000 exists of a long ACL", costly_checks),
     ("300 listings behind the 5 000 creates of what they list", listings_behind_writes),
+    ("multis of 50 writes below a quota with a text of 800 KB", writes_below_a_long_text),
+    ("multis that make 50 quotas of 50 000 znodes", quotas_of_many),
 ];
 
 /// ZooKeeper keeps all the answers of these in memory.
@@ -212,5 +214,41 @@ fn listings_behind_writes(address: SocketAddr, stop: &AtomicBool) {
             connection.flush().expect("asked");
             requests.iter().for_each(|_| _ = connection.next_reply().expect("an answer"));
         }
+    }
+}
+
+/// Nothing of what a client writes there is read again, so what follows costs as much as anywhere.
+fn writes_below_a_long_text(address: SocketAddr, stop: &AtomicBool) {
+    let mut connection = Connection::new_session(address, 20_000).expect("a session");
+    let quota = |name: &str| format!("/zookeeper/quota/neighbours{name}");
+    for path in ["/neighbours".to_owned(), quota(""), quota("/zookeeper_limits"), quota("/zookeeper_stats")] {
+        // From an earlier time it may be there.
+        _ = connection.call(&wire::create(&path, b"count=0,bytes=0", flag::PERSISTENT)).expect("an answer");
+    }
+    let mut text = b"count=1,bytes=1=".to_vec();
+    (0..90_000).for_each(|n| text.extend_from_slice(format!(";k{n:05}=1").as_bytes()));
+    let mut parts = vec![wire::set_data(&quota("/zookeeper_stats"), Some(&text), -1)];
+    parts.extend((0..50).map(|_| wire::set_data("/neighbours", Some(b"here"), -1)));
+    let request = wire::multi(&parts);
+    while !stop.load(Ordering::Relaxed) {
+        let reply = connection.call(&request).expect("an answer");
+        assert_eq!(reply.err, 0);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Each wants all of it counted.
+fn quotas_of_many(address: SocketAddr, stop: &AtomicBool) {
+    let mut connection = Connection::new_session(address, 20_000).expect("a session");
+    let quota = |name: &str| format!("/zookeeper/quota/wide{name}");
+    _ = connection.call(&wire::create(&quota(""), b"", flag::PERSISTENT)).expect("an answer");
+    let (limits, stats) = (quota("/zookeeper_limits"), quota("/zookeeper_stats"));
+    let create = |path: &str| wire::create(path, b"count=-1,bytes=-1", flag::PERSISTENT);
+    let pair = || [create(&limits), create(&stats), wire::delete(&stats, -1), wire::delete(&limits, -1)];
+    let request = wire::multi(&(0..50).flat_map(|_| pair()).collect::<Vec<_>>());
+    while !stop.load(Ordering::Relaxed) {
+        // Some servers carry it out, however long that takes, others refuse it.
+        _ = connection.call(&request).expect("an answer");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }

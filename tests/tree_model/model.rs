@@ -50,6 +50,8 @@ pub struct Caller {
 pub struct Model {
     /// The root is the empty path.
     pub nodes: BTreeMap<Vec<u8>, Node>,
+    /// Znodes and bytes in the subtrees that have a quota and a znode that says what they use.
+    used: BTreeMap<Vec<u8>, (i64, i64)>,
     pub sessions: BTreeMap<i64, i32>,
     /// Closed, at which zxid.
     pub closed: BTreeMap<i64, i64>,
@@ -79,7 +81,8 @@ fn valid(path: &[u8]) -> bool {
         })
 }
 
-fn track(text: &[u8]) -> (i64, i64, i64, i64) {
+/// The hard limits in a text: znodes, bytes.
+fn hard_limits(text: &[u8]) -> (i64, i64) {
     let text = String::from_utf8_lossy(text).to_string();
     let find = |key: &str| {
         let mut found = -1;
@@ -91,7 +94,7 @@ fn track(text: &[u8]) -> (i64, i64, i64, i64) {
         }
         found
     };
-    (find("count"), find("bytes"), find("countHardLimit"), find("byteHardLimit"))
+    (find("countHardLimit"), find("byteHardLimit"))
 }
 
 impl Model {
@@ -115,7 +118,15 @@ impl Model {
         }
         let config = Node { acl: vec![(1, "world".into(), "anyone".into())], aversion: -1, ..node };
         nodes.insert(b"/zookeeper/config".to_vec(), config);
-        Model { nodes, sessions: BTreeMap::new(), closed: BTreeMap::new(), committed: 0, extended, enforce }
+        Model {
+            nodes,
+            used: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            committed: 0,
+            extended,
+            enforce,
+        }
     }
 
     fn get(&self, path: &[u8]) -> Option<&Node> {
@@ -192,28 +203,19 @@ impl Model {
 
     fn charge(&mut self, path: &[u8], count: i64, bytes: i64) {
         let Some(prefix) = self.quota(path) else { return };
-        let Some(stats) = self.nodes.get_mut(&[b"/zookeeper/quota", &prefix[..], b"/zookeeper_stats"].concat()) else {
-            return;
-        };
-        let old = stats.data.clone().unwrap_or_default();
-        let (old_count, old_bytes, _, _) = track(&old);
-        let mut text = format!("count={},bytes={}", old_count + count, old_bytes + bytes);
-        // Of the other keys only those that scripts write.
-        if old.windows(14).any(|window| window == b"countHardLimit") {
-            text += &format!("=;byteHardLimit={};countHardLimit={}", track(&old).3, track(&old).2);
-        }
-        stats.data = Some(text.into_bytes());
+        let Some(used) = self.used.get_mut(&prefix) else { return };
+        *used = (used.0 + count, used.1 + bytes);
+        let text = format!("count={},bytes={}", used.0, used.1);
+        self.get_mut(&[b"/zookeeper/quota", &prefix[..], b"/zookeeper_stats"].concat()).data = Some(text.into_bytes());
     }
 
     fn room(&self, path: &[u8], count: i64, bytes: i64) -> bool {
         let Some(prefix) = self.quota(path).filter(|_| self.enforce) else { return true };
-        let text = |name: &[u8]| {
-            let node = self.nodes.get(&[b"/zookeeper/quota", &prefix[..], name].concat())?;
-            Some(track(node.data.as_deref().unwrap_or_default()))
-        };
-        let (Some(limit), Some(used)) = (text(b"/zookeeper_limits"), text(b"/zookeeper_stats")) else { return true };
-        let count_full = count != 0 && limit.2 > -1 && used.0 + count > limit.2;
-        let bytes_full = bytes != 0 && limit.3 > -1 && used.1 + bytes > limit.3;
+        let Some(used) = self.used.get(&prefix) else { return true };
+        let limits = &self.nodes[&[b"/zookeeper/quota", &prefix[..], b"/zookeeper_limits"].concat()];
+        let hard = hard_limits(limits.data.as_deref().unwrap_or_default());
+        let count_full = count != 0 && hard.0 > -1 && used.0 + count > hard.0;
+        let bytes_full = bytes != 0 && hard.1 > -1 && used.1 + bytes > hard.1;
         !count_full && !bytes_full
     }
 
@@ -498,12 +500,20 @@ impl Model {
         }
         if let Some(stats) = self.nodes.get_mut(&[b"/zookeeper/quota", subtree, b"/zookeeper_stats"].concat()) {
             stats.data = Some(format!("count={count},bytes={bytes}").into_bytes());
+            if self.quota(subtree).as_deref() == Some(subtree) {
+                self.used.insert(subtree.to_vec(), (count, bytes as i64));
+            }
         }
     }
 
     fn remove(&mut self, caller: Caller, path: &[u8], events: &mut Vec<Event>) {
         let node = self.nodes.remove(path).unwrap();
         self.get_mut(&path[..cut(path).unwrap()]).pzxid = caller.zxid;
+        for name in [&b"/zookeeper_limits"[..], b"/zookeeper_stats"] {
+            if let Some(rest) = path.strip_prefix(b"/zookeeper/quota").and_then(|rest| rest.strip_suffix(name)) {
+                self.used.remove(rest);
+            }
+        }
         self.charge(path, -1, -(node.data.map_or(0, |data| data.len() as i64)));
         events.push(Event::Deleted(path.to_vec()));
     }

@@ -1,11 +1,11 @@
 //! A walk over everything below a znode, parents before children, a slice at a time.
 //!
-//! Between two slices any number of quiescent points may pass; each slice is given a view of the same zxid.
-//! Snapshots are written and subtrees are counted by it.
+//! Between two slices any number of quiescent points may pass; each slice is given a view of the same zxid, or of the
+//! head while nothing changes. Snapshots are written and subtrees are counted by it.
 
+use super::path;
+use super::store::{Cursor, View, Znode};
 use crate::cost::Cost;
-use crate::tree::path;
-use crate::tree::store::{Cursor, View, Znode};
 
 /// Where the walk stands.
 #[derive(Debug, Default)]
