@@ -24,6 +24,7 @@ use ensemble::masters;
 use ensemble::nemesis::{self, Fault, Whom};
 use ensemble::ports;
 use ensemble::rollover;
+use ensemble::secrets;
 use ensemble::sizes;
 use ensemble::takeover;
 use support::server::Target;
@@ -274,6 +275,13 @@ fn every_corral_member_sees_what_every_other_does() {
     crossing::converse("three", &mut Ensemble::start(&corrals(3)));
 }
 
+/// Whoever knows a session's id can compute the password that ZooKeeper would give it.
+#[test]
+fn nobody_takes_a_session_whose_id_he_knows() {
+    let _alone = alone();
+    secrets::are_kept(&mut Ensemble::start(&corrals(3)));
+}
+
 /// A quorum of the kind that is to lead starts at once, and of these the last leads.
 #[test]
 fn corral_and_zookeeper_see_what_each_other_does() {
@@ -283,6 +291,7 @@ fn corral_and_zookeeper_see_what_each_other_does() {
             let mut ensemble = Ensemble::start(&[other, leading, leading]);
             let leader = crossing::converse("mixed", &mut ensemble);
             assert_eq!(ensemble.members[leader].server.target, leading, "who leads");
+            secrets::are_said_to_be_none(&ensemble);
         }
     }
 }
@@ -354,6 +363,7 @@ fn zookeeper_is_replaced_by_corral_and_back() {
                 ensemble.await_whole();
                 replaced.push(ensemble.names());
             }
+            secrets::fit(ensemble);
         }
         replaced
     });

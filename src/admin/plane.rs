@@ -155,7 +155,7 @@ impl Plane {
             max_files: machine::max_files(),
             responses: self.responses(),
             auth_failed: self.sum(|shard| shard.auth_failed.value()),
-            session_passwords: session_passwords(&self.config),
+            session_passwords: session_passwords(&self.stats),
             log_lines_left_out: super::LOG_LINES_LEFT_OUT.load(Relaxed),
             bytes_received: Some(self.sum(|shard| shard.received_bytes.value())),
             response_bytes: None,
@@ -302,12 +302,9 @@ fn watches(facts: &Facts) -> Vec<(SessionId, &[u8])> {
     all.map(|(session, path)| (*session, path.as_slice())).collect()
 }
 
-/// How passwords of sessions are made; see [`crate::session::Passwords`]. A server on its own has a secret of its data directory.
-fn session_passwords(config: &Config) -> &'static str {
-    match &config.ensemble {
-        Some(ensemble) if ensemble.settings.session_secret.is_none() => "zookeeper",
-        _ => "secret",
-    }
+/// How passwords of new sessions are made; see [`crate::session::Passwords`]. A server on its own has a secret of its data directory.
+fn session_passwords(stats: &Stats) -> &'static str {
+    if stats.quorum.public_passwords.load(Relaxed) { "zookeeper" } else { "secret" }
 }
 
 #[cfg(test)]
@@ -464,22 +461,15 @@ mod tests {
 
     #[test]
     fn mntr_says_whether_session_passwords_are_secrets() {
-        let said = |lines: &str| {
-            let file = format!("{lines}dataDir=/d\nclientPort=2181\n4lw.commands.whitelist=*\n");
-            let source = Source { name: "/c/zoo.cfg", bytes: file.as_bytes() };
-            let my_id = |path: &Path| Ok((path == Path::new("/d/myid")).then(|| b"2".to_vec()));
-            let config = config::resolve(Some(&source), &Overrides::default(), 2, &my_id).unwrap().0;
-            let plane =
-                Plane::new(Arc::new(config), Arc::new(Stats::new(1)), Instant::now(), Box::new(TreeSize::default));
+        let plane = plane(&["*"]);
+        let said = |plane: &Plane| {
             let answer = text(plane.answer(*b"mntr", &[], None));
             let line = answer.lines().find_map(|line| line.strip_prefix("zk_corral_session_passwords\t"));
             line.unwrap_or_default().to_owned()
         };
-        let three =
-            "server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\ninitLimit=9\nsyncLimit=5\ncorral.insecureQuorum=true\n";
-        assert_eq!(said(""), "secret", "a server on its own has one");
-        assert_eq!(said(three), "zookeeper");
-        assert_eq!(said(&format!("{three}corral.sessionSecret=0123456789abcdef\n")), "secret");
+        assert_eq!(said(&plane), "secret", "a server on its own has one");
+        plane.stats.quorum.public_passwords.store(true, Relaxed);
+        assert_eq!(said(&plane), "zookeeper");
     }
 
     #[test]

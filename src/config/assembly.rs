@@ -295,12 +295,16 @@ impl Draft {
                         /zookeeper/config, and there is none";
             self.notice(place, "reconfigEnabled", true, text);
         }
-        if self.settings.session_secret.is_none() {
-            let place = self.line(0);
-            let text = "not given: session passwords are ZooKeeper's, and who knows a session's id, as ephemeralOwner shows \
-                        it, can compute the password and take the session over; give every server the same secret, \
-                        unless servers of ZooKeeper are in the ensemble, which know no other passwords";
-            self.notice(place, "corral.sessionSecret", true, text);
+        if self.settings.zookeeper_passwords && self.settings.session_secret.is_some() {
+            let place = self.place_of("corral.zookeeperPasswords");
+            let text =
+                "without effect: session passwords are made from corral.sessionSecret, which ZooKeeper does not know";
+            self.notice(place, "corral.zookeeperPasswords", true, text);
+        } else if self.settings.zookeeper_passwords {
+            let place = self.place_of("corral.zookeeperPasswords");
+            let text =
+                "who knows a session's id, as ephemeralOwner shows it, can compute its password and take it over";
+            self.notice(place, "corral.zookeeperPasswords", true, text);
         }
     }
 

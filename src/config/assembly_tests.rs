@@ -35,7 +35,7 @@ fn mistakes(text: &str) -> Vec<String> {
     first(text).expect_err("a bad file")
 }
 
-/// Of an ensemble that has a secret: that it should have one is a warning of its own.
+/// Of an ensemble that has a secret of its operator's.
 fn warnings(text: &str) -> Vec<String> {
     let (_, notices) = first(&format!("{text}corral.sessionSecret=0123456789abcdef\n")).expect("a good file");
     notices.iter().filter(|notice| notice.warning).map(Notice::to_string).collect()
@@ -95,6 +95,7 @@ fn wrong_values_of_every_kind_are_refused_in_ensembles_and_out_of_them() {
         "quorumListenOnAllIPs=yes",
         "corral.insecureQuorum=yes",
         "corral.sessionSecret=short",
+        "corral.zookeeperPasswords=yes",
         "corral.leaderSlowWriteMs=-1",
         "localSessionsEnabled=",
         "localSessionsUpgradingEnabled=1",
@@ -387,9 +388,11 @@ fn what_an_operator_should_know_is_said() {
     assert!(reconfig.len() == 1 && reconfig[0].contains("superDigest"), "{reconfig:?}");
     let everybody = warnings(&format!("{THREE}reconfigEnabled=true\nskipACL=yes\n"));
     assert!(everybody.iter().any(|text| text.contains("every client may change the servers")), "{everybody:?}");
-    let said =
-        |text: &str| first(text).unwrap().1.iter().any(|notice| notice.key == "corral.sessionSecret" && notice.warning);
-    assert!(said(THREE) && !said(&format!("{THREE}corral.sessionSecret=0123456789abcdef\n")));
+    let zookeepers = warnings(&format!("{THREE}corral.zookeeperPasswords=true\n"));
+    assert!(zookeepers.len() == 1 && zookeepers[0].contains("without effect"), "{zookeepers:?}");
+    let (_, notices) = first(&format!("{THREE}corral.zookeeperPasswords=true\n")).unwrap();
+    assert!(notices.iter().any(|notice| notice.warning && notice.text.contains("take it over")), "{notices:?}");
+    assert!(first(THREE).unwrap().1.iter().all(|notice| !notice.warning), "members agree on a secret by themselves");
 }
 
 #[test]

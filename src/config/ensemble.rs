@@ -39,8 +39,10 @@ pub struct Settings {
     pub listen_on_all_addresses: bool,
     /// The operator trusts the network between the servers.
     pub insecure_quorum: bool,
-    /// `None`: session passwords are ZooKeeper's.
+    /// `None`: session passwords are made under what the members agree on.
     pub session_secret: Option<Secret<String>>,
+    /// ZooKeepers are to join: new sessions get passwords that they know.
+    pub zookeeper_passwords: bool,
     pub leader_serves: bool,
     /// `None`: a leader stays, however slow its disk.
     pub leader_slow_write_ms: Option<u32>,
@@ -86,6 +88,7 @@ impl Default for Settings {
             listen_on_all_addresses: false,
             insecure_quorum: false,
             session_secret: None,
+            zookeeper_passwords: false,
             leader_serves: true,
             leader_slow_write_ms: Some(4000),
             local_sessions: false,

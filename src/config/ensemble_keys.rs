@@ -89,8 +89,8 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
     },
     Key {
         name: "corral.sessionSecret", alias: "", default: "none", example: "correct horse battery staple",
-        meaning: "16 characters or more, the same on every server: makes session passwords that cannot be computed \
-                  from session ids; without it they are ZooKeeper's, which ZooKeeper servers in the ensemble need",
+        meaning: "16 characters or more, the same on every server: session passwords are made from it, and not from a secret \
+                  that the servers agree on by themselves; servers of ZooKeeper in the ensemble take none of them",
         difference: "Corral's own",
         apply: |draft, text| {
             if text.chars().count() < 16 {
@@ -99,6 +99,14 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
             draft.settings.session_secret = Some(Secret::new(text.to_owned()));
             Ok(())
         },
+    },
+    Key {
+        name: "corral.zookeeperPasswords", alias: "", default: "false", example: "true",
+        meaning: "true, on every server: new sessions get passwords that servers of ZooKeeper know and anybody can compute; to be \
+                  set as long before the first of those joins an ensemble of Corrals as sessions last. Where one is a member \
+                  already they do without it",
+        difference: "Corral's own",
+        apply: |draft, text| boolean(text).map(|on| draft.settings.zookeeper_passwords = on),
     },
     Key {
         name: "leaderServes", alias: "", default: "yes", example: "no",

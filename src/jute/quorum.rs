@@ -14,8 +14,15 @@ use std::fmt;
 /// The protocol with LEADERINFO and ACKEPOCH; what a leader answers, and the least this server speaks.
 pub const PROTOCOL_EPOCHS: i32 = 0x10000;
 
-/// What this server announces as a learner. ZooKeeper only asks for at least [`PROTOCOL_EPOCHS`].
+/// The protocol of a learner that goes over into another epoch with its leader. ZooKeeper only asks for at least
+/// [`PROTOCOL_EPOCHS`].
 pub const PROTOCOL_CORRAL: i32 = 0x10001;
+
+/// That of one that is told a secret for session passwords, too: what this server announces as a learner.
+pub const PROTOCOL_SECRETS: i32 = 0x10002;
+
+/// The number of [`PacketType::Agreed`], far from those that ZooKeeper may give yet.
+const AGREED: i32 = 0x436f_7272;
 
 /// The string that ends a snapshot's stream.
 pub const SNAPSHOT_SIGNATURE: &[u8] = b"BenWasHere";
@@ -42,6 +49,8 @@ pub enum PacketType {
     LeaderInfo,
     AckEpoch,
     InformAndActivate,
+    /// What the ensemble has agreed on beside its transactions; between servers that know of it.
+    Agreed,
     /// A number nobody knows: tolerated, and ignored where ZooKeeper ignores it.
     Other(i32),
 }
@@ -69,8 +78,11 @@ const NUMBERED: [PacketType; 19] = [
 ];
 
 impl PacketType {
-    /// From the number on the wire: 1 to 19.
+    /// From the number on the wire: 1 to 19, and one beside those.
     pub fn from_wire(number: i32) -> Self {
+        if number == AGREED {
+            return PacketType::Agreed;
+        }
         usize::try_from(number)
             .ok()
             .and_then(|number| NUMBERED.get(number.wrapping_sub(1)))
@@ -82,6 +94,7 @@ impl PacketType {
     pub fn wire(self) -> i32 {
         match self {
             PacketType::Other(number) => number,
+            PacketType::Agreed => AGREED,
             known => NUMBERED.iter().position(|kind| *kind == known).map_or(0, |at| at as i32 + 1),
         }
     }
@@ -108,6 +121,7 @@ impl PacketType {
             PacketType::LeaderInfo => "LEADERINFO",
             PacketType::AckEpoch => "ACKEPOCH",
             PacketType::InformAndActivate => "INFORMANDACTIVATE",
+            PacketType::Agreed => "AGREED",
             PacketType::Other(_) => "UNKNOWN",
         }
     }

@@ -11,6 +11,8 @@ use crate::limits;
 use crate::server::quorum::{Record, SnapshotJob};
 use crate::server::read_back;
 use crate::server::rebuild::{Rebuild, write_snapshot};
+use crate::session::SessionSecret;
+use crate::storage::agreed;
 use crate::storage::dynamic;
 use crate::storage::epochs::EpochFile;
 use crate::storage::identity::{self, DataDirectory, Identity, Past, Starter};
@@ -24,6 +26,7 @@ use crate::storage::retention::{Retention, RetentionOptions};
 use crate::storage::snapshot::format::file_name;
 use crate::storage::standing::{Standing, consume_marker};
 use crate::tree::state::{State, StateOptions};
+use crate::zab::agreed::Held;
 use crate::zab::epochs::Epochs;
 use crate::zab::history::{History, HistoryLimits};
 use crate::zab::voters::ServerId;
@@ -39,7 +42,10 @@ pub struct Data {
     pub state: State,
     pub log: LogWriter,
     pub zxid: Zxid,
-    pub secret: [u8; 32],
+    /// A server's own secret.
+    pub secret: SessionSecret,
+    /// What it agreed on as a member, if it has been one.
+    pub agreed: Option<Held>,
     /// The server's id; 0 where nobody has given it one.
     pub server: i64,
     /// Transactions of the log behind the snapshot loaded.
@@ -61,6 +67,7 @@ pub struct MemberData {
 
 /// Who writes the small records, and holds the directory.
 struct Keeper {
+    dir: PathBuf,
     directory: DataDirectory,
     epochs: Option<EpochFile>,
     /// The configuration file of a member, and which of the servers it is.
@@ -135,7 +142,8 @@ impl Data {
             None => Starter::Alone(config.lone_id.map(|id| id.0)),
         };
         let mut directory = identity::open(&disk, dir, log_dir, starter, entropy()?)?;
-        let secret = directory.session_secret(&disk, entropy()?)?;
+        let secret = SessionSecret(directory.session_secret(&disk, entropy()?)?);
+        let agreed = agreed::read(&disk, dir, directory.identity.directory)?;
         let places = places(config, &directory);
         let mut rebuild = match &config.ensemble {
             Some(ensemble) => Rebuild::for_member(state, history_limits(config, ensemble.settings.commit_log_count)),
@@ -192,10 +200,10 @@ impl Data {
             let file = std::path::absolute(&ensemble.config_file).unwrap_or(ensemble.config_file.clone());
             (file, ensemble.id)
         });
-        let keeper = Keeper { directory, epochs, configured };
+        let keeper = Keeper { dir: dir.clone(), directory, epochs, configured };
         let Recovered { zxid, replayed, .. } = recovered;
         let server = keeper.directory.identity.server;
-        Ok(Data { state, log, zxid, server, replayed, secret, snapshot, keeper, member })
+        Ok(Data { state, log, zxid, server, replayed, secret, agreed, snapshot, keeper, member })
     }
 
     /// The parts: the state, its log, what only a member has, and what the helper threads do.
@@ -238,8 +246,9 @@ fn judge(
     if past != Past::Member && born {
         tracing::warn!(
             zxid = %recovered.zxid,
-            "a server that was on its own becomes a member: what it has counts as its vote; sessions from before are not known \
-             to have passwords of the ensemble's, and their clients are told that they have expired"
+            "a server that was on its own becomes a member: what it has counts as its vote, and its session secret is the \
+             ensemble's if it is the first to lead; if another one is, clients of sessions from before are told that they have \
+             expired"
         );
         // What it began by itself it has promised to itself.
         let Epochs { accepted, current } = file.record();
@@ -261,8 +270,8 @@ fn tell_left_alone(identity: &Identity, zxid: Zxid) {
         server = identity.server,
         %zxid,
         "this directory was a member's, and its server is on its own now{missing}: what its log has counts as committed, whether a \
-         quorum had it or not; what only others have is lost; its epochs and votes mean nothing; clients come with session \
-         passwords of the ensemble's, and their sessions expire. Others that join it again must do so with empty directories"
+         quorum had it or not; what only others have is lost; its epochs and votes mean nothing; sessions with ZooKeeper's \
+         passwords expire. Others that join it again must do so with empty directories"
     );
 }
 
@@ -372,6 +381,9 @@ impl Keeper {
         match record {
             Record::Epochs(epochs) => {
                 self.epochs.as_mut().expect("only a member has epochs").update(*epochs)?;
+            }
+            Record::Agreed(held) => {
+                agreed::write(&RealDisk, &self.dir, self.directory.identity.directory, held)?;
             }
             Record::Complete => self.directory.mark_complete(&RealDisk)?,
             Record::Config { config, .. } => {

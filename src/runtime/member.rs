@@ -6,9 +6,11 @@ use super::ports::{Mover, Open};
 use super::wake::Wake;
 use crate::config::{Config, Ensemble, Settings};
 use crate::fatal::{Fatal, Reason};
+use crate::jute::quorum::PROTOCOL_SECRETS;
 use crate::limits;
-use crate::server::quorum::{EnsembleOptions, Quorum, RoleSettings};
-use crate::session::Passwords;
+use crate::server::quorum::{EnsembleOptions, MemberSecrets, Quorum, RoleSettings};
+use crate::session::{Passwords, SessionSecret};
+use crate::zab::agreed::Held;
 use crate::zab::election;
 use crate::zab::links;
 use crate::zab::voters::{self, Voters};
@@ -19,11 +21,22 @@ use std::time::Duration;
 /// So long a member looks for a leader at least before it serves reads (ZooKeeper 3.9, `QuorumPeer.run`).
 const READ_ONLY_AFTER_MS: i64 = 2_000;
 
-/// Under what sessions' passwords are made: a client that moves to another member shows the same one there.
-pub fn passwords(ensemble: &Ensemble) -> Passwords {
-    match &ensemble.settings.session_secret {
-        Some(secret) => Passwords::Secret(Sha256::digest(secret.reveal().as_bytes()).into()),
-        None => Passwords::ZooKeeper,
+/// What a member's passwords are made under: a client that moves to another member shows the same one there. `own` is what
+/// counts where nothing was agreed on yet.
+pub fn secrets(ensemble: &Ensemble, own: SessionSecret, agreed: Option<Held>) -> MemberSecrets {
+    let given = ensemble.settings.session_secret.as_ref();
+    MemberSecrets {
+        held: agreed.unwrap_or_else(|| Held::own(own)),
+        given: given.map(|secret| SessionSecret(Sha256::digest(secret.reveal().as_bytes()).into())),
+        zookeeper: ensemble.settings.zookeeper_passwords,
+    }
+}
+
+/// How a server on its own makes passwords: as the ensemble did that it was left alone by, if it was.
+pub fn lone_passwords(own: SessionSecret, agreed: Option<Held>) -> Passwords {
+    match agreed {
+        Some(held) => Passwords { also: Some(own), ..Passwords::secret(held.newest().secret) },
+        None => Passwords::secret(own),
     }
 }
 
@@ -54,7 +67,7 @@ fn roles(config: &Config, settings: &Settings) -> RoleSettings {
 pub fn join(
     config: &Config,
     ensemble: &Ensemble,
-    data: MemberData,
+    (data, secrets): (MemberData, MemberSecrets),
     ports: (Vec<Open>, Mover),
     quorum: &mut Quorum,
     wake: Arc<Wake>,
@@ -89,6 +102,8 @@ pub fn join(
         links: links::Settings::default(),
         max_packet: data::max_txn(config),
         super_digest: config.super_digest.clone(),
+        secrets,
+        protocol: PROTOCOL_SECRETS,
         roles: roles(config, settings),
     });
     let sync_ms = tick_ms * i64::from(settings.sync_limit);

@@ -24,7 +24,7 @@ use crate::server::message::ShardId;
 use crate::server::quorum::{Quorum, QuorumOptions, SnapshotRule};
 use crate::server::shard::{Shard, ShardOptions};
 use crate::server::stats::Stats;
-use crate::session::{Passwords, SessionIds};
+use crate::session::SessionIds;
 use crate::tree::owner::OwnerRules;
 use crate::tree::state::StateOptions;
 use crate::tree::store::Store;
@@ -88,12 +88,17 @@ pub fn run(
     let client_memory = Memory::new(shares);
     let budget = descriptor_budget(&config, shards);
     let data = Data::recover(&config, state_options(&config))?;
-    let passwords = config.ensemble.as_ref().map_or(Passwords::Secret(data.secret), member::passwords);
+    let (own, agreed) = (data.secret, data.agreed.clone());
     let (store, acls, zxid) = (data.state.store().store(), data.state.acls(), data.zxid);
     let (replayed, server_id) = (data.replayed, data.server);
     let log_dir = config.data_log_dir.clone();
     let wake = Arc::new(Wake::new()?);
     let (state, log, member_data, work) = data.into_parts(&config);
+    let secrets = config.ensemble.as_ref().map(|ensemble| member::secrets(ensemble, own, agreed.clone()));
+    let passwords = match (&secrets, &member_data) {
+        (Some(secrets), Some(member)) => secrets.passwords_at(member.epochs.current),
+        _ => member::lone_passwords(own, agreed),
+    };
     let helpers = Helpers::start(work, wake.clone(), config.memory_ahead);
     let ids = SessionIds::new(clocks.now().wall_ms, session_byte(&config, server_id));
     let options = quorum_options(&config, shards);
@@ -102,8 +107,8 @@ pub fn run(
     quorum.count_replayed(replayed);
     let address = client_port.listener.local_addr().map_or_else(|_| String::new(), |address| address.to_string());
     let door = Arc::new(Door::new(client_port.listener.clone()));
-    let peers = match (&config.ensemble, member_data, peer_ports) {
-        (Some(ensemble), Some(data), Some(ports)) => {
+    let peers = match (&config.ensemble, member_data.zip(secrets), peer_ports) {
+        (Some(ensemble), Some((data, secrets)), Some(ports)) => {
             let plan = Plan {
                 id: ensemble.id,
                 everywhere: ensemble.settings.listen_on_all_addresses,
@@ -113,7 +118,15 @@ pub fn run(
                 pause: BIND_PAUSE,
             };
             let mover = Mover::start(plan, client_port, ports.clone())?;
-            Some(member::join(&config, ensemble, data, (ports, mover), &mut quorum, wake.clone(), budget.peers)?)
+            Some(member::join(
+                &config,
+                ensemble,
+                (data, secrets),
+                (ports, mover),
+                &mut quorum,
+                wake.clone(),
+                budget.peers,
+            )?)
         }
         _ => None,
     };

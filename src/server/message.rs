@@ -8,6 +8,7 @@ use crate::acl::{AclTable, Identities};
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::OpCode;
 use crate::server::facts::{CoreFacts, Facts, ShardFacts};
+use crate::session::Passwords;
 use crate::tree::change::Changes;
 use crate::tree::store::{Reader, Store};
 use std::ops::Range;
@@ -75,6 +76,9 @@ pub enum Ask {
     NewSession { timeout_ms: i32, identities: Arc<Identities>, or_read_only: bool },
     /// This session again, the password has been found right.
     Resume { timeout_ms: i32, identities: Arc<Identities>, or_read_only: bool },
+    /// The session again, and the password has been found wrong, by the rules of this number. A member that does not serve yet
+    /// may not have heard what is right.
+    WrongPassword { passwords: u64 },
     /// The connection's identities have grown.
     Identities(Arc<Identities>),
     /// The connection has ended; its session lives on until it expires.
@@ -135,6 +139,8 @@ pub enum Tell {
     Collected(Arc<Collect>),
     /// The server's state has been replaced by another one; every connection was closed before.
     Adopt(Adoption),
+    /// How passwords of sessions are made and checked from here on, for the `number`th time. Goes to every shard.
+    Passwords { number: u64, passwords: Passwords },
 }
 
 /// A question that the quorum core and every shard answer a part of (the four-letter words that list

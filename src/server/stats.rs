@@ -4,7 +4,7 @@
 
 use crate::config::Present;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
 
 /// Whether what happens is counted and timed. It always is, but in the build that `tools/steady metrics` compares with, to show
 /// what counting costs.
@@ -197,6 +197,8 @@ impl Mode {
 pub struct QuorumStats {
     /// A [`Mode`].
     pub mode: AtomicU8,
+    /// New sessions get passwords that anybody can compute.
+    pub public_passwords: AtomicBool,
     /// The configuration that a member acts by.
     pub present: Mutex<Option<Present>>,
     pub voters: Count,

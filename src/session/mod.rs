@@ -9,6 +9,6 @@ mod password;
 pub mod timeouts;
 mod tracker;
 
-pub use ids::SessionIds;
-pub use password::{PASSWORD_LEN, Passwords};
+pub use ids::{SessionIds, has_secret};
+pub use password::{PASSWORD_LEN, Passwords, SessionSecret, zookeeper_password};
 pub use tracker::Tracker;

@@ -1,57 +1,82 @@
 //! What a client must show to take its session up again.
 //!
 //! ZooKeeper makes the password from the session id by a fixed rule, and session ids can be read in
-//! `ephemeralOwner`: there it proves nothing. It stays for ensembles with ZooKeeper servers in them; else
-//! the password is a keyed hash of the id.
+//! `ephemeralOwner`: there it proves nothing. Sessions whose ids say so ([`super::has_secret`]) have a keyed hash of the id
+//! instead, under a secret that all servers have to which their clients may turn.
 
+use super::ids::has_secret;
 use crate::ids::SessionId;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 
 /// Bytes of a session password.
 pub const PASSWORD_LEN: usize = 16;
 
-/// How passwords are made: the same way on every server that a client may turn to.
-#[derive(Clone)]
-pub enum Passwords {
-    /// HMAC-SHA-256 of the id under a secret, cut to 16 bytes.
-    Secret([u8; 32]),
-    /// ZooKeeper's rule (`ZooKeeperServer.generatePasswd`).
-    ZooKeeper,
-}
+/// What passwords are made under.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SessionSecret(pub [u8; 32]);
 
-impl fmt::Debug for Passwords {
+impl fmt::Debug for SessionSecret {
     /// Without the secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Passwords::Secret(_) => "Secret",
-            Passwords::ZooKeeper => "ZooKeeper",
-        })
+        f.write_str("(secret)")
     }
 }
 
+impl SessionSecret {
+    /// HMAC-SHA-256 of the id, cut to 16 bytes.
+    fn password(&self, session: SessionId) -> [u8; PASSWORD_LEN] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("a key of any length will do");
+        mac.update(&session.0.to_be_bytes());
+        let tag = mac.finalize().into_bytes();
+        std::array::from_fn(|at| tag[at])
+    }
+}
+
+/// How a server makes passwords and checks them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Passwords {
+    /// They are made under this.
+    pub secret: SessionSecret,
+    /// Those made under this are right, too.
+    pub also: Option<SessionSecret>,
+    /// Sessions whose ids promise no secret have ZooKeeper's.
+    pub zookeeper: bool,
+}
+
 impl Passwords {
+    /// All under this secret, and none are right but those.
+    pub fn secret(secret: SessionSecret) -> Passwords {
+        Passwords { secret, also: None, zookeeper: false }
+    }
+
     /// The session's password.
     pub fn password(&self, session: SessionId) -> [u8; PASSWORD_LEN] {
-        match self {
-            Passwords::Secret(secret) => {
-                let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("a key of any length will do");
-                mac.update(&session.0.to_be_bytes());
-                let tag = mac.finalize().into_bytes();
-                std::array::from_fn(|at| tag[at])
-            }
-            Passwords::ZooKeeper => java_random_bytes(session.0 ^ 0xb341_5c00),
-        }
+        if self.is_public(session) { zookeeper_password(session) } else { self.secret.password(session) }
     }
 
     /// Whether it is. Takes as long for a wrong one as for the right one; never true of
     /// [`SessionId::NONE`].
     pub fn verify(&self, session: SessionId, shown: &[u8]) -> bool {
-        let equal: bool = self.password(session).ct_eq(shown).into();
-        equal && session != SessionId::NONE
+        let mut right = self.secret.password(session).ct_eq(shown);
+        if let Some(also) = &self.also {
+            right |= also.password(session).ct_eq(shown);
+        }
+        let public = Choice::from(u8::from(self.is_public(session)));
+        right |= zookeeper_password(session).ct_eq(shown) & public;
+        bool::from(right) && session != SessionId::NONE
     }
+
+    fn is_public(&self, session: SessionId) -> bool {
+        self.zookeeper && !has_secret(session)
+    }
+}
+
+/// The password by ZooKeeper's rule, which anybody can compute (`ZooKeeperServer.generatePasswd`).
+pub fn zookeeper_password(session: SessionId) -> [u8; PASSWORD_LEN] {
+    java_random_bytes(session.0 ^ 0xb341_5c00)
 }
 
 /// The first bytes of `java.util.Random` with that seed: a 48-bit linear congruential generator, 32 bits a
@@ -82,38 +107,60 @@ mod tests {
             // From a ConnectResponse of a running server.
             (0x0100_001d_52e5_0000, 0xf1ab_05e0_2aed_a5c7_b782_72cb_835a_8849_u128),
         ] {
-            assert_eq!(Passwords::ZooKeeper.password(SessionId(session)), password.to_be_bytes(), "{session:x}");
+            assert_eq!(zookeeper_password(SessionId(session)), password.to_be_bytes(), "{session:x}");
         }
     }
 
     #[test]
     fn secret_passwords_are_hmac_sha_256() {
         // openssl dgst -sha256 -mac HMAC -macopt hexkey:0b…0b over the eight bytes of the id.
-        let passwords = Passwords::Secret([0x0b; 32]);
+        let passwords = Passwords::secret(SessionSecret([0x0b; 32]));
         let expected = 0x5b0c_3154_a956_6102_f39c_e0bb_52ce_900e_u128;
         assert_eq!(passwords.password(SessionId(0x0100_001d_52e5_0000)), expected.to_be_bytes());
-        let other = Passwords::Secret([0x0c; 32]);
+        let other = Passwords::secret(SessionSecret([0x0c; 32]));
         assert_ne!(other.password(SessionId(1)), passwords.password(SessionId(1)));
         assert_ne!(passwords.password(SessionId(2)), passwords.password(SessionId(1)));
-        assert_eq!(format!("{passwords:?}"), "Secret");
+        assert!(format!("{passwords:?}").contains("secret: (secret)"));
     }
+
+    /// One whose id promises a secret, and one of a server that may know of none.
+    const MARKED: SessionId = SessionId(0x0140_0000_0000_0005);
+    const OTHER: SessionId = SessionId(0x0100_0000_0000_0005);
 
     #[test]
     fn only_the_whole_password_opens() {
-        for passwords in [Passwords::ZooKeeper, Passwords::Secret([7; 32])] {
-            let right = passwords.password(SessionId(5));
-            assert!(passwords.verify(SessionId(5), &right));
-            assert!(!passwords.verify(SessionId(6), &right));
-            assert!(!passwords.verify(SessionId(5), &right[..15]));
-            assert!(!passwords.verify(SessionId(5), &[]));
-            assert!(!passwords.verify(SessionId(5), &[0; 16]));
-            assert!(!passwords.verify(SessionId(5), &[&right[..], &[0]].concat()));
+        for (session, zookeeper) in [(MARKED, true), (OTHER, true), (OTHER, false)] {
+            let passwords = Passwords { zookeeper, ..Passwords::secret(SessionSecret([7; 32])) };
+            let right = passwords.password(session);
+            assert!(passwords.verify(session, &right));
+            assert!(!passwords.verify(SessionId(session.0 + 1), &right));
+            assert!(!passwords.verify(session, &right[..15]));
+            assert!(!passwords.verify(session, &[]));
+            assert!(!passwords.verify(session, &[0; 16]));
+            assert!(!passwords.verify(session, &[&right[..], &[0]].concat()));
             for bit in 0..128 {
                 let mut wrong = right;
                 wrong[bit / 8] ^= 1 << (bit % 8);
-                assert!(!passwords.verify(SessionId(5), &wrong));
+                assert!(!passwords.verify(session, &wrong));
             }
             assert!(!passwords.verify(SessionId::NONE, &passwords.password(SessionId::NONE)));
         }
+    }
+
+    #[test]
+    fn what_anybody_can_compute_opens_no_session_with_a_secret() {
+        let (secret, other) = (SessionSecret([7; 32]), SessionSecret([8; 32]));
+        let member = Passwords { zookeeper: true, ..Passwords::secret(secret) };
+        assert!(!member.verify(MARKED, &zookeeper_password(MARKED)));
+        assert!(member.verify(OTHER, &zookeeper_password(OTHER)), "it may have been given it by a ZooKeeper");
+        assert_eq!(member.password(OTHER), zookeeper_password(OTHER));
+        let alone = Passwords::secret(secret);
+        assert!(!alone.verify(OTHER, &zookeeper_password(OTHER)));
+        // What a server of before gave under its own secret goes on.
+        assert!(member.verify(OTHER, &alone.password(OTHER)));
+        let both = Passwords { also: Some(other), ..member };
+        assert!(both.verify(MARKED, &Passwords::secret(other).password(MARKED)));
+        assert!(both.verify(MARKED, &alone.password(MARKED)));
+        assert_eq!(both.password(MARKED), alone.password(MARKED));
     }
 }

@@ -11,6 +11,7 @@ use super::request::{ANY, Done, Draft, EPHEMERAL, Request, SEQUENTIAL, Write, na
 use super::server::Frame;
 use super::watching::{Event, Watching};
 use crate::ids::{ConnId, SessionId, Zxid};
+use crate::jute::connect::PASSWORD_LEN;
 use crate::jute::{ErrorCode, Reader, Stat};
 use std::collections::{BTreeSet, VecDeque};
 
@@ -66,6 +67,8 @@ pub struct Client {
     choices: Choices,
     /// The current one; none if it is over or was given up.
     pub session: SessionId,
+    /// What it was told with it.
+    password: [u8; PASSWORD_LEN],
     timeout_ms: i32,
     conn: Option<Conn>,
     last_xid: i32,
@@ -86,6 +89,7 @@ impl Client {
             number,
             choices: Choices::drawn(seed.wrapping_mul(31).wrapping_add(number as u64 + 1)),
             session: SessionId::NONE,
+            password: [0; PASSWORD_LEN],
             timeout_ms: 0,
             conn: None,
             last_xid: 0,
@@ -177,7 +181,7 @@ impl Client {
         let (session, timeout_ms, seen) = (self.session, self.timeout_ms, self.last_zxid);
         let now_ms = cluster.now_ms;
         let Some(server) = cluster.server(place) else { return };
-        let id = server.accept(session, timeout_ms, seen.0);
+        let id = server.greet_as((session, self.password), timeout_ms, seen.0, None);
         self.conn = Some(Conn {
             place,
             incarnation,
@@ -216,6 +220,8 @@ impl Client {
             assert_eq!(session, self.session, "the session that was asked for, or none");
         }
         self.session = session;
+        self.password =
+            answer.buffer().ok().flatten().and_then(|password| password.try_into().ok()).expect("a password");
         let conn = self.conn.as_mut().expect("it was answered on it");
         conn.is_open = true;
         conn.watching = Watching::from(self.last_zxid.max(opened));

@@ -5,17 +5,18 @@ use crate::acl::AuthConfig;
 use crate::fatal::{Fatal, Reason};
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::OpCode;
-use crate::jute::quorum::{Packet, PacketType};
+use crate::jute::quorum::{PROTOCOL_SECRETS, Packet, PacketType};
 use crate::jute::wire::{Reader, put_bool, put_bytes, put_int, put_long};
 use crate::limits;
 use crate::server::memory::{Memory, Shares};
 use crate::server::message::Clock;
-use crate::server::quorum::{EnsembleOptions, Quorum, QuorumOptions, SnapshotJob, SnapshotRule};
+use crate::server::quorum::{EnsembleOptions, MemberSecrets, Quorum, QuorumOptions, SnapshotJob, SnapshotRule};
 use crate::server::read_back;
 use crate::server::rebuild::{Rebuild, write_snapshot};
 use crate::server::shard::{Shard, ShardOptions};
 use crate::server::stats::Stats;
-use crate::session::{Passwords, SessionIds};
+use crate::session::{PASSWORD_LEN, Passwords, SessionIds, SessionSecret};
+use crate::storage::agreed;
 use crate::storage::epochs::EpochFile;
 use crate::storage::identity::{self, DataDirectory, Identity, Past, Starter};
 use crate::storage::java::stream::StreamSender;
@@ -28,6 +29,7 @@ use crate::storage::snapshot::format::file_name;
 use crate::storage::standing::Standing;
 use crate::tree::state::StateOptions;
 use crate::watch::WatchLimits;
+use crate::zab::agreed::Held;
 use crate::zab::epochs::Epochs;
 use crate::zab::history::{History, HistoryLimits};
 use crate::zab::leader::LogPart;
@@ -89,6 +91,11 @@ impl Default for SimOptions {
     }
 }
 
+/// What a member is told of secrets, which has one of its own.
+pub fn member_secrets(own: u8) -> MemberSecrets {
+    MemberSecrets { held: Held::own(SessionSecret([own; 32])), given: None, zookeeper: false }
+}
+
 /// What server 1 of these members is told: it has not looked for a leader yet.
 pub fn member_options(members: &str) -> EnsembleOptions {
     EnsembleOptions {
@@ -107,6 +114,8 @@ pub fn member_options(members: &str) -> EnsembleOptions {
         links: Default::default(),
         max_packet: 1 << 20,
         super_digest: None,
+        secrets: member_secrets(1),
+        protocol: PROTOCOL_SECRETS,
         roles: Default::default(),
     }
 }
@@ -128,6 +137,9 @@ pub struct SimServer {
     pub now_ms: i64,
     clock: Clock,
 }
+
+/// What passwords of a server on its own are made under.
+const LONE_SECRET: SessionSecret = SessionSecret([7; 32]);
 
 /// Where its files are.
 pub const DIR: &str = "data";
@@ -157,12 +169,20 @@ impl SimServer {
         disk: &SimDisk,
         clock: Clock,
         sim: SimOptions,
-        member: Option<EnsembleOptions>,
+        mut member: Option<EnsembleOptions>,
     ) -> Result<SimServer, Fatal> {
         let SimOptions { output_limit, memory, watches, shards, slice, log: options, state, .. } = sim;
         let dir = Path::new(DIR);
         let starter = member.as_ref().map_or(Starter::Alone(None), |options| Starter::Member(options.id.0));
         let mut directory = identity::open(disk, dir, dir, starter, [7; 16])?;
+        let agreed = agreed::read(disk, dir, directory.identity.directory)?;
+        if let Some(member) = &mut member {
+            let SessionSecret(own) = member.secrets.held.newest().secret;
+            let own = SessionSecret(directory.session_secret(disk, own)?);
+            // One that knows of no secrets knows no such file.
+            let agreed = agreed.clone().filter(|_| member.protocol >= PROTOCOL_SECRETS);
+            member.secrets.held = agreed.unwrap_or_else(|| Held::own(own));
+        }
         let was_born = directory.identity.born;
         let recovery = RecoveryOptions {
             snapshot_dir: dir,
@@ -251,7 +271,10 @@ impl SimServer {
             owners: sim.state.owners,
             is_word: |_| false,
         };
-        let passwords = Passwords::ZooKeeper;
+        let passwords = match (&member, &epochs) {
+            (Some(member), Some((_, epochs))) => member.secrets.passwords_at(epochs.current),
+            _ => Passwords::secret(agreed.map_or(LONE_SECRET, |held| held.newest().secret)),
+        };
         let cursor = quorum.cursor();
         let reader = store.reader().unwrap();
         let applied = store.published();
@@ -302,6 +325,11 @@ impl SimServer {
     /// Makes a member's epochs durable.
     pub fn write_epochs(&mut self, epochs: Epochs) {
         self.epochs.as_mut().expect("a member's").update(epochs).expect("the disk is well");
+    }
+
+    /// Makes durable what a member has agreed on.
+    pub fn write_agreed(&self, held: &Held) {
+        agreed::write(&self.disk, Path::new(DIR), self.directory.identity.directory, held).expect("the disk is well");
     }
 
     /// A leader has brought this member up to date: that something may be missing is no longer remembered.
@@ -522,21 +550,33 @@ impl SimServer {
         frames
     }
 
-    /// A connection that asks for a session, to be answered later; `resume` is an id to take up again, `seen` the last
-    /// zxid its client knows of.
+    /// A connection that asks for a session, to be answered later; `resume` is an id to take up again, with the password that
+    /// this server gives it, `seen` the last zxid its client knows of.
     pub fn accept(&mut self, resume: SessionId, timeout_ms: i32, seen: i64) -> ConnId {
         self.greet(resume, timeout_ms, seen, None)
     }
 
     /// The same from a client that says whether a server that only reads is enough for it.
     pub fn greet(&mut self, resume: SessionId, timeout_ms: i32, seen: i64, read_only: Option<bool>) -> ConnId {
+        let password = self.shard.passwords().password(resume);
+        self.greet_as((resume, password), timeout_ms, seen, read_only)
+    }
+
+    /// The same from a client that shows this password.
+    pub fn greet_as(
+        &mut self,
+        (resume, password): (SessionId, [u8; PASSWORD_LEN]),
+        timeout_ms: i32,
+        seen: i64,
+        read_only: Option<bool>,
+    ) -> ConnId {
         let id = self.shard.accept("127.0.0.1:9".parse().unwrap());
         let mut payload = vec![];
         put_int(&mut payload, 0);
         put_long(&mut payload, seen);
         put_int(&mut payload, timeout_ms);
         put_long(&mut payload, resume.0);
-        put_bytes(&mut payload, &Passwords::ZooKeeper.password(resume));
+        put_bytes(&mut payload, &password);
         if let Some(read_only) = read_only {
             put_bool(&mut payload, read_only);
         }

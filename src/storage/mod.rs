@@ -4,6 +4,7 @@
 //! describes and the runtime performs. A start is [`identity::open`], [`recovery::recover`],
 //! [`recovery::begin_log`], [`identity::DataDirectory::mark_born`], in this order.
 
+pub mod agreed;
 pub mod disk;
 pub mod dynamic;
 pub mod epochs;

@@ -9,9 +9,11 @@
 //! `voters` says what a quorum is, `change` which one a reconfiguration asks for. `election` is FastLeaderElection: it names a leader. `links` keeps the
 //! election's connections: one for each pair of servers. `leader` and `learner` are the two roles that an
 //! election leads to, from discovery to broadcast. `epochs` holds the rules of the two epochs on disk,
+//! `agreed` those of the secret that an ensemble shares,
 //! `history` the end of the log in memory, `message` what a role sends and the gate that keeps it back until
 //! what it waits for is durable.
 
+pub mod agreed;
 pub mod change;
 pub mod election;
 pub mod epochs;

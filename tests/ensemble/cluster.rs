@@ -141,6 +141,10 @@ impl Ensemble {
         for member in &mut ensemble.members[count..] {
             member.belongs = false;
         }
+        if ensemble.is_mixed() {
+            // Clients are to keep their sessions when ZooKeepers take over.
+            ensemble.settings = vec!["corral.zookeeperPasswords=true".to_owned()];
+        }
         ensemble.begin();
         ensemble
     }

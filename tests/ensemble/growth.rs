@@ -5,7 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::support::client::{Connection, four_letter_word};
+use super::clients::resumed;
+use super::secrets::forged;
+use super::support::client::{Connection, Session, four_letter_word};
 use super::support::server::{Server, Target, free_port, install_zookeeper};
 use super::support::wire;
 use super::support::{Scratch, wait_for};
@@ -136,6 +138,13 @@ impl Servers {
         connection.close().expect("closed");
     }
 
+    /// The session goes on with its password, and with no other.
+    fn assert_keeps(&self, place: usize, session: &Session) {
+        let address = self.servers[place].address;
+        assert_eq!(resumed(address, &forged(session), 0).session.id, 0, "server {}", place + 1);
+        assert_eq!(resumed(address, session, 0).session.id, session.id, "server {}", place + 1);
+    }
+
     /// The top byte of the ids of sessions.
     fn session_byte(&self, place: usize) -> u8 {
         let connection = self.session(place);
@@ -172,6 +181,7 @@ pub fn grows_and_shrinks(targets: &[Target]) {
     assert_eq!(servers.mode(0).as_deref(), Some("standalone"));
     servers.write(0, "/alone");
     assert_eq!(servers.session_byte(0), 1);
+    let kept = servers.session(0).session.clone();
     servers.terminate(&[0]);
     assert!(servers.whose(0).contains("of a server on its own"), "{}", servers.whose(0));
 
@@ -179,6 +189,7 @@ pub fn grows_and_shrinks(targets: &[Target]) {
     servers.spawn(&[0, 1, 2]);
     assert_eq!(servers.await_served(&[0, 1, 2]), 0, "who has the data leads");
     (0..3).for_each(|place| servers.assert_has(place, &["/alone"]));
+    (0..3).for_each(|place| servers.assert_keeps(place, &kept));
     servers.write(2, "/three");
     (0..3).for_each(|place| servers.assert_has(place, &["/alone", "/three"]));
     servers.terminate(&[0, 1, 2]);
@@ -190,6 +201,7 @@ pub fn grows_and_shrinks(targets: &[Target]) {
     servers.servers[1].await_ready();
     assert_eq!(servers.mode(1).as_deref(), Some("standalone"));
     servers.assert_has(1, &["/alone", "/three"]);
+    servers.assert_keeps(1, &kept);
     servers.write(1, "/left");
     assert_eq!(servers.session_byte(1), 2);
     assert!(servers.servers[1].log().contains("its server is on its own now"), "{}", servers.logs());

@@ -17,6 +17,7 @@ pub mod nemesis;
 pub mod ports;
 pub mod record;
 pub mod rollover;
+pub mod secrets;
 pub mod sizes;
 pub mod takeover;
 pub mod tree;

@@ -11,7 +11,7 @@ use super::{Live, Quorum};
 use crate::ids::{SessionId, Zxid};
 use crate::jute::{ErrorCode, reply};
 use crate::server::message::{Ask, Item, ShardId, Tell};
-use crate::session::Tracker;
+use crate::session::{Tracker, has_secret};
 use std::collections::BTreeMap;
 
 /// What an operator allows, and what a leader goes by.
@@ -34,8 +34,8 @@ pub(super) struct LocalSessions {
     sessions: Tracker,
     /// Their createSession is with the leader, and they are of this server alone until it comes back; with their timeouts.
     upgrading: BTreeMap<SessionId, i32>,
-    /// The first and the last that was given away since it knew of none.
-    given: Option<(SessionId, SessionId)>,
+    /// The first and the last that was given away since it knew of none, of each kind of ids.
+    given: [Option<(SessionId, SessionId)>; 2],
     /// Global sessions that ended not long ago, and until when they are remembered.
     ended: BTreeMap<SessionId, i64>,
 }
@@ -48,7 +48,7 @@ impl LocalSessions {
             tick_ms,
             sessions: Tracker::new(tick_ms),
             upgrading: BTreeMap::new(),
-            given: None,
+            given: [None; 2],
             ended: BTreeMap::new(),
         }
     }
@@ -74,7 +74,8 @@ impl LocalSessions {
 
     fn add(&mut self, session: SessionId, timeout_ms: i32, now_ms: i64) {
         self.sessions.add(session, timeout_ms, now_ms);
-        self.given = Some((self.given.map_or(session, |(first, _)| first), session));
+        let given = &mut self.given[usize::from(has_secret(session))];
+        *given = Some((given.map_or(session, |(first, _)| first), session));
     }
 
     /// Whether this session is this server's, whatever else is known of it.
@@ -84,7 +85,7 @@ impl LocalSessions {
 
     /// Whether it was, since all were forgotten.
     pub(super) fn gave(&self, session: SessionId) -> bool {
-        self.given.is_some_and(|(first, last)| (first..=last).contains(&session))
+        self.given[usize::from(has_secret(session))].is_some_and(|(first, last)| (first..=last).contains(&session))
     }
 
     /// How many there are.
@@ -213,6 +214,17 @@ mod tests {
 
     fn of_server(server: i64) -> SessionId {
         SessionId(server << 56 | 7)
+    }
+
+    /// Ids of the two kinds come from one counter, and one kind lies below the other.
+    #[test]
+    fn what_was_given_away_is_known_of_both_kinds() {
+        let (secret, other) = (SessionId(0x0140_0000_0000_0007), SessionId(0x0180_0000_0000_0008));
+        let mut sessions = sessions(LocalRules { opens: true, ..LocalRules::default() });
+        sessions.add(other, 1000, 0);
+        sessions.add(secret, 1000, 0);
+        assert!(sessions.gave(secret) && sessions.gave(other));
+        assert!(!sessions.gave(SessionId(other.0 - 1)) && !sessions.gave(SessionId(secret.0 + 1)));
     }
 
     #[test]

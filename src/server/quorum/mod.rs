@@ -27,7 +27,7 @@ use crate::storage::log::writer::{FrameWrite, LogWriter, Refused};
 use crate::tree::state::{Context, Outcome, State};
 use crate::tree::store::Reader;
 use ensemble::Ensemble;
-pub use ensemble::{Effect, EnsembleOptions, Listen, PeerInput, Record, RoleSettings, Standing};
+pub use ensemble::{Effect, EnsembleOptions, Listen, MemberSecrets, PeerInput, Record, RoleSettings, Standing};
 use hashbrown::HashMap;
 use local::LocalSessions;
 use snapshots::SnapshotPlan;
@@ -74,6 +74,10 @@ pub struct Quorum {
     live: HashMap<SessionId, Live, ahash::RandomState>,
     locals: LocalSessions,
     ids: SessionIds,
+    /// New sessions get secret passwords, and ids that say so.
+    secret_sessions: bool,
+    /// How often shards were told how passwords are checked.
+    passwords_number: u64,
     publisher: Publisher,
     /// The last zxid given away.
     zxid: Zxid,
@@ -161,6 +165,8 @@ impl Quorum {
             tracker,
             live: HashMap::with_hasher(hash_state()),
             ids,
+            secret_sessions: true,
+            passwords_number: 0,
             publisher: Publisher::new(),
             zxid,
             time_ms: 0,

@@ -21,10 +21,10 @@ impl Quorum {
 
     /// A session id that nobody has.
     pub(super) fn new_session(&mut self) -> SessionId {
-        let mut session = self.ids.next();
+        let mut session = self.ids.next(self.secret_sessions);
         while self.state.session_timeout_ms(session).is_some() {
             // The clock was set back across a restart: a living session has this id.
-            session = self.ids.next();
+            session = self.ids.next(self.secret_sessions);
         }
         session
     }
@@ -47,6 +47,7 @@ impl Quorum {
                 let live = Live { shard, conn, identities: identities.clone() };
                 self.resume(item.session, *timeout_ms, live);
             }
+            Ask::WrongPassword { .. } => self.tell(shard, conn, Tell::Refused),
             Ask::Identities(identities) => {
                 if let Some(live) = self.owner(shard, item) {
                     live.identities = identities.clone();

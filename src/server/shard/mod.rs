@@ -77,6 +77,8 @@ pub struct Shard {
     store: Store,
     acls: Arc<AclTable>,
     passwords: Passwords,
+    /// How often they have changed.
+    passwords_number: u64,
     cursor: Cursor,
     /// The state this shard shows to its clients.
     applied: Zxid,
@@ -136,6 +138,7 @@ impl Shard {
             store,
             acls,
             passwords,
+            passwords_number: 0,
             cursor,
             applied,
             dirty: vec![],
@@ -308,6 +311,11 @@ impl Shard {
         }
     }
 
+    /// How it makes passwords of sessions.
+    pub fn passwords(&self) -> &Passwords {
+        &self.passwords
+    }
+
     fn frame(&mut self, id: ConnId, frame: &[u8]) {
         let stats = &self.stats.shards[self.options.shard as usize];
         stats.received.add(1);
@@ -345,7 +353,9 @@ impl Shard {
             self.ask(id, request.session, 0, Ask::Resume { timeout_ms, identities, or_read_only }, &[]);
         } else {
             tracing::info!(peer = %conn.peer, session = %request.session, "wrong session password");
-            self.refuse(id);
+            conn.phase = Phase::Opening;
+            let passwords = self.passwords_number;
+            self.ask(id, request.session, 0, Ask::WrongPassword { passwords }, &[]);
         }
     }
 

@@ -38,6 +38,9 @@ impl Shard {
         self.applied = self.applied.max(element.zxid);
         match &element.answer {
             Some(Answer { shard, conn, what: Tell::Collect(question) }) => self.deposit(question, (*shard, *conn)),
+            Some(Answer { what: Tell::Passwords { number, passwords }, .. }) => {
+                (self.passwords_number, self.passwords) = (*number, passwords.clone());
+            }
             Some(Answer { shard, what: Tell::Adopt(adoption), .. }) if *shard == self.options.shard => {
                 if let Some(adopted) = adoption.take() {
                     self.adopt(adopted);
@@ -67,7 +70,9 @@ impl Shard {
                 }
                 self.end(id);
             }
-            Tell::Collect(_) | Tell::Adopt(_) => unreachable!("the shard's business, seen before"),
+            Tell::Collect(_) | Tell::Adopt(_) | Tell::Passwords { .. } => {
+                unreachable!("the shard's business, seen before")
+            }
             Tell::Collected(question) => self.collected(id, question),
         }
     }

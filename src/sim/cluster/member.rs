@@ -5,11 +5,12 @@ use super::records::Worker;
 use super::{Cluster, Event, LOG, OUTPUT_LIMIT, Place, unlimited, write_frame};
 use crate::fatal::Fatal;
 use crate::ids::Zxid;
+use crate::jute::quorum::PROTOCOL_SECRETS;
 use crate::limits;
 use crate::server::message::Clock;
-use crate::server::quorum::{EnsembleOptions, Listen, Record};
+use crate::server::quorum::{EnsembleOptions, Listen, MemberSecrets, Record};
 use crate::sim::disk::SimDisk;
-use crate::sim::server::{SimOptions, SimServer, TICK_MS};
+use crate::sim::server::{SimOptions, SimServer, TICK_MS, member_secrets};
 use crate::sim::witness::Seen;
 use crate::storage::log::writer::{FrameWrite, LogOptions};
 use crate::zab::epochs::Epochs;
@@ -60,6 +61,8 @@ pub(super) struct Member {
     pub(super) config: Config,
     /// Where it listens.
     pub(super) listens: Listen,
+    /// What it announces to speak as a learner; counts for its next start.
+    pub(super) protocol: i32,
     pub(super) incarnation: u64,
     pub(super) write: Option<FrameWrite>,
     /// Records that are being written, in order, by this thread.
@@ -97,6 +100,7 @@ impl Member {
             due: Zxid::ZERO,
             config,
             listens: Listen::default(),
+            protocol: PROTOCOL_SECRETS,
             incarnation: 0,
             write: None,
             records: VecDeque::new(),
@@ -167,6 +171,8 @@ impl Cluster {
             links: Default::default(),
             max_packet: self.max_frame.map_or(1 << 20, limits::max_txn),
             super_digest: None,
+            secrets: MemberSecrets { zookeeper: self.zookeeper_passwords, ..member_secrets(id.0 as u8) },
+            protocol: member.protocol,
             roles: self.roles,
         };
         let clock = member.clocks.at(self.now_ms);

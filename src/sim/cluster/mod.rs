@@ -67,6 +67,8 @@ pub struct Cluster {
     pub state: StateOptions,
     pub standalone_enabled: bool,
     pub roles: RoleSettings,
+    /// ZooKeepers are to come (`corral.zookeeperPasswords`).
+    pub zookeeper_passwords: bool,
     /// The number of an epoch's last transaction.
     pub last_counter: u32,
     /// The longest request, bytes (`jute.maxbuffer`), if logs are to be made for it.
@@ -109,6 +111,7 @@ impl Cluster {
             state: StateOptions { standalone: false, ..StateOptions::default() },
             standalone_enabled: true,
             roles: RoleSettings::default(),
+            zookeeper_passwords: false,
             last_counter: Zxid::LAST_COUNTER,
             max_frame: None,
             reap_interval_ms: 60_000,

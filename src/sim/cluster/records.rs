@@ -70,6 +70,7 @@ impl Member {
                 self.epochs = epochs;
                 server.write_epochs(epochs);
             }
+            Record::Agreed(held) => server.write_agreed(&held),
             Record::Complete => {
                 server.mark_complete();
                 self.is_empty = false;
@@ -83,6 +84,7 @@ impl Member {
         let server = self.server.as_mut().expect("it runs");
         match record {
             Record::Epochs(epochs) => server.write_epochs(epochs),
+            Record::Agreed(held) => server.write_agreed(&held),
             Record::Complete => server.mark_complete(),
             // Renamed into its place: it is there or it is not.
             Record::Config { .. } => {}

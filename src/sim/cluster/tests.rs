@@ -12,6 +12,7 @@ mod rejoin;
 mod roles;
 mod rollover;
 mod scenes;
+mod secrets;
 mod sizes;
 mod steps;
 mod strangers;

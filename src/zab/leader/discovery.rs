@@ -10,7 +10,9 @@
 use super::peer::{LearnerKind, PeerId, Stage};
 use super::{DropReason, Leader, Output, Phase, StepDown};
 use crate::ids::Zxid;
-use crate::jute::quorum::{LearnerInfo, PROTOCOL_CORRAL, PROTOCOL_EPOCHS, Packet, PacketType, single_int};
+use crate::jute::quorum::{
+    LearnerInfo, PROTOCOL_CORRAL, PROTOCOL_EPOCHS, PROTOCOL_SECRETS, Packet, PacketType, single_int,
+};
 use crate::zab::epochs::{Epochs, MAX_EPOCH, is_plausible};
 use crate::zab::message::{After, Message};
 use crate::zab::voters::ServerId;
@@ -20,6 +22,7 @@ struct Introduction {
     /// None is an observer without a number.
     server: Option<ServerId>,
     knows_roll_over: bool,
+    knows_secrets: bool,
 }
 
 impl Leader {
@@ -29,7 +32,7 @@ impl Leader {
             PacketType::ObserverInfo => LearnerKind::Observer,
             _ => LearnerKind::Follower,
         };
-        let Introduction { server, knows_roll_over } = match self.check_introduction(kind, packet) {
+        let Introduction { server, knows_roll_over, knows_secrets } = match self.check_introduction(kind, packet) {
             Ok(introduction) => introduction,
             Err(reason) => return self.drop_peer(id, reason, out),
         };
@@ -50,8 +53,10 @@ impl Leader {
         peer.server = server;
         peer.kind = kind;
         peer.knows_roll_over = knows_roll_over;
+        peer.knows_secrets = knows_secrets;
         peer.stage = Stage::Introduced { asked: false };
         peer.deadline_ms = i64::MAX;
+        self.announced(server, knows_secrets, out);
         let votes = self.helps_to_establish(&self.peers[&id]);
         if self.phase != Phase::Gathering {
             if accepted > self.epoch && votes {
@@ -78,7 +83,7 @@ impl Leader {
         if !is_plausible(accepted, self.epochs.accepted) {
             return Err(DropReason::EpochImplausible { accepted, own: self.epochs.accepted });
         }
-        let mut introduction = Introduction { server: None, knows_roll_over: false };
+        let mut introduction = Introduction { server: None, knows_roll_over: false, knows_secrets: false };
         if let Some(data) = packet.data {
             let info = LearnerInfo::decode(data).map_err(|_| DropReason::BadIntroduction)?;
             if info.protocol < PROTOCOL_EPOCHS {
@@ -90,6 +95,7 @@ impl Leader {
             // Numbers below 0 are those given to who has none.
             introduction.server = Some(ServerId(info.server)).filter(|id| (0..i64::MAX).contains(&id.0));
             introduction.knows_roll_over = info.protocol >= PROTOCOL_CORRAL;
+            introduction.knows_secrets = info.protocol >= PROTOCOL_SECRETS;
         }
         match introduction.server {
             None if kind == LearnerKind::Follower => Err(DropReason::BadIntroduction),
@@ -181,6 +187,7 @@ impl Leader {
         self.phase_deadline_ms = self.phase_until_ms(now);
         self.last_proposed = self.new_leader_zxid();
         self.epochs = self.epochs.established(self.epoch);
+        out.extend(self.secrets.agreed.map(Output::Agreed));
         out.push(Output::WriteEpochs { epochs: self.epochs, after: After::Nothing });
         let promised: Vec<(PeerId, Zxid)> = self
             .peers

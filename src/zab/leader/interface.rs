@@ -4,6 +4,7 @@
 use super::{LogPart, PeerId};
 use crate::ids::{SessionId, Zxid};
 use crate::jute::quorum::{Packet, PacketType, Touch};
+use crate::zab::agreed::Agreed;
 use crate::zab::epochs::Epochs;
 use crate::zab::history::Txn;
 use crate::zab::message::{After, Auth, Gated, Message};
@@ -42,6 +43,10 @@ pub struct Options {
     /// The newest epoch of which a voter has said that it promised it, to this server as a leader before: one that was in
     /// its way.
     pub heard_epoch: i64,
+    /// What this server has agreed on with leaders before, or begins with. `None`: nobody is told anything.
+    pub agreed: Option<Agreed>,
+    /// ZooKeepers are to come: new sessions get passwords that they know, too, whoever is a member now.
+    pub zookeeper_passwords: bool,
 }
 
 impl Options {
@@ -63,6 +68,8 @@ impl Options {
             max_outstanding: 100_000,
             last_counter: Zxid::LAST_COUNTER,
             heard_epoch: 0,
+            agreed: None,
+            zookeeper_passwords: false,
         }
     }
 }
@@ -109,6 +116,8 @@ pub enum Output {
     Drop { peer: PeerId, reason: DropReason },
     /// Write these epochs.
     WriteEpochs { epochs: Epochs, after: After },
+    /// This is agreed on from now on: write it down, before whatever is written after it.
+    Agreed(Agreed),
     /// Append this to the log.
     Append(Txn),
     /// Send SNAP, a snapshot's stream and its signature, then say [`Input::SnapshotSent`]. The snapshot is of

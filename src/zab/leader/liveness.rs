@@ -77,6 +77,7 @@ impl Leader {
         if self.phase == Phase::Over {
             return;
         }
+        self.judge_secrets(out);
         if self.leads() && self.handed_over.is_none() && now >= self.next_check_ms {
             self.next_check_ms = now + self.options.tick_ms;
             let id = self.options.id;

@@ -3,7 +3,7 @@
 //! Phases are files. `discovery` waits for a quorum of voters to come, takes a new epoch and has it
 //! promised; `sync` brings each learner to the leader's history and has NEWLEADER acknowledged by a quorum;
 //! `broadcast` proposes, counts acknowledgements and commits; `liveness` sends PINGs, drops who is silent,
-//! steps down without a quorum, and answers sync; `rollover` goes over into the next epoch when one has no further
+//! steps down without a quorum, and answers sync; `secrets` says who is told what passwords are made under; `rollover` goes over into the next epoch when one has no further
 //! zxid. A learner that comes late goes through the same files, which no longer make it wait.
 //!
 //! All a leader does is in its [`Output`]s, to be done in their order. An output that has to wait carries
@@ -16,6 +16,7 @@ mod interface;
 mod liveness;
 mod peer;
 mod rollover;
+mod secrets;
 mod sync;
 #[cfg(test)]
 mod sync_tests;
@@ -35,6 +36,7 @@ use broadcast::Outstanding;
 use liveness::{Barriers, SyncFrom};
 use peer::{Peer, Stage};
 use rollover::RollOver;
+use secrets::Secrets;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Where the leader stands.
@@ -92,6 +94,7 @@ pub struct Leader {
     /// Another server is to lead under the configuration that was agreed on: nothing more is committed here.
     handed_over: Option<HandedOver>,
     roll_over: RollOver,
+    secrets: Secrets,
     barriers: Barriers,
     next_ping_ms: i64,
     next_check_ms: i64,
@@ -105,6 +108,7 @@ impl Leader {
         assert!(committed <= history.last(), "{committed} is not in the log");
         let init_ms = options.init_limit * options.tick_ms;
         let gather_ms = options.gather_ms.map_or(init_ms, |ms| ms.clamp(options.tick_ms, init_ms.max(options.tick_ms)));
+        let secrets = Secrets::new(&options, &config);
         let mut leader = Leader {
             phase_deadline_ms: now + gather_ms,
             next_ping_ms: now + options.tick_ms / 2,
@@ -129,6 +133,7 @@ impl Leader {
             reconfig: None,
             handed_over: None,
             roll_over: RollOver::default(),
+            secrets,
             barriers: Barriers::default(),
             options,
         };

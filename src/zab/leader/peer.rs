@@ -79,6 +79,8 @@ pub(super) struct Peer {
     pub by_snapshot: bool,
     /// It has announced that it goes over into another epoch with an established leader.
     pub knows_roll_over: bool,
+    /// It has announced that it is to be told what is agreed on.
+    pub knows_secrets: bool,
     /// It has been sent UPTODATE, in this epoch or one before, and serves clients.
     pub serves: bool,
     /// Its syncs that are due and wait for UPTODATE: what it is sent before that it does not show yet.
@@ -100,6 +102,7 @@ impl Peer {
             pings: VecDeque::new(),
             by_snapshot: false,
             knows_roll_over: false,
+            knows_secrets: false,
             serves: false,
             syncs_due: 0,
         }

@@ -252,7 +252,7 @@ impl Leader {
         txn.zxid
     }
 
-    /// Outstanding proposals, NEWLEADER, and from here on everything as it happens, but for what is committed: that a
+    /// Outstanding proposals, what is agreed on, NEWLEADER, and from here on everything as it happens, but for what is committed: that a
     /// follower is told behind UPTODATE.
     fn join(&mut self, id: PeerId, now: i64, out: &mut Vec<Output>) {
         self.set_stage(id, Stage::Joined, now + self.init_ms());
@@ -270,6 +270,7 @@ impl Leader {
         // An observer has not been sent the proposal it would take it from, and would think it agreed on.
         let proposed = self.config.pending().filter(|_| self.reconfig.is_none() || !observes);
         let config = proposed.unwrap_or(self.config.current()).to_string();
+        self.tell_agreed(id, out);
         self.send(id, Message::with(PacketType::NewLeader, self.new_leader_zxid(), config.into_bytes()), out);
     }
 
@@ -310,6 +311,7 @@ impl Leader {
         self.was_established = true;
         self.committed = self.new_leader_zxid();
         self.next_check_ms = now + self.options.tick_ms;
+        self.judge_secrets(out);
         if self.roll_over.is_running {
             self.rolled_over(out);
         } else {

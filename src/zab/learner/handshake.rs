@@ -7,7 +7,7 @@
 //! | SNAP | a state, and what follows it | is left alone: the state is held aside, and what is committed is applied to it there |
 //!
 //! At NEWLEADER a state that was held aside becomes a durable snapshot, which the log goes on from, and
-//! what was proposed after it is appended. So in every case the log is durable first, then the epoch,
+//! what was proposed after it is appended. So in every case the log is durable first (and the secret that is agreed on), then the epoch,
 //! then the acknowledgement leaves; a crash at any point leaves a prefix of the leader's history, or what
 //! was there before.
 
@@ -124,6 +124,9 @@ impl Learner {
             if self.options.kind == LearnerKind::Follower {
                 self.append_pending(out);
             }
+        }
+        if self.knows_secrets() && !std::mem::take(&mut self.is_told) {
+            out.push(Output::Agreed(None));
         }
         self.epochs = self.epochs.established(self.epoch);
         out.push(Output::WriteEpochs { epochs: self.epochs, after: After::Log(self.history.last()) });

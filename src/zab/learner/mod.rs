@@ -17,8 +17,9 @@ mod stream;
 pub use requests::NotActive;
 
 use crate::ids::{SessionId, Zxid};
-use crate::jute::quorum::{LearnerInfo, PROTOCOL_CORRAL, Packet, PacketType};
+use crate::jute::quorum::{LearnerInfo, PROTOCOL_CORRAL, PROTOCOL_SECRETS, Packet, PacketType};
 use crate::limits;
+use crate::zab::agreed::Agreed;
 use crate::zab::epochs::{Epochs, first_zxid};
 use crate::zab::history::{History, Txn};
 use crate::zab::leader::LearnerKind;
@@ -41,7 +42,8 @@ pub struct Options {
     pub sync_limit: i64,
     /// The version of the configuration this server acts by.
     pub config_version: i64,
-    /// What it announces to speak: from [`PROTOCOL_CORRAL`] on it knows of roll-overs.
+    /// What it announces to speak: from [`PROTOCOL_CORRAL`] on it knows of roll-overs, from [`PROTOCOL_SECRETS`] on of what
+    /// is agreed on beside transactions.
     pub protocol: i32,
     /// Bytes of transactions that are proposed and not committed; a leader that sends more is left.
     pub max_pending_bytes: usize,
@@ -92,6 +94,9 @@ pub enum Output {
     WriteEpochs { epochs: Epochs, after: After },
     /// Cut the log, and the state with it, after this zxid.
     Truncate { to: Zxid },
+    /// This is agreed on from now on, or that the leader does not know of such a thing: write it down, before whatever is
+    /// written after it.
+    Agreed(Option<Agreed>),
     /// Append this to the log.
     Append(Txn),
     /// What follows on the connection is a snapshot of this zxid: read it into a state held aside, then say
@@ -256,6 +261,8 @@ pub struct Learner {
     unacked: VecDeque<Zxid>,
     /// What NEWLEADER said, to be activated by UPTODATE.
     new_config: Option<Voters>,
+    /// The leader has said what is agreed on, since this server promised its epoch.
+    is_told: bool,
     /// Syncs on their way, in order.
     syncs: VecDeque<u64>,
 }
@@ -298,6 +305,7 @@ impl Learner {
             pending_bytes: 0,
             unacked: VecDeque::new(),
             new_config: None,
+            is_told: false,
             syncs: VecDeque::new(),
         }
     }
@@ -352,6 +360,11 @@ impl Learner {
         self.epochs
     }
 
+    /// The leader's epoch, once it has named one.
+    pub fn leader_epoch(&self) -> i64 {
+        self.epoch
+    }
+
     /// Ends the role and gives back the log's end. All writes of the role must have ended; what a gate still
     /// held is void, an epoch among it: what counts then is what is on disk, judged by [`Epochs::at_start`].
     pub fn into_history(self) -> History {
@@ -372,12 +385,25 @@ impl Learner {
                 PacketType::Commit | PacketType::CommitAndActivate => self.commit(packet, out),
                 PacketType::Inform | PacketType::InformAndActivate => self.inform(packet, out),
                 PacketType::Ping | PacketType::Revalidate | PacketType::Sync => self.answered(packet, out),
+                PacketType::Agreed if self.knows_secrets() => self.agreed(packet, out),
                 // ZooKeeper 3.9 logs what it does not know and reads on.
-                PacketType::Other(_) => Ok(()),
+                PacketType::Agreed | PacketType::Other(_) => Ok(()),
                 kind => Err(LeaveReason::Unexpected(kind)),
             },
             (Stage::Over, _) => Ok(()),
         }
+    }
+
+    /// What is agreed on. What follows it, NEWLEADER at first, is acknowledged when it is written down.
+    fn agreed(&mut self, packet: &Packet<'_>, out: &mut Vec<Output>) -> Result<(), LeaveReason> {
+        let agreed = packet.data.and_then(Agreed::decode).ok_or(LeaveReason::Malformed(packet.kind))?;
+        self.is_told = true;
+        out.push(Output::Agreed(Some(agreed)));
+        Ok(())
+    }
+
+    fn knows_secrets(&self) -> bool {
+        self.options.protocol >= PROTOCOL_SECRETS
     }
 
     /// The leader has given a sign of life.

@@ -13,6 +13,8 @@ use crate::jute::quorum::{
 };
 use crate::jute::txn::put_set_data;
 use crate::jute::wire::{put_int, put_long};
+use crate::session::SessionSecret;
+use crate::zab::agreed::Agreed;
 use crate::zab::epochs::Epochs;
 use crate::zab::history::{History, HistoryLimits, Txn};
 use crate::zab::leader::{self, Leader, LearnerKind, PeerId, Proposal};
@@ -52,12 +54,14 @@ scripts! {
     leader_sync_data_before_newleader_3104
     leader_sync_is_a_barrier
     leader_takes_no_implausible_epoch
+    leader_tells_a_secret
     leader_truncated_follower_counts_anew
     leader_voter_is_ahead
     learner_ack_follows_the_log_3023_3911_4785
     learner_commit_before_uptodate_4394
     learner_commit_must_match
     learner_follows
+    learner_hears_a_secret
     learner_hole_is_refused_4925
     learner_log_before_epoch_4643_4646
     learner_observer
@@ -134,6 +138,12 @@ impl<'a> Words<'a> {
         self.text(key).map_or(default, |value| {
             value.strip_prefix("0x").map_or_else(|| value.parse(), |hex| i64::from_str_radix(hex, 16)).unwrap()
         })
+    }
+
+    /// `secret=7`, and the word `everywhere` if it is.
+    fn agreed(&self) -> Option<Agreed> {
+        let secret = SessionSecret([self.text("secret")?.parse().unwrap(); 32]);
+        Some(Agreed { secret, everywhere: self.has("everywhere") })
     }
 
     fn zxid(&self, key: &str) -> Zxid {
@@ -230,6 +240,8 @@ impl Stage {
         options.max_snapshot_syncs = words.number("max-snapshot-syncs", 10) as usize;
         options.max_syncs = words.number("max-syncs", 1000) as usize;
         options.max_outstanding = words.number("max-outstanding", 1000) as usize;
+        options.agreed = words.agreed();
+        options.zookeeper_passwords = words.has("zookeeper-passwords");
         options.last_counter = words.number("last-counter", Zxid::LAST_COUNTER.into()) as u32;
         let config = Config::new(words.config().unwrap(), None);
         let history = words.history();
@@ -426,7 +438,7 @@ impl Stage {
 /// A packet out of `TYPE zxid key=value…`.
 fn packet<'a>(plain: &[&str], words: &Words<'_>, from: i64, data: &'a mut Vec<u8>) -> Packet<'a> {
     let number: i32 = (1..20).find(|n| PacketType::from_wire(*n).name() == plain[0]).unwrap_or(99);
-    let kind = PacketType::from_wire(number);
+    let kind = if plain[0] == "AGREED" { PacketType::Agreed } else { PacketType::from_wire(number) };
     let zxid = plain.get(1).filter(|word| word.contains('.')).map_or(Zxid(-1), |word| zxid(word));
     let config = words.config().map(|config| match kind {
         PacketType::NewLeader => config,
@@ -440,6 +452,7 @@ fn packet<'a>(plain: &[&str], words: &Words<'_>, from: i64, data: &'a mut Vec<u8
         }
         .put(data),
         PacketType::LeaderInfo => put_int(data, words.number("protocol", PROTOCOL_EPOCHS.into()) as i32),
+        PacketType::Agreed => words.agreed().iter().for_each(|agreed| agreed.put(data)),
         PacketType::AckEpoch => put_int(data, words.number("current", 0) as i32),
         PacketType::Proposal | PacketType::Inform => *data = txn_bytes(zxid, config.as_ref()),
         PacketType::CommitAndActivate => put_long(data, words.number("leader", 0)),

@@ -2,6 +2,8 @@
 
 use crate::ids::Zxid;
 use crate::jute::quorum::{self, ForwardedRequest, LearnerInfo, PacketType};
+use crate::session::SessionSecret;
+use crate::zab::agreed::Agreed;
 use crate::zab::epochs::{Epochs, first_zxid};
 use crate::zab::leader;
 use crate::zab::learner;
@@ -29,6 +31,11 @@ pub fn show_config(config: &Voters) -> String {
     format!("voters {} of version {}", voters.join(","), show(Zxid(config.version())))
 }
 
+fn show_agreed(agreed: Agreed) -> String {
+    let SessionSecret(secret) = agreed.secret;
+    format!("secret {}, {}", secret[0], if agreed.everywhere { "everywhere" } else { "not everywhere" })
+}
+
 pub fn show_message(message: &Message) -> String {
     let data = match &message.data {
         Data::Null => String::new(),
@@ -51,6 +58,7 @@ pub fn show_message(message: &Message) -> String {
                 let request = ForwardedRequest::decode(bytes).unwrap();
                 format!(" session {}, cxid {}, op {}", request.session, request.cxid, request.op)
             }
+            PacketType::Agreed => format!(" {}", show_agreed(Agreed::decode(bytes).unwrap())),
             PacketType::Revalidate => format!(" {bytes:?}"),
             _ => panic!("{message:?}"),
         },
@@ -64,6 +72,7 @@ pub fn leads(output: &leader::Output) -> String {
         Output::Send { to, message, after } => format!("to {}: {}{}", to.0, show_message(message), show_after(*after)),
         Output::Drop { peer, reason } => format!("drop {}: {reason:?}", peer.0),
         Output::WriteEpochs { epochs, after } => format!("write epochs {}{}", show_epochs(*epochs), show_after(*after)),
+        Output::Agreed(agreed) => format!("agreed: {}", show_agreed(*agreed)),
         Output::Append(txn) => format!("append {}", show(txn.zxid)),
         Output::StreamSnapshot { to, at_least } => {
             format!("stream a snapshot to {}, at least {}", to.0, show(*at_least))
@@ -93,6 +102,8 @@ pub fn learns(output: &learner::Output) -> String {
     match output {
         Output::Send { message, after } => format!("send {}{}", show_message(message), show_after(*after)),
         Output::WriteEpochs { epochs, after } => format!("write epochs {}{}", show_epochs(*epochs), show_after(*after)),
+        Output::Agreed(Some(agreed)) => format!("agreed: {}", show_agreed(*agreed)),
+        Output::Agreed(None) => "agreed: the leader knows of no secrets".to_owned(),
         Output::Truncate { to } => format!("truncate to {}", show(*to)),
         Output::Append(txn) => format!("append {}", show(txn.zxid)),
         Output::ReceiveSnapshot { zxid } => format!("receive a snapshot of {}", show(*zxid)),

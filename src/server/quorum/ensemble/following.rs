@@ -122,6 +122,7 @@ impl Quorum {
         let kind = if observer { LearnerKind::Observer } else { LearnerKind::Follower };
         let given = &ensemble.options;
         let mut options = Options::new(given.id, kind, given.tick_ms, given.init_limit, given.sync_limit);
+        options.protocol = given.protocol;
         options.config_version = ensemble.election.config().current().version();
         options.max_pending_bytes = limits::learner_pending(given.max_packet);
         let history = ensemble.history.take().expect("no role has it");
@@ -340,6 +341,10 @@ impl Quorum {
         match output {
             Output::Send { message, .. } => message.put(&mut ensemble.to_leader),
             Output::WriteEpochs { epochs, .. } => ensemble.write_epochs(epochs),
+            Output::Agreed(agreed) => {
+                let epoch = following.learner.leader_epoch();
+                self.agreed(ensemble, epoch, agreed);
+            }
             Output::Append(txn) => self.append(ensemble, &txn),
             Output::Truncate { to } => {
                 following.cutting = true;

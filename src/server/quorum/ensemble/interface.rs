@@ -1,11 +1,13 @@
 //! What a member of an ensemble is told, what happens to it, and what it asks for.
 
+use super::secrets::MemberSecrets;
 use crate::config::Secret;
 use crate::fatal::Fatal;
 use crate::ids::Zxid;
 use crate::jute::election::InitialMessage;
 use crate::server::quorum::SnapshotJob;
 use crate::storage::log::seek::Stretch;
+use crate::zab::agreed::Held;
 use crate::zab::election;
 use crate::zab::epochs::Epochs;
 use crate::zab::history::{History, HistoryLimits};
@@ -41,6 +43,10 @@ pub struct EnsembleOptions {
     pub max_packet: usize,
     /// Whose digest this is may do everything (`DigestAuthenticationProvider.superDigest`).
     pub super_digest: Option<Secret<String>>,
+    pub secrets: MemberSecrets,
+    /// What it announces to speak as a learner; see [`crate::jute::quorum::PROTOCOL_SECRETS`]. Below that it is one that knows of
+    /// no secrets.
+    pub protocol: i32,
     pub roles: RoleSettings,
 }
 
@@ -221,6 +227,8 @@ pub struct Listen {
 pub enum Record {
     /// What it promised and acknowledged.
     Epochs(Epochs),
+    /// What is agreed on beside transactions. On disk before epochs that are asked for after it.
+    Agreed(Held),
     /// What a leader committed is all here and durable: nothing that it acknowledged is missing any more.
     Complete,
     /// What counts from now on as the configuration of the ensemble ([`crate::storage::dynamic::write`]), and the number by
@@ -233,7 +241,7 @@ impl Record {
     pub fn written(&self) -> Option<PeerInput<'static>> {
         match self {
             Record::Epochs(epochs) => Some(PeerInput::EpochsWritten(*epochs)),
-            Record::Complete => None,
+            Record::Agreed(_) | Record::Complete => None,
             Record::Config { number, .. } => Some(PeerInput::ConfigWritten(*number)),
         }
     }

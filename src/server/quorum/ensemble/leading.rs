@@ -6,7 +6,7 @@ use super::handover::HandOver;
 use super::{Effect, Ensemble, Role};
 use crate::ids::{SessionId, Zxid};
 use crate::jute::overlong::Overlong;
-use crate::jute::quorum::{Packet, PacketError, PacketType};
+use crate::jute::quorum::{PROTOCOL_SECRETS, Packet, PacketError, PacketType};
 use crate::jute::request::Request;
 use crate::jute::wire::Reader;
 use crate::jute::{ErrorCode, OpCode};
@@ -126,6 +126,7 @@ impl Quorum {
     pub(super) fn lead(&mut self, ensemble: &mut Ensemble) {
         let given = &ensemble.options;
         let roles = &given.roles;
+        let knows_secrets = given.protocol >= PROTOCOL_SECRETS;
         let options = Options {
             reconfig_enabled: self.reconfig_enabled(),
             force_snapshot: roles.force_snapshot,
@@ -135,6 +136,8 @@ impl Quorum {
             gather_ms: roles.gather_ms,
             last_counter: self.options.last_counter,
             heard_epoch: ensemble.heard_epoch,
+            agreed: knows_secrets.then(|| given.secrets.held.at(ensemble.epochs.current)),
+            zookeeper_passwords: given.secrets.zookeeper,
             ..Options::new(given.id, given.tick_ms, given.init_limit, given.sync_limit)
         };
         let takes_clients = roles.leader_serves;
@@ -308,6 +311,10 @@ impl Quorum {
                 self.tell_learners(ensemble);
             }
             Output::WriteEpochs { epochs, .. } => ensemble.write_epochs(epochs),
+            Output::Agreed(agreed) => {
+                let epoch = leading.leader.epoch().expect("it is chosen before anything is agreed on in it");
+                self.agreed(ensemble, epoch, Some(agreed));
+            }
             // What is proposed here is in the log already.
             Output::Append(_) => {}
             Output::StreamSnapshot { to, .. } => {

@@ -21,6 +21,7 @@ mod leaving;
 mod read_only;
 mod reconfig;
 mod rollover;
+mod secrets;
 mod shown;
 mod told;
 mod upgrade;
@@ -33,6 +34,7 @@ use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::election::PeerState;
 use crate::server::message::{Ask, Item, ShardId, Tell};
 use crate::storage::log::writer::LogWriter;
+use crate::zab::agreed::Agreed;
 use crate::zab::election::{self, Election, Settled};
 use crate::zab::epochs::Epochs;
 use crate::zab::history::{History, HistoryLimits};
@@ -45,6 +47,7 @@ pub use interface::{Effect, EnsembleOptions, Listen, PeerInput, Record, RoleSett
 use joining::Joining;
 use leading::Leading;
 use reconfig::Records;
+pub use secrets::MemberSecrets;
 use std::collections::{BTreeMap, BTreeSet};
 use voting::Verdict;
 
@@ -103,6 +106,10 @@ pub struct Ensemble {
     /// Learners that came before this server led.
     early: Early,
     records: Records,
+    /// What is agreed on beside transactions, as of now.
+    agreed: Agreed,
+    /// The log says how passwords are made.
+    passwords_said: bool,
 }
 
 /// A sync that waits for its answer.
@@ -147,6 +154,8 @@ impl Ensemble {
             reads_only: false,
             early: Early::default(),
             records: Records::default(),
+            agreed: options.secrets.held.at(options.epochs.current),
+            passwords_said: false,
             options,
         }
     }
@@ -224,7 +233,8 @@ impl Quorum {
             // Twice what a learner may lag behind without being given up.
             echo_ms: 2 * options.sync_limit * options.tick_ms,
         });
-        let ensemble = Ensemble::new(options);
+        let mut ensemble = Ensemble::new(options);
+        self.begin_secrets(&mut ensemble);
         self.tell_standing(&ensemble);
         self.ensemble = Some(Box::new(ensemble));
     }
@@ -396,6 +406,7 @@ impl Quorum {
             (Ask::Collect(_) | Ask::Collected { .. } | Ask::Identities(_) | Ask::Disconnected, _) => {
                 self.lone_item(shard, item, bytes);
             }
+            (Ask::WrongPassword { passwords }, _) => self.wrong_password(ensemble, shard, item.conn, *passwords),
             (_, Role::Leading(leading)) if leading.serves() => self.leading_item(ensemble, shard, item, bytes),
             (_, Role::Following(following)) if following.serves() => self.following_item(ensemble, shard, item, bytes),
             (_, Role::Looking) => self.reading_item(ensemble, shard, item),

@@ -41,7 +41,9 @@ impl Quorum {
 
     /// This member begins to serve in an epoch: its first zxid is shown, all before that is committed, and what else is
     /// known to be committed by now.
-    pub(super) fn begin_epoch(&mut self, ensemble: &Ensemble, epoch: i64) {
+    pub(super) fn begin_epoch(&mut self, ensemble: &mut Ensemble, epoch: i64) {
+        self.use_agreed(ensemble);
+        ensemble.passwords_said = true;
         let first = first_zxid(epoch);
         self.show_config(ensemble, first);
         self.zxid = self.zxid.max(first);

@@ -4,6 +4,7 @@ use super::super::*;
 use super::steps::{all_serve, ask, session, told};
 use crate::ids::{ConnId, SessionId};
 use crate::jute::OpCode;
+use crate::jute::connect::PASSWORD_LEN;
 use crate::sim::bodies::{create, path_alone, path_and};
 
 /// A client that creates one znode after the other, on whatever server serves it.
@@ -13,6 +14,8 @@ pub(super) struct Client {
     /// The only server it speaks to.
     only: Option<Place>,
     session: SessionId,
+    /// What it was told with it.
+    password: [u8; PASSWORD_LEN],
     timeout_ms: i32,
     /// Its current request: the number of the znode it creates.
     asked: Option<usize>,
@@ -31,6 +34,7 @@ impl Client {
             at: None,
             only: None,
             session: SessionId::NONE,
+            password: [0; PASSWORD_LEN],
             timeout_ms: 2000,
             asked: None,
             next: 0,
@@ -69,6 +73,7 @@ impl Client {
             let answer = server.output(conn);
             if answer.len() >= 20 {
                 self.session = SessionId(i64::from_be_bytes(answer[12..20].try_into().unwrap()));
+                self.password = answer[24..40].try_into().unwrap();
                 self.asked = None;
                 if self.session == SessionId::NONE {
                     self.at = None;
@@ -105,7 +110,7 @@ impl Client {
         let (session, timeout_ms) = (self.session, self.timeout_ms);
         let incarnation = cluster.members[place].incarnation;
         let Some(server) = cluster.server(place) else { return };
-        let conn = server.accept(session, timeout_ms, self.last_zxid);
+        let conn = server.greet_as((session, self.password), timeout_ms, self.last_zxid, None);
         self.at = Some((place, incarnation, conn));
         self.asked = Some(usize::MAX);
         cluster.act(place);

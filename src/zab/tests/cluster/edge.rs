@@ -85,6 +85,7 @@ impl Cluster {
                 }
                 self.nodes[at].epoch_queue.push_back(epochs);
             }
+            Output::Agreed(_) => panic!("nobody here knows of secrets"),
             Output::Append(txn) => {
                 self.nodes[at].view.push(txn.clone());
                 self.nodes[at].queue(LogWrite::Append(txn));
@@ -171,6 +172,7 @@ impl Cluster {
                     self.post(conn, at, &message);
                 }
             }
+            Output::Agreed(_) => panic!("nobody here knows of secrets"),
             Output::WriteEpochs { epochs, .. } => {
                 let node = &mut self.nodes[at];
                 assert!(

@@ -1,0 +1,85 @@
+//! Whom a leader tells the secret that session passwords are made under, and whether they are.
+//!
+//! Every member must be able to check a client's password, for a client goes where it likes. So new sessions get secret
+//! ones when all members are known to know of them: each has announced it, to this leader or, as what is agreed on says,
+//! to one before. A member that is no more what it was, an older version or a ZooKeeper in its place, says so when it
+//! comes; from then on new sessions get passwords that it knows, too. So they do while a learner is connected that is no
+//! member and knows none.
+
+use super::peer::{PeerId, Stage};
+use super::{Leader, Options, Output};
+use crate::ids::Zxid;
+use crate::jute::quorum::PacketType;
+use crate::zab::agreed::Agreed;
+use crate::zab::message::Message;
+use crate::zab::voters::{Config, ServerId};
+use std::collections::BTreeSet;
+
+/// What is agreed on, and with whom.
+pub(super) struct Secrets {
+    pub agreed: Option<Agreed>,
+    /// Servers of which it is known.
+    knowing: BTreeSet<ServerId>,
+}
+
+impl Secrets {
+    pub fn new(options: &Options, config: &Config) -> Secrets {
+        let everywhere = |agreed: &Agreed| agreed.everywhere && !options.zookeeper_passwords;
+        let agreed = options.agreed.map(|agreed| Agreed { everywhere: everywhere(&agreed), ..agreed });
+        let is_known = options.agreed.is_some_and(|agreed| agreed.everywhere);
+        let members = config.current().members().map(|member| member.id);
+        Secrets { agreed, knowing: if is_known { members.collect() } else { BTreeSet::new() } }
+    }
+}
+
+impl Leader {
+    /// A learner has said what it knows. That one knows less has its consequence at once; what gets better is said with the
+    /// next tick, so that nobody makes all members write as often as he comes and goes.
+    pub(super) fn announced(&mut self, server: ServerId, knows_secrets: bool, out: &mut Vec<Output>) {
+        if !knows_secrets {
+            self.secrets.knowing.remove(&server);
+            self.judge_secrets(out);
+        }
+    }
+
+    /// Whether every member knows of secrets, as far as this leader has heard. Says so to them when that changes.
+    pub(super) fn judge_secrets(&mut self, out: &mut Vec<Output>) {
+        let me = self.options.id;
+        let members: BTreeSet<ServerId> =
+            self.config.all().flat_map(|voters| voters.members()).map(|member| member.id).collect();
+        let said = self.peers.values().filter(|peer| peer.stage != Stage::Silent);
+        let knowing = &mut self.secrets.knowing;
+        knowing.extend(said.clone().filter(|peer| peer.knows_secrets).map(|peer| peer.server));
+        knowing.retain(|server| members.contains(server));
+        let members_know = members.iter().all(|member| *member == me || knowing.contains(member));
+        let others_know = said.clone().all(|peer| peer.knows_secrets);
+        let everywhere = members_know && others_know && !self.options.zookeeper_passwords;
+        let Some(agreed) = self.secrets.agreed.filter(|agreed| self.leads() && agreed.everywhere != everywhere) else {
+            return;
+        };
+        let agreed = Agreed { everywhere, ..agreed };
+        self.secrets.agreed = Some(agreed);
+        // Those that are yet to come so far are told before NEWLEADER.
+        let live: Vec<PeerId> = self.peers.iter().filter(|(_, peer)| peer.is_live()).map(|(id, _)| *id).collect();
+        out.push(Output::Agreed(agreed));
+        live.into_iter().for_each(|id| self.tell_agreed(id, out));
+    }
+
+    /// Tells a learner what is agreed on, if it knows of that.
+    pub(super) fn tell_agreed(&self, id: PeerId, out: &mut Vec<Output>) {
+        if let Some(agreed) = self.secrets.agreed.filter(|_| self.peers.get(&id).is_some_and(|peer| peer.knows_secrets))
+        {
+            let mut data = vec![];
+            agreed.put(&mut data);
+            self.send(id, Message::with(PacketType::Agreed, Zxid(-1), data), out);
+        }
+    }
+
+    /// Members, and others who follow, that are not known to know of secrets.
+    pub fn without_secrets(&self) -> BTreeSet<ServerId> {
+        let members = self.config.all().flat_map(|voters| voters.members()).map(|member| member.id);
+        let members = members.filter(|id| *id != self.options.id && !self.secrets.knowing.contains(id));
+        let others = self.peers.values().filter(|peer| peer.stage != Stage::Silent && !peer.knows_secrets);
+        members.chain(others.map(|peer| peer.server)).collect()
+    }
+}
