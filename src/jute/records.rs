@@ -1,6 +1,6 @@
 //! Records that requests, replies and transactions share: Stat and ACL lists.
 
-use super::wire::{DecodeError, Reader, put_bytes, put_int};
+use super::wire::{DecodeError, Reader, halves, put_bytes, put_int, put_words};
 
 /// What a client is told of a znode (68 bytes on the wire).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -36,19 +36,21 @@ impl Stat {
     /// Appends the record.
     #[inline]
     pub fn put(&self, out: &mut Vec<u8>) {
-        let mut bytes = [0; Self::WIRE_LEN];
-        bytes[0..8].copy_from_slice(&self.czxid.to_be_bytes());
-        bytes[8..16].copy_from_slice(&self.mzxid.to_be_bytes());
-        bytes[16..24].copy_from_slice(&self.ctime.to_be_bytes());
-        bytes[24..32].copy_from_slice(&self.mtime.to_be_bytes());
-        bytes[32..36].copy_from_slice(&self.version.to_be_bytes());
-        bytes[36..40].copy_from_slice(&self.cversion.to_be_bytes());
-        bytes[40..44].copy_from_slice(&self.aversion.to_be_bytes());
-        bytes[44..52].copy_from_slice(&self.ephemeral_owner.to_be_bytes());
-        bytes[52..56].copy_from_slice(&self.data_length.to_be_bytes());
-        bytes[56..60].copy_from_slice(&self.num_children.to_be_bytes());
-        bytes[60..68].copy_from_slice(&self.pzxid.to_be_bytes());
-        out.extend_from_slice(&bytes);
+        let [c0, c1] = halves(self.czxid);
+        let [m0, m1] = halves(self.mzxid);
+        let [created0, created1] = halves(self.ctime);
+        let [modified0, modified1] = halves(self.mtime);
+        let [o0, o1] = halves(self.ephemeral_owner);
+        let [p0, p1] = halves(self.pzxid);
+        let [version, cversion, aversion] = [self.version, self.cversion, self.aversion].map(|number| number as u32);
+        let [length, children] = [self.data_length, self.num_children].map(|number| number as u32);
+        put_words(
+            out,
+            [
+                c0, c1, m0, m1, created0, created1, modified0, modified1, version, cversion, aversion, o0, o1, length,
+                children, p0, p1,
+            ],
+        );
     }
 
     /// Reads the record.

@@ -1,7 +1,7 @@
 //! What the server sends: reply headers, the bodies that are more than one record, and events.
 
 use super::codes::{ErrorCode, EventType, OpCode};
-use super::wire::{put_bool, put_bytes, put_frame, put_int, put_long};
+use super::wire::{close_frame, halves, put_bool, put_bytes, put_int, put_words};
 use crate::ids::Zxid;
 
 /// The xid of a watch event.
@@ -11,34 +11,40 @@ pub const PING_XID: i32 = -2;
 /// The state every event carries: connected.
 const STATE_SYNC_CONNECTED: i32 = 3;
 
-/// Appends a reply header (16 bytes).
+/// Appends the start of a reply frame, its length word and its header; [`close_frame`] fills in the length when the body is
+/// there, which is none until then.
 #[inline]
-pub fn put_header(out: &mut Vec<u8>, xid: i32, zxid: Zxid, error: ErrorCode) {
-    put_int(out, xid);
-    put_long(out, zxid.0);
-    put_int(out, error.wire());
+pub fn open_frame(out: &mut Vec<u8>, xid: i32, zxid: Zxid, error: ErrorCode) {
+    const HEADER: u32 = 16;
+    let [high, low] = halves(zxid.0);
+    put_words(out, [HEADER, xid as u32, high, low, error.wire() as u32]);
 }
 
 /// Appends a reply frame without a body: an error, or an operation that answers nothing.
 #[inline]
 pub fn put_bare(out: &mut Vec<u8>, xid: i32, zxid: Zxid, error: ErrorCode) {
-    put_frame(out, |out| put_header(out, xid, zxid, error));
+    open_frame(out, xid, zxid, error);
 }
 
-/// Appends a successful reply frame with a body.
+/// Appends a reply frame with a body.
 #[inline]
 pub fn put_reply(out: &mut Vec<u8>, xid: i32, zxid: Zxid, body: impl FnOnce(&mut Vec<u8>)) {
-    put_frame(out, |out| {
-        put_header(out, xid, zxid, ErrorCode::Ok);
-        body(out);
-    });
+    put_reply_of(out, xid, zxid, ErrorCode::Ok, body);
+}
+
+/// The same, for an error that has one.
+#[inline]
+pub fn put_reply_of(out: &mut Vec<u8>, xid: i32, zxid: Zxid, error: ErrorCode, body: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    open_frame(out, xid, zxid, error);
+    body(out);
+    close_frame(out, start);
 }
 
 /// Appends a watch event frame. `zxid` is the transaction that fired it, or -1 for an event that
 /// setWatches caught up on (ZooKeeper 3.9, `WatchManager`, `DataTree.setWatches`).
 pub fn put_event(out: &mut Vec<u8>, kind: EventType, zxid: Zxid, path: &[u8]) {
-    put_frame(out, |out| {
-        put_header(out, NOTIFICATION_XID, zxid, ErrorCode::Ok);
+    put_reply(out, NOTIFICATION_XID, zxid, |out| {
         put_int(out, kind.wire());
         put_int(out, STATE_SYNC_CONNECTED);
         put_bytes(out, path);

@@ -5,7 +5,9 @@
 
 use super::codes::{ErrorCode, OpCode};
 use super::records::AclList;
-use super::wire::{DecodeError, Reader, Strings, put_bool, put_buffer, put_bytes, put_int, put_long};
+use super::wire::{
+    DecodeError, Reader, Strings, halves, put_bool, put_buffer, put_bytes, put_int, put_long, put_words,
+};
 use crate::ids::{SessionId, Zxid};
 
 /// Who did it, and when.
@@ -28,11 +30,10 @@ impl TxnHeader {
 
     /// Appends the header.
     pub fn put(&self, out: &mut Vec<u8>) {
-        put_long(out, self.session.0);
-        put_int(out, self.cxid);
-        put_long(out, self.zxid.0);
-        put_long(out, self.time_ms);
-        put_int(out, self.op.wire());
+        let [s0, s1] = halves(self.session.0);
+        let [z0, z1] = halves(self.zxid.0);
+        let [t0, t1] = halves(self.time_ms);
+        put_words(out, [s0, s1, self.cxid as u32, z0, z1, t0, t1, self.op.wire() as u32]);
     }
 
     /// Reads the header.

@@ -139,6 +139,18 @@ pub fn put_int(out: &mut Vec<u8>, value: i32) {
     out.extend_from_slice(&value.to_be_bytes());
 }
 
+/// Appends 32-bit integers, all at once: whether there is room is asked once.
+#[inline]
+pub fn put_words<const N: usize>(out: &mut Vec<u8>, words: [u32; N]) {
+    out.extend_from_slice(words.map(u32::to_be_bytes).as_flattened());
+}
+
+/// A 64-bit integer as two words of [`put_words`].
+#[inline]
+pub fn halves(value: i64) -> [u32; 2] {
+    [(value >> 32) as u32, value as u32]
+}
+
 /// Appends a 64-bit integer.
 #[inline]
 pub fn put_long(out: &mut Vec<u8>, value: i64) {
@@ -173,6 +185,12 @@ pub fn put_frame(out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     put_int(out, 0);
     body(out);
+    close_frame(out, start);
+}
+
+/// Fills in the length word of the frame that begins at `start` and ends where `out` does.
+#[inline]
+pub fn close_frame(out: &mut [u8], start: usize) {
     let length = (out.len() - start - 4) as i32;
     out[start..start + 4].copy_from_slice(&length.to_be_bytes());
 }

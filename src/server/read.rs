@@ -12,6 +12,8 @@ use crate::jute::reply::{put_bare, put_reply};
 use crate::jute::request::Request;
 use crate::jute::wire::{put_buffer, put_bytes, put_int};
 use crate::jute::{AddWatchMode, ErrorCode, WatcherType};
+use crate::limits;
+use crate::server::memory::Pot;
 use crate::tree::owner::OwnerRules;
 use crate::tree::path;
 use crate::tree::store::{View, Znode};
@@ -30,8 +32,8 @@ pub struct Scope<'a> {
     pub skip_acl: bool,
     /// What of a stored owner is shown.
     pub owners: OwnerRules,
-    /// Bytes of the longest answer that there is memory for.
-    pub reply_limit: usize,
+    /// The memory that an answer is taken from.
+    pub replies: &'a Pot,
     /// The request was refused for want of memory.
     pub is_throttled: bool,
     /// What the view's meter showed when this step began, and what the step may cost.
@@ -177,13 +179,22 @@ impl<'a> Scope<'a> {
         Ok(())
     }
 
+    /// Bytes of the longest answer that may be given now.
+    pub(super) fn longest_answer(&self) -> usize {
+        self.replies.room().clamp(limits::SHORT_ANSWER, limits::LONGEST_ANSWER)
+    }
+
     /// Whether an answer may be so long.
     ///
     /// # Errors
     /// It is refused as throttled, not executed at all: no watch is set yet.
     #[inline]
     pub(super) fn has_memory_for(&self, length: usize) -> Result<(), ErrorCode> {
-        if length <= self.reply_limit { Ok(()) } else { Err(ErrorCode::ThrottledOp) }
+        if length <= limits::SHORT_ANSWER || length <= self.longest_answer() {
+            Ok(())
+        } else {
+            Err(ErrorCode::ThrottledOp)
+        }
     }
 
     /// Sets the watch of a listing, once it is listed or pinned.

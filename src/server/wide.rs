@@ -11,9 +11,9 @@ use super::read::Scope;
 use crate::cost::Cost;
 use crate::ids::{SessionId, Zxid};
 use crate::jute::codes::perms;
-use crate::jute::reply::{put_bare, put_event, put_header, put_multi_end, put_multi_error, put_multi_ok};
+use crate::jute::reply::{open_frame, put_bare, put_event, put_multi_end, put_multi_error, put_multi_ok};
 use crate::jute::request::{MultiOps, Request, SetWatches};
-use crate::jute::wire::{Reader, put_bytes, put_int};
+use crate::jute::wire::{Reader, close_frame, put_bytes, put_int};
 use crate::jute::{ErrorCode, EventType, OpCode};
 use crate::tree::owner::Kind;
 use crate::tree::path;
@@ -111,7 +111,7 @@ impl WideRead {
     /// reply so far, and before that of setWatches what was missed.
     ///
     /// # Errors
-    /// What is to be answered instead: a reply of more than the scope's `reply_limit` bytes is refused as throttled, as there
+    /// What is to be answered instead: a reply of more than the scope's [`Scope::longest_answer`] is refused as throttled, as there
     /// is no memory for it.
     pub fn go_on(
         &mut self,
@@ -122,8 +122,7 @@ impl WideRead {
     ) -> Result<Step, ErrorCode> {
         let is_new = out.len() == start && !matches!(self.progress, Progress::SetWatches { .. });
         if is_new {
-            put_int(out, 0);
-            put_header(out, self.xid, scope.zxid, ErrorCode::Ok);
+            open_frame(out, self.xid, scope.zxid, ErrorCode::Ok);
         }
         let is_done = match &mut self.progress {
             Progress::Children { list, with_stat } => {
@@ -154,12 +153,11 @@ impl WideRead {
                 return Ok(step);
             }
         };
-        if out.len() - start > scope.reply_limit {
+        if out.len() - start > scope.longest_answer() {
             return Err(ErrorCode::ThrottledOp);
         }
         if is_done {
-            let length = (out.len() - start - 4) as i32;
-            out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+            close_frame(out, start);
         }
         Ok(if is_done { Step::Done } else { Step::More })
     }
@@ -191,7 +189,7 @@ impl Scope<'_> {
             list.begin(out, start);
         }
         let path = path::stored(path);
-        let (meter, limit) = (self.view.meter(), start + self.reply_limit);
+        let (meter, limit) = (self.view.meter(), start + self.longest_answer());
         self.view.list_children(path, path::hash(path), &mut list.cursor, self.znodes_left(), &mut |name| {
             meter.charge(Cost::bytes(name.len()));
             // Names can be as long as requests: what will be refused is not gathered.
@@ -219,7 +217,7 @@ impl Scope<'_> {
         if is_new {
             list.begin(out, start);
         }
-        let (owners, limit, meter) = (self.owners, start + self.reply_limit, self.view.meter());
+        let (owners, limit, meter) = (self.owners, start + self.longest_answer(), self.view.meter());
         self.view.scan(&mut list.cursor, self.znodes_left(), &mut |znode| {
             let is_own = znode.owner() != 0 && owners.kind(znode.owner()) == Kind::Ephemeral(session);
             if is_own && znode.path().starts_with(prefix) && out.len() <= limit {
@@ -271,7 +269,7 @@ impl Scope<'_> {
                         put_multi_ok(out, OpCode::GetChildren);
                     }
                     if !self.list_children(path, list.get_or_insert_default(), is_new, out, start) {
-                        return if out.len() - start > self.reply_limit {
+                        return if out.len() - start > self.longest_answer() {
                             Err(ErrorCode::ThrottledOp)
                         } else {
                             Ok(false)
@@ -281,7 +279,7 @@ impl Scope<'_> {
                 }
             }
             *at = next;
-            if out.len() - start > self.reply_limit {
+            if out.len() - start > self.longest_answer() {
                 return Err(ErrorCode::ThrottledOp);
             }
         }

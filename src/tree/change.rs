@@ -56,8 +56,12 @@ impl Changes {
     pub fn push(&mut self, change: Change<'_>, acls: &Interner) {
         let start = self.paths.len() as u32;
         let place = self.list.len() as u32;
-        let parent = if change.parent_acl == change.acl { AclId::OPEN } else { change.parent_acl };
-        self.acls.extend([change.acl, parent].into_iter().filter_map(|acl| Some((place, acls.hold(acl)?))));
+        if change.acl != AclId::OPEN {
+            self.acls.extend(acls.hold(change.acl).map(|list| (place, list)));
+        }
+        if change.parent_acl != change.acl && change.parent_acl != AclId::OPEN {
+            self.acls.extend(acls.hold(change.parent_acl).map(|list| (place, list)));
+        }
         self.paths.extend_from_slice(change.path);
         self.list.push(Stored {
             kind: change.kind,

@@ -8,13 +8,13 @@
 //! would be longer than the log takes because `auth` entries become whoever the client is, is refused as a whole; so is one
 //! whose quotas are too much to count.
 
-use super::prepare::{close_frame, open_frame, put_txn_header};
+use super::prepare::put_txn_header;
 use super::state::{Context, Outcome, State};
 use super::usage::Countings;
 use crate::ids::Zxid;
-use crate::jute::reply::{put_multi_end, put_multi_error, put_multi_ok};
+use crate::jute::reply::{open_frame, put_multi_end, put_multi_error, put_multi_ok};
 use crate::jute::txn::{put_error, put_member};
-use crate::jute::wire::put_int;
+use crate::jute::wire::{close_frame, put_int};
 use crate::jute::{Create, CreateMode, ErrorCode, MultiOps, OpCode, Request};
 
 impl State {
@@ -26,7 +26,7 @@ impl State {
         put_txn_header(context, OpCode::Multi, &mut out.txn);
         let list = out.txn.len();
         put_int(&mut out.txn, 0);
-        open_frame(context, &mut out.reply);
+        open_frame(&mut out.reply, context.cxid, context.zxid, ErrorCode::Ok);
         let results = out.reply.len();
 
         self.countings = Countings::OF_A_MULTI;

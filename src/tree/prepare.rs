@@ -11,9 +11,9 @@ use super::path::{self, CONFIG};
 use super::state::{Context, Outcome, State};
 use crate::acl::{AclId, fix_up, needed};
 use crate::ids::{SessionId, Zxid};
-use crate::jute::reply::{put_bare, put_header};
+use crate::jute::reply::{open_frame, put_bare};
 use crate::jute::txn::{self, CreateTxn};
-use crate::jute::wire::{Reader, put_buffer, put_bytes, put_int};
+use crate::jute::wire::{Reader, close_frame, put_buffer, put_bytes, put_int};
 use crate::jute::{AclList, Create, CreateMode, ErrorCode, OpCode, Request, Stat, TxnHeader};
 use crate::limits;
 use std::io::Write;
@@ -128,7 +128,7 @@ impl State {
         let entry = out.txn.len();
         let frame = out.reply.len();
         put_txn_header(context, op, &mut out.txn);
-        open_frame(context, &mut out.reply);
+        open_frame(&mut out.reply, context.cxid, context.zxid, ErrorCode::Ok);
         match carry_out(self, out) {
             Ok(()) => {
                 out.error = ErrorCode::Ok;
@@ -419,15 +419,4 @@ pub(super) fn put_created(reply: &mut Vec<u8>, op: OpCode, path: &[u8], stat: &S
 pub(super) fn put_txn_header(context: &Context<'_>, op: OpCode, out: &mut Vec<u8>) {
     let Context { zxid, time_ms, session, cxid, .. } = *context;
     TxnHeader { session, cxid, zxid, time_ms, op }.put(out);
-}
-
-/// Appends the start of a successful reply frame; [`close_frame`] fills in its length.
-pub(super) fn open_frame(context: &Context<'_>, reply: &mut Vec<u8>) {
-    put_int(reply, 0);
-    put_header(reply, context.cxid, context.zxid, ErrorCode::Ok);
-}
-
-pub(super) fn close_frame(reply: &mut [u8], frame: usize) {
-    let length = (reply.len() - frame - 4) as i32;
-    reply[frame..frame + 4].copy_from_slice(&length.to_be_bytes());
 }

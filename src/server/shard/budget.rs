@@ -26,7 +26,7 @@ pub(super) struct Budget {
     /// What the meter showed when it began.
     begun: Cost,
     /// What it may have cost when one who has asked for much goes on, and when anybody does.
-    heavy: Cost,
+    pub(super) heavy: Cost,
     all: Cost,
     /// What reads between writes have cost in it beyond what was expected.
     overrun: Cost,
@@ -34,6 +34,8 @@ pub(super) struct Budget {
     pub(super) has_left_over: bool,
     /// What is expected of all reads that stand between writes.
     crossing: Cost,
+    /// What the meter showed when the work began that the next answered connection is charged with.
+    pub(super) mark: Cost,
 }
 
 /// What a connection has asked for lately.
@@ -65,6 +67,21 @@ pub struct Expected {
 }
 
 impl Budget {
+    /// What the meter shows to have been done since the work began was done for this connection.
+    #[inline]
+    pub(super) fn charge(&mut self, conn: &mut Conn, turn: u64, reading: Cost) {
+        conn.share.charge(turn, reading.less(self.mark));
+        self.mark = reading;
+    }
+
+    /// The quorum core is asked: what waits before that stands between two writes now.
+    #[inline]
+    pub(super) fn cross(&mut self, conn: &mut Conn) {
+        let behind = std::mem::take(&mut conn.expected.behind);
+        conn.expected.between += behind;
+        self.crossing += behind;
+    }
+
     /// Whether one that had too much of its reads between writes still has.
     #[inline]
     pub(super) fn is_still_crossed_by(&self, conn: &Conn) -> bool {
@@ -94,15 +111,10 @@ impl Shard {
         (budget.heavy, budget.all) = (budget.heavy.max(least), budget.all.max(least));
     }
 
-    /// A connection has made this shard do what the meter shows since `mark`, which moves on.
+    /// What is done from here on is done for one connection. [`Budget::charge`] says for which, when it is done.
     #[inline]
-    pub(super) fn charge(&mut self, id: ConnId, mark: &mut Cost) {
-        let now = self.reader.meter().reading();
-        let turn = self.turn;
-        if let Some(conn) = self.conns.find(id) {
-            conn.share.charge(turn, now.less(*mark));
-        }
-        *mark = now;
+    pub(super) fn begin_work(&mut self) {
+        self.budget.mark = self.reader.meter().reading();
     }
 
     /// Whether a connection must wait for another turn.
@@ -152,12 +164,6 @@ impl Shard {
         }
     }
 
-    /// Whether what a connection asks for may have to wait for that: nearly none has reads that wait.
-    #[inline]
-    pub(super) fn may_cross(conn: &Conn) -> bool {
-        conn.wants_to_cross || conn.expected.behind > Cost::NONE
-    }
-
     /// Whether a request for the quorum core must wait until reads that came before it are answered: it would make them
     /// stand between two writes, and there is too much of that already.
     #[inline]
@@ -166,15 +172,6 @@ impl Shard {
         let Some(conn) = self.conns.find(id) else { return false };
         conn.wants_to_cross = exceeds(conn.expected, crossing) && is_for_the_core();
         conn.wants_to_cross
-    }
-
-    /// The quorum core is asked: what waits before that stands between two writes now.
-    #[inline]
-    pub(super) fn cross(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.find(id) else { return };
-        let behind = std::mem::take(&mut conn.expected.behind);
-        conn.expected.between += behind;
-        self.budget.crossing += behind;
     }
 
     /// A read that waited is about to be carried out; `is_between`: it stands between two writes.

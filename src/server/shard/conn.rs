@@ -214,6 +214,18 @@ impl Conn {
         self.phase == Phase::Open
     }
 
+    /// Whether nothing of its own stands in the way of its next request: the usual case, found out in few looks. None of its
+    /// requests waits then but for the quorum core.
+    #[inline]
+    pub fn is_at_ease(&self) -> bool {
+        let is_held = self.is_reading | self.is_barred | self.wants_room | self.wants_to_cross;
+        self.phase == Phase::Open
+            && !is_held
+            && self.waiting_bytes == 0
+            && self.wanted_credit == 0
+            && self.output.len() - self.sent <= limits::SHORT_ANSWER
+    }
+
     /// What came and waits has changed.
     #[inline]
     pub fn account_requests(&mut self) {

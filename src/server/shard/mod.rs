@@ -261,23 +261,27 @@ impl Shard {
     /// Cuts frames off the front of `bytes` and handles them; returns how many bytes were used.
     fn cut(&mut self, id: ConnId, bytes: &[u8]) -> usize {
         let mut used = 0;
-        let mut mark = self.reader.meter().reading();
         loop {
             let rest = &bytes[used..];
-            let Some(conn) = self.conns.find(id) else { return bytes.len() };
             let Some(&length) = rest.first_chunk::<4>() else { return used };
-            let (phase, may_cross) = (conn.phase, Shard::may_cross(conn));
-            match phase {
-                Phase::Closing => return bytes.len(),
-                Phase::Greeting if used == 0 && (self.options.is_word)(&length) => {
-                    self.asked(id, length, &rest[4..]);
-                    return bytes.len();
+            let is_calm =
+                !self.is_stopping && self.spent() < self.budget.heavy && self.in_core < self.options.outstanding_limit;
+            let Some(conn) = self.conns.find(id) else { return bytes.len() };
+            let phase = conn.phase;
+            let is_at_ease = is_calm && conn.is_at_ease();
+            if !is_at_ease {
+                match phase {
+                    Phase::Closing => return bytes.len(),
+                    Phase::Greeting if used == 0 && (self.options.is_word)(&length) => {
+                        self.asked(id, length, &rest[4..]);
+                        return bytes.len();
+                    }
+                    _ => {}
                 }
-                _ => {}
-            }
-            if self.must_pause(id) {
-                self.pause(id);
-                return used;
+                if self.must_pause(id) {
+                    self.pause(id);
+                    return used;
+                }
             }
             let length = i32::from_be_bytes(length);
             let max_frame = match phase {
@@ -300,33 +304,26 @@ impl Shard {
             };
             if self.lacks_credit(id, frame)
                 || self.lacks_answers(id, frame)
-                || may_cross && self.crosses_too_much(id, || request::is_for_the_core(frame))
+                || !is_at_ease && self.crosses_too_much(id, || request::is_for_the_core(frame))
             {
                 self.pause(id);
                 return used;
             }
             used += 4 + frame.len();
-            self.frame(id, frame);
-            self.charge(id, &mut mark);
+            self.stats().received.add(1);
+            self.begin_work();
+            self.reader.meter().charge(Cost::REQUEST + Cost::bytes(frame.len()));
+            match phase {
+                Phase::Greeting => self.connect(id, frame),
+                Phase::Open => self.request(id, frame),
+                Phase::Opening | Phase::Closing => unreachable!("paused connections are not cut"),
+            }
         }
     }
 
     /// How it makes passwords of sessions.
     pub fn passwords(&self) -> &Passwords {
         &self.passwords
-    }
-
-    fn frame(&mut self, id: ConnId, frame: &[u8]) {
-        let stats = &self.stats.shards[self.options.shard as usize];
-        stats.received.add(1);
-        self.reader.meter().charge(Cost::REQUEST + Cost::bytes(frame.len()));
-        let Some(conn) = self.conns.find(id) else { return };
-        conn.stats.received += 1;
-        match conn.phase {
-            Phase::Greeting => self.connect(id, frame),
-            Phase::Open => self.request(id, frame),
-            Phase::Opening | Phase::Closing => unreachable!("paused connections are not cut"),
-        }
     }
 
     /// The first frame of a connection (the order of checks is ZooKeeper's, `processConnectRequest`).
@@ -341,6 +338,7 @@ impl Shard {
             );
             return self.end(id);
         }
+        conn.stats.received += 1;
         conn.read_only = request.read_only;
         let timeout_ms = negotiate(request.timeout_ms, self.options.min_timeout_ms, self.options.max_timeout_ms);
         let identities = conn.identities.clone();
@@ -374,19 +372,6 @@ impl Shard {
         self.outbound.bytes.extend_from_slice(body);
         let body = start..start + body.len() as u32;
         self.outbound.items.push(Item { conn, session, xid, what, body });
-    }
-
-    /// Something has been put into a connection's output, which was `before` long. A client that does not read is not
-    /// buffered for ever: its connection is ended when too much stood there unsent already. What is put there now does not
-    /// count, however long it is: what may be written can be read.
-    fn put(&mut self, id: ConnId, before: usize) {
-        let (turn, limit) = (self.turn, self.output_limit());
-        let Shard { conns, dirty, .. } = self;
-        let Some(conn) = conns.find(id) else { return };
-        if conn.put(turn, before) > limit {
-            return self.end_of_unread(id);
-        }
-        conn.mark_dirty(dirty);
     }
 
     /// Notes that a connection has bytes to send.
@@ -498,8 +483,15 @@ impl Shard {
     /// Ends the turn: a slice of what takes longer is done, and paused connections that may go on do so.
     pub fn end_turn(&mut self) {
         self.work_off();
-        self.extend_budget();
-        self.unpause();
+        if !self.paused.is_empty() {
+            self.extend_budget();
+            self.unpause();
+        }
+        self.count_watches();
+    }
+
+    fn count_watches(&self) {
+        self.stats().watches.set(self.watches.total() as u64);
     }
 
     /// The connections whose sockets must be closed.

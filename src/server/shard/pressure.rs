@@ -23,12 +23,6 @@ impl Shard {
         (share / (connections as usize).max(1)).max(limits::SHORT_ANSWER).min(self.options.output_limit)
     }
 
-    /// Bytes of the longest answer that may be given now.
-    #[inline]
-    pub(super) fn longest_answer(&self) -> usize {
-        self.options.memory.replies.room().clamp(limits::SHORT_ANSWER, limits::LONGEST_ANSWER)
-    }
-
     /// Ends a connection whose client does not read.
     #[cold]
     pub(super) fn end_of_unread(&mut self, id: ConnId) {

@@ -7,7 +7,7 @@ use crate::cost::Cost;
 use crate::ids::{ConnId, Zxid};
 use crate::jute::reply::{self, PING_XID};
 use crate::jute::request::{Request, RequestHeader};
-use crate::jute::wire::{Reader, put_frame, put_int};
+use crate::jute::wire::{Reader, put_int};
 use crate::jute::{ErrorCode, OpCode};
 use crate::server::message::Ask;
 use crate::server::read::{self, Answered};
@@ -15,32 +15,49 @@ use crate::server::stats::COUNTS;
 use crate::shown::Shown;
 use std::sync::Arc;
 
+/// A request, as far as its header.
+pub(super) struct Asked<'a> {
+    pub xid: i32,
+    /// None: no operation has this number.
+    pub op: Option<OpCode>,
+    pub body: &'a [u8],
+}
+
+impl<'a> Asked<'a> {
+    /// None: the frame is shorter than a header.
+    #[inline]
+    pub fn read(frame: &'a [u8]) -> Option<Asked<'a>> {
+        let mut reader = Reader::new(frame);
+        let header = RequestHeader::read(&mut reader).ok()?;
+        Some(Asked { xid: header.xid, op: OpCode::from_wire(header.op), body: reader.rest() })
+    }
+}
+
 impl Shard {
     /// Handles the frame of a request.
     pub(super) fn request(&mut self, id: ConnId, frame: &[u8]) {
-        let mut reader = Reader::new(frame);
-        let Ok(header) = RequestHeader::read(&mut reader) else { return self.end(id) };
-        let body = reader.rest();
+        let Some(asked) = Asked::read(frame) else { return self.end(id) };
+        let Asked { xid, op, body } = asked;
         let now = self.clock.mono_ms;
         let Some(conn) = self.conns.find(id) else { return };
+        conn.stats.received += 1;
         if !conn.is_touched {
             conn.is_touched = true;
             self.touched.push(id);
         }
-        let op = OpCode::from_wire(header.op);
         match op {
-            Some(OpCode::Auth) => return self.authenticate(id, header.xid, body),
+            Some(OpCode::Auth) => return self.authenticate(id, xid, body),
             Some(OpCode::Sasl) => {
                 // Not configured: what ZooKeeper answers then, and the connection stays.
-                reply::put_reply(&mut conn.output, header.xid, Zxid::ZERO, |out| put_int(out, -1));
+                reply::put_reply(&mut conn.output, xid, Zxid::ZERO, |out| put_int(out, -1));
                 return self.mark_dirty(id);
             }
             _ => {}
         }
-        if !self.options.enforced_schemes.is_empty() && !self.is_enforced_met(id) {
-            let Some(conn) = self.conns.find(id) else { return };
+        let enforced = &self.options.enforced_schemes;
+        if !enforced.is_empty() && !enforced.iter().any(|scheme| conn.identities.has_scheme(scheme)) {
             let code = ErrorCode::SessionClosedRequireSaslAuth;
-            reply::put_bare(&mut conn.output, header.xid, Zxid::ZERO, code);
+            reply::put_bare(&mut conn.output, xid, Zxid::ZERO, code);
             conn.close(now);
             return self.mark_dirty(id);
         }
@@ -57,7 +74,6 @@ impl Shard {
             },
             _ => None,
         };
-        let Some(conn) = self.conns.find(id) else { return };
         if let (Some(ask), Some(op)) = (ask, op) {
             if op == OpCode::CloseSession {
                 conn.close(now);
@@ -67,15 +83,16 @@ impl Shard {
             conn.in_core += 1;
             let session = conn.session;
             let bytes = body.len() + conn.identity_bytes;
-            conn.pending.push_back(Pending::Core { xid: header.xid, op, since_ms: now, bytes });
-            self.cross(id);
+            conn.pending.push_back(Pending::Core { xid, op, since_ms: now, bytes });
+            self.budget.cross(conn);
+            self.budget.charge(conn, self.turn, self.reader.meter().reading());
             self.in_core += 1;
             self.in_core_bytes += bytes;
             self.stats().outstanding.set(self.in_core as u64);
-            self.ask(id, session, header.xid, ask, body);
+            self.ask(id, session, xid, ask, body);
         } else if conn.pending.is_empty() {
             let identities = conn.identities.clone();
-            self.answer(id, frame, now, &identities, None);
+            self.answer(id, &asked, now, &identities, None);
         } else {
             let identities = conn.identities.clone();
             let expected = op.map_or(Some(Cost::REQUEST), |op| self.price(op, body, &identities));
@@ -95,60 +112,52 @@ impl Shard {
     pub(super) fn answer(
         &mut self,
         id: ConnId,
-        frame: &[u8],
+        asked: &Asked<'_>,
         since_ms: i64,
         identities: &Arc<Identities>,
         bound: Option<Cost>,
     ) {
-        let mut reader = Reader::new(frame);
-        let Ok(header) = RequestHeader::read(&mut reader) else { return self.end(id) };
+        let Asked { xid, op, body } = *asked;
         let zxid = self.applied;
         let Some(conn) = self.conns.find(id) else { return };
         let before = conn.output.len();
-        let op = OpCode::from_wire(header.op);
         let name = op.map_or("NA", OpCode::short_name);
-        match op.map(|op| Request::decode(op, reader.rest())) {
+        match op.map(|op| Request::decode(op, body)) {
             Some(Ok(Request::Ping)) => reply::put_bare(&mut conn.output, PING_XID, zxid, ErrorCode::Ok),
-            None | Some(Ok(Request::Check { .. })) => self.unimplemented(id, header.xid),
-            Some(Err(_)) if matches!(op, Some(OpCode::CreateSession | OpCode::Error)) => {
-                self.unimplemented(id, header.xid);
-            }
+            None | Some(Ok(Request::Check { .. })) => self.unimplemented(id, xid),
+            Some(Err(_)) if matches!(op, Some(OpCode::CreateSession | OpCode::Error)) => self.unimplemented(id, xid),
             Some(Err(_)) => {
-                put_frame(&mut conn.output, |out| {
-                    reply::put_header(out, header.xid, zxid, ErrorCode::MarshallingError);
+                reply::put_reply_of(&mut conn.output, xid, zxid, ErrorCode::MarshallingError, |out| {
                     // A multiRead of writes is understood until it is carried out: ZooKeeper's answer then has the
                     // results so far, which are none.
-                    if op == Some(OpCode::MultiRead) && Request::decode(OpCode::Multi, reader.rest()).is_ok() {
+                    if op == Some(OpCode::MultiRead) && Request::decode(OpCode::Multi, body).is_ok() {
                         reply::put_multi_end(out);
                     }
                 });
             }
             Some(Ok(_)) if op.is_some_and(is_the_cores) => {
+                reply::put_bare(&mut conn.output, xid, zxid, ErrorCode::ThrottledOp);
                 self.stats().throttled.add(1);
-                if let Some(conn) = self.conns.find(id) {
-                    reply::put_bare(&mut conn.output, header.xid, zxid, ErrorCode::ThrottledOp);
-                }
             }
             Some(Ok(request)) => {
                 let mut out = std::mem::take(&mut conn.output);
                 let mut scope = self.scope(id, identities, None, self.budget_for(bound));
                 scope.is_bound = bound.is_some();
-                let answered = read::answer(&mut scope, header.xid, &request, reader.rest(), &mut out);
-                let (spent, is_throttled) = (scope.spent(), scope.is_throttled);
+                let answered = read::answer(&mut scope, xid, &request, body, &mut out);
+                let (begun, is_throttled) = (scope.begun, scope.is_throttled);
                 if is_throttled {
                     self.stats().throttled.add(1);
                 }
                 if let Some(price) = bound {
-                    self.has_cost(price, spent);
+                    self.has_cost(price, self.reader.meter().reading().less(begun));
                 }
-                self.count_watches();
                 let rest = matches!(answered, Answered::Unfinished(_)).then(|| out.split_off(before));
                 if let Some(conn) = self.conns.find(id) {
                     conn.output = out;
                 }
                 match (answered, rest, op) {
                     (Answered::Unfinished(read), Some(rest), Some(op)) => {
-                        let asking = Asking { xid: header.xid, op, body: reader.rest().into(), since_ms };
+                        let asking = Asking { xid, op, body: body.into(), since_ms };
                         return self.go_on_in_slices(id, asking, read, rest);
                     }
                     (Answered::Over, ..) => self.end_for_watches(id),
@@ -156,7 +165,7 @@ impl Shard {
                 }
             }
         }
-        self.answered(id, before, header.xid, name, since_ms, zxid);
+        self.answered(id, before, xid, name, since_ms, zxid);
     }
 
     /// What is done with no operation of this number: an answer, then the end (ZooKeeper 3.9).
@@ -167,7 +176,11 @@ impl Shard {
         conn.close(now);
     }
 
-    /// Counts an answer that has been appended to a connection's output since it was `before` long.
+    /// Counts an answer that has been appended to a connection's output since it was `before` long, and charges the connection
+    /// with it.
+    ///
+    /// A client that does not read is not buffered for ever: its connection is ended when too much stood there unsent already.
+    /// What is put there now does not count, however long it is: what may be written can be read.
     pub(super) fn answered(
         &mut self,
         id: ConnId,
@@ -179,8 +192,10 @@ impl Shard {
     ) {
         let latency = self.clock.mono_ms - since_ms;
         let wall_ms = self.clock.wall_ms;
-        let stats = &self.stats.shards[self.options.shard as usize];
-        let Some(conn) = self.conns.find(id) else { return };
+        let (turn, reading) = (self.turn, self.reader.meter().reading());
+        let Shard { conns, dirty, budget, options, stats, .. } = self;
+        let stats = &stats.shards[options.shard as usize];
+        let Some(conn) = conns.find(id) else { return };
         let length = (conn.output.len() - before) as u64;
         if COUNTS {
             conn.stats.answered(name, xid, zxid, wall_ms, latency);
@@ -188,7 +203,12 @@ impl Shard {
             stats.latency.record(latency);
             stats.responded(length);
         }
-        self.put(id, before);
+        budget.charge(conn, turn, reading);
+        let waits = conn.put(turn, before);
+        conn.mark_dirty(dirty);
+        if waits > 0 && waits > self.output_limit() {
+            self.end_of_unread(id);
+        }
     }
 
     /// An auth packet: answered at once, whatever is queued before it (ZooKeeper 3.9, section "auth" of
@@ -227,13 +247,6 @@ impl Shard {
             }
         }
         self.mark_dirty(id);
-    }
-
-    fn is_enforced_met(&mut self, id: ConnId) -> bool {
-        let identities = self.identities_of(id);
-        identities
-            .iter()
-            .any(|identity| self.options.enforced_schemes.iter().any(|scheme| **scheme == *identity.scheme))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::conn::{Pending, Phase};
+use super::request::Asked;
 use crate::cost::Cost;
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::{OpCode, connect, reply};
@@ -86,7 +87,9 @@ impl Shard {
         let before = conn.output.len();
         conn.in_core -= 1;
         conn.is_barred &= op != OpCode::GetEphemerals;
+        let has_waiting = conn.may_answer();
         conn.output.extend_from_slice(&batch.replies[frame.start as usize..frame.end as usize]);
+        self.begin_work();
         self.reader.meter().charge(Cost::REQUEST + Cost::bytes(frame.len()));
         self.core_has_answered(bytes);
         let now = self.clock.mono_ms;
@@ -104,7 +107,9 @@ impl Shard {
             }
             return;
         }
-        self.run_waiting(id);
+        if has_waiting {
+            self.run_waiting(id);
+        }
     }
 
     /// One request less is with the quorum core.
@@ -118,7 +123,6 @@ impl Shard {
     /// they see is that answer's, as the rest of the batch has not been looked at yet. Those that no request for the core
     /// stands behind wait for another turn, and see its state, if this one has cost enough.
     pub(super) fn run_waiting(&mut self, id: ConnId) {
-        let mut mark = self.reader.meter().reading();
         while let Some(conn) = self.conns.find(id) {
             let is_between = conn.awaits_core();
             if !conn.may_answer() {
@@ -134,8 +138,11 @@ impl Shard {
             // Nothing was taken behind it if it was one of those; it says itself now whether it is.
             conn.is_barred &= !conn.pending.is_empty();
             self.expect_no_more(id, price, is_between);
-            self.answer(id, &frame, since_ms, &identities, is_between.then_some(price));
-            self.charge(id, &mut mark);
+            self.begin_work();
+            match Asked::read(&frame) {
+                Some(asked) => self.answer(id, &asked, since_ms, &identities, is_between.then_some(price)),
+                None => unreachable!("its header has been read before it was let wait"),
+            }
         }
     }
 
@@ -152,6 +159,7 @@ impl Shard {
         conn.phase = Phase::Open;
         conn.since_ms = now;
         let before = conn.output.len();
+        self.budget.mark = self.reader.meter().reading();
         connect::put_accepted(&mut conn.output, session, &password, timeout_ms, conn.read_only.map(|_| read_only));
         self.answered(id, before, 0, OpCode::CreateSession.short_name(), since_ms, zxid);
     }

@@ -59,7 +59,6 @@ impl Shard {
         pin: Option<&'a Pin>,
         budget: Cost,
     ) -> Scope<'a> {
-        let reply_limit = self.longest_answer();
         let (view, zxid) = match pin {
             Some(pin) => (self.reader.view_pinned(pin), pin.zxid()),
             None => (self.reader.view(self.applied), self.applied),
@@ -73,7 +72,7 @@ impl Shard {
             zxid,
             skip_acl: self.options.skip_acl,
             owners: self.options.owners,
-            reply_limit,
+            replies: &self.options.memory.replies,
             is_throttled: false,
             begun: self.reader.meter().reading(),
             budget,
@@ -172,7 +171,6 @@ impl Shard {
                 conn.hold_back();
             }
         }
-        self.count_watches();
         self.slices.running.push_back(running);
     }
 
@@ -199,13 +197,13 @@ impl Shard {
         if self.watches.has_ended() {
             let Shard { watches, conns, .. } = self;
             watches.remove_ended(limits::WATCHES_REMOVED_PER_TURN, &mut |slot| conns.free(slot));
-            self.count_watches();
         }
     }
 
     fn slice(&mut self, mut running: Running) {
         let Running { conn: id, asking, read, pin, identities, out, .. } = &mut running;
         let id = *id;
+        self.begin_work();
         let step = self.conns.find(id).is_some().then(|| {
             let mut scope = self.scope(id, identities, pin.as_ref(), self.slice_cost());
             (read.go_on(&mut scope, &asking.body, out, 0), scope.zxid)
@@ -213,12 +211,11 @@ impl Shard {
         running.charge.follow(running.out.capacity());
         match step {
             Some((Ok(Step::More), _)) => {
-                if running.pin.is_none() {
-                    self.count_watches();
-                    if let Some(conn) = self.conns.find(id) {
-                        conn.output.append(&mut running.out);
-                        self.mark_dirty(id);
-                    }
+                if running.pin.is_none()
+                    && let Some(conn) = self.conns.find(id)
+                {
+                    conn.output.append(&mut running.out);
+                    self.mark_dirty(id);
                 }
                 self.slices.running.push_back(running);
             }
@@ -249,7 +246,6 @@ impl Shard {
             reply::put_bare(&mut out, asking.xid, zxid, error);
             self.stats().throttled.add(u64::from(error == ErrorCode::ThrottledOp));
         }
-        self.count_watches();
         let Some(conn) = self.conns.find(id) else { return };
         let length = out.len();
         conn.is_reading = false;
@@ -271,9 +267,5 @@ impl Shard {
             "connection ended: its watches exceed a limit (corral.maxWatches, corral.maxWatchBytes)"
         );
         conn.close(now);
-    }
-
-    pub(super) fn count_watches(&self) {
-        self.stats().watches.set(self.watches.total() as u64);
     }
 }

@@ -86,6 +86,7 @@ fn a_persistent_watch_counts_twice_and_is_set_whole_or_not_at_all() {
     put_int(&mut body, 0);
     server.request(conn, 2, OpCode::AddWatch, &body);
     assert_eq!(server.frames(conn)[0].2, THROTTLED);
+    server.shard.end_turn();
     assert_eq!(server.stats.shards[0].watches.value(), 1);
     // On the path it watches already it needs but one more.
     let mut body = vec![];
