@@ -217,9 +217,17 @@ pub const CONFIG_FILE: usize = 1 << 20;
 /// it; and whoever claims what is not so has to be at two thousand elections to use up all epochs there are.
 pub const EPOCH_JUMP: i64 = 1 << 20;
 
-/// Requests that learners have forwarded and a leader has not proposed: as many as a hundred servers let their clients have
-/// under way. Who forwards more is sent away, and comes again.
-pub const FORWARDED_REQUESTS: usize = 100_000;
+/// Bytes that a request on its way from a follower to its leader counts for, beside its body and its client's identities: its
+/// head, and where it stands on either side.
+pub const FORWARDED_REQUEST: usize = 256;
+
+/// Bytes of requests that a follower may have under way to its leader; above it none is passed on until some have come
+/// back, and their clients wait. As many as its shards give away, see [`CORE_BYTES`].
+pub const UNDER_WAY_BYTES: usize = CORE_BYTES;
+
+/// A learner whose requests come to so many times [`forwarded`] is ended. No server with clients comes there: beyond the bound
+/// only heads are kept, of which these are half a million.
+pub const FORWARDED_TIMES: usize = 3;
 
 /// Milliseconds between two searches for containers and TTL znodes that have had their time: the core may be busy with each
 /// for one of them, where there are thousands (`znode.container.checkIntervalMs`).
@@ -322,6 +330,13 @@ pub const fn learner_unsent(max_txn: usize) -> usize {
     at_least(history(max_txn) + UNCOMMITTED_BYTES + 2 * packet(max_txn), PEER_UNSENT)
 }
 
+/// Bytes of requests that one learner has forwarded and its leader has not proposed, where transactions may have so many. A
+/// follower of this kind has no more under way, see [`UNDER_WAY_BYTES`]: the last of them may be the longest there is. One of
+/// ZooKeeper's may have a thousand of any length (`globalOutstandingLimit`); what is beyond is answered as throttled.
+pub const fn forwarded(max_txn: usize) -> usize {
+    UNDER_WAY_BYTES + FORWARDED_REQUEST + packet(max_txn)
+}
+
 /// Bytes of transactions in memory from which a leader brings others up to date: the last one is always among them.
 pub const fn history(max_txn: usize) -> usize {
     at_least(max_txn, HISTORY_BYTES)
@@ -355,6 +370,10 @@ mod tests {
             let txn = max_txn(max_frame);
             assert!(txn >= 2 * max_frame && txn > CLOSE_SESSION_PATHS && txn > CONFIG_TEXT, "{max_frame}");
             assert!(leader_inbox(txn) > txn && history(txn) >= txn, "{max_frame}");
+            assert!(
+                forwarded(txn) > UNDER_WAY_BYTES + FORWARDED_REQUEST + max_frame + 2 * IDENTITY_BYTES,
+                "{max_frame}"
+            );
             assert!(learner_pending(txn) > UNCOMMITTED_BYTES + txn, "{max_frame}");
             assert!(learner_unsent(txn) > history(txn) + UNCOMMITTED_BYTES + txn, "{max_frame}");
             assert!(least_segment(txn) as usize > txn && segment(0, txn) >= 2 * least_segment(txn), "{max_frame}");

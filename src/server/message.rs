@@ -81,8 +81,9 @@ pub enum Ask {
     WrongPassword { passwords: u64 },
     /// The connection's identities have grown.
     Identities(Arc<Identities>),
-    /// The connection has ended; its session lives on until it expires.
-    Disconnected,
+    /// The connection has ended; its session lives on until it expires. `owed`: it has asked for what was not answered, and
+    /// the shard is to be told when that is taken up ([`Tell::Gone`]).
+    Disconnected { owed: bool },
     /// Every shard shall put its part into this, in step with the sequence.
     Collect(Arc<Collect>),
     /// Every part is there: the connection that asked, on that shard, may be answered.
@@ -133,6 +134,8 @@ pub enum Tell {
     Refused,
     /// The session is over or lives elsewhere: close without a word.
     Close,
+    /// All that a connection had asked for when it ended has been taken up.
+    Gone,
     /// Deposit a part. Goes to every shard; the answer's shard and connection are the asker's.
     Collect(Arc<Collect>),
     /// All parts are in.

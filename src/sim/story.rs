@@ -215,6 +215,10 @@ impl Run {
             let next_ms = self.cluster.now_ms + 10;
             self.cluster.run_to(next_ms);
         }
+        for place in 0..self.cluster.len() {
+            let server = self.cluster.server(place).expect("it serves");
+            assert_eq!(server.quorum.bytes_under_way(), 0, "all was answered, server {}", place + 1);
+        }
     }
 
     /// What can only be said at the end.

@@ -216,7 +216,14 @@ impl Quorum {
     }
 
     /// Takes what a shard has sent.
-    pub fn handle(&mut self, inbound: Inbound) {
+    pub fn handle(&mut self, mut inbound: Inbound) {
+        if self.is_member
+            && !self.proposing
+            && let Some(touched) = inbound.touched.take()
+        {
+            // The leader is told of it whatever waits here: until it takes more requests these sessions live.
+            self.touched(inbound.shard, &touched);
+        }
         self.backlog.push_back(inbound);
         self.work();
     }
@@ -239,7 +246,7 @@ impl Quorum {
             }
             let done = std::mem::take(&mut self.backlog_done);
             for index in done..inbound.items.len() {
-                if !self.has_room() {
+                if !self.has_room() || !self.leader_takes() {
                     self.backlog_done = index;
                     self.backlog.push_front(inbound);
                     return;
@@ -262,6 +269,12 @@ impl Quorum {
             && uncommitted < limits::UNCOMMITTED_TXNS
             && self.uncommitted.bytes() < limits::UNCOMMITTED_BYTES
             && !is_crowded
+    }
+
+    /// Bytes of requests that wait to be prepared or passed on.
+    #[cfg(test)]
+    pub(crate) fn backlog_bytes(&self) -> usize {
+        self.backlog.iter().map(|inbound| inbound.bytes.len()).sum()
     }
 
     /// The next write, if there is one and none is being written. The bytes are in the log writer's buffer.

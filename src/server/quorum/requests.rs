@@ -53,9 +53,12 @@ impl Quorum {
                     live.identities = identities.clone();
                 }
             }
-            Ask::Disconnected => {
+            Ask::Disconnected { owed } => {
                 if self.owner(shard, item).is_some() {
                     self.live.remove(&item.session);
+                }
+                if *owed {
+                    self.tell(shard, conn, Tell::Gone);
                 }
             }
             Ask::Collect(question) => {

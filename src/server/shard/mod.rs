@@ -12,6 +12,7 @@
 
 mod budget;
 pub mod conn;
+mod credit;
 mod pacing;
 mod pressure;
 mod request;
@@ -33,7 +34,8 @@ use crate::tree::owner::OwnerRules;
 use crate::tree::store::{Reader, Store};
 use crate::watch::{WatchLimits, Watches};
 use budget::Budget;
-use conn::{Conn, Conns, Pending, Phase};
+use conn::{Conn, Conns, Phase};
+use credit::LeftBehind;
 use slices::Slices;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -97,6 +99,8 @@ pub struct Shard {
     /// Requests the quorum core has, and their bytes.
     in_core: usize,
     in_core_bytes: usize,
+    /// What of these is of connections that have ended.
+    left_behind: LeftBehind,
     /// This shard's part of the bytes the quorum core may have.
     core_credit: usize,
     clock: Clock,
@@ -150,6 +154,7 @@ impl Shard {
             words: vec![],
             in_core: 0,
             in_core_bytes: 0,
+            left_behind: LeftBehind::default(),
             core_credit,
             clock: Clock::default(),
             refusals_told: 0,
@@ -225,17 +230,13 @@ impl Shard {
             self.conns.free(conn.id.slot);
         }
         self.expect_nothing(conn.expected);
-        for pending in &conn.pending {
-            if let Pending::Core { bytes, .. } = pending {
-                self.core_has_answered(*bytes);
-            }
+        let owed = self.leave_behind(&conn);
+        if conn.session != SessionId::NONE && conn.is_touched {
+            // Its last sign of life counts, though the connection is gone before the next report.
+            self.touched_gone.push(conn.session);
         }
-        if conn.session != SessionId::NONE {
-            if conn.is_touched {
-                // Its last sign of life counts, though the connection is gone before the next report.
-                self.touched_gone.push(conn.session);
-            }
-            self.ask(conn.id, conn.session, 0, Ask::Disconnected, &[]);
+        if conn.session != SessionId::NONE || owed {
+            self.ask(conn.id, conn.session, 0, Ask::Disconnected { owed }, &[]);
         }
         self.stats().connections.set(self.conns.count() as u64);
         self.count_watches();

@@ -86,9 +86,7 @@ impl Shard {
             conn.pending.push_back(Pending::Core { xid, op, since_ms: now, bytes });
             self.budget.cross(conn);
             self.budget.charge(conn, self.turn, self.reader.meter().reading());
-            self.in_core += 1;
-            self.in_core_bytes += bytes;
-            self.stats().outstanding.set(self.in_core as u64);
+            self.core_has_been_given(bytes);
             self.ask(id, session, xid, ask, body);
         } else if conn.pending.is_empty() {
             let identities = conn.identities.clone();

@@ -64,6 +64,7 @@ impl Shard {
                 self.opened(id, *session, *timeout_ms, *read_only, zxid);
             }
             Tell::Refused => self.refuse(id),
+            Tell::Gone => self.taken_up(id),
             Tell::Close => {
                 // The session is no longer this connection's: nothing to report when it goes.
                 if let Some(conn) = self.conns.find(id) {
@@ -91,7 +92,7 @@ impl Shard {
         conn.output.extend_from_slice(&batch.replies[frame.start as usize..frame.end as usize]);
         self.begin_work();
         self.reader.meter().charge(Cost::REQUEST + Cost::bytes(frame.len()));
-        self.core_has_answered(bytes);
+        self.core_has_answered(1, bytes);
         let now = self.clock.mono_ms;
         let latency = now - since_ms;
         self.stats().update_latency.record(latency);
@@ -110,13 +111,6 @@ impl Shard {
         if has_waiting {
             self.run_waiting(id);
         }
-    }
-
-    /// One request less is with the quorum core.
-    pub(super) fn core_has_answered(&mut self, bytes: usize) {
-        self.in_core -= 1;
-        self.in_core_bytes -= bytes;
-        self.stats().outstanding.set(self.in_core as u64);
     }
 
     /// Runs the requests that waited for the answer just given, up to the next one the core has. The state
@@ -151,7 +145,7 @@ impl Shard {
         let now = self.clock.mono_ms;
         let Some(conn) = self.conns.find(id) else {
             // The client has gone meanwhile: the session waits for it, until it expires.
-            return self.ask(id, session, 0, Ask::Disconnected, &[]);
+            return self.ask(id, session, 0, Ask::Disconnected { owed: false }, &[]);
         };
         let since_ms = conn.since_ms;
         conn.session = session;

@@ -112,7 +112,7 @@ impl Shard {
         debug_assert!(conn.is_barred && conn.pending.is_empty(), "nothing is taken behind a getEphemerals");
         conn.in_core -= 1;
         (conn.is_barred, conn.is_reading) = (false, true);
-        self.core_has_answered(bytes);
+        self.core_has_answered(1, bytes);
         let asking = Asking { xid, op, body: prefix.into(), since_ms };
         match self.pin() {
             Some(pin) => self.begin_read(id, asking, pin),

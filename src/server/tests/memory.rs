@@ -277,3 +277,30 @@ fn identities_are_counted_with_the_requests_they_go_with() {
         assert_eq!(server.frames(*conn).iter().map(|frame| frame.2).collect::<Vec<_>>(), [-101], "all are answered");
     }
 }
+
+/// Clients that come, write and go leave with the core what they wrote: it counts until it is taken up.
+#[test]
+fn what_the_gone_have_written_counts_until_it_is_taken_up() {
+    let mut server = Server::with(SimOptions::default());
+    let conns: Vec<ConnId> = (0..150).map(|_| server.connect(SessionId::NONE, 2000).0).collect();
+    let long = |n: usize| create(format!("/long-{n}").as_bytes(), &vec![7; 1_000_000], 0);
+    for (n, conn) in conns.into_iter().enumerate() {
+        server.request(conn, 1, OpCode::Create, &long(n));
+        server.shard.disconnected(conn);
+        server.prepare();
+        let waiting = server.quorum.backlog_bytes();
+        assert!(waiting <= crate::limits::CORE_BYTES, "{waiting} bytes");
+    }
+    assert!(server.quorum.backlog_bytes() > crate::limits::CORE_BYTES / 2, "the disk is slow");
+    server.quorum.written();
+    for _ in 0..10 {
+        server.settle();
+    }
+    assert_eq!((server.quorum.backlog_bytes(), server.stats.shards[0].outstanding.value()), (0, 0));
+    let (conn, _) = server.connect(SessionId::NONE, 2000);
+    server.request(conn, 1, OpCode::Create, &long(0));
+    server.request(conn, 2, OpCode::Create, &long(1000));
+    server.settle();
+    let told: Vec<i32> = server.frames(conn).iter().map(|frame| frame.2).collect();
+    assert_eq!(told, [-110, 0], "others are served, and what had been taken was carried out");
+}

@@ -506,8 +506,14 @@ impl Cluster {
             Effect::ToLearner { peer, bytes } => self.send_learner(place, peer, bytes),
             Effect::ToLeader(bytes) => self.send_leader(place, bytes),
             Effect::Close { link } => self.close_link(place, link),
-            Effect::CloseLearner(peer) => self.close_learner(place, peer),
-            Effect::CloseLeader => self.close_leader(place),
+            Effect::CloseLearner(peer) => {
+                self.coverage.count("connection of a learner ended");
+                self.close_learner(place, peer);
+            }
+            Effect::CloseLeader => {
+                self.coverage.count("connection of a learner ended");
+                self.close_leader(place);
+            }
             Effect::Record(record) => self.write_record(place, record),
             Effect::CutLog(zxid) if self.cut_ms > 0 => {
                 self.after(self.cut_ms, Event::CutLog { place, incarnation, zxid });

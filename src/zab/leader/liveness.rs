@@ -152,11 +152,21 @@ impl Leader {
 
     /// A sync: it waits for a round that is yet to be sent, which is sent at once unless one is on its way.
     pub(super) fn sync(&mut self, from: SyncFrom, now: i64, out: &mut Vec<Output>) {
-        let refused = !self.leads() || self.barriers.waiting.len() >= self.options.max_syncs;
+        // What this server's own clients ask for costs no learner its connection: each has as many of its own.
+        let waiting = match from {
+            SyncFrom::Client(_) => self.barriers.waiting.len(),
+            SyncFrom::Learner(id) => self.peers.get(&id).map_or(0, |peer| peer.syncs_waiting),
+        };
+        let refused = !self.leads() || waiting >= self.options.max_syncs;
         match from {
             SyncFrom::Client(tag) if refused => return out.push(Output::SyncRefused { tag }),
+            SyncFrom::Client(_) => {}
             SyncFrom::Learner(id) if refused => return self.drop_peer(id, DropReason::TooManySyncRequests, out),
-            _ => {}
+            SyncFrom::Learner(id) => {
+                if let Some(peer) = self.peers.get_mut(&id) {
+                    peer.syncs_waiting += 1;
+                }
+            }
         }
         let round = self.barriers.sent + 1;
         self.barriers.waiting.push_back(Waiting { from, round, upto: self.last_proposed });
@@ -190,6 +200,9 @@ impl Leader {
     /// SYNC, behind everything that was committed before. One that is on its way into the next epoch has not been sent all of
     /// that, or shows it at UPTODATE only.
     fn sync_answered(&mut self, id: PeerId, out: &mut Vec<Output>) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.syncs_waiting -= 1;
+        }
         match self.peers.get_mut(&id) {
             Some(peer) if peer.stage != Stage::Active => peer.syncs_due += 1,
             _ => self.send(id, Message::bare(PacketType::Sync, Zxid::ZERO), out),

@@ -83,6 +83,8 @@ pub(super) struct Peer {
     pub knows_secrets: bool,
     /// It has been sent UPTODATE, in this epoch or one before, and serves clients.
     pub serves: bool,
+    /// Its syncs that wait for a round of PINGs, or for what was proposed before them.
+    pub syncs_waiting: usize,
     /// Its syncs that are due and wait for UPTODATE: what it is sent before that it does not show yet.
     pub syncs_due: usize,
 }
@@ -104,6 +106,7 @@ impl Peer {
             knows_roll_over: false,
             knows_secrets: false,
             serves: false,
+            syncs_waiting: 0,
             syncs_due: 0,
         }
     }

@@ -18,12 +18,22 @@ use std::sync::Arc;
 /// What a session waits for.
 #[derive(Default)]
 pub(super) struct Asked {
-    /// Its writes that the leader has, in order, and whose connection sent each.
-    pub writes: VecDeque<(i32, ConnId)>,
+    /// Its writes that the leader has, in order.
+    pub writes: VecDeque<Passed>,
     /// A sync is under way.
     syncing: bool,
     /// What waits for that, or for the writes.
     held: VecDeque<Held>,
+}
+
+/// A write that was passed on to the leader.
+#[derive(Clone, Copy)]
+pub(super) struct Passed {
+    pub xid: i32,
+    /// Whose request it is.
+    pub conn: ConnId,
+    /// What it comes to while it is under way.
+    pub bytes: usize,
 }
 
 struct Held {
@@ -102,7 +112,7 @@ impl Quorum {
             && !asked.must_wait(self.is_answered_here(session, *what, body))
         {
             let makes_transaction = matches!((*what, &ensemble.role), (Plain::Write(_), Role::Leading(_)));
-            if makes_transaction && !self.has_room() {
+            if (makes_transaction && !self.has_room()) || !ensemble.leader_takes() {
                 ensemble.crowded.insert(session);
                 return;
             }
@@ -125,13 +135,28 @@ impl Quorum {
         }
     }
 
-    /// Goes on with writes for which nothing but room in the log, or a number, was lacking.
+    /// Goes on with writes for which nothing but room in the log or at the leader, or a number, was lacking.
     pub(super) fn ask_on_crowded(&mut self, ensemble: &mut Ensemble) {
-        while self.has_room()
-            && matches!(&ensemble.role, Role::Leading(leading) if leading.serves())
+        while self.may_ask_on(ensemble)
             && let Some(session) = ensemble.crowded.pop_first()
         {
             self.ask_on(ensemble, session);
+        }
+    }
+
+    fn may_ask_on(&self, ensemble: &Ensemble) -> bool {
+        match &ensemble.role {
+            Role::Leading(leading) => leading.serves() && self.has_room(),
+            Role::Following(_) => ensemble.leader_takes(),
+            _ => false,
+        }
+    }
+
+    /// A connection has ended: what it asked for and was not passed on is not carried out any more.
+    pub(super) fn drop_held(&mut self, ensemble: &mut Ensemble, shard: ShardId, item: &Item) {
+        if let Some(asked) = ensemble.asked.get_mut(&item.session) {
+            asked.held.retain(|held| (held.shard, held.conn) != (shard, item.conn));
+            self.ask_on(ensemble, item.session);
         }
     }
 
@@ -155,28 +180,30 @@ impl Quorum {
             (Plain::Sync, role) => {
                 let path = Reader::new(body).buffer().unwrap_or_default().map(<[u8]>::to_vec);
                 let tag = ensemble.next_sync;
-                let is_asked = match role {
-                    Role::Leading(leading) => leading.wants_sync(tag),
+                let bytes = match role {
+                    Role::Leading(leading) => {
+                        leading.wants_sync(tag);
+                        Some(0)
+                    }
                     Role::Following(following) => {
                         let auth = self.auth_of(item.session);
                         following.sync(tag, item.session, item.xid, body, auth)
                     }
-                    _ => false,
+                    _ => None,
                 };
-                if !is_asked {
-                    return self.tell(shard, item.conn, Tell::Close);
-                }
+                let Some(bytes) = bytes else { return self.tell(shard, item.conn, Tell::Close) };
                 ensemble.next_sync += 1;
                 let Item { session, conn, xid, .. } = *item;
-                ensemble.syncs.insert(tag, Syncing { session, shard, conn, xid, path });
+                ensemble.syncs.insert(tag, Syncing { session, shard, conn, xid, path, bytes });
                 ensemble.asked.entry(session).or_default().syncing = true;
             }
             (Plain::Write(op), Role::Following(following)) => {
                 let auth = self.auth_of(item.session);
-                if !following.forward(item.session, item.xid, op, body, auth) {
+                let Some(bytes) = following.forward(item.session, item.xid, op, body, auth) else {
                     return self.tell(shard, item.conn, Tell::Close);
-                }
-                ensemble.asked.entry(item.session).or_default().writes.push_back((item.xid, item.conn));
+                };
+                let passed = Passed { xid: item.xid, conn: item.conn, bytes };
+                ensemble.asked.entry(item.session).or_default().writes.push_back(passed);
             }
             (Plain::Write(OpCode::Reconfig), Role::Leading(_)) => self.reconfigure_here(ensemble, shard, item, body),
             (what, _) => {
@@ -190,7 +217,10 @@ impl Quorum {
 
     /// The sync of this tag has come through.
     pub(super) fn synced(&mut self, ensemble: &mut Ensemble, tag: u64) {
-        let Some(Syncing { session, shard, conn, xid, path }) = ensemble.syncs.remove(&tag) else { return };
+        let Some(Syncing { session, shard, conn, xid, path, bytes }) = ensemble.syncs.remove(&tag) else { return };
+        if let Role::Following(following) = &mut ensemble.role {
+            following.under_way.ended(bytes);
+        }
         if let Some(asked) = ensemble.asked.get_mut(&session) {
             asked.syncing = false;
         }

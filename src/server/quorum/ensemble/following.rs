@@ -4,6 +4,7 @@
 
 use super::asked::Plain;
 use super::joining::Joining;
+use super::under_way::{UnderWay, request_bytes};
 use super::{Effect, Ensemble, Record, Role};
 use crate::fatal::Reason;
 use crate::ids::{ConnId, SessionId, Zxid};
@@ -61,6 +62,7 @@ pub(super) struct Following {
     installing: Option<Box<State>>,
     /// What requests of clients have led to.
     fresh: Vec<Output>,
+    pub under_way: UnderWay,
 }
 
 impl Following {
@@ -100,16 +102,38 @@ impl Following {
         (self.learner.into_history(), waiting)
     }
 
-    /// Passes a write on; false if nobody takes it.
-    pub(super) fn forward(&mut self, session: SessionId, cxid: i32, op: OpCode, body: &[u8], auth: Auth) -> bool {
+    /// Passes a write on; `None` if nobody takes it, or the bytes that are under way until it comes back.
+    pub(super) fn forward(
+        &mut self,
+        session: SessionId,
+        cxid: i32,
+        op: OpCode,
+        body: &[u8],
+        auth: Auth,
+    ) -> Option<usize> {
         let request = ForwardedRequest { session, cxid, op: op.wire(), body };
-        self.learner.forward(request, auth, &mut self.fresh).is_ok()
+        let bytes = request_bytes(body, &auth);
+        self.learner.forward(request, auth, &mut self.fresh).ok()?;
+        self.under_way.begun(bytes);
+        Some(bytes)
     }
 
-    /// Passes a sync on; false if nobody takes it.
-    pub(super) fn sync(&mut self, tag: u64, session: SessionId, cxid: i32, body: &[u8], auth: Auth) -> bool {
+    /// Asks for a session; false if nobody takes that.
+    pub(super) fn create_session(&mut self, session: SessionId, timeout_ms: i32, auth: Auth) -> bool {
+        let mut body = vec![];
+        put_int(&mut body, timeout_ms);
+        let Some(bytes) = self.forward(session, 0, OpCode::CreateSession, &body, auth) else { return false };
+        self.under_way.creates(session, bytes);
+        true
+    }
+
+    /// Passes a sync on; `None` if nobody takes it, or the bytes that are under way until it is answered.
+    pub(super) fn sync(&mut self, tag: u64, session: SessionId, cxid: i32, body: &[u8], auth: Auth) -> Option<usize> {
         let request = ForwardedRequest { session, cxid, op: OpCode::Sync.wire(), body };
-        self.learner.sync(tag, request, auth, &mut self.fresh).is_ok()
+        let bytes = request_bytes(body, &auth);
+        self.learner.sync(tag, request, auth, &mut self.fresh).ok()?;
+        self.under_way.begun(bytes);
+        Some(bytes)
     }
 }
 
@@ -149,6 +173,7 @@ impl Quorum {
             staged: None,
             installing: None,
             fresh: vec![],
+            under_way: UnderWay::default(),
         }));
         self.follow(ensemble, out);
     }
@@ -441,12 +466,9 @@ impl Quorum {
             known.add(1);
         }
         let (session, cxid) = (applied.header.session, applied.header.cxid);
-        let asker = match ensemble.asked.get_mut(&session) {
-            Some(asked) if asked.writes.front().is_some_and(|(xid, _)| *xid == cxid) => {
-                asked.writes.pop_front().map(|(_, conn)| conn)
-            }
-            _ => None,
-        };
+        let asked = ensemble.asked.get_mut(&session);
+        let write = asked.and_then(|asked| asked.writes.pop_front_if(|write| write.xid == cxid));
+        let asker = write.map(|write| write.conn);
         let is_opened = matches!(applied.session, Some(SessionEvent::Opened { .. }));
         if is_opened {
             self.locals.finish_upgrade(session);
@@ -454,7 +476,15 @@ impl Quorum {
         // Nobody else is told: the client of a local session that becomes one of all was told long ago, and so was one
         // that has come here from another server, whose leader answered for the session before this server had it.
         let is_awaited = match &mut ensemble.role {
-            Role::Following(following) => is_opened && following.opening.remove(&session),
+            Role::Following(following) => {
+                if let Some(write) = write {
+                    following.under_way.ended(write.bytes);
+                }
+                if is_opened {
+                    following.under_way.created(session);
+                }
+                is_opened && following.opening.remove(&session)
+            }
             _ => false,
         };
         let here = self.live.get(&session).map(|live| (live.shard, live.conn));
@@ -505,10 +535,8 @@ impl Quorum {
                 let session = self.new_session();
                 let live = Live { shard, conn: item.conn, identities: identities.clone() };
                 self.live.insert(session, live);
-                let mut body = vec![];
-                put_int(&mut body, *timeout_ms);
                 let auth = self.auth_of(session);
-                if !following.forward(session, 0, OpCode::CreateSession, &body, auth) {
+                if !following.create_session(session, *timeout_ms, auth) {
                     self.live.remove(&session);
                     self.tell(shard, item.conn, Tell::Close);
                 } else {

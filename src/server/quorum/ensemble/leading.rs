@@ -3,6 +3,7 @@
 use super::asked::Plain;
 use super::claimed::identities;
 use super::handover::HandOver;
+use super::under_way::{AllForwarded, Forwarded};
 use super::{Effect, Ensemble, Role};
 use crate::ids::{SessionId, Zxid};
 use crate::jute::overlong::Overlong;
@@ -18,9 +19,9 @@ use crate::storage::log::seek::Stretch;
 use crate::zab::epochs::Epochs;
 use crate::zab::history::History;
 use crate::zab::leader::{Input, Leader, LogPart, Options, Output, PeerId, Proposal, StepDown};
-use crate::zab::message::{Auth, Gate};
+use crate::zab::message::Gate;
 use crate::zab::voters::Voters;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The role.
@@ -31,15 +32,12 @@ pub(super) struct Leading {
     inboxes: BTreeMap<PeerId, Inbox>,
     /// Through whom each session speaks that is not connected here.
     owners: BTreeMap<SessionId, PeerId>,
-    /// Clients' requests from learners, in the order they came.
-    requests: VecDeque<Forwarded>,
+    /// Clients' requests from learners.
+    pub forwarded: AllForwarded,
     /// Syncs of this server's clients that are to be asked for.
     syncs: Vec<u64>,
     /// Learners whose sync is to be asked for, once what they asked for before is proposed.
     learner_syncs: Vec<PeerId>,
-    /// What learners asked for behind a sync that is not answered yet. A learner of ZooKeeper takes what comes for its own
-    /// requests in the order of these only (3.9, `CommitProcessor`): an answer out of place ends its clients' progress.
-    behind_sync: BTreeMap<PeerId, VecDeque<Forwarded>>,
     /// A reconfiguration that was prepared and not proposed yet.
     reconfig: Option<(Zxid, Voters)>,
     serves: bool,
@@ -58,16 +56,6 @@ struct Inbox {
     bytes: Vec<u8>,
     /// A request longer than is taken that is being passed over.
     overlong: Option<Overlong>,
-}
-
-/// A request a learner has passed on.
-struct Forwarded {
-    peer: PeerId,
-    session: SessionId,
-    cxid: i32,
-    op: i32,
-    body: Vec<u8>,
-    auth: Auth,
 }
 
 impl Leading {
@@ -97,8 +85,7 @@ impl Leading {
     /// Another server is to lead: nothing new is taken, nor what waits behind a sync.
     pub(super) fn hand_over(&mut self) {
         self.serves = false;
-        self.requests.clear();
-        self.behind_sync.clear();
+        self.forwarded = AllForwarded::default();
     }
 
     pub(super) fn into_history(self) -> History {
@@ -106,9 +93,8 @@ impl Leading {
     }
 
     /// A client of this server wants a sync.
-    pub(super) fn wants_sync(&mut self, tag: u64) -> bool {
+    pub(super) fn wants_sync(&mut self, tag: u64) {
         self.syncs.push(tag);
-        true
     }
 }
 
@@ -151,10 +137,9 @@ impl Quorum {
             gate,
             inboxes: BTreeMap::new(),
             owners: BTreeMap::new(),
-            requests: VecDeque::new(),
+            forwarded: AllForwarded::default(),
             syncs: vec![],
             learner_syncs: vec![],
-            behind_sync: BTreeMap::new(),
             reconfig: None,
             serves: false,
             takes_clients,
@@ -235,7 +220,7 @@ impl Quorum {
         ensemble.early.remove(peer);
         if let Role::Leading(leading) = &mut ensemble.role {
             leading.inboxes.remove(&peer);
-            leading.behind_sync.remove(&peer);
+            leading.forwarded.forget(peer);
         }
         self.step_leader(ensemble, Input::Disconnected(peer));
         self.tell_learners(ensemble);
@@ -290,11 +275,8 @@ impl Quorum {
         let Role::Leading(leading) = &mut ensemble.role else { return };
         match output {
             Output::Send { to, message, .. } => {
-                if message.kind == PacketType::Sync
-                    && let Some(behind) = leading.behind_sync.remove(&to)
-                {
-                    // Before what came after them.
-                    behind.into_iter().rev().for_each(|request| leading.requests.push_front(request));
+                if message.kind == PacketType::Sync {
+                    leading.forwarded.synced(to);
                 }
                 if leading.inboxes.contains_key(&to) {
                     message.put(ensemble.to_learners.entry(to).or_default());
@@ -306,7 +288,7 @@ impl Quorum {
             Output::Drop { peer, reason } => {
                 tracing::warn!(peer = peer.0, ?reason, "a learner is dropped");
                 leading.inboxes.remove(&peer);
-                leading.behind_sync.remove(&peer);
+                leading.forwarded.forget(peer);
                 ensemble.close_learner(peer);
                 self.tell_learners(ensemble);
             }
@@ -332,10 +314,8 @@ impl Quorum {
             }
             Output::Request { .. } if !leading.serves => {}
             Output::Request { peer, session, cxid, op, body, auth } => {
-                let behind = leading.behind_sync.get(&peer).map_or(0, VecDeque::len);
-                if leading.requests.len() + behind < limits::FORWARDED_REQUESTS {
-                    leading.requests.push_back(Forwarded { peer, session, cxid, op, body, auth });
-                } else {
+                let request = Forwarded { peer, session, cxid, op, body, auth, refused: false };
+                if !leading.forwarded.push(request, limits::forwarded(ensemble.options.max_packet)) {
                     tracing::warn!(peer = peer.0, "a learner forwards more than can be taken");
                     self.learner_gone(ensemble, peer);
                     ensemble.close_learner(peer);
@@ -434,13 +414,9 @@ impl Quorum {
     pub(super) fn work_forwarded(&mut self, ensemble: &mut Ensemble) {
         while self.has_room()
             && let Role::Leading(leading) = &mut ensemble.role
-            && let Some(request) = leading.requests.pop_front()
+            && let Some(request) = leading.forwarded.pop()
         {
-            if let Some(behind) = leading.behind_sync.get_mut(&request.peer) {
-                behind.push_back(request);
-                continue;
-            }
-            let Forwarded { peer, session, cxid, op, body, auth } = request;
+            let Forwarded { peer, session, cxid, op, body, auth, refused } = request;
             match OpCode::from_wire(op) {
                 Some(OpCode::CreateSession) => {
                     leading.owners.insert(session, peer);
@@ -450,7 +426,7 @@ impl Quorum {
                     self.step(0..0, None);
                 }
                 Some(OpCode::Sync) => {
-                    leading.behind_sync.insert(peer, VecDeque::new());
+                    leading.forwarded.wait(peer);
                     leading.learner_syncs.push(peer);
                 }
                 Some(OpCode::CloseSession) => {
@@ -471,6 +447,7 @@ impl Quorum {
                     let (changes, _) =
                         self.transact_as(session, cxid, &identities, |state, context, out| match request {
                             _ if moved => state.refuse(context, ErrorCode::SessionMoved, out),
+                            _ if refused => state.refuse(context, ErrorCode::ThrottledOp, out),
                             Some((op, Ok(request))) => state.prepare(context, op, &request, out),
                             Some((_, Err(_))) => state.refuse(context, ErrorCode::MarshallingError, out),
                             None => state.refuse(context, ErrorCode::Unimplemented, out),
@@ -519,7 +496,7 @@ impl Quorum {
             self.step_leader(ensemble, Input::LearnerSync(peer));
         }
         // A leader that is a quorum alone has answered at once: what waited behind goes on now, one sync a round.
-        if asked && matches!(&ensemble.role, Role::Leading(leading) if !leading.requests.is_empty()) && self.has_room()
+        if asked && matches!(&ensemble.role, Role::Leading(leading) if !leading.forwarded.is_empty()) && self.has_room()
         {
             self.work_forwarded(ensemble);
             self.propose_all(ensemble);

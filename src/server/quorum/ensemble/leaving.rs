@@ -3,8 +3,8 @@
 
 use super::{Effect, Ensemble, Role};
 use crate::fatal::Reason;
-use crate::ids::{ConnId, Zxid};
-use crate::server::message::{Answer, Ask, Batch, Element, ShardId, Tell};
+use crate::ids::Zxid;
+use crate::server::message::{Answer, Ask, Batch, Element, Tell};
 use crate::server::quorum::Quorum;
 use crate::zab::election::{self, LogEnd};
 use crate::zab::history::Txn;
@@ -21,7 +21,8 @@ impl Quorum {
                 ensemble.masters_failed += usize::from(following.fails_behind_a_master());
                 let (history, waiting) = following.into_parts();
                 ensemble.history = Some(history);
-                unanswered = waiting;
+                let close = |(shard, conn)| Answer { shard, conn, what: Tell::Close };
+                unanswered = waiting.into_iter().map(close).collect();
             }
             Role::Leading(leading) => {
                 let mut history = leading.into_history();
@@ -62,7 +63,7 @@ impl Quorum {
         // for nothing any more, though no session may speak for it: it is sent away like the others.
         let waiting = self.waiting.drain(..).flat_map(|batch| batch.elements);
         let answers = waiting.chain(self.elements.drain(..)).filter_map(|element| element.answer);
-        let unanswered = answers.map(|answer| (answer.shard, answer.conn)).collect();
+        let unanswered = answers.collect();
         self.outcome.changes.truncate(0);
         self.outcome.reply.clear();
         // A snapshot that waited until these are shown is of the head as it is now. They may never be shown without it, where
@@ -91,21 +92,26 @@ impl Quorum {
         self.heed(ensemble, verdict);
     }
 
-    /// Closes every client's connection; sessions live on.
-    pub(super) fn dismiss_clients(&mut self, unanswered: Vec<(ShardId, ConnId)>) {
+    /// Closes every client's connection; sessions live on. `unanswered` is what would have been told to some, and is not.
+    pub(super) fn dismiss_clients(&mut self, unanswered: Vec<Answer>) {
+        let close = |(shard, conn)| Answer { shard, conn, what: Tell::Close };
         let mut known: Vec<_> = self.live.drain().map(|(_, live)| (live.shard, live.conn)).collect();
         known.sort_unstable_by_key(|(shard, conn)| (*shard, conn.slot));
+        let unanswered = unanswered.into_iter().map(|Answer { shard, conn, what }| match what {
+            // It has ended before, and what it left behind is gone as well.
+            Tell::Gone => Answer { shard, conn, what },
+            _ => close((shard, conn)),
+        });
         let waiting = self.backlog.drain(..).flat_map(|inbound| {
             let asked = inbound.items.into_iter().filter(|item| !matches!(item.what, Ask::Collected { .. }));
-            asked.map(move |item| (inbound.shard, item.conn))
+            asked.map(move |item| match item.what {
+                Ask::Disconnected { owed: true } => Answer { shard: inbound.shard, conn: item.conn, what: Tell::Gone },
+                _ => close((inbound.shard, item.conn)),
+            })
         });
         let last_zxid = self.state.store().published();
-        let close = |(shard, conn)| Element {
-            zxid: last_zxid,
-            changes: 0..0,
-            answer: Some(Answer { shard, conn, what: Tell::Close }),
-        };
-        let elements = known.into_iter().chain(unanswered).chain(waiting).map(close).collect();
+        let element = |answer| Element { zxid: last_zxid, changes: 0..0, answer: Some(answer) };
+        let elements = known.into_iter().map(close).chain(unanswered).chain(waiting).map(element).collect();
         self.backlog_done = 0;
         self.has_published = true;
         self.publisher.publish(Batch { elements, last_zxid, ..Batch::default() });

@@ -24,6 +24,7 @@ mod rollover;
 mod secrets;
 mod shown;
 mod told;
+mod under_way;
 mod upgrade;
 mod voting;
 
@@ -120,6 +121,8 @@ struct Syncing {
     xid: i32,
     /// May be null.
     path: Option<Vec<u8>>,
+    /// What it comes to while it is under way to the leader.
+    bytes: usize,
 }
 
 impl Ensemble {
@@ -403,7 +406,9 @@ impl Quorum {
     /// One item from a shard, as this member's place has it.
     pub(super) fn member_item(&mut self, ensemble: &mut Ensemble, shard: ShardId, item: &Item, bytes: &[u8]) {
         match (&item.what, &ensemble.role) {
-            (Ask::Collect(_) | Ask::Collected { .. } | Ask::Identities(_) | Ask::Disconnected, _) => {
+            (Ask::Collect(_) | Ask::Collected { .. } | Ask::Identities(_), _) => self.lone_item(shard, item, bytes),
+            (Ask::Disconnected { .. }, _) => {
+                self.drop_held(ensemble, shard, item);
                 self.lone_item(shard, item, bytes);
             }
             (Ask::WrongPassword { passwords }, _) => self.wrong_password(ensemble, shard, item.conn, *passwords),

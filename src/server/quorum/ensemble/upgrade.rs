@@ -7,7 +7,6 @@
 use super::{Ensemble, Role};
 use crate::ids::SessionId;
 use crate::jute::request::{Create, Request};
-use crate::jute::wire::put_int;
 use crate::jute::{CreateMode, ErrorCode, MultiOps, OpCode, reply};
 use crate::server::message::{Item, ShardId};
 use crate::server::quorum::Quorum;
@@ -37,10 +36,8 @@ impl Quorum {
         tracing::info!(%session, "a session of this server alone becomes one of the ensemble");
         match &mut ensemble.role {
             Role::Following(following) => {
-                let mut body = vec![];
-                put_int(&mut body, timeout_ms);
                 let auth = self.auth_of(session);
-                following.forward(session, 0, OpCode::CreateSession, &body, auth)
+                following.create_session(session, timeout_ms, auth)
             }
             Role::Leading(_) => {
                 self.transact(session, 0, |state, context, out| state.create_session(context, timeout_ms, out));

@@ -69,3 +69,53 @@ fn the_longest_frame_of_a_client_does_not_cost_its_follower_the_leader() {
     }
     assert!(!has(&mut cluster, follower, "/big"));
 }
+
+/// So many clients, each with so many identities, come to a follower whose leader is slow, write, and go. Nobody is sent away
+/// by it, and neither end keeps more than it may.
+fn storm(seed: u64, clients: usize, identities: usize, data: usize) {
+    let (mut cluster, leader, follower) = started(seed);
+    let length = limits::IDENTITY_BYTES / (limits::IDENTITIES - 1) - "digest".len() - 30;
+    let clients: Vec<_> = (0..clients)
+        .map(|_| {
+            let (conn, _) = session(&mut cluster, follower, 2000);
+            (0..identities).for_each(|n| ask(&mut cluster, follower, conn, -4, OpCode::Auth, &auth(n, length)));
+            assert!(told(&mut cluster, follower, conn, identities).iter().all(|told| *told == (-4, 0)));
+            conn
+        })
+        .collect();
+    let closed = cluster.coverage.of("connection of a learner ended");
+    let body = create(b"/x", &vec![b'x'; data], 0);
+    let (mut most_here, mut most_there) = (0, 0);
+    cluster.slow_disk(leader, 3_000);
+    for conn in clients {
+        (1..=1000).for_each(|xid| ask(&mut cluster, follower, conn, xid, OpCode::Create, &body));
+        cluster.act(follower);
+        cluster.server(follower).unwrap().shard.disconnected(conn);
+        cluster.act(follower);
+        cluster.run(20, |_| false);
+        let here = &cluster.server(follower).unwrap().quorum;
+        assert!(here.backlog_bytes() <= limits::CORE_BYTES);
+        most_here = most_here.max(here.bytes_under_way());
+        most_there = most_there.max(cluster.server(leader).unwrap().quorum.bytes_under_way());
+    }
+    assert!(most_there > 0, "the leader is slow");
+    assert!(most_there <= limits::forwarded(1 << 20), "{most_there}");
+    assert!(most_here <= limits::UNDER_WAY_BYTES + limits::FORWARDED_REQUEST + (1 << 20), "{most_here}");
+    cluster.slow_disk(leader, 0);
+    let is_over = |cluster: &mut Cluster| cluster.server(follower).unwrap().quorum.bytes_under_way() == 0;
+    assert!(cluster.run(20_000, is_over), "all of it comes back");
+    let (other, _) = session(&mut cluster, follower, 2000);
+    is_served(&mut cluster, follower, other, 1);
+    nothing_is_under_way(&mut cluster);
+    assert_eq!(cluster.coverage.of("connection of a learner ended"), closed, "nobody was sent away");
+}
+
+#[test]
+fn what_is_under_way_is_bounded_in_bytes_identities_included() {
+    storm(73, 14, limits::IDENTITIES - 2, 3000);
+}
+
+#[test]
+fn however_many_requests_are_under_way_nobody_is_sent_away() {
+    storm(74, 110, 0, 0);
+}

@@ -41,6 +41,15 @@ pub(super) fn comes_to_rest(cluster: &mut Cluster) {
             && digests(cluster).windows(2).all(|pair| pair[0] == pair[1])
     };
     assert!(cluster.run(5_000, is_same), "all show the same: {:?}", digests(cluster));
+    nothing_is_under_way(cluster);
+}
+
+/// Everything that clients have asked for was answered: nothing counts as on its way to a leader any more, or as waiting there.
+pub(super) fn nothing_is_under_way(cluster: &mut Cluster) {
+    let bytes = |cluster: &mut Cluster, place| cluster.server(place).unwrap().quorum.bytes_under_way();
+    for place in 0..cluster.len() {
+        assert!(cluster.run(5_000, |cluster| bytes(cluster, place) == 0), "{} bytes", bytes(cluster, place));
+    }
 }
 
 /// Whether all that a server has is committed.

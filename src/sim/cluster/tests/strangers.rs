@@ -6,6 +6,7 @@ use crate::ids::SessionId;
 use crate::jute::quorum::{ForwardedRequest, Identities, Packet, PacketType, put_identity};
 use crate::jute::wire::{put_bytes, put_int};
 use crate::jute::{AclEntry, OpCode};
+use crate::limits;
 use crate::sim::bodies::{create, path_alone};
 use crate::sim::lies::introduction;
 use crate::zab::epochs::{MAX_EPOCH, first_zxid};
@@ -102,4 +103,48 @@ fn what_no_learner_passes_on_is_not_carried_out() {
     let state = cluster.server(leader).unwrap().quorum.state();
     assert!(state.find(b"/empty").is_some(), "a stranger is not the leader");
     assert_eq!(state.find(b"/closed").unwrap().data(), Some(&b"before"[..]), "and not super");
+}
+
+/// A server of ZooKeeper may forward more than is kept here: it is answered as throttled, and stays. What no server forwards
+/// ends the connection.
+#[test]
+fn what_a_learner_forwards_is_bounded_in_bytes() {
+    let (mut cluster, leader, _) = started(403);
+    let stranger = intruder(&mut cluster, leader);
+    let own = SessionId(0x4d00_0000_0000_0002);
+    forwards(&mut cluster, leader, stranger, (own, 1), OpCode::CreateSession, &30_000_i32.to_be_bytes());
+    let request = |cxid: i32, path: &str, length: usize| {
+        let (mut data, mut bytes) = (vec![], vec![]);
+        let body = create(path.as_bytes(), &vec![b'x'; length], 0);
+        ForwardedRequest { session: own, cxid, op: OpCode::Create.wire(), body: &body }.put(&mut data);
+        Packet { data: Some(&data), ..Packet::bare(PacketType::Request, Zxid(-1)) }.put(&mut bytes);
+        bytes
+    };
+    let kept = |cluster: &mut Cluster| cluster.server(leader).unwrap().quorum.bytes_under_way();
+    let closed = cluster.coverage.of("connection of a learner ended");
+    let bound = limits::forwarded(1 << 20);
+    // These keep the log busy, and the others waiting.
+    let stall = |cluster: &mut Cluster, from: i32| {
+        cluster.slow_disk(leader, 200);
+        for cxid in from..from + 10 {
+            cluster.goes_on(leader, stranger, &request(cxid, &format!("/stall-{cxid}"), 6000));
+        }
+    };
+    stall(&mut cluster, 2);
+    let long = request(100, "/long", 400_000);
+    (0..400).for_each(|_| cluster.goes_on(leader, stranger, &long));
+    let most = kept(&mut cluster);
+    assert!(most > bound / 2 && most <= bound, "{most}");
+    cluster.slow_disk(leader, 0);
+    assert!(cluster.run(350, |cluster| kept(cluster) == 0));
+    assert_eq!(cluster.coverage.of("connection of a learner ended"), closed, "it is still there");
+    assert!(has(&mut cluster, leader, "/stall-2"));
+    stall(&mut cluster, 200);
+    let short = request(100, "/x", 0).repeat(10_000);
+    for _ in 0..100 {
+        cluster.goes_on(leader, stranger, &short);
+        assert!(kept(&mut cluster) <= limits::FORWARDED_TIMES * bound);
+    }
+    assert!(cluster.coverage.of("connection of a learner ended") > closed, "no server has so many clients");
+    assert_eq!(kept(&mut cluster), 0);
 }
