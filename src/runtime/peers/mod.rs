@@ -5,16 +5,15 @@
 //! ready socket once, and at its end sends what each connection has in one call. Nothing here knows what the bytes mean,
 //! but for the first message of an election connection, which says whose it is.
 
+mod accept;
 mod dial;
 mod socket;
 
-use super::descriptors;
 use super::helpers::Helpers;
-use super::ports::{Mover, Open, Port};
+use super::ports::{Mover, Open};
 use super::wake::Wake;
 use crate::fatal::{Fatal, Reason};
 use crate::ids::Zxid;
-use crate::jute::election::InitialMessage;
 use crate::jute::quorum::{Packet, PacketType};
 use crate::limits;
 use crate::server::quorum::{Effect, PeerInput, Quorum};
@@ -23,6 +22,7 @@ use crate::storage::log::seek::Stretch;
 use crate::storage::snapshot::format::file_name;
 use crate::zab::leader::PeerId;
 use crate::zab::links::LinkId;
+use accept::watch;
 use dial::{Dialled, Purpose, dial};
 use rustix::event::{Timespec, epoll};
 use socket::{Fed, Feed, Kind, Piece, Socket};
@@ -166,77 +166,6 @@ impl Peers {
         }
     }
 
-    /// Others are accepted at these ports from now on.
-    fn listen_at(&mut self, ports: Vec<Open>) {
-        for open in &self.ports {
-            // One that rests is not there.
-            let _ = epoll::delete(&self.epoll, &open.listener);
-        }
-        self.ports = ports;
-        // What cannot be watched is tried again with the next tick.
-        let watched = |(number, open)| watch(&self.epoll, number, open).is_err().then_some(number);
-        self.resting = self.ports.iter().enumerate().filter_map(watched).collect();
-    }
-
-    fn accept(&mut self, quorum: &mut Quorum, number: usize) {
-        let Some(Open { port, listener, .. }) = self.ports.get(number) else { return };
-        let port = *port;
-        let mut accepted = vec![];
-        if !descriptors::may_accept() {
-            if epoll::delete(&self.epoll, listener).is_ok() {
-                self.resting.push(number);
-            }
-            return;
-        }
-        while accepted.len() < limits::PEER_ACCEPTS {
-            match listener.accept() {
-                Ok(connection) => accepted.push(connection),
-                Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => {
-                    // Out of descriptors, most likely: the listener would be ready for ever. Or it gives way to another one.
-                    if error.kind() != ErrorKind::InvalidInput {
-                        tracing::error!(%error, ?port, "cannot accept another server's connection; trying again");
-                    }
-                    if epoll::delete(&self.epoll, listener).is_ok() {
-                        self.resting.push(number);
-                    }
-                    break;
-                }
-            }
-        }
-        for (stream, from) in accepted {
-            self.make_room(quorum);
-            if self.sockets.len() >= self.options.max_sockets {
-                tracing::warn!(%from, ?port, "connection refused: there are too many");
-                continue;
-            }
-            if stream.set_nonblocking(true).is_err() || stream.set_nodelay(true).is_err() {
-                continue;
-            }
-            let kind = if port == Port::Election { Kind::Unknown(vec![]) } else { Kind::Learner };
-            let Some(token) = self.add(stream, kind) else { continue };
-            if port == Port::Quorum {
-                quorum.peer(PeerInput::Learner(PeerId(token)));
-            }
-            if let Some(socket) = self.sockets.get_mut(&token) {
-                socket.ends_at_ms = Some(self.now_ms + self.options.handshake_ms);
-            }
-        }
-    }
-
-    /// Another connection comes: of those that have not said a word, however many there are, the oldest gives way. A
-    /// server is not kept out by strangers, as it speaks at once.
-    fn make_room(&mut self, quorum: &mut Quorum) {
-        let is_full = self.sockets.len() >= self.options.max_sockets;
-        let mut silent = self.sockets.iter().filter(|(_, socket)| socket.is_silent()).map(|(token, _)| *token);
-        let Some(oldest) = silent.next() else { return };
-        if is_full || silent.count() + 1 >= limits::PEER_UNKNOWN {
-            tracing::debug!("a connection to a port for servers said nothing and gives way to another");
-            self.lost(quorum, oldest);
-        }
-    }
-
     fn add(&mut self, stream: TcpStream, kind: Kind) -> Option<u64> {
         if self.options.keep_alive && rustix::net::sockopt::set_socket_keepalive(&stream, true).is_err() {
             return None;
@@ -335,28 +264,6 @@ impl Peers {
             Kind::Link => quorum.peer(PeerInput::Received { link: LinkId(token), bytes }),
             Kind::Learner => quorum.peer(PeerInput::FromLearner { peer: PeerId(token), bytes }),
             Kind::Leader => quorum.peer(PeerInput::FromLeader(bytes)),
-        }
-    }
-
-    /// An election connection has said this so far.
-    fn introduced(&mut self, quorum: &mut Quorum, token: u64, said: Vec<u8>) {
-        let Some(socket) = self.sockets.get_mut(&token) else { return };
-        match InitialMessage::decode(&said) {
-            // The message's own limit ends what never becomes whole.
-            Ok(None) => socket.kind = Kind::Unknown(said),
-            Ok(Some((initial, length))) => {
-                socket.kind = Kind::Link;
-                socket.ends_at_ms = None;
-                let link = LinkId(token);
-                quorum.peer(PeerInput::Accepted { link, initial });
-                if length < said.len() {
-                    quorum.peer(PeerInput::Received { link, bytes: &said[length..] });
-                }
-            }
-            Err(error) => {
-                tracing::warn!(?error, "what connected to the election port is no server");
-                self.sockets.remove(&token);
-            }
         }
     }
 
@@ -552,10 +459,6 @@ impl Peers {
             socket.armed = wanted;
         }
     }
-}
-
-fn watch(epoll: &OwnedFd, number: usize, open: &Open) -> rustix::io::Result<()> {
-    epoll::add(epoll, &open.listener, epoll::EventData::new_u64(number as u64), epoll::EventFlags::IN)
 }
 
 /// Reads a snapshot as a stream, on a thread of its own.
