@@ -261,7 +261,7 @@ pub const WATCHES_SHARE: usize = 1 << 30;
 /// any that begins a request while memory is short.
 pub const GREETING_BYTES: usize = 4 << 10;
 
-/// Most bytes of it for what no client asks for: buffers of the log, pieces of snapshots, code.
+/// Most bytes of it for what no client asks for: buffers of the log, what waits for other servers, pieces of snapshots, code.
 pub const OTHERS_SHARE: usize = 1 << 30;
 
 /// What a znode takes in memory beside its path and data, at most: its header, its entries in the table and in its

@@ -8,6 +8,7 @@ use crate::config::{Config, Ensemble, Settings};
 use crate::fatal::{Fatal, Reason};
 use crate::jute::quorum::PROTOCOL_SECRETS;
 use crate::limits;
+use crate::server::memory::Pot;
 use crate::server::quorum::{EnsembleOptions, MemberSecrets, Quorum, RoleSettings};
 use crate::session::{Passwords, SessionSecret};
 use crate::zab::agreed::Held;
@@ -71,7 +72,7 @@ pub fn join(
     ports: (Vec<Open>, Mover),
     quorum: &mut Quorum,
     wake: Arc<Wake>,
-    max_sockets: usize,
+    (max_sockets, memory): (usize, Arc<Pot>),
 ) -> Result<Peers, Fatal> {
     let settings = &ensemble.settings;
     let voters = |membership: &crate::config::membership::Membership| {
@@ -114,6 +115,7 @@ pub fn join(
         keep_alive: settings.tcp_keep_alive,
         snapshot_dir: config.data_dir.clone(),
         unsent: limits::learner_unsent(data::max_txn(config)),
+        memory,
     };
     Peers::new(options, ports, wake)
 }

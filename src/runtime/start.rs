@@ -17,7 +17,6 @@ use super::wake::Wake;
 use crate::acl::{AuthConfig, DigestAlgorithm, Scheme, Schemes};
 use crate::config::{self, Config, Edge};
 use crate::fatal::{self, Fatal, Reason};
-use crate::limits::WATCHES_OF_ONE_ADDRESS;
 use crate::server::facts::AdminPlane;
 use crate::server::memory::{Memory, Shares};
 use crate::server::message::ShardId;
@@ -117,16 +116,9 @@ pub fn run(
                 wake: wake.clone(),
                 pause: BIND_PAUSE,
             };
+            let room = (budget.peers, client_memory.others.clone());
             let mover = Mover::start(plan, client_port, ports.clone())?;
-            Some(member::join(
-                &config,
-                ensemble,
-                (data, secrets),
-                (ports, mover),
-                &mut quorum,
-                wake.clone(),
-                budget.peers,
-            )?)
+            Some(member::join(&config, ensemble, (data, secrets), (ports, mover), &mut quorum, wake.clone(), room)?)
         }
         _ => None,
     };
@@ -306,11 +298,7 @@ fn shard_options(
         min_timeout_ms: config.min_session_timeout_ms,
         max_timeout_ms: config.max_session_timeout_ms,
         outstanding_limit: (config.global_outstanding_limit as usize).div_ceil(shards).max(1),
-        watches: WatchLimits {
-            per_connection: config.max_watches as usize,
-            bytes: (shares.watches / shards).max(1),
-            per_address: (shares.watches / shards / WATCHES_OF_ONE_ADDRESS).max(1),
-        },
+        watches: WatchLimits::of_shard(shares.watches, shards, config.max_watches as usize),
         slice: crate::limits::SLICE,
         auth: AuthConfig {
             schemes: schemes(config),

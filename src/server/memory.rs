@@ -98,6 +98,8 @@ pub struct Memory {
     pub replies: Arc<Pot>,
     /// What has come and cannot be carried out yet, of all connections.
     pub requests: Arc<Pot>,
+    /// What no client asks for, as far as it depends on others: what waits for servers that do not read.
+    pub others: Arc<Pot>,
     /// Bytes that the tree may take.
     pub tree: usize,
 }
@@ -108,7 +110,9 @@ pub struct Shares {
     pub replies: usize,
     pub requests: usize,
     pub watches: usize,
-    /// What the rest is; an eighth is left for what nobody asks for: buffers of the log, pieces of snapshots, code.
+    /// For what no client asks for: buffers of the log, what is on its way to other servers, pieces of snapshots, code.
+    pub others: usize,
+    /// What the rest is.
     pub tree: usize,
 }
 
@@ -118,8 +122,9 @@ impl Shares {
         let eighth = |most: usize| (limit / 8).min(most);
         let (replies, requests) = (eighth(limits::REPLIES_SHARE), eighth(limits::REQUESTS_SHARE));
         let watches = eighth(limits::WATCHES_SHARE);
-        let tree = limit - replies - requests - watches - eighth(limits::OTHERS_SHARE);
-        Shares { replies, requests, watches, tree }
+        let others = eighth(limits::OTHERS_SHARE);
+        let tree = limit - replies - requests - watches - others;
+        Shares { replies, requests, watches, others, tree }
     }
 
     /// With so many bytes for watches instead, at the tree's cost or to its good.
@@ -131,12 +136,14 @@ impl Shares {
 impl Memory {
     /// Pots of these shares.
     pub fn new(shares: Shares) -> Memory {
-        Memory { replies: Pot::new(shares.replies), requests: Pot::new(shares.requests), tree: shares.tree }
+        let Shares { replies, requests, others, tree, .. } = shares;
+        Memory { replies: Pot::new(replies), requests: Pot::new(requests), others: Pot::new(others), tree }
     }
 
     /// No ceiling.
     pub fn unlimited() -> Memory {
-        Memory { replies: Pot::new(usize::MAX), requests: Pot::new(usize::MAX), tree: usize::MAX }
+        let pot = || Pot::new(usize::MAX);
+        Memory { replies: pot(), requests: pot(), others: pot(), tree: usize::MAX }
     }
 }
 
@@ -167,8 +174,9 @@ mod tests {
     #[test]
     fn the_shares_leave_most_to_the_tree() {
         for limit in [64 << 20, 1 << 30, 64 << 30] {
-            let Shares { replies, requests, watches, tree } = Shares::of(limit);
-            assert!(tree >= limit / 2 && replies + requests + watches + tree <= limit);
+            let Shares { replies, requests, watches, others, tree } = Shares::of(limit);
+            assert!(tree >= limit / 2);
+            assert_eq!(replies + requests + watches + others + tree, limit);
             let more = Shares::of(limit).with_watches(watches + 1000);
             assert_eq!((more.watches, more.tree), (watches + 1000, tree - 1000));
             assert!(replies >= 8 << 20 && requests >= 8 << 20 && watches >= 8 << 20);

@@ -33,9 +33,15 @@ fn delete(path: &[u8]) -> Vec<u8> {
     body
 }
 
+/// As much as anybody wants of everything.
+fn unlimited() -> Shares {
+    let all = usize::MAX;
+    Shares { replies: all, requests: all, watches: all, others: all, tree: all }
+}
+
 /// A ceiling that leaves so many bytes for replies, and as much as anybody wants for the rest.
 fn short_of_replies(replies: usize) -> Option<Shares> {
-    Some(Shares { replies, requests: usize::MAX, watches: usize::MAX, tree: usize::MAX })
+    Some(Shares { replies, ..unlimited() })
 }
 
 #[test]

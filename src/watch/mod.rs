@@ -15,6 +15,7 @@ mod table;
 
 use crate::acl::AclId;
 use crate::jute::{EventType, WatcherType};
+use crate::limits;
 use crate::tree::change::{Change, ChangeKind};
 use crate::tree::path;
 use std::collections::VecDeque;
@@ -54,6 +55,15 @@ pub struct WatchLimits {
     pub bytes: usize,
     /// Bytes of those of all connections from one address.
     pub per_address: usize,
+}
+
+impl WatchLimits {
+    /// Those of one shard of so many, which have so many bytes for watches together. One address has half of each, and so half
+    /// of all, however its connections are spread.
+    pub fn of_shard(bytes: usize, shards: usize, per_connection: usize) -> WatchLimits {
+        let bytes = (bytes / shards).max(1);
+        WatchLimits { per_connection, bytes, per_address: (bytes / limits::WATCHES_OF_ONE_ADDRESS).max(1) }
+    }
 }
 
 impl Default for WatchLimits {

@@ -76,6 +76,32 @@ fn one_address_leaves_half_to_the_others() {
     assert_eq!((watches.bytes(), watches.lists.addresses()), (0, 0));
 }
 
+/// However its connections are spread over the shards.
+#[test]
+fn one_address_has_half_of_what_all_shards_have() {
+    let cost = crate::limits::WATCH_BYTES + crate::limits::WATCHED_PATH_BYTES + 100;
+    let share = 240 * cost;
+    let path = |n: u32| format!("/{n:0>99}").into_bytes();
+    for shards in [1, 3, 8] {
+        let limits = WatchLimits::of_shard(share, shards, usize::MAX);
+        let mut all: Vec<Watches> = (0..shards).map(|_| Watches::new(limits)).collect();
+        let mut taken = 0;
+        for watches in &mut all {
+            (0..4).for_each(|slot| watches.join(slot, "10.0.0.1".parse().unwrap()));
+            (0..300).for_each(|n| _ = watches.add(n % 4, &path(n), Data));
+            taken += watches.bytes();
+        }
+        assert!(taken <= share / 2 && taken + shards * cost > share / 2, "{shards}: {taken}");
+        taken = 0;
+        for watches in &mut all {
+            watches.join(4, "10.0.0.2".parse().unwrap());
+            (300..600).for_each(|n| _ = watches.add(4, &path(n), Child));
+            taken += watches.bytes();
+        }
+        assert!(taken <= share && taken + 2 * shards * cost > share, "{shards}: {taken}");
+    }
+}
+
 #[test]
 fn one_shot_fires_once() {
     let mut watches = Watches::default();

@@ -16,6 +16,7 @@ use crate::fatal::{Fatal, Reason};
 use crate::ids::Zxid;
 use crate::jute::quorum::{Packet, PacketType};
 use crate::limits;
+use crate::server::memory::Pot;
 use crate::server::quorum::{Effect, PeerInput, Quorum};
 use crate::storage::java::stream::StreamSender;
 use crate::storage::log::seek::Stretch;
@@ -25,7 +26,7 @@ use crate::zab::links::LinkId;
 use accept::watch;
 use dial::{Dialled, Purpose, dial};
 use rustix::event::{Timespec, epoll};
-use socket::{Fed, Feed, Kind, Piece, Socket};
+use socket::{Fed, Feed, Kind, Piece, Socket, who_gives_way};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
@@ -53,6 +54,8 @@ pub struct PeerOptions {
     pub snapshot_dir: PathBuf,
     /// Bytes that may wait for one server ([`limits::learner_unsent`]).
     pub unsent: usize,
+    /// What waits for all of them is of this.
+    pub memory: Arc<Pot>,
 }
 
 /// The connections of one member.
@@ -164,6 +167,14 @@ impl Peers {
         for token in over {
             self.lost(quorum, token);
         }
+        for token in who_gives_way(&mut self.sockets, &self.options.memory) {
+            let used = self.options.memory.used();
+            tracing::warn!(
+                used,
+                "a server takes nothing of what it is sent, and memory is short: the connection ends (corral.memoryLimit)"
+            );
+            self.lost(quorum, token);
+        }
     }
 
     fn add(&mut self, stream: TcpStream, kind: Kind) -> Option<u64> {
@@ -174,7 +185,7 @@ impl Peers {
         self.next += 1;
         let armed = epoll::EventFlags::IN;
         epoll::add(&self.epoll, &stream, epoll::EventData::new_u64(token), armed).ok()?;
-        self.sockets.insert(token, Socket::new(stream, kind, armed));
+        self.sockets.insert(token, Socket::new(stream, kind, armed, &self.options.memory));
         Some(token)
     }
 

@@ -1,10 +1,14 @@
 //! One connection between servers: what it is, what waits to be sent on it, and the snapshot that goes out on it.
+//!
+//! What waits is memory, and is charged as such. While that is short, who takes nothing of much that waits for it gives way.
 
 use crate::limits;
+use crate::server::memory::{Charge, Pot};
 use rustix::event::epoll::EventFlags;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 /// What a connection is.
@@ -57,11 +61,16 @@ pub struct Socket {
     pub ends_at_ms: Option<i64>,
     /// What the epoll set is armed for.
     pub armed: EventFlags,
+    /// What its buffers are of the server's memory.
+    charge: Charge,
+    /// What had gone at the last half tick, and how many of these in a row found much that waits and little that goes.
+    gone_before: u64,
+    slow_ticks: u8,
 }
 
 impl Socket {
     /// A connection on which nothing was sent yet.
-    pub fn new(stream: TcpStream, kind: Kind, armed: EventFlags) -> Socket {
+    pub fn new(stream: TcpStream, kind: Kind, armed: EventFlags, memory: &Arc<Pot>) -> Socket {
         Socket {
             stream,
             kind,
@@ -75,6 +84,9 @@ impl Socket {
             is_closing: false,
             ends_at_ms: None,
             armed,
+            charge: Charge::on(memory),
+            gone_before: 0,
+            slow_ticks: 0,
         }
     }
 
@@ -86,7 +98,10 @@ impl Socket {
     /// Queues bytes, behind the snapshot that is being sent.
     pub fn give(&mut self, bytes: &[u8]) {
         match &mut self.feed {
-            Some(feed) => feed.behind.extend_from_slice(bytes),
+            Some(feed) => {
+                feed.behind.extend_from_slice(bytes);
+                self.account();
+            }
             None => self.push(bytes),
         }
     }
@@ -100,6 +115,23 @@ impl Socket {
     fn push(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
         self.given += bytes.len() as u64;
+        self.account();
+    }
+
+    /// Its buffers may have grown, or become smaller.
+    fn account(&mut self) {
+        let behind = self.feed.as_ref().map_or(0, |feed| feed.behind.capacity());
+        self.charge.follow(self.out.capacity() + behind);
+    }
+
+    /// Half a tick has passed. Whether little has gone of much that waits, in this one as in the one before.
+    fn is_slow(&mut self) -> bool {
+        let moved = self.gone - std::mem::replace(&mut self.gone_before, self.gone);
+        // What follows a snapshot whose next piece is not read yet waits for us.
+        let waits = self.out.len() - self.sent;
+        let is_slow = waits > limits::SHORT_ANSWER && moved < limits::MOVED_PER_HALF_TICK as u64;
+        self.slow_ticks = if is_slow { self.slow_ticks.saturating_add(1) } else { 0 };
+        self.slow_ticks > 1
     }
 
     /// Takes on a piece of the snapshot, if there is room and one is ready.
@@ -148,6 +180,7 @@ impl Socket {
             self.out.drain(..self.sent);
             self.sent = 0;
         }
+        self.account();
         let mut told = 0;
         while self.ends.pop_front_if(|end| *end <= self.gone).is_some() {
             told += 1;
@@ -168,6 +201,21 @@ impl Socket {
     }
 }
 
+/// Half a tick has passed: who is to be ended, as `memory` is used up and they hold most of it and take nothing.
+pub fn who_gives_way(sockets: &mut BTreeMap<u64, Socket>, memory: &Pot) -> Vec<u64> {
+    let slow =
+        sockets.iter_mut().filter_map(|(token, socket)| socket.is_slow().then_some((socket.charge.bytes(), *token)));
+    let mut slow: Vec<(usize, u64)> = slow.collect();
+    slow.sort_unstable_by_key(|(held, token)| (std::cmp::Reverse(*held), *token));
+    let mut used = memory.used();
+    let is_needed = |(held, _): &(usize, u64)| {
+        let is_short = used >= memory.share();
+        used = used.saturating_sub(*held);
+        is_short
+    };
+    slow.into_iter().take_while(is_needed).map(|(_, token)| token).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,10 +224,14 @@ mod tests {
     use std::sync::mpsc::sync_channel;
 
     fn pair() -> (Socket, TcpStream) {
+        pair_on(&Pot::new(usize::MAX))
+    }
+
+    fn pair_on(memory: &Arc<Pot>) -> (Socket, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         stream.set_nonblocking(true).unwrap();
-        (Socket::new(stream, Kind::Link, EventFlags::IN), listener.accept().unwrap().0)
+        (Socket::new(stream, Kind::Link, EventFlags::IN, memory), listener.accept().unwrap().0)
     }
 
     #[test]
@@ -206,6 +258,46 @@ mod tests {
         assert_eq!((told, socket.unsent()), (1, 0));
         let all = reader.join().unwrap().unwrap();
         assert!(all[0] == 1 && all[1..] == long);
+    }
+
+    #[test]
+    fn what_waits_for_servers_is_counted_and_who_takes_none_of_it_gives_way() {
+        const MB: usize = 1 << 20;
+        let memory = Pot::new(100 * MB);
+        let mut sockets = BTreeMap::new();
+        let mut others = vec![];
+        for (token, bytes) in [(1, 40 * MB), (2, 48 * MB), (3, 40 * MB)] {
+            let (mut socket, other) = pair_on(&memory);
+            socket.give(&vec![7; bytes]);
+            socket.send().unwrap();
+            sockets.insert(token, socket);
+            other.set_nonblocking(true).unwrap();
+            others.push(other);
+        }
+        assert!(memory.used() >= 128 * MB, "all of it is in the ledger");
+        let mut buffer = vec![0; MB];
+        let mut third_reads = |sockets: &mut BTreeMap<u64, Socket>| {
+            let socket = sockets.get_mut(&3).unwrap();
+            let before = socket.unsent();
+            while socket.unsent() + limits::MOVED_PER_HALF_TICK > before {
+                socket.is_blocked = false;
+                socket.send().unwrap();
+                // There may be nothing to read yet.
+                let _ = others[2].read(&mut buffer);
+            }
+        };
+        // The first half tick finds that all have taken something.
+        for _ in 0..2 {
+            third_reads(&mut sockets);
+            assert!(who_gives_way(&mut sockets, &memory).is_empty());
+        }
+        third_reads(&mut sockets);
+        assert_eq!(who_gives_way(&mut sockets, &memory), [2], "the largest of those that do not read");
+        sockets.remove(&2);
+        third_reads(&mut sockets);
+        assert!(who_gives_way(&mut sockets, &memory).is_empty(), "there is room again");
+        drop(sockets);
+        assert_eq!(memory.used(), 0);
     }
 
     #[test]

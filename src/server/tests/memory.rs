@@ -141,7 +141,7 @@ fn answers_in_all_have_a_ceiling_and_the_silent_make_room() {
 #[test]
 fn requests_in_all_have_a_ceiling_and_the_silent_make_room() {
     const SHARE: usize = 2_000_000;
-    let shares = Shares { replies: usize::MAX, requests: SHARE, watches: usize::MAX, tree: usize::MAX };
+    let shares = Shares { requests: SHARE, ..unlimited() };
     let (mut server, conn) = with_data(SimOptions { memory: Some(shares), ..SimOptions::default() }, 0);
     let hostile: Vec<ConnId> = (0..100).map(|_| server.connect(SessionId::NONE, 2000).0).collect();
     // The beginning of a long frame each, as their sockets are read.
@@ -215,7 +215,7 @@ fn before_it_has_a_session_a_connection_keeps_little() {
 
 #[test]
 fn a_tree_that_has_its_share_is_made_smaller_or_read_but_not_larger() {
-    let shares = Shares { replies: usize::MAX, requests: usize::MAX, watches: usize::MAX, tree: 100_000 };
+    let shares = Shares { tree: 100_000, ..unlimited() };
     let (mut server, conn) = with_data(SimOptions { memory: Some(shares), ..SimOptions::default() }, 120_000);
     server.turn();
     let growing = [
