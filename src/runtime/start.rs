@@ -17,6 +17,7 @@ use super::wake::Wake;
 use crate::acl::{AuthConfig, DigestAlgorithm, Scheme, Schemes};
 use crate::config::{self, Config, Edge};
 use crate::fatal::{self, Fatal, Reason};
+use crate::limits;
 use crate::server::facts::AdminPlane;
 use crate::server::memory::{Memory, Shares};
 use crate::server::message::ShardId;
@@ -266,6 +267,7 @@ fn quorum_options(config: &Config, shards: usize) -> QuorumOptions {
             every_bytes: config.snap_size_limit.unwrap_or(0),
         },
         member: config.ensemble.is_some(),
+        uncommitted_bytes: limits::UNCOMMITTED_BYTES,
         last_counter: config.last_counter,
     }
 }
@@ -299,7 +301,7 @@ fn shard_options(
         max_timeout_ms: config.max_session_timeout_ms,
         outstanding_limit: (config.global_outstanding_limit as usize).div_ceil(shards).max(1),
         watches: WatchLimits::of_shard(shares.watches, shards, config.max_watches as usize),
-        slice: crate::limits::SLICE,
+        slice: limits::SLICE,
         auth: AuthConfig {
             schemes: schemes(config),
             digest_algorithm: match config.digest_algorithm {

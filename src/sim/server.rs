@@ -61,6 +61,8 @@ pub struct SimOptions {
     pub snapshots: SnapshotRule,
     /// A member that finds nothing on its disk may begin from nothing (`db.autocreate`).
     pub autocreate: bool,
+    /// Bytes of transactions that are proposed and not committed.
+    pub uncommitted_bytes: usize,
     /// The number of an epoch's last transaction.
     pub last_counter: u32,
     /// Its `tickTime`.
@@ -84,6 +86,7 @@ impl Default for SimOptions {
             // When a test asks for one.
             snapshots: SnapshotRule { every_txns: u64::MAX, every_bytes: 0 },
             autocreate: true,
+            uncommitted_bytes: limits::UNCOMMITTED_BYTES,
             last_counter: Zxid::LAST_COUNTER,
             tick_ms: TICK_MS,
             reap_interval_ms: 60_000,
@@ -247,6 +250,7 @@ impl SimServer {
             reap_per_minute: 10_000,
             snapshots: sim.snapshots,
             member: member.is_some(),
+            uncommitted_bytes: sim.uncommitted_bytes,
             last_counter: sim.last_counter,
         };
         let reader = store.reader().unwrap();

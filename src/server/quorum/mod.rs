@@ -54,6 +54,9 @@ pub struct QuorumOptions {
     pub snapshots: SnapshotRule,
     /// One of an ensemble ([`Quorum::join`]): what was recovered may not be committed yet, and nobody sees it.
     pub member: bool,
+    /// Bytes of transactions that are proposed and not committed; from there on nothing more is prepared
+    /// ([`limits::UNCOMMITTED_BYTES`]).
+    pub uncommitted_bytes: usize,
     /// The number of an epoch's last transaction: [`Zxid::LAST_COUNTER`], or less to see what comes then.
     pub last_counter: u32,
 }
@@ -267,7 +270,7 @@ impl Quorum {
             && self.has_number()
             && self.outcome.reply.len() < limits::BATCH_REPLIES
             && uncommitted < limits::UNCOMMITTED_TXNS
-            && self.uncommitted.bytes() < limits::UNCOMMITTED_BYTES
+            && self.uncommitted.bytes() < self.options.uncommitted_bytes
             && !is_crowded
     }
 
@@ -275,6 +278,12 @@ impl Quorum {
     #[cfg(test)]
     pub(crate) fn backlog_bytes(&self) -> usize {
         self.backlog.iter().map(|inbound| inbound.bytes.len()).sum()
+    }
+
+    /// Bytes of transactions that are proposed and not committed.
+    #[cfg(test)]
+    pub(crate) fn uncommitted_bytes(&self) -> usize {
+        self.uncommitted.bytes()
     }
 
     /// The next write, if there is one and none is being written. The bytes are in the log writer's buffer.

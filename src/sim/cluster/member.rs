@@ -183,6 +183,7 @@ impl Cluster {
             max_frame: self.max_frame.unwrap_or(SimOptions::default().max_frame),
             autocreate,
             state: self.state,
+            uncommitted_bytes: self.uncommitted_bytes,
             last_counter: self.last_counter,
             reap_interval_ms: self.reap_interval_ms,
             ..SimOptions::default()

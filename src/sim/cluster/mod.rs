@@ -15,6 +15,7 @@ use super::disk::{Choices, SimDisk};
 use super::server::{DIR, SimServer, TICK_MS};
 use super::witness::{Seen, Witness};
 use crate::ids::Zxid;
+use crate::limits;
 use crate::server::quorum::{Effect, PeerInput, RoleSettings, Standing};
 use crate::storage::log::frame::{BLOCK, Claim, FRAME_HEADER, Txns, claim};
 use crate::storage::log::writer::{FrameWrite, LogOptions};
@@ -69,6 +70,8 @@ pub struct Cluster {
     pub roles: RoleSettings,
     /// ZooKeepers are to come (`corral.zookeeperPasswords`).
     pub zookeeper_passwords: bool,
+    /// Bytes of transactions that a leader has proposed and not committed.
+    pub uncommitted_bytes: usize,
     /// The number of an epoch's last transaction.
     pub last_counter: u32,
     /// The longest request, bytes (`jute.maxbuffer`), if logs are to be made for it.
@@ -112,6 +115,7 @@ impl Cluster {
             standalone_enabled: true,
             roles: RoleSettings::default(),
             zookeeper_passwords: false,
+            uncommitted_bytes: limits::UNCOMMITTED_BYTES,
             last_counter: Zxid::LAST_COUNTER,
             max_frame: None,
             reap_interval_ms: 60_000,

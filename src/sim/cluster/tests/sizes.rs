@@ -42,3 +42,27 @@ fn an_ensemble_commits_requests_as_long_as_its_operator_allows() {
         assert_eq!(cluster.leader(), Some(leader), "seed {seed}: nobody was elected anew");
     }
 }
+
+/// All that a leader has proposed is kept by each of its followers, too, until a quorum has written it down.
+#[test]
+fn a_leader_proposes_no_more_than_may_be_kept_until_it_is_agreed_on() {
+    const MOST: usize = 100_000;
+    const EACH: usize = 4_000;
+    let mut cluster = Cluster::new(3, 45);
+    cluster.uncommitted_bytes = MOST;
+    start_all(&mut cluster);
+    let leader = cluster.leader().expect("somebody leads");
+    let (conn, _) = session(&mut cluster, leader, 2_000);
+    (0..3).filter(|place| *place != leader).for_each(|place| cluster.slow_disk(place, 200));
+    for xid in 0..100 {
+        let body = create(format!("/{xid}").as_bytes(), &[7; EACH], 0);
+        ask(&mut cluster, leader, conn, xid, OpCode::Create, &body);
+    }
+    cluster.act(leader);
+    cluster.run(150, |_| false);
+    let kept = cluster.server(leader).unwrap().quorum.uncommitted_bytes();
+    assert!((MOST..MOST + EACH + 200).contains(&kept), "{kept} bytes");
+    (0..3).for_each(|place| cluster.slow_disk(place, 0));
+    let all: Vec<(i32, i32)> = (0..100).map(|xid| (xid, 0)).collect();
+    assert_eq!(told(&mut cluster, leader, conn, 100), all, "they had to wait");
+}
