@@ -375,6 +375,7 @@ mod tests {
                 "{max_frame}"
             );
             assert!(learner_pending(txn) > UNCOMMITTED_BYTES + txn, "{max_frame}");
+            assert!(learner_unsent(txn) > forwarded(txn), "{max_frame}");
             assert!(learner_unsent(txn) > history(txn) + UNCOMMITTED_BYTES + txn, "{max_frame}");
             assert!(least_segment(txn) as usize > txn && segment(0, txn) >= 2 * least_segment(txn), "{max_frame}");
             // Offsets and lengths of frames, answers and messages are of four bytes.

@@ -10,7 +10,7 @@ use super::state::State;
 /// Znodes looked at in one call: about a millisecond.
 const SLICE: usize = 4096;
 
-/// How far the search has come.
+/// How far the search has come: containers first, then znodes with a time to live.
 #[derive(Debug, Default)]
 pub(super) struct Sweep {
     ttls: bool,
@@ -25,27 +25,32 @@ impl State {
     /// when there is more to look at right away.
     pub fn reap(&mut self, now_ms: i64, limit: usize, out: &mut Vec<Vec<u8>>) -> bool {
         let mut sweep = std::mem::take(&mut self.sweep);
-        let paths = if sweep.ttls { self.index.ttls() } else { self.index.containers() };
         let mut found = 0;
         let mut looked = 0;
-        for path in after(paths, sweep.last.as_deref()) {
-            if looked == SLICE || found == limit {
-                // The path before this one was the last one looked at.
+        loop {
+            let paths = if sweep.ttls { self.index.ttls() } else { self.index.containers() };
+            for path in after(paths, sweep.last.as_deref()) {
+                if looked == SLICE || found == limit {
+                    // The path before this one was the last one looked at.
+                    self.sweep = sweep;
+                    return false;
+                }
+                looked += 1;
+                if self.is_outlived(path, now_ms) {
+                    found += 1;
+                    out.push(path.to_vec());
+                }
+                if looked == SLICE || found == limit {
+                    sweep.last = Some(path.into());
+                }
+            }
+            let is_over = sweep.ttls;
+            sweep = Sweep { ttls: !is_over, last: None };
+            if is_over {
                 self.sweep = sweep;
-                return false;
-            }
-            looked += 1;
-            if self.is_outlived(path, now_ms) {
-                found += 1;
-                out.push(path.to_vec());
-            }
-            if looked == SLICE || found == limit {
-                sweep.last = Some(path.into());
+                return true;
             }
         }
-        let done = sweep.ttls;
-        self.sweep = Sweep { ttls: !sweep.ttls, last: None };
-        done
     }
 
     fn is_outlived(&self, path: &[u8], now_ms: i64) -> bool {

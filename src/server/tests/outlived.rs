@@ -30,7 +30,7 @@ fn a_short_life_ends_within_a_long_tick() {
         server.settle();
         server.pass(born_ms + 99, 3000);
         assert!(has(&mut server, conn, b"/short"), "it lives as long as was said");
-        server.pass(born_ms + 200, 3000);
+        server.pass(born_ms + 150, 3000);
         assert!(!has(&mut server, conn, b"/short"), "and not as long as a tick");
     }
 }
