@@ -347,3 +347,27 @@ fn a_snapshot_holds_the_lists_that_are_used() {
     let lists = 4 + 12 * sessions;
     assert_eq!(i32::from_be_bytes(stream[lists..lists + 4].try_into().unwrap()), 2);
 }
+
+/// However long the disk takes, a znode has no more versions that nobody sees than who reads it may walk over.
+#[test]
+fn a_znode_that_is_written_again_and_again_waits_for_the_disk() {
+    let mut server = Server::with(SimOptions::default());
+    let (conn, _) = server.connect(SessionId::NONE, 2000);
+    server.request(conn, 1, OpCode::Create, &create(b"/often", b"", 0));
+    server.settle();
+    server.frames(conn);
+    for xid in 2..902 {
+        server.request(conn, xid, OpCode::SetData, &set_data(b"/often"));
+    }
+    assert!(server.prepare(), "a write is wanted");
+    let state = server.quorum.state();
+    let ahead = state.head().0 - state.store().published().0;
+    let most = crate::limits::VERSIONS_AHEAD as i64;
+    assert!((most / 2..=most + 1).contains(&ahead), "{ahead}: the others wait");
+    server.quorum.written();
+    for _ in 0..10 {
+        server.settle();
+    }
+    let told: Vec<(i32, i32)> = server.frames(conn).iter().map(|frame| (frame.0, frame.2)).collect();
+    assert_eq!(told, (2..902).map(|xid| (xid, 0)).collect::<Vec<_>>());
+}
