@@ -27,6 +27,10 @@ impl Cost {
     /// An ACL entry held against an identity of the caller, beside the bytes that are compared.
     pub const COMPARISON: Cost = Cost(2);
 
+    /// A change of a znode with all that follows from it: its version, its parent's numbers, digests, what watches hear of; or
+    /// to take it back. The bytes come on top.
+    pub const CHANGE: Cost = Cost(24);
+
     /// Bytes that are parsed, copied, hashed or answered: 128 of them are a unit, as sixteen nanoseconds copy as many.
     pub const fn bytes(count: usize) -> Cost {
         Cost(count.div_ceil(128) as u64)

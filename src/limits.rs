@@ -35,6 +35,10 @@ pub const SLICE_COST: Cost = Cost::ZNODE.times(SLICE);
 /// request has come meanwhile waits longer than for two of them. What is beyond it waits for the next turn.
 pub const TURN_COST: Cost = SLICE_COST.times(8);
 
+/// What the quorum core does in one turn, for clients, other servers and its own account: it stands in the way of a shard where
+/// both have one thread, and then as long as that. What is beyond it waits for the next turn, in its order.
+pub const CORE_TURN: Cost = SLICE_COST.times(8);
+
 /// What of a turn those may use who have asked for more than [`LIGHT_COST`] in each: the rest is kept for the others, however
 /// many connections are opened to ask for much.
 pub const HEAVY_COST: Cost = SLICE_COST.times(4);
@@ -63,6 +67,10 @@ pub const BETWEEN_COST: Cost = Cost::VERSION.times(2 * VERSIONS_AHEAD).plus(LIGH
 /// Reads in slices that one shard has under way; each may hold a pin of the tree, and a reply as long as
 /// `corral.outputLimit`. More of them wait.
 pub const READS_IN_SLICES: usize = 4;
+
+/// Changes of one transaction that are told to watchers in one go, whatever the turn has cost: a tenth of a millisecond's work
+/// where few watch. Longer ones go on while the turn allows it, and in the next.
+pub const CHANGES_TOLD: usize = 1024;
 
 /// Watches of ended connections that are removed in one turn: half a millisecond's work.
 pub const WATCHES_REMOVED_PER_TURN: usize = 1024;
@@ -311,6 +319,19 @@ pub const fn max_txn(max_frame: usize) -> usize {
 const fn packet(max_txn: usize) -> usize {
     // Its head, and the leader named in front of a reconfiguration.
     max_txn + 64
+}
+
+/// What the shortest operation that changes something costs, and its bytes in a multi: a delete of a znode with a name of three
+/// letters and an open ACL, below a quota.
+const SHORTEST_CHANGE: (Cost, usize) = (Cost::ZNODE.times(3).plus(Cost::CHANGE).plus(Cost::bytes(256)), 21);
+
+/// What one transaction may cost: as much as the longest request with nothing but the shortest changes in it, so whatever is
+/// not held against long ACLs passes. A multi that costs more is refused as throttled. It is sixty milliseconds with requests
+/// of a megabyte, and with shorter ones: nobody may see a part of a transaction, so it is carried out in one go. Where
+/// requests may be longer, so may that take.
+pub const fn txn_cost(max_txn: usize) -> Cost {
+    let (cost, bytes) = SHORTEST_CHANGE;
+    cost.times(at_least(max_txn, self::max_txn(1 << 20)) / 2 / bytes)
 }
 
 /// Bytes from its leader that a follower takes in: a packet that could not come whole would never be carried out, and the

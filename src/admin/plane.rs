@@ -165,7 +165,7 @@ impl Plane {
             connections_dropped: None,
             connections_revalidated: None,
             sessionless_expired: Some(self.sum(|shard| shard.sessionless_expired.value())),
-            throttled: Some(self.sum(|shard| shard.throttled.value())),
+            throttled: Some(self.sum(|shard| shard.throttled.value()) + core.throttled.value()),
             unread_ended: Some(self.sum(|shard| shard.unread_ended.value())),
             sessions_expired: Some(core.stale_sessions_expired.value()),
             digest_mismatches: Some(core.digest_mismatches.value()),

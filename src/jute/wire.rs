@@ -127,6 +127,11 @@ impl<'a> Strings<'a> {
         std::iter::from_fn(move || reader.string().ok())
     }
 
+    /// Those behind the first so many bytes, which are whole strings with their lengths.
+    pub fn behind(&self, bytes: usize) -> Strings<'a> {
+        Strings { bytes: &self.bytes[bytes..] }
+    }
+
     /// No string in it.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()

@@ -238,6 +238,7 @@ fn core_loop(
         wake.awake();
         let clock = clocks.now();
         quorum.begin(clock);
+        quorum.carry_on();
         let mut worked = false;
         while let Ok(inbound) = inbox.try_recv() {
             quorum.handle(inbound);
@@ -291,7 +292,8 @@ fn core_loop(
             }
         }
         alarm.set(quorum.deadline_ms(), clock.mono_ms);
-        wait(&mut log, &wake, &inbox, &mut quorum, worked || holds_back || idle_since_stop > 0, spin)?;
+        let hurry = worked || holds_back || idle_since_stop > 0 || !quorum.may_sleep();
+        wait(&mut log, &wake, &inbox, &mut quorum, hurry, spin)?;
         while let Some(entry) = log.completion() {
             match entry.user_data() {
                 WRITE => {

@@ -97,12 +97,13 @@ impl Single {
                     peers.tick(&mut self.quorum);
                 }
             }
+            self.quorum.carry_on();
             self.exchange()?;
             self.net.flush(&mut self.shard);
             self.exchange()?;
             self.shard.quiesce();
             self.alarm.set(self.quorum.deadline_ms(), clock.mono_ms);
-            sleepy = self.shard.may_sleep();
+            sleepy = self.shard.may_sleep() && self.quorum.may_sleep();
             if self.stop.load(Relaxed) && self.is_done() {
                 self.end();
                 return Ok(());

@@ -169,6 +169,8 @@ pub struct CoreStats {
     /// From handing a group to the disk until it is durable.
     pub fsync: Summary,
     pub snapshot_time: Summary,
+    /// Requests refused as throttled: they would have cost too much, or a learner has forwarded too many.
+    pub throttled: Count,
     pub stale_sessions_expired: Count,
     pub digest_mismatches: Count,
 }

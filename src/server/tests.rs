@@ -1,6 +1,7 @@
 //! Both brains together, in virtual time: no socket, no thread, the disk says "written" when the test does.
 
 mod bounds;
+mod core;
 mod costs;
 mod learner;
 mod memory;

@@ -349,6 +349,7 @@ impl SimServer {
     /// Hands requests over; the disk does nothing yet. Whether a write is wanted.
     pub fn prepare(&mut self) -> bool {
         self.shard.end_turn();
+        self.quorum.carry_on();
         if let Some(inbound) = self.shard.take_outbound() {
             self.quorum.handle(inbound);
         }
@@ -360,6 +361,7 @@ impl SimServer {
         for _ in 0..100 {
             let mut worked = false;
             self.shard.begin(self.clock);
+            self.quorum.begin(self.clock);
             self.prepare_segment();
             if self.prepare() {
                 self.quorum.written();
@@ -369,7 +371,7 @@ impl SimServer {
                 worked = true;
             }
             self.shard.take_in();
-            if !worked && self.shard.may_sleep() {
+            if !worked && self.shard.may_sleep() && self.quorum.may_sleep() {
                 return;
             }
             let mut ids = vec![];

@@ -12,14 +12,17 @@ use super::owner::{CONTAINER, ttl_owner};
 use super::path;
 use super::prepare::put_created;
 use super::state::State;
+use super::under_way::{Ending, Work};
 use crate::acl::AclId;
+use crate::cost::Cost;
 use crate::ids::{SessionId, Zxid};
 use crate::jute::reply::{put_bare, put_multi_end, put_multi_ok, put_reply};
-use crate::jute::txn::{CreateTxn, DIGEST_VERSION, MultiTxn, read_entry};
+use crate::jute::txn::{CreateTxn, DIGEST_VERSION, MultiTxn, TxnDigest, read_entry};
 use crate::jute::wire::{put_bool, put_buffer, put_int};
 use crate::jute::{AclList, DecodeError, ErrorCode, OpCode, Txn, TxnHeader};
 use crate::shown::Shown;
 use std::fmt;
+use std::sync::Arc;
 
 /// What to do with a transaction that does not fit the tree.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,6 +95,9 @@ impl fmt::Display for ApplyError {
 
 impl std::error::Error for ApplyError {}
 
+/// What was read of an entry.
+type Entry<'a> = (TxnHeader, Txn<'a>, Option<TxnDigest>);
+
 /// What members of one transaction share.
 struct Run<'a> {
     at: At,
@@ -135,53 +141,96 @@ impl State {
         changes: &mut Changes,
         reply: Option<&mut Vec<u8>>,
     ) -> Result<Applied, ApplyError> {
+        let (header, txn, carried) = self.begin_entry(entry)?;
+        match txn {
+            Txn::CloseSession { paths } => {
+                let mut ending = Ending::new(header.zxid, header.session);
+                self.apply_close(&mut ending, paths, Cost::ENDLESS, changes);
+                Ok(self.closed(header, &ending, carried))
+            }
+            txn => self.apply_txn((header, txn, carried), mode, changes, reply),
+        }
+    }
+
+    /// The same, but what may take longer than a turn is begun only: `None`, and [`State::go_on`] does it.
+    pub fn begin_apply(
+        &mut self,
+        entry: &Arc<[u8]>,
+        mode: Mode,
+        changes: &mut Changes,
+        reply: Option<&mut Vec<u8>>,
+    ) -> Result<Option<Applied>, ApplyError> {
+        let (header, txn, carried) = self.begin_entry(entry)?;
+        if let Txn::CloseSession { .. } = txn {
+            let ending = Ending::new(header.zxid, header.session);
+            self.work = Some(Work::Apply { ending, entry: entry.clone() });
+            return Ok(None);
+        }
+        self.apply_txn((header, txn, carried), mode, changes, reply).map(Some)
+    }
+
+    fn begin_entry<'a>(&mut self, entry: &'a [u8]) -> Result<Entry<'a>, ApplyError> {
         let (header, txn, carried) = read_entry(entry)?;
-        let TxnHeader { session, cxid, zxid, time_ms, op } = header;
+        let zxid = header.zxid;
         if zxid > self.head() {
             self.begin(zxid);
         } else if zxid != self.head() || !matches!(txn, Txn::Error { .. }) {
             return Err(ApplyError::Order { zxid, head: self.head() });
         }
-        let mut applied = Applied { header, error: 0, session: None, digest: DigestCheck::None, passed_over: 0 };
+        Ok((header, txn, carried))
+    }
+
+    fn apply_txn(
+        &mut self,
+        (header, txn, carried): Entry<'_>,
+        mode: Mode,
+        changes: &mut Changes,
+        reply: Option<&mut Vec<u8>>,
+    ) -> Result<Applied, ApplyError> {
+        let TxnHeader { session, cxid, zxid, time_ms, op } = header;
+        let (mut error, mut opened) = (0, None);
         let at = At { zxid, time_ms };
         let mut run = Run { at, session, mode, changes, reply: None, passed_over: 0 };
         match txn {
             Txn::CreateSession { timeout_ms } => {
                 self.put_session(zxid, session, timeout_ms);
-                applied.session = Some(SessionEvent::Opened { timeout_ms });
-            }
-            Txn::CloseSession { paths } => {
-                for path in paths.iter().flat_map(|paths| paths.iter()) {
-                    if !self.delete_if_there(zxid, path, run.changes) {
-                        run.passed_over += 1;
-                    }
-                }
-                self.delete_ephemerals(zxid, session, run.changes);
-                self.remove_session(zxid, session);
-                applied.session = Some(SessionEvent::Closed);
+                opened = Some(SessionEvent::Opened { timeout_ms });
             }
             Txn::Error { code } => {
-                applied.error = code;
+                error = code;
                 if let Some(reply) = reply {
                     put_bare(reply, cxid, zxid, ErrorCode::from_wire(code).unwrap_or(ErrorCode::SystemError));
                 }
             }
             Txn::Multi(members) => {
                 let body = |run: &mut Run<'_>, state: &mut State| state.apply_multi(run, members);
-                applied.error = self.with_frame(&mut run, cxid, reply, body)?;
+                error = self.with_frame(&mut run, cxid, reply, body)?;
             }
             txn => {
                 let body = |run: &mut Run<'_>, state: &mut State| state.apply_member(run, op, txn);
                 self.with_frame(&mut run, cxid, reply, body)?;
             }
         }
-        applied.passed_over = run.passed_over;
+        let passed_over = run.passed_over;
+        Ok(Applied { error, session: opened, passed_over, ..self.applied(header, carried) })
+    }
+
+    /// The end of a session is complete.
+    pub(super) fn closed(&mut self, header: TxnHeader, ending: &Ending, carried: Option<TxnDigest>) -> Applied {
+        self.remove_session(header.zxid, header.session);
+        let session = Some(SessionEvent::Closed);
+        Applied { session, passed_over: ending.passed_over, ..self.applied(header, carried) }
+    }
+
+    /// The end of every transaction: its digest is held against the one it carried.
+    fn applied(&mut self, header: TxnHeader, carried: Option<TxnDigest>) -> Applied {
+        let mut applied = Applied { header, error: 0, session: None, digest: DigestCheck::None, passed_over: 0 };
         if let Some(carried) = carried.filter(|carried| carried.version == DIGEST_VERSION && self.digest.is_enabled()) {
             let (carried, ours) = (carried.tree_digest as u64, self.digest.sum());
             applied.digest = if carried == ours { DigestCheck::Same } else { DigestCheck::Differs { carried, ours } };
         }
-        self.digest.note(zxid);
-        Ok(applied)
+        self.digest.note(header.zxid);
+        applied
     }
 
     /// Runs `body` with a reply frame around what it answers.

@@ -106,6 +106,20 @@ impl Changes {
         Changes { list, paths: self.paths.split_off(start), acls }
     }
 
+    /// Adds others behind these.
+    pub fn append(&mut self, mut others: Changes) {
+        if self.list.is_empty() {
+            *self = others;
+            return;
+        }
+        let (start, place) = (self.paths.len() as u32, self.list.len() as u32);
+        others.list.iter_mut().for_each(|stored| stored.start += start);
+        others.acls.iter_mut().for_each(|(at, _)| *at += place);
+        self.list.append(&mut others.list);
+        self.paths.append(&mut others.paths);
+        self.acls.append(&mut others.acls);
+    }
+
     /// Forgets those after the first `len`: a multi that failed changed nothing.
     pub fn truncate(&mut self, len: usize) {
         if let Some(first) = self.list.get(len) {
@@ -140,5 +154,10 @@ mod tests {
         changes.push(change(b"/d"), &acls);
         changes.truncate(1);
         assert_eq!(paths(&changes), [b"/a".to_vec()]);
+        changes.append(tail);
+        assert_eq!(paths(&changes), [b"/a".to_vec(), b"/bb".to_vec(), b"/ccc".to_vec()]);
+        let mut none = Changes::default();
+        none.append(changes.split_off(1));
+        assert_eq!(paths(&none), [b"/bb".to_vec(), b"/ccc".to_vec()]);
     }
 }

@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 
 /// One entry of the history is kept each so many transactions.
 const HISTORY_INTERVAL: i64 = 128;
+/// Of a note that there is one.
+const NOTED: u64 = 1 << 32;
 /// So many entries are kept.
 const HISTORY_LIMIT: usize = 1024;
 
@@ -47,6 +49,16 @@ impl Body {
         crc.update(if path == ROOT { b"" } else { path });
         crc.update(data.unwrap_or_default());
         Body(Some(crc.finalize()))
+    }
+
+    /// As a number that is not 0, to be kept.
+    pub fn to_note(self) -> u64 {
+        self.0.map_or(NOTED, |crc| NOTED << 1 | u64::from(crc))
+    }
+
+    /// From that number.
+    pub fn of_note(note: u64) -> Body {
+        Body((note != NOTED).then_some(note as u32))
     }
 
     /// The znode's digest.
@@ -142,6 +154,16 @@ mod tests {
         assert_eq!(root + zookeeper, 0x51c6_d660);
         assert_eq!(Body::of(b"/zookeeper/quota", Some(b"x")).digest(&FRESH), 0);
         assert_ne!(Body::of(b"/zookeeperx", None).digest(&FRESH), 0);
+    }
+
+    #[test]
+    fn a_body_is_its_note() {
+        for (path, data) in [(&b"/a"[..], &b"x"[..]), (b"/zookeeper/a", b"x"), (b"/", b"")] {
+            let body = Body::of(path, Some(data));
+            assert_ne!(body.to_note(), 0);
+            assert_eq!(Body::of_note(body.to_note()).0, body.0);
+        }
+        assert_eq!(Body::of_note(Body(Some(0)).to_note()).0, Some(0));
     }
 
     #[test]

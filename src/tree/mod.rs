@@ -3,7 +3,8 @@
 //! `store` is the container: versions of znodes keyed by zxid, one writer, many readers. `state` is the
 //! writer's side of it with what is not a znode: sessions, digest, and the sets of `index`. `prepare` turns
 //! requests into transactions and carries them out at the head; `apply` carries out transactions that come
-//! from a log or from a leader. Both change the tree through `mutate` alone, so that they agree.
+//! from a log or from a leader. Both change the tree through `mutate` alone, so that they agree; what takes longer than a turn
+//! goes in slices (`under_way`).
 //!
 //! What is versioned besides znodes, and how it comes back on [`state::State::undo`]: the ephemeral, container,
 //! and TTL sets follow the znodes that are undone; sessions, the digest and quotas have a journal; the texts of what quotas use
@@ -28,6 +29,7 @@ pub mod state;
 pub mod store;
 #[cfg(test)]
 mod tests;
+pub mod under_way;
 mod usage;
 pub mod walk;
 

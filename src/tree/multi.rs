@@ -4,13 +4,14 @@
 //! The operations are carried out one after another at the head, each seeing what the ones before it did.
 //! When one fails the tree is taken back to before the first. A failed multi is a transaction all the same,
 //! whose members are errors: 0 before the one that failed, its code, and "runtime inconsistency" after it.
-//! So are its results; the reply's header says Ok. One that makes no sense (a null id in an ACL), or whose transaction
-//! would be longer than the log takes because `auth` entries become whoever the client is, is refused as a whole; so is one
-//! whose quotas are too much to count.
+//! So are its results; the reply's header says Ok. One that makes no sense (a null id in an ACL), whose transaction
+//! would be longer than the log takes because `auth` entries become whoever the client is, whose quotas are too much to count,
+//! or that costs more than anybody may make everybody wait for, is refused as a whole.
 
 use super::prepare::put_txn_header;
 use super::state::{Context, Outcome, State};
 use super::usage::Countings;
+use crate::cost::Cost;
 use crate::ids::Zxid;
 use crate::jute::reply::{open_frame, put_multi_end, put_multi_error, put_multi_ok};
 use crate::jute::txn::{put_error, put_member};
@@ -28,6 +29,7 @@ impl State {
         put_int(&mut out.txn, 0);
         open_frame(&mut out.reply, context.cxid, context.zxid, ErrorCode::Ok);
         let results = out.reply.len();
+        let begun = self.meter().reading();
 
         self.countings = Countings::OF_A_MULTI;
         let mut done = 0;
@@ -41,7 +43,7 @@ impl State {
                 failed = Some(ErrorCode::MarshallingError);
                 break;
             }
-            if self.countings.are_too_many() {
+            if self.countings.are_too_many() || self.meter().reading().less(begun) > out.cost_limit {
                 failed = Some(ErrorCode::ThrottledOp);
                 break;
             }
@@ -60,6 +62,7 @@ impl State {
             out.txn.truncate(list + 4);
             out.reply.truncate(results);
             let total = ops.iter().count();
+            self.charge(Cost::COMPARISON * (2 * total));
             for at in 0..total {
                 let code = match at.cmp(&done) {
                     std::cmp::Ordering::Less => ErrorCode::Ok,
@@ -78,7 +81,7 @@ impl State {
             put_multi_end(&mut out.reply);
             close_frame(&mut out.reply, frame);
         }
-        self.finish(context, OpCode::Multi, out);
+        self.finish(context.zxid, OpCode::Multi, out);
     }
 
     /// Carries out one operation and appends it as a member and as a result.

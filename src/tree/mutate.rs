@@ -5,13 +5,14 @@
 //! zxid that `State::begin` was given (ZooKeeper 3.9, `DataTree`).
 
 use super::change::{Change, ChangeKind, Changes};
-use super::digest::{Body, Covered, Digest};
+use super::digest::{Body, Covered};
 use super::path::{self, PathHash};
 use super::quota::{QuotaNode, parse_path};
 use super::state::State;
 use super::store::{NewZnode, Znode};
 use crate::acl::AclId;
-use crate::ids::{SessionId, Zxid};
+use crate::cost::Cost;
+use crate::ids::Zxid;
 use crate::jute::Stat;
 
 /// When a transaction happens.
@@ -50,16 +51,6 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub fn of(znode: &Znode<'_>, digest: &Digest) -> Facts {
-        Facts {
-            stat: znode.stat(),
-            owner: znode.owner(),
-            acl: znode.acl(),
-            cversion: znode.stored_cversion(),
-            body: digest.body(znode.path(), znode.data()),
-        }
-    }
-
     fn digest(&self) -> u64 {
         self.body.digest(&Covered {
             czxid: self.stat.czxid,
@@ -104,12 +95,37 @@ pub(super) struct Creation<'a> {
 
 impl State {
     pub(super) fn facts(&self, place: Place<'_>) -> Option<Facts> {
-        self.store.find(place.path, place.hash).map(|znode| Facts::of(&znode, &self.digest))
+        self.store.find(place.path, place.hash).map(|znode| self.facts_of(&znode))
+    }
+
+    pub(super) fn facts_of(&self, znode: &Znode<'_>) -> Facts {
+        Facts {
+            stat: znode.stat(),
+            owner: znode.owner(),
+            acl: znode.acl(),
+            cversion: znode.stored_cversion(),
+            body: self.body_of(znode),
+        }
+    }
+
+    /// The digest of a znode with long data is asked for with every child that comes or goes: that of the data is kept.
+    fn body_of(&self, znode: &Znode<'_>) -> Body {
+        let make = || {
+            let data = znode.data();
+            self.charge(Cost::bytes(data.map_or(0, <[u8]>::len)));
+            self.digest.body(znode.path(), data)
+        };
+        match self.store.of_long_data(znode, || make().to_note()) {
+            Some(note) => Body::of_note(note),
+            None => make(),
+        }
     }
 
     /// Creates a znode that is not there under a parent that is; returns its Stat as clients see it.
     pub(super) fn create_znode(&mut self, at: At, new: &Creation<'_>, parent: &Facts, changes: &mut Changes) -> Stat {
         self.mark(at.zxid);
+        let length = new.at.path.len() + new.data.map_or(0, <[u8]>::len);
+        self.charge(Cost::CHANGE + Cost::bytes(2 * length));
         let znode = NewZnode {
             data: new.data,
             acl: new.acl,
@@ -186,6 +202,7 @@ impl State {
         changes: &mut Changes,
     ) {
         self.mark(zxid);
+        self.charge(Cost::CHANGE + Cost::bytes(place.path.len()));
         self.store.delete(place.path, place.hash);
         self.digest.replace(znode.digest(), 0);
         self.touch_parent(zxid, parent_place, parent);
@@ -214,6 +231,7 @@ impl State {
         changes: &mut Changes,
     ) -> Stat {
         self.mark(at.zxid);
+        self.charge(Cost::CHANGE + Cost::bytes(2 * (place.path.len() + data.map_or(0, <[u8]>::len))));
         self.store.set_data(place.path, place.hash, data, version, at.zxid.0, at.time_ms);
         let mut after = *znode;
         after.body = self.digest.body(place.path, data);
@@ -241,25 +259,12 @@ impl State {
     /// Sets a znode's ACL and gives it that aversion; returns its Stat as clients see it. No watch fires.
     pub(super) fn write_acl(&mut self, zxid: Zxid, place: Place<'_>, znode: &Facts, acl: AclId, aversion: i32) -> Stat {
         self.mark(zxid);
+        self.charge(Cost::CHANGE + Cost::bytes(place.path.len()));
         self.store.set_acl(place.path, place.hash, acl, aversion);
         let mut after = *znode;
         after.stat.aversion = aversion;
         self.digest.replace(znode.digest(), after.digest());
         self.options.owners.shown(znode.owner, after.stat)
-    }
-
-    /// Deletes what a session still owns. A znode that has children all the same (one with a time to live that
-    /// a changed setting has made an ephemeral) stays, as its children would have no parent.
-    pub(super) fn delete_ephemerals(&mut self, zxid: Zxid, session: SessionId, changes: &mut Changes) {
-        // Deleting takes each path out of the set; those that stay are stepped over.
-        let mut last: Option<Box<[u8]>> = None;
-        loop {
-            let Some(paths) = self.index.ephemerals(session) else { return };
-            let Some(path) = super::index::after(paths, last.as_deref()).next() else { return };
-            let path: Box<[u8]> = path.into();
-            self.delete_if_there(zxid, &path, changes);
-            last = Some(path);
-        }
     }
 
     /// Deletes a znode if it is there and has no children. False if not; the parent is touched all the same.

@@ -9,13 +9,13 @@ use super::mutate::{At, Creation, Facts, Place};
 use super::owner::{CONTAINER, ttl_owner};
 use super::path::{self, CONFIG};
 use super::state::{Context, Outcome, State};
-use crate::acl::{AclId, fix_up, needed};
+use crate::acl::{AclId, check_cost, fix_up, needed};
+use crate::cost::Cost;
 use crate::ids::{SessionId, Zxid};
 use crate::jute::reply::{open_frame, put_bare};
 use crate::jute::txn::{self, CreateTxn};
 use crate::jute::wire::{Reader, close_frame, put_buffer, put_bytes, put_int};
 use crate::jute::{AclList, Create, CreateMode, ErrorCode, OpCode, Request, Stat, TxnHeader};
-use crate::limits;
 use std::io::Write;
 use std::mem;
 
@@ -85,35 +85,7 @@ impl State {
         self.put_session(context.zxid, context.session, timeout_ms);
         put_int(&mut out.txn, timeout_ms);
         out.error = ErrorCode::Ok;
-        self.finish(context, OpCode::CreateSession, out);
-    }
-
-    /// Ends the context's session and deletes its ephemerals, in the order of their paths. Never fails, and has
-    /// no reply frame: an expired session has nobody to tell.
-    pub fn close_session(&mut self, context: &Context<'_>, out: &mut Outcome) {
-        self.begin(context.zxid);
-        put_txn_header(context, OpCode::CloseSession, &mut out.txn);
-        let list = out.txn.len();
-        let mut count = 0;
-        put_int(&mut out.txn, 0);
-        for path in self.index.ephemerals(context.session).into_iter().flatten() {
-            if self.find(path).is_some_and(|znode| znode.num_children() > 0) {
-                continue; // stays, see `delete_ephemerals`
-            }
-            if out.txn.len() - list + 4 + path.len() > limits::CLOSE_SESSION_PATHS {
-                // Too many to list: who applies it deletes what the session owns, as for any path not listed.
-                out.txn.truncate(list + 4);
-                count = 0;
-                break;
-            }
-            put_bytes(&mut out.txn, path);
-            count += 1;
-        }
-        out.txn[list..list + 4].copy_from_slice(&i32::to_be_bytes(count));
-        self.delete_ephemerals(context.zxid, context.session, &mut out.changes);
-        self.remove_session(context.zxid, context.session);
-        out.error = ErrorCode::Ok;
-        self.finish(context, OpCode::CloseSession, out);
+        self.finish(context.zxid, OpCode::CreateSession, out);
     }
 
     /// One transaction of one operation: the headers, and the error transaction if it fails.
@@ -133,7 +105,7 @@ impl State {
             Ok(()) => {
                 out.error = ErrorCode::Ok;
                 close_frame(&mut out.reply, frame);
-                self.finish(context, op, out);
+                self.finish(context.zxid, op, out);
             }
             Err(error) => {
                 out.reply.truncate(frame);
@@ -151,15 +123,15 @@ impl State {
         }
         put_txn_header(context, OpCode::Error, &mut out.txn);
         txn::put_error(&mut out.txn, error);
-        self.finish(context, OpCode::Error, out);
+        self.finish(context.zxid, OpCode::Error, out);
     }
 
     /// The end of every transaction: its digest, which an error has none of.
-    pub(super) fn finish(&mut self, context: &Context<'_>, op: OpCode, out: &mut Outcome) {
+    pub(super) fn finish(&mut self, zxid: Zxid, op: OpCode, out: &mut Outcome) {
         if op != OpCode::Error && self.digest.is_enabled() {
             txn::put_digest(&mut out.txn, self.digest.sum());
         }
-        self.digest.note(context.zxid);
+        self.digest.note(zxid);
     }
 
     /// One operation, alone or in a multi.
@@ -207,7 +179,7 @@ impl State {
             return Err(ErrorCode::BadArguments);
         }
         acl.clear();
-        fix_up(create.acl, context.identities, self.options.schemes, acl)?;
+        self.fix_up(context, create.acl, acl)?;
         let parent_place = Place::of(path::parent(create.path).ok_or(ErrorCode::BadArguments)?);
         let parent = self.store.find(parent_place.path, parent_place.hash).ok_or(ErrorCode::NoNode)?;
         self.check_acl(context, create.op, parent.acl())?;
@@ -233,7 +205,7 @@ impl State {
         }
         self.check_quota(path, 1, create.data.map_or(0, <[u8]>::len) as i64)?;
 
-        let parent = Facts::of(&parent, &self.digest);
+        let parent = self.facts_of(&parent);
         let at = At { zxid: context.zxid, time_ms: context.time_ms };
         let parent_cversion = parent.cversion.wrapping_add(1);
         let new = Creation {
@@ -354,7 +326,7 @@ impl State {
             return Err(ErrorCode::BadArguments);
         }
         list.clear();
-        fix_up(acl, context.identities, self.options.schemes, list)?;
+        self.fix_up(context, acl, list)?;
         let place = Place::of(path);
         let znode = self.permitted(context, OpCode::SetAcl, place)?;
         let aversion = next_version(znode.stat.aversion, version)?;
@@ -382,15 +354,36 @@ impl State {
     fn permitted(&self, context: &Context<'_>, op: OpCode, place: Place<'_>) -> Checked<Facts> {
         let znode = self.store.find(place.path, place.hash).ok_or(ErrorCode::NoNode)?;
         self.check_acl(context, op, znode.acl())?;
-        Ok(Facts::of(&znode, &self.digest))
+        Ok(self.facts_of(&znode))
     }
 
     #[inline]
     fn check_acl(&self, context: &Context<'_>, op: OpCode, acl: AclId) -> Checked {
         let Some(needed) = needed(op) else { return Ok(()) };
-        let allowed =
-            acl == AclId::OPEN || self.options.skip_acl || context.identities.allows(self.acls.list(acl), needed.perms);
+        let allowed = acl == AclId::OPEN || self.options.skip_acl || self.is_allowed(context, needed.perms, acl);
         if allowed { Ok(()) } else { Err(ErrorCode::NoAuth) }
+    }
+
+    /// A multi may be about many znodes of one ACL: it is asked once.
+    fn is_allowed(&self, context: &Context<'_>, perms: i32, acl: AclId) -> bool {
+        if let Some((judged, wanted, allowed)) = self.verdict.get()
+            && (judged, wanted) == (acl, perms)
+        {
+            return allowed;
+        }
+        let list = self.acls.list(acl);
+        self.charge(check_cost(list, context.identities));
+        let allowed = context.identities.allows(list, perms);
+        self.verdict.set(Some((acl, perms, allowed)));
+        allowed
+    }
+
+    /// The list that is stored for the one that was sent.
+    fn fix_up(&self, context: &Context<'_>, acl: Option<AclList<'_>>, list: &mut Vec<u8>) -> Checked {
+        let fixed = fix_up(acl, context.identities, self.options.schemes, list);
+        let (entries, bytes) = acl.map_or((0, 0), |acl| (acl.len(), acl.size()));
+        self.charge(Cost::COMPARISON * (4 * entries) + Cost::bytes(bytes + 2 * list.len()));
+        fixed
     }
 
     /// Whether the quota above `path` leaves room (ZooKeeper 3.9, `ZooKeeperServer.checkQuota`).

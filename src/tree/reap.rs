@@ -53,7 +53,8 @@ impl State {
         }
     }
 
-    fn is_outlived(&self, path: &[u8], now_ms: i64) -> bool {
+    /// Whether the znode may be deleted as of `now_ms`: it may have been some turns since it was found.
+    pub fn is_outlived(&self, path: &[u8], now_ms: i64) -> bool {
         let Some(znode) = self.find(path) else { return false };
         if znode.num_children() > 0 {
             return false;

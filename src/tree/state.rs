@@ -9,12 +9,15 @@ use super::path::{self, CONFIG, QUOTA, ROOT, ZOOKEEPER};
 use super::quota::{QuotaNode, parse_path};
 use super::reap::Sweep;
 use super::store::{NewZnode, Reader, StoreFull, Undone, Writer, Znode};
+use super::under_way::Work;
 use super::usage::Countings;
 use crate::acl::{AclId, AclTable, AllAcls, Identities, Interner, Schemes};
+use crate::cost::{Cost, Meter};
 use crate::ids::{SessionId, Zxid};
 use crate::jute::AclEntry;
 use crate::jute::codes::{ErrorCode, perms};
 use crate::jute::wire::put_int;
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -80,6 +83,8 @@ pub struct Outcome {
     pub txn: Vec<u8>,
     /// Bytes that one of those may have: a multi stops where it would be longer, and is refused.
     pub txn_limit: usize,
+    /// What a multi may cost: it stops where it would be more, and is refused.
+    pub cost_limit: Cost,
     /// What changed, for watches.
     pub changes: Changes,
     /// Of the last request: what became of it. A failed multi has its failing operation's code here, though
@@ -89,7 +94,14 @@ pub struct Outcome {
 
 impl Default for Outcome {
     fn default() -> Self {
-        Outcome { reply: vec![], txn: vec![], txn_limit: usize::MAX, changes: Changes::default(), error: ErrorCode::Ok }
+        Outcome {
+            reply: vec![],
+            txn: vec![],
+            txn_limit: usize::MAX,
+            cost_limit: Cost::ENDLESS,
+            changes: Changes::default(),
+            error: ErrorCode::Ok,
+        }
     }
 }
 
@@ -156,6 +168,10 @@ pub struct State {
     pub(super) countings: Countings,
     pub(super) sweep: Sweep,
     pub(super) scratch: Scratch,
+    /// The last ACL that this transaction was held against, for what, and what came of it.
+    pub(super) verdict: Cell<Option<(AclId, i32, bool)>>,
+    /// What is left to do of the transaction at the head.
+    pub(super) work: Option<Work>,
 }
 
 impl State {
@@ -203,6 +219,8 @@ impl State {
             countings: Countings::ANY,
             sweep: Sweep::default(),
             scratch: Scratch::default(),
+            verdict: Cell::new(None),
+            work: None,
         }
     }
 
@@ -304,18 +322,25 @@ impl State {
     /// Takes back every transaction above `down_to`, which is not below what was published.
     pub fn undo(&mut self, down_to: Zxid) {
         self.undo_tree(down_to);
-        self.head = self.head.min(down_to);
+        if self.head > down_to {
+            (self.head, self.work) = (down_to, None);
+        }
     }
 
     /// The same, but the zxids stay used: for a multi that failed.
     pub(super) fn undo_tree(&mut self, down_to: Zxid) {
         let State { store, index, .. } = self;
-        store.undo(down_to, &mut |undone| match undone {
-            Undone::Created { path, owner } => index.deleted(path, owner),
-            Undone::Deleted { path, owner } => index.created(path, owner),
-            Undone::Changed { .. } => {}
+        let mut undone = 0;
+        store.undo(down_to, &mut |change| {
+            undone += 1;
+            match change {
+                Undone::Created { path, owner } => index.deleted(path, owner),
+                Undone::Deleted { path, owner } => index.created(path, owner),
+                Undone::Changed { .. } => {}
+            }
         });
         index.quotas.undo(down_to);
+        self.charge(Cost::CHANGE * undone);
         let mut sum = self.digest.sum();
         while self.journal.back().is_some_and(|mark| mark.zxid > down_to) {
             match self.journal.pop_back().map(|mark| mark.before) {
@@ -349,6 +374,17 @@ impl State {
     /// A reader of the published tree, for one thread; their number is limited.
     pub fn reader(&self) -> Result<Reader, StoreFull> {
         self.store.store().reader()
+    }
+
+    /// Where everything is charged that is done to this state.
+    #[inline]
+    pub fn meter(&self) -> &Meter {
+        self.store.meter()
+    }
+
+    #[inline]
+    pub(super) fn charge(&self, cost: Cost) {
+        self.store.meter().charge(cost);
     }
 
     /// The container itself.
@@ -474,7 +510,9 @@ impl State {
     /// The transaction `zxid` begins.
     pub(super) fn begin(&mut self, zxid: Zxid) {
         assert!(zxid > self.head, "{zxid} comes after {}", self.head);
+        assert!(self.work.is_none(), "{} is not complete", self.head);
         self.head = zxid;
+        self.verdict.set(None);
         self.store.begin(zxid);
     }
 }

@@ -1,6 +1,8 @@
 //! Scenarios of prepare, multi, apply and reaping, each with the bytes or codes that ZooKeeper gives. What holds
 //! for whole scripts is in the integration test `tree_model`.
 
+mod costs;
+
 use super::apply::{ApplyError, DigestCheck, SessionEvent};
 use super::owner::ttl_owner;
 use super::*;

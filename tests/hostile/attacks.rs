@@ -12,6 +12,9 @@ use crate::support::wire::{self, Acl, Out, flag, op};
 /// Children of the znode that is listed, and watches that are set at once.
 const MANY: usize = 50_000;
 
+/// Ephemerals of a session that owns very many.
+const OWNED: usize = 300_000;
+
 /// Entries of a long ACL.
 const GUARDS: usize = 200;
 
@@ -32,6 +35,9 @@ pub const ATTACKS: &[(&str, Attack)] = &[
     ("300 listings behind the 5 000 creates of what they list", listings_behind_writes),
     ("multis of 50 writes below a quota with a text of 800 KB", writes_below_a_long_text),
     ("multis that make 50 quotas of 50 000 znodes", quotas_of_many),
+    ("the ends of sessions with 300 000 ephemerals", sessions_that_own_much),
+    ("creates and deletes below a parent with 0.9 MB of data", children_of_the_large),
+    ("ten multis at a time of 500 checks of long ACLs", multis_of_checks),
 ];
 
 /// ZooKeeper keeps all the answers of these in memory.
@@ -46,6 +52,10 @@ pub fn plant(address: SocketAddr) {
     let mut guards: Vec<_> = (0..GUARDS).map(|n| Acl::new(1, "digest", &format!("user{n}:hash"))).collect();
     guards.push(Acl::new(31, "world", "anyone"));
     connection.must(&wire::create_as(op::CREATE, "/guarded", Some(b""), Some(&guards), flag::PERSISTENT));
+    // Another list, so that who asks for both by turns is judged each time.
+    guards.swap_remove(0);
+    connection.must(&wire::create_as(op::CREATE, "/guarded-too", Some(b""), Some(&guards), flag::PERSISTENT));
+    connection.must(&wire::create("/owned", b"", flag::PERSISTENT));
     for first in (0..MANY).step_by(1000) {
         let parts: Vec<_> =
             (first..first + 1000).map(|n| wire::create(&format!("/wide/n{n}"), b"", flag::PERSISTENT)).collect();
@@ -169,15 +179,18 @@ fn watches_left_behind(address: SocketAddr, stop: &AtomicBool) {
     }
 }
 
+/// Many identities, none of which a list names.
+fn introduce(connection: &mut Connection) {
+    for n in 0..30 {
+        connection.must(&wire::auth("digest", format!("somebody{n}:secret").as_bytes()));
+    }
+}
+
 /// What costs the server most for the bytes it takes to ask.
 fn costly_checks(address: SocketAddr, stop: &AtomicBool) {
     let mut connections: Vec<Connection> =
         (0..10).map(|_| Connection::new_session(address, 20_000).expect("a session")).collect();
-    for connection in &mut connections {
-        for n in 0..30 {
-            connection.must(&wire::auth("digest", format!("somebody{n}:secret").as_bytes()));
-        }
-    }
+    connections.iter_mut().for_each(introduce);
     while !stop.load(Ordering::Relaxed) {
         for connection in &mut connections {
             (0..3_000).for_each(|_| _ = connection.push(&wire::exists("/guarded", false)));
@@ -250,5 +263,46 @@ fn quotas_of_many(address: SocketAddr, stop: &AtomicBool) {
         // Some servers carry it out, however long that takes, others refuse it.
         _ = connection.call(&request).expect("an answer");
         std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// All that a session owns is deleted in one transaction. Stopped early it leaves with what it has.
+fn sessions_that_own_much(address: SocketAddr, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        let mut connection = Connection::new_session(address, 20_000).expect("a session");
+        for first in (0..OWNED).step_by(1000).take_while(|_| !stop.load(Ordering::Relaxed)) {
+            let parts: Vec<_> =
+                (first..first + 1000).map(|n| wire::create(&format!("/owned/n{n}"), b"", flag::EPHEMERAL)).collect();
+            connection.must(&wire::multi(&parts));
+        }
+        connection.close().expect("closed");
+    }
+}
+
+/// Each of them changes the digest of the parent, which covers its data.
+fn children_of_the_large(address: SocketAddr, stop: &AtomicBool) {
+    let mut connection = Connection::new_session(address, 20_000).expect("a session");
+    while !stop.load(Ordering::Relaxed) {
+        for n in 0..500 {
+            let path = format!("/large/n{n}");
+            connection.push(&wire::create(&path, b"", flag::PERSISTENT));
+            connection.push(&wire::delete(&path, -1));
+        }
+        connection.flush().expect("asked");
+        (0..1000).for_each(|_| assert_eq!(connection.next_reply().expect("an answer").err, 0));
+    }
+}
+
+/// A few kilobytes each; whether one is carried out or refused as too dear is the server's affair.
+fn multis_of_checks(address: SocketAddr, stop: &AtomicBool) {
+    let mut connection = Connection::new_session(address, 20_000).expect("a session");
+    introduce(&mut connection);
+    let guarded = ["/guarded", "/guarded-too"];
+    let parts: Vec<_> = (0..500).map(|n| wire::check(guarded[n % 2], -1)).collect();
+    let multi = wire::multi(&parts);
+    while !stop.load(Ordering::Relaxed) {
+        (0..10).for_each(|_| _ = connection.push(&multi));
+        connection.flush().expect("asked");
+        (0..10).for_each(|_| assert!(matches!(connection.next_reply().expect("an answer").err, 0 | -127)));
     }
 }

@@ -60,7 +60,7 @@ impl Quorum {
     }
 
     /// Whether it is this server that ends what has outlived its time.
-    fn reaps(&self) -> bool {
+    pub(super) fn reaps(&self) -> bool {
         self.proposing || !self.is_member
     }
 
@@ -89,8 +89,13 @@ impl Quorum {
     fn expire(&mut self) {
         let Some(known_ms) = self.heard_upto_ms() else { return };
         self.tracker.expired(known_ms, &mut self.expired);
-        // What the log has no room for now is closed in the next round; it is over already.
-        while self.has_room()
+        self.close_expired();
+    }
+
+    /// What the log has no room for now is closed in the next round; it is over already.
+    pub(super) fn close_expired(&mut self) {
+        while !self.expired.is_empty()
+            && self.has_room()
             && let Some(session) = self.expired.pop()
         {
             tracing::info!(%session, "session expired");
@@ -103,14 +108,24 @@ impl Quorum {
     /// Goes on with deleting containers that have lost their last child and TTL znodes that have outlived
     /// their time: a bounded number is looked at in each tick, and whenever it is time again, until all were.
     fn reap(&mut self) {
-        let Some(left) = self.reap_left else { return };
-        let mut paths = vec![];
-        let is_over = self.state.reap(self.time_ms, left, &mut paths);
-        let left = left.saturating_sub(paths.len());
-        self.reap_left = (!is_over && left > 0).then_some(left);
-        for path in paths {
-            if !self.has_room() {
-                return;
+        if let Some(left) = self.reap_left.filter(|_| self.reaped.is_empty()) {
+            let mut paths = vec![];
+            let is_over = self.state.reap(self.time_ms, left, &mut paths);
+            let left = left.saturating_sub(paths.len());
+            self.reap_left = (!is_over && left > 0).then_some(left);
+            self.reaped.extend(paths);
+        }
+        self.delete_reaped();
+    }
+
+    /// Deletes what was found. Something else may stand there by now.
+    pub(super) fn delete_reaped(&mut self) {
+        while !self.reaped.is_empty()
+            && self.has_room()
+            && let Some(path) = self.reaped.pop_front()
+        {
+            if !self.state.is_outlived(&path, self.time_ms) {
+                continue;
             }
             let request = Request::DeleteContainer { path: &path };
             let (changes, _) = self.transact(SessionId::NONE, 0, |state, context, out| {

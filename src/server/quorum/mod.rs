@@ -8,6 +8,7 @@
 //! It also owns what must be decided in one place: which sessions live, which connection speaks for
 //! each, when they expire, when containers and TTL znodes go, when a snapshot is due.
 
+mod budget;
 mod ensemble;
 mod expiry;
 mod local;
@@ -15,8 +16,10 @@ mod requests;
 mod snapshots;
 mod stall;
 mod uncommitted;
+mod under_way;
 
 use crate::acl::Identities;
+use crate::cost::Cost;
 use crate::ids::{ConnId, SessionId, Zxid, hash_state};
 use crate::jute::ErrorCode;
 use crate::limits;
@@ -26,6 +29,7 @@ use crate::session::{SessionIds, Tracker};
 use crate::storage::log::writer::{FrameWrite, LogWriter, Refused};
 use crate::tree::state::{Context, Outcome, State};
 use crate::tree::store::Reader;
+use budget::Budget;
 use ensemble::Ensemble;
 pub use ensemble::{Effect, EnsembleOptions, Listen, MemberSecrets, PeerInput, Record, RoleSettings, Standing};
 use hashbrown::HashMap;
@@ -38,6 +42,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use uncommitted::Uncommitted;
+use under_way::UnderWay;
 
 /// What the quorum brain is told once.
 pub struct QuorumOptions {
@@ -87,6 +92,7 @@ pub struct Quorum {
     /// The time of the last transaction: never goes back.
     time_ms: i64,
     clock: Clock,
+    budget: Budget,
     /// Replies and changes of the gathering group.
     outcome: Outcome,
     elements: Vec<Element>,
@@ -109,6 +115,8 @@ pub struct Quorum {
     /// A transaction that no longer fitted the gathering frame, and the group without it. It goes first into
     /// the next frame; until then nothing more is prepared.
     held: Option<(Batch, Zxid, Vec<u8>)>,
+    /// A transaction that is not complete; until it is nothing more is prepared.
+    under_way: Option<UnderWay>,
     write_since_ms: i64,
     /// What shards have sent and could not be prepared yet, as the log had no room.
     backlog: VecDeque<Inbound>,
@@ -121,8 +129,9 @@ pub struct Quorum {
     expiry_not_before_ms: i64,
     last_tick_ms: i64,
     next_reap_ms: i64,
-    /// How many znodes may still be reaped in the sweep under way, if one is.
+    /// How many znodes may still be reaped in the sweep under way, if one is, and those that have been found.
     reap_left: Option<usize>,
+    reaped: VecDeque<Vec<u8>>,
     plan: SnapshotPlan,
     watchdog: Watchdog,
     stats: Arc<Stats>,
@@ -152,7 +161,8 @@ impl Quorum {
         }
         let orphans = state.orphaned_sessions();
         let plan = SnapshotPlan::new(options.snapshots, reader, zxid);
-        let outcome = Outcome { txn_limit: options.max_txn, ..Outcome::default() };
+        let (txn_limit, cost_limit) = (options.max_txn, limits::txn_cost(options.max_txn));
+        let outcome = Outcome { txn_limit, cost_limit, ..Outcome::default() };
         stats.core.zxid.store(zxid.0, Relaxed);
         Quorum {
             reported_ms: vec![clock.mono_ms; options.shards],
@@ -174,6 +184,7 @@ impl Quorum {
             zxid,
             time_ms: 0,
             clock,
+            budget: Budget::default(),
             outcome,
             elements: vec![],
             in_flight: None,
@@ -186,12 +197,14 @@ impl Quorum {
             uncommitted: Uncommitted::default(),
             takes_nothing: false,
             held: None,
+            under_way: None,
             write_since_ms: 0,
             backlog: VecDeque::new(),
             backlog_done: 0,
             // Owners of ephemerals that no session table knows: closed like those that have expired.
             expired: orphans,
             reap_left: None,
+            reaped: VecDeque::new(),
             plan,
             stats,
         }
@@ -212,12 +225,6 @@ impl Quorum {
         &mut self.log
     }
 
-    /// A turn begins: the time, as of now.
-    pub fn begin(&mut self, clock: Clock) {
-        self.clock = clock;
-        self.time_ms = self.time_ms.max(clock.wall_ms);
-    }
-
     /// Takes what a shard has sent.
     pub fn handle(&mut self, mut inbound: Inbound) {
         if self.is_member
@@ -233,6 +240,7 @@ impl Quorum {
 
     /// Prepares what is waiting, as far as the log has room for it.
     fn work(&mut self) {
+        self.go_on_under_way();
         if self.is_member {
             self.work_for_peers();
         }
@@ -254,24 +262,11 @@ impl Quorum {
                     self.backlog.push_front(inbound);
                     return;
                 }
-                self.item(inbound.shard, &inbound.items[index], &inbound.bytes);
+                let item = &inbound.items[index];
+                self.state.meter().charge(Cost::REQUEST + Cost::bytes(item.body.len()));
+                self.item(inbound.shard, item, &inbound.bytes);
             }
         }
-    }
-
-    /// Whether a request can be carried out: none is waiting for a frame, the epoch has a number for it, and neither the answers
-    /// gathered so far nor the versions of one znode that wait to be seen are too many.
-    fn has_room(&self) -> bool {
-        let uncommitted = if self.proposing { self.zxid.0 - self.committed.0 } else { 0 };
-        // Who does not propose has nothing prepared but what others have decided.
-        let is_crowded = (self.proposing || !self.is_member) && self.state.store().is_crowded();
-        !self.takes_nothing
-            && self.held.is_none()
-            && self.has_number()
-            && self.outcome.reply.len() < limits::BATCH_REPLIES
-            && uncommitted < limits::UNCOMMITTED_TXNS
-            && self.uncommitted.bytes() < self.options.uncommitted_bytes
-            && !is_crowded
     }
 
     /// Bytes of requests that wait to be prepared or passed on.
@@ -390,6 +385,7 @@ impl Quorum {
     fn is_at_rest(&self) -> bool {
         self.in_flight.is_none()
             && self.held.is_none()
+            && self.under_way.is_none()
             && self.log.is_idle()
             && self.backlog.is_empty()
             && self.elements.is_empty()
@@ -426,6 +422,19 @@ impl Quorum {
         identities: &Identities,
         prepare: impl FnOnce(&mut State, &Context<'_>, &mut Outcome),
     ) -> (Range<usize>, Range<u32>) {
+        let (zxid, changes, reply) = self.prepare_as(session, cxid, identities, prepare);
+        assert!(!self.state.is_under_way(), "what may take long is for `transact_then`");
+        self.log_prepared(zxid, changes, reply)
+    }
+
+    /// Prepares one transaction, which may be under way only. Returns its zxid, and where what it changed and answered begins.
+    fn prepare_as(
+        &mut self,
+        session: SessionId,
+        cxid: i32,
+        identities: &Identities,
+        prepare: impl FnOnce(&mut State, &Context<'_>, &mut Outcome),
+    ) -> (Zxid, usize, usize) {
         let zxid = self.next_zxid();
         let is_local = self.locals.may_ask(session);
         let context = Context { zxid, time_ms: self.time_ms, session, cxid, identities, is_local };
@@ -441,11 +450,26 @@ impl Quorum {
             self.outcome.txn.clear();
             self.state.refuse(&context, ErrorCode::MarshallingError, &mut self.outcome);
         }
+        if self.outcome.error == ErrorCode::ThrottledOp {
+            self.throttled(session);
+        }
+        (zxid, changes, reply)
+    }
+
+    /// The transaction in the outcome is complete: it is proposed and logged.
+    fn log_prepared(&mut self, zxid: Zxid, changes: usize, reply: usize) -> (Range<usize>, Range<u32>) {
         if self.proposing {
             self.proposals.push((zxid, self.outcome.txn.clone()));
             self.uncommitted.push(zxid, self.outcome.txn.len());
         }
         self.append_to_log(zxid, changes, reply)
+    }
+
+    /// A request would have made everybody wait for too long, or is one too many of a learner's.
+    #[cold]
+    fn throttled(&self, session: SessionId) {
+        self.stats.core.throttled.add(1);
+        tracing::debug!(%session, limit = limits::txn_cost(self.options.max_txn).units(), "refused as throttled");
     }
 
     /// Hands the transaction in the outcome to the log. What it changed and answered begins at `changes` and `reply`;

@@ -1,12 +1,15 @@
 //! One item from a shard: what it does and what is answered.
 
+use super::under_way::Then;
 use super::{Live, Quorum};
+use crate::acl::Identities;
 use crate::ids::{ConnId, SessionId};
 use crate::jute::request::Request;
 use crate::jute::wire::{Reader, put_buffer, put_bytes, put_int};
-use crate::jute::{ErrorCode, OpCode, reply};
+use crate::jute::{OpCode, reply};
 use crate::limits;
-use crate::server::message::{Answer, Ask, Item, ShardId, Tell, Touched};
+use crate::server::message::{Ask, Item, ShardId, Tell, Touched};
+use crate::tree::state::{Context, Outcome, State};
 use std::ops::Range;
 
 impl Quorum {
@@ -112,11 +115,11 @@ impl Quorum {
 
     fn write(&mut self, shard: ShardId, item: &Item, op: OpCode, body: &[u8]) {
         let request = Request::decode(op, body).expect("the shard has decoded it once");
-        let (changes, frame) = self.transact(item.session, item.xid, |state, context, out| {
+        let identities = self.live.get(&item.session).map(|live| live.identities.clone()).unwrap_or_default();
+        let prepare = |state: &mut State, context: &Context<'_>, out: &mut Outcome| {
             state.prepare(context, op, &request, out);
-        });
-        let what = Tell::Reply { frame, close: false };
-        self.step(changes, Some(Answer { shard, conn: item.conn, what }));
+        };
+        self.transact_then(item.session, item.xid, &identities, prepare, Then::Answer(Some((shard, item.conn))));
     }
 
     fn resume(&mut self, session: SessionId, timeout_ms: i32, live: Live) {
@@ -150,24 +153,17 @@ impl Quorum {
     /// and its xid; an expired session's connection is closed without a word.
     pub(super) fn close_session(&mut self, session: SessionId, asked: Option<(ShardId, ConnId, i32)>) {
         let cxid = asked.map_or(0, |(_, _, xid)| xid);
-        let (changes, live) = self.end_session(session, cxid);
-        let answer = match asked {
-            Some((shard, conn, xid)) => {
-                let put = |out: &mut Vec<u8>| reply::put_bare(out, xid, self.zxid, ErrorCode::Ok);
-                let frame = written(&mut self.outcome.reply, put);
-                Some(Answer { shard, conn, what: Tell::Reply { frame, close: true } })
-            }
-            None => live.map(|live| Answer { shard: live.shard, conn: live.conn, what: Tell::Close }),
-        };
-        self.step(changes, answer);
+        self.end_session(session, cxid, asked);
     }
 
-    /// The transaction that ends a session. Returns its changes, and who spoke for the session here.
-    pub(super) fn end_session(&mut self, session: SessionId, cxid: i32) -> (Range<usize>, Option<Live>) {
-        let (changes, _) = self.transact(session, cxid, |state, context, out| state.close_session(context, out));
+    /// The same, under the xid of whoever asked elsewhere.
+    pub(super) fn end_session(&mut self, session: SessionId, cxid: i32, asked: Option<(ShardId, ConnId, i32)>) {
+        // Nobody takes it up again from here on.
         self.tracker.remove(session);
-        self.locals.ended(session, self.clock.mono_ms);
-        (changes, self.live.remove(&session))
+        let prepare = |state: &mut State, context: &Context<'_>, out: &mut Outcome| {
+            state.begin_close_session(context, out);
+        };
+        self.transact_then(session, cxid, &Identities::default(), prepare, Then::End { session, asked });
     }
 
     /// A shard has heard of these sessions; a session no longer known is somebody's last words.

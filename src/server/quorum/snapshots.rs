@@ -158,7 +158,7 @@ impl super::Quorum {
 
     /// Notes the state as of now, whether one is due or not, unless one is being made or the state is to become another.
     pub fn capture_snapshot(&mut self) {
-        if !self.plan.is_free() {
+        if !self.plan.is_free() || self.under_way.is_some() {
             return;
         }
         self.plan.txns = 0;

@@ -36,6 +36,7 @@ use crate::watch::{WatchLimits, Watches};
 use budget::Budget;
 use conn::{Conn, Conns, Phase};
 use credit::LeftBehind;
+use sequence::Taking;
 use slices::Slices;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -114,6 +115,8 @@ pub struct Shard {
     /// Steps of the sequence in which watches were fired.
     fires: u64,
     slices: Slices,
+    /// A batch that is not taken in as a whole yet.
+    taking: Option<Taking>,
     /// The server stops: no further request is taken.
     is_stopping: bool,
     stats: Arc<Stats>,
@@ -163,6 +166,7 @@ impl Shard {
             budget: Budget::default(),
             fires: 0,
             slices: Slices::default(),
+            taking: None,
             is_stopping: false,
             stats,
         }
@@ -174,6 +178,9 @@ impl Shard {
         self.turn += 1;
         self.is_tree_full = self.options.memory.tree <= tree_bytes(&self.store);
         self.begin_budget();
+        if self.taking.is_some() {
+            self.take_in();
+        }
     }
 
     /// A client has connected.
@@ -303,7 +310,8 @@ impl Shard {
                 }
                 return used;
             };
-            if self.lacks_credit(id, frame)
+            if self.taking.is_some() && !(phase == Phase::Open && request::is_ping(frame))
+                || self.lacks_credit(id, frame)
                 || self.lacks_answers(id, frame)
                 || !is_at_ease && self.crosses_too_much(id, || request::is_for_the_core(frame))
             {
@@ -522,6 +530,7 @@ impl Shard {
         let is_done = self.words.is_empty() && self.ended.is_empty() && self.interest.is_empty();
         is_done
             && !self.budget.has_left_over
+            && self.taking.is_none()
             && self.slices.is_empty()
             && !self.watches.has_ended()
             && !self.cursor.is_behind()
@@ -532,7 +541,7 @@ impl Shard {
     /// Whether a client is owed something that only further turns can give: a read that waits or is in slices, or bytes its
     /// socket would have taken.
     pub fn is_busy(&self) -> bool {
-        self.budget.has_left_over || !self.slices.is_empty() || !self.dirty.is_empty()
+        self.budget.has_left_over || self.taking.is_some() || !self.slices.is_empty() || !self.dirty.is_empty()
     }
 
     /// The end of a turn of a loop that does not park: nothing read in it is looked at any more.
@@ -550,7 +559,10 @@ impl Shard {
     pub fn unpark(&mut self) {
         let published = self.reader.resume();
         self.take_in();
-        debug_assert!(self.applied >= published, "a batch is linked before its zxid is published");
+        debug_assert!(
+            self.applied >= published || self.taking.is_some(),
+            "a batch is linked before its zxid is published"
+        );
     }
 
     /// The server stops: what has been taken is answered, nothing more is taken.

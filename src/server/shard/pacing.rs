@@ -49,6 +49,9 @@ impl Shard {
 
     /// Takes up again whatever need not wait any longer.
     pub(super) fn unpause(&mut self) {
+        if self.taking.is_some() {
+            return;
+        }
         let mut waiting = std::mem::take(&mut self.paused);
         let mut served = vec![];
         waiting.retain(|id| {

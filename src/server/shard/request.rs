@@ -254,6 +254,11 @@ pub(super) fn is_for_the_core(frame: &[u8]) -> bool {
     header.is_ok_and(|header| OpCode::from_wire(header.op).is_some_and(is_the_cores))
 }
 
+/// Whether a frame says no more than that its client lives.
+pub(super) fn is_ping(frame: &[u8]) -> bool {
+    RequestHeader::read(&mut Reader::new(frame)).is_ok_and(|header| header.op == OpCode::Ping.wire())
+}
+
 /// Operations that the quorum core answers: writes, and what must be in step with them.
 fn is_the_cores(op: OpCode) -> bool {
     matches!(

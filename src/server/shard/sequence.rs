@@ -6,22 +6,37 @@ use super::request::Asked;
 use crate::cost::Cost;
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::{OpCode, connect, reply};
-use crate::server::message::{Answer, Ask, Batch, Element, Tell};
+use crate::limits;
+use crate::server::message::{Answer, Ask, Batch, Element, Taken, Tell};
 use crate::server::read;
 use std::ops::Range;
 
+/// A batch that is being taken in. Clients are told of the changes of a long transaction over several turns; until all are
+/// told, none asks for anything: who has been told of one would see a state without it, and a watch that is set meanwhile miss
+/// what has been told already.
+pub(super) struct Taking {
+    batch: Taken,
+    /// Its elements, and changes of the next one, that are done.
+    elements: usize,
+    changes: usize,
+}
+
 impl Shard {
-    /// Takes in everything that has been published and not been taken in yet.
+    /// Takes in everything that has been published and not been taken in yet; of transactions with very many changes what may
+    /// be done in this turn.
     pub fn take_in(&mut self) {
-        if !self.cursor.is_behind() {
+        if self.taking.is_none() && !self.cursor.is_behind() {
             return;
         }
         let published = self.store.published();
-        while let Some(batch) = self.cursor.advance(published) {
-            let batches = &self.stats().batches;
-            batches.set(batches.value() + 1);
-            for element in &batch.elements {
-                self.step(&batch, element);
+        while let Some(mut taking) = self.taking.take().or_else(|| self.next_batch(published)) {
+            let batch = &taking.batch;
+            while let Some(element) = batch.elements.get(taking.elements) {
+                if !self.step(batch, element, &mut taking.changes) {
+                    self.taking = Some(taking);
+                    return;
+                }
+                (taking.elements, taking.changes) = (taking.elements + 1, 0);
             }
             self.applied = self.applied.max(batch.last_zxid);
             // A shard that slept without a point stands further ahead already, at what was published then.
@@ -31,10 +46,23 @@ impl Shard {
         }
     }
 
-    /// One step of the sequence: events first, then the state moves, then the answer.
-    fn step(&mut self, batch: &Batch, element: &Element) {
+    fn next_batch(&mut self, published: Zxid) -> Option<Taking> {
+        let batch = self.cursor.advance(published)?;
+        let batches = &self.stats().batches;
+        batches.set(batches.value() + 1);
+        Some(Taking { batch, elements: 0, changes: 0 })
+    }
+
+    /// One step of the sequence: events first, then the state moves, then the answer. False if events are left for another
+    /// turn: so many of its changes are told.
+    fn step(&mut self, batch: &Batch, element: &Element, told: &mut usize) -> bool {
         if !element.changes.is_empty() && !self.watches.is_empty() {
-            self.fire(batch, element);
+            while !self.fire(batch, element, told) {
+                // The usual transaction is told in one go, whatever the turn has cost.
+                if self.spent() >= limits::TURN_COST {
+                    return false;
+                }
+            }
         }
         self.applied = self.applied.max(element.zxid);
         match &element.answer {
@@ -52,6 +80,7 @@ impl Shard {
             }
             _ => {}
         }
+        true
     }
 
     fn told(&mut self, batch: &Batch, zxid: Zxid, id: ConnId, what: &Tell) {
@@ -158,15 +187,19 @@ impl Shard {
         self.answered(id, before, 0, OpCode::CreateSession.short_name(), since_ms, zxid);
     }
 
-    /// Fires the watches of this shard's connections for the changes of one transaction.
-    fn fire(&mut self, batch: &Batch, element: &Element) {
+    /// Fires the watches of this shard's connections for some changes of one transaction that are not told yet. False if more
+    /// are left.
+    fn fire(&mut self, batch: &Batch, element: &Element, told: &mut usize) -> bool {
         let (turn, limit) = (self.turn, self.output_limit());
-        self.fires += 1;
+        self.fires += u64::from(*told == 0);
+        let first = element.changes.start as usize + *told;
+        let upto = (element.changes.end as usize).min(first + limits::CHANGES_TOLD);
         let Shard { watches, conns, acls, dirty, options, fires, reader, .. } = self;
         let meter = reader.meter();
         let mut event = vec![];
         let mut over = vec![];
-        for change in batch.changes.range(element.changes.start as usize..element.changes.end as usize) {
+        meter.charge(Cost::COMPARISON * (2 * (upto - first)));
+        for change in batch.changes.range(first..upto) {
             watches.fire(&change, &mut |kind, path, acl, slots| {
                 event.clear();
                 reply::put_event(&mut event, kind, element.zxid, path);
@@ -197,5 +230,7 @@ impl Shard {
             self.end_of_unread(id);
         }
         self.count_watches();
+        *told = upto - element.changes.start as usize;
+        upto == element.changes.end as usize
     }
 }

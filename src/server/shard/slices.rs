@@ -176,6 +176,9 @@ impl Shard {
 
     /// The work of one turn: a slice of one read, and some watches of ended connections.
     pub(super) fn work_off(&mut self) {
+        if self.taking.is_some() {
+            return;
+        }
         while let Some(id) = self.slices.waiting.front().copied() {
             let Some(conn) = self.conns.find(id) else {
                 self.slices.waiting.pop_front();

@@ -13,19 +13,25 @@ fn most() -> Cost {
 }
 
 /// A connection, and what it has been sent as far as sockets were given it.
-struct Client {
-    conn: ConnId,
+pub(super) struct Client {
+    pub(super) conn: ConnId,
     bytes: Vec<u8>,
     /// The numbers of requests that are not answered yet, in order.
-    asked: Vec<i32>,
+    pub(super) asked: Vec<i32>,
+    /// Events that have come.
+    pub(super) events: usize,
 }
 
 impl Client {
-    fn new(server: &mut Server) -> Client {
-        Client { conn: server.connect(SessionId::NONE, 2000).0, bytes: vec![], asked: vec![] }
+    pub(super) fn new(server: &mut Server) -> Client {
+        Client::on(server.connect(SessionId::NONE, 2000).0)
     }
 
-    fn frame(&mut self, into: &mut Vec<u8>, xid: i32, op: OpCode, body: &[u8]) {
+    pub(super) fn on(conn: ConnId) -> Client {
+        Client { conn, bytes: vec![], asked: vec![], events: 0 }
+    }
+
+    pub(super) fn frame(&mut self, into: &mut Vec<u8>, xid: i32, op: OpCode, body: &[u8]) {
         put_int(into, 8 + body.len() as i32);
         put_int(into, xid);
         put_int(into, op.wire());
@@ -34,7 +40,7 @@ impl Client {
     }
 
     /// Sends what its socket has room for; the rest stays in `bytes`.
-    fn send(&self, server: &mut Server, bytes: &mut Vec<u8>) {
+    pub(super) fn send(&self, server: &mut Server, bytes: &mut Vec<u8>) {
         if !bytes.is_empty() && server.shard.wants_input(self.conn) {
             let rest = bytes.split_off(bytes.len().min(crate::limits::READ_CHUNK));
             server.shard.received(self.conn, bytes);
@@ -43,7 +49,7 @@ impl Client {
     }
 
     /// What has come since the last call, events left out.
-    fn take(&mut self, server: &mut Server) -> Vec<Frame> {
+    pub(super) fn take(&mut self, server: &mut Server) -> Vec<Frame> {
         let share = server.shard.send_share();
         let unsent = server.shard.unsent(self.conn);
         let sent = unsent.len().min(share);
@@ -59,6 +65,8 @@ impl Client {
             if xid != -1 {
                 assert_eq!(xid, self.asked.remove(0), "in the order they were asked");
                 frames.push((xid, zxid, error, frame.rest().to_vec()));
+            } else {
+                self.events += 1;
             }
         }
         frames
@@ -76,7 +84,7 @@ fn turn(server: &mut Server, what: &str) {
 }
 
 /// A list of so many entries, in none of which a client is named.
-fn create_guarded(path: &[u8], entries: usize) -> Vec<u8> {
+pub(super) fn create_guarded(path: &[u8], entries: usize) -> Vec<u8> {
     let mut body = vec![];
     put_bytes(&mut body, path);
     put_bytes(&mut body, b"");
@@ -110,7 +118,7 @@ fn plant(server: &mut Server, wide: usize) {
 }
 
 /// Multis that create so many children.
-fn children(parent: &str, count: usize) -> Vec<Vec<(OpCode, Vec<u8>)>> {
+pub(super) fn children(parent: &str, count: usize) -> Vec<Vec<(OpCode, Vec<u8>)>> {
     let child = |n| (OpCode::Create, create(format!("{parent}/n{n}").as_bytes(), b"", 0));
     (0..count).step_by(1000).map(|first| (first..(first + 1000).min(count)).map(child).collect()).collect()
 }
@@ -265,6 +273,10 @@ fn children_that_nobody_sees_yet_are_passed_over_in_slices() {
     }
     assert!(server.prepare(), "the disk does nothing yet");
     server.at(server.now_ms);
+    while !server.quorum.may_sleep() {
+        server.prepare();
+        server.at(server.now_ms);
+    }
     let mut bytes = vec![];
     reader.frame(&mut bytes, 1, OpCode::GetChildren, &path_and(b"/large", false));
     server.shard.received(reader.conn, &bytes);

@@ -438,8 +438,9 @@ impl Cluster {
         else {
             return false;
         };
-        let mut worked = false;
         server.clock(clock);
+        let mut worked = !server.quorum.may_sleep();
+        server.quorum.carry_on();
         server.shard.end_turn();
         if let Some(inbound) = server.shard.take_outbound() {
             server.quorum.handle(inbound);
@@ -486,7 +487,12 @@ impl Cluster {
         for effect in effects {
             self.effect(place, effect);
         }
-        worked | self.read_leader(place)
+        worked |= self.read_leader(place);
+        if let Some(server) = &self.members[place].server {
+            let spent = server.quorum.spent();
+            assert!(spent <= limits::CORE_TURN * 2, "server {}: a turn cost {spent:?}", place + 1);
+        }
+        worked
     }
 
     fn await_deadline(&mut self, place: Place) {

@@ -1,6 +1,7 @@
 //! Scenes of whole ensembles, each with an end that is known.
 
 mod elsewhere;
+mod endings;
 mod forwarded;
 mod local_sessions;
 mod outlived;

@@ -90,10 +90,12 @@ pub(super) enum Data<'a> {
 /// Bytes of data from which on they lie apart from the header: a pointer more is nothing beside a page.
 pub(super) const APART: usize = 4096;
 
-/// Long data; its bytes follow. The count of the versions that have it is the writer's alone, readers look at the bytes.
+/// Long data; its bytes follow. The count of the versions that have it, and what is noted of it, are the writer's alone;
+/// readers look at the bytes.
 #[repr(C)]
 struct Apart {
     versions: usize,
+    note: u64,
 }
 
 impl Apart {
@@ -106,7 +108,7 @@ impl Apart {
         let apart = spare.take(Self::size(bytes.len())).cast::<Apart>();
         // SAFETY: header and bytes are written within the size taken, before anybody sees the pointer.
         unsafe {
-            apart.write(Apart { versions: 1 });
+            apart.write(Apart { versions: 1, note: 0 });
             apart.add(1).cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
         }
         apart
@@ -231,6 +233,24 @@ impl Block {
             };
             std::slice::from_raw_parts(start, (*block).data_len as usize)
         }
+    }
+
+    /// What the writer has noted of long data, 0 at first; `None` where the data is short.
+    ///
+    /// # Safety
+    /// `block` is a live block and the caller the writer.
+    pub(super) unsafe fn note(block: *const Block) -> Option<u64> {
+        // SAFETY: the caller's promise; nobody else looks at a note.
+        unsafe { Self::apart(block).as_ref().map(|apart| apart.note) }
+    }
+
+    /// Notes something of long data, which all versions have that share it.
+    ///
+    /// # Safety
+    /// `block` is a live block with long data and the caller the writer.
+    pub(super) unsafe fn set_note(block: *const Block, note: u64) {
+        // SAFETY: the caller's promise. Readers have no reference to the header, only to the bytes behind it.
+        unsafe { (*Self::apart(block)).note = note };
     }
 
     /// Whether this version says that the znode is gone.

@@ -70,20 +70,22 @@ impl Limbo {
     }
 
     /// Frees at most `budget` pieces retired before every online reader's announced epoch; `seen` is the least of those.
+    /// Returns how many.
     ///
     /// # Safety
     /// `seen` was read after the epoch [`Limbo::turn`] returned was published and a full fence.
-    pub(super) unsafe fn free(&mut self, seen: u64, budget: usize) {
-        for _ in 0..budget {
+    pub(super) unsafe fn free(&mut self, seen: u64, budget: usize) -> usize {
+        for freed in 0..budget {
             match self.queue.front() {
                 Some((tag, garbage)) if tag < seen => {
                     self.queue.pop_front();
                     // SAFETY: every online reader has passed a quiescent point since this was unlinked.
                     unsafe { garbage.free(&mut self.spare) };
                 }
-                _ => break,
+                _ => return freed,
             }
         }
+        budget
     }
 
     /// Pieces that wait.

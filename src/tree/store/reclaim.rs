@@ -20,9 +20,13 @@ use super::queue::Queue;
 use super::shared::NO_POINT;
 use super::sync::{Acquire, Relaxed, Release, SeqCst, fence};
 use super::writer::{Record, Writer};
+use crate::cost::Cost;
 
 /// Records looked at and pieces freed in one call, besides twice what was recorded since the last.
 const STEPS: usize = 256;
+
+/// As many at most, which takes a millisecond or two: a transaction that deletes very many znodes is let go of in several.
+const MOST_STEPS: usize = 16 << 10;
 
 /// What one pinned zxid holds back.
 pub(super) struct Held {
@@ -40,11 +44,11 @@ enum Waiting {
 impl Writer {
     /// Unlinks what no reader point needs any more and frees what was unlinked before every online reader's last quiescent
     /// point. Does a bounded amount of work: some hundreds of versions, and twice as many as were made
-    /// since the last call. Returns whether more could be done now.
+    /// since the last call, but for very many. Returns whether more could be done now.
     pub fn reclaim(&mut self) -> bool {
-        let mut steps = STEPS + 2 * self.recent;
+        let mut steps = (STEPS + 2 * self.recent).min(MOST_STEPS);
         let budget = steps;
-        self.recent = 0;
+        self.recent = self.recent.saturating_sub(MOST_STEPS / 2);
         // Published before, points after: a reader whose point we miss sees all that is published now (Reader::resume).
         fence(SeqCst);
         // Readers before pins: a pin is in its slot before the reader that took it moves on.
@@ -70,7 +74,8 @@ impl Writer {
         fence(SeqCst);
         let seen = self.shared.active().iter().map(|slot| slot.seen.load(Acquire)).min().unwrap_or(u64::MAX);
         // SAFETY: readers that announced `seen` at least, or come online after the fence, cannot reach older garbage.
-        unsafe { self.limbo.free(seen, budget) };
+        let freed = unsafe { self.limbo.free(seen, budget) };
+        self.meter.charge(Cost::VERSION * (budget - steps + freed));
         steps == 0
     }
 

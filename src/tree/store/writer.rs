@@ -89,8 +89,8 @@ pub struct Writer {
     /// Of hashes that several children of one znode share: how many more than one (children object, hash).
     doubles: HashMap<(usize, u64), u32, ahash::RandomState>,
     hash: fn(&[u8]) -> PathHash,
-    /// What is looked at at the head.
-    meter: Meter,
+    /// What is looked at at the head, and let go of.
+    pub(super) meter: Meter,
 }
 
 // SAFETY: the raw pointers are the tree's, and the tree may be changed from any one thread.
@@ -157,6 +157,28 @@ impl Writer {
     /// reader walks over all of them.
     pub fn is_crowded(&self) -> bool {
         self.stamps.is_crowded()
+    }
+
+    /// Where whatever is looked at at the head is charged, and what is let go of; and whatever else its owner does.
+    #[inline]
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// What follows from a znode's path and data and takes long to find, where the data is long: it is made once, and kept with
+    /// the data. `None` if that is short. `make` makes no 0.
+    pub fn of_long_data(&self, znode: &Znode<'_>, make: impl FnOnce() -> u64) -> Option<u64> {
+        let block = znode.block.as_ptr();
+        // SAFETY: a znode's block is live, and this is the writer.
+        unsafe {
+            let known = Block::note(block)?;
+            if known != 0 {
+                return Some(known);
+            }
+            let made = make();
+            Block::set_note(block, made);
+            Some(made)
+        }
     }
 
     /// The tree at the head, published or not.

@@ -1,7 +1,9 @@
 //! What the targets share: servers in virtual time, small enough to be made anew for every input.
 
 use corral::ids::{SessionId, Zxid};
-use corral::limits::{BETWEEN_COST, BETWEEN_PRICE, CROSSING_COST, OVERRUN_COST, SLICE_COST, TURN_COST};
+use corral::limits::{
+    BETWEEN_COST, BETWEEN_PRICE, CORE_TURN, CROSSING_COST, OVERRUN_COST, SLICE_COST, TURN_COST, txn_cost,
+};
 use corral::server::message::Clock;
 use corral::server::quorum::{EnsembleOptions, PeerInput};
 use corral::sim::disk::SimDisk;
@@ -35,8 +37,9 @@ pub fn member(disk: &SimDisk, members: &str) -> SimServer {
 pub fn settle(server: &mut SimServer) {
     for _ in 0..10_000 {
         server.at(server.now_ms);
+        let mut worked = !server.quorum.may_sleep();
+        server.quorum.carry_on();
         server.shard.end_turn();
-        let mut worked = false;
         if let Some(inbound) = server.shard.take_outbound() {
             server.quorum.handle(inbound);
             worked = true;
@@ -64,7 +67,10 @@ pub fn settle(server: &mut SimServer) {
             + OVERRUN_COST
             + BETWEEN_COST * CROSSING_COST.over(BETWEEN_PRICE);
         assert!(server.shard.spent() <= most, "a turn that costs {:?}", server.shard.spent());
-        if !worked && server.shard.may_sleep() {
+        // And a turn of the core, a multi that comes to nothing in it, and what is let go of.
+        let most = CORE_TURN + txn_cost(LOG.max_txn) * 2 + SLICE_COST;
+        assert!(server.quorum.spent() <= most, "a turn of the core that costs {:?}", server.quorum.spent());
+        if !worked && server.shard.may_sleep() && server.quorum.may_sleep() {
             return;
         }
     }

@@ -112,7 +112,9 @@ impl Quorum {
             && !asked.must_wait(self.is_answered_here(session, *what, body))
         {
             let makes_transaction = matches!((*what, &ensemble.role), (Plain::Write(_), Role::Leading(_)));
-            if (makes_transaction && !self.has_room()) || !ensemble.leader_takes() {
+            // The list of a session's ephemerals is none while they are being deleted.
+            let waits = self.under_way.is_some() || (makes_transaction && !self.has_room());
+            if waits || !ensemble.leader_takes() {
                 ensemble.crowded.insert(session);
                 return;
             }
@@ -137,7 +139,8 @@ impl Quorum {
 
     /// Goes on with writes for which nothing but room in the log or at the leader, or a number, was lacking.
     pub(super) fn ask_on_crowded(&mut self, ensemble: &mut Ensemble) {
-        while self.may_ask_on(ensemble)
+        while !ensemble.crowded.is_empty()
+            && self.may_ask_on(ensemble)
             && let Some(session) = ensemble.crowded.pop_first()
         {
             self.ask_on(ensemble, session);
@@ -147,7 +150,7 @@ impl Quorum {
     fn may_ask_on(&self, ensemble: &Ensemble) -> bool {
         match &ensemble.role {
             Role::Leading(leading) => leading.serves() && self.has_room(),
-            Role::Following(_) => ensemble.leader_takes(),
+            Role::Following(_) => self.under_way.is_none() && ensemble.leader_takes(),
             _ => false,
         }
     }

@@ -6,6 +6,7 @@ use super::asked::Plain;
 use super::joining::Joining;
 use super::under_way::{UnderWay, request_bytes};
 use super::{Effect, Ensemble, Record, Role};
+use crate::cost::Cost;
 use crate::fatal::Reason;
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::quorum::{ForwardedRequest, Packet, put_identity};
@@ -13,14 +14,16 @@ use crate::jute::wire::put_int;
 use crate::jute::{ErrorCode, OpCode, reply};
 use crate::limits;
 use crate::server::message::{Answer, Ask, Item, ShardId, Tell};
+use crate::server::quorum::under_way::Then;
 use crate::server::quorum::{Live, Quorum, SnapshotJob};
 use crate::server::rebuild::Rebuild;
 use crate::storage::java::stream::{Received, StreamReceiver};
 use crate::storage::replay::Replay;
 use crate::storage::snapshot::format::SnapshotHeader;
-use crate::tree::apply::{DigestCheck, Mode, SessionEvent};
+use crate::tree::apply::{Applied, DigestCheck, Mode, SessionEvent};
 use crate::tree::state::State;
 use crate::tree::store::StoreFull;
+use crate::tree::under_way::Completed;
 use crate::zab::epochs::Epochs;
 use crate::zab::history::{History, Txn};
 use crate::zab::leader::LearnerKind;
@@ -211,10 +214,13 @@ impl Quorum {
         let mut done = 0;
         self.go_on(ensemble);
         while self.held.is_none()
+            && self.under_way.is_none()
             && let Role::Following(following) = &mut ensemble.role
             && following.outputs.is_empty()
             && !following.cutting
             && !following.recording
+            && done < inbox.len()
+            && !self.is_spent()
         {
             let mut out = vec![];
             if let (Some(receiver), Some(staged)) = (&mut following.receiving, &mut following.staged) {
@@ -344,9 +350,12 @@ impl Quorum {
     /// Carries out what may be carried out now.
     fn go_on(&mut self, ensemble: &mut Ensemble) {
         while self.held.is_none()
+            && self.under_way.is_none()
             && let Role::Following(following) = &mut ensemble.role
             && !following.cutting
             && !following.recording
+            && !following.outputs.is_empty()
+            && !self.is_spent()
             && let Some(output) = following.outputs.pop_front()
         {
             self.carry_out(ensemble, output);
@@ -448,15 +457,33 @@ impl Quorum {
     /// it is answered.
     fn append(&mut self, ensemble: &mut Ensemble, txn: &Txn) {
         let (changes, reply) = (self.outcome.changes.len(), self.outcome.reply.len());
+        self.state.meter().charge(Cost::REQUEST + Cost::bytes(txn.bytes.len()));
         let outcome = &mut self.outcome;
-        let applied = match self.state.apply(&txn.bytes, Mode::Strict, &mut outcome.changes, Some(&mut outcome.reply)) {
-            Ok(applied) => applied,
+        let begun = self.state.begin_apply(&txn.bytes, Mode::Strict, &mut outcome.changes, Some(&mut outcome.reply));
+        let applied = match begun {
+            Ok(Some(applied)) => applied,
+            Ok(None) => match self.state.go_on(self.slice(), &mut self.outcome) {
+                Some(Completed::Applied(applied)) => applied,
+                _ => return self.set_aside(txn.zxid, changes, reply, Then::Applied(txn.clone())),
+            },
             // The tree and the leader's history disagree: nothing that this server says is worth anything.
             Err(error) => {
                 let what = format!("the leader's transaction {}: {error}", txn.zxid);
                 return ensemble.fail(Reason::LogCorrupt, what);
             }
         };
+        self.applied(ensemble, txn, &applied, changes, reply);
+    }
+
+    /// A transaction of the leader has been applied; what it changed and answered begins at `changes` and `reply`.
+    pub(in crate::server::quorum) fn applied(
+        &mut self,
+        ensemble: &mut Ensemble,
+        txn: &Txn,
+        applied: &Applied,
+        changes: usize,
+        reply: usize,
+    ) {
         if let DigestCheck::Differs { carried, ours } = applied.digest {
             let known = &self.stats.core.digest_mismatches;
             if known.value() == 0 {

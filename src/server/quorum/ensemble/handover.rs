@@ -78,7 +78,7 @@ impl Quorum {
         let Role::Leading(leading) = &mut ensemble.role else { return };
         let Some(HandOver { stops, until_ms }) = leading.handing_over else { return };
         let is_late = self.clock.mono_ms >= until_ms;
-        let is_agreed = self.proposals.is_empty() && leading.leader.outstanding() == 0;
+        let is_agreed = self.under_way.is_none() && self.proposals.is_empty() && leading.leader.outstanding() == 0;
         let has_successor = leading.leader.successor().is_some();
         let is_ready = is_agreed
             && if stops { self.is_told() && (has_successor || leading.leader.is_alone()) } else { has_successor };
@@ -94,7 +94,8 @@ impl Quorum {
 
     /// Whether all that was taken is on disk here, and its answers are with the shards.
     fn is_told(&self) -> bool {
-        let is_written = self.in_flight.is_none() && self.held.is_none() && self.log.is_idle();
+        let is_written =
+            self.in_flight.is_none() && self.held.is_none() && self.under_way.is_none() && self.log.is_idle();
         is_written && self.waiting.is_empty() && self.elements.is_empty()
     }
 

@@ -5,6 +5,7 @@ use super::claimed::identities;
 use super::handover::HandOver;
 use super::under_way::{AllForwarded, Forwarded};
 use super::{Effect, Ensemble, Role};
+use crate::cost::Cost;
 use crate::ids::{SessionId, Zxid};
 use crate::jute::overlong::Overlong;
 use crate::jute::quorum::{PROTOCOL_SECRETS, Packet, PacketError, PacketType};
@@ -12,10 +13,12 @@ use crate::jute::request::Request;
 use crate::jute::wire::Reader;
 use crate::jute::{ErrorCode, OpCode};
 use crate::limits;
-use crate::server::message::{Answer, Ask, Item, ShardId, Tell};
-use crate::server::quorum::{Live, Quorum};
+use crate::server::message::{Ask, Item, ShardId, Tell};
+use crate::server::quorum::Quorum;
+use crate::server::quorum::under_way::Then;
 use crate::session::Tracker;
 use crate::storage::log::seek::Stretch;
+use crate::tree::state::{Context, Outcome, State};
 use crate::zab::epochs::Epochs;
 use crate::zab::history::History;
 use crate::zab::leader::{Input, Leader, LogPart, Options, Output, PeerId, Proposal, StepDown};
@@ -412,10 +415,12 @@ impl Quorum {
 
     /// Prepares what learners have passed on, as far as the log has room.
     pub(super) fn work_forwarded(&mut self, ensemble: &mut Ensemble) {
-        while self.has_room()
+        while matches!(&ensemble.role, Role::Leading(leading) if !leading.forwarded.is_empty())
+            && self.has_room()
             && let Role::Leading(leading) = &mut ensemble.role
             && let Some(request) = leading.forwarded.pop()
         {
+            self.state.meter().charge(Cost::REQUEST + Cost::bytes(request.body.len() + request.auth.bytes.len()));
             let Forwarded { peer, session, cxid, op, body, auth, refused } = request;
             match OpCode::from_wire(op) {
                 Some(OpCode::CreateSession) => {
@@ -431,9 +436,7 @@ impl Quorum {
                 }
                 Some(OpCode::CloseSession) => {
                     leading.owners.remove(&session);
-                    let (changes, live) = self.end_session(session, cxid);
-                    let close = live.map(|Live { shard, conn, .. }| Answer { shard, conn, what: Tell::Close });
-                    self.step(changes, close);
+                    self.end_session(session, cxid, None);
                 }
                 known => {
                     let moved = leading.owners.get(&session) != Some(&peer) && self.tracker.contains(session);
@@ -444,15 +447,14 @@ impl Quorum {
                         self.step(changes, None);
                         continue;
                     }
-                    let (changes, _) =
-                        self.transact_as(session, cxid, &identities, |state, context, out| match request {
-                            _ if moved => state.refuse(context, ErrorCode::SessionMoved, out),
-                            _ if refused => state.refuse(context, ErrorCode::ThrottledOp, out),
-                            Some((op, Ok(request))) => state.prepare(context, op, &request, out),
-                            Some((_, Err(_))) => state.refuse(context, ErrorCode::MarshallingError, out),
-                            None => state.refuse(context, ErrorCode::Unimplemented, out),
-                        });
-                    self.step(changes, None);
+                    let prepare = |state: &mut State, context: &Context<'_>, out: &mut Outcome| match request {
+                        _ if moved => state.refuse(context, ErrorCode::SessionMoved, out),
+                        _ if refused => state.refuse(context, ErrorCode::ThrottledOp, out),
+                        Some((op, Ok(request))) => state.prepare(context, op, &request, out),
+                        Some((_, Err(_))) => state.refuse(context, ErrorCode::MarshallingError, out),
+                        None => state.refuse(context, ErrorCode::Unimplemented, out),
+                    };
+                    self.transact_then(session, cxid, &identities, prepare, Then::Answer(None));
                 }
             }
         }

@@ -13,6 +13,7 @@ impl Quorum {
     /// The role is over. Clients go first; what was asked and not proposed is dropped.
     pub(super) fn leave_role(&mut self, ensemble: &mut Ensemble) {
         let mut unanswered = vec![];
+        self.drop_under_way();
         ensemble.rest(self.clock.mono_ms);
         match std::mem::replace(&mut ensemble.role, Role::Leaving) {
             Role::Following(following) => {

@@ -203,6 +203,7 @@ impl Quorum {
         if designated != ensemble.options.id {
             tracing::info!(to = designated.0, "another server leads under the new configuration");
             leading.hand_over();
+            self.drop_under_way();
             self.proposing = false;
             self.uncommitted.clear();
             ensemble.records.designated = Some((designated, zxid));

@@ -34,6 +34,7 @@ impl Quorum {
         self.publisher.publish(Batch { elements, last_zxid, ..Batch::default() });
         self.plan.begin_anew(state.reader()?, zxid);
         self.state = state;
+        self.begin_budget_anew();
         self.zxid = shown;
         self.committed = shown;
         Ok(())

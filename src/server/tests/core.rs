@@ -1,0 +1,290 @@
+//! What a turn of the quorum core costs: whatever clients ask for, however much of it at once, and whatever has to be done
+//! for those that are gone.
+
+use super::costs::{Client, children, create_guarded};
+use super::*;
+use crate::cost::Cost;
+use crate::jute::ErrorCode;
+use crate::limits::{ACL_ENTRIES, CORE_TURN, SLICE_COST, TURN_COST, max_txn, txn_cost};
+
+/// A client that asks for one thing after another.
+struct Planter(Client);
+
+impl Planter {
+    fn new(server: &mut Server) -> Planter {
+        Planter(Client::new(server))
+    }
+
+    fn ask(&mut self, server: &mut Server, op: OpCode, body: &[u8]) -> Frame {
+        let mut bytes = vec![];
+        self.0.frame(&mut bytes, 1, op, body);
+        server.shard.received(self.0.conn, &bytes);
+        server.settle();
+        loop {
+            if let Some(frame) = self.0.take(server).pop() {
+                return frame;
+            }
+            server.settle();
+        }
+    }
+
+    fn must(&mut self, server: &mut Server, op: OpCode, body: &[u8]) {
+        let error = self.ask(server, op, body).2;
+        assert_eq!(error, 0, "{op:?}");
+    }
+}
+
+fn check(path: &[u8]) -> Vec<u8> {
+    delete(path)
+}
+
+/// Many identities, none of which the lists name: each entry is held against all of them.
+fn introduce(server: &mut Server, client: &mut Client) {
+    for n in 0..60 {
+        let mut body = vec![];
+        put_int(&mut body, 0);
+        put_bytes(&mut body, b"digest");
+        put_bytes(&mut body, format!("n{n}:x").as_bytes());
+        let mut bytes = vec![];
+        client.frame(&mut bytes, -4, OpCode::Auth, &body);
+        server.shard.received(client.conn, &bytes);
+        server.settle();
+        assert_eq!(client.take(server)[0].2, 0);
+    }
+}
+
+/// Two znodes with the longest lists there may be: who asks for one after the other is judged each time.
+fn plant_guarded(server: &mut Server) {
+    let mut planter = Planter::new(server);
+    for (path, entries) in [(&b"/left"[..], ACL_ENTRIES), (b"/right", ACL_ENTRIES - 1)] {
+        planter.must(server, OpCode::Create, &create_guarded(path, entries));
+    }
+}
+
+fn checks(count: usize) -> Vec<(OpCode, Vec<u8>)> {
+    let guarded = [&b"/left"[..], b"/right"];
+    (0..count).map(|n| (OpCode::Check, check(guarded[n % 2]))).collect()
+}
+
+#[test]
+fn a_multi_that_everybody_would_wait_for_is_refused_as_a_whole() {
+    let mut server = Server::new(1 << 20);
+    plant_guarded(&mut server);
+    let mut planter = Planter::new(&mut server);
+    introduce(&mut server, &mut planter.0);
+    let mut ops = vec![(OpCode::Create, create(b"/a", b"", 0))];
+    ops.extend(checks(1000));
+    let before = server.quorum.state().digest();
+    assert_eq!(planter.ask(&mut server, OpCode::Multi, &multi(&ops)).2, ErrorCode::ThrottledOp.wire());
+    assert_eq!((server.quorum.state().digest(), server.stats.core.throttled.value()), (before, 1));
+    assert!(server.quorum.state().find(b"/a").is_none());
+    planter.must(&mut server, OpCode::Multi, &multi(&ops[..20]));
+    // Of one list it is asked once.
+    let same: Vec<_> = (0..5000).map(|_| (OpCode::Check, check(b"/left"))).collect();
+    planter.must(&mut server, OpCode::Multi, &multi(&same));
+    assert_eq!(server.stats.core.throttled.value(), 1);
+}
+
+/// Whatever a request may be long and is not held against long lists.
+#[test]
+fn a_multi_of_the_shortest_changes_is_carried_out_however_many_they_are() {
+    let mut server = Server::new(16 << 20);
+    let mut planter = Planter::new(&mut server);
+    let letters: Vec<u8> = (b'0'..=b'z').filter(u8::is_ascii_alphanumeric).collect();
+    let path = |n: usize| {
+        let base = letters.len();
+        [b'/', letters[n / base / base % base], letters[n / base % base], letters[n % base]]
+    };
+    let count = (0xf_ffff - 60) / delete(&path(0)).len().max(21);
+    for first in (0..count).step_by(10_000) {
+        let ops: Vec<_> =
+            (first..count.min(first + 10_000)).map(|n| (OpCode::Create, create(&path(n), b"", 0))).collect();
+        planter.must(&mut server, OpCode::Multi, &multi(&ops));
+    }
+    let ops: Vec<_> = (0..count).map(|n| (OpCode::Delete, delete(&path(n)))).collect();
+    let body = multi(&ops);
+    assert!(body.len() > 1_040_000 && body.len() < 0xf_ffff, "{}", body.len());
+    planter.must(&mut server, OpCode::Multi, &body);
+    assert_eq!(server.stats.core.throttled.value(), 0);
+}
+
+/// One that is carried out in one go, the turn in which it is, and what is let go of in it.
+fn most() -> Cost {
+    // A multi that comes to nothing is taken back.
+    CORE_TURN + txn_cost(max_txn(0xf_ffff)) * 2 + SLICE_COST
+}
+
+#[test]
+fn writes_that_cost_much_take_many_turns_and_keep_their_order() {
+    let mut server = Server::new(16 << 20);
+    plant_guarded(&mut server);
+    let mut clients: Vec<Client> = (0..10).map(|_| Client::new(&mut server)).collect();
+    clients.iter_mut().for_each(|client| introduce(&mut server, client));
+    for client in &mut clients {
+        let mut bytes = vec![];
+        // Each of its own list once: some twenty thousand comparisons.
+        (1..=60).for_each(|xid| {
+            let path: &[u8] = if xid % 2 == 0 { b"/left" } else { b"/right" };
+            client.frame(&mut bytes, xid, OpCode::SetData, &set_data(path));
+        });
+        server.shard.received(client.conn, &bytes);
+    }
+    let mut turns = 0;
+    while clients.iter().any(|client| !client.asked.is_empty()) {
+        server.turn();
+        assert!(server.quorum.spent() < CORE_TURN + SLICE_COST, "{:?}", server.quorum.spent());
+        for client in &mut clients {
+            // Nobody may set them: each is refused, in the order it was asked.
+            assert!(client.take(&mut server).iter().all(|frame| frame.2 == ErrorCode::NoAuth.wire()));
+        }
+        turns += 1;
+        assert!(turns < 1000);
+    }
+    assert!(turns > 10, "{turns}");
+}
+
+const OWNED: usize = 20_000;
+
+/// A session that owns so many znodes; its connection and itself.
+fn plant_ephemerals(server: &mut Server, count: usize) -> (Client, SessionId) {
+    let mut planter = Planter::new(server);
+    planter.must(server, OpCode::Create, &create(b"/own", b"", 0));
+    let (conn, session) = server.connect(SessionId::NONE, 1000);
+    for first in (0..count).step_by(1000) {
+        let ops: Vec<_> = (first..count.min(first + 1000))
+            .map(|n| (OpCode::Create, create(format!("/own/n{n}").as_bytes(), b"", 1)))
+            .collect();
+        server.request(conn, 1, OpCode::Multi, &multi(&ops));
+        server.settle();
+        assert_eq!(server.frames(conn)[0].2, 0);
+    }
+    (Client::on(conn), session)
+}
+
+/// How many children a Stat says that there are.
+fn children_of(stat: &[u8]) -> i32 {
+    i32::from_be_bytes(*stat[56..].first_chunk().unwrap())
+}
+
+/// What a turn may cost when nothing in it is a multi.
+fn turn(server: &mut Server) {
+    server.turn();
+    let (core, shard) = (server.quorum.spent(), server.shard.spent());
+    assert!(core <= CORE_TURN + SLICE_COST, "{core:?}");
+    assert!(shard <= TURN_COST + SLICE_COST, "{shard:?}");
+}
+
+#[test]
+fn a_session_with_very_many_ephemerals_ends_in_slices_and_at_once_for_whoever_looks() {
+    let mut server = Server::new(16 << 20);
+    let (mut leaver, _) = plant_ephemerals(&mut server, OWNED);
+    let (mut watcher, mut neighbour) = (Client::new(&mut server), Client::new(&mut server));
+    let mut reader = Client::new(&mut server);
+    let watched = [&b"/own/n0"[..], b"/own/n19999", b"/own"];
+    let mut bytes = vec![];
+    for (xid, path) in (1..).zip(watched) {
+        let op = if path == b"/own" { OpCode::GetChildren } else { OpCode::Exists };
+        watcher.frame(&mut bytes, xid, op, &path_and(path, true));
+    }
+    server.shard.received(watcher.conn, &bytes);
+    server.settle();
+    assert_eq!(watcher.take(&mut server).len(), 3);
+    let mut bytes = vec![];
+    leaver.frame(&mut bytes, 7, OpCode::CloseSession, &[]);
+    server.shard.received(leaver.conn, &bytes);
+    let (mut turns, mut seen, mut events) = (0, vec![], 0);
+    while !leaver.asked.is_empty() {
+        let mut bytes = vec![];
+        neighbour.frame(&mut bytes, -2, OpCode::Ping, &[]);
+        server.shard.received(neighbour.conn, &bytes);
+        assert_eq!(neighbour.take(&mut server).len(), 1, "in the turn in which it asks");
+        let mut bytes = vec![];
+        if reader.asked.is_empty() {
+            reader.frame(&mut bytes, 1, OpCode::Exists, &path_and(b"/own", false));
+            server.shard.received(reader.conn, &bytes);
+        }
+        turn(&mut server);
+        seen.extend(reader.take(&mut server).iter().map(|frame| children_of(&frame.3)));
+        watcher.take(&mut server);
+        events += std::mem::take(&mut watcher.events);
+        leaver.take(&mut server);
+        turns += 1;
+        assert!(turns < 1000);
+    }
+    assert!(turns > 3, "{turns}");
+    assert!(
+        seen.iter().all(|count| *count == OWNED as i32 || *count == 0) && seen.len() > 2,
+        "all or nothing: {seen:?}"
+    );
+    assert_eq!(events, 3);
+    let state = server.quorum.state();
+    assert_eq!((state.ephemeral_count(), state.find(b"/own").unwrap().num_children()), (0, 0));
+}
+
+/// The property: any writes, of any number of clients, whatever they are about, and clients that leave much behind.
+#[test]
+fn no_turn_of_the_core_costs_more_than_it_may() {
+    for seed in 1..=4 {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed);
+        let mut pick = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % below as u64) as usize
+        };
+        let mut server = Server::new(64 << 20);
+        plant_guarded(&mut server);
+        let mut planter = Planter::new(&mut server);
+        planter.must(&mut server, OpCode::Create, &create(b"/large", &[7; 900_000], 0));
+        let (leaver, _) = plant_ephemerals(&mut server, OWNED);
+        let mut clients: Vec<Client> = (0..10).map(|_| Client::new(&mut server)).collect();
+        clients.iter_mut().for_each(|client| introduce(&mut server, client));
+        clients.push(leaver);
+        let mut bytes: Vec<Vec<u8>> = vec![vec![]; clients.len()];
+        for (n, client) in clients.iter_mut().enumerate() {
+            for xid in 0..60 {
+                let parent = ["/left", "/right", "/large", "", "/own"][pick(5)];
+                let path = format!("{parent}/c{}", pick(20));
+                let path = path.as_bytes();
+                let (op, body) = match pick(10) {
+                    0 => (OpCode::Create, create(path, &vec![1; pick(2) * pick(200_000)], 0)),
+                    1 => (OpCode::Create2, create(path, b"", pick(4) as i32)),
+                    2 => (OpCode::Create, create_guarded(path, 1 + pick(ACL_ENTRIES))),
+                    3 => (OpCode::Delete, delete(path)),
+                    4 => (OpCode::SetData, set_data([&b"/left"[..], b"/right", b"/large", path][pick(4)])),
+                    5 => (OpCode::Multi, multi(&checks(pick(400)))),
+                    6 => (OpCode::Multi, multi(&children(&format!("/large/c{}", pick(20)), pick(2000)).concat())),
+                    7 => (OpCode::SetAcl, {
+                        let mut body = create_guarded(path, 1 + pick(ACL_ENTRIES));
+                        // As a create has it, but for the data between path and list; what is its flags is a version here.
+                        body.drain(4 + path.len()..8 + path.len());
+                        body
+                    }),
+                    8 => (OpCode::Sync, path_alone(path)),
+                    _ => (OpCode::GetEphemerals, path_alone(b"/")),
+                };
+                client.frame(&mut bytes[n], xid, op, &body);
+            }
+        }
+        let last = clients.len() - 1;
+        clients[last].frame(&mut bytes[last], 60, OpCode::CloseSession, &[]);
+        let (mut answered, mut dearest) = (0, Cost::NONE);
+        for turns in 0.. {
+            for (client, bytes) in clients.iter().zip(&mut bytes) {
+                client.send(&mut server, bytes);
+            }
+            server.turn();
+            dearest = dearest.max(server.quorum.spent());
+            assert!(server.quorum.spent() <= most(), "seed {seed}: {:?} of {:?}", server.quorum.spent(), most());
+            for client in &mut clients {
+                answered += client.take(&mut server).len();
+            }
+            if clients.iter().all(|client| client.asked.is_empty()) {
+                break;
+            }
+            assert!(turns < 20_000, "seed {seed}: {answered}");
+        }
+        assert!(dearest >= CORE_TURN, "seed {seed}: what is asked for is dear, {dearest:?}");
+        assert!(server.stats.core.throttled.value() > 0, "seed {seed}: something is too dear");
+    }
+}
