@@ -194,8 +194,9 @@ pub const UNCOMMITTED_BYTES: usize = 128 << 20;
 /// Bytes of the text of a quota's limits that are read: what tools write has a hundred. A longer text limits nothing.
 pub const QUOTA_TEXT: usize = 1024;
 
-/// What the quotas that one multi makes may cost to be counted: some four thousand znodes, a millisecond, in which nothing else
-/// is carried out. A multi that would count more is refused as throttled; a quota that is made by itself may be of any size.
+/// What the quotas that one multi makes may cost to be counted: some three thousand znodes, a millisecond, in which nothing else
+/// is carried out. A multi that would count more is refused as throttled; a quota that is made by itself may be of any size,
+/// and is counted in slices.
 pub const COUNTED_IN_MULTI: Cost = SLICE_COST.times(4);
 
 /// Versions of one znode that are prepared and nobody sees yet; beyond it nothing more is prepared until half of them are

@@ -11,6 +11,7 @@ use super::mutate::{At, Creation, Place};
 use super::owner::{CONTAINER, ttl_owner};
 use super::path;
 use super::prepare::put_created;
+use super::quota::parse_path;
 use super::state::State;
 use super::under_way::{Ending, Work};
 use crate::acl::AclId;
@@ -166,7 +167,14 @@ impl State {
             self.work = Some(Work::Apply { ending, entry: entry.clone() });
             return Ok(None);
         }
-        self.apply_txn((header, txn, carried), mode, changes, reply).map(Some)
+        if !matches!(&txn, Txn::Create(create) if parse_path(create.path).is_some()) {
+            return self.apply_txn((header, txn, carried), mode, changes, reply).map(Some);
+        }
+        let (applied, counting) =
+            self.count_later(|state| state.apply_txn((header, txn, carried), mode, changes, reply));
+        let applied = applied?;
+        self.work = counting.map(|counting| Work::Count { counting, applied: Some(applied) });
+        Ok(if self.is_under_way() { None } else { Some(applied) })
     }
 
     fn begin_entry<'a>(&mut self, entry: &'a [u8]) -> Result<Entry<'a>, ApplyError> {

@@ -17,6 +17,7 @@ use crate::jute::reply::{open_frame, put_multi_end, put_multi_error, put_multi_o
 use crate::jute::txn::{put_error, put_member};
 use crate::jute::wire::{close_frame, put_int};
 use crate::jute::{Create, CreateMode, ErrorCode, MultiOps, OpCode, Request};
+use crate::limits;
 
 impl State {
     pub(super) fn prepare_multi(&mut self, context: &Context<'_>, ops: &MultiOps<'_>, out: &mut Outcome) {
@@ -31,7 +32,7 @@ impl State {
         let results = out.reply.len();
         let begun = self.meter().reading();
 
-        self.countings = Countings::OF_A_MULTI;
+        self.countings = Countings::AtOnce(limits::COUNTED_IN_MULTI);
         let mut done = 0;
         let mut failed = None;
         for op in ops.iter() {
@@ -49,7 +50,7 @@ impl State {
             }
             done += 1;
         }
-        self.countings = Countings::ANY;
+        self.countings = Countings::AtOnce(Cost::ENDLESS);
         out.error = failed.unwrap_or(ErrorCode::Ok);
         if let Some(error) = failed {
             self.undo_tree(Zxid(context.zxid.0 - 1));

@@ -144,10 +144,10 @@ impl State {
         self.raise_parent(at.zxid, new.parent, parent, new.parent_cversion);
         self.index.created(new.at.path, new.owner);
         let data_length = new.data.map_or(0, <[u8]>::len);
-        if let Some((prefix, node)) = parse_path(new.at.path) {
-            self.quota_node_created(at.zxid, prefix, node, new.data);
+        match parse_path(new.at.path) {
+            Some(quota) => self.quota_node_created(at.zxid, new.at.path, quota, new.data),
+            None => self.use_quota(at.zxid, new.at.path, 1, data_length as i64),
         }
-        self.use_quota(at.zxid, new.at.path, 1, data_length as i64);
         let change = Change {
             kind: ChangeKind::Created,
             path: new.at.path,

@@ -8,7 +8,9 @@
 use super::mutate::{At, Creation, Facts, Place};
 use super::owner::{CONTAINER, ttl_owner};
 use super::path::{self, CONFIG};
+use super::quota::parse_path;
 use super::state::{Context, Outcome, State};
+use super::under_way::Work;
 use crate::acl::{AclId, check_cost, fix_up, needed};
 use crate::cost::Cost;
 use crate::ids::{SessionId, Zxid};
@@ -29,12 +31,24 @@ impl State {
     /// deleteContainer that is not the server's own: in ZooKeeper any client can send it and so delete any
     /// childless znode past its ACL.
     pub fn prepare(&mut self, context: &Context<'_>, op: OpCode, request: &Request<'_>, out: &mut Outcome) {
+        self.begin_prepare(context, op, request, out);
+        self.go_on(Cost::ENDLESS, out);
+    }
+
+    /// The same, but what may take longer than a turn is begun only: [`State::is_under_way`] says so, and [`State::go_on`] does
+    /// the rest.
+    pub fn begin_prepare(&mut self, context: &Context<'_>, op: OpCode, request: &Request<'_>, out: &mut Outcome) {
+        let carry_out = |state: &mut State, out: &mut Outcome| state.carry_out(context, request, out);
         match request {
             Request::Multi(ops) => self.prepare_multi(context, ops, out),
-            Request::CloseSession => self.close_session(context, out),
+            Request::CloseSession => self.begin_close_session(context, out),
             Request::Reconfig(_) => self.reconfigure(context, Err(ErrorCode::Unimplemented), out),
             Request::Check { .. } => self.refuse(context, ErrorCode::Unimplemented, out), // in a multi only
-            _ => self.transact(context, op, out, |state, out| state.carry_out(context, request, out)),
+            Request::Create(create) if parse_path(create.path).is_some() => {
+                let ((), counting) = self.count_later(|state| state.transact(context, op, out, carry_out));
+                self.work = counting.map(|counting| Work::Count { counting, applied: None });
+            }
+            _ => self.transact(context, op, out, carry_out),
         }
     }
 

@@ -191,6 +191,59 @@ fn a_multi_that_makes_many_quotas_counts_no_more_than_it_may() {
     assert_eq!(scene.used(), "count=7501,bytes=7500");
 }
 
+/// Goes on until it is complete, a slice at a time; returns how many there were.
+fn go_on(state: &mut State, slice: Cost, out: &mut Outcome) -> usize {
+    for slices in 1.. {
+        let begun = state.meter().reading();
+        let completed = state.go_on(slice, out);
+        assert!(state.meter().reading() < begun + slice + limits::SLICE_COST);
+        if completed.is_some() {
+            return slices;
+        }
+    }
+    unreachable!()
+}
+
+#[test]
+fn a_quota_of_many_znodes_is_counted_in_slices_and_the_same_everywhere() {
+    let mut scene = Scene::new(false);
+    scene.grow(20_000);
+    assert_eq!(scene.create("/zookeeper/quota/q", b""), ErrorCode::Ok);
+    assert_eq!(scene.create(LIMITS, b""), ErrorCode::Ok);
+    let (kept, identities) = (Zxid(scene.zxid), Identities::default());
+    let context = Context {
+        zxid: Zxid(kept.0 + 1),
+        time_ms: 0,
+        session: SESSION,
+        cxid: 7,
+        identities: &identities,
+        is_local: false,
+    };
+    let body = create(STATS.as_bytes(), b"count=0,bytes=0", 0);
+    let request = Request::decode(OpCode::Create, &body).unwrap();
+    let mut out = Outcome::default();
+    let begun = scene.cost();
+    scene.leader.begin_prepare(&context, OpCode::Create, &request, &mut out);
+    assert!(scene.leader.is_under_way() && scene.cost() < begun + limits::SLICE_COST);
+    assert!(scene.leader.go_on(limits::SLICE_COST, &mut out).is_none());
+    // Taken back in the middle of it, it never was.
+    scene.leader.undo(kept);
+    assert!(!scene.leader.is_under_way() && scene.leader.find(STATS.as_bytes()).is_none());
+
+    let mut out = Outcome::default();
+    scene.leader.begin_prepare(&context, OpCode::Create, &request, &mut out);
+    assert!(go_on(&mut scene.leader, limits::SLICE_COST, &mut out) > 10);
+    let mut reply = vec![];
+    let entry = out.txn.as_slice().into();
+    let begun = scene.follower.begin_apply(&entry, Mode::Strict, &mut Changes::default(), Some(&mut reply)).unwrap();
+    assert!(begun.is_none() && reply == out.reply);
+    assert!(go_on(&mut scene.follower, limits::SLICE_COST * 3, &mut Outcome::default()) > 3);
+    scene.zxid += 1;
+    assert_eq!(scene.used(), "count=20001,bytes=20000");
+    assert_eq!(scene.create("/q/more", b"xyz"), ErrorCode::Ok);
+    assert_eq!(scene.used(), "count=20002,bytes=20003");
+}
+
 #[test]
 fn a_multi_that_fails_leaves_what_is_used_as_it_was() {
     let mut scene = Scene::new(true);

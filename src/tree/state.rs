@@ -165,6 +165,7 @@ pub struct State {
     pub(super) head: Zxid,
     published: Zxid,
     pub(super) options: StateOptions,
+    /// When what a new quota uses is counted.
     pub(super) countings: Countings,
     pub(super) sweep: Sweep,
     pub(super) scratch: Scratch,
@@ -216,7 +217,7 @@ impl State {
             head: Zxid::ZERO,
             published: Zxid::ZERO,
             options,
-            countings: Countings::ANY,
+            countings: Countings::AtOnce(Cost::ENDLESS),
             sweep: Sweep::default(),
             scratch: Scratch::default(),
             verdict: Cell::new(None),

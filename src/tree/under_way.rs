@@ -10,6 +10,7 @@ use super::change::Changes;
 use super::index::after;
 use super::prepare::put_txn_header;
 use super::state::{Context, Outcome, State};
+use super::usage::Counting;
 use crate::cost::Cost;
 use crate::ids::{SessionId, Zxid};
 use crate::jute::txn::read_entry;
@@ -25,6 +26,9 @@ pub(super) enum Work {
     Close { ending: Ending, list: List },
     /// A session ends, as somebody else has decided.
     Apply { ending: Ending, entry: Arc<[u8]> },
+    /// A quota has been made, and what its subtree uses is counted; all else is done. What was applied, if it was decided
+    /// elsewhere.
+    Count { counting: Counting, applied: Option<Applied> },
 }
 
 /// How far the end of a session has come.
@@ -127,6 +131,13 @@ impl State {
                     return None;
                 }
                 Some(Completed::Applied(self.closed(header, &ending, carried)))
+            }
+            Work::Count { mut counting, applied } => {
+                if !self.count(&mut counting, until) {
+                    self.work = Some(Work::Count { counting, applied });
+                    return None;
+                }
+                Some(applied.map_or(Completed::Prepared, Completed::Applied))
             }
         }
     }

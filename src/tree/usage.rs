@@ -2,87 +2,110 @@
 //! ZooKeeper's tools look for it (ZooKeeper 3.9, `DataTree.updateQuotaForPath`, `DataTree.setupQuota`).
 //!
 //! Counting looks at every znode of the subtree, so a client decides how much it is. It belongs to the transaction that made
-//! the quota: all members count the same tree, and nothing changes until it is done. What several of one multi may look at is
-//! bounded, see [`Countings`].
+//! the quota: all members count the same tree, and nothing changes until it is done. By itself it goes in slices, as the last
+//! thing of its transaction ([`super::under_way`]); what several of one multi may look at is bounded, see [`Countings`].
 
 use super::path::{self, PathHash};
 use super::quota::{QuotaNode, Usage, stats_path};
 use super::state::State;
-use super::store::{View, Writer, Znode};
+use super::store::{Writer, Znode};
 use super::walk::Walk;
 use crate::cost::Cost;
 use crate::ids::Zxid;
 use crate::limits;
 use std::collections::BTreeMap;
 
-/// A subtree that is being counted, a slice at a time; in between the tree stands still.
+/// What is left to do of a quota that has been made: its subtree is counted, a slice at a time. In between the tree stands still.
 #[derive(Debug)]
-struct Counting {
+pub(super) struct Counting {
+    zxid: Zxid,
+    /// The one of the quota's two znodes that has come, and the bytes of its data.
+    made: (Box<[u8]>, i64),
+    prefix: Box<[u8]>,
     walk: Walk,
     usage: Usage,
-}
-
-impl Counting {
-    /// Of the subtree at `top`, which need not be there.
-    fn of(view: &View<'_>, top: &[u8]) -> Counting {
-        let usage = view.get(top, path::hash(top)).map_or_else(Usage::default, |znode| with(Usage::default(), &znode));
-        Counting { walk: Walk::below(top), usage }
-    }
-
-    /// Goes on for so much. Returns whether there is more.
-    fn slice(&mut self, view: &View<'_>, budget: Cost) -> bool {
-        self.walk.slice(view, budget, &mut |znode| self.usage = with(self.usage, znode))
-    }
 }
 
 fn with(usage: Usage, znode: &Znode<'_>) -> Usage {
     usage.plus(1, znode.data().map_or(0, <[u8]>::len) as i64)
 }
 
-/// What the countings of one transaction may cost yet.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Countings(Cost);
+/// When a transaction counts.
+#[derive(Debug)]
+pub(super) enum Countings {
+    /// As soon as there is something to count, for so much at most: [`Cost::ENDLESS`] where others have decided.
+    AtOnce(Cost),
+    /// When everything else is done: it is a transaction of one operation, and this is left of it.
+    AtTheEnd(Option<Counting>),
+}
 
 impl Countings {
-    /// As much as there is to count: what others have decided is carried out.
-    pub const ANY: Countings = Countings(Cost::ENDLESS);
-    /// Those of a multi that is prepared.
-    pub const OF_A_MULTI: Countings = Countings(limits::COUNTED_IN_MULTI);
-
-    /// More was to be counted, and has not been.
-    pub fn are_too_many(self) -> bool {
-        self.0 == Cost::NONE
+    /// More was to be counted than may be, and has not been.
+    pub fn are_too_many(&self) -> bool {
+        matches!(self, Countings::AtOnce(Cost::NONE))
     }
 }
 
 impl State {
+    /// Does what makes at most one quota. What is to be counted for it then is left to do, by [`State::count`].
+    pub(super) fn count_later<T>(&mut self, make: impl FnOnce(&mut State) -> T) -> (T, Option<Counting>) {
+        self.countings = Countings::AtTheEnd(None);
+        let made = make(self);
+        match std::mem::replace(&mut self.countings, Countings::AtOnce(Cost::ENDLESS)) {
+            Countings::AtTheEnd(counting) => (made, counting),
+            Countings::AtOnce(_) => unreachable!("who makes one quota says nothing of others"),
+        }
+    }
+
     /// One of the two znodes of a quota has come. ZooKeeper counts when the one with the usage does, which is the second of
     /// the two; should it have come first, what it says is out of date by now.
-    pub(super) fn quota_node_created(&mut self, zxid: Zxid, prefix: &[u8], node: QuotaNode, data: Option<&[u8]>) {
+    pub(super) fn quota_node_created(
+        &mut self,
+        zxid: Zxid,
+        path: &[u8],
+        (prefix, node): (&[u8], QuotaNode),
+        data: Option<&[u8]>,
+    ) {
+        let data = data.unwrap_or_default();
         if node == QuotaNode::Limits {
-            self.index.quotas.add(zxid, prefix, data.unwrap_or_default());
+            self.index.quotas.add(zxid, prefix, data);
         }
         let stats = stats_path(prefix);
-        let hash = path::hash(&stats);
-        if self.store.find(&stats, hash).is_none() {
-            return;
+        if self.store.find(&stats, path::hash(&stats)).is_none() {
+            return self.use_quota(zxid, path, 1, data.len() as i64);
         }
-        let head = self.store.head();
-        let begun = head.meter().reading();
-        let mut counting = Counting::of(&head, prefix);
+        let top = self.find(prefix).map_or_else(Usage::default, |znode| with(Usage::default(), &znode));
+        let made = (path.into(), data.len() as i64);
+        let mut counting = Counting { zxid, made, prefix: prefix.into(), walk: Walk::below(prefix), usage: top };
+        match self.countings {
+            Countings::AtTheEnd(ref mut last) => *last = Some(counting),
+            Countings::AtOnce(limit) => {
+                let begun = self.meter().reading();
+                let is_done = self.count(&mut counting, begun + limit);
+                let left = limit.less(self.meter().reading().less(begun));
+                self.countings = Countings::AtOnce(if is_done { left } else { Cost::NONE });
+            }
+        }
+    }
+
+    /// Goes on until all is counted and written down, or the meter shows so much. False if there is more.
+    pub(super) fn count(&mut self, counting: &mut Counting, until: Cost) -> bool {
+        let Counting { zxid, ref made, ref prefix, ref mut walk, ref mut usage } = *counting;
         loop {
-            let left = self.countings.0.less(head.meter().reading().less(begun));
-            if !counting.slice(&head, left.min(limits::SLICE_COST)) {
+            let left = until.less(self.meter().reading()).min(limits::SLICE_COST);
+            if !walk.slice(&self.store.head(), left, &mut |znode| *usage = with(*usage, znode)) {
                 break;
             }
-            if left == Cost::NONE {
-                self.countings = Countings(Cost::NONE);
-                return;
+            if self.meter().reading() >= until {
+                return false;
             }
         }
-        self.countings.0 = self.countings.0.less(head.meter().reading().less(begun));
-        self.index.quotas.set_used(zxid, prefix, Some(counting.usage));
-        write_usage(&mut self.store, &mut self.scratch.text, (&stats, hash), counting.usage);
+        let stats = stats_path(prefix);
+        self.index.quotas.set_used(zxid, prefix, Some(*usage));
+        write_usage(&mut self.store, &mut self.scratch.text, (&stats, path::hash(&stats)), *usage);
+        // It counts for itself, too, and once more if it is below it: as in ZooKeeper.
+        self.use_quota(zxid, &made.0, 1, made.1);
+        true
     }
 
     /// One of the two is gone.

@@ -117,7 +117,7 @@ impl Quorum {
         let request = Request::decode(op, body).expect("the shard has decoded it once");
         let identities = self.live.get(&item.session).map(|live| live.identities.clone()).unwrap_or_default();
         let prepare = |state: &mut State, context: &Context<'_>, out: &mut Outcome| {
-            state.prepare(context, op, &request, out);
+            state.begin_prepare(context, op, &request, out);
         };
         self.transact_then(item.session, item.xid, &identities, prepare, Then::Answer(Some((shard, item.conn))));
     }

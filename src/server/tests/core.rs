@@ -221,6 +221,41 @@ fn a_session_with_very_many_ephemerals_ends_in_slices_and_at_once_for_whoever_lo
     assert_eq!((state.ephemeral_count(), state.find(b"/own").unwrap().num_children()), (0, 0));
 }
 
+#[test]
+fn a_quota_of_very_many_znodes_is_counted_in_slices() {
+    const STATS: &[u8] = b"/zookeeper/quota/big/zookeeper_stats";
+    let mut server = Server::new(16 << 20);
+    let mut planter = Planter::new(&mut server);
+    let places = [&b"/big"[..], b"/zookeeper/quota/big", b"/zookeeper/quota/big/zookeeper_limits"];
+    places.iter().for_each(|path| planter.must(&mut server, OpCode::Create, &create(path, b"", 0)));
+    for first in (0..OWNED).step_by(1000) {
+        let ops: Vec<_> =
+            (first..first + 1000).map(|n| (OpCode::Create, create(format!("/big/n{n}").as_bytes(), b"x", 0))).collect();
+        planter.must(&mut server, OpCode::Multi, &multi(&ops));
+    }
+    let (mut client, mut neighbour) = (Client::new(&mut server), Client::new(&mut server));
+    let mut bytes = vec![];
+    client.frame(&mut bytes, 1, OpCode::Create, &create(STATS, b"", 0));
+    // What comes meanwhile is carried out behind it, and counts.
+    client.frame(&mut bytes, 2, OpCode::Create, &create(b"/big/more", b"xyz", 0));
+    server.shard.received(client.conn, &bytes);
+    let (mut turns, mut answers) = (0, vec![]);
+    while answers.len() < 2 {
+        let mut bytes = vec![];
+        neighbour.frame(&mut bytes, -2, OpCode::Ping, &[]);
+        server.shard.received(neighbour.conn, &bytes);
+        assert_eq!(neighbour.take(&mut server).len(), 1, "in the turn in which it asks");
+        turn(&mut server);
+        answers.extend(client.take(&mut server).iter().map(|frame| frame.2));
+        turns += 1;
+        assert!(turns < 1000);
+    }
+    assert!(turns > 2, "{turns}");
+    assert_eq!(answers, [0, 0]);
+    let used = format!("count={},bytes={}", OWNED + 2, OWNED + 3);
+    assert_eq!(server.quorum.state().find(STATS).unwrap().data(), Some(used.as_bytes()));
+}
+
 /// The property: any writes, of any number of clients, whatever they are about, and clients that leave much behind.
 #[test]
 fn no_turn_of_the_core_costs_more_than_it_may() {

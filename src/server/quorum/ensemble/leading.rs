@@ -450,7 +450,7 @@ impl Quorum {
                     let prepare = |state: &mut State, context: &Context<'_>, out: &mut Outcome| match request {
                         _ if moved => state.refuse(context, ErrorCode::SessionMoved, out),
                         _ if refused => state.refuse(context, ErrorCode::ThrottledOp, out),
-                        Some((op, Ok(request))) => state.prepare(context, op, &request, out),
+                        Some((op, Ok(request))) => state.begin_prepare(context, op, &request, out),
                         Some((_, Err(_))) => state.refuse(context, ErrorCode::MarshallingError, out),
                         None => state.refuse(context, ErrorCode::Unimplemented, out),
                     };
