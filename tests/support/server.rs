@@ -151,7 +151,8 @@ impl Server {
             self.write_configuration(&config);
         }
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file()).expect("the log file");
-        Command::new(env!("CARGO_BIN_EXE_corral"))
+        let program = std::env::var_os("CORRAL_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_corral").into());
+        Command::new(program)
             .arg("server")
             .arg("--config")
             .arg(&config)
