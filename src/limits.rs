@@ -39,6 +39,9 @@ pub const TURN_COST: Cost = SLICE_COST.times(8);
 /// both have one thread, and then as long as that. What is beyond it waits for the next turn, in its order.
 pub const CORE_TURN: Cost = SLICE_COST.times(8);
 
+/// What of such a turn a leader gives to requests that its learners have forwarded while clients of its own wait.
+pub const FORWARDED_TURN: Cost = SLICE_COST.times(4);
+
 /// What of a turn those may use who have asked for more than [`LIGHT_COST`] in each: the rest is kept for the others, however
 /// many connections are opened to ask for much.
 pub const HEAVY_COST: Cost = SLICE_COST.times(4);

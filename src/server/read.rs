@@ -34,6 +34,8 @@ pub struct Scope<'a> {
     pub owners: OwnerRules,
     /// The memory that an answer is taken from.
     pub replies: &'a Pot,
+    /// Names were left out of a list for want of memory: it is refused, whatever memory there is when it is looked at.
+    pub is_cut: bool,
     /// The request was refused for want of memory.
     pub is_throttled: bool,
     /// What the view's meter showed when this step began, and what the step may cost.
@@ -182,6 +184,11 @@ impl<'a> Scope<'a> {
     /// Bytes of the longest answer that may be given now.
     pub(super) fn longest_answer(&self) -> usize {
         self.replies.room().clamp(limits::SHORT_ANSWER, limits::LONGEST_ANSWER)
+    }
+
+    /// Whether an answer that has come to such a length is refused.
+    pub(super) fn is_too_long(&self, length: usize) -> bool {
+        self.is_cut || length > self.longest_answer()
     }
 
     /// Whether an answer may be so long.

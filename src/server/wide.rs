@@ -153,7 +153,7 @@ impl WideRead {
                 return Ok(step);
             }
         };
-        if out.len() - start > scope.longest_answer() {
+        if scope.is_too_long(out.len() - start) {
             return Err(ErrorCode::ThrottledOp);
         }
         if is_done {
@@ -190,14 +190,18 @@ impl Scope<'_> {
         }
         let path = path::stored(path);
         let (meter, limit) = (self.view.meter(), start + self.longest_answer());
+        let mut is_cut = false;
         self.view.list_children(path, path::hash(path), &mut list.cursor, self.znodes_left(), &mut |name| {
             meter.charge(Cost::bytes(name.len()));
             // Names can be as long as requests: what will be refused is not gathered.
             if out.len() <= limit {
                 put_bytes(out, name);
+            } else {
+                is_cut = true;
             }
             list.count += 1;
         });
+        self.is_cut |= is_cut;
         if list.cursor.is_done() {
             list.end(out, start);
         }
@@ -218,14 +222,20 @@ impl Scope<'_> {
             list.begin(out, start);
         }
         let (owners, limit, meter) = (self.owners, start + self.longest_answer(), self.view.meter());
+        let mut is_cut = false;
         self.view.scan(&mut list.cursor, self.znodes_left(), &mut |znode| {
             let is_own = znode.owner() != 0 && owners.kind(znode.owner()) == Kind::Ephemeral(session);
-            if is_own && znode.path().starts_with(prefix) && out.len() <= limit {
+            if is_own && znode.path().starts_with(prefix) {
+                if out.len() > limit {
+                    is_cut = true;
+                    return;
+                }
                 meter.charge(Cost::bytes(prefix.len() + znode.path().len()));
                 put_bytes(out, znode.path());
                 list.count += 1;
             }
         });
+        self.is_cut |= is_cut;
         if list.cursor.is_done() {
             list.end(out, start);
         }
@@ -269,7 +279,7 @@ impl Scope<'_> {
                         put_multi_ok(out, OpCode::GetChildren);
                     }
                     if !self.list_children(path, list.get_or_insert_default(), is_new, out, start) {
-                        return if out.len() - start > self.longest_answer() {
+                        return if self.is_too_long(out.len() - start) {
                             Err(ErrorCode::ThrottledOp)
                         } else {
                             Ok(false)
@@ -279,7 +289,7 @@ impl Scope<'_> {
                 }
             }
             *at = next;
-            if out.len() - start > self.longest_answer() {
+            if self.is_too_long(out.len() - start) {
                 return Err(ErrorCode::ThrottledOp);
             }
         }
@@ -340,6 +350,67 @@ impl Scope<'_> {
                 Ok(())
             }
             _ => self.watch(true, path, mode),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::acl::Identities;
+    use crate::limits;
+    use crate::server::memory::{Charge, Pot};
+    use crate::sim::bodies::create;
+    use crate::sim::server::SimServer;
+    use crate::watch::{WatchLimits, Watches};
+
+    /// The memory for answers is shared by all shards: there may be more of it when a list is judged than when it was gathered.
+    #[test]
+    fn a_list_that_was_cut_is_refused_whatever_memory_there_is_by_then() {
+        let mut server = SimServer::new(1 << 20);
+        let (conn, _) = server.connect(SessionId::NONE, 2000);
+        server.request(conn, 1, OpCode::Create, &create(b"/wide", b"", 0));
+        let count = 200;
+        for n in 0..count {
+            server.request(conn, 2, OpCode::Create, &create(format!("/wide/{n:0>200}").as_bytes(), b"", 1));
+        }
+        server.settle();
+        let state = server.quorum.state();
+        let mut reader = state.reader().unwrap();
+        let zxid = reader.resume();
+        let acls = state.acls();
+        let (identities, mut watches) = (Identities::default(), Watches::new(WatchLimits::default()));
+        let pot = Pot::new(1 << 20);
+        let mut others = Charge::on(&pot);
+        others.follow(1 << 20);
+        let session = state.sessions().next().unwrap().0;
+        for lists_children in [true, false] {
+            let mut scope = Scope {
+                view: reader.view(zxid),
+                acls: &acls,
+                identities: &identities,
+                watches: &mut watches,
+                slot: 0,
+                zxid,
+                skip_acl: true,
+                owners: state.owners(),
+                replies: &pot,
+                is_cut: false,
+                is_throttled: false,
+                begun: Cost::NONE,
+                budget: Cost::ENDLESS,
+                is_bound: false,
+            };
+            let (mut list, mut out) = (Listing::default(), vec![]);
+            let is_done = match lists_children {
+                true => scope.list_children(b"/wide", &mut list, true, &mut out, 0),
+                false => scope.list_ephemerals(session, b"", &mut list, true, &mut out, 0),
+            };
+            assert!(is_done && out.len() < limits::SHORT_ANSWER + 300, "{}", out.len());
+            others.follow(0);
+            assert!(out.len() < scope.longest_answer(), "there is memory again");
+            assert!(scope.is_too_long(out.len()));
+            others.follow(1 << 20);
         }
     }
 }

@@ -109,9 +109,9 @@ impl State {
     /// Goes on with the transaction at the head until it is complete or this has cost so much; at least something is done.
     /// `out` is the one that it began with: its entry and changes grow there.
     pub fn go_on(&mut self, budget: Cost, out: &mut Outcome) -> Option<Completed> {
-        let until = self.meter().reading() + budget;
         match self.work.take()? {
             Work::Close { mut ending, mut list } => {
+                let until = self.meter().reading() + budget;
                 let Outcome { txn, changes, .. } = out;
                 if !self.delete_owned(&mut ending, until, changes, &mut |path| list.add(path, txn)) {
                     self.work = Some(Work::Close { ending, list });
@@ -126,6 +126,8 @@ impl State {
                 self.charge(Cost::bytes(entry.len()));
                 let (header, txn, carried) = read_entry(&entry).expect("it was read when it began");
                 let Txn::CloseSession { paths } = txn else { unreachable!("nothing else is applied in slices") };
+                // Reading it again is not what gets it on: the longest entry may cost more than a slice.
+                let until = self.meter().reading() + budget;
                 if !self.apply_close(&mut ending, paths, until, &mut out.changes) {
                     self.work = Some(Work::Apply { ending, entry });
                     return None;

@@ -66,6 +66,15 @@ impl Quorum {
         is_spent
     }
 
+    /// Whether requests that learners have forwarded have had their part of this turn, where clients of this server wait, too.
+    pub(super) fn is_shared_out(&self) -> bool {
+        let is_shared_out = !self.backlog.is_empty() && self.spent() >= limits::FORWARDED_TURN;
+        if is_shared_out {
+            self.budget.has_left_over.set(true);
+        }
+        is_shared_out
+    }
+
     /// Whether a request can be carried out: none is waiting for a frame or is not complete, the epoch has a number for it,
     /// neither the answers gathered so far nor the versions of one znode that wait to be seen are too many, and the turn has
     /// not cost too much.

@@ -111,10 +111,22 @@ impl Shard {
         (budget.heavy, budget.all) = (budget.heavy.max(least), budget.all.max(least));
     }
 
-    /// What is done from here on is done for one connection. [`Budget::charge`] says for which, when it is done.
+    /// What is done from here on is done for one connection. [`Budget::charge`] and [`Shard::settle`] say for which.
     #[inline]
     pub(super) fn begin_work(&mut self) {
         self.budget.mark = self.reader.meter().reading();
+    }
+
+    /// What has been done for this connection is charged to it, if that has not been done with an answer: not every request has
+    /// one, or has it at once.
+    #[inline]
+    pub(super) fn settle(&mut self, id: ConnId) {
+        let (turn, reading) = (self.turn, self.reader.meter().reading());
+        if reading > self.budget.mark
+            && let Some(conn) = self.conns.find(id)
+        {
+            self.budget.charge(conn, turn, reading);
+        }
     }
 
     /// Whether a connection must wait for another turn.

@@ -25,7 +25,9 @@ impl Shard {
     /// Takes in everything that has been published and not been taken in yet; of transactions with very many changes what may
     /// be done in this turn.
     pub fn take_in(&mut self) {
-        if self.taking.is_none() && !self.cursor.is_behind() {
+        // However many connections something comes from: a long transaction has one share of each turn.
+        let is_spent = self.taking.is_some() && self.spent() >= limits::TURN_COST;
+        if is_spent || self.taking.is_none() && !self.cursor.is_behind() {
             return;
         }
         let published = self.store.published();
@@ -166,6 +168,7 @@ impl Shard {
                 Some(asked) => self.answer(id, &asked, since_ms, &identities, is_between.then_some(price)),
                 None => unreachable!("its header has been read before it was let wait"),
             }
+            self.settle(id);
         }
     }
 

@@ -73,6 +73,7 @@ impl Shard {
             skip_acl: self.options.skip_acl,
             owners: self.options.owners,
             replies: &self.options.memory.replies,
+            is_cut: false,
             is_throttled: false,
             begun: self.reader.meter().reading(),
             budget,
@@ -136,6 +137,7 @@ impl Shard {
 
     /// Begins a read that has waited.
     fn begin_read(&mut self, id: ConnId, asking: Asking, pin: Pin) {
+        self.begin_work();
         let Some(conn) = self.conns.find(id) else { return };
         let (session, identities) = (conn.session, conn.identities.clone());
         let scope = self.scope(id, &identities, Some(&pin), Cost::NONE);
@@ -211,6 +213,7 @@ impl Shard {
             let mut scope = self.scope(id, identities, pin.as_ref(), self.slice_cost());
             (read.go_on(&mut scope, &asking.body, out, 0), scope.zxid)
         });
+        self.settle(id);
         running.charge.follow(running.out.capacity());
         match step {
             Some((Ok(Step::More), _)) => {

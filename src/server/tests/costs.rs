@@ -4,7 +4,9 @@ use super::slices::names;
 use super::*;
 use crate::cost::Cost;
 use crate::jute::AclEntry;
-use crate::limits::{BETWEEN_COST, BETWEEN_PRICE, CROSSING_COST, OVERRUN_COST, SLICE_COST, TURN_COST, VERSIONS_AHEAD};
+use crate::limits::{
+    BETWEEN_COST, BETWEEN_PRICE, CROSSING_COST, HEAVY_COST, OVERRUN_COST, SLICE_COST, TURN_COST, VERSIONS_AHEAD,
+};
 
 /// A whole turn, the read that was begun before it was over, the slice behind it and what is given to those who wait; and what
 /// reads between writes may cost. A segment of a child set, or one large answer, may come on top of a slice.
@@ -402,5 +404,27 @@ fn a_set_watches_tells_nothing_of_what_exists_would_deny() {
             [-1, -8],
             "who may read is told"
         );
+    }
+}
+
+/// Requests that are answered at once, or not at all, are work like all others.
+#[test]
+fn who_asks_for_much_is_known_by_whatever_it_asks() {
+    for op in [OpCode::Sasl, OpCode::Auth] {
+        let mut server = Server::new(64 << 20);
+        let (conn, _) = server.connect(SessionId::NONE, 2000);
+        server.turn();
+        let body = match op {
+            // An identity that is known already, behind much that is read.
+            OpCode::Auth => auth(),
+            _ => vec![0; 60_000],
+        };
+        let each = Cost::REQUEST + Cost::bytes(8 + body.len());
+        for n in 0..TURN_COST.over(each) as i32 {
+            server.request(conn, n, op, &body);
+        }
+        let spent = server.shard.spent();
+        assert!(spent < HEAVY_COST + each * 2, "{op:?}: {spent:?}, the rest of a turn is the others'");
+        assert!(spent >= HEAVY_COST, "{op:?}: {spent:?}");
     }
 }

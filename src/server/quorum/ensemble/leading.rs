@@ -417,6 +417,7 @@ impl Quorum {
     pub(super) fn work_forwarded(&mut self, ensemble: &mut Ensemble) {
         while matches!(&ensemble.role, Role::Leading(leading) if !leading.forwarded.is_empty())
             && self.has_room()
+            && !self.is_shared_out()
             && let Role::Leading(leading) = &mut ensemble.role
             && let Some(request) = leading.forwarded.pop()
         {
