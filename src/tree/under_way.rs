@@ -135,6 +135,7 @@ impl State {
                 Some(Completed::Applied(self.closed(header, &ending, carried)))
             }
             Work::Count { mut counting, applied } => {
+                let until = self.meter().reading() + budget;
                 if !self.count(&mut counting, until) {
                     self.work = Some(Work::Count { counting, applied });
                     return None;
