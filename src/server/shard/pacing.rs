@@ -49,9 +49,6 @@ impl Shard {
 
     /// Takes up again whatever need not wait any longer.
     pub(super) fn unpause(&mut self) {
-        if self.taking.is_some() {
-            return;
-        }
         let mut waiting = std::mem::take(&mut self.paused);
         let mut served = vec![];
         waiting.retain(|id| {
@@ -85,12 +82,12 @@ impl Shard {
         self.paused = waiting;
     }
 
-    /// Whether requests that were taken and may be answered must wait: for another turn, for the one before them, or until
-    /// their client reads.
+    /// Whether requests that were taken and may be answered must wait: for another turn, for the one before them, until
+    /// their client reads, or until all are told what has happened.
     pub(super) fn must_put_off(&mut self, id: ConnId) -> bool {
         let allowed = self.output_pause();
         let Some(conn) = self.conns.find(id) else { return false };
-        conn.is_reading || conn.unsent().len() > allowed || self.is_out_of_turn(id)
+        conn.is_reading || conn.unsent().len() > allowed || self.taking.is_some() || self.is_out_of_turn(id)
     }
 
     /// Whether a frame must wait because it is for the quorum core and too long for it now.

@@ -26,7 +26,7 @@ impl Shard {
     /// be done in this turn.
     pub fn take_in(&mut self) {
         // However many connections something comes from: a long transaction has one share of each turn.
-        let is_spent = self.taking.is_some() && self.spent() >= limits::TURN_COST;
+        let is_spent = self.taking.is_some() && self.spent() >= limits::HEAVY_COST;
         if is_spent || self.taking.is_none() && !self.cursor.is_behind() {
             return;
         }
@@ -60,8 +60,8 @@ impl Shard {
     fn step(&mut self, batch: &Batch, element: &Element, told: &mut usize) -> bool {
         if !element.changes.is_empty() && !self.watches.is_empty() {
             while !self.fire(batch, element, told) {
-                // The usual transaction is told in one go, whatever the turn has cost.
-                if self.spent() >= limits::TURN_COST {
+                // The usual transaction is told in one go, whatever the turn has cost. Of others pings are to have a part.
+                if self.spent() >= limits::HEAVY_COST {
                     return false;
                 }
             }

@@ -177,10 +177,12 @@ fn turn(server: &mut Server) {
 #[test]
 fn a_session_with_very_many_ephemerals_ends_in_slices_and_at_once_for_whoever_looks() {
     let mut server = Server::new(16 << 20);
-    let (mut leaver, _) = plant_ephemerals(&mut server, OWNED);
+    // More than watchers are told of in one turn.
+    let count = 4 * OWNED;
+    let (mut leaver, _) = plant_ephemerals(&mut server, count);
     let (mut watcher, mut neighbour) = (Client::new(&mut server), Client::new(&mut server));
-    let mut reader = Client::new(&mut server);
-    let watched = [&b"/own/n0"[..], b"/own/n19999", b"/own"];
+    let (mut reader, mut late) = (Client::new(&mut server), Client::new(&mut server));
+    let watched = [&b"/own/n0"[..], b"/own/n79999", b"/own"];
     let mut bytes = vec![];
     for (xid, path) in (1..).zip(watched) {
         let op = if path == b"/own" { OpCode::GetChildren } else { OpCode::Exists };
@@ -203,20 +205,23 @@ fn a_session_with_very_many_ephemerals_ends_in_slices_and_at_once_for_whoever_lo
             reader.frame(&mut bytes, 1, OpCode::Exists, &path_and(b"/own", false));
             server.shard.received(reader.conn, &bytes);
         }
+        let mut bytes = vec![];
+        if late.asked.is_empty() {
+            late.frame(&mut bytes, 1, OpCode::GetData, &path_and(b"/own/n0", true));
+            server.shard.received(late.conn, &bytes);
+        }
         turn(&mut server);
         seen.extend(reader.take(&mut server).iter().map(|frame| children_of(&frame.3)));
         watcher.take(&mut server);
         events += std::mem::take(&mut watcher.events);
+        late.take(&mut server);
         leaver.take(&mut server);
         turns += 1;
         assert!(turns < 1000);
     }
     assert!(turns > 3, "{turns}");
-    assert!(
-        seen.iter().all(|count| *count == OWNED as i32 || *count == 0) && seen.len() > 2,
-        "all or nothing: {seen:?}"
-    );
-    assert_eq!(events, 3);
+    assert!(seen.iter().all(|seen| *seen == count as i32 || *seen == 0) && seen.len() > 2, "all or nothing: {seen:?}");
+    assert_eq!((events, late.events), (3, 1), "what is watched at the last moment is told, too");
     let state = server.quorum.state();
     assert_eq!((state.ephemeral_count(), state.find(b"/own").unwrap().num_children()), (0, 0));
 }
