@@ -97,7 +97,7 @@ pub fn run(
     let secrets = config.ensemble.as_ref().map(|ensemble| member::secrets(ensemble, own, agreed.clone()));
     let passwords = match (&secrets, &member_data) {
         (Some(secrets), Some(member)) => secrets.passwords_at(member.epochs.current),
-        _ => member::lone_passwords(own, agreed),
+        _ => member::lone_passwords(own, agreed, zxid),
     };
     let helpers = Helpers::start(work, wake.clone(), config.memory_ahead);
     let ids = SessionIds::new(clocks.now().wall_ms, session_byte(&config, server_id));

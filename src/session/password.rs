@@ -41,7 +41,7 @@ pub struct Passwords {
     /// They are made under this.
     pub secret: SessionSecret,
     /// Those made under this are right, too.
-    pub also: Option<SessionSecret>,
+    pub also: Vec<SessionSecret>,
     /// Sessions whose ids promise no secret have ZooKeeper's.
     pub zookeeper: bool,
 }
@@ -49,7 +49,7 @@ pub struct Passwords {
 impl Passwords {
     /// All under this secret, and none are right but those.
     pub fn secret(secret: SessionSecret) -> Passwords {
-        Passwords { secret, also: None, zookeeper: false }
+        Passwords { secret, also: vec![], zookeeper: false }
     }
 
     /// The session's password.
@@ -61,7 +61,7 @@ impl Passwords {
     /// [`SessionId::NONE`].
     pub fn verify(&self, session: SessionId, shown: &[u8]) -> bool {
         let mut right = self.secret.password(session).ct_eq(shown);
-        if let Some(also) = &self.also {
+        for also in &self.also {
             right |= also.password(session).ct_eq(shown);
         }
         let public = Choice::from(u8::from(self.is_public(session)));
@@ -158,7 +158,7 @@ mod tests {
         assert!(!alone.verify(OTHER, &zookeeper_password(OTHER)));
         // What a server of before gave under its own secret goes on.
         assert!(member.verify(OTHER, &alone.password(OTHER)));
-        let both = Passwords { also: Some(other), ..member };
+        let both = Passwords { also: vec![other], ..member };
         assert!(both.verify(MARKED, &Passwords::secret(other).password(MARKED)));
         assert!(both.verify(MARKED, &alone.password(MARKED)));
         assert_eq!(both.password(MARKED), alone.password(MARKED));

@@ -106,7 +106,7 @@ mod tests {
 
     fn held(secrets: &[u8]) -> Held {
         let entry = |(at, secret): (usize, &u8)| {
-            (3 * at as i64, Agreed { secret: SessionSecret([*secret; 32]), everywhere: secret % 2 == 0 })
+            (3 * at as i64, Agreed { secret: SessionSecret([*secret; 32]), everywhere: secret % 2 == 0, used: true })
         };
         Held::of(secrets.iter().enumerate().map(entry).collect()).unwrap()
     }

@@ -7,10 +7,15 @@
 //! first. What a leader said that was never established must not outlive it: each is kept with its epoch, beside the last
 //! one acknowledged, and what counts is the newest that is no newer than the current epoch.
 //!
+//! A secret that sessions have been given passwords under is not to be lost to one that nobody uses: whoever leads may have come
+//! with an empty disk and heard nothing, from a leader that knows of none of this. So it is kept whether a secret has been in use, and
+//! a learner that is told one which has not, and has one which has, keeps its own and says so; the leader takes it over and
+//! tells it on. A secret comes into use when every member has acknowledged a leader that told it, and so has had its say.
+//!
 //! Only those are told who announced that they know of this ([`crate::jute::quorum::PROTOCOL_SECRETS`]). A ZooKeeper knows no
 //! passwords but its own, so while one is among the members, or may be, new sessions have those.
 
-use crate::jute::wire::{Reader, put_bool};
+use crate::jute::wire::Reader;
 use crate::session::SessionSecret;
 
 /// The agreement.
@@ -19,7 +24,13 @@ pub struct Agreed {
     pub secret: SessionSecret,
     /// Every member is known to have it: new sessions get passwords under it.
     pub everywhere: bool,
+    /// That has been so at some time: sessions may have such passwords.
+    pub used: bool,
 }
+
+/// Bits of the first byte.
+const EVERYWHERE: u8 = 1;
+const USED: u8 = 2;
 
 /// Bytes of one, on the wire and on disk.
 pub const AGREED_LEN: usize = 33;
@@ -27,16 +38,17 @@ pub const AGREED_LEN: usize = 33;
 impl Agreed {
     /// Appends it.
     pub fn put(&self, out: &mut Vec<u8>) {
-        put_bool(out, self.everywhere);
+        out.push(if self.everywhere { EVERYWHERE } else { 0 } | if self.used { USED } else { 0 });
         out.extend_from_slice(&self.secret.0);
     }
 
     /// Reads it; what follows is for versions to come.
     pub fn decode(bytes: &[u8]) -> Option<Agreed> {
         let mut r = Reader::new(bytes);
-        let everywhere = r.bool().ok()?;
+        let bits = r.bytes(1).ok()?[0];
         let secret = r.bytes(32).ok()?.try_into().ok()?;
-        Some(Agreed { secret: SessionSecret(secret), everywhere })
+        let everywhere = bits & EVERYWHERE != 0;
+        Some(Agreed { secret: SessionSecret(secret), everywhere, used: everywhere || bits & USED != 0 })
     }
 }
 
@@ -50,7 +62,7 @@ pub struct Held {
 impl Held {
     /// A member that was told nothing yet has this secret of its own.
     pub fn own(secret: SessionSecret) -> Held {
-        Held { entries: vec![(0, Agreed { secret, everywhere: false })] }
+        Held { entries: vec![(0, Agreed { secret, everywhere: false, used: false })] }
     }
 
     /// As it was written down; `None` if it cannot have been.
@@ -96,12 +108,12 @@ mod tests {
     use super::*;
 
     fn agreed(secret: u8, everywhere: bool) -> Agreed {
-        Agreed { secret: SessionSecret([secret; 32]), everywhere }
+        Agreed { secret: SessionSecret([secret; 32]), everywhere, used: everywhere }
     }
 
     #[test]
     fn it_comes_back_as_it_went() {
-        for sent in [agreed(3, true), agreed(4, false)] {
+        for sent in [agreed(3, true), agreed(4, false), Agreed { used: true, ..agreed(5, false) }] {
             let mut bytes = vec![];
             sent.put(&mut bytes);
             assert_eq!(bytes.len(), AGREED_LEN);

@@ -293,13 +293,17 @@ impl Leader {
                 peer.counts_until(until_ms);
                 self.new_leader_acked(id, packet.zxid, now, out);
             }
+            (Stage::Joined, PacketType::Agreed) => self.told_agreed(id, packet, out),
             (Stage::Synced | Stage::Active, _) => {
                 peer.deadline_ms = until_ms;
                 peer.counts_until(until_ms);
                 self.active_packet(id, packet, now, out);
             }
             // It serves, and is on its way into the next epoch; for what it owes there it has its time.
-            (_, PacketType::Ack | PacketType::Ping | PacketType::Request | PacketType::Revalidate) if peer.serves => {
+            (
+                _,
+                PacketType::Ack | PacketType::Ping | PacketType::Request | PacketType::Revalidate | PacketType::Agreed,
+            ) if peer.serves => {
                 peer.counts_until(until_ms);
                 self.active_packet(id, packet, now, out);
             }
@@ -314,6 +318,7 @@ impl Leader {
             PacketType::Ping => self.pong(id, packet, now, out),
             PacketType::Request => self.request(id, packet, out),
             PacketType::Revalidate => self.revalidate(id, packet, out),
+            PacketType::Agreed => self.told_agreed(id, packet, out),
             // ZooKeeper 3.9 warns and reads on.
             _ => {}
         }

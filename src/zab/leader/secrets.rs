@@ -6,10 +6,10 @@
 //! comes; from then on new sessions get passwords that it knows, too. So they do while a learner is connected that is no
 //! member and knows none.
 
-use super::peer::{PeerId, Stage};
+use super::peer::{Peer, PeerId, Stage};
 use super::{Leader, Options, Output};
 use crate::ids::Zxid;
-use crate::jute::quorum::PacketType;
+use crate::jute::quorum::{Packet, PacketType};
 use crate::zab::agreed::Agreed;
 use crate::zab::message::Message;
 use crate::zab::voters::{Config, ServerId};
@@ -49,7 +49,10 @@ impl Leader {
             self.config.all().flat_map(|voters| voters.members()).map(|member| member.id).collect();
         let said = self.peers.values().filter(|peer| peer.stage != Stage::Silent);
         let knowing = &mut self.secrets.knowing;
-        knowing.extend(said.clone().filter(|peer| peer.knows_secrets).map(|peer| peer.server));
+        // Before a secret is used for the first time, each has to have been told it, and to have had its say.
+        let is_used = self.secrets.agreed.is_some_and(|agreed| agreed.used);
+        let knows = |peer: &&Peer| peer.knows_secrets && (is_used || peer.is_synced());
+        knowing.extend(said.clone().filter(knows).map(|peer| peer.server));
         knowing.retain(|server| members.contains(server));
         let members_know = members.iter().all(|member| *member == me || knowing.contains(member));
         let others_know = said.clone().all(|peer| peer.knows_secrets);
@@ -57,7 +60,21 @@ impl Leader {
         let Some(agreed) = self.secrets.agreed.filter(|agreed| self.leads() && agreed.everywhere != everywhere) else {
             return;
         };
-        let agreed = Agreed { everywhere, ..agreed };
+        self.agree(Agreed { everywhere, used: agreed.used || everywhere, ..agreed }, out);
+    }
+
+    /// A learner has a secret that sessions have been under, and was told one that none has.
+    pub(super) fn told_agreed(&mut self, id: PeerId, packet: &Packet<'_>, out: &mut Vec<Output>) {
+        let said = packet.data.and_then(Agreed::decode).filter(|said| said.used);
+        let is_member =
+            self.peers.get(&id).is_some_and(|peer| peer.knows_secrets && self.config.member(peer.server).is_some());
+        let is_wanted = self.secrets.agreed.is_some_and(|agreed| !agreed.used);
+        if let Some(said) = said.filter(|_| is_member && is_wanted) {
+            self.agree(Agreed { everywhere: false, ..said }, out);
+        }
+    }
+
+    fn agree(&mut self, agreed: Agreed, out: &mut Vec<Output>) {
         self.secrets.agreed = Some(agreed);
         // Those that are yet to come so far are told before NEWLEADER.
         let live: Vec<PeerId> = self.peers.iter().filter(|(_, peer)| peer.is_live()).map(|(id, _)| *id).collect();

@@ -19,6 +19,7 @@ pub use requests::NotActive;
 use crate::ids::{SessionId, Zxid};
 use crate::jute::quorum::{LearnerInfo, PROTOCOL_CORRAL, PROTOCOL_SECRETS, Packet, PacketType};
 use crate::limits;
+use crate::session::SessionSecret;
 use crate::zab::agreed::Agreed;
 use crate::zab::epochs::{Epochs, first_zxid};
 use crate::zab::history::{History, Txn};
@@ -45,6 +46,8 @@ pub struct Options {
     /// What it announces to speak: from [`PROTOCOL_CORRAL`] on it knows of roll-overs, from [`PROTOCOL_SECRETS`] on of what
     /// is agreed on beside transactions.
     pub protocol: i32,
+    /// The secret this server has, if sessions have been under it.
+    pub used_secret: Option<SessionSecret>,
     /// Bytes of transactions that are proposed and not committed; a leader that sends more is left.
     pub max_pending_bytes: usize,
     /// Syncs that wait for the leader; more are refused.
@@ -62,6 +65,7 @@ impl Options {
             sync_limit,
             config_version: 0,
             protocol: PROTOCOL_CORRAL,
+            used_secret: None,
             max_pending_bytes: limits::learner_pending(0),
             max_syncs: 100_000,
         }
@@ -394,10 +398,19 @@ impl Learner {
         }
     }
 
-    /// What is agreed on. What follows it, NEWLEADER at first, is acknowledged when it is written down.
+    /// What is agreed on. What follows it, NEWLEADER at first, is acknowledged when it is written down. The leader may know of no
+    /// secret that was ever used where this server does.
     fn agreed(&mut self, packet: &Packet<'_>, out: &mut Vec<Output>) -> Result<(), LeaveReason> {
-        let agreed = packet.data.and_then(Agreed::decode).ok_or(LeaveReason::Malformed(packet.kind))?;
+        let mut agreed = packet.data.and_then(Agreed::decode).ok_or(LeaveReason::Malformed(packet.kind))?;
         self.is_told = true;
+        if agreed.used {
+            self.options.used_secret = Some(agreed.secret);
+        } else if let Some(secret) = self.options.used_secret {
+            agreed = Agreed { secret, everywhere: false, used: true };
+            let mut data = vec![];
+            agreed.put(&mut data);
+            self.send(Message::with(PacketType::Agreed, Zxid(-1), data), After::Nothing, out);
+        }
         out.push(Output::Agreed(Some(agreed)));
         Ok(())
     }

@@ -140,10 +140,11 @@ impl<'a> Words<'a> {
         })
     }
 
-    /// `secret=7`, and the word `everywhere` if it is.
+    /// `secret=7`, and the words `everywhere` if it is, or `used` if it was.
     fn agreed(&self) -> Option<Agreed> {
         let secret = SessionSecret([self.text("secret")?.parse().unwrap(); 32]);
-        Some(Agreed { secret, everywhere: self.has("everywhere") })
+        let everywhere = self.has("everywhere");
+        Some(Agreed { secret, everywhere, used: everywhere || self.has("used") })
     }
 
     fn zxid(&self, key: &str) -> Zxid {
@@ -257,6 +258,7 @@ impl Stage {
         options.max_pending_bytes = words.number("max-pending-bytes", 1 << 20) as usize;
         options.max_syncs = words.number("max-syncs", 1000) as usize;
         options.protocol = words.number("protocol", PROTOCOL_CORRAL.into()) as i32;
+        options.used_secret = words.agreed().filter(|agreed| agreed.used).map(|agreed| agreed.secret);
         let history = words.history();
         let gate = Gate::new(history.last(), words.epochs());
         let mut out = vec![];

@@ -33,7 +33,12 @@ pub fn show_config(config: &Voters) -> String {
 
 fn show_agreed(agreed: Agreed) -> String {
     let SessionSecret(secret) = agreed.secret;
-    format!("secret {}, {}", secret[0], if agreed.everywhere { "everywhere" } else { "not everywhere" })
+    let place = match (agreed.everywhere, agreed.used) {
+        (true, _) => "everywhere",
+        (false, true) => "not everywhere now",
+        (false, false) => "not everywhere",
+    };
+    format!("secret {}, {place}", secret[0])
 }
 
 pub fn show_message(message: &Message) -> String {

@@ -150,6 +150,8 @@ impl Quorum {
         let given = &ensemble.options;
         let mut options = Options::new(given.id, kind, given.tick_ms, given.init_limit, given.sync_limit);
         options.protocol = given.protocol;
+        let held = given.secrets.held.at(ensemble.epochs.current);
+        options.used_secret = held.used.then_some(held.secret);
         options.config_version = ensemble.election.config().current().version();
         options.max_pending_bytes = limits::learner_pending(given.max_packet);
         let history = ensemble.history.take().expect("no role has it");

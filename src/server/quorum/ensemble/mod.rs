@@ -411,7 +411,7 @@ impl Quorum {
                 self.drop_held(ensemble, shard, item);
                 self.lone_item(shard, item, bytes);
             }
-            (Ask::WrongPassword { passwords }, _) => self.wrong_password(ensemble, shard, item.conn, *passwords),
+            (Ask::WrongPassword { passwords }, _) => self.wrong_password(ensemble, shard, item, *passwords),
             (_, Role::Leading(leading)) if leading.serves() => self.leading_item(ensemble, shard, item, bytes),
             (_, Role::Following(following)) if following.serves() => self.following_item(ensemble, shard, item, bytes),
             (_, Role::Looking) => self.reading_item(ensemble, shard, item),

@@ -5,9 +5,9 @@
 
 use super::{Effect, Ensemble, Record, Role};
 use crate::ids::ConnId;
-use crate::server::message::{Answer, Batch, Element, ShardId, Tell};
+use crate::server::message::{Answer, Batch, Element, Item, ShardId, Tell};
 use crate::server::quorum::Quorum;
-use crate::session::{Passwords, SessionSecret};
+use crate::session::{Passwords, SessionSecret, has_secret};
 use crate::zab::agreed::{Agreed, Held};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -26,7 +26,7 @@ impl MemberSecrets {
     /// How passwords are made and checked where this is agreed on.
     fn passwords(&self, agreed: Agreed) -> Passwords {
         match self.given {
-            Some(secret) => Passwords { also: Some(agreed.secret), ..Passwords::secret(secret) },
+            Some(secret) => Passwords { also: vec![agreed.secret], ..Passwords::secret(secret) },
             None => Passwords { zookeeper: true, ..Passwords::secret(agreed.secret) },
         }
     }
@@ -34,6 +34,12 @@ impl MemberSecrets {
     /// The same for a member that has acknowledged the leader of this epoch, and is none's at the moment.
     pub fn passwords_at(&self, current: i64) -> Passwords {
         self.passwords(self.held.at(current))
+    }
+
+    /// Whether a password that is wrong where this is agreed on is no session's: under another secret there are none. A server that
+    /// came with an empty disk may have heard nothing yet of the one that sessions are under.
+    fn is_known(&self, agreed: Agreed) -> bool {
+        self.given.is_some() || agreed.used
     }
 
     /// Whether new sessions get secret passwords.
@@ -66,10 +72,11 @@ impl Quorum {
     }
 
     /// A client has shown a wrong password. It is told so, that is that its session is over, by a server that knows what is right:
-    /// one that serves, if it was checked by what is agreed on now.
-    pub(super) fn wrong_password(&mut self, ensemble: &Ensemble, shard: ShardId, conn: ConnId, passwords: u64) {
-        let is_sure = ensemble.serves() && passwords == self.passwords_number;
-        self.tell(shard, conn, if is_sure { Tell::Refused } else { Tell::Close });
+    /// one that serves, if it was checked by what is agreed on now, and if it knows the secret where the session has one.
+    pub(super) fn wrong_password(&mut self, ensemble: &Ensemble, shard: ShardId, item: &Item, passwords: u64) {
+        let is_known = !has_secret(item.session) || ensemble.options.secrets.is_known(ensemble.agreed);
+        let is_sure = ensemble.serves() && passwords == self.passwords_number && is_known;
+        self.tell(shard, item.conn, if is_sure { Tell::Refused } else { Tell::Close });
     }
 
     /// What is agreed on counts for whoever comes from here on.

@@ -207,6 +207,104 @@ fn a_member_that_does_not_serve_refuses_no_session() {
     is_taken_everywhere(&mut cluster, (session, password));
 }
 
+/// What a server tells a client that shows this, within half a second: the session, 0 for one that is over; nothing if it only
+/// closes the connection.
+fn told(cluster: &mut Cluster, place: Place, shown: Known) -> Option<SessionId> {
+    let conn = cluster.server(place).unwrap().greet_as(shown, 2_000, 0, None);
+    cluster.act(place);
+    cluster.run(500, |_| false);
+    let answer = cluster.server(place).unwrap().output(conn);
+    answer.get(12..20).map(|session| SessionId(i64::from_be_bytes(session.try_into().unwrap())))
+}
+
+/// Three agree on a secret. Then a server that knows of none leads, and one member comes with an empty disk: it hears of no
+/// secret.
+fn one_has_heard_nothing(seed: u64) -> (Cluster, Known) {
+    let mut cluster = Cluster::new(3, seed);
+    start_all(&mut cluster);
+    let mut sessions = vec![];
+    all_are_secret(&mut cluster, &mut sessions);
+    let known = sessions[0];
+    let goes_on = |cluster: &mut Cluster| assert_eq!(answered(cluster, 0, known), known, "where the secret is");
+    cluster.crash(2);
+    cluster.wipe(2);
+    cluster.members[2].protocol = PROTOCOL_EPOCHS;
+    cluster.start(2);
+    await_kind(&mut cluster, false);
+    // Of those that are level the highest id leads.
+    for _ in 0..20 {
+        if cluster.leader() != Some(2) {
+            goes_on(&mut cluster);
+            (0..3).for_each(|place| cluster.crash(place));
+            start_all(&mut cluster);
+            await_kind(&mut cluster, false);
+        }
+    }
+    assert_eq!(cluster.leader(), Some(2));
+    goes_on(&mut cluster);
+    cluster.crash(1);
+    cluster.wipe(1);
+    cluster.start(1);
+    await_kind(&mut cluster, false);
+    goes_on(&mut cluster);
+    (cluster, known)
+}
+
+/// A member that has heard of no secret cannot say of a session that has one whether its password is right.
+#[test]
+fn a_member_that_was_told_no_secret_refuses_no_session_that_has_one() {
+    let (mut cluster, known) = one_has_heard_nothing(561);
+    assert_eq!(told(&mut cluster, 1, known), None, "it knows no better");
+    assert_eq!(told(&mut cluster, 0, known), Some(known.0), "it has the secret");
+    let public = (SessionId(known.0.0 ^ 0b11 << 54), known.1);
+    assert_eq!(told(&mut cluster, 1, public), Some(SessionId::NONE), "one that has none is refused as ever");
+}
+
+/// Nor does it have its own agreed on when it leads: the secret that sessions have is the ensemble's, as long as a member has it.
+#[test]
+fn a_secret_in_use_is_not_replaced_by_one_of_an_empty_disk() {
+    let mut led_by_the_empty_one = 0;
+    for seed in [571, 572, 573] {
+        let (mut cluster, known) = one_has_heard_nothing(seed);
+        let mut sessions = vec![known];
+        cluster.crash(2);
+        let both_serve = |cluster: &mut Cluster| {
+            let is_led = matches!(cluster.leader(), Some(0 | 1));
+            is_led && cluster.serves(0) && cluster.serves(1)
+        };
+        assert!(cluster.run(10_000, both_serve));
+        led_by_the_empty_one += usize::from(cluster.leader() == Some(1));
+        for place in [0, 1] {
+            assert_eq!(answered(&mut cluster, place, known), known, "on server {}", place + 1);
+        }
+        cluster.wipe(2);
+        cluster.members[2].protocol = crate::jute::quorum::PROTOCOL_SECRETS;
+        cluster.start(2);
+        all_are_secret(&mut cluster, &mut sessions);
+        cluster.crash(0);
+        cluster.start(0);
+        all_are_secret(&mut cluster, &mut sessions);
+    }
+    assert!(led_by_the_empty_one > 0, "what this is about");
+}
+
+/// Two with empty disks make do without the one that has the secret; when it comes, its secret is the ensemble's again.
+#[test]
+fn a_new_secret_is_not_used_before_everybody_was_asked_for_one() {
+    let (mut cluster, known) = one_has_heard_nothing(581);
+    let mut sessions = vec![known];
+    (0..3).for_each(|place| cluster.crash(place));
+    cluster.members[2].protocol = crate::jute::quorum::PROTOCOL_SECRETS;
+    cluster.start(1);
+    cluster.start(2);
+    let both_serve = |cluster: &mut Cluster| cluster.serves(1) && cluster.serves(2);
+    assert!(cluster.run(10_000, both_serve));
+    cluster.run(500, |_| false);
+    assert!(says_public(&mut cluster, 1) && says_public(&mut cluster, 2), "one member was not asked");
+    cluster.start(0);
+    all_are_secret(&mut cluster, &mut sessions);
+}
+
 /// Sessions of both kinds are the ensemble's: what one creates stays as long as it does, on whichever member it is.
 #[test]
 fn an_ephemeral_stays_with_its_session_across_the_kinds() {
