@@ -6,6 +6,7 @@
 //! Numbers are little-endian, the checksum (CRC-32C) covers everything but itself. It is replaced as a whole: a power loss
 //! leaves the old one or the new one. A directory without one is a new one, or was written by a version that had none.
 
+use super::checksum_around;
 use super::disk::{self, Disk, DiskError};
 use super::log::frame::DirectoryId;
 use crate::fatal::{Fatal, Reason};
@@ -58,7 +59,7 @@ fn encode(held: &Held, directory: DirectoryId) -> Vec<u8> {
         bytes.extend_from_slice(&epoch.to_le_bytes());
         agreed.put(&mut bytes);
     }
-    let checksum = checksum(&bytes);
+    let checksum = checksum_around(&bytes);
     bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
     bytes
 }
@@ -71,7 +72,7 @@ enum Unread {
 fn decode(bytes: &[u8], directory: DirectoryId) -> Result<Held, Unread> {
     let (head, entries) = bytes.split_at_checked(HEAD).ok_or(Unread::Damaged)?;
     let u32_at = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().expect("four bytes"));
-    if head[..8] != MAGIC || checksum(bytes) != u32_at(12) {
+    if head[..8] != MAGIC || checksum_around(bytes) != u32_at(12) {
         return Err(Unread::Damaged);
     }
     if u32_at(8) != VERSION {
@@ -86,10 +87,6 @@ fn decode(bytes: &[u8], directory: DirectoryId) -> Result<Held, Unread> {
     };
     let entries: Option<Vec<_>> = entries.chunks_exact(ENTRY).map(entry).collect();
     entries.and_then(Held::of).ok_or(Unread::Damaged)
-}
-
-fn checksum(bytes: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&bytes[..12]), &bytes[16..])
 }
 
 #[cfg(test)]
@@ -131,7 +128,7 @@ mod tests {
         }
         let mut later = encode(&held(&[1]), DIRECTORY);
         later[8] = 2;
-        let checksum = checksum(&later);
+        let checksum = checksum_around(&later);
         later[12..16].copy_from_slice(&checksum.to_le_bytes());
         assert!(matches!(decode(&later, DIRECTORY), Err(Unread::Version(2))));
     }

@@ -24,6 +24,7 @@
 //! ```
 //! (ZooKeeper keeps a file for each, and refuses to start between the two renames.)
 
+use super::checksum_around;
 use super::disk::{self, Access, Disk, DiskError, DiskFile};
 use super::log::frame::{BLOCK, DirectoryId};
 use crate::fatal::{Fatal, Reason};
@@ -174,7 +175,7 @@ fn encode(slot: usize, sequence: u64, record: Epochs, directory: DirectoryId) ->
     bytes[32..40].copy_from_slice(&record.accepted.to_le_bytes());
     bytes[40..48].copy_from_slice(&record.current.to_le_bytes());
     bytes[48..64].copy_from_slice(&directory.0);
-    let checksum = checksum(&bytes);
+    let checksum = checksum_around(&bytes);
     bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
     bytes
 }
@@ -187,7 +188,7 @@ fn decode(block: &[u8], slot: usize, directory: DirectoryId) -> Option<Result<(u
     let bytes: &[u8; RECORD] = block.first_chunk()?;
     let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
     let u64_at = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
-    if bytes[..8] != MAGIC || checksum(bytes) != u32_at(12) {
+    if bytes[..8] != MAGIC || checksum_around(bytes) != u32_at(12) {
         return None;
     }
     if u32_at(8) != VERSION {
@@ -197,10 +198,6 @@ fn decode(block: &[u8], slot: usize, directory: DirectoryId) -> Option<Result<(u
     let sound = 0 <= record.current && record.current <= record.accepted;
     let ours = u32_at(16) == slot as u32 && bytes[48..64] == directory.0;
     (sound && ours).then_some(Ok((u64_at(24), record)))
-}
-
-fn checksum(bytes: &[u8; RECORD]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&bytes[..12]), &bytes[16..])
 }
 
 #[cfg(test)]
@@ -354,7 +351,7 @@ mod tests {
         let later = disk.copy();
         later.rot(&path(), |bytes| {
             bytes[8] = 2;
-            let checksum = checksum(bytes.first_chunk().unwrap());
+            let checksum = checksum_around(&bytes[..RECORD]);
             bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
         });
         assert_eq!(refused(&later), Some(Reason::WrongDataDirectory));

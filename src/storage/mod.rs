@@ -21,3 +21,8 @@ pub mod standing;
 
 #[cfg(test)]
 mod tests;
+
+/// The checksum of a record that has its own in the four bytes from 12 on: of all the others.
+fn checksum_around(record: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&record[..12]), &record[16..])
+}

@@ -7,6 +7,7 @@
 
 use super::frame::{self, BLOCK, DirectoryId, FrameHeader, TXN_HEADER, round_up};
 use crate::ids::Zxid;
+use crate::storage::checksum_around;
 use crate::storage::disk::{ASIDE, Access, Disk, DiskError};
 use std::fmt;
 use std::path::Path;
@@ -113,7 +114,7 @@ impl SegmentHeader {
         block[64..72].copy_from_slice(&self.after.zxid.0.to_le_bytes());
         block[72..76].copy_from_slice(&self.after.checksum.to_le_bytes());
         block[76..80].copy_from_slice(&u32::from(self.recycled).to_le_bytes());
-        let checksum = crc32c::crc32c_append(crc32c::crc32c(&block[..12]), &block[16..HEADER]);
+        let checksum = checksum_around(&block[..HEADER]);
         block[12..16].copy_from_slice(&checksum.to_le_bytes());
         checksum
     }
@@ -125,7 +126,7 @@ impl SegmentHeader {
         let u32_at = |at: usize| u32::from_le_bytes(block[at..at + 4].try_into().expect("four bytes"));
         let u64_at = |at: usize| u64::from_le_bytes(block[at..at + 8].try_into().expect("eight bytes"));
         let checksum = u32_at(12);
-        if block[..8] != MAGIC || crc32c::crc32c_append(crc32c::crc32c(&block[..12]), &block[16..HEADER]) != checksum {
+        if block[..8] != MAGIC || checksum_around(&block[..HEADER]) != checksum {
             return Ok(None);
         }
         if u32_at(8) != VERSION {
@@ -317,7 +318,7 @@ mod tests {
         let mut block = vec![0; BLOCK];
         sample().encode(&mut block);
         block[8] = 2;
-        let checksum = crc32c::crc32c_append(crc32c::crc32c(&block[..12]), &block[16..HEADER]);
+        let checksum = checksum_around(&block[..HEADER]);
         block[12..16].copy_from_slice(&checksum.to_le_bytes());
         assert_eq!(SegmentHeader::decode(&block), Err(UnknownVersion(2)));
     }

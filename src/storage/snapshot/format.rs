@@ -11,6 +11,7 @@
 //! the header's checksum and covers the index: no part of one snapshot passes for a part of another.
 
 use crate::ids::Zxid;
+use crate::storage::checksum_around;
 use crate::storage::disk::ASIDE;
 use crate::storage::log::frame::DirectoryId;
 use crate::storage::log::segment::SegmentId;
@@ -74,7 +75,7 @@ impl SnapshotHeader {
         bytes[48..64].copy_from_slice(&self.directory.0);
         bytes[64..72].copy_from_slice(&self.created_ms.to_le_bytes());
         bytes[72..80].copy_from_slice(&self.log_from.0.to_le_bytes());
-        let checksum = header_checksum(&bytes);
+        let checksum = checksum_around(&bytes);
         bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
         (bytes, checksum)
     }
@@ -83,7 +84,7 @@ impl SnapshotHeader {
     pub fn decode(bytes: &[u8]) -> Result<(SnapshotHeader, u32), HeaderError> {
         let bytes: &[u8; HEADER] = bytes.try_into().map_err(|_| HeaderError::Damaged)?;
         let checksum = u32_at(bytes, 12);
-        if bytes[..8] != MAGIC || header_checksum(bytes) != checksum {
+        if bytes[..8] != MAGIC || checksum_around(bytes) != checksum {
             return Err(HeaderError::Damaged);
         }
         let flags = u32_at(bytes, 32);
@@ -109,10 +110,6 @@ pub enum HeaderError {
     Damaged,
     /// Whole, but of a version this program does not read.
     UnknownVersion(u32),
-}
-
-fn header_checksum(bytes: &[u8; HEADER]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&bytes[..12]), &bytes[16..])
 }
 
 /// What a chunk holds.
