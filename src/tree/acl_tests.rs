@@ -198,19 +198,7 @@ fn a_follower_and_a_start_keep_no_more_than_is_used() {
     state.begin_load(Zxid(5));
     let used = state.intern(&list(1));
     state.intern(&list(2));
-    let znode = store::NewZnode {
-        data: None,
-        acl: used,
-        owner: 0,
-        czxid: 1,
-        mzxid: 1,
-        ctime: 1,
-        mtime: 1,
-        version: 0,
-        aversion: 0,
-        cversion: 0,
-        pzxid: 1,
-    };
+    let znode = store::NewZnode { acl: used, ..store::test_support::znode(1, None) };
     assert_eq!(state.load(b"/", &znode), Ok::<_, LoadError>(()));
     state.finish_load();
     let mut scene = Scene::new(state);

@@ -1,14 +1,14 @@
 //! What quotas cost whoever writes below them, and that what is used stays the server's number whatever clients write.
 
 use super::*;
-use crate::acl::{AclId, Identities};
+use crate::acl::Identities;
 use crate::cost::Cost;
 use crate::ids::{SessionId, Zxid};
 use crate::jute::wire::{put_bytes, put_int};
 use crate::jute::{ErrorCode, OpCode, Request};
 use crate::limits;
 use crate::sim::bodies::{create, multi};
-use crate::tree::store::NewZnode;
+use crate::tree::store::test_support::znode;
 
 const SESSION: SessionId = SessionId(1);
 const STATS: &str = "/zookeeper/quota/q/zookeeper_stats";
@@ -297,19 +297,7 @@ fn loading_looks_at_each_znode_once_for_all_quotas() {
     const WIDTH: usize = 2_000;
     let mut state = State::empty(StateOptions::default());
     state.begin_load(Zxid(5));
-    let znode = NewZnode {
-        data: Some(b"x"),
-        acl: AclId::OPEN,
-        owner: 0,
-        czxid: 1,
-        mzxid: 1,
-        ctime: 1,
-        mtime: 1,
-        version: 0,
-        aversion: 0,
-        cversion: 0,
-        pzxid: 1,
-    };
+    let znode = znode(1, Some(b"x"));
     let mut load = |path: &str| state.load(path.as_bytes(), &znode).unwrap();
     ["/", "/zookeeper", "/zookeeper/quota"].into_iter().for_each(&mut load);
     let place = |depth: usize| "/q".repeat(depth);

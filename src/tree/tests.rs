@@ -415,21 +415,10 @@ fn what_does_not_fit_the_tree_is_an_error() {
 fn loading_checks_what_it_is_given() {
     use super::state::LoadError;
     use super::store::NewZnode;
+    use super::store::test_support::znode;
     let mut state = State::empty(StateOptions::default());
     state.begin_load(Zxid(5));
-    let znode = NewZnode {
-        data: None,
-        acl: AclId::OPEN,
-        owner: 0,
-        czxid: 1,
-        mzxid: 1,
-        ctime: 1,
-        mtime: 1,
-        version: 0,
-        aversion: 0,
-        cversion: 3,
-        pzxid: 4,
-    };
+    let znode = NewZnode { cversion: 3, pzxid: 4, ..znode(1, None) };
     assert_eq!(state.load(b"/a", &znode), Err(LoadError::NoParent));
     assert_eq!(state.load(b"", &znode), Ok(()));
     assert_eq!(state.load(b"/", &znode), Err(LoadError::Twice));

@@ -265,13 +265,7 @@ fn a_quota_of_very_many_znodes_is_counted_in_slices() {
 #[test]
 fn no_turn_of_the_core_costs_more_than_it_may() {
     for seed in 1..=4 {
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed);
-        let mut pick = |below: usize| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state % below as u64) as usize
-        };
+        let mut pick = picks(seed);
         let mut server = Server::new(64 << 20);
         plant_guarded(&mut server);
         let mut planter = Planter::new(&mut server);

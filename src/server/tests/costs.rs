@@ -299,13 +299,7 @@ fn children_that_nobody_sees_yet_are_passed_over_in_slices() {
 #[test]
 fn no_turn_costs_more_than_it_may() {
     for seed in 1..=6 {
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed);
-        let mut pick = |below: usize| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state % below as u64) as usize
-        };
+        let mut pick = picks(seed);
         let mut server = Server::new(64 << 20);
         plant(&mut server, 2 * SLICE);
         let mut clients: Vec<Client> = (0..12).map(|_| Client::new(&mut server)).collect();

@@ -43,7 +43,7 @@ mod model_tests;
 #[cfg(all(test, not(loom)))]
 mod stress_tests;
 #[cfg(test)]
-mod test_support;
+pub(super) mod test_support;
 
 pub use names::AclNames;
 pub use reader::{Pin, Reader};

@@ -1,10 +1,10 @@
-//! What several of the store's tests need.
+//! What several of the store's and the tree's tests need.
 
 use super::NewZnode;
 use crate::acl::AclId;
 
 /// A new persistent znode made by that transaction.
-pub(super) fn znode(zxid: i64, data: Option<&[u8]>) -> NewZnode<'_> {
+pub(in crate::tree) fn znode(zxid: i64, data: Option<&[u8]>) -> NewZnode<'_> {
     NewZnode {
         data,
         acl: AclId::OPEN,

@@ -213,7 +213,12 @@ fn told(cluster: &mut Cluster, place: Place, shown: Known) -> Option<SessionId> 
     let conn = cluster.server(place).unwrap().greet_as(shown, 2_000, 0, None);
     cluster.act(place);
     cluster.run(500, |_| false);
-    let answer = cluster.server(place).unwrap().output(conn);
+    let server = cluster.server(place).unwrap();
+    let answer = server.output(conn);
+    assert!(
+        !answer.is_empty() || !server.shard.wants_input(conn),
+        "a client is told something, or the connection ends"
+    );
     answer.get(12..20).map(|session| SessionId(i64::from_be_bytes(session.try_into().unwrap())))
 }
 
