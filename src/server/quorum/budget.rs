@@ -25,7 +25,7 @@ impl Quorum {
     pub fn begin(&mut self, clock: Clock) {
         self.clock = clock;
         self.time_ms = self.time_ms.max(clock.wall_ms);
-        self.budget.begun = self.state.meter().reading();
+        self.begin_budget();
     }
 
     /// What this turn has cost so far.
@@ -33,8 +33,8 @@ impl Quorum {
         self.state.meter().reading().less(self.budget.begun)
     }
 
-    /// Another state, with another meter.
-    pub(super) fn begin_budget_anew(&mut self) {
+    /// The budget is whole: a turn begins, or another state, which has another meter, has taken this one's place.
+    pub(super) fn begin_budget(&mut self) {
         self.budget.begun = self.state.meter().reading();
     }
 

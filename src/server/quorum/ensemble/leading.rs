@@ -2,8 +2,8 @@
 
 use super::asked::Plain;
 use super::claimed::identities;
+use super::forwarded::{AllForwarded, Forwarded};
 use super::handover::HandOver;
-use super::under_way::{AllForwarded, Forwarded};
 use super::{Effect, Ensemble, Role};
 use crate::cost::Cost;
 use crate::ids::{SessionId, Zxid};

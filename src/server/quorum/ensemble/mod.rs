@@ -9,10 +9,12 @@
 //! What each role does is in `joining`, `following` and `leading`, what a member without one does in `read_only`, and the end
 //! of a role in `leaving`.
 
+mod applying;
 mod asked;
 mod claimed;
 mod early;
 mod following;
+mod forwarded;
 mod handover;
 mod interface;
 mod joining;
@@ -24,7 +26,6 @@ mod rollover;
 mod secrets;
 mod shown;
 mod told;
-mod under_way;
 mod upgrade;
 mod voting;
 

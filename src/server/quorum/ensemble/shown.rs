@@ -34,7 +34,7 @@ impl Quorum {
         self.publisher.publish(Batch { elements, last_zxid, ..Batch::default() });
         self.plan.begin_anew(state.reader()?, zxid);
         self.state = state;
-        self.begin_budget_anew();
+        self.begin_budget();
         self.zxid = shown;
         self.committed = shown;
         Ok(())
