@@ -252,6 +252,11 @@ impl Config {
         self.is_quorum_in_all_by(|id| servers.contains(&id))
     }
 
+    /// Whether these servers are a quorum of one of the configurations that count.
+    pub fn is_quorum_in_any(&self, servers: &BTreeSet<ServerId>) -> bool {
+        self.all().any(|voters| voters.is_quorum(servers))
+    }
+
     /// Whether those for which `holds` is true are a quorum of every configuration that counts.
     pub fn is_quorum_in_all_by(&self, holds: impl Fn(ServerId) -> bool) -> bool {
         self.all().all(|voters| voters.is_quorum_by(&holds))

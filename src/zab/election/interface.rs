@@ -82,8 +82,8 @@ pub enum Output {
     Adopt(Voters),
     /// The election is over.
     Settled(Settled),
-    /// Too few of those that elected this server hold to it: they have found a better candidate before it stood. Nobody
-    /// will follow; it is to give up and to look again.
+    /// What was settled on does not come about: too few of those that elected this server hold to it, or whom it was to
+    /// follow does not lead. It is to give up and to look again, unless there is a leader that stands.
     Overtaken,
     /// A peer's message was dropped. The connection may stay.
     Dropped { from: ServerId, reason: DropReason },

@@ -1,14 +1,19 @@
 //! An election while a reconfiguration is unfinished: some of the servers know what is proposed, and some do not.
 //!
 //! A voter of the proposed configuration that has not heard of it acts by that of its files, or by the one that was agreed on,
-//! in which it has no vote. Its vote is needed all the same, so four things are not as between servers of one configuration:
+//! in which it has no vote. Its vote is needed all the same, so six things are not as between servers of one configuration:
 //!
 //! - one that stands by the configuration of its files does not any more once it has heard of the one that was agreed on. It
 //!   is no candidate until then, or others would go on voting for it when it has gone over to voting for them;
-//! - one without a vote of its own votes for whoever is best in its own round; so the others come into that round;
+//! - one without a vote of its own votes for whoever is best in its own round; so the others come into that round, or tell it
+//!   whom they vote for if they are there already;
+//! - one that no configuration it knows of lists votes, and does not settle before somebody leads: it does not know whose
+//!   votes it takes, and while it waited for a leader that cannot be one its own would be missing;
 //! - one that was a candidate and has none any more is not voted for any longer;
-//! - one that alone has got the proposal, and cannot lead for want of its quorum, is in the way where it is the best candidate
-//!   of those who would do without. It steps back for a while, and then stands again: the quorum may have come.
+//! - one that would lead, and has not got the quorums of both configurations, is in the way of those who could do without what
+//!   is proposed, or to whom it is no candidate. It steps back for a while, and then stands again: the quorums may have come;
+//! - one that settled on a leader that turns to another one, or looks again, does not wait for it. (So it is between servers
+//!   of one configuration, too; there it is rare.)
 //!
 //! (ZooKeeper 3.9 has the same votes, and in each of these cases its servers may go on looking for good.)
 
@@ -17,7 +22,7 @@ use super::{Candidacy, Election, Output, Phase};
 use crate::jute::election::{Notification, PeerState};
 use crate::zab::voters::{ServerId, Voters};
 
-/// How long the quorum of what is proposed is waited for before another one may be elected, and how long then it is not stood
+/// How long the quorums of both configurations are waited for before another one may be elected, and how long then it is not stood
 /// for. Longer than an election takes among servers that are there.
 const UNFINISHED_MS: i64 = 3_000;
 
@@ -32,20 +37,23 @@ impl Election {
             || (self.config.is_voter(leader) && version().is_some_and(|version| version >= current.version()))
     }
 
-    /// A voter that has no candidate of its own is further on.
-    pub(super) fn keep_up(&mut self, round: i64, out: &mut Vec<Output>) {
+    /// A voter has no candidate of its own. If it is further on, this server comes into its round; in the same round it has
+    /// not heard yet what it waits for.
+    pub(super) fn keep_up(&mut self, from: ServerId, round: i64, now_ms: i64, out: &mut Vec<Output>) {
         let Phase::Looking(looking) = &mut self.phase else { return };
-        if round <= self.round || looking.candidacy == Candidacy::Waits {
+        if looking.candidacy == Candidacy::Waits {
             return;
         }
-        self.round = round;
-        looking.received.clear();
-        looking.proposal = looking.candidacy.own_vote();
-        looking.finalize_at_ms = None;
-        self.cast(out);
+        if round > self.round {
+            looking.proposal = looking.candidacy.own_vote();
+            self.round = round;
+            self.begin_round(now_ms, out);
+        } else if round == self.round && looking.proposal.is_some() {
+            self.tell(from, now_ms, out);
+        }
     }
 
-    /// Lets others be elected, if the quorum of what is proposed has not come.
+    /// Lets others be elected, if the quorums of both configurations have not come.
     pub(super) fn give_way_if_unfinished(&mut self, now_ms: i64, out: &mut Vec<Output>) {
         let Phase::Looking(looking) = &mut self.phase else { return };
         let (Some(at_ms), Candidacy::Stands(own)) = (looking.gives_way_at_ms(), looking.candidacy) else { return };
@@ -56,10 +64,8 @@ impl Election {
         looking.yield_until_ms = Some(now_ms + UNFINISHED_MS);
         looking.unfinished_since_ms = None;
         looking.proposal = None;
-        looking.received.clear();
-        looking.finalize_at_ms = None;
         self.round = self.round.saturating_add(1).min(super::LAST_ROUND);
-        self.cast(out);
+        self.begin_round(now_ms, out);
     }
 }
 

@@ -77,7 +77,7 @@ struct Looking {
     interval_ms: i64,
     /// Since when a quorum agrees, plus the time it waits.
     finalize_at_ms: Option<i64>,
-    /// Since when this server would lead by the configuration that was agreed on, and may not by the one that is proposed.
+    /// Since when this server is the best candidate it knows, and lacks a quorum of one of two configurations.
     unfinished_since_ms: Option<i64>,
 }
 
@@ -245,7 +245,7 @@ impl Election {
                     self.send_own(from, out);
                 }
                 if gives_way {
-                    self.keep_up(notification.round, out);
+                    self.keep_up(from, notification.round, now_ms, out);
                 } else if self.is_candidate(&notification) {
                     self.consider(from, &notification, now_ms, out);
                 }
@@ -263,15 +263,25 @@ impl Election {
         }
     }
 
-    /// A voter that helped to elect this server says in the same round that it votes for a better candidate: it heard of that
-    /// one when its vote had been counted here.
+    /// What a settled server waits for may not come. A voter that helped to elect this server votes for a better candidate in
+    /// the same round, of which it heard when its vote had been counted here, or looks for a leader in a later round. Or the
+    /// leader that this server settled on votes for another one, or looks in a later round itself.
     fn count_again(&mut self, from: ServerId, notification: &Notification<'_>, out: &mut Vec<Output>) {
         let Phase::Settled(settled) = &mut self.phase else { return };
-        let is_better = notification.round == settled.round && ballot(notification).vote > settled.vote;
-        if settled.state != PeerState::Leading || !is_better || !settled.supporters.remove(&from) {
+        // Empty where a reconfiguration named the leader, and when it stands.
+        if settled.supporters.is_empty() {
             return;
         }
-        if !self.config.is_quorum_in_all(&settled.supporters) {
+        let same_round = notification.round == settled.round;
+        let looks_on = notification.state == PeerState::Looking && notification.round > settled.round;
+        let is_over = if settled.state == PeerState::Leading {
+            let has_gone = looks_on || (same_round && ballot(notification).vote > settled.vote);
+            has_gone && settled.supporters.remove(&from) && !self.config.is_quorum_in_all(&settled.supporters)
+        } else {
+            let turned = same_round && notification.state == PeerState::Looking && notification.leader != from.0;
+            from == settled.vote.leader && (looks_on || turned)
+        };
+        if is_over {
             settled.supporters.clear();
             out.push(Output::Overtaken);
         }
@@ -339,13 +349,11 @@ impl Election {
             return out.push(Output::Dropped { from, reason: DropReason::Epoch(claimed) });
         }
         if ballot.round > self.round {
-            self.round = ballot.round;
-            looking.received.clear();
             let own = looking.candidacy.own_vote();
             let better = looking.candidacy.prefers(&ballot.vote, own, &self.config);
             looking.proposal = if better { Some(ballot.vote) } else { own };
-            looking.finalize_at_ms = None;
-            self.cast(out);
+            self.round = ballot.round;
+            self.begin_round(now_ms, out);
         } else if looking.candidacy.prefers(&ballot.vote, looking.proposal, &self.config) {
             looking.proposal = Some(ballot.vote);
             looking.finalize_at_ms = None;
@@ -377,11 +385,10 @@ impl Election {
             // Whether it may lead is for a leader to see to. Who follows asks that somebody stands, and goes by either
             // configuration: one that is proposed may have come to nothing, or be the one agreed on since. (ZooKeeper 3.9
             // asks for quorums of both; a server that alone has the proposal is left outside then.)
-            let is_quorum = |voters: &Voters| voters.is_quorum(&supporters);
             let agreed = if ballot.vote.leader == self.me {
                 self.config.is_quorum_in_all(&supporters)
             } else {
-                self.config.all().any(is_quorum)
+                self.config.is_quorum_in_any(&supporters)
             };
             (stands && agreed).then_some(supporters)
         });
@@ -392,15 +399,18 @@ impl Election {
 
     /// The rule of the end: at once when nobody is left who could know better, otherwise after a wait.
     fn settle_if_agreed(&mut self, now_ms: i64, out: &mut Vec<Output>) {
+        // In nobody's list: its vote is for others to count, see `interrupted`.
+        if self.config.member(self.me).is_none() {
+            return;
+        }
         let Phase::Looking(looking) = &mut self.phase else { return };
         let Some(vote) = looking.proposal else { return };
         let own = Ballot { vote, round: self.round, state: PeerState::Looking, version: 0 };
         let supporters = supporters(&looking.received, &own);
         if !self.config.is_quorum_in_all(&supporters) {
             looking.finalize_at_ms = None;
-            if vote.leader == self.me && self.config.current().is_quorum(&supporters) {
-                looking.unfinished_since_ms.get_or_insert(now_ms);
-            }
+            let cannot_finish = vote.leader == self.me && self.config.pending().is_some();
+            looking.unfinished_since_ms = cannot_finish.then(|| looking.unfinished_since_ms.unwrap_or(now_ms));
             return;
         }
         let finalize_at_ms = *looking.finalize_at_ms.get_or_insert(now_ms + self.settings.finalize_wait_ms);
@@ -450,6 +460,17 @@ impl Election {
             out.push(Output::Reconnect);
             self.broadcast(out);
         }
+    }
+
+    /// The votes of earlier rounds do not count in this one.
+    fn begin_round(&mut self, now_ms: i64, out: &mut Vec<Output>) {
+        if let Phase::Looking(looking) = &mut self.phase {
+            looking.received.clear();
+            looking.finalize_at_ms = None;
+            looking.interval_ms = self.settings.min_notification_interval_ms;
+            looking.resend_at_ms = now_ms + looking.interval_ms;
+        }
+        self.cast(out);
     }
 
     /// Tells the proposal to all voters, this server among them.

@@ -9,8 +9,10 @@ use super::*;
 const HEALED_MS: i64 = 15_000;
 /// By this time after it everybody has one leader.
 const CONVERGENCE_MS: i64 = 10_000;
-/// How long a leader waits for its quorum, and a follower for its leader.
+/// How long a leader waits for its quorum, and a follower for its leader, where nothing else is said.
 const INIT_LIMIT_MS: i64 = 2_000;
+/// By this time servers of an unfinished reconfiguration have one leader.
+const AGREED_MS: i64 = 6_000;
 const CHECK_MS: i64 = 100;
 
 struct Random(u64);
@@ -45,6 +47,8 @@ enum Event {
 struct Server {
     election: Option<Election>,
     /// Survives a crash.
+    config: Config,
+    /// Survives a crash.
     log: LogEnd,
     accepted_epoch: i64,
     /// How often it began to look: what was meant for an earlier role is ignored.
@@ -56,7 +60,8 @@ struct Server {
 
 struct Network {
     random: Random,
-    config: Config,
+    faults_end_ms: i64,
+    init_limit_ms: i64,
     now_ms: i64,
     sequence: u64,
     events: BTreeMap<(i64, u64), Event>,
@@ -72,10 +77,11 @@ struct Network {
 }
 
 impl Network {
-    fn new(seed: u64, config: &str) -> Network {
-        let config = Config::new(Voters::parse(config.as_bytes()).unwrap(), None);
+    fn new(seed: u64, configs: impl IntoIterator<Item = (ServerId, Config)>) -> Network {
         let mut network = Network {
             random: Random(seed),
+            faults_end_ms: HEALED_MS,
+            init_limit_ms: INIT_LIMIT_MS,
             now_ms: 0,
             sequence: 0,
             events: BTreeMap::new(),
@@ -86,12 +92,11 @@ impl Network {
             elections: 0,
             overtaken: 0,
             ballots_checked: 0,
-            config,
         };
-        let ids: Vec<ServerId> = network.config.current().members().map(|member| member.id).collect();
-        for who in ids {
+        for (who, config) in configs {
             let server = Server {
                 election: None,
+                config,
                 log: LogEnd { zxid: Zxid(0), epoch: 0 },
                 accepted_epoch: 0,
                 looks: 0,
@@ -148,7 +153,7 @@ impl Network {
             Event::Check { who, looks } if self.servers[&who].looks == looks => self.check(who),
             Event::Check { .. } => {}
             Event::Start { who } => self.start(who),
-            Event::Fault if self.now_ms >= HEALED_MS => {}
+            Event::Fault if self.now_ms >= self.faults_end_ms => {}
             Event::Fault => {
                 self.fault();
                 let delay_ms = 200 + self.random.below(1_300);
@@ -184,10 +189,10 @@ impl Network {
     }
 
     fn start(&mut self, who: ServerId) {
-        let settings = Settings { max_notification_interval_ms: 2_000, ..Settings::default() };
-        if self.servers[&who].election.is_none() {
-            let election = Election::new(who, self.config.clone(), settings);
-            self.servers.get_mut(&who).unwrap().election = Some(election);
+        let settings = Settings { max_notification_interval_ms: 2_000, adopt_configs: true, ..Settings::default() };
+        let server = self.servers.get_mut(&who).unwrap();
+        if server.election.is_none() {
+            server.election = Some(Election::new(who, server.config.clone(), settings));
             self.look(who, None);
             self.relink(who);
         }
@@ -234,7 +239,11 @@ impl Network {
                 Output::Settled(settled) => self.settled(who, settled),
                 Output::Overtaken => overtaken = true,
                 Output::Reconnect => {}
-                Output::Adopt(_) | Output::Dropped { .. } => panic!("{output:?}"),
+                Output::Adopt(newer) => {
+                    let config = &mut self.servers.get_mut(&who).unwrap().config;
+                    *config = Config::new(newer, config.pending().cloned());
+                }
+                Output::Dropped { .. } => panic!("{output:?}"),
             }
         }
         if overtaken {
@@ -248,7 +257,7 @@ impl Network {
         if !self.is_live(from, to) {
             return;
         }
-        let faulty = self.now_ms < HEALED_MS;
+        let faulty = self.now_ms < self.faults_end_ms;
         let copies = if faulty { 1 - i64::from(self.random.chance(5)) + i64::from(self.random.chance(5)) } else { 1 };
         for _ in 0..copies {
             let slow = if faulty && self.random.chance(5) { 600 } else { 60 };
@@ -259,12 +268,15 @@ impl Network {
 
     fn settled(&mut self, who: ServerId, settled: Settled) {
         let Settled { vote, round, supporters, state } = &settled;
-        assert!(self.config.is_quorum_in_all(supporters), "{settled:?}");
-        assert_eq!(*state == PeerState::Leading, vote.leader == who);
-        assert_eq!(*state == PeerState::Observing, self.config.current().is_observer(who));
-        assert!(self.config.weight(vote.leader) > 0, "{settled:?}");
-        assert!(*state != PeerState::Leading || self.servers[&who].yields_until_ms <= self.now_ms, "{who} yields");
-        for supporter in supporters.iter().filter(|supporter| self.config.weight(**supporter) > 0) {
+        let config = &self.servers[&who].config;
+        let leads = *state == PeerState::Leading;
+        let is_enough = if leads { config.is_quorum_in_all(supporters) } else { config.is_quorum_in_any(supporters) };
+        assert!(is_enough, "{settled:?}");
+        assert_eq!(leads, vote.leader == who);
+        assert_eq!(*state == PeerState::Observing, config.observes(who));
+        assert!(config.weight(vote.leader) > 0, "{settled:?}");
+        assert!(!leads || self.servers[&who].yields_until_ms <= self.now_ms, "{who} yields");
+        for supporter in supporters.iter().filter(|supporter| config.weight(**supporter) > 0) {
             if let Some(log) = self.cast.get(&(*supporter, *round, *vote)) {
                 assert!((vote.peer_epoch, vote.zxid) >= (log.epoch, log.zxid), "{supporter} has more: {settled:?}");
                 self.ballots_checked += 1;
@@ -281,7 +293,11 @@ impl Network {
     fn check(&mut self, who: ServerId) {
         let Some((settled, since_ms)) = self.servers[&who].settled.clone() else { return };
         let goes_on = if settled.state == PeerState::Leading { self.lead(who) } else { self.follow(who, &settled) };
-        let waits = !self.servers[&who].established && self.now_ms < since_ms + INIT_LIMIT_MS;
+        // Who follows another one itself turns away whoever joins it.
+        let leader = self.servers[&settled.vote.leader].settled.as_ref();
+        let turned_away = leader.is_some_and(|(leader, _)| leader.vote.leader != settled.vote.leader);
+        let in_time = self.now_ms < since_ms + self.init_limit_ms;
+        let waits = !self.servers[&who].established && in_time && !turned_away;
         if goes_on || waits {
             let looks = self.servers[&who].looks;
             self.after(CHECK_MS, Event::Check { who, looks });
@@ -302,7 +318,8 @@ impl Network {
             *id == who || settled.is_some_and(|(settled, _)| settled.vote.leader == who) && self.is_live(*id, who)
         };
         let followers: BTreeSet<ServerId> = self.servers.keys().copied().filter(follows).collect();
-        if !self.config.is_quorum_in_all(&followers) {
+        let config = self.servers[&who].config.clone();
+        if !config.is_quorum_in_all(&followers) {
             return false;
         }
         let log = self.servers[&who].log;
@@ -343,7 +360,7 @@ impl Network {
                 holders.insert(id);
             }
         }
-        if self.config.is_quorum_in_all(&holders) {
+        if config.is_quorum_in_all(&holders) {
             self.committed = self.committed.max((epoch, Zxid(last)));
         }
         true
@@ -358,7 +375,7 @@ impl Network {
                 let leader = ids.iter().find(|id| self.servers[id].established && self.leads(**id));
                 self.stop(*leader.unwrap_or(&one));
             }
-            2 if self.leads(one) => self.look(one, Some(INIT_LIMIT_MS)),
+            2 if self.leads(one) => self.look(one, Some(self.init_limit_ms)),
             3 => self.split(|random| random.chance(50)),
             4 => self.split(|random| random.chance(20)),
             _ => self.split(|_| true),
@@ -394,9 +411,19 @@ impl Network {
     }
 }
 
+fn voters(text: &str) -> Voters {
+    Voters::parse(text.as_bytes()).unwrap()
+}
+
+/// All servers of a configuration, each with that one.
+fn alike(config: &str) -> Vec<(ServerId, Config)> {
+    let config = Config::new(voters(config), None);
+    config.current().members().map(|member| (member.id, config.clone())).collect()
+}
+
 /// Runs one seed through its faults, and until everybody agrees.
 fn play(seed: u64, config: &str) -> Network {
-    let mut network = Network::new(seed, config);
+    let mut network = Network::new(seed, alike(config));
     network.run(HEALED_MS);
     network.split(|_| true);
     let mut agreed_ms = None;
@@ -453,6 +480,63 @@ fn three_servers_and_two_observers() {
 fn groups_and_weights() {
     let groups = "group.1=1:2:3\ngroup.2=4:5\ngroup.3=6:7\nweight.5=0\nweight.7=2";
     play_all(4000..4030, &(majority(7) + groups));
+}
+
+/// Roles by place, the first is server 1's: `V`otes, `O`bserves, `-` is none.
+fn roles(roles: &str, version: i64) -> Voters {
+    let role = |(place, role)| match role {
+        'V' => format!("server.{0}=h:{0}:9\n", place + 1),
+        'O' => format!("server.{0}=h:{0}:9:observer\n", place + 1),
+        _ => String::new(),
+    };
+    voters(&(roles.chars().enumerate().map(role).collect::<String>() + &format!("version={version}")))
+}
+
+/// Servers that went down in the middle of a reconfiguration: some know what is proposed, and who is to join knows of neither
+/// configuration, and has itself in its files beside the members it was told of.
+fn interrupted(old: &str, next: &str, holders: &[i64]) -> Vec<(ServerId, Config)> {
+    let config = |(place, (old_role, next_role)): (usize, (char, char))| {
+        let id = place as i64 + 1;
+        let pending = holders.contains(&id).then(|| roles(next, 2));
+        let current = match (old_role, next_role) {
+            ('-', '-') => return None,
+            ('-', _) => {
+                let own = old.chars().enumerate().map(|(other, role)| if other == place { 'V' } else { role });
+                roles(&own.collect::<String>(), 0)
+            }
+            _ => roles(old, 1),
+        };
+        Some((ServerId(id), Config::new(current, pending)))
+    };
+    old.chars().zip(next.chars()).enumerate().filter_map(config).collect()
+}
+
+/// Nothing is lost, nobody goes down; only the order in which things come differs, and how long a server waits for a leader
+/// that does not come. Whoever is elected has to be followed by quorums of both configurations.
+#[test]
+fn an_interrupted_reconfiguration_ends_with_one_leader() {
+    let cases = [
+        ("VO", "VV", vec![1, 2]),
+        ("VO", "VV", vec![1]),
+        ("VV---", "OOVVV", vec![1, 2]),
+        ("VV---", "OOVVV", vec![2]),
+        ("VVO-", "--VV", vec![1, 2, 3]),
+        ("VVO-", "--VV", vec![1, 3]),
+        ("VVV--", "VVVVV", vec![1]),
+        ("VVV--", "--VVV", vec![1, 2, 3]),
+        ("VVV---", "---VVV", vec![3]),
+    ];
+    for (case, (old, next, holders)) in cases.into_iter().enumerate() {
+        for seed in 0..100 {
+            let mut network = Network::new(10_000 * case as u64 + seed, interrupted(old, next, &holders));
+            network.faults_end_ms = 0;
+            network.init_limit_ms = 1_000 + network.random.below(9_000);
+            while network.agreed().is_none() {
+                assert!(network.now_ms < AGREED_MS, "{old} {next} {holders:?}, seed {seed}: no common leader");
+                network.run(network.now_ms + CHECK_MS);
+            }
+        }
+    }
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn who_was_heard_in_an_earlier_round_is_silent_in_this_one() {
         1
     )));
     assert!(!is_settled(&hear(&mut election, 2, notification(PeerState::Looking, 2, 5), 1)), "3 may know better");
-    assert_eq!(election.deadline_ms(), Some(200), "the repetition comes first");
+    assert_eq!(election.deadline_ms(), Some(201), "from the beginning of this round");
     assert!(is_settled(&election.step(Input::Tick, 201)));
 }
 

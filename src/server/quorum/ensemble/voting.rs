@@ -10,7 +10,8 @@ use crate::zab::{leader, links};
 pub(super) struct Verdict {
     /// The one to take.
     pub(super) settled: Option<Settled>,
-    /// The voters of this leader, which does not stand yet, have turned to another one. Both may come at once.
+    /// The voters of this leader, which does not stand yet, have turned to another one, or the leader that was settled on has.
+    /// Both may come at once.
     overtaken: bool,
 }
 
@@ -20,9 +21,20 @@ impl Quorum {
         if let Some(settled) = verdict.settled {
             self.take_role(ensemble, &settled);
         }
-        if verdict.overtaken && matches!(&ensemble.role, Role::Leading(leading) if !leading.serves()) {
-            tracing::info!("its voters have found a better candidate");
-            self.step_leader(ensemble, leader::Input::HandOver);
+        if !verdict.overtaken {
+            return;
+        }
+        match &ensemble.role {
+            Role::Leading(leading) if !leading.serves() => {
+                tracing::info!("its voters have turned to another candidate");
+                self.step_leader(ensemble, leader::Input::HandOver);
+            }
+            Role::Following(following) if following.serves() => {}
+            Role::Joining(_) | Role::Following(_) => {
+                tracing::info!("the leader it had settled on does not lead");
+                self.leave_role(ensemble);
+            }
+            _ => {}
         }
     }
 }
@@ -100,26 +112,26 @@ mod tests {
     use crate::sim::cluster::Cluster;
     use crate::zab::voters::ServerId;
 
-    /// A voter's two votes in one read: with the first this server is elected, with the second it is left again.
-    #[test]
-    fn who_is_elected_and_left_at_once_looks_again() {
+    /// The second server of three, a moment after its start, hears these votes of one server in one read: with the first it
+    /// settles, and with the second what it has settled on is over.
+    fn settled_and_left(from: i64, votes: [(i64, i64); 2]) {
         let mut cluster = Cluster::new(3, 7);
         cluster.start(1);
         cluster.run(10, |_| false);
         cluster.server(1).unwrap().quorum.in_ensemble(|core, ensemble| {
             let now = core.clock.mono_ms;
             let mut verdict = Verdict::default();
-            for leader in [2, 3] {
+            for (leader, round) in votes {
                 let vote = Notification {
                     state: PeerState::Looking,
                     leader,
                     zxid: 0,
-                    round: 1,
+                    round,
                     peer_epoch: 0,
                     version: 2,
                     config: None,
                 };
-                let input = election::Input::Message { from: ServerId(1), payload: &vote.encode() };
+                let input = election::Input::Message { from: ServerId(from), payload: &vote.encode() };
                 let outputs = ensemble.election.step(input, now);
                 ensemble.elected(outputs, now, &mut verdict);
             }
@@ -128,5 +140,15 @@ mod tests {
             assert!(matches!(ensemble.role, Role::Looking));
             assert_eq!(ensemble.election.state(), PeerState::Looking);
         });
+    }
+
+    #[test]
+    fn who_is_elected_and_left_at_once_looks_again() {
+        settled_and_left(1, [(2, 1), (3, 1)]);
+    }
+
+    #[test]
+    fn who_settled_on_one_that_does_not_lead_looks_again() {
+        settled_and_left(3, [(3, 1), (1, 1)]);
     }
 }
