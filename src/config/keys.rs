@@ -281,7 +281,8 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "db.autocreate", alias: "", default: "true", example: "false",
         meaning: "begins with an empty tree when the data directory holds no data",
-        difference: "the file `initialize` has no meaning: when false, an empty directory is refused",
+        difference: "a standalone server knows no file `initialize`: when false, an empty directory is refused; a member \
+                     acts by both as in ZooKeeper: with neither, it does not vote before a leader has brought it up to date",
         apply: |draft, text| boolean(text).map(|create| draft.config.create_database = create),
     },
     Key {
