@@ -270,3 +270,71 @@ fn the_check_runs_every_integration_test() {
         assert!(step, "tools/check has no step that runs tests/{name}.rs");
     }
 }
+
+/// Every document: those at the top, and those below `docs`.
+fn documents() -> Vec<(PathBuf, String)> {
+    let mut found = vec![];
+    let mut dirs = vec![root(), root().join("docs")];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && dir != root() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(found.len() > 8, "the documents were found");
+    found
+}
+
+/// What a heading is called in a link to it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
+}
+
+#[test]
+fn every_link_of_a_document_leads_somewhere() {
+    let mut wrong = vec![];
+    for (path, text) in documents() {
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
+            if link.contains("://") {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            let is_there = target.exists()
+                && (heading.is_empty() || {
+                    let text = fs::read_to_string(&target).unwrap();
+                    text.lines().any(|line| line.starts_with('#') && anchor(line.trim_start_matches('#')) == heading)
+                });
+            if !is_there {
+                wrong.push(format!("{}: {link}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// A file that a document names by its whole path is there. Placeholders (`tests/NAME.rs`) and patterns are none.
+#[test]
+fn every_file_that_a_document_names_is_there() {
+    let mut wrong = vec![];
+    let mut named = 0;
+    for (path, text) in documents() {
+        for word in text.split('`').skip(1).step_by(2) {
+            let file = word.split([':', ' ']).next().unwrap();
+            let is_file = ["src/", "tests/", "tools/", "docs/", "benches/"].iter().any(|room| file.starts_with(room));
+            if is_file && !file.contains(['*', '<']) && !file.contains("NAME") {
+                named += 1;
+                if !root().join(file).exists() {
+                    wrong.push(format!("{}: {file}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty() && named > 200, "{named} named, not there: {wrong:#?}");
+}
