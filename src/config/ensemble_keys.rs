@@ -24,7 +24,7 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
     },
     Key {
         name: "syncLimit", alias: "", default: "none, required", example: "5",
-        meaning: "ticks without a word after which leader and follower give each other up",
+        meaning: "ticks of silence after which leader and follower end their connection",
         difference: "",
         apply: |draft, text| number(text, POSITIVE).map(|ticks| draft.settings.sync_limit = ticks),
     },
@@ -45,7 +45,8 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
     },
     Key {
         name: "peerType", alias: "", default: "participant", example: "",
-        meaning: "participant or observer; what this server's own line says counts, and a difference is warned about",
+        meaning: "participant or observer; the role in this server's own line counts, with a warning when the two \
+                  differ",
         difference: "",
         apply: |draft, text| {
             let role = MemberRole::named(text).ok_or("expected participant or observer")?;
@@ -84,13 +85,14 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
     Key {
         name: "corral.insecureQuorum", alias: "", default: "false", example: "",
         meaning: "true: the ports between servers may be open beyond this machine without TLS or SASL",
-        difference: "Corral's own; ZooKeeper opens them to everybody without a word",
+        difference: "Corral's own; ZooKeeper opens them to everybody without a warning",
         apply: |draft, text| boolean(text).map(|on| draft.settings.insecure_quorum = on),
     },
     Key {
         name: "corral.sessionSecret", alias: "", default: "none", example: "correct horse battery staple",
-        meaning: "16 characters or more, the same on every server: session passwords are made from it, and not from a secret \
-                  that the servers agree on by themselves; servers of ZooKeeper in the ensemble take none of them",
+        meaning: "16 characters or more, the same on every server: session passwords are made from this secret, and \
+                  not from one that the servers agree on by themselves; servers of ZooKeeper accept none of these \
+                  passwords",
         difference: "Corral's own",
         apply: |draft, text| {
             if text.chars().count() < 16 {
@@ -102,23 +104,23 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
     },
     Key {
         name: "corral.zookeeperPasswords", alias: "", default: "false", example: "true",
-        meaning: "true, on every server: new sessions get passwords that servers of ZooKeeper know and anybody can compute; to be \
-                  set as long before the first of those joins an ensemble of Corrals as sessions last. Where one is a member \
-                  already they do without it",
+        meaning: "true, on every server: new sessions get passwords that servers of ZooKeeper accept and that anybody \
+                  can compute. Set it before the first ZooKeeper joins an ensemble of Corrals, early enough for older \
+                  sessions to end. While a ZooKeeper is a member the key is not needed",
         difference: "Corral's own",
         apply: |draft, text| boolean(text).map(|on| draft.settings.zookeeper_passwords = on),
     },
     Key {
         name: "leaderServes", alias: "", default: "yes", example: "no",
         meaning: "no: a leader serves no clients",
-        difference: "ZooKeeper takes every word but no for yes, and such a leader of it answers four-letter words as if it \
-                     had no place",
+        difference: "ZooKeeper takes every word but no for yes, and its leader then answers four-letter words as if \
+                     it did not serve",
         apply: |draft, text| yes_or_no(text).map(|serves| draft.settings.leader_serves = serves),
     },
     Key {
         name: "corral.leaderSlowWriteMs", alias: "", default: "4000", example: "1000",
-        meaning: "milliseconds a leader's write of the log may take before the leader makes way for another one; 0: it never \
-                  does",
+        meaning: "milliseconds a leader's write of the log may take before the leader hands over to another one; 0: \
+                  it never does",
         difference: "Corral's own; ZooKeeper's leader stays",
         apply: |draft, text| {
             draft.settings.leader_slow_write_ms = Some(number(text, NOT_NEGATIVE)?).filter(|ms| *ms > 0);
@@ -140,10 +142,10 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
     },
     Key {
         name: "observerMasterPort", alias: "", default: "0", example: "2889",
-        meaning: "port on which voters that follow take in observers, by which an observer finds one, in the leader's \
-                  place; 0: observers follow the leader",
-        difference: "has no effect on a voter in this version, and is warned about; an observer that finds nobody there \
-                     for 5 seconds follows the leader, where ZooKeeper's goes on asking",
+        meaning: "port on which followers serve observers in place of the leader; on an observer, the port by which \
+                  it finds such a follower; 0: observers follow the leader",
+        difference: "has no effect on a voter in this version, with a warning; an observer that finds no such \
+                     follower for 5 seconds follows the leader, where ZooKeeper's goes on asking",
         apply: |draft, text| {
             draft.settings.observer_master_port = Some(number(text, 0..=65_535)?).filter(|port| *port > 0);
             Ok(())
@@ -159,7 +161,7 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
         name: "observer.reconnectDelayMs", alias: "", default: "0", example: "500",
         meaning: "milliseconds an observer waits at most before it looks for a leader again, beyond \
                   `observer.election.DelayMs`",
-        difference: "what its number draws from the sum of both, where ZooKeeper draws at random",
+        difference: "the delay is derived from the server's id, where ZooKeeper's is random",
         apply: |draft, text| number(text, NOT_NEGATIVE).map(|ms| draft.settings.observer_reconnect_delay_ms = ms),
     },
     Key {
@@ -209,7 +211,8 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
     },
     Key {
         name: "leader.maxConcurrentDiffSyncs", alias: "", default: "100", example: "20",
-        meaning: "servers a leader brings up to date by transactions at the same time; likewise",
+        meaning: "servers a leader brings up to date by transactions at the same time; observers beyond that come \
+                  again later",
         difference: "",
         apply: |draft, text| number(text, POSITIVE).map(|count| draft.settings.max_diff_syncs = count),
     },
@@ -249,7 +252,8 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
     },
     Key {
         name: "quorumCnxnTimeoutMs", alias: "", default: "-1", example: "20000",
-        meaning: "milliseconds in which a connection for elections must say who it is; less than 1: `syncLimit` ticks",
+        meaning: "milliseconds in which the server at the other end of a connection for elections must name itself; \
+                  less than 1: `syncLimit` ticks",
         difference: "",
         apply: |draft, text| {
             let ms: i32 = number(text, i32::MIN..=i32::MAX)?;
@@ -259,8 +263,8 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
     },
     Key {
         name: "electionPortBindRetry", alias: "", default: "3", example: "0",
-        meaning: "how often opening the ports is tried again, a second apart, while those between servers are taken or this \
-                  server's own name or address is not there yet; 0: for ever",
+        meaning: "how often opening the ports is tried again, a second apart, while a port between servers is taken or \
+                  this server's own name or address does not exist yet; 0: for ever",
         difference: "",
         apply: |draft, text| {
             draft.settings.election_bind_retries = Some(number(text, NOT_NEGATIVE)?).filter(|count| *count > 0);

@@ -68,7 +68,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "clientPortListenBacklog", alias: "", default: "-1", example: "4096",
         meaning: "connections that may wait to be accepted; less than 1: the server chooses",
-        difference: "-1 stands for 1024, in ZooKeeper for 50",
+        difference: "-1 means 1024, in ZooKeeper 50",
         apply: |draft, text| {
             let backlog: i32 = number(text, i32::MIN..=i32::MAX)?;
             draft.config.client_port_listen_backlog = u32::try_from(backlog).ok().filter(|backlog| *backlog > 0);
@@ -137,9 +137,10 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "jute.maxbuffer", alias: "", default: "1048575", example: "4194304",
-        meaning: "bytes of the longest request that is read; a longer one ends its connection; the same on every server",
-        difference: "can be set in the file, where ZooKeeper takes it from a system property only; at most 67108864; what \
-                     has to be larger for it is, the log's files too",
+        meaning: "bytes of the longest request that is read; a longer one ends its connection; it is to be the same \
+                  on every server",
+        difference: "can be set in the file, where ZooKeeper takes it from a system property only; at most 67108864; \
+                     limits and the files of the log grow with it",
         apply: |draft, text| {
             let bytes = draft.at_least(value::decoded(text)?, i64::from(limits::SHORTEST_FRAME));
             draft.config.max_buffer = draft.at_most(bytes, i64::from(limits::LONGEST_FRAME)) as u32;
@@ -158,8 +159,9 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "corral.memoryLimit", alias: "", default: "three quarters of what the server may use", example: "1G",
-        meaning: "bytes of memory (with K, M, G or T for more) that the server is shared out: what waits for clients, watches \
-                  and the tree each have a part, see below; by default of the memory that its control group or the machine has",
+        meaning: "bytes of memory (a number may end in K, M, G or T) that the server may fill; waiting answers and \
+                  requests, watches and the tree each have a share, see below. The default is that part of the memory \
+                  of its control group or of the machine",
         difference: "ZooKeeper has Java's heap, and ends when it is full",
         apply: |draft, text| {
             draft.config.memory_limit = Some(value::bytes(text, 64 << 20..=1 << 50)?);
@@ -168,8 +170,8 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "corral.outputLimit", alias: "", default: "16777216", example: "33554432",
-        meaning: "bytes of replies and events that may wait for a client that does not read; when more is to wait behind \
-                  so many, the connection is closed; one answer may be longer",
+        meaning: "bytes of replies and events that may wait for a client that does not read: when so many wait and \
+                  more come, the connection is closed; one answer may be longer",
         difference: "ZooKeeper has no limit and runs out of memory",
         apply: |draft, text| {
             draft.config.output_limit = number::<u32>(text, 64 << 10..=i32::MAX as u32)? as usize;
@@ -185,8 +187,9 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "corral.maxWatchBytes", alias: "", default: "an eighth of `corral.memoryLimit`, 1 GiB at most", example: "268435456",
-        meaning: "bytes of memory that the watches of the whole server may take, some 140 for a watch on a path of its own; \
-                  shared out evenly between the shards, half of it for one address at most, and more is refused likewise",
+        meaning: "bytes of memory that the watches of the whole server may take, some 140 for a watch on a path of \
+                  its own; each shard has an equal share, and one address half of it at most; a watch beyond that is \
+                  refused as throttled",
         difference: "ZooKeeper has no limit and runs out of memory",
         apply: |draft, text| {
             draft.config.max_watch_bytes = Some(number::<i64>(text, 1 << 20..=1 << 37)? as usize);
@@ -224,8 +227,8 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "snapCount", alias: "", default: "100000", example: "20000",
         meaning: "transactions after which a snapshot is due",
-        difference: "snapshots take at most a tenth of the time: under load the next one waits, for ten times as many \
-                     transactions at most",
+        difference: "snapshots take at most a tenth of the time: under load the next one waits, until ten times as \
+                     many transactions at the latest",
         apply: |draft, text| {
             let count: i32 = number(text, i32::MIN..=i32::MAX)?;
             draft.config.snap_count = draft.at_least(i64::from(count), 2) as u32;
@@ -287,9 +290,9 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "corral.acceptLogLoss", alias: "", default: "false", example: "true",
-        meaning: "for one start: goes on from a whole snapshot when the log behind it is missing; \
-                  writes that were acknowledged are lost then",
-        difference: "Corral's own; ZooKeeper goes on without a word",
+        meaning: "for one start: goes on from a whole snapshot when the log behind it is missing; acknowledged writes \
+                  are then lost",
+        difference: "Corral's own; ZooKeeper goes on without a warning",
         apply: |draft, text| {
             draft.config.accept_log_loss = boolean(text)?;
             if draft.config.accept_log_loss {
@@ -312,7 +315,8 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "znode.container.checkIntervalMs", alias: "", default: "60000", example: "5000",
-        meaning: "milliseconds between two searches for empty containers and for znodes whose time is over, 10 at least",
+        meaning: "milliseconds between two searches for empty containers and for znodes whose time to live is over, \
+                  10 at least",
         difference: "can be set in the file, where ZooKeeper takes it from a system property only",
         apply: |draft, text| number(text, POSITIVE).map(|ms| draft.config.container_check_interval_ms = ms),
     },
@@ -372,11 +376,11 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "DigestAuthenticationProvider.superDigest", alias: "", default: "none",
         example: "super:GJJ8GzXnHf0G1WSSz1SdtsFxJSg=",
-        meaning: "`user:base64(SHA1(user:password))`, or the hash of `digestAlg`: who proves to be this user may do \
-                  everything",
-        difference: "a value that no password could have is refused; in an ensemble it is to be the same on every member: \
-                     a leader lets nobody pass for this user, whatever a follower says, whose digest is not the one that \
-                     it is told of itself",
+        meaning: "`user:base64(SHA1(user:password))`, or the hash of `digestAlg`: a client that authenticates as this \
+                  user may do everything",
+        difference: "a value that no password could have is refused; it is to be the same on every member of an \
+                     ensemble: a leader accepts this user from a follower only with the digest of its own \
+                     configuration",
         apply: |draft, text| {
             if !is_digest_id(text) {
                 return Err("expected user:digest, the digest being a hash (20 bytes with SHA1) in base64".into());
@@ -411,10 +415,10 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "readonlymode.enabled", alias: "", default: "false", example: "true",
-        meaning: "a member of an ensemble serves reads while it has no quorum; the word `isro` is answered \
-                  whatever the whitelist says",
-        difference: "can be set in the file, where ZooKeeper takes it from a system property only; what is known to be \
-                     committed is shown, and sessions need no `localSessionsEnabled`, see below",
+        meaning: "a member of an ensemble serves reads while it has no quorum; the word `isro` is answered even if \
+                  the whitelist lacks it",
+        difference: "can be set in the file, where ZooKeeper takes it from a system property only; only the state \
+                     known to be committed is shown, and `localSessionsEnabled` is not needed, see below",
         apply: |draft, text| boolean(text).map(|on| draft.config.read_only_mode = on),
     },
     Key {
@@ -431,13 +435,13 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "corral.pinThreads", alias: "", default: "by profile", example: "true",
-        meaning: "keeps each thread on a CPU of its own, of those the server may use, if there is one for each",
+        meaning: "keeps each thread on a CPU of its own, if the server may use one for each",
         difference: "Corral's own",
         apply: |draft, text| boolean(text).map(|on| draft.config.pin_threads = on),
     },
     Key {
         name: "corral.spinMicros", alias: "", default: "by profile", example: "20",
-        meaning: "microseconds a thread that has run out of work looks for more before it sleeps; without effect when \
+        meaning: "microseconds for which a thread without work looks for more before it sleeps; without effect when \
                   `corral.shards` is 0",
         difference: "Corral's own",
         apply: |draft, text| number(text, 0..=10_000).map(|us| draft.config.spin_us = us),
@@ -446,7 +450,7 @@ pub const KEYS: &[Key] = &[
         name: "corral.groupCommitDelayMicros", alias: "", default: "by profile", example: "500",
         meaning: "microseconds a write waits for others to share its disk write when none is under way; without effect \
                   when `corral.shards` is 0",
-        difference: "Corral's own; ZooKeeper's `flushDelay` in milliseconds is the like",
+        difference: "Corral's own; the like of ZooKeeper's `flushDelay`, which is in milliseconds",
         apply: |draft, text| number(text, 0..=100_000).map(|us| draft.config.group_commit_delay_us = us),
     },
     Key {
@@ -469,8 +473,8 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "corral.lockMemory", alias: "", default: "by profile", example: "true",
-        meaning: "locks the server's memory, so that none of it is swapped; needs an unlimited limit on locked memory, \
-                  without which the server says so and goes on",
+        meaning: "locks the server's memory, so that none of it is swapped; needs an unlimited limit on locked \
+                  memory; with less, the server logs that and goes on unlocked",
         difference: "Corral's own",
         apply: |draft, text| boolean(text).map(|on| draft.config.lock_memory = on),
     },
@@ -494,7 +498,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "corral.epochTransactions", alias: "", default: "4294967294", example: "1000",
-        meaning: "transactions of one epoch; fewer than there are zxids for serve only to try out what happens at its end",
+        meaning: "transactions of one epoch; a number below the default is of use only to try out the end of an epoch",
         difference: "Corral's own",
         apply: |draft, text| number(text, 1..=Zxid::LAST_COUNTER).map(|count| draft.config.last_counter = count),
     },
