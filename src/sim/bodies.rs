@@ -32,6 +32,21 @@ pub fn create_of_ones_own(path: &[u8]) -> Vec<u8> {
     body
 }
 
+/// The body of a create with a list of so many entries, the last of which lets everybody read and none of the others names a
+/// client.
+pub fn create_guarded(path: &[u8], entries: usize) -> Vec<u8> {
+    let mut body = vec![];
+    put_bytes(&mut body, path);
+    put_bytes(&mut body, b"");
+    put_int(&mut body, entries as i32);
+    for n in 0..entries - 1 {
+        AclEntry { perms: 1, scheme: b"digest", id: format!("u{n}:h").as_bytes() }.put(&mut body);
+    }
+    AclEntry { perms: 1, scheme: b"world", id: b"anyone" }.put(&mut body);
+    put_int(&mut body, 0);
+    body
+}
+
 /// The body of an auth packet: who its client is.
 pub fn auth() -> Vec<u8> {
     let mut body = vec![];

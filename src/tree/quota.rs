@@ -73,6 +73,8 @@ impl HardLimits {
     /// ([`limits::QUOTA_TEXT`]).
     pub fn parse(text: &[u8]) -> HardLimits {
         let mut hard = HardLimits { count: -1, bytes: -1 };
+        #[cfg(test)]
+        tests::READ.set(tests::READ.get() + 1);
         if text.len() > limits::QUOTA_TEXT {
             return hard;
         }
@@ -339,8 +341,14 @@ fn pairs(text: &[u8]) -> impl Iterator<Item = (&[u8], i64)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use std::cell::Cell;
+
+    thread_local! {
+        /// Texts of limits that this thread has read.
+        pub static READ: Cell<usize> = const { Cell::new(0) };
+    }
 
     #[test]
     fn paths_of_quota_nodes() {

@@ -168,6 +168,26 @@ fn hard_limits_hold_for_what_is_used_whatever_a_client_writes() {
     assert_eq!(scene.create("/q/c", b""), ErrorCode::Ok, "so much text limits nothing");
 }
 
+/// Whoever writes below a quota makes nobody read a text again, however long it is.
+#[test]
+fn limits_are_read_when_they_are_set_and_never_by_a_write_below() {
+    let read = || crate::tree::quota::tests::READ.get();
+    let mut scene = Scene::new(true);
+    scene.grow(2);
+    let begun = read();
+    scene.quota(b"countHardLimit=1000;byteHardLimit=100");
+    assert_eq!(read(), begun + 2, "once by each member");
+    assert_eq!(scene.create("/q/a", b"1"), ErrorCode::Ok);
+    assert_eq!(scene.set("/q/a", b"12"), ErrorCode::Ok);
+    assert_eq!(scene.set("/q/a", &[1; 100]), ErrorCode::QuotaExceeded);
+    let members: Vec<_> = (0..50).map(|n| member(&format!("/q/m{n}"))).chain([delete("/q/a")]).collect();
+    assert_eq!(scene.ask(OpCode::Multi, &multi(&members)), ErrorCode::Ok);
+    assert_eq!(scene.set(STATS, b"count=1,bytes=1"), ErrorCode::Ok);
+    assert_eq!(read(), begun + 2);
+    assert_eq!(scene.set(LIMITS, b"countHardLimit=1000"), ErrorCode::Ok);
+    assert_eq!(read(), begun + 4);
+}
+
 #[test]
 fn a_multi_that_makes_many_quotas_counts_no_more_than_it_may() {
     let mut scene = Scene::new(false);

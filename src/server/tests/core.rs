@@ -1,11 +1,12 @@
 //! What a turn of the quorum core costs: whatever clients ask for, however much of it at once, and whatever has to be done
 //! for those that are gone.
 
-use super::costs::{Client, children, create_guarded};
+use super::costs::{Client, children, introduce};
 use super::*;
 use crate::cost::Cost;
 use crate::jute::ErrorCode;
 use crate::limits::{ACL_ENTRIES, CORE_TURN, SLICE_COST, TURN_COST, max_txn, txn_cost};
+use crate::sim::bodies::create_guarded;
 
 /// A client that asks for one thing after another.
 struct Planter(Client);
@@ -36,21 +37,6 @@ impl Planter {
 
 fn check(path: &[u8]) -> Vec<u8> {
     delete(path)
-}
-
-/// Many identities, none of which the lists name: each entry is held against all of them.
-fn introduce(server: &mut Server, client: &mut Client) {
-    for n in 0..60 {
-        let mut body = vec![];
-        put_int(&mut body, 0);
-        put_bytes(&mut body, b"digest");
-        put_bytes(&mut body, format!("n{n}:x").as_bytes());
-        let mut bytes = vec![];
-        client.frame(&mut bytes, -4, OpCode::Auth, &body);
-        server.shard.received(client.conn, &bytes);
-        server.settle();
-        assert_eq!(client.take(server)[0].2, 0);
-    }
 }
 
 /// Two znodes with the longest lists there may be: who asks for one after the other is judged each time.
@@ -146,7 +132,7 @@ fn writes_that_cost_much_take_many_turns_and_keep_their_order() {
 const OWNED: usize = 20_000;
 
 /// A session that owns so many znodes; its connection and itself.
-fn plant_ephemerals(server: &mut Server, count: usize) -> (Client, SessionId) {
+pub(super) fn plant_ephemerals(server: &mut Server, count: usize) -> (Client, SessionId) {
     let mut planter = Planter::new(server);
     planter.must(server, OpCode::Create, &create(b"/own", b"", 0));
     let (conn, session) = server.connect(SessionId::NONE, 1000);
@@ -167,7 +153,7 @@ fn children_of(stat: &[u8]) -> i32 {
 }
 
 /// What a turn may cost when nothing in it is a multi.
-fn turn(server: &mut Server) {
+pub(super) fn turn(server: &mut Server) {
     server.turn();
     let (core, shard) = (server.quorum.spent(), server.shard.spent());
     assert!(core <= CORE_TURN + SLICE_COST, "{core:?}");

@@ -3,10 +3,11 @@
 use super::slices::names;
 use super::*;
 use crate::cost::Cost;
-use crate::jute::AclEntry;
 use crate::limits::{
-    BETWEEN_COST, BETWEEN_PRICE, CROSSING_COST, HEAVY_COST, OVERRUN_COST, SLICE_COST, TURN_COST, VERSIONS_AHEAD,
+    ACL_ENTRIES, BETWEEN_COST, BETWEEN_PRICE, CROSSING_COST, HEAVY_COST, OVERRUN_COST, SLICE_COST, TURN_COST,
+    VERSIONS_AHEAD,
 };
+use crate::sim::bodies::create_guarded;
 
 /// A whole turn, the read that was begun before it was over, the slice behind it and what is given to those who wait; and what
 /// reads between writes may cost. A segment of a child set, or one large answer, may come on top of a slice.
@@ -52,6 +53,13 @@ impl Client {
 
     /// What has come since the last call, events left out.
     pub(super) fn take(&mut self, server: &mut Server) -> Vec<Frame> {
+        let mut frames = self.take_all(server);
+        frames.retain(|frame| frame.0 != -1);
+        frames
+    }
+
+    /// What has come since the last call.
+    pub(super) fn take_all(&mut self, server: &mut Server) -> Vec<Frame> {
         let share = server.shard.send_share();
         let unsent = server.shard.unsent(self.conn);
         let sent = unsent.len().min(share);
@@ -66,10 +74,10 @@ impl Client {
             let (xid, zxid, error) = (frame.int().unwrap(), frame.long().unwrap(), frame.int().unwrap());
             if xid != -1 {
                 assert_eq!(xid, self.asked.remove(0), "in the order they were asked");
-                frames.push((xid, zxid, error, frame.rest().to_vec()));
             } else {
                 self.events += 1;
             }
+            frames.push((xid, zxid, error, frame.rest().to_vec()));
         }
         frames
     }
@@ -85,18 +93,19 @@ fn turn(server: &mut Server, what: &str) {
     assert!(server.shard.spent() <= most(), "{what}: {:?} of {:?}", server.shard.spent(), most());
 }
 
-/// A list of so many entries, in none of which a client is named.
-pub(super) fn create_guarded(path: &[u8], entries: usize) -> Vec<u8> {
-    let mut body = vec![];
-    put_bytes(&mut body, path);
-    put_bytes(&mut body, b"");
-    put_int(&mut body, entries as i32);
-    for n in 0..entries - 1 {
-        AclEntry { perms: 1, scheme: b"digest", id: format!("u{n}:h").as_bytes() }.put(&mut body);
+/// Many identities, none of which the lists name: each entry is held against all of them.
+pub(super) fn introduce(server: &mut Server, client: &mut Client) {
+    for n in 0..60 {
+        let mut body = vec![];
+        put_int(&mut body, 0);
+        put_bytes(&mut body, b"digest");
+        put_bytes(&mut body, format!("n{n}:x").as_bytes());
+        let mut bytes = vec![];
+        client.frame(&mut bytes, -4, OpCode::Auth, &body);
+        server.shard.received(client.conn, &bytes);
+        server.settle();
+        assert_eq!(client.take(server)[0].2, 0);
     }
-    AclEntry { perms: 1, scheme: b"world", id: b"anyone" }.put(&mut body);
-    put_int(&mut body, 0);
-    body
 }
 
 const GUARDS: usize = 200;
@@ -160,34 +169,43 @@ fn a_pipeline_of_costly_reads_takes_many_turns_and_a_neighbour_none() {
     }
 }
 
-/// When it was asked for there was nothing to list.
+/// When it was asked for there was nothing to list, or to count.
 #[test]
 fn listings_behind_a_write_wait_for_their_turn_as_all_do() {
     let mut server = Server::new(64 << 20);
     plant(&mut server, 10);
-    let (count, listings) = (3000, 200);
+    // Each of them is done in one go, and together they are many turns' work; few of them are long.
+    let (count, reads) = (1000, 600);
     let mut client = Client::new(&mut server);
     let mut bytes = vec![];
     client.frame(&mut bytes, 1, OpCode::Create, &create(b"/grows", b"", 0));
-    for ops in children("/grows", count) {
-        client.frame(&mut bytes, 1, OpCode::Multi, &multi(&ops));
+    client.frame(&mut bytes, 1, OpCode::Multi, &multi(&children("/grows", count).concat()));
+    for n in 0..reads {
+        match n % 4 {
+            0 => client.frame(&mut bytes, 10 + n, OpCode::GetChildren, &path_and(b"/grows", false)),
+            _ => client.frame(&mut bytes, 10 + n, OpCode::GetAllChildrenNumber, &path_alone(b"/grows")),
+        }
     }
-    for xid in 0..listings {
-        client.frame(&mut bytes, 10 + xid, OpCode::GetChildren, &path_and(b"/grows", false));
-    }
-    let mut frames = vec![];
-    for turns in 0.. {
-        client.send(&mut server, &mut bytes);
+    server.shard.received(client.conn, &bytes);
+    let (mut frames, mut turns) = (vec![], 0);
+    while !client.asked.is_empty() {
         turn(&mut server, "listings behind a write");
         frames.extend(client.take(&mut server));
-        if client.asked.is_empty() {
-            break;
-        }
+        turns += 1;
         assert!(turns < 10_000);
     }
-    let listed: Vec<_> = frames.iter().filter(|frame| frame.0 >= 10).collect();
-    assert_eq!(listed.len(), listings as usize);
-    assert!(listed.iter().all(|frame| frame.2 == 0 && names(&mut Reader::new(&frame.3)).len() == count));
+    let read: Vec<_> = frames.iter().filter(|frame| frame.0 >= 10).collect();
+    assert_eq!(read.len(), reads as usize);
+    for frame in read {
+        assert_eq!(frame.2, 0);
+        let mut body = Reader::new(&frame.3);
+        match frame.0 % 4 {
+            2 => assert_eq!(names(&mut body).len(), count),
+            _ => assert_eq!(body.int(), Ok(count as i32)),
+        }
+    }
+    let least = Cost::ZNODE * count * reads as usize;
+    assert!(turns >= least.over(most()), "{turns} turns");
 }
 
 /// It can be answered in one state only, and that is gone when it is its turn again.
@@ -303,6 +321,12 @@ fn no_turn_costs_more_than_it_may() {
         let mut server = Server::new(64 << 20);
         plant(&mut server, 2 * SLICE);
         let mut clients: Vec<Client> = (0..12).map(|_| Client::new(&mut server)).collect();
+        let mut bytes: Vec<u8> = vec![];
+        clients[0].frame(&mut bytes, 1, OpCode::Create, &create_guarded(b"/dear", ACL_ENTRIES));
+        server.shard.received(clients[0].conn, &bytes);
+        server.settle();
+        assert_eq!(clients[0].take(&mut server)[0].2, 0);
+        clients.iter_mut().for_each(|client| introduce(&mut server, client));
         let mut bytes: Vec<Vec<u8>> = vec![vec![]; clients.len()];
         server.turn();
         let mut total = 0;
@@ -310,7 +334,10 @@ fn no_turn_costs_more_than_it_may() {
             for xid in 0..80 {
                 let path: &[u8] = [&b"/guarded"[..], b"/wide", b"/large", b"/wide/n7", b"/none"][pick(5)];
                 let watch = pick(4) == 0;
-                let (op, body) = match pick(13) {
+                // A third of them do what costs most and is soon answered: nothing but the turn's budget stops them.
+                let (op, body) = match if n % 3 == 0 { 13 } else { pick(13) } {
+                    13.. if pick(3) == 0 => (OpCode::GetAcl, path_alone(b"/dear")),
+                    13.. => (OpCode::Exists, path_and(b"/dear", watch)),
                     0 => (OpCode::Exists, path_and(path, watch)),
                     1 => (OpCode::GetData, path_and(path, watch)),
                     2 => (OpCode::GetAcl, path_alone(path)),
@@ -346,12 +373,13 @@ fn no_turn_costs_more_than_it_may() {
                 total += 1;
             }
         }
-        let mut answered = 0;
+        let (mut answered, mut dearest) = (0, Cost::NONE);
         for turns in 0.. {
             for (client, bytes) in clients.iter().zip(&mut bytes) {
                 client.send(&mut server, bytes);
             }
             turn(&mut server, &format!("seed {seed}"));
+            dearest = dearest.max(server.shard.spent());
             for client in &mut clients {
                 answered += client.take(&mut server).len();
             }
@@ -360,6 +388,7 @@ fn no_turn_costs_more_than_it_may() {
             }
             assert!(turns < 20_000, "seed {seed}: {answered} of {total}");
         }
+        assert!(dearest >= HEAVY_COST, "seed {seed}: what is asked for is dear, {dearest:?}");
     }
 }
 

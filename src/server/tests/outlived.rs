@@ -65,3 +65,45 @@ fn it_is_not_looked_for_more_often_than_there_is_time_for() {
         }
     }
 }
+
+/// It may be some turns from where it is found to where it is deleted, and something else stands there then.
+#[test]
+fn what_was_found_is_looked_at_again_before_it_is_deleted() {
+    let (mut server, conn) = with_interval(50);
+    for path in [&b"/gone"[..], b"/again", b"/set", b"/parent"] {
+        server.request(conn, 1, OpCode::CreateTtl, &create_ttl(path, 100));
+    }
+    server.request(conn, 2, OpCode::CreateContainer, &create(b"/container", b"", 4));
+    server.request(conn, 3, OpCode::Create, &create(b"/container/child", b"", 0));
+    server.request(conn, 4, OpCode::Create, &create(b"/busy", b"", 0));
+    server.settle();
+    server.pass(140, 3000);
+    server.request(conn, 5, OpCode::Delete, &delete(b"/container/child"));
+    server.settle();
+    server.frames(conn);
+    // So many changes wait for the disk that nothing more is prepared.
+    for _ in 0..limits::VERSIONS_AHEAD + 50 {
+        server.request(conn, 6, OpCode::SetData, &set_data(b"/busy"));
+    }
+    assert!(server.prepare());
+    server.at(150);
+    server.quorum.elapse();
+    // All are found. Meanwhile:
+    server.request(conn, 7, OpCode::Delete, &delete(b"/again"));
+    server.request(conn, 8, OpCode::Create, &create(b"/again", b"", 0));
+    server.request(conn, 9, OpCode::SetData, &set_data(b"/set"));
+    server.request(conn, 10, OpCode::Create, &create(b"/parent/child", b"", 0));
+    server.request(conn, 11, OpCode::Create, &create(b"/container/child", b"", 0));
+    assert!(!server.prepare());
+    server.quorum.written();
+    server.settle();
+    assert!(server.frames(conn).iter().all(|frame| frame.2 == 0), "all of it is done before the first is deleted");
+    assert!(has(&mut server, conn, b"/gone"), "it is found, and not deleted yet");
+    server.at(200);
+    server.quorum.elapse();
+    server.settle();
+    assert!(!has(&mut server, conn, b"/gone"));
+    for path in [&b"/again"[..], b"/set", b"/parent", b"/container"] {
+        assert!(has(&mut server, conn, path), "{}", String::from_utf8_lossy(path));
+    }
+}

@@ -5,7 +5,7 @@ use super::steps::*;
 use crate::jute::OpCode;
 use crate::jute::wire::{put_bytes, put_int};
 use crate::limits;
-use crate::sim::bodies::{create, create_of_ones_own};
+use crate::sim::bodies::{create, create_guarded, create_of_ones_own};
 
 /// The body of an auth packet for a user with a name of this length.
 fn auth(n: usize, length: usize) -> Vec<u8> {
@@ -118,4 +118,72 @@ fn what_is_under_way_is_bounded_in_bytes_identities_included() {
 #[test]
 fn however_many_requests_are_under_way_nobody_is_sent_away() {
     storm(74, 110, 0, 0);
+}
+
+fn set_data(path: &[u8]) -> Vec<u8> {
+    let mut body = vec![];
+    put_bytes(&mut body, path);
+    put_bytes(&mut body, b"");
+    put_int(&mut body, -1);
+    body
+}
+
+/// Where both wait for the leader, neither has all of a turn, whatever the other asks for.
+#[test]
+fn what_learners_forward_leaves_the_clients_of_their_leader_a_part_of_each_turn() {
+    const FORWARDED: usize = 200;
+    const OWN: usize = 20;
+    const BUSY: usize = limits::VERSIONS_AHEAD + 50;
+    let mut cluster = Cluster::new(3, 75);
+    cluster.max_frame = Some(0xf_ffff);
+    start_all(&mut cluster);
+    let leader = cluster.leader().expect("somebody leads");
+    let follower = (leader + 1) % 3;
+    let (own, _) = session(&mut cluster, leader, 2000);
+    let (other, _) = session(&mut cluster, follower, 2000);
+    // What the follower's client asks for costs much: long lists, held against many identities.
+    for (xid, path) in [(1, &b"/left"[..]), (2, b"/right")] {
+        ask(&mut cluster, leader, own, xid, OpCode::Create, &create_guarded(path, limits::ACL_ENTRIES));
+        assert_eq!(told(&mut cluster, leader, own, 1), [(xid, 0)]);
+    }
+    ask(&mut cluster, leader, own, 3, OpCode::Create, &create(b"/busy", b"", 0));
+    assert_eq!(told(&mut cluster, leader, own, 1), [(3, 0)]);
+    let identities = limits::IDENTITIES - 4;
+    (0..identities).for_each(|n| ask(&mut cluster, follower, other, -4, OpCode::Auth, &auth(n, 2)));
+    assert!(told(&mut cluster, follower, other, identities).iter().all(|told| *told == (-4, 0)));
+    comes_to_rest(&mut cluster);
+    // So many changes wait for the leader's disk that nothing more is prepared: both gather.
+    cluster.slow_disk(leader, 300);
+    for xid in 0..BUSY as i32 {
+        ask(&mut cluster, leader, own, 1000 + xid, OpCode::SetData, &set_data(b"/busy"));
+    }
+    cluster.act(leader);
+    for n in 0..FORWARDED {
+        let path: &[u8] = if n % 2 == 0 { b"/left" } else { b"/right" };
+        ask(&mut cluster, follower, other, n as i32, OpCode::SetData, &set_data(path));
+    }
+    cluster.act(follower);
+    for n in 0..OWN {
+        ask(
+            &mut cluster,
+            leader,
+            own,
+            2000 + n as i32,
+            OpCode::Create,
+            &create(format!("/own-{n}").as_bytes(), b"", 0),
+        );
+    }
+    cluster.act(leader);
+    cluster.run(50, |_| false);
+    assert!(cluster.server(leader).unwrap().quorum.bytes_under_way() >= FORWARDED * limits::FORWARDED_REQUEST);
+    let (mut mine, mut others) = (vec![], vec![]);
+    let is_over = |cluster: &mut Cluster| {
+        mine.extend(cluster.server(leader).unwrap().frames(own));
+        others.extend(cluster.server(follower).unwrap().frames(other));
+        others.len() == FORWARDED && mine.len() == BUSY + OWN
+    };
+    assert!(cluster.run(3_000, is_over), "all are answered");
+    let last = mine.iter().map(|frame| frame.1).max().unwrap();
+    let before = others.iter().filter(|frame| frame.1 < last).count();
+    assert!(before > 0 && before < FORWARDED / 4, "{before} of {FORWARDED} went before the last of the leader's own");
 }
