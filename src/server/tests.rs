@@ -7,6 +7,7 @@ mod learner;
 mod memory;
 mod outlived;
 mod slices;
+mod telling;
 mod witness;
 
 use crate::ids::{ConnId, SessionId, Zxid};

@@ -92,8 +92,11 @@ impl Shard {
                 }
                 return used;
             };
-            if self.taking.is_some() && !(phase == Phase::Open && request::is_ping(frame))
-                || self.lacks_credit(id, frame)
+            if self.taking.is_some() && !(phase == Phase::Open && request::is_ping(frame)) {
+                self.pause_until_told(id);
+                return used;
+            }
+            if self.lacks_credit(id, frame)
                 || self.lacks_answers(id, frame)
                 || !is_at_ease && self.crosses_too_much(id, || request::is_for_the_core(frame))
             {

@@ -88,6 +88,8 @@ pub struct Shard {
     dirty: Vec<ConnId>,
     /// Connections that are not read at the moment.
     paused: Vec<ConnId>,
+    /// Those of them that wait for nothing but that all is told of a long transaction: nobody looks at them before.
+    until_told: Vec<ConnId>,
     /// Connections whose `is_paused` has changed: the edge arms or disarms their sockets.
     interest: Vec<ConnId>,
     /// Connections that are over: the edge closes their sockets.
@@ -149,6 +151,7 @@ impl Shard {
             applied,
             dirty: vec![],
             paused: vec![],
+            until_told: vec![],
             interest: vec![],
             ended: vec![],
             touched: vec![],
@@ -261,7 +264,7 @@ impl Shard {
         self.take_in();
         let now = self.clock.mono_ms;
         let mut sessions = std::mem::take(&mut self.touched_gone);
-        for id in &self.paused {
+        for id in self.paused.iter().chain(&self.until_told) {
             // It may be pinging, but we do not read it because its own requests wait for the disk or for their turn: that
             // is our silence, unless it is because it does not read.
             if let Some(conn) = self.conns.find(*id)

@@ -47,6 +47,16 @@ impl Shard {
         }
     }
 
+    /// The same, until all are told of the transaction that is being told.
+    pub(super) fn pause_until_told(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.find(id) else { return };
+        if !conn.is_paused {
+            conn.is_paused = true;
+            self.until_told.push(id);
+            self.interest.push(id);
+        }
+    }
+
     /// Takes up again whatever need not wait any longer.
     pub(super) fn unpause(&mut self) {
         let mut waiting = std::mem::take(&mut self.paused);
@@ -54,6 +64,10 @@ impl Shard {
         waiting.retain(|id| {
             let id = *id;
             if self.conns.find(id).is_some_and(|conn| conn.may_answer()) {
+                if self.taking.is_some() {
+                    self.until_told.push(id);
+                    return false;
+                }
                 // What has been taken comes first, also when nothing more is.
                 if self.must_put_off(id) {
                     return true;
@@ -82,12 +96,12 @@ impl Shard {
         self.paused = waiting;
     }
 
-    /// Whether requests that were taken and may be answered must wait: for another turn, for the one before them, until
-    /// their client reads, or until all are told what has happened.
+    /// Whether requests that were taken and may be answered must wait: for another turn, for the one before them, or until
+    /// their client reads.
     pub(super) fn must_put_off(&mut self, id: ConnId) -> bool {
         let allowed = self.output_pause();
         let Some(conn) = self.conns.find(id) else { return false };
-        conn.is_reading || conn.unsent().len() > allowed || self.taking.is_some() || self.is_out_of_turn(id)
+        conn.is_reading || conn.unsent().len() > allowed || self.is_out_of_turn(id)
     }
 
     /// Whether a frame must wait because it is for the quorum core and too long for it now.

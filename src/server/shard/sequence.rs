@@ -46,6 +46,7 @@ impl Shard {
                 self.reader.advance(self.applied);
             }
         }
+        self.paused.append(&mut self.until_told);
     }
 
     fn next_batch(&mut self, published: Zxid) -> Option<Taking> {

@@ -1,0 +1,142 @@
+//! A transaction with very many changes is told of over several turns: nobody asks for anything in between, and nobody is looked
+//! at again and again for wanting to.
+
+use super::core::{plant_ephemerals, turn};
+use super::costs::{Client, introduce};
+use super::slices::names;
+use super::*;
+use crate::cost::Cost;
+use crate::jute::ErrorCode;
+use crate::limits::{ACL_ENTRIES, HEAVY_COST, READS_IN_SLICES};
+use crate::sim::bodies::create_guarded;
+
+/// More than are told in one turn.
+const OWNED: usize = 40_000;
+
+/// Whose end is told first.
+const FIRST: &[u8] = b"/own/n0";
+
+fn ask(server: &mut Server, client: &mut Client, op: OpCode, body: &[u8]) {
+    let mut bytes = vec![];
+    client.frame(&mut bytes, 1, op, body);
+    server.shard.received(client.conn, &bytes);
+}
+
+/// Asks, and goes on until it is answered.
+fn must(server: &mut Server, client: &mut Client, op: OpCode, body: &[u8]) {
+    ask(server, client, op, body);
+    let mut frames = vec![];
+    while frames.is_empty() {
+        server.settle();
+        frames = client.take(server);
+    }
+    assert_eq!(frames[0].2, 0, "{op:?}");
+}
+
+/// A server whose session with very many ephemerals is about to end, its client, and one that is told of each: that takes
+/// many turns.
+fn ground() -> (Server, Client, Client) {
+    let mut server = Server::new(64 << 20);
+    let (leaver, _) = plant_ephemerals(&mut server, OWNED);
+    let mut listener = Client::new(&mut server);
+    let mut body = path_alone(b"/own");
+    put_int(&mut body, 1);
+    must(&mut server, &mut listener, OpCode::AddWatch, &body);
+    (server, leaver, listener)
+}
+
+/// Who has been told that a znode is gone sees it no more, however it asks: anew, with what it has asked for already and was
+/// put off, or with a read that has waited for its turn to begin.
+#[test]
+fn who_is_told_of_a_part_of_a_transaction_sees_no_state_without_it() {
+    let (mut server, mut leaver, mut listener) = ground();
+    let (mut asker, mut queue, mut lister) =
+        (Client::new(&mut server), Client::new(&mut server), Client::new(&mut server));
+    must(&mut server, &mut queue, OpCode::Create, &create_guarded(b"/dear", ACL_ENTRIES));
+    introduce(&mut server, &mut queue);
+    for client in [&mut asker, &mut queue] {
+        must(&mut server, client, OpCode::Exists, &path_and(FIRST, true));
+    }
+    must(&mut server, &mut lister, OpCode::GetChildren, &path_and(b"/own", true));
+    // Reads that hold all the pins there are, and one more.
+    let mut blockers: Vec<Client> = (0..READS_IN_SLICES).map(|_| Client::new(&mut server)).collect();
+    for client in blockers.iter_mut().chain([&mut lister]) {
+        ask(&mut server, client, OpCode::GetChildren, &path_and(b"/own", false));
+    }
+    // Reads behind a write, of which each turn has room for a few.
+    let mut bytes = vec![];
+    queue.frame(&mut bytes, 2, OpCode::SetData, &set_data(b"/own"));
+    for _ in 0..600 {
+        queue.frame(&mut bytes, 3, OpCode::Exists, &path_and(b"/dear", false));
+        queue.frame(&mut bytes, 4, OpCode::Exists, &path_and(FIRST, false));
+    }
+    server.shard.received(queue.conn, &bytes);
+    turn(&mut server);
+    ask(&mut server, &mut leaver, OpCode::CloseSession, &[]);
+
+    let mut clients = [asker, queue, lister];
+    let (mut told, mut between, mut turns) = ([false; 3], 0, 0);
+    while clients.iter().any(|client| !client.asked.is_empty()) || !leaver.asked.is_empty() {
+        turn(&mut server);
+        leaver.take(&mut server);
+        listener.take(&mut server);
+        for (n, client) in clients.iter_mut().enumerate() {
+            for (xid, _, error, body) in client.take_all(&mut server) {
+                let is_without = match (n, xid) {
+                    (_, -1) => {
+                        told[n] = true;
+                        continue;
+                    }
+                    (2, _) => names(&mut Reader::new(&body)).contains(&FIRST[5..]),
+                    (_, 3) => continue,
+                    _ => error != ErrorCode::NoNode.wire(),
+                };
+                assert!(!told[n] || !is_without, "client {n} was told that it is gone, and sees it");
+            }
+        }
+        // It is being told.
+        if told == [true; 3] && !leaver.asked.is_empty() {
+            between += 1;
+            if between == 1 {
+                ask(&mut server, &mut clients[0], OpCode::Exists, &path_and(FIRST, false));
+                blockers.drain(..).for_each(|client| server.shard.disconnected(client.conn));
+            }
+        }
+        turns += 1;
+        assert!(turns < 10_000);
+    }
+    assert!(between > READS_IN_SLICES, "{between} turns in which a part was told");
+}
+
+/// Many ask while it is told: each is looked at when it asks and when all is told, and not in every turn.
+#[test]
+fn who_asks_while_a_transaction_is_told_is_not_looked_at_before_that_is_done() {
+    let (mut server, mut leaver, mut listener) = ground();
+    let mut clients: Vec<Client> = (0..200).map(|_| Client::new(&mut server)).collect();
+    ask(&mut server, &mut leaver, OpCode::CloseSession, &[]);
+    while listener.events == 0 {
+        turn(&mut server);
+        listener.take(&mut server);
+    }
+    let mut looked_at = vec![];
+    server.shard.take_interest(&mut looked_at);
+    looked_at.clear();
+    clients.iter_mut().for_each(|client| ask(&mut server, client, OpCode::Exists, &path_and(FIRST, false)));
+    let mut turns = 0;
+    while !leaver.asked.is_empty() {
+        assert!(clients.iter_mut().all(|client| client.take(&mut server).is_empty()), "nobody is answered");
+        assert!(server.shard.spent() < HEAVY_COST + Cost::ZNODE * 4096, "{:?}", server.shard.spent());
+        turn(&mut server);
+        server.shard.take_interest(&mut looked_at);
+        listener.take(&mut server);
+        leaver.take(&mut server);
+        turns += 1;
+        assert!(turns < 1000);
+    }
+    assert!(turns > 3, "{turns} turns");
+    // Its socket is left alone, and read again.
+    assert!(looked_at.len() <= 2 * clients.len(), "{} looks in {turns} turns", looked_at.len());
+    server.settle();
+    let gone = |frame: &Frame| frame.2 == ErrorCode::NoNode.wire();
+    assert!(clients.iter_mut().all(|client| client.take(&mut server).iter().all(gone) && client.asked.is_empty()));
+}
