@@ -129,6 +129,15 @@ impl Shard {
         }
     }
 
+    /// What a connection has asked for lately.
+    #[cfg(test)]
+    pub(crate) fn asked_lately(&mut self, id: ConnId) -> Cost {
+        let turn = self.turn;
+        let conn = self.conns.find(id).expect("it is there");
+        conn.share.charge(turn, Cost::NONE);
+        conn.share.cost
+    }
+
     /// Whether a connection must wait for another turn.
     #[inline]
     pub(super) fn is_out_of_turn(&mut self, id: ConnId) -> bool {

@@ -154,6 +154,7 @@ impl Shard {
             Ok(None) => unreachable!("only wide reads wait"),
             Err(error) => self.end_of_read(id, &asking, Err(error), vec![], pin.zxid()),
         }
+        self.settle(id);
     }
 
     /// From here on the read is under way: its watch is set, later events wait behind its reply.
@@ -181,7 +182,12 @@ impl Shard {
         if self.taking.is_some() {
             return;
         }
+        let mut has_begun = false;
         while let Some(id) = self.slices.waiting.front().copied() {
+            // One that is refused takes no pin: it is not for these to say how many begin in a turn.
+            if has_begun && self.spent() >= self.budget.heavy {
+                break;
+            }
             let Some(conn) = self.conns.find(id) else {
                 self.slices.waiting.pop_front();
                 continue;
@@ -195,6 +201,7 @@ impl Shard {
             };
             self.slices.waiting.pop_front();
             self.begin_read(id, asking, pin);
+            has_begun = true;
         }
         if let Some(running) = self.slices.running.pop_front() {
             self.slice(running);

@@ -1,7 +1,10 @@
 //! Reads that take many turns: everybody else goes on, and their answers are those of one moment.
 
+use super::costs::{Client, introduce};
 use super::*;
-use crate::limits::READS_IN_SLICES;
+use crate::cost::Cost;
+use crate::jute::{AclEntry, ErrorCode};
+use crate::limits::{ACL_ENTRIES, LIGHT_COST, READS_IN_SLICES, SLICE_COST, TURN_COST};
 use crate::tree::store::MAX_PINS;
 use std::collections::BTreeSet;
 
@@ -313,4 +316,71 @@ fn a_listing_that_there_is_no_memory_for_is_refused() {
     assert_eq!(server.stats.shards[0].throttled.value(), 1);
     server.request(conn, 8, OpCode::Exists, &path_and(b"/wide", false));
     assert_eq!(server.frames(conn)[0].2, 0, "the connection goes on");
+}
+
+/// Who waits to begin is judged when that is possible, by the list there is then.
+fn waiting_to_begin(everybody_reads: bool, waiting: usize) -> (Server, Vec<Client>) {
+    let (mut server, writer, _, _) = ground();
+    let mut clients: Vec<Client> = (0..READS_IN_SLICES + waiting).map(|_| Client::new(&mut server)).collect();
+    clients.iter_mut().for_each(|client| introduce(&mut server, client));
+    for client in &mut clients {
+        let mut bytes = vec![];
+        client.frame(&mut bytes, 7, OpCode::GetChildren, &path_and(b"/wide", false));
+        server.shard.received(client.conn, &bytes);
+        server.at(server.now_ms);
+    }
+    let mut body = path_alone(b"/wide");
+    put_int(&mut body, ACL_ENTRIES as i32);
+    for n in 1..ACL_ENTRIES {
+        AclEntry { perms: 1, scheme: b"digest", id: format!("u{n}:h").as_bytes() }.put(&mut body);
+    }
+    // Everybody may read it, or delete what is below.
+    let perms = if everybody_reads { 1 } else { 8 };
+    AclEntry { perms, scheme: b"world", id: b"anyone" }.put(&mut body);
+    put_int(&mut body, -1);
+    server.request(writer, 2, OpCode::SetAcl, &body);
+    server.turn();
+    assert_eq!(server.frames(writer)[0].2, 0);
+    (server, clients)
+}
+
+#[test]
+fn no_more_reads_begin_in_a_turn_than_it_has_room_for() {
+    let (mut server, mut clients) = waiting_to_begin(false, 60);
+    let (mut refused, mut turns) = (0, 0);
+    while clients.iter().any(|client| !client.asked.is_empty()) {
+        server.turn();
+        assert!(server.shard.spent() <= TURN_COST, "{:?}", server.shard.spent());
+        for client in &mut clients {
+            refused += client.take(&mut server).iter().filter(|frame| frame.2 == ErrorCode::NoAuth.wire()).count();
+        }
+        turns += 1;
+        assert!(turns < 1000);
+    }
+    assert_eq!(refused, 60, "whoever had not begun");
+}
+
+#[test]
+fn what_it_takes_to_begin_a_read_is_charged_to_its_client() {
+    let (mut server, mut clients) = waiting_to_begin(true, 1);
+    let conn = clients[READS_IN_SLICES].conn;
+    let check = Cost::COMPARISON * 2 * ACL_ENTRIES;
+    let mut before = server.shard.asked_lately(conn);
+    for turns in 0.. {
+        server.turn();
+        let after = server.shard.asked_lately(conn);
+        if after > before {
+            // It stands behind the others: nothing is listed for it yet.
+            let more = after.less(before);
+            assert!(more >= check.less(LIGHT_COST) && more < SLICE_COST, "{more:?}");
+            break;
+        }
+        before = after;
+        assert!(turns < 1000);
+    }
+    while !clients[READS_IN_SLICES].asked.is_empty() {
+        server.turn();
+        let told = clients[READS_IN_SLICES].take(&mut server);
+        assert!(told.iter().all(|frame| names(&mut Reader::new(&frame.3)).len() == WIDE));
+    }
 }
