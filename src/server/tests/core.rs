@@ -212,6 +212,40 @@ fn a_session_with_very_many_ephemerals_ends_in_slices_and_at_once_for_whoever_lo
     assert_eq!((state.ephemeral_count(), state.find(b"/own").unwrap().num_children()), (0, 0));
 }
 
+/// Nothing is decided on a tree in which half of a transaction is.
+#[test]
+fn a_session_that_expires_while_the_end_of_another_is_under_way_waits_for_that() {
+    let mut server = Server::new(16 << 20);
+    let (mut leaver, _) = plant_ephemerals(&mut server, 4 * OWNED);
+    let (_, silent) = server.connect(SessionId::NONE, 200);
+    let mut bytes = vec![];
+    leaver.frame(&mut bytes, 7, OpCode::CloseSession, &[]);
+    server.shard.received(leaver.conn, &bytes);
+    server.turn();
+    let (mut ticks, mut before) = (0, 0);
+    let expired = |server: &Server| server.stats.core.stale_sessions_expired.value();
+    while !leaver.asked.is_empty() {
+        server.at(server.now_ms + TICK_MS / 2);
+        server.shard.tick();
+        server.quorum.tick();
+        if server.quorum.state().ephemeral_count() > 0 {
+            assert_eq!(expired(&server), 0, "the other's end is not complete");
+            before += 1;
+        }
+        if server.prepare() {
+            server.quorum.written();
+        }
+        server.shard.take_in();
+        leaver.take(&mut server);
+        ticks += 1;
+        assert!(ticks < 1000);
+    }
+    assert!(before > 8, "{before} half ticks, by when it has long been silent");
+    server.settle();
+    assert!(expired(&server) > 0 && server.quorum.state().session_timeout_ms(silent).is_none());
+    assert_eq!(server.quorum.state().ephemeral_count(), 0);
+}
+
 #[test]
 fn a_quota_of_very_many_znodes_is_counted_in_slices() {
     const STATS: &[u8] = b"/zookeeper/quota/big/zookeeper_stats";

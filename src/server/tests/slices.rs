@@ -4,7 +4,7 @@ use super::costs::{Client, introduce};
 use super::*;
 use crate::cost::Cost;
 use crate::jute::{AclEntry, ErrorCode};
-use crate::limits::{ACL_ENTRIES, LIGHT_COST, READS_IN_SLICES, SLICE_COST, TURN_COST};
+use crate::limits::{ACL_ENTRIES, HEAVY_COST, LIGHT_COST, READS_IN_SLICES, SLICE_COST, TURN_COST};
 use crate::tree::store::MAX_PINS;
 use std::collections::BTreeSet;
 
@@ -318,11 +318,13 @@ fn a_listing_that_there_is_no_memory_for_is_refused() {
     assert_eq!(server.frames(conn)[0].2, 0, "the connection goes on");
 }
 
-/// Who waits to begin is judged when that is possible, by the list there is then.
-fn waiting_to_begin(everybody_reads: bool, waiting: usize) -> (Server, Vec<Client>) {
+/// So many reads that wait to begin, behind all that may have begun; and a client that asks for nothing yet. Who waits to begin is
+/// judged when that is possible, by the list there is then.
+fn waiting_to_begin(everybody_reads: bool, waiting: usize) -> (Server, Vec<Client>, Client) {
     let (mut server, writer, _, _) = ground();
     let mut clients: Vec<Client> = (0..READS_IN_SLICES + waiting).map(|_| Client::new(&mut server)).collect();
-    clients.iter_mut().for_each(|client| introduce(&mut server, client));
+    let mut other = Client::new(&mut server);
+    clients.iter_mut().chain([&mut other]).for_each(|client| introduce(&mut server, client));
     for client in &mut clients {
         let mut bytes = vec![];
         client.frame(&mut bytes, 7, OpCode::GetChildren, &path_and(b"/wide", false));
@@ -341,12 +343,12 @@ fn waiting_to_begin(everybody_reads: bool, waiting: usize) -> (Server, Vec<Clien
     server.request(writer, 2, OpCode::SetAcl, &body);
     server.turn();
     assert_eq!(server.frames(writer)[0].2, 0);
-    (server, clients)
+    (server, clients, other)
 }
 
 #[test]
 fn no_more_reads_begin_in_a_turn_than_it_has_room_for() {
-    let (mut server, mut clients) = waiting_to_begin(false, 60);
+    let (mut server, mut clients, _) = waiting_to_begin(false, 60);
     let (mut refused, mut turns) = (0, 0);
     while clients.iter().any(|client| !client.asked.is_empty()) {
         server.turn();
@@ -360,9 +362,29 @@ fn no_more_reads_begin_in_a_turn_than_it_has_room_for() {
     assert_eq!(refused, 60, "whoever had not begun");
 }
 
+/// One begins in every turn that could have one begin.
+#[test]
+fn a_read_that_waits_begins_however_much_others_ask_for() {
+    let (mut server, mut clients, mut busy) = waiting_to_begin(true, 1);
+    for turns in 0.. {
+        if clients.iter().all(|client| client.asked.is_empty()) {
+            break;
+        }
+        server.at(server.now_ms);
+        let mut bytes = vec![];
+        (0..20).for_each(|_| busy.frame(&mut bytes, 1, OpCode::Exists, &path_and(b"/wide", false)));
+        server.shard.received(busy.conn, &bytes);
+        assert!(server.shard.spent() >= HEAVY_COST, "{:?}", server.shard.spent());
+        server.shard.end_turn();
+        busy.take(&mut server);
+        clients.iter_mut().for_each(|client| _ = client.take(&mut server));
+        assert!(turns < 100);
+    }
+}
+
 #[test]
 fn what_it_takes_to_begin_a_read_is_charged_to_its_client() {
-    let (mut server, mut clients) = waiting_to_begin(true, 1);
+    let (mut server, mut clients, _) = waiting_to_begin(true, 1);
     let conn = clients[READS_IN_SLICES].conn;
     let check = Cost::COMPARISON * 2 * ACL_ENTRIES;
     let mut before = server.shard.asked_lately(conn);

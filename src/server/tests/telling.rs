@@ -112,7 +112,9 @@ fn who_is_told_of_a_part_of_a_transaction_sees_no_state_without_it() {
 #[test]
 fn who_asks_while_a_transaction_is_told_is_not_looked_at_before_that_is_done() {
     let (mut server, mut leaver, mut listener) = ground();
-    let mut clients: Vec<Client> = (0..200).map(|_| Client::new(&mut server)).collect();
+    let (conn, session) = server.connect(SessionId::NONE, 2000);
+    let mut clients: Vec<Client> = (1..200).map(|_| Client::new(&mut server)).collect();
+    clients.push(Client::on(conn));
     ask(&mut server, &mut leaver, OpCode::CloseSession, &[]);
     while listener.events == 0 {
         turn(&mut server);
@@ -122,6 +124,12 @@ fn who_asks_while_a_transaction_is_told_is_not_looked_at_before_that_is_done() {
     server.shard.take_interest(&mut looked_at);
     looked_at.clear();
     clients.iter_mut().for_each(|client| ask(&mut server, client, OpCode::Exists, &path_and(FIRST, false)));
+    // It may have much to say, and is not read: that is no silence of its.
+    server.shard.tick();
+    server.shard.take_outbound();
+    server.shard.tick();
+    let touched = server.shard.take_outbound().and_then(|inbound| inbound.touched).expect("a tick tells of sessions");
+    assert!(touched.sessions.contains(&session));
     let mut turns = 0;
     while !leaver.asked.is_empty() {
         assert!(clients.iter_mut().all(|client| client.take(&mut server).is_empty()), "nobody is answered");
