@@ -11,7 +11,7 @@ use crate::limits;
 use crate::server::quorum::{Record, SnapshotJob};
 use crate::server::read_back;
 use crate::server::rebuild::{Rebuild, write_snapshot};
-use crate::session::SessionSecret;
+use crate::session::{Passwords, SessionSecret};
 use crate::storage::agreed;
 use crate::storage::dynamic;
 use crate::storage::epochs::EpochFile;
@@ -42,10 +42,8 @@ pub struct Data {
     pub state: State,
     pub log: LogWriter,
     pub zxid: Zxid,
-    /// A server's own secret.
-    pub secret: SessionSecret,
-    /// What it agreed on as a member, if it has been one.
-    pub agreed: Option<Held>,
+    /// What session passwords are made under.
+    pub secret: Secret,
     /// The server's id; 0 where nobody has given it one.
     pub server: i64,
     /// Transactions of the log behind the snapshot loaded.
@@ -54,6 +52,14 @@ pub struct Data {
     snapshot: Option<Zxid>,
     keeper: Keeper,
     member: Option<MemberData>,
+}
+
+/// What session passwords are made under.
+pub enum Secret {
+    /// By a server on its own.
+    Alone(Passwords),
+    /// What a member has heard from its leaders, or its own secret as long as it has heard nothing.
+    Member(Held),
 }
 
 /// What only a member of an ensemble has.
@@ -142,7 +148,7 @@ impl Data {
             None => Starter::Alone(config.lone_id.map(|id| id.0)),
         };
         let mut directory = identity::open(&disk, dir, log_dir, starter, entropy()?)?;
-        let secret = SessionSecret(directory.session_secret(&disk, entropy()?)?);
+        let own = SessionSecret(directory.session_secret(&disk, entropy()?)?);
         let agreed = agreed::read(&disk, dir, directory.identity.directory)?;
         let places = places(config, &directory);
         let mut rebuild = match &config.ensemble {
@@ -161,6 +167,16 @@ impl Data {
         if directory.identity.past == Past::LeftAlone && config.ensemble.is_none() {
             tell_left_alone(&directory.identity, recovered.zxid);
         }
+        let secret = match &config.ensemble {
+            Some(_) => Secret::Member(agreed.unwrap_or_else(|| Held::own(own))),
+            None => {
+                let (held, passwords) = Held::alone(own, agreed.as_ref(), recovered.zxid.epoch());
+                if agreed != Some(held.clone()) {
+                    agreed::write(&disk, dir, directory.identity.directory, &held)?;
+                }
+                Secret::Alone(passwords)
+            }
+        };
         // Before the log is begun: whatever happens after that, what may be missing is remembered.
         let member = match &config.ensemble {
             Some(_) => Some(judge(config, &mut directory, &recovered)?),
@@ -203,13 +219,13 @@ impl Data {
         let keeper = Keeper { dir: dir.clone(), directory, epochs, configured };
         let Recovered { zxid, replayed, .. } = recovered;
         let server = keeper.directory.identity.server;
-        Ok(Data { state, log, zxid, server, replayed, secret, agreed, snapshot, keeper, member })
+        Ok(Data { state, log, zxid, server, replayed, secret, snapshot, keeper, member })
     }
 
-    /// The parts: the state, its log, what only a member has, and what the helper threads do.
-    pub fn into_parts(self, config: &Arc<Config>) -> (State, LogWriter, Option<MemberData>, Work) {
-        let Data { state, log, snapshot, keeper, member, .. } = self;
-        (state, log, member, work(config, snapshot, keeper))
+    /// The parts: the state, its log, what passwords are made under, what only a member has, and what the helper threads do.
+    pub fn into_parts(self, config: &Arc<Config>) -> (State, LogWriter, Secret, Option<MemberData>, Work) {
+        let Data { state, log, secret, snapshot, keeper, member, .. } = self;
+        (state, log, secret, member, work(config, snapshot, keeper))
     }
 }
 

@@ -6,12 +6,11 @@ use super::ports::{Mover, Open};
 use super::wake::Wake;
 use crate::config::{Config, Ensemble, Settings};
 use crate::fatal::{Fatal, Reason};
-use crate::ids::Zxid;
 use crate::jute::quorum::PROTOCOL_SECRETS;
 use crate::limits;
 use crate::server::memory::Pot;
 use crate::server::quorum::{EnsembleOptions, MemberSecrets, Quorum, RoleSettings};
-use crate::session::{Passwords, SessionSecret};
+use crate::session::SessionSecret;
 use crate::zab::agreed::Held;
 use crate::zab::election;
 use crate::zab::links;
@@ -23,26 +22,13 @@ use std::time::Duration;
 /// So long a member looks for a leader at least before it serves reads (ZooKeeper 3.9, `QuorumPeer.run`).
 const READ_ONLY_AFTER_MS: i64 = 2_000;
 
-/// What a member's passwords are made under: a client that moves to another member shows the same one there. `own` is what
-/// counts where nothing was agreed on yet.
-pub fn secrets(ensemble: &Ensemble, own: SessionSecret, agreed: Option<Held>) -> MemberSecrets {
+/// What a member's passwords are made under: a client that moves to another member shows the same one there.
+pub fn secrets(ensemble: &Ensemble, held: Held) -> MemberSecrets {
     let given = ensemble.settings.session_secret.as_ref();
     MemberSecrets {
-        held: agreed.unwrap_or_else(|| Held::own(own)),
+        held,
         given: given.map(|secret| SessionSecret(Sha256::digest(secret.reveal().as_bytes()).into())),
         zookeeper: ensemble.settings.zookeeper_passwords,
-    }
-}
-
-/// How a server on its own makes passwords: as the ensemble did that it was left alone by, if it was. What it last heard there may
-/// be of a leader that came to nothing: it counts if the log has something of that leader's epoch, and is taken in any case.
-pub fn lone_passwords(own: SessionSecret, agreed: Option<Held>, last: Zxid) -> Passwords {
-    match agreed {
-        Some(held) => {
-            let also = vec![held.newest().secret, own];
-            Passwords { also, ..Passwords::secret(held.at(last.epoch()).secret) }
-        }
-        None => Passwords::secret(own),
     }
 }
 
@@ -129,26 +115,6 @@ pub fn join(
 mod tests {
     use super::*;
     use crate::config::Profile;
-    use crate::ids::SessionId;
-    use crate::zab::agreed::Agreed;
-
-    #[test]
-    fn a_member_left_alone_goes_on_under_what_counted_there() {
-        let secret = |n: u8| SessionSecret([n; 32]);
-        let agreed = |n: u8| Agreed { secret: secret(n), everywhere: true, used: true };
-        let held = Held::of(vec![(3, agreed(3)), (5, agreed(5))]).unwrap();
-        let session = SessionId(0x0140_0000_0000_0005);
-        let under = |n: u8| Passwords::secret(secret(n)).password(session);
-        for (last, counts) in [(Zxid(3 << 32 | 7), 3), (Zxid(4 << 32 | 1), 3), (Zxid(5 << 32 | 1), 5)] {
-            let passwords = lone_passwords(secret(1), Some(held.clone()), last);
-            assert_eq!(passwords.password(session), under(counts), "{last}");
-            for known in [1, 3, 5] {
-                let is_taken = known != 3 || counts == 3;
-                assert_eq!(passwords.verify(session, &under(known)), is_taken, "{last}: {known}");
-            }
-        }
-        assert_eq!(lone_passwords(secret(1), None, Zxid::ZERO), Passwords::secret(secret(1)));
-    }
 
     #[test]
     fn keys_reach_the_roles() {

@@ -2,7 +2,7 @@
 
 use super::advice::{Advice, advice};
 use super::clock::Clocks;
-use super::data::{Data, max_txn};
+use super::data::{Data, Secret, max_txn};
 use super::descriptors::{self, Budget};
 use super::helpers::Helpers;
 use super::machine::Machine;
@@ -88,16 +88,19 @@ pub fn run(
     let client_memory = Memory::new(shares);
     let budget = descriptor_budget(&config, shards);
     let data = Data::recover(&config, state_options(&config))?;
-    let (own, agreed) = (data.secret, data.agreed.clone());
     let (store, acls, zxid) = (data.state.store().store(), data.state.acls(), data.zxid);
     let (replayed, server_id) = (data.replayed, data.server);
     let log_dir = config.data_log_dir.clone();
     let wake = Arc::new(Wake::new()?);
-    let (state, log, member_data, work) = data.into_parts(&config);
-    let secrets = config.ensemble.as_ref().map(|ensemble| member::secrets(ensemble, own, agreed.clone()));
-    let passwords = match (&secrets, &member_data) {
-        (Some(secrets), Some(member)) => secrets.passwords_at(member.epochs.current),
-        _ => member::lone_passwords(own, agreed, zxid),
+    let (state, log, secret, member_data, work) = data.into_parts(&config);
+    let (passwords, secrets) = match secret {
+        Secret::Alone(passwords) => (passwords, None),
+        Secret::Member(held) => {
+            let known = config.ensemble.as_ref().zip(member_data.as_ref());
+            let (ensemble, member) = known.expect("a member was recovered by an ensemble's configuration");
+            let secrets = member::secrets(ensemble, held);
+            (secrets.passwords_at(member.epochs.current), Some(secrets))
+        }
     };
     let helpers = Helpers::start(work, wake.clone(), config.memory_ahead);
     let ids = SessionIds::new(clocks.now().wall_ms, session_byte(&config, server_id));

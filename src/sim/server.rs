@@ -15,7 +15,7 @@ use crate::server::read_back;
 use crate::server::rebuild::{Rebuild, write_snapshot};
 use crate::server::shard::{Shard, ShardOptions};
 use crate::server::stats::Stats;
-use crate::session::{PASSWORD_LEN, Passwords, SessionIds, SessionSecret};
+use crate::session::{PASSWORD_LEN, SessionIds, SessionSecret};
 use crate::storage::agreed;
 use crate::storage::epochs::EpochFile;
 use crate::storage::identity::{self, DataDirectory, Identity, Past, Starter};
@@ -179,9 +179,9 @@ impl SimServer {
         let starter = member.as_ref().map_or(Starter::Alone(None), |options| Starter::Member(options.id.0));
         let mut directory = identity::open(disk, dir, dir, starter, [7; 16])?;
         let agreed = agreed::read(disk, dir, directory.identity.directory)?;
+        let own = member.as_ref().map_or(LONE_SECRET, |member| member.secrets.held.newest().secret);
+        let own = SessionSecret(directory.session_secret(disk, own.0)?);
         if let Some(member) = &mut member {
-            let SessionSecret(own) = member.secrets.held.newest().secret;
-            let own = SessionSecret(directory.session_secret(disk, own)?);
             // One that knows of no secrets knows no such file.
             let agreed = agreed.clone().filter(|_| member.protocol >= PROTOCOL_SECRETS);
             member.secrets.held = agreed.unwrap_or_else(|| Held::own(own));
@@ -277,7 +277,11 @@ impl SimServer {
         };
         let passwords = match (&member, &epochs) {
             (Some(member), Some((_, epochs))) => member.secrets.passwords_at(epochs.current),
-            _ => Passwords::secret(agreed.map_or(LONE_SECRET, |held| held.newest().secret)),
+            _ => {
+                let (held, passwords) = Held::alone(own, agreed.as_ref(), recovered.zxid.epoch());
+                agreed::write(disk, dir, directory.identity.directory, &held)?;
+                passwords
+            }
         };
         let cursor = quorum.cursor();
         let reader = store.reader().unwrap();

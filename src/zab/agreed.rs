@@ -10,13 +10,15 @@
 //! A secret that sessions have been given passwords under is not to be lost to one that nobody uses: whoever leads may have come
 //! with an empty disk and heard nothing, from a leader that knows of none of this. So it is kept whether a secret has been in use, and
 //! a learner that is told one which has not, and has one which has, keeps its own and says so; the leader takes it over and
-//! tells it on. A secret comes into use when every member has acknowledged a leader that told it, and so has had its say.
+//! tells it on. A secret comes into use when every member has acknowledged a leader that told it, and so has had its say; and
+//! where a server is on its own, which gives its sessions passwords under its own secret from its first start on
+//! ([`Held::alone`]): an ensemble that it grows into has those sessions.
 //!
 //! Only those are told who announced that they know of this ([`crate::jute::quorum::PROTOCOL_SECRETS`]). A ZooKeeper knows no
 //! passwords but its own, so while one is among the members, or may be, new sessions have those.
 
 use crate::jute::wire::Reader;
-use crate::session::SessionSecret;
+use crate::session::{Passwords, SessionSecret};
 
 /// The agreement.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,6 +67,17 @@ impl Held {
         Held { entries: vec![(0, Agreed { secret, everywhere: false, used: false })] }
     }
 
+    /// What a server on its own is to write down before it gives a session a password, and how it makes and checks passwords: as
+    /// the ensemble did that it was left alone by, if it was. What it last heard there, `heard`, may be of a leader that came to
+    /// nothing: it counts if the log, which ends in the epoch `current`, has something of that leader's, and is taken in any
+    /// case. Of those that may join it nothing is known.
+    pub fn alone(own: SessionSecret, heard: Option<&Held>, current: i64) -> (Held, Passwords) {
+        let (epoch, agreed) = heard.map_or_else(|| Held::own(own).entries[0], |held| held.entry(current));
+        let also = heard.map_or_else(Vec::new, |held| vec![held.newest().secret, own]);
+        let held = Held { entries: vec![(epoch, Agreed { everywhere: false, used: true, ..agreed })] };
+        (held, Passwords { also, ..Passwords::secret(agreed.secret) })
+    }
+
     /// As it was written down; `None` if it cannot have been.
     pub fn of(entries: Vec<(i64, Agreed)>) -> Option<Held> {
         let rises = entries.windows(2).all(|pair| pair[0].0 < pair[1].0);
@@ -106,6 +119,7 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::SessionId;
 
     fn agreed(secret: u8, everywhere: bool) -> Agreed {
         Agreed { secret: SessionSecret([secret; 32]), everywhere, used: everywhere }
@@ -140,6 +154,27 @@ mod tests {
         // Set back to 4, and the leader of 5 says what the one of 6 did.
         assert!(held.agree(5, agreed(2, true), 4));
         assert_eq!(held.at(5), agreed(2, true));
+    }
+
+    #[test]
+    fn a_server_left_alone_goes_on_under_what_counted_in_its_ensemble() {
+        let secret = |n: u8| SessionSecret([n; 32]);
+        let heard = Held::of(vec![(3, agreed(3, true)), (5, agreed(5, true))]).unwrap();
+        let session = SessionId(0x0140_0000_0000_0005);
+        let under = |n: u8| Passwords::secret(secret(n)).password(session);
+        for (last, counts) in [(3, 3), (4, 3), (5, 5)] {
+            let (held, passwords) = Held::alone(secret(1), Some(&heard), last);
+            assert_eq!(passwords.password(session), under(counts), "{last}");
+            for known in [1, 3, 5] {
+                let is_taken = known != 3 || counts == 3;
+                assert_eq!(passwords.verify(session, &under(known)), is_taken, "{last}: {known}");
+            }
+            assert_eq!(held.at(last), Agreed { used: true, ..agreed(counts, false) });
+            let (again, passwords) = Held::alone(secret(1), Some(&held), last + 1);
+            assert_eq!((again, passwords.password(session)), (held, under(counts)), "{last}: a start later");
+        }
+        let (held, passwords) = Held::alone(secret(1), None, 0);
+        assert_eq!((held.at(0), passwords), (Agreed { used: true, ..agreed(1, false) }, Passwords::secret(secret(1))));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a leader knows of one connection to its quorum port.
 
 use crate::ids::Zxid;
+use crate::zab::agreed::Agreed;
 use crate::zab::voters::ServerId;
 use std::collections::VecDeque;
 
@@ -81,6 +82,8 @@ pub(super) struct Peer {
     pub knows_roll_over: bool,
     /// It has announced that it is to be told what is agreed on.
     pub knows_secrets: bool,
+    /// The secret in use that it has said it has.
+    pub has_used: Option<Agreed>,
     /// It has been sent UPTODATE, in this epoch or one before, and serves clients.
     pub serves: bool,
     /// Its syncs that wait for a round of PINGs, or for what was proposed before them.
@@ -105,6 +108,7 @@ impl Peer {
             by_snapshot: false,
             knows_roll_over: false,
             knows_secrets: false,
+            has_used: None,
             serves: false,
             syncs_waiting: 0,
             syncs_due: 0,

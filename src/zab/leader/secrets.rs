@@ -44,6 +44,7 @@ impl Leader {
 
     /// Whether every member knows of secrets, as far as this leader has heard. Says so to them when that changes.
     pub(super) fn judge_secrets(&mut self, out: &mut Vec<Output>) {
+        self.take_used(out);
         let me = self.options.id;
         let members: BTreeSet<ServerId> =
             self.config.all().flat_map(|voters| voters.members()).map(|member| member.id).collect();
@@ -65,12 +66,19 @@ impl Leader {
 
     /// A learner has a secret that sessions have been under, and was told one that none has.
     pub(super) fn told_agreed(&mut self, id: PeerId, packet: &Packet<'_>, out: &mut Vec<Output>) {
-        let said = packet.data.and_then(Agreed::decode).filter(|said| said.used);
-        let is_member =
-            self.peers.get(&id).is_some_and(|peer| peer.knows_secrets && self.config.member(peer.server).is_some());
-        let is_wanted = self.secrets.agreed.is_some_and(|agreed| !agreed.used);
-        if let Some(said) = said.filter(|_| is_member && is_wanted) {
-            self.agree(Agreed { everywhere: false, ..said }, out);
+        if let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.knows_secrets) {
+            peer.has_used = packet.data.and_then(Agreed::decode).filter(|said| said.used);
+        }
+        self.take_used(out);
+    }
+
+    /// Takes over a secret in use that a member has, if none is agreed on that has been. Who joins says so before it is one.
+    fn take_used(&mut self, out: &mut Vec<Output>) {
+        if self.secrets.agreed.is_some_and(|agreed| !agreed.used) {
+            let members = self.peers.values().filter(|peer| self.config.member(peer.server).is_some());
+            if let Some(said) = members.filter_map(|peer| peer.has_used).next() {
+                self.agree(Agreed { everywhere: false, ..said }, out);
+            }
         }
     }
 

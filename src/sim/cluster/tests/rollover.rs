@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::reconfig::{self, Asked, Asker, NOTHING};
-use super::steps::{ask, isolate, session, start_all, told};
+use super::steps::{ask, isolate, rest_alone, session, start_all, told};
 use super::writers::{Client, converge, work};
 use crate::ids::SessionId;
 use crate::jute::OpCode;
@@ -176,35 +176,17 @@ fn a_server_on_its_own_goes_over_by_itself_and_finds_it_so_at_its_next_start() {
     for (start, expected) in expected.iter().enumerate() {
         let mut server = SimServer::start(&disk, Clock::default(), options, None);
         let conn = server.accept(SessionId::NONE, 2_000, 0);
-        settle(&mut server, &disk);
+        rest_alone(&mut server, &disk);
         server.output(conn);
         // Its session was the first.
         let mut zxids = vec![server.zxid()];
         for n in 1..6 {
             server.request(conn, n, OpCode::Create, &create(format!("/{start}-{n}").as_bytes(), b"", 0));
-            settle(&mut server, &disk);
+            rest_alone(&mut server, &disk);
             zxids.extend(server.frames(conn).iter().map(|frame| frame.1));
         }
         assert_eq!(&zxids, expected);
     }
-}
-
-/// Lets a server on its own come to rest, its log written to this disk.
-fn settle(server: &mut SimServer, disk: &SimDisk) {
-    for _ in 0..10 {
-        server.prepare_real_segment();
-        server.shard.end_turn();
-        if let Some(inbound) = server.shard.take_outbound() {
-            server.quorum.handle(inbound);
-        }
-        while let Some(write) = server.quorum.next_write() {
-            write_frame(disk, server, &write);
-            server.quorum.written();
-        }
-        while server.quorum.publish_answers() {}
-        server.shard.take_in();
-    }
-    server.settle();
 }
 
 /// Writes of a leader's client that waited behind a sync come all at once, and are more than the log has room for at a

@@ -2,12 +2,14 @@
 //! every session, whatever has happened in between.
 
 use super::super::*;
-use super::steps::{all_serve, answers, ask, start_all};
+use super::steps::{all_serve, answers, ask, rest_alone, start_all};
 use crate::ids::SessionId;
 use crate::jute::OpCode;
 use crate::jute::quorum::{PROTOCOL_CORRAL, PROTOCOL_EPOCHS};
+use crate::server::message::Clock;
 use crate::session::{PASSWORD_LEN, has_secret, zookeeper_password};
 use crate::sim::bodies::create;
+use crate::sim::server::{SimOptions, SimServer};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// A session, as its client knows it.
@@ -19,7 +21,11 @@ fn answered(cluster: &mut Cluster, place: Place, shown: Known) -> Known {
     cluster.act(place);
     let is_answered = |cluster: &mut Cluster| !cluster.server(place).unwrap().shard.unsent(conn).is_empty();
     assert!(cluster.run(1_000, is_answered), "an answer on server {}", place + 1);
-    let answer = cluster.server(place).unwrap().output(conn);
+    given(&cluster.server(place).unwrap().output(conn))
+}
+
+/// The session and the password of a connect response.
+fn given(answer: &[u8]) -> Known {
     (SessionId(i64::from_be_bytes(answer[12..20].try_into().unwrap())), answer[24..40].try_into().unwrap())
 }
 
@@ -222,17 +228,35 @@ fn told(cluster: &mut Cluster, place: Place, shown: Known) -> Option<SessionId> 
     answer.get(12..20).map(|session| SessionId(i64::from_be_bytes(session.try_into().unwrap())))
 }
 
-/// Three agree on a secret. Then a server that knows of none leads, and one member comes with an empty disk: it hears of no
-/// secret.
-fn one_has_heard_nothing(seed: u64) -> (Cluster, Known) {
+/// Three agree on a secret, and sessions are under it.
+fn agreed(seed: u64) -> (Cluster, Known) {
     let mut cluster = Cluster::new(3, seed);
     start_all(&mut cluster);
     let mut sessions = vec![];
     all_are_secret(&mut cluster, &mut sessions);
-    let known = sessions[0];
-    let goes_on = |cluster: &mut Cluster| assert_eq!(answered(cluster, 0, known), known, "where the secret is");
     cluster.crash(2);
     cluster.wipe(2);
+    (cluster, sessions[0])
+}
+
+/// A server on its own has given a session a password under its secret, and becomes one of three.
+fn grown(seed: u64) -> (Cluster, Known) {
+    let mut cluster = Cluster::new(3, seed);
+    let disk = cluster.disk(0).clone();
+    let mut alone = SimServer::start(&disk, Clock::default(), SimOptions::default(), None);
+    let conn = alone.accept(SessionId::NONE, 2_000, 0);
+    rest_alone(&mut alone, &disk);
+    let known = given(&alone.output(conn));
+    assert!(has_secret(known.0));
+    drop(alone);
+    (0..2).for_each(|place| cluster.start(place));
+    assert!(cluster.run(10_000, |cluster| cluster.leader() == Some(0) && cluster.serves(1)), "who has the data leads");
+    (cluster, known)
+}
+
+/// A server that knows of no secrets leads, and one member comes with an empty disk: it hears of no secret.
+fn one_has_heard_nothing((mut cluster, known): (Cluster, Known)) -> (Cluster, Known) {
+    let goes_on = |cluster: &mut Cluster| assert_eq!(answered(cluster, 0, known), known, "where the secret is");
     cluster.members[2].protocol = PROTOCOL_EPOCHS;
     cluster.start(2);
     await_kind(&mut cluster, false);
@@ -258,19 +282,20 @@ fn one_has_heard_nothing(seed: u64) -> (Cluster, Known) {
 /// A member that has heard of no secret cannot say of a session that has one whether its password is right.
 #[test]
 fn a_member_that_was_told_no_secret_refuses_no_session_that_has_one() {
-    let (mut cluster, known) = one_has_heard_nothing(561);
+    let (mut cluster, known) = one_has_heard_nothing(agreed(561));
     assert_eq!(told(&mut cluster, 1, known), None, "it knows no better");
     assert_eq!(told(&mut cluster, 0, known), Some(known.0), "it has the secret");
     let public = (SessionId(known.0.0 ^ 0b11 << 54), known.1);
     assert_eq!(told(&mut cluster, 1, public), Some(SessionId::NONE), "one that has none is refused as ever");
 }
 
-/// Nor does it have its own agreed on when it leads: the secret that sessions have is the ensemble's, as long as a member has it.
+/// Nor does it have its own agreed on when it leads: the secret that sessions have is the ensemble's, as long as a member has it;
+/// also where a server gave it to them that was on its own.
 #[test]
 fn a_secret_in_use_is_not_replaced_by_one_of_an_empty_disk() {
     let mut led_by_the_empty_one = 0;
-    for seed in [571, 572, 573] {
-        let (mut cluster, known) = one_has_heard_nothing(seed);
+    for begun in [agreed(571), agreed(572), grown(573), grown(574), grown(575)] {
+        let (mut cluster, known) = one_has_heard_nothing(begun);
         let mut sessions = vec![known];
         cluster.crash(2);
         let both_serve = |cluster: &mut Cluster| {
@@ -293,10 +318,26 @@ fn a_secret_in_use_is_not_replaced_by_one_of_an_empty_disk() {
     assert!(led_by_the_empty_one > 0, "what this is about");
 }
 
+/// Nor does a client go from one server to the other for ever whose session is over, where no secret was ever in use.
+#[test]
+fn a_session_that_is_over_is_over_where_no_secret_was_in_use() {
+    let mut cluster = Cluster::new(3, 591);
+    cluster.members[1].protocol = PROTOCOL_EPOCHS;
+    start_all(&mut cluster);
+    await_kind(&mut cluster, false);
+    let leader = cluster.leader().expect("somebody leads");
+    let gone = (SessionId(0x0140_0000_0000_0005), [3; PASSWORD_LEN]);
+    assert!(has_secret(gone.0));
+    assert_eq!(told(&mut cluster, leader, gone), Some(SessionId::NONE));
+    for place in (0..3).filter(|place| *place != leader) {
+        assert!(matches!(told(&mut cluster, place, gone), None | Some(SessionId::NONE)));
+    }
+}
+
 /// Two with empty disks make do without the one that has the secret; when it comes, its secret is the ensemble's again.
 #[test]
 fn a_new_secret_is_not_used_before_everybody_was_asked_for_one() {
-    let (mut cluster, known) = one_has_heard_nothing(581);
+    let (mut cluster, known) = one_has_heard_nothing(agreed(581));
     let mut sessions = vec![known];
     (0..3).for_each(|place| cluster.crash(place));
     cluster.members[2].protocol = crate::jute::quorum::PROTOCOL_SECRETS;

@@ -6,7 +6,7 @@ use super::writers::standings;
 use crate::ids::{ConnId, SessionId};
 use crate::jute::OpCode;
 use crate::sim::bodies::path_and;
-use crate::sim::server::Frame;
+use crate::sim::server::{Frame, SimServer};
 
 /// Three servers that serve, the leader, and a follower.
 pub(super) fn started(seed: u64) -> (Cluster, Place, Place) {
@@ -132,4 +132,22 @@ pub(super) fn isolate(cluster: &mut Cluster, place: Place) {
 
 pub(super) fn has_ended(cluster: &mut Cluster, place: Place, conn: ConnId) -> bool {
     cluster.run(3_000, |cluster| cluster.server(place).unwrap().ended.contains(&conn))
+}
+
+/// Lets a server on its own come to rest, its log written to this disk.
+pub(super) fn rest_alone(server: &mut SimServer, disk: &SimDisk) {
+    for _ in 0..10 {
+        server.prepare_real_segment();
+        server.shard.end_turn();
+        if let Some(inbound) = server.shard.take_outbound() {
+            server.quorum.handle(inbound);
+        }
+        while let Some(write) = server.quorum.next_write() {
+            write_frame(disk, server, &write);
+            server.quorum.written();
+        }
+        while server.quorum.publish_answers() {}
+        server.shard.take_in();
+    }
+    server.settle();
 }
