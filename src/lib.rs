@@ -1,7 +1,7 @@
 //! Corral: a coordination server that speaks ZooKeeper.
 //!
 //! The modules are the rooms of a house; a room uses only rooms on lower floors (`tests/tidy.rs` holds
-//! this): `ids`, `cost`, `limits`, `fatal` < `shown` < `jute`, `acl`, `session`, `config` < `tree`, `zab` < `watch`, `storage` <
+//! this): `ids`, `cost`, `limits`, `fatal` < `shown`, `gather` < `jute`, `acl`, `session`, `config` < `tree`, `zab` < `watch`, `storage` <
 //! `server` < `runtime`, `sim` < `admin`, `cli`. See `docs/architecture.md`.
 
 pub mod acl;
@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod cost;
 pub mod fatal;
+pub mod gather;
 pub mod ids;
 pub mod jute;
 pub mod limits;

@@ -12,6 +12,10 @@ pub const OUTPUT_PAUSE: usize = 1 << 20;
 /// read. One request is always taken when none waits, however long it may be.
 pub const WAITING_BYTES: usize = 2 << 20;
 
+/// Bytes for which room is made ahead in a list that is likely to become as long as the last of its kind: a busy turn's
+/// requests or answers. What is longer grows as it comes, and what was long once is not kept for ever.
+pub const ROOM_AHEAD: usize = 32 << 10;
+
 /// Bytes taken from one socket before the next one has its turn.
 pub const READ_CHUNK: usize = 64 << 10;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// The floors, lowest first. A room uses rooms of lower floors, and its own.
 const FLOORS: &[&[&str]] = &[
     &["ids", "cost", "limits", "fatal"],
-    &["shown"],
+    &["shown", "gather"],
     &["jute", "acl", "session", "config"],
     &["tree", "zab"],
     &["watch", "storage"],

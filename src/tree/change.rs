@@ -5,6 +5,7 @@
 
 use super::path::PathHash;
 use crate::acl::{AclId, Interner, StoredAcl};
+use crate::gather;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -104,6 +105,12 @@ impl Changes {
         let mut acls = self.acls.split_off(self.acls.partition_point(|(place, _)| (*place as usize) < len));
         acls.iter_mut().for_each(|(place, _)| *place -= len as u32);
         Changes { list, paths: self.paths.split_off(start), acls }
+    }
+
+    /// Takes all of them; others are gathered in their place.
+    pub fn take(&mut self) -> Changes {
+        let Changes { list, paths, acls } = self;
+        Changes { list: gather::take(list), paths: gather::take(paths), acls: gather::take(acls) }
     }
 
     /// Adds others behind these.

@@ -20,6 +20,7 @@ mod under_way;
 
 use crate::acl::Identities;
 use crate::cost::Cost;
+use crate::gather;
 use crate::ids::{ConnId, SessionId, Zxid, hash_state};
 use crate::jute::ErrorCode;
 use crate::limits;
@@ -354,9 +355,9 @@ impl Quorum {
 
     fn take_batch(&mut self) -> Batch {
         Batch {
-            elements: std::mem::take(&mut self.elements),
-            changes: std::mem::take(&mut self.outcome.changes),
-            replies: std::mem::take(&mut self.outcome.reply),
+            elements: gather::take(&mut self.elements),
+            changes: self.outcome.changes.take(),
+            replies: gather::take(&mut self.outcome.reply),
             last_zxid: self.zxid,
         }
     }

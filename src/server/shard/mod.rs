@@ -23,6 +23,7 @@ mod words;
 
 use crate::acl::{AclTable, AuthConfig, Identities};
 use crate::cost::Cost;
+use crate::gather;
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::limits;
 use crate::server::memory::Memory;
@@ -314,7 +315,8 @@ impl Shard {
         if self.outbound.is_empty() {
             return None;
         }
-        Some(std::mem::replace(&mut self.outbound, Inbound { shard: self.options.shard, ..Inbound::default() }))
+        let Inbound { shard, bytes, items, touched } = &mut self.outbound;
+        Some(Inbound { shard: *shard, bytes: gather::take(bytes), items: gather::take(items), touched: touched.take() })
     }
 
     /// The connections that have something to send, each once.
