@@ -42,13 +42,23 @@ impl Body {
 
     /// Reads all of `data`.
     pub fn of(path: &[u8], data: Option<&[u8]>) -> Body {
+        Body::of_path(path).with(data)
+    }
+
+    /// Of a path without its data, which [`Body::with`] adds: whoever replaces data reads the path once for both.
+    pub fn of_path(path: &[u8]) -> Body {
         if path.strip_prefix(ZOOKEEPER).is_some_and(|rest| rest.first() == Some(&b'/')) {
             return Body::NONE;
         }
-        let mut crc = crc32fast::Hasher::new();
-        crc.update(if path == ROOT { b"" } else { path });
-        crc.update(data.unwrap_or_default());
-        Body(Some(crc.finalize()))
+        Body(Some(if path == ROOT { 0 } else { go_on(0, path) }))
+    }
+
+    /// Of a path and this data.
+    pub fn with(self, data: Option<&[u8]>) -> Body {
+        match data {
+            None | Some([]) => self,
+            Some(data) => Body(self.0.map(|crc| go_on(crc, data))),
+        }
     }
 
     /// As a number that is not 0, to be kept.
@@ -74,10 +84,15 @@ impl Body {
         bytes[44..48].copy_from_slice(&covered.cversion.to_be_bytes());
         bytes[48..52].copy_from_slice(&covered.aversion.to_be_bytes());
         bytes[52..60].copy_from_slice(&covered.owner.to_be_bytes());
-        let mut crc = crc32fast::Hasher::new_with_initial(body);
-        crc.update(&bytes);
-        u64::from(crc.finalize())
+        u64::from(go_on(body, &bytes))
     }
+}
+
+/// The CRC of what has this one with `bytes` behind it.
+fn go_on(crc: u32, bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new_with_initial(crc);
+    hasher.update(bytes);
+    hasher.finalize()
 }
 
 /// The sum, and what it was at some earlier transactions.
@@ -102,7 +117,13 @@ impl Digest {
     /// The CRC to start a znode's digest with, if digests are enabled.
     #[inline]
     pub fn body(&self, path: &[u8], data: Option<&[u8]>) -> Body {
-        if self.enabled { Body::of(path, data) } else { Body::NONE }
+        self.body_of_path(path).with(data)
+    }
+
+    /// The same, with the data still to come.
+    #[inline]
+    pub fn body_of_path(&self, path: &[u8]) -> Body {
+        if self.enabled { Body::of_path(path) } else { Body::NONE }
     }
 
     /// A znode changed from one digest to another; 0 is none.

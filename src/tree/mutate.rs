@@ -47,6 +47,8 @@ pub(super) struct Facts {
     pub acl: AclId,
     /// As stored: creations of children only.
     pub cversion: i32,
+    /// Of the path alone, and with the data.
+    named: Body,
     body: Body,
 }
 
@@ -99,21 +101,23 @@ impl State {
     }
 
     pub(super) fn facts_of(&self, znode: &Znode<'_>) -> Facts {
+        let named = self.digest.body_of_path(znode.path());
         Facts {
             stat: znode.stat(),
             owner: znode.owner(),
             acl: znode.acl(),
             cversion: znode.stored_cversion(),
-            body: self.body_of(znode),
+            named,
+            body: self.body_of(znode, named),
         }
     }
 
     /// The digest of a znode with long data is asked for with every child that comes or goes: that of the data is kept.
-    fn body_of(&self, znode: &Znode<'_>) -> Body {
+    fn body_of(&self, znode: &Znode<'_>, named: Body) -> Body {
         let make = || {
             let data = znode.data();
             self.charge(Cost::bytes(data.map_or(0, <[u8]>::len)));
-            self.digest.body(znode.path(), data)
+            named.with(data)
         };
         match self.store.of_long_data(znode, || make().to_note()) {
             Some(note) => Body::of_note(note),
@@ -234,7 +238,7 @@ impl State {
         self.charge(Cost::CHANGE + Cost::bytes(2 * (place.path.len() + data.map_or(0, <[u8]>::len))));
         self.store.set_data(place.path, place.hash, data, version, at.zxid.0, at.time_ms);
         let mut after = *znode;
-        after.body = self.digest.body(place.path, data);
+        after.body = znode.named.with(data);
         after.stat.version = version;
         after.stat.mzxid = at.zxid.0;
         after.stat.mtime = at.time_ms;

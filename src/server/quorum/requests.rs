@@ -69,12 +69,11 @@ impl Quorum {
                 self.tell(shard, conn, Tell::Collect(question.clone()));
             }
             Ask::Collected { question, shard } => self.tell(*shard, conn, Tell::Collected(question.clone())),
+            Ask::Write(op) if *op != OpCode::CloseSession => self.write(shard, item, *op, body),
             Ask::Write(_) | Ask::Sync | Ask::Ephemerals { .. } if self.owner(shard, item).is_none() => {
-                // The session is over, or another connection speaks for it by now.
                 self.tell(shard, conn, Tell::Close);
             }
-            Ask::Write(OpCode::CloseSession) => self.close_session(item.session, Some((shard, conn, item.xid))),
-            Ask::Write(op) => self.write(shard, item, *op, body),
+            Ask::Write(_) => self.close_session(item.session, Some((shard, conn, item.xid))),
             Ask::Sync => {
                 let path = Reader::new(body).buffer().unwrap_or_default();
                 let zxid = self.zxid;
@@ -102,7 +101,8 @@ impl Quorum {
         }
     }
 
-    /// The live entry of the item's session, if the item comes from the connection that speaks for it.
+    /// The live entry of the item's session, if the item comes from the connection that speaks for it. Otherwise the session is
+    /// over, or another connection speaks for it by now: this one is to be closed.
     pub(super) fn owner(&mut self, shard: ShardId, item: &Item) -> Option<&mut Live> {
         self.live.get_mut(&item.session).filter(|live| live.shard == shard && live.conn == item.conn)
     }
@@ -114,8 +114,9 @@ impl Quorum {
     }
 
     fn write(&mut self, shard: ShardId, item: &Item, op: OpCode, body: &[u8]) {
+        let Some(live) = self.owner(shard, item) else { return self.tell(shard, item.conn, Tell::Close) };
+        let identities = live.identities.clone();
         let request = Request::decode(op, body).expect("the shard has decoded it once");
-        let identities = self.live.get(&item.session).map(|live| live.identities.clone()).unwrap_or_default();
         let prepare = |state: &mut State, context: &Context<'_>, out: &mut Outcome| {
             state.begin_prepare(context, op, &request, out);
         };
