@@ -16,6 +16,13 @@ struct Account {
     bytes: usize,
 }
 
+impl Account {
+    /// Nothing is left of what it was for.
+    fn is_over(&self) -> bool {
+        self.connections == 0 && self.bytes == 0
+    }
+}
+
 /// The accounts of all addresses.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
@@ -51,8 +58,11 @@ impl Groups {
         if group == NIL {
             return;
         }
-        self.account(group).connections -= 1;
-        self.settle(group);
+        let account = self.account(group);
+        account.connections -= 1;
+        if account.is_over() {
+            self.forget(group);
+        }
     }
 
     /// What it takes.
@@ -72,8 +82,11 @@ impl Groups {
     #[inline]
     pub fn take(&mut self, group: Group, bytes: usize) {
         if group != NIL {
-            self.account(group).bytes -= bytes;
-            self.settle(group);
+            let account = self.account(group);
+            account.bytes -= bytes;
+            if account.is_over() {
+                self.forget(group);
+            }
         }
     }
 
@@ -81,14 +94,12 @@ impl Groups {
         self.accounts[group as usize].as_mut().expect("whoever is counted here has not left")
     }
 
-    fn settle(&mut self, group: Group) {
-        let account = self.account(group);
-        if account.connections == 0 && account.bytes == 0 {
-            let address = account.address;
-            self.by_address.remove(&address);
-            self.accounts[group as usize] = None;
-            self.free.push(group);
-        }
+    #[cold]
+    fn forget(&mut self, group: Group) {
+        let address = self.account(group).address;
+        self.by_address.remove(&address);
+        self.accounts[group as usize] = None;
+        self.free.push(group);
     }
 
     /// Addresses that are known.

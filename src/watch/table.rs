@@ -53,6 +53,11 @@ struct Watch {
 }
 
 impl Watch {
+    #[inline]
+    fn key(&self) -> Key {
+        Key { table: self.table, slot: self.slot, path: self.path }
+    }
+
     fn list(&self) -> List {
         match self.table {
             Table::Child => List::Child,
@@ -178,22 +183,26 @@ impl Lists {
                 at
             }
         };
-        match self.find(table, slot, path) {
+        let key = Key { table, slot, path };
+        let hash = key.hash();
+        match self.find(key, hash) {
             Some(at) => self.set_modes(at, self.watches[at].modes | added),
-            None => self.insert(table, slot, path, added),
+            None => self.insert(key, hash, added),
         }
     }
 
     /// The modes of the watch of a connection on a path in a table; 0 if there is none.
     pub fn modes(&self, table: Table, slot: u32, path: &[u8], hash: u64) -> u8 {
         let path = self.find_path(path, hash);
-        path.and_then(|path| self.find(table, slot, path)).map_or(0, |at| self.watches[at].modes)
+        let key = path.map(|path| Key { table, slot, path });
+        key.and_then(|key| self.find(key, key.hash())).map_or(0, |at| self.watches[at].modes)
     }
 
     /// Takes modes away from a watch; true if it had one of them.
     pub fn remove(&mut self, table: Table, slot: u32, path: &[u8], hash: u64, removed: u8) -> bool {
         let Some(path) = self.find_path(path, hash) else { return false };
-        let Some(at) = self.find(table, slot, path) else { return false };
+        let key = Key { table, slot, path };
+        let Some(at) = self.find(key, key.hash()) else { return false };
         let before = self.watches[at].modes;
         if before & removed == 0 {
             return false;
@@ -295,19 +304,18 @@ impl Lists {
     }
 
     #[inline]
-    fn find(&self, table: Table, slot: u32, path: u32) -> Option<u32> {
-        self.by_key.find(key_hash(table, slot, path), |at| {
-            let watch = &self.watches[at];
-            (watch.table, watch.slot, watch.path) == (table, slot, path)
-        })
+    fn find(&self, key: Key, hash: u64) -> Option<u32> {
+        self.by_key.find(hash, |at| self.watches[at].key() == key)
     }
 
-    fn insert(&mut self, table: Table, slot: u32, path: u32, modes: u8) {
+    fn insert(&mut self, key: Key, hash: u64, modes: u8) {
+        let Key { table, slot, path } = key;
         let conn = Self::conn(&mut self.conns, slot);
         self.groups.add(conn.group, limits::WATCH_BYTES);
         let next_of_conn = conn.head;
         let links =
             Watch { path, slot, prev_of_path: NIL, next_of_path: NIL, prev_of_conn: NIL, next_of_conn, modes, table };
+        let list = links.list();
         let at = self.watches.insert(links);
         conn.head = at;
         if next_of_conn != NIL {
@@ -322,33 +330,30 @@ impl Lists {
             }
             Table::Child => self.counts.child += 1,
         }
-        self.by_key.insert(key_hash(table, slot, path), at, |at| {
-            let watch = &self.watches[at];
-            key_hash(watch.table, watch.slot, watch.path)
-        });
-        self.link(at);
+        self.by_key.insert(hash, at, |at| self.watches[at].key().hash());
+        self.link(at, path, list);
     }
 
     /// Gives a watch other modes; without any it is gone.
     fn set_modes(&mut self, at: u32, modes: u8) {
-        let watch = &mut self.watches[at];
-        if modes & modes::RECURSIVE == watch.modes & modes::RECURSIVE && modes != 0 {
-            watch.modes = modes;
-            return;
-        }
-        self.unlink(at);
         if modes == 0 {
-            self.drop(at);
-        } else {
-            self.watches[at].modes = modes;
-            self.link(at);
+            return self.drop(at);
+        }
+        let watch = &mut self.watches[at];
+        let before = std::mem::replace(&mut watch.modes, modes);
+        if modes & modes::RECURSIVE != before & modes::RECURSIVE {
+            let before = Watch { modes: before, ..*watch };
+            let (path, list) = (watch.path, watch.list());
+            self.unlink(&before);
+            self.link(at, path, list);
         }
     }
 
-    /// Forgets a watch that its path's lists do not hold any more.
     fn drop(&mut self, at: u32) {
-        let Watch { path, slot, prev_of_conn, next_of_conn, table, .. } = self.watches.remove(at);
-        self.by_key.remove(key_hash(table, slot, path), at);
+        let watch = self.watches.remove(at);
+        self.unlink(&watch);
+        self.by_key.remove(watch.key().hash(), at);
+        let Watch { slot, prev_of_conn, next_of_conn, table, .. } = watch;
         if next_of_conn != NIL {
             self.watches[next_of_conn].prev_of_conn = prev_of_conn;
         }
@@ -372,20 +377,20 @@ impl Lists {
     }
 
     /// Puts a watch in front of the list of its path that its modes ask for.
-    fn link(&mut self, at: u32) {
-        let list = self.watches[at].list();
-        let watched = &mut self.paths[self.watches[at].path];
+    fn link(&mut self, at: u32, path: u32, list: List) {
+        let watched = &mut self.paths[path];
         self.counts.data_paths += usize::from(list != List::Child && !watched.has_data());
         self.counts.recursive += usize::from(list == List::Recursive);
         let next = std::mem::replace(&mut watched.heads[list as usize], at);
-        (self.watches[at].prev_of_path, self.watches[at].next_of_path) = (NIL, next);
+        let watch = &mut self.watches[at];
+        (watch.prev_of_path, watch.next_of_path) = (NIL, next);
         if next != NIL {
             self.watches[next].prev_of_path = at;
         }
     }
 
-    fn unlink(&mut self, at: u32) {
-        let watch = &self.watches[at];
+    /// Takes a watch out of the list of its path.
+    fn unlink(&mut self, watch: &Watch) {
         let (list, path, prev, next) = (watch.list(), watch.path, watch.prev_of_path, watch.next_of_path);
         if next != NIL {
             self.watches[next].prev_of_path = prev;
@@ -401,9 +406,19 @@ impl Lists {
     }
 }
 
-#[inline]
-fn key_hash(table: Table, slot: u32, path: u32) -> u64 {
-    hash_state().hash_one((u64::from(path) << 32 | u64::from(slot), table as u8))
+/// What a watch is found by, besides its path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Key {
+    table: Table,
+    slot: u32,
+    path: u32,
+}
+
+impl Key {
+    #[inline]
+    fn hash(self) -> u64 {
+        hash_state().hash_one((u64::from(self.path) << 32 | u64::from(self.slot), self.table as u8))
+    }
 }
 
 /// Parts of a look-up table. One table of a million entries would stop a shard for tens of milliseconds each

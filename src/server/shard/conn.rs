@@ -259,11 +259,13 @@ impl Conn {
         let is_all = self.sent == self.output.len();
         if is_all || self.sent > limits::IDLE_BUFFER && self.sent >= self.output.len() - self.sent {
             self.hold = self.hold.map(|hold| hold - self.sent);
-            self.output.drain(..self.sent);
+            if is_all {
+                self.output.clear();
+                self.output.shrink_to(limits::IDLE_BUFFER);
+            } else {
+                self.output.drain(..self.sent);
+            }
             self.sent = 0;
-        }
-        if is_all {
-            self.output.shrink_to(limits::IDLE_BUFFER);
         }
         self.moved += n;
         self.replies.follow(self.output.capacity());

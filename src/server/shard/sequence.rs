@@ -3,6 +3,7 @@
 use super::Shard;
 use super::conn::{Pending, Phase};
 use super::request::Asked;
+use crate::acl::AclId;
 use crate::cost::Cost;
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::{OpCode, connect, reply};
@@ -208,17 +209,20 @@ impl Shard {
                 event.clear();
                 reply::put_event(&mut event, kind, element.zxid, path);
                 meter.charge((Cost::ZNODE + Cost::bytes(event.len())) * slots.len());
+                let is_open = acl == AclId::OPEN || options.skip_acl;
                 for slot in slots {
                     let Some(conn) = conns.at(*slot) else { continue };
                     // Asked again now, not when the watch was set: the ACL may have changed since.
                     // A transaction may change many znodes of one ACL: it is asked once.
-                    let (step, judged, mut may_read) = conn.verdict;
-                    if (step, judged) != (*fires, acl) {
-                        may_read = options.skip_acl || read::may_read(acls, acl, &conn.identities, meter);
-                        conn.verdict = (*fires, acl, may_read);
-                    }
-                    if !may_read {
-                        continue;
+                    if !is_open {
+                        let (step, judged, mut may_read) = conn.verdict;
+                        if (step, judged) != (*fires, acl) {
+                            may_read = read::may_read(acls, acl, &conn.identities, meter);
+                            conn.verdict = (*fires, acl, may_read);
+                        }
+                        if !may_read {
+                            continue;
+                        }
                     }
                     let before = conn.output.len();
                     conn.output.extend_from_slice(&event);
