@@ -13,6 +13,7 @@ use crate::server::read_back;
 use crate::server::rebuild::{Rebuild, write_snapshot};
 use crate::session::{Passwords, SessionSecret};
 use crate::storage::agreed;
+use crate::storage::disk::Disk;
 use crate::storage::dynamic;
 use crate::storage::epochs::EpochFile;
 use crate::storage::identity::{self, DataDirectory, Identity, Past, Starter};
@@ -149,7 +150,7 @@ impl Data {
         };
         let mut directory = identity::open(&disk, dir, log_dir, starter, entropy()?)?;
         let own = SessionSecret(directory.session_secret(&disk, entropy()?)?);
-        let agreed = agreed::read(&disk, dir, directory.identity.directory)?;
+        let heard = agreed::read(&disk, dir, directory.identity.directory)?;
         let places = places(config, &directory);
         let mut rebuild = match &config.ensemble {
             Some(ensemble) => Rebuild::for_member(state, history_limits(config, ensemble.settings.commit_log_count)),
@@ -167,15 +168,10 @@ impl Data {
         if directory.identity.past == Past::LeftAlone && config.ensemble.is_none() {
             tell_left_alone(&directory.identity, recovered.zxid);
         }
+        let place = (&disk as &dyn Disk, dir.as_path(), &directory.identity);
         let secret = match &config.ensemble {
-            Some(_) => Secret::Member(agreed.unwrap_or_else(|| Held::own(own))),
-            None => {
-                let (held, passwords) = Held::alone(own, agreed.as_ref(), recovered.zxid.epoch());
-                if agreed != Some(held.clone()) {
-                    agreed::write(&disk, dir, directory.identity.directory, &held)?;
-                }
-                Secret::Alone(passwords)
-            }
+            Some(_) => Secret::Member(agreed::of_member(place, own, heard, recovered.zxid)?),
+            None => Secret::Alone(agreed::of_lone(place, own, heard, recovered.zxid)?),
         };
         // Before the log is begun: whatever happens after that, what may be missing is remembered.
         let member = match &config.ensemble {

@@ -96,7 +96,7 @@ impl Default for SimOptions {
 
 /// What a member is told of secrets, which has one of its own.
 pub fn member_secrets(own: u8) -> MemberSecrets {
-    MemberSecrets { held: Held::own(SessionSecret([own; 32])), given: None, zookeeper: false }
+    MemberSecrets { held: Held::own(SessionSecret([own; 32]), false), given: None, zookeeper: false }
 }
 
 /// What server 1 of these members is told: it has not looked for a leader yet.
@@ -178,14 +178,9 @@ impl SimServer {
         let dir = Path::new(DIR);
         let starter = member.as_ref().map_or(Starter::Alone(None), |options| Starter::Member(options.id.0));
         let mut directory = identity::open(disk, dir, dir, starter, [7; 16])?;
-        let agreed = agreed::read(disk, dir, directory.identity.directory)?;
+        let heard = agreed::read(disk, dir, directory.identity.directory)?;
         let own = member.as_ref().map_or(LONE_SECRET, |member| member.secrets.held.newest().secret);
         let own = SessionSecret(directory.session_secret(disk, own.0)?);
-        if let Some(member) = &mut member {
-            // One that knows of no secrets knows no such file.
-            let agreed = agreed.clone().filter(|_| member.protocol >= PROTOCOL_SECRETS);
-            member.secrets.held = agreed.unwrap_or_else(|| Held::own(own));
-        }
         let was_born = directory.identity.born;
         let recovery = RecoveryOptions {
             snapshot_dir: dir,
@@ -200,6 +195,11 @@ impl SimServer {
             None => Rebuild::new(state),
         };
         let recovered = recovery::recover(disk, &recovery, &mut rebuild)?;
+        if let Some(member) = &mut member {
+            // One that knows of no secrets knows no such file.
+            let heard = heard.clone().filter(|_| member.protocol >= PROTOCOL_SECRETS);
+            member.secrets.held = agreed::of_member((disk, dir, &directory.identity), own, heard, recovered.zxid)?;
+        }
         let standing = recovered.standing(&directory.identity, sim.autocreate);
         let mut epochs = None;
         if member.is_some() {
@@ -277,11 +277,7 @@ impl SimServer {
         };
         let passwords = match (&member, &epochs) {
             (Some(member), Some((_, epochs))) => member.secrets.passwords_at(epochs.current),
-            _ => {
-                let (held, passwords) = Held::alone(own, agreed.as_ref(), recovered.zxid.epoch());
-                agreed::write(disk, dir, directory.identity.directory, &held)?;
-                passwords
-            }
+            _ => agreed::of_lone((disk, dir, &directory.identity), own, heard.clone(), recovered.zxid)?,
         };
         let cursor = quorum.cursor();
         let reader = store.reader().unwrap();

@@ -8,8 +8,11 @@
 
 use super::checksum_around;
 use super::disk::{self, Disk, DiskError};
+use super::identity::{Identity, Past};
 use super::log::frame::DirectoryId;
 use crate::fatal::{Fatal, Reason};
+use crate::ids::Zxid;
+use crate::session::{Passwords, SessionSecret};
 use crate::zab::agreed::{AGREED_LEN, Agreed, Held};
 use std::path::Path;
 
@@ -42,6 +45,43 @@ pub fn read(disk: &dyn Disk, dir: &Path, directory: DirectoryId) -> Result<Optio
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// What a member goes on with, that has this secret of its own in its directory and heard this, and whose log ends at `last`. What
+/// was always a server's on its own has its own secret, as the file in it says at the time, and sessions may be under it if
+/// anything ever happened there. That is written down: from now on the directory is a member's.
+pub fn of_member(
+    (disk, dir, directory): (&dyn Disk, &Path, &Identity),
+    own: SessionSecret,
+    heard: Option<Held>,
+    last: Zxid,
+) -> Result<Held, DiskError> {
+    if directory.past != Past::Alone {
+        return Ok(heard.unwrap_or_else(|| Held::own(own, false)));
+    }
+    let held = Held::own(own, last > Zxid::ZERO);
+    if held.newest().used && heard.as_ref() != Some(&held) {
+        write(disk, dir, directory.directory, &held)?;
+    }
+    Ok(held)
+}
+
+/// How a server on its own makes passwords: as the ensemble did that it was left alone by, if it was. What it last heard there may
+/// be of a leader that came to nothing: it counts if the log, which ends at `last`, has something of that leader's epoch, and is
+/// taken in any case. That sessions are under it from now on is written down.
+pub fn of_lone(
+    (disk, dir, directory): (&dyn Disk, &Path, &Identity),
+    own: SessionSecret,
+    heard: Option<Held>,
+    last: Zxid,
+) -> Result<Passwords, DiskError> {
+    let Some(heard) = heard.filter(|_| directory.past != Past::Alone) else { return Ok(Passwords::secret(own)) };
+    let held = heard.left_alone(last.epoch());
+    if held != heard {
+        write(disk, dir, directory.directory, &held)?;
+    }
+    let also = vec![held.newest().secret, own];
+    Ok(Passwords { also, ..Passwords::secret(held.at(last.epoch()).secret) })
 }
 
 /// Makes it durable.
@@ -92,7 +132,7 @@ fn decode(bytes: &[u8], directory: DirectoryId) -> Result<Held, Unread> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::SessionSecret;
+    use crate::ids::SessionId;
     use crate::sim::disk::{Choices, SimDisk};
 
     const DIRECTORY: DirectoryId = DirectoryId([4; 16]);
@@ -131,6 +171,62 @@ mod tests {
         let checksum = checksum_around(&later);
         later[12..16].copy_from_slice(&checksum.to_le_bytes());
         assert!(matches!(decode(&later, DIRECTORY), Err(Unread::Version(2))));
+    }
+
+    #[test]
+    fn a_server_left_alone_goes_on_under_what_counted_in_its_ensemble() {
+        let secret = |n: u8| SessionSecret([n; 32]);
+        let agreed = |n: u8| Agreed { secret: secret(n), everywhere: true, used: false };
+        let session = SessionId(0x0140_0000_0000_0005);
+        let under = |n: u8| Passwords::secret(secret(n)).password(session);
+        let identity = Identity { directory: DIRECTORY, server: 2, past: Past::LeftAlone, born: true, complete: true };
+        for (last, counts) in [(Zxid(3 << 32 | 7), 3), (Zxid(4 << 32 | 1), 3), (Zxid(5 << 32 | 1), 5)] {
+            let disk = SimDisk::new();
+            disk.make_dir(dir()).unwrap();
+            let heard = Held::of(vec![(3, agreed(3)), (5, agreed(5))]).unwrap();
+            write(&disk, dir(), DIRECTORY, &heard).unwrap();
+            for start in 1..=3 {
+                let heard = read(&disk, dir(), DIRECTORY).unwrap();
+                let passwords = of_lone((&disk, dir(), &identity), secret(1), heard, last).unwrap();
+                assert_eq!(passwords.password(session), under(counts), "{last}, start {start}");
+                for known in [1, 3, 5] {
+                    let is_taken = known != 3 || counts == 3;
+                    assert_eq!(passwords.verify(session, &under(known)), is_taken, "{last}: {known}, start {start}");
+                }
+            }
+            let heard = read(&disk, dir(), DIRECTORY).unwrap();
+            let held = of_member((&disk, dir(), &identity), secret(1), heard, last).unwrap();
+            assert_eq!(held.at(last.epoch()), Agreed { used: true, everywhere: false, ..agreed(counts) });
+        }
+    }
+
+    #[test]
+    fn what_was_always_on_its_own_has_used_its_secret_if_anything_happened_there() {
+        let own = SessionSecret([1; 32]);
+        let used = |heard, past, last| {
+            let disk = SimDisk::new();
+            disk.make_dir(dir()).unwrap();
+            let mut identity = Identity { directory: DIRECTORY, server: 2, past, born: true, complete: true };
+            let held = of_member((&disk, dir(), &identity), own, heard, last).unwrap();
+            // As a member it finds the same.
+            identity.past = Past::Member;
+            if let Some(heard) = read(&disk, dir(), DIRECTORY).unwrap() {
+                let again = of_member((&disk, dir(), &identity), own, Some(heard), last).unwrap();
+                assert_eq!(again, held);
+            } else {
+                assert!(past == Past::Member || !held.newest().used);
+            }
+            (held.newest().secret == own, held.newest().used)
+        };
+        assert_eq!(used(None, Past::Alone, Zxid(7)), (true, true));
+        assert_eq!(used(None, Past::Alone, Zxid::ZERO), (true, false), "started once and never used");
+        assert_eq!(used(Some(held(&[9])), Past::Alone, Zxid(7)), (true, true), "the file of its secret was replaced");
+        assert_eq!(used(None, Past::Member, Zxid(7)), (true, false), "it has heard nothing from its leaders");
+        assert_eq!(used(Some(held(&[9])), Past::Member, Zxid(7)), (false, true));
+        let identity = Identity { directory: DIRECTORY, server: 0, past: Past::Alone, born: true, complete: true };
+        let disk = SimDisk::new();
+        let passwords = of_lone((&disk, dir(), &identity), own, Some(held(&[9])), Zxid(7)).unwrap();
+        assert_eq!((passwords, disk.changes()), (Passwords::secret(own), 0));
     }
 
     #[test]

@@ -11,14 +11,13 @@
 //! with an empty disk and heard nothing, from a leader that knows of none of this. So it is kept whether a secret has been in use, and
 //! a learner that is told one which has not, and has one which has, keeps its own and says so; the leader takes it over and
 //! tells it on. A secret comes into use when every member has acknowledged a leader that told it, and so has had its say; and
-//! where a server is on its own, which gives its sessions passwords under its own secret from its first start on
-//! ([`Held::alone`]): an ensemble that it grows into has those sessions.
+//! where a server is on its own, which gives its sessions passwords under it: an ensemble that it grows into has those sessions.
 //!
 //! Only those are told who announced that they know of this ([`crate::jute::quorum::PROTOCOL_SECRETS`]). A ZooKeeper knows no
 //! passwords but its own, so while one is among the members, or may be, new sessions have those.
 
 use crate::jute::wire::Reader;
-use crate::session::{Passwords, SessionSecret};
+use crate::session::SessionSecret;
 
 /// The agreement.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,20 +61,19 @@ pub struct Held {
 }
 
 impl Held {
-    /// A member that was told nothing yet has this secret of its own.
-    pub fn own(secret: SessionSecret) -> Held {
-        Held { entries: vec![(0, Agreed { secret, everywhere: false, used: false })] }
+    /// A member that was told nothing yet has this secret of its own. `used`: sessions may be under it, from when its server was
+    /// on its own.
+    pub fn own(secret: SessionSecret, used: bool) -> Held {
+        Held { entries: vec![(0, Agreed { secret, everywhere: false, used })] }
     }
 
-    /// What a server on its own is to write down before it gives a session a password, and how it makes and checks passwords: as
-    /// the ensemble did that it was left alone by, if it was. What it last heard there, `heard`, may be of a leader that came to
-    /// nothing: it counts if the log, which ends in the epoch `current`, has something of that leader's, and is taken in any
-    /// case. Of those that may join it nothing is known.
-    pub fn alone(own: SessionSecret, heard: Option<&Held>, current: i64) -> (Held, Passwords) {
-        let (epoch, agreed) = heard.map_or_else(|| Held::own(own).entries[0], |held| held.entry(current));
-        let also = heard.map_or_else(Vec::new, |held| vec![held.newest().secret, own]);
-        let held = Held { entries: vec![(epoch, Agreed { everywhere: false, used: true, ..agreed })] };
-        (held, Passwords { also, ..Passwords::secret(agreed.secret) })
+    /// The same where its server has been left alone, with a log that ends in the epoch `current`, and gives sessions passwords
+    /// under what counted there. Of those that may join it nothing is known.
+    pub fn left_alone(&self, current: i64) -> Held {
+        let (epoch, agreed) = self.entry(current);
+        let later = self.entries.iter().copied().filter(|(other, _)| *other > epoch);
+        let own = (epoch, Agreed { everywhere: false, used: true, ..agreed });
+        Held { entries: std::iter::once(own).chain(later).collect() }
     }
 
     /// As it was written down; `None` if it cannot have been.
@@ -119,7 +117,6 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::SessionId;
 
     fn agreed(secret: u8, everywhere: bool) -> Agreed {
         Agreed { secret: SessionSecret([secret; 32]), everywhere, used: everywhere }
@@ -140,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_a_leader_said_counts_when_it_is_acknowledged() {
-        let mut held = Held::own(SessionSecret([1; 32]));
+        let mut held = Held::own(SessionSecret([1; 32]), false);
         assert!(held.agree(3, agreed(2, false), 0));
         assert_eq!((held.at(0), held.at(3)), (agreed(1, false), agreed(2, false)));
         assert!(!held.agree(3, agreed(2, false), 0), "it is written down");
@@ -154,27 +151,6 @@ mod tests {
         // Set back to 4, and the leader of 5 says what the one of 6 did.
         assert!(held.agree(5, agreed(2, true), 4));
         assert_eq!(held.at(5), agreed(2, true));
-    }
-
-    #[test]
-    fn a_server_left_alone_goes_on_under_what_counted_in_its_ensemble() {
-        let secret = |n: u8| SessionSecret([n; 32]);
-        let heard = Held::of(vec![(3, agreed(3, true)), (5, agreed(5, true))]).unwrap();
-        let session = SessionId(0x0140_0000_0000_0005);
-        let under = |n: u8| Passwords::secret(secret(n)).password(session);
-        for (last, counts) in [(3, 3), (4, 3), (5, 5)] {
-            let (held, passwords) = Held::alone(secret(1), Some(&heard), last);
-            assert_eq!(passwords.password(session), under(counts), "{last}");
-            for known in [1, 3, 5] {
-                let is_taken = known != 3 || counts == 3;
-                assert_eq!(passwords.verify(session, &under(known)), is_taken, "{last}: {known}");
-            }
-            assert_eq!(held.at(last), Agreed { used: true, ..agreed(counts, false) });
-            let (again, passwords) = Held::alone(secret(1), Some(&held), last + 1);
-            assert_eq!((again, passwords.password(session)), (held, under(counts)), "{last}: a start later");
-        }
-        let (held, passwords) = Held::alone(secret(1), None, 0);
-        assert_eq!((held.at(0), passwords), (Agreed { used: true, ..agreed(1, false) }, Passwords::secret(secret(1))));
     }
 
     #[test]

@@ -282,7 +282,6 @@ impl Election {
             from == settled.vote.leader && (looks_on || turned)
         };
         if is_over {
-            settled.supporters.clear();
             out.push(Output::Overtaken);
         }
     }
@@ -399,20 +398,29 @@ impl Election {
 
     /// The rule of the end: at once when nobody is left who could know better, otherwise after a wait.
     fn settle_if_agreed(&mut self, now_ms: i64, out: &mut Vec<Output>) {
-        // In nobody's list: its vote is for others to count, see `interrupted`.
-        if self.config.member(self.me).is_none() {
-            return;
-        }
         let Phase::Looking(looking) = &mut self.phase else { return };
         let Some(vote) = looking.proposal else { return };
         let own = Ballot { vote, round: self.round, state: PeerState::Looking, version: 0 };
         let supporters = supporters(&looking.received, &own);
+        // In nobody's list: its vote is for others to count, see `interrupted`. Somebody may lead from now on.
+        if self.config.member(self.me).is_none() {
+            if self.config.is_quorum_in_any(&supporters) {
+                looking.interval_ms = self.settings.min_notification_interval_ms;
+                looking.resend_at_ms = looking.resend_at_ms.min(now_ms + looking.interval_ms);
+            }
+            return;
+        }
         if !self.config.is_quorum_in_all(&supporters) {
             looking.finalize_at_ms = None;
-            let cannot_finish = vote.leader == self.me && self.config.pending().is_some();
+            // Those who would do without it are enough by what was agreed on, or there are some who do not vote for it.
+            let others = self.connected.iter().filter(|id| self.config.is_voter(**id));
+            let is_in_the_way =
+                self.config.current().is_quorum(&supporters) || others.into_iter().any(|id| !supporters.contains(id));
+            let cannot_finish = vote.leader == self.me && self.config.pending().is_some() && is_in_the_way;
             looking.unfinished_since_ms = cannot_finish.then(|| looking.unfinished_since_ms.unwrap_or(now_ms));
             return;
         }
+        looking.unfinished_since_ms = None;
         let finalize_at_ms = *looking.finalize_at_ms.get_or_insert(now_ms + self.settings.finalize_wait_ms);
         let silent = |id: &ServerId| {
             // Who has settled in this round, on the same leader, knows no better one either.

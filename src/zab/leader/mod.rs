@@ -253,6 +253,13 @@ impl Leader {
         self.epochs
     }
 
+    /// Whether those that are connected are enough for an epoch to begin.
+    pub fn may_be_established(&self) -> bool {
+        let helping: BTreeSet<ServerId> =
+            self.peers.values().filter(|peer| self.helps_to_establish(peer)).map(|peer| peer.server).collect();
+        self.config.is_quorum_in_all_by(|server| server == self.options.id || helping.contains(&server))
+    }
+
     /// Whether a quorum of these voters is connected and up to date: without one they would not get on as the
     /// configuration (ZooKeeper 3.9, `Leader.isQuorumSynced`).
     pub fn is_quorum_synced(&self, voters: &Voters, now: i64) -> bool {

@@ -306,7 +306,7 @@ impl Quorum {
         ensemble.fail(Reason::CannotTruncate, what);
     }
 
-    fn step_learner(&mut self, ensemble: &mut Ensemble, input: Input<'_>) {
+    pub(super) fn step_learner(&mut self, ensemble: &mut Ensemble, input: Input<'_>) {
         let Role::Following(following) = &mut ensemble.role else { return };
         let mut out = vec![];
         following.learner.step(input, self.clock.mono_ms, &mut out);

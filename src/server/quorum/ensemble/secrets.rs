@@ -73,12 +73,18 @@ impl Quorum {
 
     /// A client has shown a wrong password. It is told so, that is that its session is over, by a server that knows what is right:
     /// one that serves, if it was checked by what is agreed on now, and if it knows the secret where the session has one. And by
-    /// one that leads, if there is no such session, whatever its password was: else its client would go from one to the other for
-    /// ever where no secret was ever in use.
+    /// one that leads, with a quorum, if there is no such session, whatever its password was: else its client would go from one
+    /// to the other for ever where no secret was ever in use.
     pub(super) fn wrong_password(&mut self, ensemble: &Ensemble, shard: ShardId, item: &Item, passwords: u64) {
         let is_known = !has_secret(item.session) || ensemble.options.secrets.is_known(ensemble.agreed);
-        let is_none =
-            matches!(ensemble.role, Role::Leading(_)) && self.state.session_timeout_ms(item.session).is_none();
+        let is_none = match &ensemble.role {
+            Role::Leading(leading) => {
+                let voters = ensemble.election.config().current();
+                leading.leader().is_quorum_synced(voters, self.clock.mono_ms)
+                    && self.state.session_timeout_ms(item.session).is_none()
+            }
+            _ => false,
+        };
         let is_sure = ensemble.serves() && passwords == self.passwords_number && (is_known || is_none);
         self.tell(shard, item.conn, if is_sure { Tell::Refused } else { Tell::Close });
     }

@@ -3,7 +3,7 @@
 use super::{Effect, Ensemble, Role};
 use crate::server::quorum::Quorum;
 use crate::zab::election::{self, Settled};
-use crate::zab::{leader, links};
+use crate::zab::{leader, learner, links};
 
 /// What an election has to say of this server's role.
 #[derive(Default)]
@@ -25,15 +25,17 @@ impl Quorum {
             return;
         }
         match &ensemble.role {
-            Role::Leading(leading) if !leading.serves() => {
+            // Others may have come since it was elected.
+            Role::Leading(leading) if !leading.serves() && !leading.leader().may_be_established() => {
                 tracing::info!("its voters have turned to another candidate");
                 self.step_leader(ensemble, leader::Input::HandOver);
             }
-            Role::Following(following) if following.serves() => {}
-            Role::Joining(_) | Role::Following(_) => {
+            Role::Joining(_) => {
                 tracing::info!("the leader it had settled on does not lead");
                 self.leave_role(ensemble);
             }
+            // As if the connection had ended, which it is about to: behind what is being cut, installed or written.
+            Role::Following(following) if !following.serves() => self.step_learner(ensemble, learner::Input::Closed),
             _ => {}
         }
     }

@@ -20,6 +20,8 @@ enum Return {
     Cut,
     /// The same, and its connection ends while it does.
     Interrupted,
+    /// The same, and meanwhile its leader gives up, and says that it looks for one itself.
+    Left,
     /// The others have gone on: it is sent their state.
     Replaced,
 }
@@ -41,14 +43,28 @@ fn a_leader_is_cut_off(seed: u64, disk_ms: i64, comes_back: Return) {
     if comes_back == Return::Replaced {
         write(&mut cluster, other, "/kept");
     }
-    if comes_back == Return::Interrupted {
-        cluster.cut_ms = 200;
-    }
+    cluster.cut_ms = match comes_back {
+        Return::Interrupted => 200,
+        Return::Left => 3_000,
+        Return::Cut | Return::Replaced => cluster.cut_ms,
+    };
     cluster.heal();
-    if comes_back == Return::Interrupted {
-        let is_cutting =
-            |cluster: &mut Cluster| cluster.queue.values().any(|event| matches!(event, Event::CutLog { .. }));
+    let is_cutting = |cluster: &mut Cluster| cluster.queue.values().any(|event| matches!(event, Event::CutLog { .. }));
+    if matches!(comes_back, Return::Interrupted | Return::Left) {
         assert!(cluster.run(5_000, is_cutting), "it is told to cut its log");
+    }
+    if comes_back == Return::Left {
+        let leader = cluster.leader().expect("somebody leads");
+        let third = 3 - first - leader;
+        cluster.crash(third);
+        let looks = |cluster: &mut Cluster| cluster.standing(leader) == Some(Standing::Looking);
+        assert!(cluster.run(2_500, looks), "without the third it has no quorum");
+        // What it says of that comes in the middle of the cut.
+        cluster.run(100, |_| false);
+        assert!(is_cutting(&mut cluster));
+        cluster.start(third);
+    }
+    if comes_back == Return::Interrupted {
         let quorum = &mut cluster.server(first).unwrap().quorum;
         quorum.capture_snapshot();
         assert!(quorum.take_snapshot_job().is_none(), "it would be of what is being taken back");
@@ -91,6 +107,11 @@ fn a_role_whose_last_write_is_under_way_is_followed_by_no_other() {
 #[test]
 fn a_truncation_that_is_interrupted_is_done_before_anything_else_begins() {
     a_leader_is_cut_off(63, 0, Return::Interrupted);
+}
+
+#[test]
+fn a_leader_that_looks_again_does_not_end_a_truncation() {
+    a_leader_is_cut_off(66, 0, Return::Left);
 }
 
 /// The leader of these has more than its followers when it is elected; a quorum has it when the follower has written it
