@@ -89,6 +89,13 @@ fn a_former_leader_goes_back_behind_the_beginning_of_its_own_epoch() {
     assert!(play(102_195).is_some());
 }
 
+/// A session moved to another server and back while a request of its waited at the leader, which carried it out behind what the
+/// session had asked for elsewhere: its server was the right one again.
+#[test]
+fn a_request_from_before_a_session_moved_away_and_back_is_not_carried_out() {
+    assert!(play(2_108_367).is_some());
+}
+
 /// A leader whose snapshot waited to be shown when its role ended brought nobody up to date any more, whatever was elected.
 #[test]
 fn a_leader_that_owes_a_snapshot_from_before_brings_the_others_up_to_date() {

@@ -2,7 +2,7 @@
 
 use super::asked::Plain;
 use super::claimed::identities;
-use super::forwarded::{AllForwarded, Forwarded};
+use super::forwarded::{AllForwarded, Forwarded, Owners};
 use super::handover::HandOver;
 use super::{Effect, Ensemble, Role};
 use crate::cost::Cost;
@@ -34,7 +34,7 @@ pub(super) struct Leading {
     /// What each learner has sent and was not decoded yet.
     inboxes: BTreeMap<PeerId, Inbox>,
     /// Through whom each session speaks that is not connected here.
-    owners: BTreeMap<SessionId, PeerId>,
+    owners: Owners,
     /// Clients' requests from learners.
     pub forwarded: AllForwarded,
     /// Syncs of this server's clients that are to be asked for.
@@ -65,7 +65,7 @@ impl Leading {
     /// How many sessions speak through learners.
     #[cfg(test)]
     pub(super) fn owned(&self) -> usize {
-        self.owners.len()
+        self.owners.count()
     }
 
     pub(super) fn serves(&self) -> bool {
@@ -105,7 +105,7 @@ impl Ensemble {
     /// A session has expired: nobody speaks for it any more.
     pub(in crate::server::quorum) fn disown(&mut self, session: SessionId) {
         if let Role::Leading(leading) = &mut self.role {
-            leading.owners.remove(&session);
+            leading.owners.remove(session);
         }
     }
 }
@@ -139,7 +139,7 @@ impl Quorum {
             leader,
             gate,
             inboxes: BTreeMap::new(),
-            owners: BTreeMap::new(),
+            owners: Owners::default(),
             forwarded: AllForwarded::default(),
             syncs: vec![],
             learner_syncs: vec![],
@@ -317,7 +317,12 @@ impl Quorum {
             }
             Output::Request { .. } if !leading.serves => {}
             Output::Request { peer, session, cxid, op, body, auth } => {
-                let request = Forwarded { peer, session, cxid, op, body, auth, refused: false };
+                // Some learners send what comes behind it at once.
+                if OpCode::from_wire(op) == Some(OpCode::CreateSession) {
+                    leading.owners.moved(session, peer);
+                }
+                let owner = leading.owners.of(session, peer);
+                let request = Forwarded { peer, owner, session, cxid, op, body, auth, refused: false };
                 if !leading.forwarded.push(request, limits::forwarded(ensemble.options.max_packet)) {
                     tracing::warn!(peer = peer.0, "a learner forwards more than can be taken");
                     self.learner_gone(ensemble, peer);
@@ -329,7 +334,7 @@ impl Quorum {
                 if valid {
                     self.tracker.remove(session);
                     self.tracker.add(session, timeout_ms, self.clock.mono_ms);
-                    leading.owners.insert(session, peer);
+                    leading.owners.moved(session, peer);
                     if let Some(live) = self.live.remove(&session) {
                         self.tell(live.shard, live.conn, Tell::Close);
                     }
@@ -406,7 +411,7 @@ impl Quorum {
             Some(_) => self.tell(shard, item.conn, Tell::Close),
             None => {
                 if let (Ask::Resume { .. }, Role::Leading(leading)) = (&item.what, &mut ensemble.role) {
-                    leading.owners.remove(&item.session);
+                    leading.owners.remove(item.session);
                 }
                 self.lone_item(shard, item, bytes);
             }
@@ -422,10 +427,9 @@ impl Quorum {
             && let Some(request) = leading.forwarded.pop()
         {
             self.state.meter().charge(Cost::REQUEST + Cost::bytes(request.body.len() + request.auth.bytes.len()));
-            let Forwarded { peer, session, cxid, op, body, auth, refused } = request;
+            let Forwarded { peer, owner, session, cxid, op, body, auth, refused } = request;
             match OpCode::from_wire(op) {
                 Some(OpCode::CreateSession) => {
-                    leading.owners.insert(session, peer);
                     let timeout_ms = Reader::new(&body).int().unwrap_or_default();
                     self.transact(session, cxid, |state, context, out| state.create_session(context, timeout_ms, out));
                     self.tracker.add(session, timeout_ms, self.clock.mono_ms);
@@ -436,11 +440,12 @@ impl Quorum {
                     leading.learner_syncs.push(peer);
                 }
                 Some(OpCode::CloseSession) => {
-                    leading.owners.remove(&session);
+                    leading.owners.remove(session);
                     self.end_session(session, cxid, None);
                 }
                 known => {
-                    let moved = leading.owners.get(&session) != Some(&peer) && self.tracker.contains(session);
+                    let speaks = owner.is_some() && leading.owners.of(session, peer) == owner;
+                    let moved = !speaks && self.tracker.contains(session);
                     let identities = identities(&auth, ensemble.options.super_digest.as_ref());
                     let request = known.map(|op| (op, Request::decode(op, &body)));
                     if let (false, Some((_, Ok(Request::Reconfig(asked))))) = (moved, &request) {
