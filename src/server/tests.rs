@@ -16,17 +16,9 @@ use crate::jute::wire::{Reader, put_bytes, put_int, put_long};
 use crate::limits::SLICE;
 use crate::server::memory::Shares;
 use crate::server::quorum::SnapshotRule;
-use crate::sim::bodies::{auth, create, create_of_ones_own, multi, path_alone, path_and};
+use crate::sim::bodies::{auth, create, create_of_ones_own, multi, path_alone, path_and, set_data};
 use crate::sim::server::{Frame, SimOptions, SimServer as Server, TICK_MS};
 use crate::watch::WatchLimits;
-
-fn set_data(path: &[u8]) -> Vec<u8> {
-    let mut body = vec![];
-    put_bytes(&mut body, path);
-    put_bytes(&mut body, b"");
-    put_int(&mut body, -1);
-    body
-}
 
 fn delete(path: &[u8]) -> Vec<u8> {
     let mut body = vec![];

@@ -32,6 +32,15 @@ pub fn create_of_ones_own(path: &[u8]) -> Vec<u8> {
     body
 }
 
+/// The body of a setData without data, whatever the version.
+pub fn set_data(path: &[u8]) -> Vec<u8> {
+    let mut body = vec![];
+    put_bytes(&mut body, path);
+    put_bytes(&mut body, b"");
+    put_int(&mut body, -1);
+    body
+}
+
 /// The body of a create with a list of so many entries, the last of which lets everybody read and none of the others names a
 /// client.
 pub fn create_guarded(path: &[u8], entries: usize) -> Vec<u8> {

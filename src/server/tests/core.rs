@@ -8,40 +8,13 @@ use crate::jute::ErrorCode;
 use crate::limits::{ACL_ENTRIES, CORE_TURN, SLICE_COST, TURN_COST, max_txn, txn_cost};
 use crate::sim::bodies::create_guarded;
 
-/// A client that asks for one thing after another.
-struct Planter(Client);
-
-impl Planter {
-    fn new(server: &mut Server) -> Planter {
-        Planter(Client::new(server))
-    }
-
-    fn ask(&mut self, server: &mut Server, op: OpCode, body: &[u8]) -> Frame {
-        let mut bytes = vec![];
-        self.0.frame(&mut bytes, 1, op, body);
-        server.shard.received(self.0.conn, &bytes);
-        server.settle();
-        loop {
-            if let Some(frame) = self.0.take(server).pop() {
-                return frame;
-            }
-            server.settle();
-        }
-    }
-
-    fn must(&mut self, server: &mut Server, op: OpCode, body: &[u8]) {
-        let error = self.ask(server, op, body).2;
-        assert_eq!(error, 0, "{op:?}");
-    }
-}
-
 fn check(path: &[u8]) -> Vec<u8> {
     delete(path)
 }
 
 /// Two znodes with the longest lists there may be: who asks for one after the other is judged each time.
 fn plant_guarded(server: &mut Server) {
-    let mut planter = Planter::new(server);
+    let mut planter = Client::new(server);
     for (path, entries) in [(&b"/left"[..], ACL_ENTRIES), (b"/right", ACL_ENTRIES - 1)] {
         planter.must(server, OpCode::Create, &create_guarded(path, entries));
     }
@@ -56,12 +29,12 @@ fn checks(count: usize) -> Vec<(OpCode, Vec<u8>)> {
 fn a_multi_that_everybody_would_wait_for_is_refused_as_a_whole() {
     let mut server = Server::new(1 << 20);
     plant_guarded(&mut server);
-    let mut planter = Planter::new(&mut server);
-    introduce(&mut server, &mut planter.0);
+    let mut planter = Client::new(&mut server);
+    introduce(&mut server, &mut planter);
     let mut ops = vec![(OpCode::Create, create(b"/a", b"", 0))];
     ops.extend(checks(1000));
     let before = server.quorum.state().digest();
-    assert_eq!(planter.ask(&mut server, OpCode::Multi, &multi(&ops)).2, ErrorCode::ThrottledOp.wire());
+    assert_eq!(planter.answer(&mut server, OpCode::Multi, &multi(&ops)).2, ErrorCode::ThrottledOp.wire());
     assert_eq!((server.quorum.state().digest(), server.stats.core.throttled.value()), (before, 1));
     assert!(server.quorum.state().find(b"/a").is_none());
     planter.must(&mut server, OpCode::Multi, &multi(&ops[..20]));
@@ -75,7 +48,7 @@ fn a_multi_that_everybody_would_wait_for_is_refused_as_a_whole() {
 #[test]
 fn a_multi_of_the_shortest_changes_is_carried_out_however_many_they_are() {
     let mut server = Server::new(16 << 20);
-    let mut planter = Planter::new(&mut server);
+    let mut planter = Client::new(&mut server);
     let letters: Vec<u8> = (b'0'..=b'z').filter(u8::is_ascii_alphanumeric).collect();
     let path = |n: usize| {
         let base = letters.len();
@@ -133,7 +106,7 @@ const OWNED: usize = 20_000;
 
 /// A session that owns so many znodes; its connection and itself.
 pub(super) fn plant_ephemerals(server: &mut Server, count: usize) -> (Client, SessionId) {
-    let mut planter = Planter::new(server);
+    let mut planter = Client::new(server);
     planter.must(server, OpCode::Create, &create(b"/own", b"", 0));
     let (conn, session) = server.connect(SessionId::NONE, 1000);
     for first in (0..count).step_by(1000) {
@@ -177,24 +150,16 @@ fn a_session_with_very_many_ephemerals_ends_in_slices_and_at_once_for_whoever_lo
     server.shard.received(watcher.conn, &bytes);
     server.settle();
     assert_eq!(watcher.take(&mut server).len(), 3);
-    let mut bytes = vec![];
-    leaver.frame(&mut bytes, 7, OpCode::CloseSession, &[]);
-    server.shard.received(leaver.conn, &bytes);
+    leaver.ask(&mut server, 7, OpCode::CloseSession, &[]);
     let (mut turns, mut seen, mut events) = (0, vec![], 0);
     while !leaver.asked.is_empty() {
-        let mut bytes = vec![];
-        neighbour.frame(&mut bytes, -2, OpCode::Ping, &[]);
-        server.shard.received(neighbour.conn, &bytes);
+        neighbour.ask(&mut server, -2, OpCode::Ping, &[]);
         assert_eq!(neighbour.take(&mut server).len(), 1, "in the turn in which it asks");
-        let mut bytes = vec![];
         if reader.asked.is_empty() {
-            reader.frame(&mut bytes, 1, OpCode::Exists, &path_and(b"/own", false));
-            server.shard.received(reader.conn, &bytes);
+            reader.ask(&mut server, 1, OpCode::Exists, &path_and(b"/own", false));
         }
-        let mut bytes = vec![];
         if late.asked.is_empty() {
-            late.frame(&mut bytes, 1, OpCode::GetData, &path_and(b"/own/n0", true));
-            server.shard.received(late.conn, &bytes);
+            late.ask(&mut server, 1, OpCode::GetData, &path_and(b"/own/n0", true));
         }
         turn(&mut server);
         seen.extend(reader.take(&mut server).iter().map(|frame| children_of(&frame.3)));
@@ -218,9 +183,7 @@ fn a_session_that_expires_while_the_end_of_another_is_under_way_waits_for_that()
     let mut server = Server::new(16 << 20);
     let (mut leaver, _) = plant_ephemerals(&mut server, 4 * OWNED);
     let (_, silent) = server.connect(SessionId::NONE, 200);
-    let mut bytes = vec![];
-    leaver.frame(&mut bytes, 7, OpCode::CloseSession, &[]);
-    server.shard.received(leaver.conn, &bytes);
+    leaver.ask(&mut server, 7, OpCode::CloseSession, &[]);
     server.turn();
     let (mut ticks, mut before) = (0, 0);
     let expired = |server: &Server| server.stats.core.stale_sessions_expired.value();
@@ -250,7 +213,7 @@ fn a_session_that_expires_while_the_end_of_another_is_under_way_waits_for_that()
 fn a_quota_of_very_many_znodes_is_counted_in_slices() {
     const STATS: &[u8] = b"/zookeeper/quota/big/zookeeper_stats";
     let mut server = Server::new(16 << 20);
-    let mut planter = Planter::new(&mut server);
+    let mut planter = Client::new(&mut server);
     let places = [&b"/big"[..], b"/zookeeper/quota/big", b"/zookeeper/quota/big/zookeeper_limits"];
     places.iter().for_each(|path| planter.must(&mut server, OpCode::Create, &create(path, b"", 0)));
     for first in (0..OWNED).step_by(1000) {
@@ -266,9 +229,7 @@ fn a_quota_of_very_many_znodes_is_counted_in_slices() {
     server.shard.received(client.conn, &bytes);
     let (mut turns, mut answers) = (0, vec![]);
     while answers.len() < 2 {
-        let mut bytes = vec![];
-        neighbour.frame(&mut bytes, -2, OpCode::Ping, &[]);
-        server.shard.received(neighbour.conn, &bytes);
+        neighbour.ask(&mut server, -2, OpCode::Ping, &[]);
         assert_eq!(neighbour.take(&mut server).len(), 1, "in the turn in which it asks");
         turn(&mut server);
         answers.extend(client.take(&mut server).iter().map(|frame| frame.2));
@@ -288,7 +249,7 @@ fn no_turn_of_the_core_costs_more_than_it_may() {
         let mut pick = picks(seed);
         let mut server = Server::new(64 << 20);
         plant_guarded(&mut server);
-        let mut planter = Planter::new(&mut server);
+        let mut planter = Client::new(&mut server);
         planter.must(&mut server, OpCode::Create, &create(b"/large", &[7; 900_000], 0));
         let (leaver, _) = plant_ephemerals(&mut server, OWNED);
         let mut clients: Vec<Client> = (0..10).map(|_| Client::new(&mut server)).collect();

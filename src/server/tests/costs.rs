@@ -42,6 +42,30 @@ impl Client {
         self.asked.push(xid);
     }
 
+    /// Asks for one thing.
+    pub(super) fn ask(&mut self, server: &mut Server, xid: i32, op: OpCode, body: &[u8]) {
+        let mut bytes = vec![];
+        self.frame(&mut bytes, xid, op, body);
+        server.shard.received(self.conn, &bytes);
+    }
+
+    /// Asks, and goes on until it is answered.
+    pub(super) fn answer(&mut self, server: &mut Server, op: OpCode, body: &[u8]) -> Frame {
+        self.ask(server, 1, op, body);
+        loop {
+            server.settle();
+            if let Some(frame) = self.take(server).pop() {
+                return frame;
+            }
+        }
+    }
+
+    /// The same, and is answered that it is done.
+    pub(super) fn must(&mut self, server: &mut Server, op: OpCode, body: &[u8]) {
+        let error = self.answer(server, op, body).2;
+        assert_eq!(error, 0, "{op:?}");
+    }
+
     /// Sends what its socket has room for; the rest stays in `bytes`.
     pub(super) fn send(&self, server: &mut Server, bytes: &mut Vec<u8>) {
         if !bytes.is_empty() && server.shard.wants_input(self.conn) {
@@ -100,9 +124,7 @@ pub(super) fn introduce(server: &mut Server, client: &mut Client) {
         put_int(&mut body, 0);
         put_bytes(&mut body, b"digest");
         put_bytes(&mut body, format!("n{n}:x").as_bytes());
-        let mut bytes = vec![];
-        client.frame(&mut bytes, -4, OpCode::Auth, &body);
-        server.shard.received(client.conn, &bytes);
+        client.ask(server, -4, OpCode::Auth, &body);
         server.settle();
         assert_eq!(client.take(server)[0].2, 0);
     }
@@ -113,18 +135,11 @@ const GUARDS: usize = 200;
 /// A guarded znode, a wide one and a large one.
 fn plant(server: &mut Server, wide: usize) {
     let mut client = Client::new(server);
-    let mut ask = |op, body: &[u8]| {
-        let mut bytes = vec![];
-        client.frame(&mut bytes, 1, op, body);
-        server.shard.received(client.conn, &bytes);
-        server.settle();
-        assert_eq!(client.take(server)[0].2, 0);
-    };
-    ask(OpCode::Create, &create_guarded(b"/guarded", GUARDS));
-    ask(OpCode::Create, &create(b"/large", &[7; 500_000], 0));
-    ask(OpCode::Create, &create(b"/wide", b"", 0));
+    client.must(server, OpCode::Create, &create_guarded(b"/guarded", GUARDS));
+    client.must(server, OpCode::Create, &create(b"/large", &[7; 500_000], 0));
+    client.must(server, OpCode::Create, &create(b"/wide", b"", 0));
     for ops in children("/wide", wide) {
-        ask(OpCode::Multi, &multi(&ops));
+        client.must(server, OpCode::Multi, &multi(&ops));
     }
 }
 
@@ -154,9 +169,7 @@ fn a_pipeline_of_costly_reads_takes_many_turns_and_a_neighbour_none() {
         }
         let mut turns = 0;
         while clients.iter().any(|client| !client.asked.is_empty()) {
-            let mut bytes = vec![];
-            neighbour.frame(&mut bytes, -2, OpCode::Ping, &[]);
-            server.shard.received(neighbour.conn, &bytes);
+            neighbour.ask(&mut server, -2, OpCode::Ping, &[]);
             assert_eq!(neighbour.take(&mut server).len(), 1, "in the turn in which it asks");
             for client in &mut clients {
                 assert!(client.take(&mut server).iter().all(|frame| frame.2 == 0));
@@ -297,9 +310,7 @@ fn children_that_nobody_sees_yet_are_passed_over_in_slices() {
         server.prepare();
         server.at(server.now_ms);
     }
-    let mut bytes = vec![];
-    reader.frame(&mut bytes, 1, OpCode::GetChildren, &path_and(b"/large", false));
-    server.shard.received(reader.conn, &bytes);
+    reader.ask(&mut server, 1, OpCode::GetChildren, &path_and(b"/large", false));
     let mut turns = 0;
     while !reader.asked.is_empty() {
         assert!(server.shard.spent() < SLICE_COST * 2, "{:?}", server.shard.spent());
@@ -321,11 +332,7 @@ fn no_turn_costs_more_than_it_may() {
         let mut server = Server::new(64 << 20);
         plant(&mut server, 2 * SLICE);
         let mut clients: Vec<Client> = (0..12).map(|_| Client::new(&mut server)).collect();
-        let mut bytes: Vec<u8> = vec![];
-        clients[0].frame(&mut bytes, 1, OpCode::Create, &create_guarded(b"/dear", ACL_ENTRIES));
-        server.shard.received(clients[0].conn, &bytes);
-        server.settle();
-        assert_eq!(clients[0].take(&mut server)[0].2, 0);
+        clients[0].must(&mut server, OpCode::Create, &create_guarded(b"/dear", ACL_ENTRIES));
         clients.iter_mut().for_each(|client| introduce(&mut server, client));
         let mut bytes: Vec<Vec<u8>> = vec![vec![]; clients.len()];
         server.turn();

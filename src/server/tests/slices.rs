@@ -326,9 +326,7 @@ fn waiting_to_begin(everybody_reads: bool, waiting: usize) -> (Server, Vec<Clien
     let mut other = Client::new(&mut server);
     clients.iter_mut().chain([&mut other]).for_each(|client| introduce(&mut server, client));
     for client in &mut clients {
-        let mut bytes = vec![];
-        client.frame(&mut bytes, 7, OpCode::GetChildren, &path_and(b"/wide", false));
-        server.shard.received(client.conn, &bytes);
+        client.ask(&mut server, 7, OpCode::GetChildren, &path_and(b"/wide", false));
         server.at(server.now_ms);
     }
     let mut body = path_alone(b"/wide");

@@ -16,23 +16,6 @@ const OWNED: usize = 40_000;
 /// Whose end is told first.
 const FIRST: &[u8] = b"/own/n0";
 
-fn ask(server: &mut Server, client: &mut Client, op: OpCode, body: &[u8]) {
-    let mut bytes = vec![];
-    client.frame(&mut bytes, 1, op, body);
-    server.shard.received(client.conn, &bytes);
-}
-
-/// Asks, and goes on until it is answered.
-fn must(server: &mut Server, client: &mut Client, op: OpCode, body: &[u8]) {
-    ask(server, client, op, body);
-    let mut frames = vec![];
-    while frames.is_empty() {
-        server.settle();
-        frames = client.take(server);
-    }
-    assert_eq!(frames[0].2, 0, "{op:?}");
-}
-
 /// A server whose session with very many ephemerals is about to end, its client, and one that is told of each: that takes
 /// many turns.
 fn ground() -> (Server, Client, Client) {
@@ -41,7 +24,7 @@ fn ground() -> (Server, Client, Client) {
     let mut listener = Client::new(&mut server);
     let mut body = path_alone(b"/own");
     put_int(&mut body, 1);
-    must(&mut server, &mut listener, OpCode::AddWatch, &body);
+    listener.must(&mut server, OpCode::AddWatch, &body);
     (server, leaver, listener)
 }
 
@@ -52,16 +35,16 @@ fn who_is_told_of_a_part_of_a_transaction_sees_no_state_without_it() {
     let (mut server, mut leaver, mut listener) = ground();
     let (mut asker, mut queue, mut lister) =
         (Client::new(&mut server), Client::new(&mut server), Client::new(&mut server));
-    must(&mut server, &mut queue, OpCode::Create, &create_guarded(b"/dear", ACL_ENTRIES));
+    queue.must(&mut server, OpCode::Create, &create_guarded(b"/dear", ACL_ENTRIES));
     introduce(&mut server, &mut queue);
     for client in [&mut asker, &mut queue] {
-        must(&mut server, client, OpCode::Exists, &path_and(FIRST, true));
+        client.must(&mut server, OpCode::Exists, &path_and(FIRST, true));
     }
-    must(&mut server, &mut lister, OpCode::GetChildren, &path_and(b"/own", true));
+    lister.must(&mut server, OpCode::GetChildren, &path_and(b"/own", true));
     // Reads that hold all the pins there are, and one more.
     let mut blockers: Vec<Client> = (0..READS_IN_SLICES).map(|_| Client::new(&mut server)).collect();
     for client in blockers.iter_mut().chain([&mut lister]) {
-        ask(&mut server, client, OpCode::GetChildren, &path_and(b"/own", false));
+        client.ask(&mut server, 1, OpCode::GetChildren, &path_and(b"/own", false));
     }
     // Reads behind a write, of which each turn has room for a few.
     let mut bytes = vec![];
@@ -72,7 +55,7 @@ fn who_is_told_of_a_part_of_a_transaction_sees_no_state_without_it() {
     }
     server.shard.received(queue.conn, &bytes);
     turn(&mut server);
-    ask(&mut server, &mut leaver, OpCode::CloseSession, &[]);
+    leaver.ask(&mut server, 1, OpCode::CloseSession, &[]);
 
     let mut clients = [asker, queue, lister];
     let (mut told, mut between, mut turns) = ([false; 3], 0, 0);
@@ -98,7 +81,7 @@ fn who_is_told_of_a_part_of_a_transaction_sees_no_state_without_it() {
         if told == [true; 3] && !leaver.asked.is_empty() {
             between += 1;
             if between == 1 {
-                ask(&mut server, &mut clients[0], OpCode::Exists, &path_and(FIRST, false));
+                clients[0].ask(&mut server, 1, OpCode::Exists, &path_and(FIRST, false));
                 blockers.drain(..).for_each(|client| server.shard.disconnected(client.conn));
             }
         }
@@ -115,7 +98,7 @@ fn who_asks_while_a_transaction_is_told_is_not_looked_at_before_that_is_done() {
     let (conn, session) = server.connect(SessionId::NONE, 2000);
     let mut clients: Vec<Client> = (1..200).map(|_| Client::new(&mut server)).collect();
     clients.push(Client::on(conn));
-    ask(&mut server, &mut leaver, OpCode::CloseSession, &[]);
+    leaver.ask(&mut server, 1, OpCode::CloseSession, &[]);
     while listener.events == 0 {
         turn(&mut server);
         listener.take(&mut server);
@@ -123,7 +106,7 @@ fn who_asks_while_a_transaction_is_told_is_not_looked_at_before_that_is_done() {
     let mut looked_at = vec![];
     server.shard.take_interest(&mut looked_at);
     looked_at.clear();
-    clients.iter_mut().for_each(|client| ask(&mut server, client, OpCode::Exists, &path_and(FIRST, false)));
+    clients.iter_mut().for_each(|client| client.ask(&mut server, 1, OpCode::Exists, &path_and(FIRST, false)));
     // It may have much to say, and is not read: that is no silence of its.
     server.shard.tick();
     server.shard.take_outbound();

@@ -5,7 +5,7 @@ use super::steps::*;
 use crate::jute::OpCode;
 use crate::jute::wire::{put_bytes, put_int};
 use crate::limits;
-use crate::sim::bodies::{create, create_guarded, create_of_ones_own};
+use crate::sim::bodies::{create, create_guarded, create_of_ones_own, set_data};
 
 /// The body of an auth packet for a user with a name of this length.
 fn auth(n: usize, length: usize) -> Vec<u8> {
@@ -118,14 +118,6 @@ fn what_is_under_way_is_bounded_in_bytes_identities_included() {
 #[test]
 fn however_many_requests_are_under_way_nobody_is_sent_away() {
     storm(74, 110, 0, 0);
-}
-
-fn set_data(path: &[u8]) -> Vec<u8> {
-    let mut body = vec![];
-    put_bytes(&mut body, path);
-    put_bytes(&mut body, b"");
-    put_int(&mut body, -1);
-    body
 }
 
 /// Where both wait for the leader, neither has all of a turn, whatever the other asks for.
