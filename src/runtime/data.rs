@@ -4,11 +4,11 @@ use super::clock::Clocks;
 use super::disk::RealDisk;
 use super::helpers::{Rebase, Work};
 use super::memory::Growing;
-use crate::config::Config;
+use crate::config::{Config, Ensemble};
 use crate::fatal::{Fatal, Reason};
 use crate::ids::Zxid;
 use crate::limits;
-use crate::server::quorum::{Record, SnapshotJob};
+use crate::server::quorum::{MemberSecrets, Record, SnapshotJob};
 use crate::server::read_back;
 use crate::server::rebuild::{Rebuild, write_snapshot};
 use crate::session::{Passwords, SessionSecret};
@@ -31,6 +31,7 @@ use crate::zab::agreed::Held;
 use crate::zab::epochs::Epochs;
 use crate::zab::history::{History, HistoryLimits};
 use crate::zab::voters::ServerId;
+use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,8 +44,8 @@ pub struct Data {
     pub state: State,
     pub log: LogWriter,
     pub zxid: Zxid,
-    /// What session passwords are made under.
-    pub secret: Secret,
+    /// How the passwords of sessions are made and checked.
+    pub passwords: Passwords,
     /// The server's id; 0 where nobody has given it one.
     pub server: i64,
     /// Transactions of the log behind the snapshot loaded.
@@ -55,14 +56,6 @@ pub struct Data {
     member: Option<MemberData>,
 }
 
-/// What session passwords are made under.
-pub enum Secret {
-    /// By a server on its own.
-    Alone(Passwords),
-    /// What a member has heard from its leaders, or its own secret as long as it has heard nothing.
-    Member(Held),
-}
-
 /// What only a member of an ensemble has.
 pub struct MemberData {
     pub epochs: Epochs,
@@ -70,6 +63,7 @@ pub struct MemberData {
     pub history: History,
     /// False: what this server acknowledged may be missing.
     pub has_database: bool,
+    pub secrets: MemberSecrets,
 }
 
 /// Who writes the small records, and holds the directory.
@@ -169,14 +163,14 @@ impl Data {
             tell_left_alone(&directory.identity, recovered.zxid);
         }
         let place = (&disk as &dyn Disk, dir.as_path(), &directory.identity);
-        let secret = match &config.ensemble {
-            Some(_) => Secret::Member(agreed::of_member(place, own, heard, recovered.zxid)?),
-            None => Secret::Alone(agreed::of_lone(place, own, heard, recovered.zxid)?),
-        };
         // Before the log is begun: whatever happens after that, what may be missing is remembered.
-        let member = match &config.ensemble {
-            Some(_) => Some(judge(config, &mut directory, &recovered)?),
-            None => None,
+        let (passwords, member) = match &config.ensemble {
+            Some(ensemble) => {
+                let secrets = secrets(ensemble, agreed::of_member(place, own, heard, recovered.zxid)?);
+                let (file, epochs, has_database) = judge(config, &mut directory, &recovered)?;
+                (secrets.passwords_at(epochs.current), Some((file, epochs, has_database, secrets)))
+            }
+            None => (agreed::of_lone(place, own, heard, recovered.zxid)?, None),
         };
         let opened = recovery::begin_log(&disk, &places.recovery(), &recovered, &log_options, SPARES)?;
         directory.mark_born(&disk)?;
@@ -202,8 +196,8 @@ impl Data {
         );
         let snapshot = recovered.snapshot.map(|header| header.zxid);
         let (epochs, member) = match (member, history) {
-            (Some((file, epochs, has_database)), Some(history)) => {
-                (Some(file), Some(MemberData { epochs, history, has_database }))
+            (Some((file, epochs, has_database, secrets)), Some(history)) => {
+                (Some(file), Some(MemberData { epochs, history, has_database, secrets }))
             }
             _ => (None, None),
         };
@@ -215,13 +209,23 @@ impl Data {
         let keeper = Keeper { dir: dir.clone(), directory, epochs, configured };
         let Recovered { zxid, replayed, .. } = recovered;
         let server = keeper.directory.identity.server;
-        Ok(Data { state, log, zxid, server, replayed, secret, snapshot, keeper, member })
+        Ok(Data { state, log, zxid, server, replayed, passwords, snapshot, keeper, member })
     }
 
-    /// The parts: the state, its log, what passwords are made under, what only a member has, and what the helper threads do.
-    pub fn into_parts(self, config: &Arc<Config>) -> (State, LogWriter, Secret, Option<MemberData>, Work) {
-        let Data { state, log, secret, snapshot, keeper, member, .. } = self;
-        (state, log, secret, member, work(config, snapshot, keeper))
+    /// The parts: the state, its log, how passwords are made, what only a member has, and what the helper threads do.
+    pub fn into_parts(self, config: &Arc<Config>) -> (State, LogWriter, Passwords, Option<MemberData>, Work) {
+        let Data { state, log, passwords, snapshot, keeper, member, .. } = self;
+        (state, log, passwords, member, work(config, snapshot, keeper))
+    }
+}
+
+/// What a member's passwords are made under: a client that moves to another member shows the same one there.
+fn secrets(ensemble: &Ensemble, held: Held) -> MemberSecrets {
+    let given = ensemble.settings.session_secret.as_ref();
+    MemberSecrets {
+        held,
+        given: given.map(|secret| SessionSecret(Sha256::digest(secret.reveal().as_bytes()).into())),
+        zookeeper: ensemble.settings.zookeeper_passwords,
     }
 }
 

@@ -9,28 +9,15 @@ use crate::fatal::{Fatal, Reason};
 use crate::jute::quorum::PROTOCOL_SECRETS;
 use crate::limits;
 use crate::server::memory::Pot;
-use crate::server::quorum::{EnsembleOptions, MemberSecrets, Quorum, RoleSettings};
-use crate::session::SessionSecret;
-use crate::zab::agreed::Held;
+use crate::server::quorum::{EnsembleOptions, Quorum, RoleSettings};
 use crate::zab::election;
 use crate::zab::links;
 use crate::zab::voters::{self, Voters};
-use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// So long a member looks for a leader at least before it serves reads (ZooKeeper 3.9, `QuorumPeer.run`).
 const READ_ONLY_AFTER_MS: i64 = 2_000;
-
-/// What a member's passwords are made under: a client that moves to another member shows the same one there.
-pub fn secrets(ensemble: &Ensemble, held: Held) -> MemberSecrets {
-    let given = ensemble.settings.session_secret.as_ref();
-    MemberSecrets {
-        held,
-        given: given.map(|secret| SessionSecret(Sha256::digest(secret.reveal().as_bytes()).into())),
-        zookeeper: ensemble.settings.zookeeper_passwords,
-    }
-}
 
 /// What the keys say of the roles.
 fn roles(config: &Config, settings: &Settings) -> RoleSettings {
@@ -59,7 +46,7 @@ fn roles(config: &Config, settings: &Settings) -> RoleSettings {
 pub fn join(
     config: &Config,
     ensemble: &Ensemble,
-    (data, secrets): (MemberData, MemberSecrets),
+    data: MemberData,
     ports: (Vec<Open>, Mover),
     quorum: &mut Quorum,
     wake: Arc<Wake>,
@@ -72,7 +59,7 @@ pub fn join(
     let pending = ensemble.proposed.as_ref().map(voters).transpose()?;
     let tick_ms = i64::from(config.tick_time_ms);
     let addresses = ensemble.own.addresses.iter();
-    let MemberData { epochs, history, has_database } = data;
+    let MemberData { epochs, history, has_database, secrets } = data;
     quorum.join(EnsembleOptions {
         id: ensemble.id,
         config: voters::Config::new(voters(&ensemble.membership)?, pending),

@@ -2,7 +2,7 @@
 
 use super::advice::{Advice, advice};
 use super::clock::Clocks;
-use super::data::{Data, Secret, max_txn};
+use super::data::{Data, max_txn};
 use super::descriptors::{self, Budget};
 use super::helpers::Helpers;
 use super::machine::Machine;
@@ -92,16 +92,7 @@ pub fn run(
     let (replayed, server_id) = (data.replayed, data.server);
     let log_dir = config.data_log_dir.clone();
     let wake = Arc::new(Wake::new()?);
-    let (state, log, secret, member_data, work) = data.into_parts(&config);
-    let (passwords, secrets) = match secret {
-        Secret::Alone(passwords) => (passwords, None),
-        Secret::Member(held) => {
-            let known = config.ensemble.as_ref().zip(member_data.as_ref());
-            let (ensemble, member) = known.expect("a member was recovered by an ensemble's configuration");
-            let secrets = member::secrets(ensemble, held);
-            (secrets.passwords_at(member.epochs.current), Some(secrets))
-        }
-    };
+    let (state, log, passwords, member_data, work) = data.into_parts(&config);
     let helpers = Helpers::start(work, wake.clone(), config.memory_ahead);
     let ids = SessionIds::new(clocks.now().wall_ms, session_byte(&config, server_id));
     let options = quorum_options(&config, shards);
@@ -110,8 +101,8 @@ pub fn run(
     quorum.count_replayed(replayed);
     let address = client_port.listener.local_addr().map_or_else(|_| String::new(), |address| address.to_string());
     let door = Arc::new(Door::new(client_port.listener.clone()));
-    let peers = match (&config.ensemble, member_data.zip(secrets), peer_ports) {
-        (Some(ensemble), Some((data, secrets)), Some(ports)) => {
+    let peers = match (&config.ensemble, member_data, peer_ports) {
+        (Some(ensemble), Some(data), Some(ports)) => {
             let plan = Plan {
                 id: ensemble.id,
                 everywhere: ensemble.settings.listen_on_all_addresses,
@@ -122,7 +113,7 @@ pub fn run(
             };
             let room = (budget.peers, client_memory.others.clone());
             let mover = Mover::start(plan, client_port, ports.clone())?;
-            Some(member::join(&config, ensemble, (data, secrets), (ports, mover), &mut quorum, wake.clone(), room)?)
+            Some(member::join(&config, ensemble, data, (ports, mover), &mut quorum, wake.clone(), room)?)
         }
         _ => None,
     };

@@ -277,7 +277,7 @@ impl SimServer {
         };
         let passwords = match (&member, &epochs) {
             (Some(member), Some((_, epochs))) => member.secrets.passwords_at(epochs.current),
-            _ => agreed::of_lone((disk, dir, &directory.identity), own, heard.clone(), recovered.zxid)?,
+            _ => agreed::of_lone((disk, dir, &directory.identity), own, heard, recovered.zxid)?,
         };
         let cursor = quorum.cursor();
         let reader = store.reader().unwrap();

@@ -39,22 +39,26 @@ impl Shard {
     }
 
     pub(super) fn pause(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.find(id) else { return };
-        if !conn.is_paused {
-            conn.is_paused = true;
+        if self.stop_reading(id) {
             self.paused.push(id);
-            self.interest.push(id);
         }
     }
 
     /// The same, until all are told of the transaction that is being told.
     pub(super) fn pause_until_told(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.find(id) else { return };
-        if !conn.is_paused {
-            conn.is_paused = true;
+        if self.stop_reading(id) {
             self.until_told.push(id);
+        }
+    }
+
+    /// Whether it was read until now.
+    fn stop_reading(&mut self, id: ConnId) -> bool {
+        let Some(conn) = self.conns.find(id) else { return false };
+        let was_read = !std::mem::replace(&mut conn.is_paused, true);
+        if was_read {
             self.interest.push(id);
         }
+        was_read
     }
 
     /// Takes up again whatever need not wait any longer.

@@ -45,9 +45,8 @@ impl Election {
             return;
         }
         if round > self.round {
-            looking.proposal = looking.candidacy.own_vote();
-            self.round = round;
-            self.begin_round(now_ms, out);
+            let own = looking.candidacy.own_vote();
+            self.begin_round(round, own, now_ms, out);
         } else if round == self.round && looking.proposal.is_some() {
             self.tell(from, now_ms, out);
         }
@@ -63,9 +62,7 @@ impl Election {
         looking.candidacy = Candidacy::Yields(own);
         looking.yield_until_ms = Some(now_ms + UNFINISHED_MS);
         looking.unfinished_since_ms = None;
-        looking.proposal = None;
-        self.round = self.round.saturating_add(1).min(super::LAST_ROUND);
-        self.begin_round(now_ms, out);
+        self.begin_round(self.round.saturating_add(1).min(super::LAST_ROUND), None, now_ms, out);
     }
 }
 

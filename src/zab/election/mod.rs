@@ -350,9 +350,7 @@ impl Election {
         if ballot.round > self.round {
             let own = looking.candidacy.own_vote();
             let better = looking.candidacy.prefers(&ballot.vote, own, &self.config);
-            looking.proposal = if better { Some(ballot.vote) } else { own };
-            self.round = ballot.round;
-            self.begin_round(now_ms, out);
+            self.begin_round(ballot.round, if better { Some(ballot.vote) } else { own }, now_ms, out);
         } else if looking.candidacy.prefers(&ballot.vote, looking.proposal, &self.config) {
             looking.proposal = Some(ballot.vote);
             looking.finalize_at_ms = None;
@@ -413,9 +411,8 @@ impl Election {
         if !self.config.is_quorum_in_all(&supporters) {
             looking.finalize_at_ms = None;
             // Those who would do without it are enough by what was agreed on, or there are some who do not vote for it.
-            let others = self.connected.iter().filter(|id| self.config.is_voter(**id));
-            let is_in_the_way =
-                self.config.current().is_quorum(&supporters) || others.into_iter().any(|id| !supporters.contains(id));
+            let does_without = |id: &ServerId| self.config.is_voter(*id) && !supporters.contains(id);
+            let is_in_the_way = self.config.current().is_quorum(&supporters) || self.connected.iter().any(does_without);
             let cannot_finish = vote.leader == self.me && self.config.pending().is_some() && is_in_the_way;
             looking.unfinished_since_ms = cannot_finish.then(|| looking.unfinished_since_ms.unwrap_or(now_ms));
             return;
@@ -470,9 +467,11 @@ impl Election {
         }
     }
 
-    /// The votes of earlier rounds do not count in this one.
-    fn begin_round(&mut self, now_ms: i64, out: &mut Vec<Output>) {
+    /// Goes over into a later round, with this candidate: the votes of earlier ones do not count in it.
+    fn begin_round(&mut self, round: i64, proposal: Option<Vote>, now_ms: i64, out: &mut Vec<Output>) {
+        self.round = round;
         if let Phase::Looking(looking) = &mut self.phase {
+            looking.proposal = proposal;
             looking.received.clear();
             looking.finalize_at_ms = None;
             looking.interval_ms = self.settings.min_notification_interval_ms;

@@ -75,8 +75,8 @@ impl Leader {
     /// Takes over a secret in use that a member has, if none is agreed on that has been. Who joins says so before it is one.
     fn take_used(&mut self, out: &mut Vec<Output>) {
         if self.secrets.agreed.is_some_and(|agreed| !agreed.used) {
-            let members = self.peers.values().filter(|peer| self.config.member(peer.server).is_some());
-            if let Some(said) = members.filter_map(|peer| peer.has_used).next() {
+            let mut members = self.peers.values().filter(|peer| self.config.member(peer.server).is_some());
+            if let Some(said) = members.find_map(|peer| peer.has_used) {
                 self.agree(Agreed { everywhere: false, ..said }, out);
             }
         }

@@ -7,6 +7,7 @@
 //!
 //! A leader reads on in either case: acknowledgements come on the same connection, and may be what it waits for.
 
+use super::owners::Owner;
 use super::{Ensemble, Role};
 use crate::ids::SessionId;
 use crate::jute::OpCode;
@@ -83,46 +84,6 @@ impl Ensemble {
             Role::Following(following) => following.under_way.has_room(),
             _ => true,
         }
-    }
-}
-
-/// That a session speaks through a learner, from one of its moves on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Owner {
-    peer: PeerId,
-    since: u64,
-}
-
-/// Through whom each session speaks that is not connected to the leader itself.
-#[derive(Default)]
-pub(super) struct Owners {
-    by_session: BTreeMap<SessionId, Owner>,
-    moves: u64,
-}
-
-impl Owners {
-    /// The session speaks through this learner from now on.
-    pub fn moved(&mut self, session: SessionId, peer: PeerId) {
-        if self.of(session, peer).is_none() {
-            self.moves += 1;
-            self.by_session.insert(session, Owner { peer, since: self.moves });
-        }
-    }
-
-    /// It speaks through none.
-    pub fn remove(&mut self, session: SessionId) {
-        self.by_session.remove(&session);
-    }
-
-    /// Since when it speaks through this learner, if it does.
-    pub fn of(&self, session: SessionId, peer: PeerId) -> Option<Owner> {
-        self.by_session.get(&session).copied().filter(|owner| owner.peer == peer)
-    }
-
-    /// How many do.
-    #[cfg(test)]
-    pub fn count(&self) -> usize {
-        self.by_session.len()
     }
 }
 

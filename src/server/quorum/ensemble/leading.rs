@@ -2,8 +2,9 @@
 
 use super::asked::Plain;
 use super::claimed::identities;
-use super::forwarded::{AllForwarded, Forwarded, Owners};
+use super::forwarded::{AllForwarded, Forwarded};
 use super::handover::HandOver;
+use super::owners::Owners;
 use super::{Effect, Ensemble, Role};
 use crate::cost::Cost;
 use crate::ids::{SessionId, Zxid};

@@ -20,6 +20,7 @@ mod interface;
 mod joining;
 mod leading;
 mod leaving;
+mod owners;
 mod read_only;
 mod reconfig;
 mod rollover;
