@@ -48,7 +48,7 @@ fn three_servers_are_an_ensemble() {
     let ensemble = config.ensemble.as_ref().unwrap();
     assert_eq!((ensemble.id, ensemble.own.to_string().as_str()), (ServerId(3), "zk3:2888:3888:participant"));
     assert_eq!((ensemble.settings.init_limit, ensemble.settings.sync_limit), (10, 5));
-    assert_eq!(ensemble.settings.connect_ticks(), 10);
+    assert_eq!(ensemble.settings.connect_limit, None);
     assert_eq!((ensemble.membership.version(), ensemble.proposed.as_ref()), (0, None));
     assert_eq!((ensemble.config_file.to_str(), ensemble.dynamic_config_file.as_ref()), (Some("/c/zoo.cfg"), None));
     assert_eq!((config.client_address.clone(), config.client_port), (ClientAddress::Any, 2181));
@@ -147,10 +147,10 @@ fn keys_without_effect_are_named() {
 #[test]
 fn values_that_stand_for_others() {
     let settings = |line: &str| ensemble(&format!("{THREE}{line}\n")).settings;
-    assert_eq!(settings("connectToLearnerMasterLimit=3").connect_ticks(), 3);
+    assert_eq!(settings("connectToLearnerMasterLimit=3").connect_limit, Some(3));
     assert_eq!(settings("connectToLearnerMasterLimit=0").connect_limit, None);
-    assert_eq!(settings("corral.leaderSlowWriteMs=0").leader_slow_write_ms, None);
-    assert_eq!(settings("corral.leaderSlowWriteMs=1").leader_slow_write_ms, Some(1));
+    assert_eq!(settings("corral.leaderSlowWriteMs=0").slow_write_ms, None);
+    assert_eq!(settings("corral.leaderSlowWriteMs=1").slow_write_ms, Some(1));
     assert_eq!(settings("electionPortBindRetry=0").election_bind_retries, None);
     assert_eq!(settings("quorumCnxnTimeoutMs=0").election_handshake_timeout_ms, None);
     assert_eq!(settings("snapshotSizeFactor=-0.5").snapshot_size_factor, None);

@@ -32,8 +32,8 @@ pub struct Settings {
     /// In an [`Ensemble`] at least 1, like `sync_limit`.
     pub init_limit: u32,
     pub sync_limit: u32,
-    /// `None`: `init_limit`, see [`Settings::connect_ticks`].
-    pub connect_limit: Option<u32>,
+    /// Ticks in which a connection to the leader must stand; `None`: `init_limit`.
+    pub connect_limit: Option<i64>,
     pub standalone_enabled: bool,
     pub reconfig_enabled: bool,
     pub listen_on_all_addresses: bool,
@@ -45,25 +45,25 @@ pub struct Settings {
     pub zookeeper_passwords: bool,
     pub leader_serves: bool,
     /// `None`: a leader stays, however slow its disk.
-    pub leader_slow_write_ms: Option<u32>,
+    pub slow_write_ms: Option<i64>,
     pub local_sessions: bool,
     pub local_session_upgrading: bool,
     /// `None`: observers follow the leader.
     pub observer_master_port: Option<u16>,
     pub observer_master_bytes: u32,
-    pub observer_reconnect_delay_ms: u32,
-    pub observer_election_delay_ms: u32,
+    pub observer_reconnect_delay_ms: i64,
+    pub observer_election_delay_ms: i64,
     pub observer_keeps_log: bool,
     /// At least 500.
     pub commit_log_count: u32,
     /// From 0 to 1; `None`: the log on disk is never sent.
     pub snapshot_size_factor: Option<f64>,
-    pub force_snapshot_sync: bool,
-    pub max_snapshot_syncs: u32,
-    pub max_diff_syncs: u32,
+    pub force_snapshot: bool,
+    pub max_snapshot_syncs: usize,
+    pub max_diff_syncs: usize,
     /// `None`: `init_limit` ticks.
-    pub epoch_wait_ms: Option<u32>,
-    pub leader_connect_delay_ms: u32,
+    pub gather_ms: Option<i64>,
+    pub leader_connect_delay_ms: i64,
     pub min_notification_ms: u32,
     pub max_notification_ms: u32,
     pub election_connect_timeout_ms: u32,
@@ -90,7 +90,7 @@ impl Default for Settings {
             session_secret: None,
             zookeeper_passwords: false,
             leader_serves: true,
-            leader_slow_write_ms: Some(4000),
+            slow_write_ms: Some(4000),
             local_sessions: false,
             local_session_upgrading: false,
             observer_master_port: None,
@@ -100,10 +100,10 @@ impl Default for Settings {
             observer_keeps_log: true,
             commit_log_count: 500,
             snapshot_size_factor: Some(0.33),
-            force_snapshot_sync: false,
+            force_snapshot: false,
             max_snapshot_syncs: 10,
             max_diff_syncs: 100,
-            epoch_wait_ms: None,
+            gather_ms: None,
             leader_connect_delay_ms: 100,
             min_notification_ms: 200,
             max_notification_ms: 60_000,
@@ -119,9 +119,9 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Ticks in which a connection to the leader must stand.
-    pub fn connect_ticks(&self) -> u32 {
-        self.connect_limit.unwrap_or(self.init_limit)
+    /// How long an observer waits at most before it looks for a leader again, ms: voters first.
+    pub fn observer_delay_ms(&self) -> i64 {
+        self.observer_election_delay_ms + self.observer_reconnect_delay_ms
     }
 
     /// The keys that ask for something this version does not do, and what it does instead. Nothing that was agreed on

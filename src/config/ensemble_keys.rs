@@ -33,7 +33,7 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
         meaning: "ticks in which a connection to the leader must stand; 0: `initLimit`",
         difference: "a leader that refuses connections is given up after a second",
         apply: |draft, text| {
-            draft.settings.connect_limit = Some(number(text, NOT_NEGATIVE)?).filter(|ticks| *ticks > 0);
+            draft.settings.connect_limit = Some(number::<u32>(text, NOT_NEGATIVE)?.into()).filter(|ticks| *ticks > 0);
             Ok(())
         },
     },
@@ -123,7 +123,7 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
                   it never does",
         difference: "Corral's own; ZooKeeper's leader stays",
         apply: |draft, text| {
-            draft.settings.leader_slow_write_ms = Some(number(text, NOT_NEGATIVE)?).filter(|ms| *ms > 0);
+            draft.settings.slow_write_ms = Some(number::<u32>(text, NOT_NEGATIVE)?.into()).filter(|ms| *ms > 0);
             Ok(())
         },
     },
@@ -162,13 +162,13 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
         meaning: "milliseconds an observer waits at most before it looks for a leader again, beyond \
                   `observer.election.DelayMs`",
         difference: "the delay is derived from the server's id, where ZooKeeper's is random",
-        apply: |draft, text| number(text, NOT_NEGATIVE).map(|ms| draft.settings.observer_reconnect_delay_ms = ms),
+        apply: |draft, text| number(text, NOT_NEGATIVE).map(|ms| draft.settings.observer_reconnect_delay_ms = ms.into()),
     },
     Key {
         name: "observer.election.DelayMs", alias: "", default: "200", example: "0",
         meaning: "milliseconds an observer waits after it lost its connection before it takes part in an election",
         difference: "",
-        apply: |draft, text| number(text, NOT_NEGATIVE).map(|ms| draft.settings.observer_election_delay_ms = ms),
+        apply: |draft, text| number(text, NOT_NEGATIVE).map(|ms| draft.settings.observer_election_delay_ms = ms.into()),
     },
     Key {
         name: "syncEnabled", alias: "observer.syncEnabled", default: "true", example: "false",
@@ -201,20 +201,20 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
         name: "forceSnapshotSync", alias: "", default: "false", example: "true",
         meaning: "a leader sends every follower a snapshot, for tests",
         difference: "",
-        apply: |draft, text| boolean(text).map(|on| draft.settings.force_snapshot_sync = on),
+        apply: |draft, text| boolean(text).map(|on| draft.settings.force_snapshot = on),
     },
     Key {
         name: "leader.maxConcurrentSnapSyncs", alias: "", default: "10", example: "2",
         meaning: "snapshots a leader sends at the same time; observers beyond that come again later",
         difference: "",
-        apply: |draft, text| number(text, POSITIVE).map(|count| draft.settings.max_snapshot_syncs = count),
+        apply: |draft, text| number(text, POSITIVE).map(|count| draft.settings.max_snapshot_syncs = count as usize),
     },
     Key {
         name: "leader.maxConcurrentDiffSyncs", alias: "", default: "100", example: "20",
         meaning: "servers a leader brings up to date by transactions at the same time; observers beyond that come \
                   again later",
         difference: "",
-        apply: |draft, text| number(text, POSITIVE).map(|count| draft.settings.max_diff_syncs = count),
+        apply: |draft, text| number(text, POSITIVE).map(|count| draft.settings.max_diff_syncs = count as usize),
     },
     Key {
         name: "leader.maxTimeToWaitForEpoch", alias: "", default: "-1", example: "5000",
@@ -222,7 +222,7 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
                   -1: `initLimit` ticks",
         difference: "ZooKeeper waits on while no voter is known to look again",
         apply: |draft, text| {
-            draft.settings.epoch_wait_ms = u32::try_from(number(text, -1..=i32::MAX)?).ok();
+            draft.settings.gather_ms = Some(number::<i32>(text, -1..=i32::MAX)?.into()).filter(|ms| *ms >= 0);
             Ok(())
         },
     },
@@ -230,7 +230,7 @@ pub const ENSEMBLE_KEYS: &[Key] = &[
         name: "leaderConnectDelayDuringRetryMs", alias: "", default: "100", example: "50",
         meaning: "milliseconds between two attempts to connect to the leader",
         difference: "",
-        apply: |draft, text| number(text, NOT_NEGATIVE).map(|ms| draft.settings.leader_connect_delay_ms = ms),
+        apply: |draft, text| number(text, NOT_NEGATIVE).map(|ms| draft.settings.leader_connect_delay_ms = ms.into()),
     },
     Key {
         name: "fastleader.minNotificationInterval", alias: "", default: "200", example: "100",

@@ -21,24 +21,11 @@ const READ_ONLY_AFTER_MS: i64 = 2_000;
 
 /// What the keys say of the roles.
 fn roles(config: &Config, settings: &Settings) -> RoleSettings {
-    let observer_delays_ms = [settings.observer_election_delay_ms, settings.observer_reconnect_delay_ms];
     let read_only_after_ms = READ_ONLY_AFTER_MS.max(i64::from(config.tick_time_ms));
     RoleSettings {
         history: data::history_limits(config, settings.commit_log_count),
-        snapshot_size_factor: settings.snapshot_size_factor,
-        force_snapshot: settings.force_snapshot_sync,
-        max_snapshot_syncs: settings.max_snapshot_syncs as usize,
-        max_diff_syncs: settings.max_diff_syncs as usize,
-        leader_connect_delay_ms: i64::from(settings.leader_connect_delay_ms),
-        observer_master_port: settings.observer_master_port,
-        observer_delay_ms: observer_delays_ms.map(i64::from).iter().sum(),
-        slow_write_ms: settings.leader_slow_write_ms.map(i64::from),
-        connect_limit: Some(i64::from(settings.connect_ticks())),
-        gather_ms: settings.epoch_wait_ms.map(i64::from),
-        leader_serves: settings.leader_serves,
         read_only_after_ms: config.read_only_mode.then_some(read_only_after_ms),
-        local_sessions: settings.local_sessions,
-        local_session_upgrading: settings.local_session_upgrading,
+        settings: Arc::new(settings.clone()),
     }
 }
 
@@ -106,45 +93,18 @@ mod tests {
     #[test]
     fn keys_reach_the_roles() {
         let config = Config { tick_time_ms: 2500, read_only_mode: true, ..Config::defaults(Profile::Small, 1) };
-        let settings = Settings {
-            init_limit: 10,
-            connect_limit: Some(3),
-            leader_serves: false,
-            leader_slow_write_ms: Some(700),
-            observer_election_delay_ms: 200,
-            observer_reconnect_delay_ms: 500,
-            observer_master_port: Some(2889),
-            epoch_wait_ms: Some(900),
-            leader_connect_delay_ms: 50,
-            commit_log_count: 60_000,
-            snapshot_size_factor: None,
-            force_snapshot_sync: true,
-            max_snapshot_syncs: 2,
-            max_diff_syncs: 20,
-            local_sessions: true,
-            ..Settings::default()
-        };
+        let settings = Settings { commit_log_count: 60_000, max_diff_syncs: 20, ..Settings::default() };
         let roles = roles(&config, &settings);
-        assert_eq!((roles.connect_limit, roles.gather_ms, roles.leader_serves), (Some(3), Some(900), false));
-        assert_eq!((roles.slow_write_ms, roles.observer_delay_ms), (Some(700), 700));
-        assert_eq!(roles.observer_master_port, Some(2889));
-        assert_eq!((roles.leader_connect_delay_ms, roles.history.count), (50, 60_000));
-        assert_eq!((roles.snapshot_size_factor, roles.force_snapshot), (None, true));
-        assert_eq!((roles.max_snapshot_syncs, roles.max_diff_syncs), (2, 20));
-        assert_eq!(roles.read_only_after_ms, Some(2500));
-        assert_eq!((roles.local_sessions, roles.local_session_upgrading), (true, false));
+        assert_eq!(*roles.settings, settings);
+        assert_eq!((roles.history.count, roles.read_only_after_ms), (60_000, Some(2500)));
     }
 
     #[test]
     fn without_them_the_roles_are_as_usual() {
         let config = Config { tick_time_ms: 100, ..Config::defaults(Profile::Small, 1) };
-        let settings = Settings { init_limit: 10, leader_slow_write_ms: None, ..Settings::default() };
-        let never = roles(&config, &settings);
-        assert_eq!((never.slow_write_ms, never.read_only_after_ms), (None, None));
-        assert_eq!((never.connect_limit, never.gather_ms, never.leader_serves), (Some(10), None, true));
-        let allowed = Settings { local_session_upgrading: true, ..settings.clone() };
-        assert!(roles(&config, &allowed).local_session_upgrading && !never.local_sessions);
-        let soon = roles(&Config { read_only_mode: true, ..config }, &settings);
+        let never = roles(&config, &Settings::default());
+        assert_eq!((never.history.count, never.read_only_after_ms), (50_000, None));
+        let soon = roles(&Config { read_only_mode: true, ..config }, &Settings::default());
         assert_eq!(soon.read_only_after_ms, Some(2000));
     }
 }

@@ -8,6 +8,7 @@ use super::cluster::Cluster;
 use super::coverage::Coverage;
 use super::disk::Choices;
 use super::faults::{self, Step};
+use crate::config::Settings;
 use crate::ids::{SessionId, Zxid};
 use crate::server::quorum::{RoleSettings, Standing};
 use crate::zab::history::HistoryLimits;
@@ -108,9 +109,8 @@ impl Plan {
     fn cluster(&self) -> Cluster {
         let mut cluster = Cluster::with_observers(self.voters, self.observers, self.seed);
         cluster.last_counter = self.last_counter;
-        let usual = RoleSettings::default();
-        cluster.roles = RoleSettings {
-            history: HistoryLimits { count: 60, bytes: 1 << 20 },
+        let usual = Settings::default();
+        let settings = Settings {
             snapshot_size_factor: usual.snapshot_size_factor.filter(|_| self.seed.is_multiple_of(2)),
             slow_write_ms: self.seed.is_multiple_of(3).then_some(150),
             // In one story of four.
@@ -118,7 +118,8 @@ impl Plan {
             local_session_upgrading: self.seed % 16 != 6,
             ..usual
         };
-        cluster.witness.model.local_sessions = cluster.roles.local_sessions;
+        cluster.witness.model.local_sessions = settings.local_sessions;
+        cluster.roles = RoleSettings { history: HistoryLimits { count: 60, bytes: 1 << 20 }, ..settings.into() };
         cluster
     }
 

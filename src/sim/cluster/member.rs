@@ -173,7 +173,7 @@ impl Cluster {
             super_digest: None,
             secrets: MemberSecrets { zookeeper: self.zookeeper_passwords, ..member_secrets(id.0 as u8) },
             protocol: member.protocol,
-            roles: self.roles,
+            roles: self.roles.clone(),
         };
         let clock = member.clocks.at(self.now_ms);
         let autocreate = member.incarnation == 0;

@@ -211,14 +211,17 @@ impl Leader {
 mod tests {
     use super::super::{Input, Options};
     use super::*;
+    use crate::config::Settings;
     use crate::zab::history::{History, HistoryLimits};
     use crate::zab::voters::{Config, Voters};
+    use std::sync::Arc;
 
     /// The ms after which a leader that nobody follows gives up, of those at which it is asked.
     fn waits_ms(gather_ms: Option<i64>) -> Option<i64> {
         let text = b"server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\n";
         let config = Config::new(Voters::parse(text).unwrap(), None);
-        let options = Options { gather_ms, ..Options::new(ServerId(1), 100, 10, 5) };
+        let settings = Arc::new(Settings { gather_ms, ..Settings::default() });
+        let options = Options { settings, ..Options::new(ServerId(1), 100, 10, 5) };
         let history = History::new(HistoryLimits::default(), Zxid::ZERO);
         let mut leader = Leader::new(options, config, Epochs::default(), history, Zxid::ZERO, 0);
         (0..=2_000).step_by(50).find(|now| {

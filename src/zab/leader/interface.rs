@@ -2,6 +2,7 @@
 //! ends.
 
 use super::{LogPart, PeerId};
+use crate::config::Settings;
 use crate::ids::{SessionId, Zxid};
 use crate::jute::quorum::{Packet, PacketType, Touch};
 use crate::zab::agreed::Agreed;
@@ -10,6 +11,7 @@ use crate::zab::history::Txn;
 use crate::zab::message::{After, Auth, Gated, Message};
 use crate::zab::voters::{ServerId, Voters};
 use std::fmt;
+use std::sync::Arc;
 
 /// What a leader is told once.
 #[derive(Clone, Debug)]
@@ -18,20 +20,12 @@ pub struct Options {
     pub tick_ms: i64,
     /// Ticks for each phase until the leader is established, and for a learner's synchronisation.
     pub init_limit: i64,
-    /// How long a quorum may take to come, ms, a tick at least; `None`: `init_limit` (`leader.maxTimeToWaitForEpoch`).
-    pub gather_ms: Option<i64>,
     /// Ticks a learner may be silent, or leave a proposal unacknowledged.
     pub sync_limit: i64,
     /// Whether the first established leader gives the configuration of the files a version.
     pub reconfig_enabled: bool,
-    /// Always send a snapshot (`zookeeper.forceSnapshotSync`).
-    pub force_snapshot: bool,
-    /// How much of the log on disk a learner is sent at most, as a part of the newest snapshot's size; `None`: nothing
-    /// of it (`zookeeper.snapshotSizeFactor`).
-    pub snapshot_size_factor: Option<f64>,
-    /// Learners that may be synchronised by snapshot, or otherwise, at a time; voters are never refused.
-    pub max_snapshot_syncs: usize,
-    pub max_diff_syncs: usize,
+    /// How long it waits for a quorum, and how learners are synchronised.
+    pub settings: Arc<Settings>,
     /// Connections of learners; more are dropped.
     pub max_peers: usize,
     /// Syncs that wait for their answer; who asks for more is dropped, or refused.
@@ -56,13 +50,9 @@ impl Options {
             id,
             tick_ms,
             init_limit,
-            gather_ms: None,
             sync_limit,
             reconfig_enabled: false,
-            force_snapshot: false,
-            snapshot_size_factor: Some(0.33),
-            max_snapshot_syncs: 10,
-            max_diff_syncs: 100,
+            settings: Arc::default(),
             max_peers: 1024,
             max_syncs: 100_000,
             max_outstanding: 100_000,

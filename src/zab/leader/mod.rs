@@ -107,7 +107,8 @@ impl Leader {
         assert!(history.last().epoch() <= epochs.current && epochs.current <= epochs.accepted, "{epochs:?}");
         assert!(committed <= history.last(), "{committed} is not in the log");
         let init_ms = options.init_limit * options.tick_ms;
-        let gather_ms = options.gather_ms.map_or(init_ms, |ms| ms.clamp(options.tick_ms, init_ms.max(options.tick_ms)));
+        let gather_ms = options.settings.gather_ms;
+        let gather_ms = gather_ms.map_or(init_ms, |ms| ms.clamp(options.tick_ms, init_ms.max(options.tick_ms)));
         let secrets = Secrets::new(&options, &config);
         let mut leader = Leader {
             phase_deadline_ms: now + gather_ms,

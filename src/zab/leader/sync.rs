@@ -131,8 +131,8 @@ impl Leader {
             return self.go_over(id, now, out);
         }
         let shown = self.shown();
-        let decision = match decide(&self.history, shown, last, self.options.force_snapshot) {
-            Decision::ReadLog if self.options.snapshot_size_factor.is_none() => Decision::Snap,
+        let decision = match decide(&self.history, shown, last, self.options.settings.force_snapshot) {
+            Decision::ReadLog if self.options.settings.snapshot_size_factor.is_none() => Decision::Snap,
             decision => decision,
         };
         let server = self.peers[&id].server;
@@ -140,7 +140,7 @@ impl Leader {
         self.acked.remove(&server);
         let syncs = self.peers.values().filter(|peer| peer.is_syncing()).count();
         let is_voter = self.helps_to_establish(&self.peers[&id]);
-        if decision != Decision::Snap && syncs >= self.options.max_diff_syncs && !is_voter {
+        if decision != Decision::Snap && syncs >= self.options.settings.max_diff_syncs && !is_voter {
             return self.drop_peer(id, DropReason::TooManySyncs, out);
         }
         if decision == Decision::ReadLog {
@@ -156,7 +156,7 @@ impl Leader {
     pub(super) fn log_read(&mut self, id: PeerId, part: &LogPart, now: i64, out: &mut Vec<Output>) {
         match self.peers.get(&id).map(|peer| peer.stage) {
             Some(Stage::ReadingLog { last, upto }) => {
-                let factor = self.options.snapshot_size_factor.unwrap_or_default();
+                let factor = self.options.settings.snapshot_size_factor.unwrap_or_default();
                 let decision = decide_with_log(part, upto, &self.history, last, factor);
                 self.carry_out(id, decision, Some((part, upto)), now, out);
             }
@@ -187,7 +187,7 @@ impl Leader {
             }
             Decision::Snap | Decision::ReadLog => {
                 let syncs = self.peers.values().filter(|peer| peer.by_snapshot).count();
-                if syncs >= self.options.max_snapshot_syncs && !self.helps_to_establish(&self.peers[&id]) {
+                if syncs >= self.options.settings.max_snapshot_syncs && !self.helps_to_establish(&self.peers[&id]) {
                     return self.drop_peer(id, DropReason::TooManySyncs, out);
                 }
                 self.set_stage(id, Stage::Streaming, now + self.init_ms());

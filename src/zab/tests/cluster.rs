@@ -18,6 +18,7 @@ mod edge;
 
 use super::Random;
 use super::node::{Conn, Node, Role, Wire, refill, txn, voters};
+use crate::config::Settings;
 use crate::ids::{SessionId, Zxid};
 use crate::jute::quorum::{ForwardedRequest, Packet, PacketType};
 use crate::zab::history::{Txn, follows};
@@ -26,6 +27,7 @@ use crate::zab::learner::{self, Learner};
 use crate::zab::message::{Gate, Message};
 use crate::zab::voters::{Config, ServerId};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 const TICK_MS: i64 = 100;
 const MAX_DATA: usize = 1 << 16;
@@ -239,7 +241,7 @@ impl Cluster {
             history = refill(&node.view, 3, node.durable_end);
         }
         let mut options = leader::Options::new(node.id, TICK_MS, 10, 5);
-        options.force_snapshot = self.random.percent(10);
+        options.settings = Arc::new(Settings { force_snapshot: self.random.percent(10), ..Settings::default() });
         options.last_counter = self.last_counter;
         let (end, committed) = (node.durable_end, node.committed);
         let role = Leader::new(options, self.config.clone(), epochs, history, committed, self.now);

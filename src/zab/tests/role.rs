@@ -6,6 +6,7 @@
 //! `accepted/current`. With `CORRAL_REWRITE_SCRIPTS=<directory>` the answers are written there instead.
 
 use super::role_text::{leads, learns, show};
+use crate::config::Settings;
 use crate::ids::{SessionId, Zxid};
 use crate::jute::quorum::{
     ForwardedRequest, LearnerInfo, PROTOCOL_CORRAL, PROTOCOL_EPOCHS, Packet, PacketType, put_revalidate_answer,
@@ -23,6 +24,7 @@ use crate::zab::message::Gate;
 use crate::zab::voters::{Config, ServerId, Voters};
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 
 macro_rules! scripts {
     ($($name:ident)*) => {
@@ -233,12 +235,14 @@ impl Stage {
     fn new_leader(&mut self, words: &Words<'_>) {
         let mut options = leader::Options::new(ServerId(words.number("id", 1)), 2000, 10, 5);
         options.reconfig_enabled = words.has("reconfig");
-        options.force_snapshot = words.has("force-snapshot");
-        if words.has("never-from-disk") {
-            options.snapshot_size_factor = None;
-        }
+        let usual = Settings::default();
+        options.settings = Arc::new(Settings {
+            force_snapshot: words.has("force-snapshot"),
+            snapshot_size_factor: usual.snapshot_size_factor.filter(|_| !words.has("never-from-disk")),
+            max_snapshot_syncs: words.number("max-snapshot-syncs", 10) as usize,
+            ..usual
+        });
         options.max_peers = words.number("max-peers", 1024) as usize;
-        options.max_snapshot_syncs = words.number("max-snapshot-syncs", 10) as usize;
         options.max_syncs = words.number("max-syncs", 1000) as usize;
         options.max_outstanding = words.number("max-outstanding", 1000) as usize;
         options.agreed = words.agreed();

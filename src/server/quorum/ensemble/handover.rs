@@ -62,7 +62,7 @@ impl Quorum {
     /// would only go round.
     pub(super) fn watch_disk(&mut self, ensemble: &mut Ensemble) {
         let now = self.clock.mono_ms;
-        let Some(limit_ms) = ensemble.options.roles.slow_write_ms else { return };
+        let Some(limit_ms) = ensemble.options.roles.settings.slow_write_ms else { return };
         let rest_ms = ensemble.options.init_limit * ensemble.options.tick_ms;
         let Role::Leading(leading) = &mut ensemble.role else { return };
         let is_slow = self.in_flight.is_some() && now - self.write_since_ms > limit_ms;

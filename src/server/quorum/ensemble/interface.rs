@@ -1,7 +1,7 @@
 //! What a member of an ensemble is told, what happens to it, and what it asks for.
 
 use super::secrets::MemberSecrets;
-use crate::config::Secret;
+use crate::config::{Secret, Settings};
 use crate::fatal::Fatal;
 use crate::ids::Zxid;
 use crate::jute::election::InitialMessage;
@@ -14,6 +14,7 @@ use crate::zab::history::{History, HistoryLimits};
 use crate::zab::leader::{LogPart, PeerId};
 use crate::zab::links::{self, Address, LinkId};
 use crate::zab::voters::{Config, MemberAddress, MemberClient, ServerId};
+use std::sync::Arc;
 
 /// What a member is told once.
 #[derive(Clone, Debug)]
@@ -50,60 +51,21 @@ pub struct EnsembleOptions {
     pub roles: RoleSettings,
 }
 
-/// What an operator may set of the roles; see the keys of the configuration that the names are those of.
-#[derive(Clone, Copy, Debug)]
+/// What an operator may set of the roles.
+#[derive(Clone, Debug, Default)]
 pub struct RoleSettings {
+    /// The values of the keys, shared with whoever acts by them.
+    pub settings: Arc<Settings>,
     /// Of the log's end in memory (`commitLogCount`).
     pub history: HistoryLimits,
-    /// `None`: the log on disk is never sent.
-    pub snapshot_size_factor: Option<f64>,
-    pub force_snapshot: bool,
-    pub max_snapshot_syncs: usize,
-    pub max_diff_syncs: usize,
-    /// How long an observer waits at most before it looks for a leader again, ms: voters first (`observer.election.DelayMs`
-    /// and `observer.reconnectDelayMs`).
-    pub observer_delay_ms: i64,
-    /// Where a voter that follows takes observers in, by which an observer finds one (`observerMasterPort`); `None`: it
-    /// follows the leader itself.
-    pub observer_master_port: Option<u16>,
-    /// The longest pause between two attempts to reach a leader, ms (`leaderConnectDelayDuringRetryMs`).
-    pub leader_connect_delay_ms: i64,
-    /// A leader with a write of the log that takes longer than this hands over, ms; `None`: never.
-    pub slow_write_ms: Option<i64>,
-    /// Ticks in which a connection to the leader must stand (`connectToLearnerMasterLimit`); `None`: as for the rest.
-    pub connect_limit: Option<i64>,
-    /// How long a new leader waits for a quorum to come, ms (`leader.maxTimeToWaitForEpoch`); `None`: `initLimit`.
-    pub gather_ms: Option<i64>,
-    /// False: a leader takes no clients (`leaderServes`).
-    pub leader_serves: bool,
     /// A member that looks for a leader for so long serves reads to clients that content themselves with that, ms; `None`:
     /// never (`readonlymode.enabled`).
     pub read_only_after_ms: Option<i64>,
-    /// New sessions are known to this server alone (`localSessionsEnabled`).
-    pub local_sessions: bool,
-    /// One of these becomes a session of the ensemble when it creates an ephemeral (`localSessionsUpgradingEnabled`).
-    pub local_session_upgrading: bool,
 }
 
-impl Default for RoleSettings {
-    fn default() -> Self {
-        RoleSettings {
-            history: HistoryLimits::default(),
-            snapshot_size_factor: Some(0.33),
-            force_snapshot: false,
-            max_snapshot_syncs: 10,
-            max_diff_syncs: 100,
-            observer_delay_ms: 200,
-            observer_master_port: None,
-            leader_connect_delay_ms: 100,
-            slow_write_ms: Some(4_000),
-            connect_limit: None,
-            gather_ms: None,
-            leader_serves: true,
-            read_only_after_ms: None,
-            local_sessions: false,
-            local_session_upgrading: false,
-        }
+impl From<Settings> for RoleSettings {
+    fn from(settings: Settings) -> Self {
+        RoleSettings { settings: Arc::new(settings), ..RoleSettings::default() }
     }
 }
 

@@ -78,11 +78,11 @@ impl Ensemble {
     }
 
     fn connect_limit_ms(&self) -> i64 {
-        self.options.roles.connect_limit.unwrap_or(self.options.init_limit) * self.options.tick_ms
+        self.options.roles.settings.connect_limit.unwrap_or(self.options.init_limit) * self.options.tick_ms
     }
 
     fn master_port(&self, observer: bool) -> Option<u16> {
-        self.options.roles.observer_master_port.filter(|_| observer)
+        self.options.roles.settings.observer_master_port.filter(|_| observer)
     }
 }
 
@@ -111,7 +111,7 @@ impl Quorum {
             return self.leave_role(ensemble);
         }
         let attempts = joining.attempts + 1;
-        let most_ms = ensemble.options.roles.leader_connect_delay_ms;
+        let most_ms = ensemble.options.roles.settings.leader_connect_delay_ms;
         let retry_at_ms = Some(now + most_ms.min(1 << (2 + attempts).min(20)));
         ensemble.role = Role::Joining(Joining { attempts, retry_at_ms, ..joining });
     }

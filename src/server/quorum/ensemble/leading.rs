@@ -119,18 +119,14 @@ impl Quorum {
         let knows_secrets = given.protocol >= PROTOCOL_SECRETS;
         let options = Options {
             reconfig_enabled: self.reconfig_enabled(),
-            force_snapshot: roles.force_snapshot,
-            snapshot_size_factor: roles.snapshot_size_factor,
-            max_snapshot_syncs: roles.max_snapshot_syncs,
-            max_diff_syncs: roles.max_diff_syncs,
-            gather_ms: roles.gather_ms,
+            settings: roles.settings.clone(),
             last_counter: self.options.last_counter,
             heard_epoch: ensemble.heard_epoch,
             agreed: knows_secrets.then(|| given.secrets.held.at(ensemble.epochs.current)),
             zookeeper_passwords: given.secrets.zookeeper,
             ..Options::new(given.id, given.tick_ms, given.init_limit, given.sync_limit)
         };
-        let takes_clients = roles.leader_serves;
+        let takes_clients = roles.settings.leader_serves;
         let history = ensemble.history.take().expect("no role has it");
         let committed = self.committed_in(&history);
         let gate = Gate::new(history.last(), ensemble.epochs);

@@ -143,7 +143,7 @@ impl Ensemble {
     /// Observers come back after the voters, who have to find a leader first, and not all at a time (ZooKeeper 3.9,
     /// `Observer.waitForObserverElectionDelay`; where it draws a number, here a server's own number spreads them).
     fn rest(&mut self, now: i64) {
-        let delay_ms = self.options.roles.observer_delay_ms;
+        let delay_ms = self.options.roles.settings.observer_delay_ms();
         if delay_ms > 0 && !self.election.config().is_voter(self.options.id) {
             let spread = (self.options.id.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
             self.rests_until_ms = now + 1 + (spread % delay_ms as u64) as i64;

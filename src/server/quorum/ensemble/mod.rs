@@ -232,8 +232,8 @@ impl Quorum {
         options.election.adopt_configs = self.reconfig_enabled();
         options.config = self.config_at_start(&options.config);
         self.locals.set_rules(LocalRules {
-            opens: options.roles.local_sessions,
-            upgrades: options.roles.local_session_upgrading,
+            opens: options.roles.settings.local_sessions,
+            upgrades: options.roles.settings.local_session_upgrading,
             server: options.id.0 as u8,
             // Twice what a learner may lag behind without being given up.
             echo_ms: 2 * options.sync_limit * options.tick_ms,

@@ -3,6 +3,7 @@
 use super::super::*;
 use super::roles::with_an_observer;
 use super::steps::*;
+use crate::config::Settings;
 use crate::ids::SessionId;
 use crate::jute::{ErrorCode, OpCode};
 use crate::sim::bodies::{create, multi, path_alone, path_and};
@@ -11,8 +12,8 @@ const EPHEMERAL: i32 = 1;
 
 /// Three voters and an observer that open local sessions.
 fn started(seed: u64, upgrades: bool) -> Cluster {
-    let roles = RoleSettings { local_sessions: true, local_session_upgrading: upgrades, ..RoleSettings::default() };
-    with_an_observer(seed, roles)
+    let settings = Settings { local_sessions: true, local_session_upgrading: upgrades, ..Settings::default() };
+    with_an_observer(seed, settings.into())
 }
 
 /// The leader, a follower, the observer.

@@ -2,7 +2,7 @@
 //! clients that have seen it.
 
 use super::super::*;
-use super::roles::with_an_observer;
+use super::roles::{reads_no_log, with_an_observer};
 use super::steps::*;
 use crate::ids::SessionId;
 use crate::jute::OpCode;
@@ -75,7 +75,7 @@ fn a_member_that_lacks_nothing_shows_what_is_committed_when_it_serves() {
 fn a_member_that_lacks_something_shows_what_is_committed_when_it_serves() {
     let history = HistoryLimits { count: 5, bytes: 1 << 20 };
     let forgetful = RoleSettings { history, ..RoleSettings::default() };
-    let unread = RoleSettings { snapshot_size_factor: None, ..forgetful };
+    let unread = reads_no_log(forgetful.clone());
     for (seed, roles, counted) in [
         (303, RoleSettings::default(), None),
         (304, forgetful, Some("log read for a learner")),

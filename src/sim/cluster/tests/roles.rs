@@ -4,6 +4,7 @@
 use super::super::*;
 use super::steps::{all_serve, start_all};
 use super::writers::{Client, converge, standings, started_with, work};
+use crate::config::Settings;
 use crate::ids::{ConnId, SessionId};
 use crate::jute::OpCode;
 use crate::limits;
@@ -14,6 +15,12 @@ use crate::zab::history::HistoryLimits;
 /// So little in memory that whoever was away for a moment lacks more.
 fn forgetful() -> RoleSettings {
     RoleSettings { history: HistoryLimits { count: 20, bytes: 1 << 20 }, ..RoleSettings::default() }
+}
+
+/// The same, with leaders that never send the log on disk.
+pub(super) fn reads_no_log(roles: RoleSettings) -> RoleSettings {
+    let never = Settings { snapshot_size_factor: None, ..Settings::default() };
+    RoleSettings { history: roles.history, ..never.into() }
 }
 
 /// Who is elected before all are connected may be left by its voter, which hears of a better candidate a moment later: a dozen
@@ -54,7 +61,7 @@ fn a_follower_far_behind_is_brought_up_to_date_from_the_log() {
 
 #[test]
 fn the_log_is_not_sent_where_that_is_forbidden() {
-    assert_eq!(follower_away(RoleSettings { snapshot_size_factor: None, ..forgetful() }), 0);
+    assert_eq!(follower_away(reads_no_log(forgetful())), 0);
 }
 
 /// The ms until a server that was told to stop may end.
@@ -122,8 +129,8 @@ fn a_leader_without_a_quorum_stops_within_its_bound() {
 
 #[test]
 fn a_leader_with_a_slow_disk_hands_over_and_follows() {
-    let settings = RoleSettings { slow_write_ms: Some(300), ..RoleSettings::default() };
-    let mut cluster = started_with(3, 33, settings);
+    let settings = Settings { slow_write_ms: Some(300), ..Settings::default() };
+    let mut cluster = started_with(3, 33, settings.into());
     let mut clients: Vec<Client> = (0..4).map(Client::new).collect();
     work(&mut cluster, &mut clients, 1_500);
     let leader = cluster.leader().unwrap();
@@ -186,11 +193,7 @@ fn an_observer_serves_and_does_not_count() {
 /// It is gone while much happens, and its leader changes: by snapshot, from the log, from memory.
 #[test]
 fn an_observer_comes_back_to_whoever_leads() {
-    for (seed, settings) in [
-        (42, RoleSettings::default()),
-        (43, forgetful()),
-        (44, RoleSettings { snapshot_size_factor: None, ..forgetful() }),
-    ] {
+    for (seed, settings) in [(42, RoleSettings::default()), (43, forgetful()), (44, reads_no_log(forgetful()))] {
         let mut cluster = with_an_observer(seed, settings);
         let mut clients: Vec<Client> = (0..4).map(Client::new).collect();
         for _ in 0..3 {
@@ -213,8 +216,8 @@ fn an_observer_comes_back_to_whoever_leads() {
 #[test]
 fn an_observer_that_finds_no_voter_to_take_it_in_follows_the_leader() {
     for seed in 46..49 {
-        let roles = RoleSettings { observer_master_port: Some(2889), ..RoleSettings::default() };
-        let mut cluster = with_an_observer(seed, roles);
+        let settings = Settings { observer_master_port: Some(2889), ..Settings::default() };
+        let mut cluster = with_an_observer(seed, settings.into());
         let mut clients: Vec<Client> = (0..4).map(Client::new).collect();
         work(&mut cluster, &mut clients, 300);
         let leader = cluster.leader().unwrap();
@@ -277,7 +280,7 @@ fn a_leader_that_serves_says_who_follows() {
 
 #[test]
 fn a_leader_that_is_not_to_serve_takes_no_clients() {
-    let mut cluster = started_with(3, 51, RoleSettings { leader_serves: false, ..RoleSettings::default() });
+    let mut cluster = started_with(3, 51, Settings { leader_serves: false, ..Settings::default() }.into());
     assert!(cluster.run(3_000, all_serve), "{:?}", standings(&cluster));
     let leader = cluster.leader().unwrap();
     assert_eq!(greeted(&mut cluster, leader, SessionId::NONE, None), None);
@@ -458,7 +461,7 @@ fn what_may_be_taken_back_is_not_shown_when_a_client_is_sent_away() {
 /// The ms between a follower's first attempt to reach its leader, of which nothing is ever heard, and the next one.
 fn tries_again_after_ms(connect_limit: Option<i64>) -> i64 {
     let mut cluster = Cluster::new(3, 56);
-    cluster.roles = RoleSettings { connect_limit, ..RoleSettings::default() };
+    cluster.roles = Settings { connect_limit, ..Settings::default() }.into();
     (0..3).for_each(|place| cluster.start(place));
     let mut dials: Vec<(u64, Place, i64)> = vec![];
     let has_tried_twice = |cluster: &mut Cluster| {

@@ -3,6 +3,7 @@
 
 use super::super::*;
 use super::steps::{all_serve, answers, ask, rest_alone, start_all};
+use crate::config::Settings;
 use crate::ids::SessionId;
 use crate::jute::OpCode;
 use crate::jute::quorum::{PROTOCOL_CORRAL, PROTOCOL_EPOCHS};
@@ -77,7 +78,7 @@ fn nobody_computes_a_password_in_an_ensemble_of_corrals() {
     for seed in [501, 502, 503] {
         let mut cluster = Cluster::with_observers(3, 1, seed);
         // Whoever comes anew is sent a snapshot.
-        cluster.roles.force_snapshot = true;
+        cluster.roles = Settings { force_snapshot: true, ..Settings::default() }.into();
         start_all(&mut cluster);
         let mut sessions = vec![];
         all_are_secret(&mut cluster, &mut sessions);
