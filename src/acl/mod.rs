@@ -3,7 +3,8 @@
 //! `identity` holds what a connection has proved of itself and decides whether an ACL lets it act; `ip`
 //! is the one scheme that compares by prefix; `authenticate` answers auth packets; `fix_up` turns the ACL
 //! of a create or setACL request into the one that is stored; `table` gives each stored list a number
-//! that znodes carry; `permissions` says which operation needs what, and of whom.
+//! that znodes carry; `mask` is what getACL hides. Which operation needs which permission stands in the table of
+//! operations (`jute::codes`).
 //!
 //! The rules are those of ZooKeeper 3.9 (`ZooKeeperServer.checkACL`, `PrepRequestProcessor.fixupACL` and
 //! the built-in authentication providers). Nothing here knows of the tree.
@@ -12,13 +13,13 @@ mod authenticate;
 mod fix_up;
 mod identity;
 mod ip;
-mod permissions;
+mod mask;
 mod table;
 
 pub use authenticate::{AuthConfig, AuthFailed, DigestAlgorithm, authenticate};
 pub use fix_up::fix_up;
 pub use identity::{Identities, Identity, check_cost};
-pub use permissions::{Needed, Whose, mask_digests, needed};
+pub use mask::mask_digests;
 pub use table::{AclId, AclTable, AllAcls, Interner, StoredAcl};
 
 /// A scheme a server can have switched on. `world` and `auth` are not among them: they have no provider,

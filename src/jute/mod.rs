@@ -16,7 +16,9 @@ pub mod request;
 pub mod txn;
 pub mod wire;
 
-pub use codes::{AddWatchMode, CreateMode, ErrorCode, EventType, OpCode, WatcherType};
+pub use codes::{
+    AddWatchMode, AnsweredBy, CreateMode, Effect, ErrorCode, EventType, OpCode, PartOf, WatcherType, Work,
+};
 pub use connect::ConnectRequest;
 pub use records::{AclEntry, AclList, Stat};
 pub use request::{Create, MultiOp, MultiOps, Reconfig, Request, SetWatches};

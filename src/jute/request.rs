@@ -3,7 +3,7 @@
 //! [`Request::decode`] checks the whole body, so that whoever handles the request later cannot fail on
 //! its shape. Bytes left over after the record are ignored, as ZooKeeper does.
 
-use super::codes::{CreateMode, OpCode};
+use super::codes::{CreateMode, OpCode, PartOf};
 use super::records::AclList;
 use super::wire::{DecodeError, Reader, Strings};
 
@@ -183,8 +183,8 @@ impl<'a> Request<'a> {
             OpCode::SetData => Request::SetData { path: r.string()?, data: r.buffer()?, version: r.int()? },
             OpCode::SetAcl => Request::SetAcl { path: r.string()?, acl: AclList::read(r)?, version: r.int()? },
             OpCode::Check => Request::Check { path: r.string()?, version: r.int()? },
-            OpCode::Multi => Request::Multi(MultiOps::read(r, false)?),
-            OpCode::MultiRead => Request::MultiRead(MultiOps::read(r, true)?),
+            OpCode::Multi => Request::Multi(MultiOps::read(r, PartOf::Multi)?),
+            OpCode::MultiRead => Request::MultiRead(MultiOps::read(r, PartOf::MultiRead)?),
             OpCode::DeleteContainer => Request::DeleteContainer { path: r.string()? },
             OpCode::Reconfig => Request::Reconfig(Reconfig {
                 joining: r.buffer()?,
@@ -233,6 +233,72 @@ impl<'a> Request<'a> {
     }
 }
 
+impl<'a> Request<'a> {
+    /// The operation it was decoded as; of both forms of setWatches the older one.
+    pub fn op(&self) -> OpCode {
+        match self {
+            Request::Create(create) => create.op,
+            Request::Delete { .. } => OpCode::Delete,
+            Request::SetData { .. } => OpCode::SetData,
+            Request::SetAcl { .. } => OpCode::SetAcl,
+            Request::Check { .. } => OpCode::Check,
+            Request::Multi(_) => OpCode::Multi,
+            Request::MultiRead(_) => OpCode::MultiRead,
+            Request::DeleteContainer { .. } => OpCode::DeleteContainer,
+            Request::Reconfig(_) => OpCode::Reconfig,
+            Request::CloseSession => OpCode::CloseSession,
+            Request::Sync { .. } => OpCode::Sync,
+            Request::Ping => OpCode::Ping,
+            Request::Exists { .. } => OpCode::Exists,
+            Request::GetData { .. } => OpCode::GetData,
+            Request::GetChildren { .. } => OpCode::GetChildren,
+            Request::GetChildren2 { .. } => OpCode::GetChildren2,
+            Request::GetAcl { .. } => OpCode::GetAcl,
+            Request::GetAllChildrenNumber { .. } => OpCode::GetAllChildrenNumber,
+            Request::GetEphemerals { .. } => OpCode::GetEphemerals,
+            Request::SetWatches(_) => OpCode::SetWatches,
+            Request::AddWatch { .. } => OpCode::AddWatch,
+            Request::CheckWatches { .. } => OpCode::CheckWatches,
+            Request::RemoveWatches { .. } => OpCode::RemoveWatches,
+            Request::WhoAmI => OpCode::WhoAmI,
+            Request::Auth { .. } => OpCode::Auth,
+            Request::Sasl => OpCode::Sasl,
+        }
+    }
+
+    /// The path of the one znode it is about, as sent; `None` where it names none, or several, or only shows it.
+    pub fn path(&self) -> Option<&'a [u8]> {
+        match *self {
+            Request::Create(Create { path, .. })
+            | Request::Delete { path, .. }
+            | Request::SetData { path, .. }
+            | Request::SetAcl { path, .. }
+            | Request::Check { path, .. }
+            | Request::DeleteContainer { path }
+            | Request::Exists { path, .. }
+            | Request::GetData { path, .. }
+            | Request::GetChildren { path, .. }
+            | Request::GetChildren2 { path, .. }
+            | Request::GetAcl { path }
+            | Request::GetAllChildrenNumber { path }
+            | Request::AddWatch { path, .. }
+            | Request::CheckWatches { path, .. }
+            | Request::RemoveWatches { path, .. } => Some(path),
+            Request::Multi(_)
+            | Request::MultiRead(_)
+            | Request::Reconfig(_)
+            | Request::CloseSession
+            | Request::Sync { .. }
+            | Request::Ping
+            | Request::GetEphemerals { .. }
+            | Request::SetWatches(_)
+            | Request::WhoAmI
+            | Request::Auth { .. }
+            | Request::Sasl => None,
+        }
+    }
+}
+
 /// One operation of a multi.
 pub type MultiOp<'a> = Request<'a>;
 
@@ -243,9 +309,9 @@ pub struct MultiOps<'a> {
 }
 
 impl<'a> MultiOps<'a> {
-    fn read(reader: &mut Reader<'a>, reads: bool) -> Result<Self, DecodeError> {
+    fn read(reader: &mut Reader<'a>, part_of: PartOf) -> Result<Self, DecodeError> {
         let start = reader.rest();
-        while Self::next(reader, Some(reads))?.is_some() {}
+        while Self::next(reader, Some(part_of))?.is_some() {}
         Ok(MultiOps { bytes: &start[..start.len() - reader.rest().len()] })
     }
 
@@ -269,9 +335,8 @@ impl<'a> MultiOps<'a> {
         std::iter::from_fn(move || Self::next(&mut reader, None).ok().flatten())
     }
 
-    /// The next operation, or `None` at the terminator. `reads` is the kind that is allowed, if that is
-    /// still to be checked.
-    fn next(reader: &mut Reader<'a>, reads: Option<bool>) -> Result<Option<MultiOp<'a>>, DecodeError> {
+    /// The next operation, or `None` at the terminator. `part_of` is what it stands in, if that is still to be checked.
+    fn next(reader: &mut Reader<'a>, part_of: Option<PartOf>) -> Result<Option<MultiOp<'a>>, DecodeError> {
         let op = reader.int()?;
         let done = reader.bool()?;
         reader.int()?; // an error code that only replies use
@@ -279,13 +344,7 @@ impl<'a> MultiOps<'a> {
             return Ok(None);
         }
         let op = OpCode::from_wire(op).ok_or(DecodeError::Invalid)?;
-        let is_read = match op {
-            OpCode::Create | OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl => false,
-            OpCode::Delete | OpCode::SetData | OpCode::Check => false,
-            OpCode::GetData | OpCode::GetChildren => true,
-            _ => return Err(DecodeError::Invalid),
-        };
-        if reads.is_some_and(|reads| reads != is_read) {
+        if op.part_of() == PartOf::Nothing || part_of.is_some_and(|part_of| part_of != op.part_of()) {
             return Err(DecodeError::Invalid);
         }
         let mut request = Request::read(op, reader)?;

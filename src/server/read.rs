@@ -11,7 +11,7 @@ use crate::jute::codes::perms;
 use crate::jute::reply::{put_bare, put_reply};
 use crate::jute::request::Request;
 use crate::jute::wire::{put_buffer, put_bytes, put_int};
-use crate::jute::{AddWatchMode, ErrorCode, WatcherType};
+use crate::jute::{AddWatchMode, ErrorCode, OpCode, WatcherType};
 use crate::limits;
 use crate::server::memory::Pot;
 use crate::tree::owner::OwnerRules;
@@ -72,6 +72,7 @@ pub fn answer(scope: &mut Scope<'_>, xid: i32, request: &Request<'_>, body: &[u8
     let start = out.len();
     let answered = match WideRead::begin(scope, xid, request) {
         Ok(None) => {
+            debug_assert!(!request.op().work().is_wide(), "{request:?} goes in slices");
             let answered = try_answer(scope, xid, request, out);
             scope.charge(Cost::bytes(out.len() - start));
             answered
@@ -101,7 +102,7 @@ fn try_answer(scope: &mut Scope<'_>, xid: i32, request: &Request<'_>, out: &mut 
             if path.contains(&0) {
                 return Err(ErrorCode::BadArguments);
             }
-            match scope.readable(path) {
+            match scope.permitted(OpCode::Exists, path) {
                 Ok(znode) => {
                     scope.watch(watch, path, WatchMode::Data)?;
                     put_reply(out, xid, zxid, |out| scope.put_stat(out, &znode));
@@ -115,7 +116,7 @@ fn try_answer(scope: &mut Scope<'_>, xid: i32, request: &Request<'_>, out: &mut 
             }
         }
         Request::GetData { path, watch } => {
-            let znode = scope.readable(path)?;
+            let znode = scope.permitted(OpCode::GetData, path)?;
             scope.has_memory_for(znode.data().map_or(0, <[u8]>::len))?;
             if scope.is_bound && Cost::bytes(znode.data().map_or(0, <[u8]>::len)) > scope.cost_left() {
                 return Err(ErrorCode::ThrottledOp);
@@ -164,9 +165,12 @@ impl<'a> Scope<'a> {
         acl == AclId::OPEN || self.skip_acl || is_allowed(self.acls, acl, self.identities, wanted, self.view.meter())
     }
 
-    pub(super) fn readable(&self, path: &[u8]) -> Result<Znode<'a>, ErrorCode> {
+    /// The znode that a read is about, if it is there and its ACL lets the caller do that.
+    #[inline]
+    pub(super) fn permitted(&self, op: OpCode, path: &[u8]) -> Result<Znode<'a>, ErrorCode> {
         let znode = self.find(path).ok_or(ErrorCode::NoNode)?;
-        if self.allows(&znode, perms::READ) { Ok(znode) } else { Err(ErrorCode::NoAuth) }
+        let is_allowed = op.needs().is_none_or(|needed| self.allows(&znode, needed.perms));
+        if is_allowed { Ok(znode) } else { Err(ErrorCode::NoAuth) }
     }
 
     /// Sets a watch, if it is wanted.
@@ -245,10 +249,7 @@ impl<'a> Scope<'a> {
 
     /// getACL needs READ or ADMIN; whoever lacks ADMIN is not shown the hashes of digest identities.
     fn acl(&self, xid: i32, path: &[u8], out: &mut Vec<u8>) -> Result<(), ErrorCode> {
-        let znode = self.find(path).ok_or(ErrorCode::NoNode)?;
-        if !self.allows(&znode, perms::READ | perms::ADMIN) {
-            return Err(ErrorCode::NoAuth);
-        }
+        let znode = self.permitted(OpCode::GetAcl, path)?;
         let is_admin = self.allows(&znode, perms::ADMIN);
         let list = self.acls.list(znode.acl());
         put_reply(out, xid, self.zxid, |out| {

@@ -59,33 +59,23 @@ pub struct WideRead {
     progress: Progress,
 }
 
-/// Whether a request may turn out to be one that takes more than a slice, by what it asks.
-pub fn is_wide(op: OpCode) -> bool {
-    matches!(
-        op,
-        OpCode::GetChildren
-            | OpCode::GetChildren2
-            | OpCode::GetAllChildrenNumber
-            | OpCode::MultiRead
-            | OpCode::SetWatches
-            | OpCode::SetWatches2
-    )
-}
-
 impl WideRead {
-    /// Begins a read that [`is_wide`]: what must be checked first is checked. `None` for any other request.
+    /// Begins a read that may take more than a slice ([`Work::is_wide`]): what must be checked first is checked. `None` for
+    /// any other request.
+    ///
+    /// [`Work::is_wide`]: crate::jute::Work::is_wide
     pub fn begin(scope: &Scope<'_>, xid: i32, request: &Request<'_>) -> Result<Option<WideRead>, ErrorCode> {
         let progress = match *request {
             Request::GetChildren { path, .. } => {
-                scope.readable(path)?;
+                scope.permitted(OpCode::GetChildren, path)?;
                 Progress::Children { list: Listing::default(), with_stat: false }
             }
             Request::GetChildren2 { path, .. } => {
-                scope.readable(path)?;
+                scope.permitted(OpCode::GetChildren2, path)?;
                 Progress::Children { list: Listing::default(), with_stat: true }
             }
             Request::GetAllChildrenNumber { path } => {
-                scope.readable(path)?;
+                scope.permitted(OpCode::GetAllChildrenNumber, path)?;
                 // Under its other name the root counts itself: ZooKeeper counts the keys that begin with "/".
                 Progress::Descendants { walk: Walk::below(path::stored(path)), count: i32::from(path.is_empty()) }
             }
@@ -264,7 +254,7 @@ impl Scope<'_> {
             let (Request::GetData { path, .. } | Request::GetChildren { path, .. }) = op else {
                 unreachable!("the decoder let only these two through");
             };
-            match (self.readable(path), op) {
+            match (self.permitted(op.op(), path), op) {
                 (Err(error), _) => put_multi_error(out, error),
                 (Ok(znode), Request::GetData { .. }) => {
                     self.has_memory_for(out.len() - start + znode.data().map_or(0, <[u8]>::len))?;

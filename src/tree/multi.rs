@@ -16,7 +16,7 @@ use crate::ids::Zxid;
 use crate::jute::reply::{open_frame, put_multi_end, put_multi_error, put_multi_ok};
 use crate::jute::txn::{put_error, put_member};
 use crate::jute::wire::{close_frame, put_int};
-use crate::jute::{Create, CreateMode, ErrorCode, MultiOps, OpCode, Request};
+use crate::jute::{Create, CreateMode, ErrorCode, MultiOps, OpCode, PartOf, Request};
 use crate::limits;
 
 impl State {
@@ -91,13 +91,10 @@ impl State {
             Request::Create(create) => Request::Create(as_member(create)),
             other => other,
         };
-        let op = match request {
-            Request::Create(create) => create.op,
-            Request::Delete { .. } => OpCode::Delete,
-            Request::SetData { .. } => OpCode::SetData,
-            Request::Check { .. } => OpCode::Check,
-            _ => return Err(ErrorCode::Unimplemented),
-        };
+        let op = request.op();
+        if op.part_of() != PartOf::Multi {
+            return Err(ErrorCode::Unimplemented);
+        }
         put_int(&mut out.txn, op.wire());
         let record = out.txn.len();
         put_int(&mut out.txn, 0);

@@ -11,7 +11,7 @@ use super::path::{self, CONFIG};
 use super::quota::parse_path;
 use super::state::{Context, Outcome, State};
 use super::under_way::Work;
-use crate::acl::{AclId, check_cost, fix_up, needed};
+use crate::acl::{AclId, check_cost, fix_up};
 use crate::cost::Cost;
 use crate::ids::{SessionId, Zxid};
 use crate::jute::reply::{open_frame, put_bare};
@@ -373,7 +373,7 @@ impl State {
 
     #[inline]
     fn check_acl(&self, context: &Context<'_>, op: OpCode, acl: AclId) -> Checked {
-        let Some(needed) = needed(op) else { return Ok(()) };
+        let Some(needed) = op.needs() else { return Ok(()) };
         let allowed = acl == AclId::OPEN || self.options.skip_acl || self.is_allowed(context, needed.perms, acl);
         if allowed { Ok(()) } else { Err(ErrorCode::NoAuth) }
     }

@@ -11,14 +11,14 @@
 
 use super::Shard;
 use super::conn::Conn;
-use crate::acl;
+use crate::acl::{self, AclId};
 use crate::cost::Cost;
 use crate::ids::ConnId;
-use crate::jute::OpCode;
 use crate::jute::request::Request;
+use crate::jute::{AnsweredBy, OpCode, Work};
 use crate::limits;
-use crate::server::wide;
 use crate::tree::path;
+use crate::tree::store::Znode;
 
 /// Of a turn.
 #[derive(Debug, Default)]
@@ -157,25 +157,33 @@ impl Shard {
 
     /// What a read that has to wait will cost, judged by the state as it is now; `None` if that is much or cannot be told.
     pub(super) fn price(&self, op: OpCode, body: &[u8], identities: &acl::Identities) -> Option<Cost> {
-        let view = self.reader.view(self.applied);
-        let check = |acl| match acl == acl::AclId::OPEN || self.options.skip_acl {
-            true => Cost::NONE,
-            false => acl::check_cost(self.acls.list(acl), identities),
-        };
-        let find = |path| view.get(path::stored(path), path::hash(path::stored(path)));
-        let further = match Request::decode(op, body) {
-            Ok(Request::GetChildren { path, .. } | Request::GetChildren2 { path, .. }) => find(path)
-                .map_or(Cost::NONE, |znode| check(znode.acl()) + Cost::ZNODE * 2 * znode.num_children() as usize),
-            Ok(Request::GetAllChildrenNumber { .. }) => Cost::ZNODE * 4 * self.store.znodes() as usize,
-            Ok(Request::GetData { path, .. }) => find(path)
-                .map_or(Cost::NONE, |znode| check(znode.acl()) + Cost::bytes(znode.data().map_or(0, <[u8]>::len))),
-            Ok(Request::Exists { path, .. }) => find(path).map_or(Cost::NONE, |znode| check(znode.acl())),
-            // It asks twice, and shows the list.
-            Ok(Request::GetAcl { path }) => find(path).map_or(Cost::NONE, |znode| check(znode.acl()) * 3),
-            Ok(_) if wide::is_wide(op) => return None,
-            _ => Cost::NONE,
-        };
+        let further = self.further_cost(op, body, identities)?;
         (further < limits::SLICE_COST).then_some(further + limits::BETWEEN_PRICE)
+    }
+
+    /// What it costs beyond taking it in and answering it; `None` if that cannot be told.
+    fn further_cost(&self, op: OpCode, body: &[u8], identities: &acl::Identities) -> Option<Cost> {
+        if op.answered_by() != AnsweredBy::Shard {
+            return Some(Cost::NONE);
+        }
+        let Ok(request) = Request::decode(op, body) else { return Some(Cost::NONE) };
+        let view = self.reader.view(self.applied);
+        let path = request.path().filter(|_| op.needs().is_some());
+        let find = || path.and_then(|path| view.get(path::stored(path), path::hash(path::stored(path))));
+        let check = |znode: Znode<'_>| match znode.acl() == AclId::OPEN || self.options.skip_acl {
+            true => Cost::NONE,
+            false => acl::check_cost(self.acls.list(znode.acl()), identities),
+        };
+        let of_znode = |cost: &dyn Fn(Znode<'_>) -> Cost| find().map_or(Cost::NONE, cost);
+        Some(match op.work() {
+            Work::Request => return None,
+            Work::Subtree => Cost::ZNODE * 4 * self.store.znodes() as usize,
+            Work::Children => of_znode(&|znode| check(znode) + Cost::ZNODE * 2 * znode.num_children() as usize),
+            Work::Data => of_znode(&|znode| check(znode) + Cost::bytes(znode.data().map_or(0, <[u8]>::len))),
+            // It asks twice, and shows the list.
+            Work::Acl => of_znode(&|znode| check(znode) * 3),
+            Work::Bounded => of_znode(&check),
+        })
     }
 
     /// A read begins to wait behind a write.

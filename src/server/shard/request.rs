@@ -8,7 +8,7 @@ use crate::ids::{ConnId, Zxid};
 use crate::jute::reply::{self, PING_XID};
 use crate::jute::request::{Request, RequestHeader};
 use crate::jute::wire::{Reader, put_int};
-use crate::jute::{ErrorCode, OpCode};
+use crate::jute::{AnsweredBy, Effect, ErrorCode, OpCode};
 use crate::server::message::Ask;
 use crate::server::read::{self, Answered};
 use crate::server::stats::COUNTS;
@@ -120,10 +120,12 @@ impl Shard {
         let Some(conn) = self.conns.find(id) else { return };
         let before = conn.output.len();
         let name = op.map_or("NA", OpCode::short_name);
+        let by = op.map_or(AnsweredBy::Nobody, OpCode::answered_by);
         match op.map(|op| Request::decode(op, body)) {
             Some(Ok(Request::Ping)) => reply::put_bare(&mut conn.output, PING_XID, zxid, ErrorCode::Ok),
-            None | Some(Ok(Request::Check { .. })) => self.unimplemented(id, xid),
-            Some(Err(_)) if matches!(op, Some(OpCode::CreateSession | OpCode::Error)) => self.unimplemented(id, xid),
+            None => self.unimplemented(id, xid),
+            Some(_) if by == AnsweredBy::Nobody => self.unimplemented(id, xid),
+            Some(Ok(_)) if by == AnsweredBy::MultiOnly => self.unimplemented(id, xid),
             Some(Err(_)) => {
                 reply::put_reply_of(&mut conn.output, xid, zxid, ErrorCode::MarshallingError, |out| {
                     // A multiRead of writes is understood until it is carried out: ZooKeeper's answer then has the
@@ -133,7 +135,7 @@ impl Shard {
                     }
                 });
             }
-            Some(Ok(_)) if op.is_some_and(is_the_cores) => {
+            Some(Ok(_)) if by == AnsweredBy::Core => {
                 reply::put_bare(&mut conn.output, xid, zxid, ErrorCode::ThrottledOp);
                 self.stats().throttled.add(1);
             }
@@ -259,34 +261,20 @@ pub(super) fn is_ping(frame: &[u8]) -> bool {
     RequestHeader::read(&mut Reader::new(frame)).is_ok_and(|header| header.op == OpCode::Ping.wire())
 }
 
-/// Operations that the quorum core answers: writes, and what must be in step with them.
+/// Whether the quorum core answers an operation in order with the writes before it. A session's end has no body and waits for
+/// nothing: it goes its own way.
 fn is_the_cores(op: OpCode) -> bool {
-    matches!(
-        op,
-        OpCode::Create
-            | OpCode::Create2
-            | OpCode::CreateContainer
-            | OpCode::CreateTtl
-            | OpCode::Delete
-            | OpCode::DeleteContainer
-            | OpCode::SetData
-            | OpCode::SetAcl
-            | OpCode::Multi
-            | OpCode::Reconfig
-            | OpCode::Sync
-            | OpCode::GetEphemerals
-    )
+    op.answered_by() == AnsweredBy::Core && op != OpCode::CloseSession
 }
 
 /// Whether a request may make the tree larger.
 fn makes_more(request: &Request<'_>) -> bool {
     match request {
-        Request::Create(_) | Request::SetData { .. } => true,
         Request::Multi(ops) => {
             let mut at = 0;
             std::iter::from_fn(|| ops.next_at(&mut at)).any(|op| makes_more(&op))
         }
-        _ => false,
+        request => request.op().effect() == Effect::Grows,
     }
 }
 

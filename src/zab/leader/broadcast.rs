@@ -286,20 +286,8 @@ fn is_forwarded(request: &ForwardedRequest<'_>) -> bool {
     let Some(op) = OpCode::from_wire(request.op).filter(|_| request.session != SessionId::NONE) else { return false };
     match op {
         OpCode::CreateSession => Reader::new(request.body).int().is_ok_and(|timeout_ms| timeout_ms > 0),
-        OpCode::CloseSession
-        | OpCode::Create
-        | OpCode::Create2
-        | OpCode::CreateContainer
-        | OpCode::CreateTtl
-        | OpCode::Delete
-        | OpCode::DeleteContainer
-        | OpCode::SetData
-        | OpCode::SetAcl
-        | OpCode::Check
-        | OpCode::Multi
-        | OpCode::Reconfig
-        | OpCode::Sync => true,
-        _ => false,
+        OpCode::Check | OpCode::Sync => true,
+        op => op.is_write(),
     }
 }
 
