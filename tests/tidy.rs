@@ -1,7 +1,9 @@
 //! The house rules that a compiler does not know, held by reading the source.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The floors, lowest first. A room uses rooms of lower floors, and its own.
 const FLOORS: &[&[&str]] = &[
@@ -26,6 +28,9 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     // The name of a failure holds no more than identifiers.
     ("fatal", "ids"),
 ];
+
+/// The rooms whose parts have an order.
+const IN_ORDER: &[&str] = &["jute", "session", "admin"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -110,6 +115,40 @@ fn a_room_uses_only_lower_floors() {
             if !allowed {
                 wrong.push(format!("{}: {room} uses {used}", path.display()));
             }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// What `tools/house` has measured, by measure and room; the room is empty for the whole.
+fn measures() -> BTreeMap<(String, String), usize> {
+    let output = Command::new("python3").arg(root().join("tools/house")).arg("--plain").output();
+    let output = output.expect("tools/house needs python3");
+    assert!(output.status.success(), "tools/house: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let measures: BTreeMap<_, _> = text
+        .lines()
+        .map(|line| {
+            let columns: Vec<&str> = line.split('\t').collect();
+            ((columns[0].to_owned(), columns[1].to_owned()), columns[2].parse().unwrap())
+        })
+        .collect();
+    let files = measures[&("files".to_owned(), String::new())];
+    let lines = measures[&("lines".to_owned(), String::new())];
+    assert!(files > 50 && lines > 10_000, "the source was found");
+    measures
+}
+
+/// Inside a room, too, there is an order: parts that use one another can be understood, and changed, only together.
+/// `tools/house --list` names what is in the way, and the order of each folder.
+#[test]
+fn the_parts_of_a_room_have_an_order() {
+    let measures = measures();
+    let mut wrong = vec![];
+    for ((measure, room), value) in &measures {
+        let is_of_order = measure.starts_with("upward arrows") || measure.starts_with("circles");
+        if is_of_order && IN_ORDER.contains(&room.as_str()) && *value > 0 {
+            wrong.push(format!("{room}: {value} {measure}"));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
