@@ -5,7 +5,8 @@
 //! acknowledgements come in the order of the proposals it was sent, so one zxid says what its log holds.
 
 use super::peer::{LearnerKind, Peer, PeerId, Stage, Unacked};
-use super::{DropReason, HandedOver, Leader, Output, Phase, StepDown};
+use super::state::{HandedOver, Outstanding, Phase};
+use super::{DropReason, Leader, Output, Proposal, ProposeError, StepDown};
 use crate::ids::{SessionId, Zxid};
 use crate::jute::OpCode;
 use crate::jute::quorum::{ForwardedRequest, Packet, PacketType, put_revalidate_answer, revalidate_question};
@@ -13,57 +14,6 @@ use crate::jute::wire::Reader;
 use crate::zab::history::Txn;
 use crate::zab::message::{After, Auth, Data, Message};
 use crate::zab::voters::{Config, ServerId, Voters};
-use std::fmt;
-use std::sync::Arc;
-
-/// A transaction to be agreed on.
-#[derive(Clone, Debug)]
-pub struct Proposal {
-    /// [`Leader::next_zxid`].
-    pub zxid: Zxid,
-    pub bytes: Arc<[u8]>,
-    /// What a reconfiguration would make the configuration; its version is this zxid.
-    pub config: Option<Voters>,
-}
-
-/// Why a proposal was not taken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ProposeError {
-    /// The leader is not established, or its role is over.
-    NotLeading,
-    /// Another server is to lead under the new configuration.
-    HandedOver,
-    /// It does not follow the proposal before: no two proposals have one zxid, and none is left out.
-    NotNext { expected: Zxid },
-    /// The epoch has no further zxid: the next one begins soon, or the role ends.
-    CounterExhausted,
-    /// One reconfiguration at a time.
-    ReconfigInProgress,
-    /// Too many proposals are not committed.
-    TooManyOutstanding,
-}
-
-impl fmt::Display for ProposeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ProposeError::NotLeading => f.write_str("this server does not lead"),
-            ProposeError::HandedOver => f.write_str("another server is to lead"),
-            ProposeError::NotNext { expected } => write!(f, "the next zxid is {expected}"),
-            ProposeError::CounterExhausted => f.write_str("the epoch has no further zxid"),
-            ProposeError::ReconfigInProgress => f.write_str("a reconfiguration is under way"),
-            ProposeError::TooManyOutstanding => f.write_str("too many proposals are not committed"),
-        }
-    }
-}
-
-impl std::error::Error for ProposeError {}
-
-/// A proposal that is not committed.
-#[derive(Debug)]
-pub(super) struct Outstanding {
-    pub txn: Txn,
-    pub config: Option<Voters>,
-}
 
 impl Leader {
     /// Proposes a transaction: into the log and to the followers, at once and in parallel. Behind the epoch's last

@@ -8,7 +8,8 @@
 //! [`crate::limits::EPOCH_JUMP`]. Nothing of it is written down before a quorum of voters has come.
 
 use super::peer::{LearnerKind, PeerId, Stage};
-use super::{DropReason, Leader, Output, Phase, StepDown};
+use super::state::Phase;
+use super::{DropReason, Leader, Output, StepDown};
 use crate::ids::Zxid;
 use crate::jute::quorum::{
     LearnerInfo, PROTOCOL_CORRAL, PROTOCOL_EPOCHS, PROTOCOL_SECRETS, Packet, PacketType, single_int,

@@ -1,7 +1,7 @@
 //! What passes between a leader and its surroundings: its options, inputs and outputs, and the reasons it gives for what it
 //! ends.
 
-use super::{LogPart, PeerId};
+use super::peer::PeerId;
 use crate::config::Settings;
 use crate::ids::{SessionId, Zxid};
 use crate::jute::quorum::{Packet, PacketType, Touch};
@@ -96,6 +96,61 @@ pub enum Input<'a> {
     /// Time has passed: at least every half tick.
     Tick,
 }
+
+/// What was found in the log on disk, or the beginning of it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LogPart {
+    /// In order; the first is the last one at or below the place that was asked for. Empty if the log has not got it.
+    pub txns: Vec<Txn>,
+    /// Nothing is left out up to the end that was asked for.
+    pub whole: bool,
+    /// Bytes of the log from the place that was asked for to its end.
+    pub log_bytes: u64,
+    /// Bytes of the newest snapshot; 0 if there is none.
+    pub snapshot_bytes: u64,
+}
+
+/// A transaction to be agreed on.
+#[derive(Clone, Debug)]
+pub struct Proposal {
+    /// [`super::Leader::next_zxid`].
+    pub zxid: Zxid,
+    pub bytes: Arc<[u8]>,
+    /// What a reconfiguration would make the configuration; its version is this zxid.
+    pub config: Option<Voters>,
+}
+
+/// Why a proposal was not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProposeError {
+    /// The leader is not established, or its role is over.
+    NotLeading,
+    /// Another server is to lead under the new configuration.
+    HandedOver,
+    /// It does not follow the proposal before: no two proposals have one zxid, and none is left out.
+    NotNext { expected: Zxid },
+    /// The epoch has no further zxid: the next one begins soon, or the role ends.
+    CounterExhausted,
+    /// One reconfiguration at a time.
+    ReconfigInProgress,
+    /// Too many proposals are not committed.
+    TooManyOutstanding,
+}
+
+impl fmt::Display for ProposeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProposeError::NotLeading => f.write_str("this server does not lead"),
+            ProposeError::HandedOver => f.write_str("another server is to lead"),
+            ProposeError::NotNext { expected } => write!(f, "the next zxid is {expected}"),
+            ProposeError::CounterExhausted => f.write_str("the epoch has no further zxid"),
+            ProposeError::ReconfigInProgress => f.write_str("a reconfiguration is under way"),
+            ProposeError::TooManyOutstanding => f.write_str("too many proposals are not committed"),
+        }
+    }
+}
+
+impl std::error::Error for ProposeError {}
 
 /// What a leader asks for, to be done in order.
 #[derive(Clone, PartialEq, Debug)]

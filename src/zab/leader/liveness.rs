@@ -6,55 +6,15 @@
 //! answer each PING that follows UPTODATE, in order, and repeat its zxid: the n-th answer is to the n-th.
 
 use super::peer::{Peer, PeerId, PingSent, Stage};
-use super::{DropReason, Leader, Output, Phase, StepDown};
+use super::state::{Phase, SyncFrom, Waiting};
+use super::{DropReason, Leader, Output, StepDown};
 use crate::ids::Zxid;
 use crate::jute::quorum::{Packet, PacketType, touches};
 use crate::zab::message::{After, Message};
 use crate::zab::voters::ServerId;
-use std::collections::{BTreeMap, VecDeque};
 
 /// PINGs that may be on their way to one voter for the sake of sync; those of every half tick come on top.
 const PINGS_ON_THEIR_WAY: usize = 64;
-
-/// Who asked for sync.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum SyncFrom {
-    Client(u64),
-    Learner(PeerId),
-}
-
-/// A sync that waits: for its round of PINGs, and for the commit of what was proposed before it.
-#[derive(Debug)]
-struct Waiting {
-    from: SyncFrom,
-    round: u64,
-    upto: Zxid,
-}
-
-/// The rounds of PINGs and the syncs that wait for them.
-#[derive(Debug, Default)]
-pub(super) struct Barriers {
-    /// The last round that was sent.
-    sent: u64,
-    /// The last round that a quorum answered.
-    answered: u64,
-    /// The last round that each server answered.
-    by_server: BTreeMap<ServerId, u64>,
-    /// In the order they came: both things they wait for only rise.
-    waiting: VecDeque<Waiting>,
-}
-
-impl Barriers {
-    /// How many syncs wait.
-    pub fn waiting(&self) -> usize {
-        self.waiting.len()
-    }
-
-    /// Nobody is there to be answered any more.
-    pub fn forget(&mut self, peer: PeerId) {
-        self.waiting.retain(|waiting| waiting.from != SyncFrom::Learner(peer));
-    }
-}
 
 impl Leader {
     pub(super) fn tick(&mut self, now: i64, out: &mut Vec<Output>) {

@@ -1,7 +1,7 @@
 //! A leader: from the moment an election named it until it steps down.
 //!
 //! Phases are files. `discovery` waits for a quorum of voters to come, takes a new epoch and has it
-//! promised; `sync` brings each learner to the leader's history and has NEWLEADER acknowledged by a quorum;
+//! promised; `sync` brings each learner to the leader's history (`decision` says how) and has NEWLEADER acknowledged by a quorum;
 //! `broadcast` proposes, counts acknowledgements and commits; `liveness` sends PINGs, drops who is silent,
 //! steps down without a quorum, and answers sync; `secrets` says who is told what passwords are made under; `rollover` goes over into the next epoch when one has no further
 //! zxid. A learner that comes late goes through the same files, which no longer make it wait.
@@ -11,20 +11,21 @@
 //! [`Input::LogDurable`] and [`Input::EpochsDurable`]. (ZooKeeper 3.9: `Leader`, `LearnerHandler`.)
 
 mod broadcast;
+mod decision;
 mod discovery;
 mod interface;
 mod liveness;
 mod peer;
 mod rollover;
 mod secrets;
+mod state;
 mod sync;
 #[cfg(test)]
 mod sync_tests;
 
-pub use broadcast::{Proposal, ProposeError};
-pub use interface::{Census, DropReason, Input, Options, Output, StepDown};
+pub use decision::{Decision, decide};
+pub use interface::{Census, DropReason, Input, LogPart, Options, Output, Proposal, ProposeError, StepDown};
 pub use peer::{LearnerKind, PeerId};
-pub use sync::{Decision, LogPart, decide};
 
 use crate::ids::Zxid;
 use crate::jute::quorum::{Packet, PacketType};
@@ -32,34 +33,9 @@ use crate::zab::epochs::{Epochs, first_zxid};
 use crate::zab::history::History;
 use crate::zab::message::{After, Message};
 use crate::zab::voters::{Config, ServerId, Voters};
-use broadcast::Outstanding;
-use liveness::{Barriers, SyncFrom};
 use peer::{Peer, Stage};
-use rollover::RollOver;
-use secrets::Secrets;
+use state::{Barriers, HandedOver, Outstanding, Phase, RollOver, Secrets, SyncFrom};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-/// Where the leader stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Phase {
-    /// Waits for a quorum of voters to come.
-    Gathering,
-    /// Has taken its epoch and waits for a quorum of promises.
-    Promising,
-    /// Waits for a quorum of NEWLEADER acknowledgements.
-    Syncing,
-    Established,
-    Over,
-}
-
-/// A leader that is to lead no longer. It waits for its learners to leave: who goes first would take the news along
-/// that is still on its way to them (ZooKeeper 3.9, `Leader.tryToCommit`).
-#[derive(Clone, Copy, Debug)]
-struct HandedOver {
-    to: ServerId,
-    /// Until then.
-    until_ms: i64,
-}
 
 /// A leader. See the module's text.
 pub struct Leader {

@@ -37,22 +37,12 @@
 //! [`After::Epochs`]: crate::zab::message::After::Epochs
 
 use super::peer::{Peer, PeerId, Stage};
-use super::{DropReason, Leader, Output, Phase, StepDown};
+use super::state::Phase;
+use super::{DropReason, Leader, Output, StepDown};
 use crate::ids::Zxid;
 use crate::jute::quorum::PacketType;
 use crate::zab::epochs::MAX_EPOCH;
 use crate::zab::message::Message;
-
-/// How far a leader is with the end of its epoch.
-#[derive(Debug, Default)]
-pub(super) struct RollOver {
-    /// The epoch has no further zxid; by then the next one is to have begun.
-    until_ms: Option<i64>,
-    /// The round is under way.
-    pub is_running: bool,
-    /// Where the last round began: the old epoch's last transaction.
-    end: Zxid,
-}
 
 impl Leader {
     /// Whether the epoch's last zxid is proposed.

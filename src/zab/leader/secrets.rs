@@ -7,30 +7,13 @@
 //! member and knows none.
 
 use super::peer::{Peer, PeerId, Stage};
-use super::{Leader, Options, Output};
+use super::{Leader, Output};
 use crate::ids::Zxid;
 use crate::jute::quorum::{Packet, PacketType};
 use crate::zab::agreed::Agreed;
 use crate::zab::message::Message;
-use crate::zab::voters::{Config, ServerId};
+use crate::zab::voters::ServerId;
 use std::collections::BTreeSet;
-
-/// What is agreed on, and with whom.
-pub(super) struct Secrets {
-    pub agreed: Option<Agreed>,
-    /// Servers of which it is known.
-    knowing: BTreeSet<ServerId>,
-}
-
-impl Secrets {
-    pub fn new(options: &Options, config: &Config) -> Secrets {
-        let everywhere = |agreed: &Agreed| agreed.everywhere && !options.zookeeper_passwords;
-        let agreed = options.agreed.map(|agreed| Agreed { everywhere: everywhere(&agreed), ..agreed });
-        let is_known = options.agreed.is_some_and(|agreed| agreed.everywhere);
-        let members = config.current().members().map(|member| member.id);
-        Secrets { agreed, knowing: if is_known { members.collect() } else { BTreeSet::new() } }
-    }
-}
 
 impl Leader {
     /// A learner has said what it knows. That one knows less has its consequence at once; what gets better is said with the

@@ -1,4 +1,4 @@
-//! Every row of the table at the top of `sync`.
+//! Every row of the table at the top of `decision`.
 
 use super::{Decision, decide};
 use crate::ids::Zxid;

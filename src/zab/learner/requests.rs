@@ -1,22 +1,9 @@
 //! What goes to the leader for this server's clients, and what comes back.
 
-use super::{Learner, LeaveReason, Output, Stage};
+use super::{Learner, LeaveReason, NotActive, Output, Stage};
 use crate::ids::{SessionId, Zxid};
 use crate::jute::quorum::{ForwardedRequest, Packet, PacketType, Touch, put_touch, revalidate_answer};
 use crate::zab::message::{After, Auth, Data, Message};
-use std::fmt;
-
-/// There is no leader to ask, or too much is asked already.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NotActive;
-
-impl fmt::Display for NotActive {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no leader takes requests now")
-    }
-}
-
-impl std::error::Error for NotActive {}
 
 impl Learner {
     /// Forwards a client's request; it comes back as a commit with its session and cxid. Only what decodes

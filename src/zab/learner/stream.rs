@@ -3,7 +3,7 @@
 //! A follower appends a proposal as it comes, an observer only what is committed. Nothing is taken that
 //! does not follow the last transaction, be it the first after DIFF or TRUNC: a hole is never logged.
 
-use super::{Learner, LeaveReason, Output, Stage};
+use super::{Learner, LeaveReason, Output, Pending, Stage};
 use crate::ids::Zxid;
 use crate::jute::OpCode;
 use crate::jute::quorum::{Packet, PacketType, designated, txn_head};
@@ -17,17 +17,6 @@ const PENDING_OVERHEAD: usize = 64;
 
 /// Proposals that may wait for UPTODATE to be acknowledged.
 const UNACKED_BEFORE_UPTODATE: usize = 1 << 20;
-
-/// A proposal that is not committed.
-#[derive(Debug)]
-pub(super) struct Pending {
-    pub zxid: Zxid,
-    /// What a reconfiguration would make the configuration.
-    pub config: Option<Voters>,
-    /// Not in the log yet: of an observer, or behind a snapshot that is held aside.
-    pub txn: Option<Txn>,
-    bytes: usize,
-}
 
 impl Learner {
     /// PROPOSAL.

@@ -1,0 +1,106 @@
+//! The parts of a leader's state: each is changed by one file of this folder, named with it, and read by several.
+
+use super::interface::Options;
+use super::peer::PeerId;
+use crate::ids::Zxid;
+use crate::zab::agreed::Agreed;
+use crate::zab::history::Txn;
+use crate::zab::voters::{Config, ServerId, Voters};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Where the leader stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    /// Waits for a quorum of voters to come.
+    Gathering,
+    /// Has taken its epoch and waits for a quorum of promises.
+    Promising,
+    /// Waits for a quorum of NEWLEADER acknowledgements.
+    Syncing,
+    Established,
+    Over,
+}
+
+/// A proposal that is not committed.
+#[derive(Debug)]
+pub(super) struct Outstanding {
+    pub txn: Txn,
+    pub config: Option<Voters>,
+}
+
+/// A leader that is to lead no longer. It waits for its learners to leave: who goes first would take the news along
+/// that is still on its way to them (ZooKeeper 3.9, `Leader.tryToCommit`).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HandedOver {
+    pub to: ServerId,
+    /// Until then.
+    pub until_ms: i64,
+}
+
+/// Who asked for sync.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum SyncFrom {
+    Client(u64),
+    Learner(PeerId),
+}
+
+/// A sync that waits: for its round of PINGs, and for the commit of what was proposed before it.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub from: SyncFrom,
+    pub round: u64,
+    pub upto: Zxid,
+}
+
+/// The rounds of PINGs and the syncs that wait for them.
+#[derive(Debug, Default)]
+pub(super) struct Barriers {
+    /// The last round that was sent.
+    pub sent: u64,
+    /// The last round that a quorum answered.
+    pub answered: u64,
+    /// The last round that each server answered.
+    pub by_server: BTreeMap<ServerId, u64>,
+    /// In the order they came: both things they wait for only rise.
+    pub waiting: VecDeque<Waiting>,
+}
+
+impl Barriers {
+    /// How many syncs wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Nobody is there to be answered any more.
+    pub fn forget(&mut self, peer: PeerId) {
+        self.waiting.retain(|waiting| waiting.from != SyncFrom::Learner(peer));
+    }
+}
+
+/// How far a leader is with the end of its epoch.
+#[derive(Debug, Default)]
+pub(super) struct RollOver {
+    /// The epoch has no further zxid; by then the next one is to have begun.
+    pub until_ms: Option<i64>,
+    /// The round is under way.
+    pub is_running: bool,
+    /// Where the last round began: the old epoch's last transaction.
+    pub end: Zxid,
+}
+
+/// What is agreed on, and with whom.
+pub(super) struct Secrets {
+    pub agreed: Option<Agreed>,
+    /// Servers of which it is known.
+    pub knowing: BTreeSet<ServerId>,
+}
+
+impl Secrets {
+    pub fn new(options: &Options, config: &Config) -> Secrets {
+        let everywhere = |agreed: &Agreed| agreed.everywhere && !options.zookeeper_passwords;
+        let agreed = options.agreed.map(|agreed| Agreed { everywhere: everywhere(&agreed), ..agreed });
+        let is_known = options.agreed.is_some_and(|agreed| agreed.everywhere);
+        let members = config.current().members().map(|member| member.id);
+        Secrets { agreed, knowing: if is_known { members.collect() } else { BTreeSet::new() } }
+    }
+}
