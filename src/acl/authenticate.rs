@@ -4,7 +4,7 @@
 //! packet of theirs is refused, as in ZooKeeper.
 
 use super::identity::Identity;
-use super::{Scheme, Schemes};
+use super::scheme::{Scheme, Schemes};
 use crate::limits;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

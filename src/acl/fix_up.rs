@@ -7,7 +7,7 @@
 //! list reads back as ZooKeeper would show it.
 
 use super::identity::Identities;
-use super::{Scheme, Schemes};
+use super::scheme::{Scheme, Schemes};
 use crate::ids::hash_state;
 use crate::jute::wire::put_int;
 use crate::jute::{AclEntry, AclList, ErrorCode};

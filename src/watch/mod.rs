@@ -15,12 +15,13 @@ mod table;
 
 use crate::acl::AclId;
 use crate::jute::{EventType, WatcherType};
-use crate::limits;
 use crate::tree::change::{Change, ChangeKind};
 use crate::tree::path;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use table::{List, Lists, Table, modes};
+
+pub use table::WatchLimits;
 
 /// What a client asks for when it sets a watch.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -44,33 +45,6 @@ pub struct Summary {
     pub paths: usize,
     /// Pairs of connection and path.
     pub watches: usize,
-}
-
-/// How many watches there may be.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct WatchLimits {
-    /// Watches of one connection, both tables together.
-    pub per_connection: usize,
-    /// Bytes of all watches and their paths.
-    pub bytes: usize,
-    /// Bytes of those of all connections from one address.
-    pub per_address: usize,
-}
-
-impl WatchLimits {
-    /// Those of one shard of so many, which have so many bytes for watches together. One address has half of each, and so half
-    /// of all, however its connections are spread.
-    pub fn of_shard(bytes: usize, shards: usize, per_connection: usize) -> WatchLimits {
-        let bytes = (bytes / shards).max(1);
-        WatchLimits { per_connection, bytes, per_address: (bytes / limits::WATCHES_OF_ONE_ADDRESS).max(1) }
-    }
-}
-
-impl Default for WatchLimits {
-    /// No limit.
-    fn default() -> Self {
-        WatchLimits { per_connection: usize::MAX, bytes: usize::MAX, per_address: usize::MAX }
-    }
 }
 
 /// The watches of one shard. Connections are named by their slots, which are small numbers.

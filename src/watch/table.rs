@@ -5,13 +5,39 @@
 //! table's recursive ones (the only ones an event below the path concerns), and the child table's. Paths are
 //! stored once. Look-ups go through hash tables cut in many parts, of which each grows on its own.
 
-use super::WatchLimits;
 use super::groups::{Group, Groups};
 use super::slab::{NIL, Slab};
 use crate::ids::hash_state;
 use crate::limits;
 use hashbrown::HashTable;
 use std::net::IpAddr;
+
+/// How many watches there may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WatchLimits {
+    /// Watches of one connection, both tables together.
+    pub per_connection: usize,
+    /// Bytes of all watches and their paths.
+    pub bytes: usize,
+    /// Bytes of those of all connections from one address.
+    pub per_address: usize,
+}
+
+impl WatchLimits {
+    /// Those of one shard of so many, which have so many bytes for watches together. One address has half of each, and so half
+    /// of all, however its connections are spread.
+    pub fn of_shard(bytes: usize, shards: usize, per_connection: usize) -> WatchLimits {
+        let bytes = (bytes / shards).max(1);
+        WatchLimits { per_connection, bytes, per_address: (bytes / limits::WATCHES_OF_ONE_ADDRESS).max(1) }
+    }
+}
+
+impl Default for WatchLimits {
+    /// No limit.
+    fn default() -> Self {
+        WatchLimits { per_connection: usize::MAX, bytes: usize::MAX, per_address: usize::MAX }
+    }
+}
 
 /// Which of the two tables of watches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
