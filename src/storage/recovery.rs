@@ -47,11 +47,14 @@ use super::log::writer::LogOptions;
 use super::replay::Replay;
 use super::snapshot::format::{self, SnapshotHeader};
 use super::snapshot::load::{self, Snapshot, SnapshotError};
-use super::standing::MARKER;
 use crate::fatal::{Fatal, Reason};
 use crate::ids::Zxid;
 use std::fmt;
 use std::path::Path;
+
+/// The file by which an operator says that a server with nothing on its disk is a new one, in the directory of
+/// the log (ZooKeeper's zkServer-initialize.sh makes it).
+pub(super) const MARKER: &str = "initialize";
 
 /// Where to recover from, and how.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,28 @@
 //! What recovery hands to whoever builds the state: a snapshot's records, then the log's transactions.
 
-use super::snapshot::format::SnapshotHeader;
+use super::log::frame::DirectoryId;
+use super::log::segment::SegmentId;
 use crate::ids::{SessionId, Zxid};
+
+/// What a snapshot says of itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SnapshotHeader {
+    /// The last transaction it contains.
+    pub zxid: Zxid,
+    /// The tree's digest at that zxid, if the server keeps one.
+    pub digest: Option<i64>,
+    /// It did not come from this server's own log (sync from a leader, restore, import): the log goes on from
+    /// it, and need not reach it.
+    pub installed: bool,
+    /// For an installed one: only segments with this number or a larger one go on from it. Those before belong
+    /// to another history, even if their transactions have larger zxids. Zero if there was no log.
+    pub log_from: SegmentId,
+    /// Which server took it: its number in the ensemble, 0 for a standalone server.
+    pub server: i64,
+    pub directory: DirectoryId,
+    /// Milliseconds since 1970.
+    pub created_ms: i64,
+}
 
 /// A znode as a snapshot holds it. Path and data borrow from the chunk they were read in, or from the tree
 /// while a snapshot is written.

@@ -7,7 +7,7 @@
 
 use super::disk::{Disk, DiskError};
 use super::identity::Identity;
-use super::recovery::{Plan, Recovered};
+use super::recovery::{MARKER, Plan, Recovered};
 use crate::ids::Zxid;
 use std::path::Path;
 
@@ -49,10 +49,6 @@ impl Recovered {
         }
     }
 }
-
-/// The file by which an operator says that a server with nothing on its disk is a new one, in the directory of
-/// the log (ZooKeeper's zkServer-initialize.sh makes it).
-pub(super) const MARKER: &str = "initialize";
 
 /// Removes the operator's mark, if it is there: it holds for one start. After
 /// [`super::identity::DataDirectory::mark_born`].

@@ -9,7 +9,7 @@
 //! of the data directory's identity, so that neither a frame of another directory nor a client's data that
 //! looks like a frame can pass for one. It covers the place too: a frame moved elsewhere is none.
 
-use super::segment::SegmentId;
+use super::name::SegmentId;
 use crate::ids::Zxid;
 use crate::limits;
 

@@ -8,6 +8,7 @@
 
 pub mod chain;
 pub mod frame;
+mod name;
 pub mod reader;
 pub mod seek;
 pub mod segment;

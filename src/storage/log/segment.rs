@@ -1,68 +1,17 @@
-//! Segments: names, the header block, and how a file becomes the next segment.
+//! Segments: the header block, and how a file becomes the next segment.
 //!
 //! A segment's number is never given twice, which is what makes the old content of a recycled file harmless:
 //! its frames carry another number. A segment handed to a running log is only space (zero-filled, or a spare
 //! with old content); the log writer begins it with a header. The first segment of a start is begun here,
 //! aside, and gets its name when all of it is durable.
 
+pub use super::name::{Named, SegmentId, named};
+
 use super::frame::{self, BLOCK, DirectoryId, FrameHeader, TXN_HEADER, round_up};
 use crate::ids::Zxid;
 use crate::storage::checksum_around;
 use crate::storage::disk::{ASIDE, Access, Disk, DiskError};
-use std::fmt;
 use std::path::Path;
-
-/// The number of a segment. Zero is none.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct SegmentId(pub u64);
-
-impl SegmentId {
-    /// The number given after this one.
-    pub fn next(self) -> SegmentId {
-        SegmentId(self.0 + 1)
-    }
-
-    /// The name of the file while it is part of the log.
-    pub fn file_name(self) -> String {
-        format!("{LOG_PREFIX}{self}")
-    }
-
-    /// The name of the file when it is kept to be used again.
-    pub fn spare_name(self) -> String {
-        format!("{SPARE_PREFIX}{self}")
-    }
-}
-
-impl fmt::Display for SegmentId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-const LOG_PREFIX: &str = "log-";
-const SPARE_PREFIX: &str = "spare-";
-
-/// What a file in the log's directory is, by its name.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Named {
-    Segment(SegmentId),
-    Spare(SegmentId),
-    /// Begun aside and never finished.
-    Aside,
-}
-
-/// Reads a file name; `None` for files that are none of the log's.
-pub fn named(name: &str) -> Option<Named> {
-    let id = |hex: &str| (hex.len() == 16).then(|| u64::from_str_radix(hex, 16).ok()).flatten().map(SegmentId);
-    if let Some(hex) = name.strip_prefix(LOG_PREFIX) {
-        match hex.strip_suffix(ASIDE) {
-            Some(_) => Some(Named::Aside),
-            None => id(hex).map(Named::Segment),
-        }
-    } else {
-        name.strip_prefix(SPARE_PREFIX).and_then(id).map(Named::Spare)
-    }
-}
 
 /// Where a segment goes on from: the last frame of its predecessor that counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -321,16 +270,5 @@ mod tests {
         let checksum = checksum_around(&block[..HEADER]);
         block[12..16].copy_from_slice(&checksum.to_le_bytes());
         assert_eq!(SegmentHeader::decode(&block), Err(UnknownVersion(2)));
-    }
-
-    #[test]
-    fn names() {
-        let id = SegmentId(0xab);
-        assert_eq!(named(&id.file_name()), Some(Named::Segment(id)));
-        assert_eq!(named(&id.spare_name()), Some(Named::Spare(id)));
-        assert_eq!(named("log-00000000000000ab.tmp"), Some(Named::Aside));
-        for other in ["log-ab", "log-", "log.1", "snapshot-00000000000000ab", "spare-x", "log-zz000000000000ab"] {
-            assert_eq!(named(other), None, "{other}");
-        }
     }
 }

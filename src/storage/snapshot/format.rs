@@ -10,6 +10,8 @@
 //! Checksums are CRC-32C. A chunk's starts from the header's checksum and the chunk's number, the footer's from
 //! the header's checksum and covers the index: no part of one snapshot passes for a part of another.
 
+pub use crate::storage::replay::SnapshotHeader;
+
 use crate::ids::Zxid;
 use crate::storage::checksum_around;
 use crate::storage::disk::ASIDE;
@@ -34,26 +36,6 @@ const MAGIC: [u8; 8] = *b"CORRALSN";
 const END_MAGIC: [u8; 8] = *b"CORRALSE";
 const FLAG_DIGEST: u32 = 1;
 const FLAG_INSTALLED: u32 = 2;
-
-/// What a snapshot says of itself.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct SnapshotHeader {
-    /// The last transaction it contains.
-    pub zxid: Zxid,
-    /// The tree's digest at that zxid, if the server keeps one.
-    pub digest: Option<i64>,
-    /// It did not come from this server's own log (sync from a leader, restore, import): the log goes on from
-    /// it, and need not reach it.
-    pub installed: bool,
-    /// For an installed one: only segments with this number or a larger one go on from it. Those before belong
-    /// to another history, even if their transactions have larger zxids. Zero if there was no log.
-    pub log_from: SegmentId,
-    /// Which server took it: its number in the ensemble, 0 for a standalone server.
-    pub server: i64,
-    pub directory: DirectoryId,
-    /// Milliseconds since 1970.
-    pub created_ms: i64,
-}
 
 impl SnapshotHeader {
     /// The header's bytes, and their checksum.
