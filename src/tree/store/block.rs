@@ -9,9 +9,11 @@
 //! tail stays within the pointer's provenance. Tested by the model and stress tests under miri, by loom, and by a
 //! count of allocations against frees.
 
-use super::kids::Kids;
+use super::kids::{ChildNumbers, Kids};
+use super::ledger;
+use super::limbo::Garbage;
 use super::spare::Spare;
-use super::sync::{AtomicBool, AtomicPtr, Guard, Relaxed};
+use super::sync::{Acquire, AtomicBool, AtomicPtr, Guard, Relaxed};
 use crate::acl::AclId;
 
 /// What a block says about its znode.
@@ -203,6 +205,12 @@ impl Block {
         }
     }
 
+    /// The block, unlinked, as something to free later.
+    pub(super) fn garbage(block: *mut Block) -> Garbage {
+        // SAFETY: limbo calls this once, when nobody looks at the block any more.
+        Garbage::new(block.cast(), |block, spare| unsafe { Block::free(block.cast(), spare) })
+    }
+
     /// The path, `/` for the root.
     ///
     /// # Safety
@@ -277,11 +285,24 @@ impl Block {
                 if (*block).zxid <= zxid {
                     break;
                 }
-                block = (*block).next.load(super::sync::Acquire);
+                block = (*block).next.load(Acquire);
                 *passed += 1;
             }
         }
         block
+    }
+
+    /// The numbers that a reader at `zxid` sees about the znode's children. Counts the newer ones on the way to them.
+    ///
+    /// # Safety
+    /// As for [`Block::at`], but not null.
+    pub(super) unsafe fn child_numbers(block: *const Block, zxid: i64, passed: &mut usize) -> ChildNumbers {
+        // SAFETY: block, children object and chain outlive the caller's turn.
+        unsafe {
+            let kids = (*block).kids.load(Acquire).as_ref();
+            let of_new = ChildNumbers { cversion: 0, count: 0, pzxid: (*block).fields.czxid };
+            kids.and_then(|kids| kids.numbers(zxid, passed)).unwrap_or(of_new)
+        }
     }
 
     /// The older version, for the writer.
@@ -291,26 +312,5 @@ impl Block {
     pub(super) unsafe fn older(block: *const Block) -> *mut Block {
         // SAFETY: the caller's promise.
         unsafe { (*block).next.load(Relaxed) }
-    }
-}
-
-/// Counts allocations against frees, per thread, in tests; nothing otherwise.
-pub(super) mod ledger {
-    #[cfg(test)]
-    thread_local! {
-        static LIVE: std::cell::Cell<i64> = const { std::cell::Cell::new(0) };
-    }
-
-    /// One more (1) or one less (-1).
-    #[inline(always)]
-    pub(in super::super) fn count(_change: i64) {
-        #[cfg(test)]
-        LIVE.with(|live| live.set(live.get() + _change));
-    }
-
-    /// Pieces of memory this thread allocated and did not free.
-    #[cfg(all(test, not(loom)))]
-    pub(in super::super) fn live() -> i64 {
-        LIVE.with(|live| live.get())
     }
 }

@@ -1,6 +1,6 @@
 //! Cases by name: what must not grow, must not loop, must not be confused.
 
-use super::block::ledger;
+use super::ledger;
 use super::test_support::znode;
 use super::*;
 use crate::acl::AclId;

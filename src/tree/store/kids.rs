@@ -9,7 +9,7 @@
 //! Same rules as for blocks: the writer alone links and frees; an entry is freed through limbo. The object lives while
 //! `refs` counts a linked block or a pending record that names it; then it goes to limbo with all that is left in it.
 
-use super::block::{Block, ledger};
+use super::ledger;
 use super::limbo::{Garbage, Limbo};
 use super::segment::HashSlot;
 use super::spare::Spare;
@@ -90,11 +90,17 @@ impl ChildStat {
         self.pzxid.store(numbers.pzxid, Relaxed);
     }
 
-    /// Frees one version; for limbo.
+    /// A version, unlinked, as something to free later.
+    fn garbage(stat: *mut ChildStat) -> Garbage {
+        // SAFETY: limbo calls this once, when nobody looks at the version any more.
+        Garbage::new(stat.cast(), |stat, spare| unsafe { ChildStat::free(stat.cast(), spare) })
+    }
+
+    /// Frees one version.
     ///
     /// # Safety
     /// `stat` is an unlinked ChildStat that nobody looks at any more.
-    pub(super) unsafe fn free(stat: *mut ChildStat, spare: &mut Spare) {
+    unsafe fn free(stat: *mut ChildStat, spare: &mut Spare) {
         ledger::count(-1);
         // SAFETY: the caller's promise.
         unsafe {
@@ -114,6 +120,12 @@ impl Kids {
             set: Table::small(),
             refs: AtomicU32::new(1),
         }))
+    }
+
+    /// The object, named by nothing any more, as something to free later.
+    fn garbage(kids: *mut Kids) -> Garbage {
+        // SAFETY: limbo calls this once, when nobody looks at the object any more.
+        Garbage::new(kids.cast(), |kids, spare| unsafe { Kids::free(kids.cast(), spare) })
     }
 
     /// One more block or record names it.
@@ -139,7 +151,7 @@ impl Kids {
                     object.refs.load(Relaxed).checked_sub(1).expect("a children object is released once per holder");
                 object.refs.store(left, Relaxed);
                 if left == 0 {
-                    limbo.retire(Garbage::Kids(kids));
+                    limbo.retire(Kids::garbage(kids));
                 }
             }
         }
@@ -149,7 +161,7 @@ impl Kids {
     ///
     /// # Safety
     /// `kids` came from [`Kids::create`] and nobody looks at it any more.
-    pub(super) unsafe fn free(kids: *mut Kids, spare: &mut Spare) {
+    unsafe fn free(kids: *mut Kids, spare: &mut Spare) {
         ledger::count(-1);
         // SAFETY: the caller's promise; the versions left in the chain belong to this object alone.
         unsafe {
@@ -165,26 +177,23 @@ impl Kids {
         }
     }
 
-    /// The numbers a reader at `zxid` sees of the znode in `block`. Counts the newer ones on the way to them.
+    /// The numbers a reader at `zxid` sees, if they are not those of a new znode. Counts the newer ones on the way to them.
     ///
     /// # Safety
-    /// As for [`Block::at`].
-    pub(super) unsafe fn numbers(block: *const Block, zxid: i64, passed: &mut usize) -> ChildNumbers {
-        // SAFETY: block, children object and chain outlive the caller's turn.
-        unsafe {
-            if let Some(kids) = (*block).kids.load(Acquire).as_ref() {
-                let mut stat = kids.stat.load(Acquire);
-                while let Some(version) = stat.as_ref() {
-                    version.guard.touch();
-                    if version.zxid <= zxid {
-                        return version.numbers();
-                    }
-                    stat = version.next.load(Acquire);
-                    *passed += 1;
-                }
+    /// The caller is the writer or an online reader since the object was loaded.
+    #[inline]
+    pub(super) unsafe fn numbers(&self, zxid: i64, passed: &mut usize) -> Option<ChildNumbers> {
+        let mut stat = self.stat.load(Acquire);
+        // SAFETY: object and chain outlive the caller's turn.
+        while let Some(version) = unsafe { stat.as_ref() } {
+            version.guard.touch();
+            if version.zxid <= zxid {
+                return Some(version.numbers());
             }
-            ChildNumbers { cversion: 0, count: 0, pzxid: (*block).fields.czxid }
+            stat = version.next.load(Acquire);
+            *passed += 1;
         }
+        None
     }
 
     /// Stamps new numbers at the head. Returns the new version, or None if the head had that stamp already. `depth` is what
@@ -231,7 +240,7 @@ impl Kids {
                 older.newer.store(std::ptr::null_mut(), Relaxed);
             }
             self.stat.store(older, Release);
-            limbo.retire(Garbage::Numbers(head));
+            limbo.retire(ChildStat::garbage(head));
         }
     }
 
@@ -247,7 +256,7 @@ impl Kids {
                 older.newer.store(newer, Relaxed);
             }
             (*newer).next.store(older, Release);
-            limbo.retire(Garbage::Numbers(stat));
+            limbo.retire(ChildStat::garbage(stat));
         }
     }
 }

@@ -7,34 +7,27 @@
 //! `unsafe`: it handles memory that readers may still look at; see the rules in [`super`], which the models, the
 //! stress tests and loom hold it to.
 
-use super::block::Block;
-use super::kids::{ChildStat, Kids};
 use super::queue::Queue;
 use super::spare::Spare;
 
-/// One piece of unlinked memory.
+/// One piece of unlinked memory, and how to give it back.
 #[derive(Clone, Copy)]
-pub(super) enum Garbage {
-    Block(*mut Block),
-    Numbers(*mut ChildStat),
-    Kids(*mut Kids),
-    /// A segment or directory, and how to give it back.
-    Table(*mut (), unsafe fn(*mut ())),
+pub(super) struct Garbage {
+    memory: *mut (),
+    free: unsafe fn(*mut (), &mut Spare),
 }
 
 impl Garbage {
+    /// `free` is called with `memory`, once, when nobody looks at it any more.
+    pub(super) fn new(memory: *mut (), free: unsafe fn(*mut (), &mut Spare)) -> Garbage {
+        Garbage { memory, free }
+    }
+
     /// # Safety
     /// Nobody looks at the memory any more, and it is freed this once.
     pub(super) unsafe fn free(self, spare: &mut Spare) {
-        // SAFETY: the caller's promise; a table's pieces come with the function that frees them.
-        unsafe {
-            match self {
-                Garbage::Block(block) => Block::free(block, spare),
-                Garbage::Numbers(stat) => ChildStat::free(stat, spare),
-                Garbage::Kids(kids) => Kids::free(kids, spare),
-                Garbage::Table(ptr, free) => free(ptr),
-            }
-        }
+        // SAFETY: the caller's promise.
+        unsafe { (self.free)(self.memory, spare) }
     }
 }
 

@@ -19,9 +19,12 @@
 //! * *Freed* ([`limbo`]): after that, once every online reader has passed a quiescent point.
 
 mod block;
+mod held;
 mod kids;
+mod ledger;
 mod limbo;
 mod names;
+mod path_slot;
 mod queue;
 mod reader;
 mod reclaim;
@@ -47,33 +50,6 @@ pub(super) mod test_support;
 
 pub use names::AclNames;
 pub use reader::{Pin, Reader};
-pub use shared::Store;
+pub use shared::{MAX_PINS, MAX_READERS, Store, StoreFull};
 pub use view::{Cursor, View, Znode};
 pub use writer::{NewZnode, Undone, Writer};
-
-use std::fmt;
-
-/// Readers of one store at most: one per shard, and a few for snapshots and the admin plane.
-pub const MAX_READERS: usize = if cfg!(loom) { 2 } else { 128 };
-/// Pins of one store at most; each may keep one version of every znode alive.
-pub const MAX_PINS: usize = if cfg!(loom) { 2 } else { 16 };
-
-/// No more readers or pins than the store has room for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum StoreFull {
-    /// [`MAX_READERS`] are there.
-    Readers,
-    /// [`MAX_PINS`] are there.
-    Pins,
-}
-
-impl fmt::Display for StoreFull {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StoreFull::Readers => write!(f, "the tree has {MAX_READERS} readers already"),
-            StoreFull::Pins => write!(f, "the tree has {MAX_PINS} pins already"),
-        }
-    }
-}
-
-impl std::error::Error for StoreFull {}

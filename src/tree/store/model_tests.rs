@@ -4,7 +4,7 @@
 //! make paths collide. Walks are cut into slices between which the tree changes. References are kept across reclaims by
 //! a reader that does not pass its quiescent point. In the end every allocation must have been freed.
 
-use super::block::ledger;
+use super::ledger;
 use super::test_support::Random;
 use super::*;
 use crate::acl::AclId;

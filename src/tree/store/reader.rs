@@ -5,9 +5,9 @@
 //! it held no reference, and its `point` is at or below every zxid it reads at. Tested by loom (the resume and park
 //! protocol) and by the threaded stress test.
 
-use super::shared::{NO_POINT, OFFLINE, Shared, leave};
+use super::shared::{NO_POINT, OFFLINE, Shared, Store, StoreFull, leave};
 use super::sync::{Acquire, Arc, Relaxed, Release, SeqCst, fence};
-use super::{StoreFull, View};
+use super::view::View;
 use crate::cost::Meter;
 use crate::ids::Zxid;
 
@@ -21,8 +21,18 @@ pub struct Reader {
     meter: Meter,
 }
 
+impl Store {
+    /// A new reader, parked.
+    ///
+    /// # Errors
+    /// [`StoreFull::Readers`] if there are [`super::MAX_READERS`] already.
+    pub fn reader(&self) -> Result<Reader, StoreFull> {
+        Reader::new(Arc::clone(&self.shared))
+    }
+}
+
 impl Reader {
-    pub(super) fn new(shared: Arc<Shared>) -> Result<Self, StoreFull> {
+    fn new(shared: Arc<Shared>) -> Result<Self, StoreFull> {
         let slot = shared.claim_reader()?;
         Ok(Reader { shared, slot, point: NO_POINT, online: false, meter: Meter::default() })
     }

@@ -14,8 +14,8 @@
 //! and `next`, which every unlinking keeps right.
 
 use super::block::Block;
-use super::kids::{ChildStat, Kids};
-use super::limbo::Garbage;
+use super::held::{Held, Waiting};
+use super::kids::Kids;
 use super::queue::Queue;
 use super::shared::NO_POINT;
 use super::sync::{Acquire, Relaxed, Release, SeqCst, fence};
@@ -27,19 +27,6 @@ const STEPS: usize = 256;
 
 /// As many at most, which takes a millisecond or two: a transaction that deletes very many znodes is let go of in several.
 const MOST_STEPS: usize = 16 << 10;
-
-/// What one pinned zxid holds back.
-pub(super) struct Held {
-    zxid: i64,
-    waiting: Queue<Waiting>,
-}
-
-/// A superseded version that a pin needs.
-#[derive(Clone, Copy)]
-enum Waiting {
-    Version { block: *mut Block, hash: u64 },
-    Numbers { kids: *mut Kids, stat: *mut ChildStat },
-}
 
 impl Writer {
     /// Unlinks what no reader point needs any more and frees what was unlinked before every online reader's last quiescent
@@ -152,7 +139,7 @@ impl Writer {
                 self.leave(kids, hash);
             }
             Kids::release(kids, &mut self.limbo);
-            self.limbo.retire(Garbage::Block(block));
+            self.limbo.retire(Block::garbage(block));
         }
     }
 
@@ -204,7 +191,7 @@ impl Writer {
             }
             (*newer).next.store(older, Release);
             Kids::release((*block).kids.load(Relaxed), &mut self.limbo);
-            self.limbo.retire(Garbage::Block(block));
+            self.limbo.retire(Block::garbage(block));
             if Block::is_tombstone(newer) {
                 self.settle(newer, hash);
             }
@@ -246,7 +233,7 @@ impl Writer {
                 }
             }
             Kids::release(siblings, &mut self.limbo);
-            self.limbo.retire(Garbage::Block(tombstone));
+            self.limbo.retire(Block::garbage(tombstone));
         }
     }
 
@@ -259,7 +246,7 @@ impl Writer {
                 // SAFETY: a replaced version holds one reference, and is in no chain.
                 Record::Version { replaced, .. } if !replaced.is_null() => unsafe {
                     Kids::release((*replaced).kids.load(Relaxed), &mut self.limbo);
-                    self.limbo.retire(Garbage::Block(replaced));
+                    self.limbo.retire(Block::garbage(replaced));
                 },
                 Record::Version { .. } => {}
             }

@@ -7,8 +7,9 @@
 //! deeper one takes its place; (3) at least one slot is empty, so probing ends; (4) a replaced segment is freed through
 //! [`super::limbo`]. Tested with the table: model, miri, loom.
 
-use super::block::{Block, ledger};
-use super::sync::{Acquire, AtomicPtr, AtomicU64, Relaxed, Release};
+use super::ledger;
+use super::limbo::Garbage;
+use super::sync::{Acquire, AtomicU64, Relaxed, Release};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 
 /// Bits of a segment or directory pointer that are not address.
@@ -39,60 +40,6 @@ pub(super) trait Slot: Sized {
     fn fill(&self, hash: u64, entry: Self::Entry);
     fn erase(&self);
     fn clear(&self);
-}
-
-/// A slot of the main table: the chain of a path's versions.
-pub(super) struct PathSlot {
-    hash: AtomicU64,
-    head: AtomicPtr<Block>,
-}
-
-const ERASED_HEAD: *mut Block = std::ptr::without_provenance_mut(1);
-
-impl PathSlot {
-    /// Puts another version in front of the chain, or takes the front one off.
-    pub(super) fn set_head(&self, head: *mut Block) {
-        self.head.store(head, Release);
-    }
-}
-
-impl Slot for PathSlot {
-    type Entry = *mut Block;
-
-    fn new() -> Self {
-        PathSlot { hash: AtomicU64::new(0), head: AtomicPtr::new(std::ptr::null_mut()) }
-    }
-
-    fn word(&self) -> &AtomicU64 {
-        &self.hash
-    }
-
-    /// A slot that is being reused may give its old chain under the new hash. The old chain is one no reader's
-    /// zxid needs, and paths are always compared, so the worst is a miss that is right.
-    #[inline]
-    fn load(&self) -> Content<*mut Block> {
-        let head = self.head.load(Acquire);
-        if head.is_null() {
-            Content::Empty
-        } else if head == ERASED_HEAD {
-            Content::Erased
-        } else {
-            Content::Full(self.hash.load(Relaxed), head)
-        }
-    }
-
-    fn fill(&self, hash: u64, head: *mut Block) {
-        self.hash.store(hash, Relaxed);
-        self.head.store(head, Release);
-    }
-
-    fn erase(&self) {
-        self.head.store(ERASED_HEAD, Release);
-    }
-
-    fn clear(&self) {
-        self.head.store(std::ptr::null_mut(), Release);
-    }
 }
 
 /// A slot of a child set: the hash of a child's path. 0 is empty, 1 erased; hashes begin at 2 ([`normal`]).
@@ -195,6 +142,12 @@ impl<S: Slot> Segment<S> {
         };
         segment.set_meta(Meta { depth, used: 0, live: 0 });
         segment
+    }
+
+    /// The segment, replaced, as something to free later.
+    pub(super) fn garbage(self) -> Garbage {
+        // SAFETY: limbo calls this once, when nobody looks at the segment any more.
+        Garbage::new(self.tagged.cast(), |tagged, _| unsafe { Segment::<S>::free(tagged) })
     }
 
     /// Gives the memory back.

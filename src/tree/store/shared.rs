@@ -8,13 +8,39 @@
 use super::block::Block;
 use super::kids::drop_ref;
 use super::limbo::Garbage;
-use super::segment::{FULL_CAPACITY, PathSlot};
+use super::path_slot::PathSlot;
+use super::segment::FULL_CAPACITY;
 use super::spare::Spare;
 use super::sync::{AcqRel, Acquire, Arc, AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Relaxed, Release};
 use super::table::Table;
-use super::{MAX_PINS, MAX_READERS, StoreFull};
 use crate::ids::Zxid;
+use std::fmt;
 use std::sync::Mutex;
+
+/// Readers of one store at most: one per shard, and a few for snapshots and the admin plane.
+pub const MAX_READERS: usize = if cfg!(loom) { 2 } else { 128 };
+/// Pins of one store at most; each may keep one version of every znode alive.
+pub const MAX_PINS: usize = if cfg!(loom) { 2 } else { 16 };
+
+/// No more readers or pins than the store has room for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StoreFull {
+    /// [`MAX_READERS`] are there.
+    Readers,
+    /// [`MAX_PINS`] are there.
+    Pins,
+}
+
+impl fmt::Display for StoreFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreFull::Readers => write!(f, "the tree has {MAX_READERS} readers already"),
+            StoreFull::Pins => write!(f, "the tree has {MAX_PINS} pins already"),
+        }
+    }
+}
+
+impl std::error::Error for StoreFull {}
 
 /// No point: a reader or pin slot that needs nothing.
 pub(super) const NO_POINT: i64 = i64::MAX;
@@ -146,14 +172,6 @@ pub struct Store {
 }
 
 impl Store {
-    /// A new reader, parked.
-    ///
-    /// # Errors
-    /// [`StoreFull::Readers`] if there are [`MAX_READERS`] already.
-    pub fn reader(&self) -> Result<super::Reader, StoreFull> {
-        super::Reader::new(Arc::clone(&self.shared))
-    }
-
     /// The commit watermark: the last zxid that readers may use; `Zxid(i64::MIN)` before the first.
     pub fn published(&self) -> Zxid {
         Zxid(self.shared.published.load(Acquire))

@@ -11,7 +11,7 @@
 //! directories go to limbo, so a reader may go on with what it loaded until its next quiescent point; what it needs at
 //! its zxid is in there, because it was linked before that zxid was published. Tested by the model test, miri and loom.
 
-use super::block::ledger;
+use super::ledger;
 use super::limbo::{Garbage, Limbo};
 use super::segment::{Content, FULL_CAPACITY, LEAST_CAPACITY, Meta, Segment, Slot, TAG_BITS};
 use super::sync::{Acquire, AtomicPtr, AtomicU32, Relaxed, Release};
@@ -188,7 +188,7 @@ impl<S: Slot> Table<S> {
         let new = Segment::create(capacity, depth);
         segment.copy_to(|_| new);
         self.replace(hash, depth, new);
-        limbo.retire(Garbage::Table(segment.tagged.cast(), Segment::<S>::free));
+        limbo.retire(segment.garbage());
     }
 
     fn split(&self, hash: u64, segment: Segment<S>, meta: Meta, limbo: &mut Limbo) {
@@ -205,7 +205,7 @@ impl<S: Slot> Table<S> {
         segment.copy_to(|hash| if hash & bit != 0 { high } else { low });
         self.replace(hash | bit, depth, high);
         self.replace(hash & !bit, depth, low);
-        limbo.retire(Garbage::Table(segment.tagged.cast(), Segment::<S>::free));
+        limbo.retire(segment.garbage());
         self.segments.store(self.segments.load(Relaxed) + 1, Relaxed);
         if let Root::Directory(directory) = self.root()
             && depth == directory.bits
@@ -230,8 +230,8 @@ impl<S: Slot> Table<S> {
         segment.copy_to(|_| merged);
         buddy.copy_to(|_| merged);
         self.replace(hash, meta.depth - 1, merged);
-        limbo.retire(Garbage::Table(segment.tagged.cast(), Segment::<S>::free));
-        limbo.retire(Garbage::Table(buddy.tagged.cast(), Segment::<S>::free));
+        limbo.retire(segment.garbage());
+        limbo.retire(buddy.garbage());
         self.segments.store(self.segments.load(Relaxed) - 1, Relaxed);
         if meta.depth == directory.bits {
             self.deepest.store(self.deepest.load(Relaxed) - 2, Relaxed);
@@ -264,7 +264,7 @@ impl<S: Slot> Table<S> {
             Root::Directory(old) => {
                 let directory = Directory::create(old.bits + 1, |i| old.load(i / 2));
                 self.root.store(directory.tagged(), Release);
-                limbo.retire(Garbage::Table(old.tagged().cast(), Directory::<S>::free));
+                limbo.retire(old.garbage());
             }
         }
         self.deepest.store(0, Relaxed);
@@ -274,7 +274,7 @@ impl<S: Slot> Table<S> {
     fn halve(&self, limbo: &mut Limbo) {
         while self.deepest.load(Relaxed) == 0 {
             let Root::Directory(old) = self.root() else { return };
-            limbo.retire(Garbage::Table(old.tagged().cast(), Directory::<S>::free));
+            limbo.retire(old.garbage());
             if old.bits == 1 {
                 self.root.store(old.load(0).tagged, Release);
                 return;
@@ -351,6 +351,12 @@ impl<S: Slot> Directory<S> {
             }
             dealloc(entries.cast(), Self::layout(bits));
         }
+    }
+
+    /// A directory, replaced, as something to free later.
+    fn garbage(self) -> Garbage {
+        // SAFETY: limbo calls this once, when nobody looks at the directory any more.
+        Garbage::new(self.tagged().cast(), |tagged, _| unsafe { Directory::<S>::free(tagged) })
     }
 
     fn tagged(self) -> *mut S {

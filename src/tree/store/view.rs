@@ -6,7 +6,7 @@
 //! zxid is held by a point or a pin. Tested by the model and stress tests, under miri, and by loom.
 
 use super::block::{Block, Kind};
-use super::kids::{ChildNumbers, Kids};
+use super::kids::ChildNumbers;
 use super::segment::normal;
 use super::shared::Shared;
 use super::sync::Acquire;
@@ -235,7 +235,7 @@ impl<'a> Znode<'a> {
     fn kids(&self) -> ChildNumbers {
         let mut passed = 0;
         // SAFETY: the block is alive for 'a.
-        let numbers = unsafe { Kids::numbers(self.block.as_ptr(), self.zxid, &mut passed) };
+        let numbers = unsafe { Block::child_numbers(self.block.as_ptr(), self.zxid, &mut passed) };
         if passed > 0 {
             self.meter.charge(Cost::VERSION * passed);
         }

@@ -7,11 +7,11 @@
 //! miri, and by loom.
 
 use super::block::{Block, Data, Fields, Kind, Version};
+use super::held::Held;
 use super::kids::{ChildNumbers, ChildStat, Kids};
-use super::limbo::{Garbage, Limbo};
+use super::limbo::Limbo;
 use super::names::AclNames;
 use super::queue::Queue;
-use super::reclaim::Held;
 use super::segment::normal;
 use super::shared::{Shared, Store};
 use super::stamps::Stamps;
@@ -304,7 +304,7 @@ impl Writer {
         unsafe {
             let (slot, old) = self.shared.find(hash, path).expect("a deleted znode exists");
             assert!(!Block::is_tombstone(old), "a deleted znode exists");
-            assert_eq!(Kids::numbers(old, i64::MAX, &mut 0).count, 0, "a deleted znode has no children");
+            assert_eq!(Block::child_numbers(old, i64::MAX, &mut 0).count, 0, "a deleted znode has no children");
             let bytes = path.len() as i64 + i64::from((*old).data_len);
             let (fields, acl) = ((*old).fields, (*old).acl);
             let version = Version {
@@ -384,7 +384,7 @@ impl Writer {
         unsafe {
             assert!(!Block::is_tombstone(block), "a changed znode exists");
             let kids = self.kids_of(block);
-            let count = Kids::numbers(block, i64::MAX, &mut 0).count;
+            let count = Block::child_numbers(block, i64::MAX, &mut 0).count;
             self.push_numbers(kids, ChildNumbers { cversion, count, pzxid });
         }
     }
@@ -475,7 +475,7 @@ impl Writer {
                 seen(Undone::Created { path, owner: (*block).fields.owner });
             }
             Kids::release((*block).kids.load(Relaxed), &mut self.limbo);
-            self.limbo.retire(Garbage::Block(block));
+            self.limbo.retire(Block::garbage(block));
         }
     }
 
@@ -484,7 +484,7 @@ impl Writer {
     unsafe fn count_child(&mut self, parent: *mut Block, kids: *mut Kids, change: i32) {
         // SAFETY: the caller's promise.
         unsafe {
-            let numbers = Kids::numbers(parent, i64::MAX, &mut 0);
+            let numbers = Block::child_numbers(parent, i64::MAX, &mut 0);
             self.push_numbers(kids, ChildNumbers { count: numbers.count + change, ..numbers });
         }
     }

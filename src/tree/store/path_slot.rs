@@ -1,0 +1,61 @@
+//! A slot of the main table: from a path's hash to the chain of its versions.
+//!
+//! The pointer is a [`Block`], and `unsafe` to look at by the rules there.
+
+use super::block::Block;
+use super::segment::{Content, Slot};
+use super::sync::{Acquire, AtomicPtr, AtomicU64, Relaxed, Release};
+
+/// A slot of the main table: the chain of a path's versions.
+pub(super) struct PathSlot {
+    hash: AtomicU64,
+    head: AtomicPtr<Block>,
+}
+
+const ERASED_HEAD: *mut Block = std::ptr::without_provenance_mut(1);
+
+impl PathSlot {
+    /// Puts another version in front of the chain, or takes the front one off.
+    pub(super) fn set_head(&self, head: *mut Block) {
+        self.head.store(head, Release);
+    }
+}
+
+impl Slot for PathSlot {
+    type Entry = *mut Block;
+
+    fn new() -> Self {
+        PathSlot { hash: AtomicU64::new(0), head: AtomicPtr::new(std::ptr::null_mut()) }
+    }
+
+    fn word(&self) -> &AtomicU64 {
+        &self.hash
+    }
+
+    /// A slot that is being reused may give its old chain under the new hash. The old chain is one no reader's
+    /// zxid needs, and paths are always compared, so the worst is a miss that is right.
+    #[inline]
+    fn load(&self) -> Content<*mut Block> {
+        let head = self.head.load(Acquire);
+        if head.is_null() {
+            Content::Empty
+        } else if head == ERASED_HEAD {
+            Content::Erased
+        } else {
+            Content::Full(self.hash.load(Relaxed), head)
+        }
+    }
+
+    fn fill(&self, hash: u64, head: *mut Block) {
+        self.hash.store(hash, Relaxed);
+        self.head.store(head, Release);
+    }
+
+    fn erase(&self) {
+        self.head.store(ERASED_HEAD, Release);
+    }
+
+    fn clear(&self) {
+        self.head.store(std::ptr::null_mut(), Release);
+    }
+}
