@@ -5,6 +5,8 @@
 //! taken while transactions went on, which may contain effects of those that follow (ZooKeeper 3.9,
 //! `DataTree.processTxn`).
 
+pub use super::applied::{Applied, DigestCheck, SessionEvent};
+
 use super::change::Changes;
 use super::multi::result_op;
 use super::mutate::{At, Creation, Place};
@@ -13,7 +15,7 @@ use super::path;
 use super::prepare::put_created;
 use super::quota::parse_path;
 use super::state::State;
-use super::under_way::{Ending, Work};
+use super::work::{Ending, Work};
 use crate::acl::AclId;
 use crate::cost::Cost;
 use crate::ids::{SessionId, Zxid};
@@ -32,37 +34,6 @@ pub enum Mode {
     Strict,
     /// The tree is ahead of it; what is left of it is done.
     Fuzzy,
-}
-
-/// What became of the session in a transaction's header.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SessionEvent {
-    Opened { timeout_ms: i32 },
-    Closed,
-}
-
-/// How the tree's digest compares with the one the transaction carried.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum DigestCheck {
-    /// It carried none, one of another version, or digests are disabled.
-    None,
-    Same,
-    Differs {
-        carried: u64,
-        ours: u64,
-    },
-}
-
-/// What a transaction did.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Applied {
-    pub header: TxnHeader,
-    /// Of an error transaction: the code in it. Of a failed multi: that of its failing member. 0 else.
-    pub error: i32,
-    pub session: Option<SessionEvent>,
-    pub digest: DigestCheck,
-    /// Parts that did not fit and were passed over: in [`Mode::Fuzzy`], and paths of a closeSession that are gone.
-    pub passed_over: u32,
 }
 
 /// Why a transaction could not be applied. The tree may hold parts of it: nothing can go on from there.

@@ -5,6 +5,7 @@
 //! do not count. The sum is kept current by adding what came and taking off what went.
 
 use super::path::{ROOT, ZOOKEEPER};
+use super::store::NewZnode;
 use crate::ids::Zxid;
 use std::collections::VecDeque;
 
@@ -29,6 +30,22 @@ pub struct Covered {
     pub aversion: i32,
     /// As stored.
     pub owner: i64,
+}
+
+impl From<&NewZnode<'_>> for Covered {
+    fn from(znode: &NewZnode<'_>) -> Covered {
+        Covered {
+            czxid: znode.czxid,
+            mzxid: znode.mzxid,
+            pzxid: znode.pzxid,
+            ctime: znode.ctime,
+            mtime: znode.mtime,
+            version: znode.version,
+            cversion: znode.cversion,
+            aversion: znode.aversion,
+            owner: znode.owner,
+        }
+    }
 }
 
 /// The CRC of a znode's path and data, to be continued with its [`Covered`] fields; `None` for a znode that

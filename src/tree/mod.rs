@@ -12,6 +12,7 @@
 
 #[cfg(test)]
 mod acl_tests;
+mod applied;
 pub mod apply;
 pub mod change;
 pub mod digest;
@@ -32,6 +33,7 @@ mod tests;
 pub mod under_way;
 mod usage;
 pub mod walk;
+mod work;
 
 pub use apply::{Applied, ApplyError, Mode};
 pub use change::{Change, ChangeKind, Changes};

@@ -10,7 +10,7 @@
 
 use super::prepare::put_txn_header;
 use super::state::{Context, Outcome, State};
-use super::usage::Countings;
+use super::work::Countings;
 use crate::cost::Cost;
 use crate::ids::Zxid;
 use crate::jute::reply::{open_frame, put_multi_end, put_multi_error, put_multi_ok};

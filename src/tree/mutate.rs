@@ -68,21 +68,6 @@ impl Facts {
     }
 }
 
-/// The fields of a new znode that its digest covers.
-pub(super) fn covered(znode: &NewZnode<'_>) -> Covered {
-    Covered {
-        czxid: znode.czxid,
-        mzxid: znode.mzxid,
-        pzxid: znode.pzxid,
-        ctime: znode.ctime,
-        mtime: znode.mtime,
-        version: znode.version,
-        cversion: znode.cversion,
-        aversion: znode.aversion,
-        owner: znode.owner,
-    }
-}
-
 /// A znode to be created.
 pub(super) struct Creation<'a> {
     pub at: Place<'a>,
@@ -144,7 +129,7 @@ impl State {
             pzxid: at.zxid.0,
         };
         self.store.create(new.at.path, new.at.hash, &znode);
-        self.digest.replace(0, self.digest.body(new.at.path, new.data).digest(&covered(&znode)));
+        self.digest.replace(0, self.digest.body(new.at.path, new.data).digest(&(&znode).into()));
         self.raise_parent(at.zxid, new.parent, parent, new.parent_cversion);
         self.index.created(new.at.path, new.owner);
         let data_length = new.data.map_or(0, <[u8]>::len);

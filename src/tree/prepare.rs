@@ -10,7 +10,7 @@ use super::owner::{CONTAINER, ttl_owner};
 use super::path::{self, CONFIG};
 use super::quota::parse_path;
 use super::state::{Context, Outcome, State};
-use super::under_way::Work;
+use super::work::Work;
 use crate::acl::{AclId, check_cost, fix_up};
 use crate::cost::Cost;
 use crate::ids::{SessionId, Zxid};

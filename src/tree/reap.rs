@@ -6,17 +6,10 @@
 use super::index::after;
 use super::owner::Kind;
 use super::state::State;
+use super::work::Sweep;
 
 /// Znodes looked at in one call: about a millisecond.
 const SLICE: usize = 4096;
-
-/// How far the search has come: containers first, then znodes with a time to live.
-#[derive(Debug, Default)]
-pub(super) struct Sweep {
-    ttls: bool,
-    /// The last path looked at; `None`: at the start of its set.
-    last: Option<Box<[u8]>>,
-}
 
 impl State {
     /// Appends at most `limit` paths that may be deleted as of `now_ms` (ms since 1970): containers that have

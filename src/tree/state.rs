@@ -7,10 +7,8 @@ use super::index::Index;
 use super::owner::OwnerRules;
 use super::path::{self, CONFIG, QUOTA, ROOT, ZOOKEEPER};
 use super::quota::{QuotaNode, parse_path};
-use super::reap::Sweep;
 use super::store::{NewZnode, Reader, StoreFull, Undone, Writer, Znode};
-use super::under_way::Work;
-use super::usage::Countings;
+use super::work::{Countings, Sweep, Work};
 use crate::acl::{AclId, AclTable, AllAcls, Identities, Interner, Schemes};
 use crate::cost::{Cost, Meter};
 use crate::ids::{SessionId, Zxid};
@@ -287,7 +285,7 @@ impl State {
 
     fn insert(&mut self, path: &[u8], hash: path::PathHash, znode: &NewZnode<'_>) {
         self.store.create(path, hash, znode);
-        let digest = self.digest.body(path, znode.data).digest(&super::mutate::covered(znode));
+        let digest = self.digest.body(path, znode.data).digest(&znode.into());
         self.digest.replace(0, digest);
         self.index.created(path, znode.owner);
         if let Some((prefix, QuotaNode::Limits)) = parse_path(path) {

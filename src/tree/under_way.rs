@@ -5,54 +5,16 @@
 //! before it is complete, everybody comes to the same tree. Undoing takes it back like any other transaction, and then there is
 //! nothing left of it to do.
 
-use super::apply::Applied;
+use super::applied::Applied;
 use super::change::Changes;
 use super::index::after;
 use super::prepare::put_txn_header;
 use super::state::{Context, Outcome, State};
-use super::usage::Counting;
+use super::work::{Ending, List, Work};
 use crate::cost::Cost;
-use crate::ids::{SessionId, Zxid};
 use crate::jute::txn::read_entry;
-use crate::jute::wire::{Strings, put_bytes, put_int};
+use crate::jute::wire::{Strings, put_int};
 use crate::jute::{ErrorCode, OpCode, Txn};
-use crate::limits;
-use std::sync::Arc;
-
-/// What is left to do of the transaction at the head.
-#[derive(Debug)]
-pub(super) enum Work {
-    /// A session ends, as was decided here: its entry is in the making.
-    Close { ending: Ending, list: List },
-    /// A session ends, as somebody else has decided.
-    Apply { ending: Ending, entry: Arc<[u8]> },
-    /// A quota has been made, and what its subtree uses is counted; all else is done. What was applied, if it was decided
-    /// elsewhere.
-    Count { counting: Counting, applied: Option<Applied> },
-}
-
-/// How far the end of a session has come.
-#[derive(Debug)]
-pub(super) struct Ending {
-    zxid: Zxid,
-    session: SessionId,
-    /// Bytes of the entry's list of paths that are done.
-    listed: usize,
-    /// The last path that was looked at of those the session owns.
-    last: Option<Box<[u8]>>,
-    /// Paths of the list that were gone.
-    pub passed_over: u32,
-}
-
-/// The paths in the entry that is being made.
-#[derive(Debug)]
-pub(super) struct List {
-    /// Where its count stands.
-    at: usize,
-    count: i32,
-    /// There are too many to list: who applies it deletes what the session owns, as for any path not listed.
-    is_given_up: bool,
-}
 
 /// How a transaction was completed.
 #[derive(Debug)]
@@ -60,26 +22,6 @@ pub enum Completed {
     /// Its entry is in [`Outcome::txn`].
     Prepared,
     Applied(Applied),
-}
-
-impl Ending {
-    pub fn new(zxid: Zxid, session: SessionId) -> Ending {
-        Ending { zxid, session, listed: 0, last: None, passed_over: 0 }
-    }
-}
-
-impl List {
-    fn add(&mut self, path: &[u8], txn: &mut Vec<u8>) {
-        if self.is_given_up {
-            return;
-        }
-        self.count += 1;
-        put_bytes(txn, path);
-        if txn.len() - self.at > limits::CLOSE_SESSION_PATHS {
-            txn.truncate(self.at + 4);
-            (self.count, self.is_given_up) = (0, true);
-        }
-    }
 }
 
 impl State {

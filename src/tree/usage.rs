@@ -10,40 +10,14 @@ use super::quota::{QuotaNode, Usage, stats_path};
 use super::state::State;
 use super::store::{Writer, Znode};
 use super::walk::Walk;
+use super::work::{Counting, Countings};
 use crate::cost::Cost;
 use crate::ids::Zxid;
 use crate::limits;
 use std::collections::BTreeMap;
 
-/// What is left to do of a quota that has been made: its subtree is counted, a slice at a time. In between the tree stands still.
-#[derive(Debug)]
-pub(super) struct Counting {
-    zxid: Zxid,
-    /// The one of the quota's two znodes that has come, and the bytes of its data.
-    made: (Box<[u8]>, i64),
-    prefix: Box<[u8]>,
-    walk: Walk,
-    usage: Usage,
-}
-
 fn with(usage: Usage, znode: &Znode<'_>) -> Usage {
     usage.plus(1, znode.data().map_or(0, <[u8]>::len) as i64)
-}
-
-/// When a transaction counts.
-#[derive(Debug)]
-pub(super) enum Countings {
-    /// As soon as there is something to count, for so much at most: [`Cost::ENDLESS`] where others have decided.
-    AtOnce(Cost),
-    /// When everything else is done: it is a transaction of one operation, and this is left of it.
-    AtTheEnd(Option<Counting>),
-}
-
-impl Countings {
-    /// More was to be counted than may be, and has not been.
-    pub fn are_too_many(&self) -> bool {
-        matches!(self, Countings::AtOnce(Cost::NONE))
-    }
 }
 
 impl State {
