@@ -13,6 +13,7 @@ pub mod quorum;
 pub mod read;
 pub mod read_back;
 pub mod rebuild;
+mod scope;
 pub mod shard;
 pub mod stats;
 mod wide;

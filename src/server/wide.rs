@@ -7,7 +7,7 @@
 //! zxid however long it takes. setWatches needs none: each of its watches is compared with the state as it is
 //! when that watch is set, so that none is set too late to see a change.
 
-use super::read::Scope;
+use super::scope::Scope;
 use crate::cost::Cost;
 use crate::ids::{SessionId, Zxid};
 use crate::jute::codes::perms;

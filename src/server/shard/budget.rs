@@ -10,7 +10,7 @@
 //! behind the last write wait like all others.
 
 use super::Shard;
-use super::conn::Conn;
+use super::share::Expected;
 use crate::acl::{self, AclId};
 use crate::cost::Cost;
 use crate::ids::ConnId;
@@ -20,79 +20,10 @@ use crate::limits;
 use crate::tree::path;
 use crate::tree::store::Znode;
 
-/// Of a turn.
-#[derive(Debug, Default)]
-pub(super) struct Budget {
-    /// What the meter showed when it began.
-    begun: Cost,
-    /// What it may have cost when one who has asked for much goes on, and when anybody does.
-    pub(super) heavy: Cost,
-    all: Cost,
-    /// What reads between writes have cost in it beyond what was expected.
-    overrun: Cost,
-    /// Somebody waits for the next one.
-    pub(super) has_left_over: bool,
-    /// What is expected of all reads that stand between writes.
-    crossing: Cost,
-    /// What the meter showed when the work began that the next answered connection is charged with.
-    pub(super) mark: Cost,
-}
-
-/// What a connection has asked for lately.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Share {
-    turn: u64,
-    cost: Cost,
-}
-
-impl Share {
-    /// So much more, in this turn.
-    #[inline]
-    fn charge(&mut self, turn: u64, cost: Cost) {
-        if self.turn != turn {
-            self.cost = self.cost.less(limits::LIGHT_COST * (turn - self.turn) as usize);
-            self.turn = turn;
-        }
-        self.cost += cost;
-    }
-}
-
-/// What is expected of the reads of a connection that wait behind its writes.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Expected {
-    /// Of those that stand between two writes.
-    between: Cost,
-    /// Of those behind the last one.
-    behind: Cost,
-}
-
-impl Budget {
-    /// What the meter shows to have been done since the work began was done for this connection.
-    #[inline]
-    pub(super) fn charge(&mut self, conn: &mut Conn, turn: u64, reading: Cost) {
-        conn.share.charge(turn, reading.less(self.mark));
-        self.mark = reading;
-    }
-
-    /// The quorum core is asked: what waits before that stands between two writes now.
-    #[inline]
-    pub(super) fn cross(&mut self, conn: &mut Conn) {
-        let behind = std::mem::take(&mut conn.expected.behind);
-        conn.expected.between += behind;
-        self.crossing += behind;
-    }
-
-    /// Whether one that had too much of its reads between writes still has.
-    #[inline]
-    pub(super) fn is_still_crossed_by(&self, conn: &Conn) -> bool {
-        conn.wants_to_cross && exceeds(conn.expected, self.crossing)
-    }
-}
-
 impl Shard {
     pub(super) fn begin_budget(&mut self) {
         let budget = &mut self.budget;
-        budget.begun = self.reader.meter().reading();
+        budget.begun = self.tree.reader.meter().reading();
         (budget.heavy, budget.all) = (limits::HEAVY_COST, limits::TURN_COST);
         budget.overrun = Cost::NONE;
         budget.has_left_over = false;
@@ -101,7 +32,7 @@ impl Shard {
     /// What this turn has cost so far.
     #[inline]
     pub fn spent(&self) -> Cost {
-        self.reader.meter().reading().less(self.budget.begun)
+        self.tree.reader.meter().reading().less(self.budget.begun)
     }
 
     /// The sockets have been read: those who wait are given something of this turn, whatever it has cost.
@@ -114,25 +45,25 @@ impl Shard {
     /// What is done from here on is done for one connection. [`Budget::charge`] and [`Shard::settle`] say for which.
     #[inline]
     pub(super) fn begin_work(&mut self) {
-        self.budget.mark = self.reader.meter().reading();
+        self.budget.mark = self.tree.reader.meter().reading();
     }
 
     /// What has been done for this connection is charged to it, if that has not been done with an answer: not every request has
     /// one, or has it at once.
     #[inline]
     pub(super) fn settle(&mut self, id: ConnId) {
-        let (turn, reading) = (self.turn, self.reader.meter().reading());
+        let reading = self.tree.reader.meter().reading();
         if reading > self.budget.mark
             && let Some(conn) = self.conns.find(id)
         {
-            self.budget.charge(conn, turn, reading);
+            self.budget.charge(conn, reading);
         }
     }
 
     /// What a connection has asked for lately.
     #[cfg(test)]
     pub(crate) fn asked_lately(&mut self, id: ConnId) -> Cost {
-        let turn = self.turn;
+        let turn = self.budget.turn;
         let conn = self.conns.find(id).expect("it is there");
         conn.share.charge(turn, Cost::NONE);
         conn.share.cost
@@ -147,7 +78,7 @@ impl Shard {
 
     #[cold]
     fn has_had_its_share(&mut self, id: ConnId, spent: Cost) -> bool {
-        let turn = self.turn;
+        let turn = self.budget.turn;
         let Some(conn) = self.conns.find(id) else { return false };
         conn.share.charge(turn, Cost::NONE);
         let waits = spent >= self.budget.all || conn.share.cost >= limits::LIGHT_COST;
@@ -167,17 +98,17 @@ impl Shard {
             return Some(Cost::NONE);
         }
         let Ok(request) = Request::decode(op, body) else { return Some(Cost::NONE) };
-        let view = self.reader.view(self.applied);
+        let view = self.tree.reader.view(self.tree.applied);
         let path = request.path().filter(|_| op.needs().is_some());
         let find = || path.and_then(|path| view.get(path::stored(path), path::hash(path::stored(path))));
         let check = |znode: Znode<'_>| match znode.acl() == AclId::OPEN || self.options.skip_acl {
             true => Cost::NONE,
-            false => acl::check_cost(self.acls.list(znode.acl()), identities),
+            false => acl::check_cost(self.tree.acls.list(znode.acl()), identities),
         };
         let of_znode = |cost: &dyn Fn(Znode<'_>) -> Cost| find().map_or(Cost::NONE, cost);
         Some(match op.work() {
             Work::Request => return None,
-            Work::Subtree => Cost::ZNODE * 4 * self.store.znodes() as usize,
+            Work::Subtree => Cost::ZNODE * 4 * self.tree.store.znodes() as usize,
             Work::Children => of_znode(&|znode| check(znode) + Cost::ZNODE * 2 * znode.num_children() as usize),
             Work::Data => of_znode(&|znode| check(znode) + Cost::bytes(znode.data().map_or(0, <[u8]>::len))),
             // It asks twice, and shows the list.
@@ -199,7 +130,7 @@ impl Shard {
     pub(super) fn crosses_too_much(&mut self, id: ConnId, is_for_the_core: impl FnOnce() -> bool) -> bool {
         let crossing = self.budget.crossing;
         let Some(conn) = self.conns.find(id) else { return false };
-        conn.wants_to_cross = exceeds(conn.expected, crossing) && is_for_the_core();
+        conn.wants_to_cross = conn.expected.exceeds(crossing) && is_for_the_core();
         conn.wants_to_cross
     }
 
@@ -242,8 +173,4 @@ impl Shard {
     pub fn send_share(&self) -> usize {
         if self.spent() < limits::TURN_COST { limits::SEND_PER_TURN } else { limits::SEND_IN_FULL_TURN }
     }
-}
-
-fn exceeds(expected: Expected, crossing: Cost) -> bool {
-    expected.behind > Cost::NONE && crossing + expected.behind > limits::CROSSING_COST
 }

@@ -1,6 +1,6 @@
 //! One client's connection, as its shard sees it.
 
-use super::budget::{Expected, Share};
+use super::share::{Expected, Share};
 use crate::acl::{AclId, Identities};
 use crate::cost::Cost;
 use crate::ids::{ConnId, SessionId, Zxid};

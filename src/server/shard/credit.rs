@@ -5,34 +5,23 @@
 
 use super::Shard;
 use super::conn::{Conn, Pending};
-use crate::ids::{ConnId, hash_state};
-use hashbrown::HashMap;
-
-/// Requests of connections that have ended, and their bytes.
-#[derive(Debug)]
-pub(super) struct LeftBehind(HashMap<ConnId, (usize, usize), ahash::RandomState>);
-
-impl Default for LeftBehind {
-    fn default() -> Self {
-        LeftBehind(HashMap::with_hasher(hash_state()))
-    }
-}
+use crate::ids::ConnId;
 
 impl Shard {
     /// The core has been given a request of so many bytes.
     #[inline]
     pub(super) fn core_has_been_given(&mut self, bytes: usize) {
-        self.in_core += 1;
-        self.in_core_bytes += bytes;
-        self.stats().outstanding.set(self.in_core as u64);
+        self.credit.requests += 1;
+        self.credit.bytes += bytes;
+        self.stats().outstanding.set(self.credit.requests as u64);
     }
 
     /// The core has so many requests less, of so many bytes.
     #[inline]
     pub(super) fn core_has_answered(&mut self, requests: usize, bytes: usize) {
-        self.in_core -= requests;
-        self.in_core_bytes -= bytes;
-        self.stats().outstanding.set(self.in_core as u64);
+        self.credit.requests -= requests;
+        self.credit.bytes -= bytes;
+        self.stats().outstanding.set(self.credit.requests as u64);
     }
 
     /// A connection has ended. Whether the core is to say when it has taken up what it asked for.
@@ -43,14 +32,14 @@ impl Shard {
         });
         let (requests, bytes) = sizes.fold((0, 0), |(requests, all), bytes| (requests + 1, all + bytes));
         if requests > 0 {
-            self.left_behind.0.insert(conn.id, (requests, bytes));
+            self.credit.left_behind.0.insert(conn.id, (requests, bytes));
         }
         requests > 0
     }
 
     /// The core has taken up what a connection that has ended had asked for.
     pub(super) fn taken_up(&mut self, id: ConnId) {
-        if let Some((requests, bytes)) = self.left_behind.0.remove(&id) {
+        if let Some((requests, bytes)) = self.credit.left_behind.0.remove(&id) {
             self.core_has_answered(requests, bytes);
         }
     }

@@ -54,8 +54,9 @@ impl Shard {
         loop {
             let rest = &bytes[used..];
             let Some(&length) = rest.first_chunk::<4>() else { return used };
-            let is_calm =
-                !self.is_stopping && self.spent() < self.budget.heavy && self.in_core < self.options.outstanding_limit;
+            let is_calm = !self.is_stopping
+                && self.spent() < self.budget.heavy
+                && self.credit.requests < self.options.outstanding_limit;
             let Some(conn) = self.conns.find(id) else { return bytes.len() };
             let phase = conn.phase;
             let is_at_ease = is_calm && conn.is_at_ease();
@@ -92,7 +93,7 @@ impl Shard {
                 }
                 return used;
             };
-            if self.taking.is_some() && !(phase == Phase::Open && request::is_ping(frame)) {
+            if self.sequence.taking.is_some() && !(phase == Phase::Open && request::is_ping(frame)) {
                 self.pause_until_told(id);
                 return used;
             }
@@ -106,7 +107,7 @@ impl Shard {
             used += 4 + frame.len();
             self.stats().received.add(1);
             self.begin_work();
-            self.reader.meter().charge(Cost::REQUEST + Cost::bytes(frame.len()));
+            self.tree.reader.meter().charge(Cost::REQUEST + Cost::bytes(frame.len()));
             match phase {
                 Phase::Greeting => self.connect(id, frame),
                 Phase::Open => self.request(id, frame),
@@ -119,7 +120,7 @@ impl Shard {
     /// The first frame of a connection (the order of checks is ZooKeeper's, `processConnectRequest`).
     fn connect(&mut self, id: ConnId, frame: &[u8]) {
         let Ok(request) = ConnectRequest::decode(frame) else { return self.end(id) };
-        let applied = self.applied;
+        let applied = self.tree.applied;
         let Some(conn) = self.conns.find(id) else { return };
         if request.last_zxid_seen > applied {
             tracing::info!(

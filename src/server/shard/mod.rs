@@ -18,7 +18,9 @@ mod pacing;
 mod pressure;
 mod request;
 mod sequence;
+mod share;
 mod slices;
+mod state;
 mod words;
 
 use crate::acl::{AclTable, AuthConfig, Identities};
@@ -33,11 +35,8 @@ use crate::session::Passwords;
 use crate::tree::owner::OwnerRules;
 use crate::tree::store::{Reader, Store};
 use crate::watch::{WatchLimits, Watches};
-use budget::Budget;
 use conn::{Conn, Conns, Phase};
-use credit::LeftBehind;
-use sequence::Taking;
-use slices::Slices;
+use state::{Budget, Credit, ForEdge, Heard, LeftBehind, Pressure, Sequence, Slices, Tree, Unread};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -76,49 +75,21 @@ pub struct Shard {
     options: ShardOptions,
     conns: Conns,
     watches: Watches,
-    reader: Reader,
-    store: Store,
-    acls: Arc<AclTable>,
+    tree: Tree,
     passwords: Passwords,
     /// How often they have changed.
     passwords_number: u64,
-    cursor: Cursor,
-    /// The state this shard shows to its clients.
-    applied: Zxid,
+    sequence: Sequence,
     outbound: Inbound,
-    dirty: Vec<ConnId>,
-    /// Connections that are not read at the moment.
-    paused: Vec<ConnId>,
-    /// Those of them that wait for nothing but that all is told of a long transaction: nobody looks at them before.
-    until_told: Vec<ConnId>,
-    /// Connections whose `is_paused` has changed: the edge arms or disarms their sockets.
-    interest: Vec<ConnId>,
-    /// Connections that are over: the edge closes their sockets.
-    ended: Vec<ConnId>,
-    touched: Vec<ConnId>,
-    /// Sessions heard of whose connections have ended since the last report.
-    touched_gone: Vec<SessionId>,
+    edge: ForEdge,
+    unread: Unread,
+    heard: Heard,
     words: Vec<words::Asked>,
-    /// Requests the quorum core has, and their bytes.
-    in_core: usize,
-    in_core_bytes: usize,
-    /// What of these is of connections that have ended.
-    left_behind: LeftBehind,
-    /// This shard's part of the bytes the quorum core may have.
-    core_credit: usize,
+    credit: Credit,
     clock: Clock,
-    /// Requests refused for want of memory that the log knows of.
-    refusals_told: u64,
-    /// The tree has all of its share of the memory.
-    is_tree_full: bool,
-    /// Counts turns.
-    turn: u64,
+    pressure: Pressure,
     budget: Budget,
-    /// Steps of the sequence in which watches were fired.
-    fires: u64,
     slices: Slices,
-    /// A batch that is not taken in as a whole yet.
-    taking: Option<Taking>,
     /// The server stops: no further request is taken.
     is_stopping: bool,
     stats: Arc<Stats>,
@@ -137,39 +108,25 @@ impl Shard {
         applied: Zxid,
         stats: Arc<Stats>,
     ) -> Self {
-        let core_credit = limits::CORE_BYTES / options.shards;
+        let limit = limits::CORE_BYTES / options.shards;
         Shard {
             outbound: Inbound { shard: options.shard, ..Inbound::default() },
             watches: Watches::new(options.watches),
             options,
             conns: Conns::default(),
-            reader,
-            store,
-            acls,
+            tree: Tree { reader, store, acls, applied },
             passwords,
             passwords_number: 0,
-            cursor,
-            applied,
-            dirty: vec![],
-            paused: vec![],
-            until_told: vec![],
-            interest: vec![],
-            ended: vec![],
-            touched: vec![],
-            touched_gone: vec![],
+            sequence: Sequence { cursor, taking: None, fires: 0 },
+            edge: ForEdge::default(),
+            unread: Unread::default(),
+            heard: Heard::default(),
             words: vec![],
-            in_core: 0,
-            in_core_bytes: 0,
-            left_behind: LeftBehind::default(),
-            core_credit,
+            credit: Credit { requests: 0, bytes: 0, left_behind: LeftBehind::default(), limit },
             clock: Clock::default(),
-            refusals_told: 0,
-            is_tree_full: false,
-            turn: 0,
+            pressure: Pressure::default(),
             budget: Budget::default(),
-            fires: 0,
             slices: Slices::default(),
-            taking: None,
             is_stopping: false,
             stats,
         }
@@ -178,10 +135,10 @@ impl Shard {
     /// A turn begins: the time, as of now.
     pub fn begin(&mut self, clock: Clock) {
         self.clock = clock;
-        self.turn += 1;
-        self.is_tree_full = self.options.memory.tree <= tree_bytes(&self.store);
+        self.budget.turn += 1;
+        self.pressure.is_tree_full = self.options.memory.tree <= tree_bytes(&self.tree.store);
         self.begin_budget();
-        if self.taking.is_some() {
+        if self.sequence.taking.is_some() {
             self.take_in();
         }
     }
@@ -210,7 +167,7 @@ impl Shard {
     /// Ends a connection from this side: unsent bytes are lost.
     fn end(&mut self, id: ConnId) {
         let Some(conn) = self.conns.remove(id) else { return };
-        self.ended.push(id);
+        self.edge.ended.push(id);
         self.forget(*conn);
     }
 
@@ -222,7 +179,7 @@ impl Shard {
         let owed = self.leave_behind(&conn);
         if conn.session != SessionId::NONE && conn.is_touched {
             // Its last sign of life counts, though the connection is gone before the next report.
-            self.touched_gone.push(conn.session);
+            self.heard.ended.push(conn.session);
         }
         if conn.session != SessionId::NONE || owed {
             self.ask(conn.id, conn.session, 0, Ask::Disconnected { owed }, &[]);
@@ -247,7 +204,7 @@ impl Shard {
     /// Notes that a connection has bytes to send.
     fn mark_dirty(&mut self, id: ConnId) {
         if let Some(conn) = self.conns.find(id) {
-            conn.mark_dirty(&mut self.dirty);
+            conn.mark_dirty(&mut self.edge.dirty);
         }
     }
 
@@ -264,8 +221,8 @@ impl Shard {
     pub fn tick(&mut self) {
         self.take_in();
         let now = self.clock.mono_ms;
-        let mut sessions = std::mem::take(&mut self.touched_gone);
-        for id in self.paused.iter().chain(&self.until_told) {
+        let mut sessions = std::mem::take(&mut self.heard.ended);
+        for id in self.unread.paused.iter().chain(&self.unread.until_told) {
             // It may be pinging, but we do not read it because its own requests wait for the disk or for their turn: that
             // is our silence, unless it is because it does not read.
             if let Some(conn) = self.conns.find(*id)
@@ -275,7 +232,7 @@ impl Shard {
                 sessions.push(conn.session);
             }
         }
-        for id in std::mem::take(&mut self.touched) {
+        for id in std::mem::take(&mut self.heard.connections) {
             if let Some(conn) = self.conns.find(id) {
                 conn.is_touched = false;
                 sessions.push(conn.session);
@@ -321,7 +278,7 @@ impl Shard {
 
     /// The connections that have something to send, each once.
     pub fn take_dirty(&mut self, into: &mut Vec<ConnId>) {
-        into.append(&mut self.dirty);
+        into.append(&mut self.edge.dirty);
     }
 
     /// What a connection has to send now.
@@ -338,7 +295,7 @@ impl Shard {
     /// The first `n` of the unsent bytes have been taken by the socket.
     pub fn sent(&mut self, id: ConnId, n: usize) {
         self.stats().sent_bytes.add(n as u64);
-        self.reader.meter().charge(Cost::bytes(n));
+        self.tree.reader.meter().charge(Cost::bytes(n));
         let Some(conn) = self.conns.find(id) else { return };
         conn.take_sent(n);
         if conn.unsent().is_empty() && conn.phase == Phase::Closing && conn.pending.is_empty() {
@@ -354,7 +311,7 @@ impl Shard {
     /// Ends the turn: a slice of what takes longer is done, and paused connections that may go on do so.
     pub fn end_turn(&mut self) {
         self.work_off();
-        if !self.paused.is_empty() {
+        if !self.unread.paused.is_empty() {
             self.extend_budget();
             self.unpause();
         }
@@ -367,19 +324,19 @@ impl Shard {
 
     /// The connections whose sockets must be closed.
     pub fn take_ended(&mut self, into: &mut Vec<ConnId>) {
-        into.append(&mut self.ended);
+        into.append(&mut self.edge.ended);
     }
 
     /// Reads another state from here on; every connection was closed before.
     fn adopt(&mut self, adopted: Adopted) {
         let Adopted { reader, store, acls } = adopted;
-        (self.reader, self.store, self.acls) = (reader, store, acls);
-        self.applied = self.reader.resume();
+        (self.tree.reader, self.tree.store, self.tree.acls) = (reader, store, acls);
+        self.tree.applied = self.tree.reader.resume();
     }
 
     /// The connections that may have become readable or not: ask [`Shard::wants_input`] for each.
     pub fn take_interest(&mut self, into: &mut Vec<ConnId>) {
-        into.append(&mut self.interest);
+        into.append(&mut self.edge.interest);
     }
 
     /// Whether bytes of this connection are wanted now.
@@ -389,40 +346,43 @@ impl Shard {
 
     /// Whether nothing keeps this shard from sleeping until something is published or received.
     pub fn may_sleep(&self) -> bool {
-        let is_done = self.words.is_empty() && self.ended.is_empty() && self.interest.is_empty();
+        let is_done = self.words.is_empty() && self.edge.ended.is_empty() && self.edge.interest.is_empty();
         is_done
             && !self.budget.has_left_over
-            && self.taking.is_none()
+            && self.sequence.taking.is_none()
             && self.slices.is_empty()
             && !self.watches.has_ended()
-            && !self.cursor.is_behind()
+            && !self.sequence.cursor.is_behind()
             && self.outbound.is_empty()
-            && self.dirty.is_empty()
+            && self.edge.dirty.is_empty()
     }
 
     /// Whether a client is owed something that only further turns can give: a read that waits or is in slices, or bytes its
     /// socket would have taken.
     pub fn is_busy(&self) -> bool {
-        self.budget.has_left_over || self.taking.is_some() || !self.slices.is_empty() || !self.dirty.is_empty()
+        self.budget.has_left_over
+            || self.sequence.taking.is_some()
+            || !self.slices.is_empty()
+            || !self.edge.dirty.is_empty()
     }
 
     /// The end of a turn of a loop that does not park: nothing read in it is looked at any more.
     pub fn quiesce(&mut self) {
-        self.reader.quiesce();
+        self.tree.reader.quiesce();
     }
 
     /// About to wait: memory that was retired may be freed without asking this shard. Its point is kept
     /// only while a read may yet run at it.
     pub fn park(&mut self) {
-        self.reader.park(self.in_core > 0);
+        self.tree.reader.park(self.credit.requests > 0);
     }
 
     /// Awake again: the tree may be read once everything published was taken in.
     pub fn unpark(&mut self) {
-        let published = self.reader.resume();
+        let published = self.tree.reader.resume();
         self.take_in();
         debug_assert!(
-            self.applied >= published || self.taking.is_some(),
+            self.tree.applied >= published || self.sequence.taking.is_some(),
             "a batch is linked before its zxid is published"
         );
     }

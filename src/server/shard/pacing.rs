@@ -11,11 +11,11 @@ use crate::limits;
 impl Shard {
     /// Whether no further request of this connection may be taken now.
     pub(super) fn must_pause(&mut self, id: ConnId) -> bool {
-        let crowded = self.in_core >= self.options.outstanding_limit;
+        let crowded = self.credit.requests >= self.options.outstanding_limit;
         if self.is_stopping || self.is_out_of_turn(id) {
             return true;
         }
-        let (core_bytes, credit) = (self.in_core_bytes, self.core_credit);
+        let (core_bytes, credit) = (self.credit.bytes, self.credit.limit);
         let allowed = self.output_pause();
         let Shard { conns, budget, options, .. } = self;
         let Some(conn) = conns.find(id) else { return false };
@@ -40,14 +40,14 @@ impl Shard {
 
     pub(super) fn pause(&mut self, id: ConnId) {
         if self.stop_reading(id) {
-            self.paused.push(id);
+            self.unread.paused.push(id);
         }
     }
 
     /// The same, until all are told of the transaction that is being told.
     pub(super) fn pause_until_told(&mut self, id: ConnId) {
         if self.stop_reading(id) {
-            self.until_told.push(id);
+            self.unread.until_told.push(id);
         }
     }
 
@@ -56,20 +56,20 @@ impl Shard {
         let Some(conn) = self.conns.find(id) else { return false };
         let was_read = !std::mem::replace(&mut conn.is_paused, true);
         if was_read {
-            self.interest.push(id);
+            self.edge.interest.push(id);
         }
         was_read
     }
 
     /// Takes up again whatever need not wait any longer.
     pub(super) fn unpause(&mut self) {
-        let mut waiting = std::mem::take(&mut self.paused);
+        let mut waiting = std::mem::take(&mut self.unread.paused);
         let mut served = vec![];
         waiting.retain(|id| {
             let id = *id;
             if self.conns.find(id).is_some_and(|conn| conn.may_answer()) {
-                if self.taking.is_some() {
-                    self.until_told.push(id);
+                if self.sequence.taking.is_some() {
+                    self.unread.until_told.push(id);
                     return false;
                 }
                 // What has been taken comes first, also when nothing more is.
@@ -89,15 +89,15 @@ impl Shard {
                 conn.wanted_credit = 0;
                 conn.wants_room = false;
                 conn.wants_to_cross = false;
-                self.interest.push(id);
+                self.edge.interest.push(id);
                 self.continue_input(id);
             }
             false
         });
         // Whoever has gone on and must wait again stands behind those who have waited all along.
         waiting.append(&mut served);
-        waiting.append(&mut self.paused);
-        self.paused = waiting;
+        waiting.append(&mut self.unread.paused);
+        self.unread.paused = waiting;
     }
 
     /// Whether requests that were taken and may be answered must wait: for another turn, for the one before them, or until
@@ -110,7 +110,7 @@ impl Shard {
 
     /// Whether a frame must wait because it is for the quorum core and too long for it now.
     pub(super) fn lacks_credit(&mut self, id: ConnId, frame: &[u8]) -> bool {
-        if !is_beyond(self.core_credit, self.in_core_bytes, frame.len()) || !request::is_for_the_core(frame) {
+        if !is_beyond(self.credit.limit, self.credit.bytes, frame.len()) || !request::is_for_the_core(frame) {
             return false;
         }
         let Some(conn) = self.conns.find(id).filter(|conn| conn.phase == Phase::Open) else { return false };

@@ -78,17 +78,17 @@ impl Shard {
     /// One line of the log for all that were refused since the last tick.
     pub(super) fn tell_of_refusals(&mut self) {
         let refused = self.stats().throttled.value();
-        if refused != self.refusals_told {
+        if refused != self.pressure.refusals_told {
             let memory = &self.options.memory;
             tracing::warn!(
-                refused = refused - self.refusals_told,
-                is_tree_full = self.is_tree_full,
+                refused = refused - self.pressure.refusals_told,
+                is_tree_full = self.pressure.is_tree_full,
                 replies = memory.replies.used(),
                 requests = memory.requests.used(),
                 "requests refused as throttled: there is no memory for their answers, for watches, or for a larger tree \
                  (corral.memoryLimit, corral.maxWatches, corral.maxWatchBytes)"
             );
-            self.refusals_told = refused;
+            self.pressure.refusals_told = refused;
         }
     }
 

@@ -43,7 +43,7 @@ impl Shard {
         conn.stats.received += 1;
         if !conn.is_touched {
             conn.is_touched = true;
-            self.touched.push(id);
+            self.heard.connections.push(id);
         }
         match op {
             Some(OpCode::Auth) => return self.authenticate(id, xid, body),
@@ -65,7 +65,7 @@ impl Shard {
             Some(op @ OpCode::CloseSession) => Some(Ask::Write(op)),
             Some(op) if is_the_cores(op) => match Request::decode(op, body) {
                 // The tree is as large as it may be: refused here, in its turn.
-                Ok(request) if self.is_tree_full && makes_more(&request) => None,
+                Ok(request) if self.pressure.is_tree_full && makes_more(&request) => None,
                 Ok(Request::Sync { .. }) => Some(Ask::Sync),
                 Ok(Request::GetEphemerals { prefix }) => Some(Ask::Ephemerals { all: is_all(prefix) }),
                 Ok(_) => Some(Ask::Write(op)),
@@ -85,7 +85,7 @@ impl Shard {
             let bytes = body.len() + conn.identity_bytes;
             conn.pending.push_back(Pending::Core { xid, op, since_ms: now, bytes });
             self.budget.cross(conn);
-            self.budget.charge(conn, self.turn, self.reader.meter().reading());
+            self.budget.charge(conn, self.tree.reader.meter().reading());
             self.core_has_been_given(bytes);
             self.ask(id, session, xid, ask, body);
         } else if conn.pending.is_empty() {
@@ -116,7 +116,7 @@ impl Shard {
         bound: Option<Cost>,
     ) {
         let Asked { xid, op, body } = *asked;
-        let zxid = self.applied;
+        let zxid = self.tree.applied;
         let Some(conn) = self.conns.find(id) else { return };
         let before = conn.output.len();
         let name = op.map_or("NA", OpCode::short_name);
@@ -149,7 +149,7 @@ impl Shard {
                     self.stats().throttled.add(1);
                 }
                 if let Some(price) = bound {
-                    self.has_cost(price, self.reader.meter().reading().less(begun));
+                    self.has_cost(price, self.tree.reader.meter().reading().less(begun));
                 }
                 let rest = matches!(answered, Answered::Unfinished(_)).then(|| out.split_off(before));
                 if let Some(conn) = self.conns.find(id) {
@@ -192,8 +192,8 @@ impl Shard {
     ) {
         let latency = self.clock.mono_ms - since_ms;
         let wall_ms = self.clock.wall_ms;
-        let (turn, reading) = (self.turn, self.reader.meter().reading());
-        let Shard { conns, dirty, budget, options, stats, .. } = self;
+        let (turn, reading) = (self.budget.turn, self.tree.reader.meter().reading());
+        let Shard { conns, edge, budget, options, stats, .. } = self;
         let stats = &stats.shards[options.shard as usize];
         let Some(conn) = conns.find(id) else { return };
         let length = (conn.output.len() - before) as u64;
@@ -203,9 +203,9 @@ impl Shard {
             stats.latency.record(latency);
             stats.responded(length);
         }
-        budget.charge(conn, turn, reading);
+        budget.charge(conn, reading);
         let waits = conn.put(turn, before);
-        conn.mark_dirty(dirty);
+        conn.mark_dirty(&mut edge.dirty);
         if waits > 0 && waits > self.output_limit() {
             self.end_of_unread(id);
         }

@@ -3,55 +3,46 @@
 use super::Shard;
 use super::conn::{Pending, Phase};
 use super::request::Asked;
+use super::state::Taking;
 use crate::acl::AclId;
 use crate::cost::Cost;
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::{OpCode, connect, reply};
 use crate::limits;
-use crate::server::message::{Answer, Ask, Batch, Element, Taken, Tell};
-use crate::server::read;
+use crate::server::message::{Answer, Ask, Batch, Element, Tell};
+use crate::server::scope::may_read;
 use std::ops::Range;
-
-/// A batch that is being taken in. Clients are told of the changes of a long transaction over several turns; until all are
-/// told, none asks for anything: who has been told of one would see a state without it, and a watch that is set meanwhile miss
-/// what has been told already.
-pub(super) struct Taking {
-    batch: Taken,
-    /// Its elements, and changes of the next one, that are done.
-    elements: usize,
-    changes: usize,
-}
 
 impl Shard {
     /// Takes in everything that has been published and not been taken in yet; of transactions with very many changes what may
     /// be done in this turn.
     pub fn take_in(&mut self) {
         // However many connections something comes from: a long transaction has one share of each turn.
-        let is_spent = self.taking.is_some() && self.spent() >= limits::HEAVY_COST;
-        if is_spent || self.taking.is_none() && !self.cursor.is_behind() {
+        let is_spent = self.sequence.taking.is_some() && self.spent() >= limits::HEAVY_COST;
+        if is_spent || self.sequence.taking.is_none() && !self.sequence.cursor.is_behind() {
             return;
         }
-        let published = self.store.published();
-        while let Some(mut taking) = self.taking.take().or_else(|| self.next_batch(published)) {
+        let published = self.tree.store.published();
+        while let Some(mut taking) = self.sequence.taking.take().or_else(|| self.next_batch(published)) {
             let batch = &taking.batch;
             while let Some(element) = batch.elements.get(taking.elements) {
                 if !self.step(batch, element, &mut taking.changes) {
-                    self.taking = Some(taking);
+                    self.sequence.taking = Some(taking);
                     return;
                 }
                 (taking.elements, taking.changes) = (taking.elements + 1, 0);
             }
-            self.applied = self.applied.max(batch.last_zxid);
+            self.tree.applied = self.tree.applied.max(batch.last_zxid);
             // A shard that slept without a point stands further ahead already, at what was published then.
-            if self.reader.point().is_some_and(|point| point < self.applied) {
-                self.reader.advance(self.applied);
+            if self.tree.reader.point().is_some_and(|point| point < self.tree.applied) {
+                self.tree.reader.advance(self.tree.applied);
             }
         }
-        self.paused.append(&mut self.until_told);
+        self.unread.paused.append(&mut self.unread.until_told);
     }
 
     fn next_batch(&mut self, published: Zxid) -> Option<Taking> {
-        let batch = self.cursor.advance(published)?;
+        let batch = self.sequence.cursor.advance(published)?;
         let batches = &self.stats().batches;
         batches.set(batches.value() + 1);
         Some(Taking { batch, elements: 0, changes: 0 })
@@ -68,7 +59,7 @@ impl Shard {
                 }
             }
         }
-        self.applied = self.applied.max(element.zxid);
+        self.tree.applied = self.tree.applied.max(element.zxid);
         match &element.answer {
             Some(Answer { shard, conn, what: Tell::Collect(question) }) => self.deposit(question, (*shard, *conn)),
             Some(Answer { what: Tell::Passwords { number, passwords }, .. }) => {
@@ -124,7 +115,7 @@ impl Shard {
         let has_waiting = conn.may_answer();
         conn.output.extend_from_slice(&batch.replies[frame.start as usize..frame.end as usize]);
         self.begin_work();
-        self.reader.meter().charge(Cost::REQUEST + Cost::bytes(frame.len()));
+        self.tree.reader.meter().charge(Cost::REQUEST + Cost::bytes(frame.len()));
         self.core_has_answered(1, bytes);
         let now = self.clock.mono_ms;
         let latency = now - since_ms;
@@ -187,7 +178,7 @@ impl Shard {
         conn.phase = Phase::Open;
         conn.since_ms = now;
         let before = conn.output.len();
-        self.budget.mark = self.reader.meter().reading();
+        self.budget.mark = self.tree.reader.meter().reading();
         connect::put_accepted(&mut conn.output, session, &password, timeout_ms, conn.read_only.map(|_| read_only));
         self.answered(id, before, 0, OpCode::CreateSession.short_name(), since_ms, zxid);
     }
@@ -195,12 +186,12 @@ impl Shard {
     /// Fires the watches of this shard's connections for some changes of one transaction that are not told yet. False if more
     /// are left.
     fn fire(&mut self, batch: &Batch, element: &Element, told: &mut usize) -> bool {
-        let (turn, limit) = (self.turn, self.output_limit());
-        self.fires += u64::from(*told == 0);
+        let (turn, limit) = (self.budget.turn, self.output_limit());
+        self.sequence.fires += u64::from(*told == 0);
         let first = element.changes.start as usize + *told;
         let upto = (element.changes.end as usize).min(first + limits::CHANGES_TOLD);
-        let Shard { watches, conns, acls, dirty, options, fires, reader, .. } = self;
-        let meter = reader.meter();
+        let Shard { watches, conns, tree, edge, options, sequence, .. } = self;
+        let meter = tree.reader.meter();
         let mut event = vec![];
         let mut over = vec![];
         meter.charge(Cost::COMPARISON * (2 * (upto - first)));
@@ -215,12 +206,12 @@ impl Shard {
                     // Asked again now, not when the watch was set: the ACL may have changed since.
                     // A transaction may change many znodes of one ACL: it is asked once.
                     if !is_open {
-                        let (step, judged, mut may_read) = conn.verdict;
-                        if (step, judged) != (*fires, acl) {
-                            may_read = read::may_read(acls, acl, &conn.identities, meter);
-                            conn.verdict = (*fires, acl, may_read);
+                        let (step, judged, mut is_allowed) = conn.verdict;
+                        if (step, judged) != (sequence.fires, acl) {
+                            is_allowed = may_read(&tree.acls, acl, &conn.identities, meter);
+                            conn.verdict = (sequence.fires, acl, is_allowed);
                         }
-                        if !may_read {
+                        if !is_allowed {
                             continue;
                         }
                     }
@@ -230,7 +221,7 @@ impl Shard {
                     if conn.put(turn, before) > limit {
                         over.push(conn.id);
                     }
-                    conn.mark_dirty(dirty);
+                    conn.mark_dirty(&mut edge.dirty);
                 }
             });
         }

@@ -7,6 +7,7 @@
 
 use super::Shard;
 use super::conn::{Asking, Pending};
+use super::state::Running;
 use crate::acl::Identities;
 use crate::cost::Cost;
 use crate::ids::{ConnId, Zxid};
@@ -14,41 +15,9 @@ use crate::jute::request::Request;
 use crate::jute::{ErrorCode, OpCode, reply};
 use crate::limits;
 use crate::server::memory::Charge;
-use crate::server::read::Scope;
+use crate::server::scope::Scope;
 use crate::server::wide::{Step, WideRead};
 use crate::tree::store::Pin;
-use std::collections::VecDeque;
-use std::sync::Arc;
-
-/// A read in slices.
-struct Running {
-    conn: ConnId,
-    asking: Asking,
-    read: WideRead,
-    /// None for setWatches, which reads at `applied`.
-    pin: Option<Pin>,
-    identities: Arc<Identities>,
-    /// The reply so far, and what it takes of the memory for replies.
-    out: Vec<u8>,
-    charge: Charge,
-}
-
-/// The reads of a shard that take more than a turn.
-#[derive(Default)]
-pub(super) struct Slices {
-    /// They take turns.
-    running: VecDeque<Running>,
-    /// How many of them have a pin.
-    pinned: usize,
-    /// Connections whose read has no pin yet, in the order they asked.
-    waiting: VecDeque<ConnId>,
-}
-
-impl Slices {
-    pub(super) fn is_empty(&self) -> bool {
-        self.running.is_empty() && self.waiting.is_empty()
-    }
-}
 
 impl Shard {
     /// What a read of a connection is given: the state at a pin, or at `applied`.
@@ -60,12 +29,12 @@ impl Shard {
         budget: Cost,
     ) -> Scope<'a> {
         let (view, zxid) = match pin {
-            Some(pin) => (self.reader.view_pinned(pin), pin.zxid()),
-            None => (self.reader.view(self.applied), self.applied),
+            Some(pin) => (self.tree.reader.view_pinned(pin), pin.zxid()),
+            None => (self.tree.reader.view(self.tree.applied), self.tree.applied),
         };
         Scope {
             view,
-            acls: &self.acls,
+            acls: &self.tree.acls,
             identities,
             watches: &mut self.watches,
             slot: id.slot,
@@ -75,7 +44,7 @@ impl Shard {
             replies: &self.options.memory.replies,
             is_cut: false,
             is_throttled: false,
-            begun: self.reader.meter().reading(),
+            begun: self.tree.reader.meter().reading(),
             budget,
             is_bound: false,
         }
@@ -126,7 +95,7 @@ impl Shard {
         if self.slices.pinned >= limits::READS_IN_SLICES {
             return None;
         }
-        self.reader.pin(self.applied).ok()
+        self.tree.reader.pin(self.tree.applied).ok()
     }
 
     fn wait(&mut self, id: ConnId, asking: Asking) {
@@ -179,7 +148,7 @@ impl Shard {
 
     /// The work of one turn: a slice of one read, and some watches of ended connections.
     pub(super) fn work_off(&mut self) {
-        if self.taking.is_some() {
+        if self.sequence.taking.is_some() {
             return;
         }
         let mut has_begun = false;
