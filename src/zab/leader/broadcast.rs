@@ -32,17 +32,17 @@ impl Leader {
         if proposal.zxid != expected {
             return Err(ProposeError::NotNext { expected });
         }
-        if self.outstanding.len() >= self.options.max_outstanding {
+        if self.proposals.outstanding.len() >= self.options.max_outstanding {
             return Err(ProposeError::TooManyOutstanding);
         }
-        if proposal.config.is_some() && self.reconfig.is_some() {
+        if proposal.config.is_some() && self.proposals.reconfig.is_some() {
             return Err(ProposeError::ReconfigInProgress);
         }
         if let Some(config) = &proposal.config {
-            self.reconfig = Some(proposal.zxid);
+            self.proposals.reconfig = Some(proposal.zxid);
             self.config = Config::new(self.config.current().clone(), Some(config.clone()));
         }
-        self.last_proposed = proposal.zxid;
+        self.proposals.last = proposal.zxid;
         let txn = Txn { zxid: proposal.zxid, bytes: proposal.bytes };
         for (id, peer) in &mut self.peers {
             if peer.is_live() && peer.kind == LearnerKind::Follower {
@@ -52,22 +52,22 @@ impl Leader {
             }
         }
         out.push(Output::Append(txn.clone()));
-        self.outstanding.push_back(Outstanding { txn, config: proposal.config });
+        self.proposals.outstanding.push_back(Outstanding { txn, config: proposal.config });
         Ok(())
     }
 
     /// This server's own log is its own acknowledgement.
     pub(super) fn log_durable(&mut self, zxid: Zxid, now: i64, out: &mut Vec<Output>) {
-        assert!(zxid <= self.last_proposed, "{zxid} is durable and was never proposed");
+        assert!(zxid <= self.proposals.last, "{zxid} is durable and was never proposed");
         if zxid.epoch() == self.epoch && self.phase == Phase::Established {
-            raise(&mut self.acked, self.options.id, zxid);
+            raise(&mut self.proposals.acked, self.options.id, zxid);
             self.commit(now, out);
         }
     }
 
     /// ACK of a proposal. Late ones of NEWLEADER and UPTODATE say nothing, nor do those of observers.
     pub(super) fn acked(&mut self, id: PeerId, zxid: Zxid, now: i64, out: &mut Vec<Output>) {
-        let last_proposed = self.last_proposed;
+        let last_proposed = self.proposals.last;
         let Some(peer) = self.peers.get_mut(&id) else { return };
         if zxid.counter() == 0 || peer.kind == LearnerKind::Observer {
             return;
@@ -80,48 +80,53 @@ impl Leader {
         };
         let server = peer.server;
         if self.config.is_voter(server) {
-            raise(&mut self.acked, server, zxid);
+            raise(&mut self.proposals.acked, server, zxid);
             self.commit(now, out);
         }
     }
 
     /// Commits what can be, in order.
     fn commit(&mut self, now: i64, out: &mut Vec<Output>) {
-        let mut told = self.committed;
+        let mut told = self.proposals.committed;
         while self.handed_over.is_none() && self.first_is_agreed() {
-            let Some(proposal) = self.outstanding.pop_front() else { break };
-            assert!(proposal.txn.zxid == self.committed.next(), "{} after {}", proposal.txn.zxid, self.committed);
-            self.committed = proposal.txn.zxid;
+            let Some(proposal) = self.proposals.outstanding.pop_front() else { break };
+            assert!(
+                proposal.txn.zxid == self.proposals.committed.next(),
+                "{} after {}",
+                proposal.txn.zxid,
+                self.proposals.committed
+            );
+            self.proposals.committed = proposal.txn.zxid;
             let designated = proposal.config.map(|config| {
-                told = self.committed;
+                told = self.proposals.committed;
                 self.agreed_on(config, now, out)
             });
             self.tell_committed(&proposal.txn, designated, out);
             self.history.push(proposal.txn);
         }
-        if self.committed > told {
-            out.push(Output::Commit { upto: self.committed });
+        if self.proposals.committed > told {
+            out.push(Output::Commit { upto: self.proposals.committed });
         }
         self.answer_syncs(now, out);
         self.roll_over_if_due(now, out);
     }
 
     fn first_is_agreed(&self) -> bool {
-        let Some(first) = self.outstanding.front() else { return false };
+        let Some(first) = self.proposals.outstanding.front() else { return false };
         let zxid = first.txn.zxid;
-        let has = |server: ServerId| self.acked.get(&server).is_some_and(|acked| *acked >= zxid);
-        let both = self.reconfig.is_some_and(|reconfig| zxid >= reconfig);
+        let has = |server: ServerId| self.proposals.acked.get(&server).is_some_and(|acked| *acked >= zxid);
+        let both = self.proposals.reconfig.is_some_and(|reconfig| zxid >= reconfig);
         self.config.current().is_quorum_by(has)
             && (!both || self.config.pending().is_none_or(|pending| pending.is_quorum_by(has)))
     }
 
     /// A reconfiguration is committed. Returns who is to lead under it.
     fn agreed_on(&mut self, config: Voters, now: i64, out: &mut Vec<Output>) -> ServerId {
-        let zxid = self.committed;
-        let holds = |server| self.acked.get(&server).copied().filter(|acked| *acked >= zxid);
+        let zxid = self.proposals.committed;
+        let holds = |server| self.proposals.acked.get(&server).copied().filter(|acked| *acked >= zxid);
         let designated = self.designated(&config, holds);
         self.hand_over(designated, now);
-        self.reconfig = None;
+        self.proposals.reconfig = None;
         self.config = Config::new(config.clone(), None);
         out.push(Output::Commit { upto: zxid });
         out.push(Output::Activate { config, designated, zxid });
@@ -187,7 +192,7 @@ impl Leader {
         let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.kind == LearnerKind::Follower) else { return };
         let activations = std::mem::take(&mut peer.held_activations);
         let mut zxid = peer.told;
-        while zxid < self.committed {
+        while zxid < self.proposals.committed {
             zxid = zxid.next();
             let designated = activations.iter().find(|(at, _)| *at == zxid).map(|(_, leader)| *leader);
             self.send(id, commit_of(zxid, designated), out);

@@ -70,7 +70,7 @@ impl Leader {
         }
         if votes {
             self.epoch = self.epoch.max(accepted);
-            self.came.insert(server);
+            self.support.came.insert(server);
         }
         self.take_epoch(now, out);
     }
@@ -107,7 +107,7 @@ impl Leader {
 
     /// With a quorum of voters here: takes the next epoch, writes it down and asks for promises.
     pub(super) fn take_epoch(&mut self, now: i64, out: &mut Vec<Output>) {
-        if self.phase != Phase::Gathering || !self.config.is_quorum_in_all(&self.came) {
+        if self.phase != Phase::Gathering || !self.config.is_quorum_in_all(&self.support.came) {
             return;
         }
         if self.epoch >= MAX_EPOCH {
@@ -165,7 +165,7 @@ impl Leader {
             if (current, last) > self.summary {
                 return self.step_down(StepDown::VoterIsAhead { voter: server, epoch: current, last }, out);
             }
-            self.promised.insert(server);
+            self.support.promised.insert(server);
         }
         self.begin_sync(now, out);
     }
@@ -173,20 +173,20 @@ impl Leader {
     /// This server's own promise counts when it is on disk.
     pub(super) fn promise_of_my_own(&mut self, now: i64, out: &mut Vec<Output>) {
         if self.phase == Phase::Promising && self.epochs_durable.accepted >= self.epoch {
-            self.promised.insert(self.options.id);
+            self.support.promised.insert(self.options.id);
             self.begin_sync(now, out);
         }
     }
 
     /// With a quorum of promises: the epoch is this leader's.
     fn begin_sync(&mut self, now: i64, out: &mut Vec<Output>) {
-        let mine = self.promised.contains(&self.options.id);
-        if self.phase != Phase::Promising || !mine || !self.config.is_quorum_in_all(&self.promised) {
+        let mine = self.support.promised.contains(&self.options.id);
+        if self.phase != Phase::Promising || !mine || !self.config.is_quorum_in_all(&self.support.promised) {
             return;
         }
         self.phase = Phase::Syncing;
         self.phase_deadline_ms = self.phase_until_ms(now);
-        self.last_proposed = self.new_leader_zxid();
+        self.proposals.last = self.new_leader_zxid();
         self.epochs = self.epochs.established(self.epoch);
         out.extend(self.secrets.agreed.map(Output::Agreed));
         out.push(Output::WriteEpochs { epochs: self.epochs, after: After::Nothing });

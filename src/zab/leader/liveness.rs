@@ -80,7 +80,7 @@ impl Leader {
     /// to be, it says that the leader lives.
     fn ping(&mut self, whom: impl Fn(&Peer) -> bool, now: i64, out: &mut Vec<Output>) {
         self.barriers.sent += 1;
-        let ping = PingSent { round: self.barriers.sent, zxid: self.last_proposed, sent_ms: now };
+        let ping = PingSent { round: self.barriers.sent, zxid: self.proposals.last, sent_ms: now };
         for (id, peer) in self.peers.iter_mut().filter(|(_, peer)| whom(peer)) {
             if peer.serves {
                 peer.pings.push_back(ping);
@@ -129,7 +129,7 @@ impl Leader {
             }
         }
         let round = self.barriers.sent + 1;
-        self.barriers.waiting.push_back(Waiting { from, round, upto: self.last_proposed });
+        self.barriers.waiting.push_back(Waiting { from, round, upto: self.proposals.last });
         self.answer_syncs(now, out);
     }
 
@@ -145,7 +145,7 @@ impl Leader {
             self.count_answers();
         }
         while let Some(first) = self.barriers.waiting.front() {
-            if first.round > self.barriers.answered || first.upto > self.committed {
+            if first.round > self.barriers.answered || first.upto > self.proposals.committed {
                 break;
             }
             let from = first.from;

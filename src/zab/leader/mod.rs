@@ -34,8 +34,8 @@ use crate::zab::history::History;
 use crate::zab::message::{After, Message};
 use crate::zab::voters::{Config, ServerId, Voters};
 use peer::{Peer, Stage};
-use state::{Barriers, HandedOver, Outstanding, Phase, RollOver, Secrets, SyncFrom};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use state::{Barriers, HandedOver, Phase, Proposals, RollOver, Secrets, Support, SyncFrom};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A leader. See the module's text.
 pub struct Leader {
@@ -52,21 +52,11 @@ pub struct Leader {
     was_established: bool,
     /// The largest accepted epoch heard of; the leader's own epoch once that is chosen.
     epoch: i64,
-    /// Voters that came; that promised the epoch; that acknowledged NEWLEADER. Durable facts: they hold when
-    /// the connection is gone.
-    came: BTreeSet<ServerId>,
-    promised: BTreeSet<ServerId>,
-    synced: BTreeSet<ServerId>,
+    support: Support,
     peers: BTreeMap<PeerId, Peer>,
     /// The number of the next observer that has none.
     next_anonymous: i64,
-    outstanding: VecDeque<Outstanding>,
-    last_proposed: Zxid,
-    committed: Zxid,
-    /// How far the log of each voter is known to reach in this epoch, this server's own included.
-    acked: BTreeMap<ServerId, Zxid>,
-    /// The zxid of the reconfiguration that is proposed: it and what follows need both configurations.
-    reconfig: Option<Zxid>,
+    proposals: Proposals,
     /// Another server is to lead under the configuration that was agreed on: nothing more is committed here.
     handed_over: Option<HandedOver>,
     roll_over: RollOver,
@@ -90,7 +80,6 @@ impl Leader {
             phase_deadline_ms: now + gather_ms,
             next_ping_ms: now + options.tick_ms / 2,
             next_check_ms: now + options.tick_ms,
-            came: BTreeSet::new(),
             config,
             summary: (epochs.current, history.last()),
             epochs,
@@ -98,23 +87,18 @@ impl Leader {
             phase: Phase::Gathering,
             was_established: false,
             epoch: epochs.accepted.max(options.heard_epoch),
-            promised: BTreeSet::new(),
-            synced: BTreeSet::new(),
+            support: Support::default(),
             peers: BTreeMap::new(),
             next_anonymous: -1,
-            outstanding: VecDeque::new(),
-            last_proposed: history.last(),
-            committed,
-            acked: BTreeMap::new(),
+            proposals: Proposals::behind(history.last(), committed),
             history,
-            reconfig: None,
             handed_over: None,
             roll_over: RollOver::default(),
             secrets,
             barriers: Barriers::default(),
             options,
         };
-        leader.came.insert(leader.options.id);
+        leader.support.came.insert(leader.options.id);
         leader
     }
 
@@ -180,17 +164,17 @@ impl Leader {
 
     /// The zxid the next proposal must have.
     pub fn next_zxid(&self) -> Zxid {
-        self.last_proposed.next()
+        self.proposals.last.next()
     }
 
     /// The last transaction that is known to be committed. Once established, the history holds no other.
     pub fn committed(&self) -> Zxid {
-        if self.was_established { self.history.last() } else { self.committed }
+        if self.was_established { self.history.last() } else { self.proposals.committed }
     }
 
     /// Proposals that are not committed.
     pub fn outstanding(&self) -> usize {
-        self.outstanding.len()
+        self.proposals.outstanding.len()
     }
 
     /// Who is connected, and how far they are.
@@ -257,7 +241,7 @@ impl Leader {
     /// Ends the role and gives back the log's end, with what was proposed and not committed: it is in the log,
     /// all writes of which must have ended.
     pub fn into_history(mut self) -> History {
-        for proposal in self.outstanding {
+        for proposal in self.proposals.outstanding {
             self.history.push(proposal.txn);
         }
         self.history

@@ -47,7 +47,7 @@ use crate::zab::message::Message;
 impl Leader {
     /// Whether the epoch's last zxid is proposed.
     pub(super) fn is_used_up(&self) -> bool {
-        self.last_proposed.counter() >= self.options.last_counter
+        self.proposals.last.counter() >= self.options.last_counter
     }
 
     /// Begins the round if it is time; steps down if there cannot be one, or it takes too long.
@@ -59,9 +59,9 @@ impl Leader {
             return;
         }
         self.roll_over.until_ms.get_or_insert(now + self.options.sync_limit * self.options.tick_ms);
-        let end = self.last_proposed;
-        let is_durable = self.acked.get(&self.options.id).is_some_and(|acked| *acked >= end);
-        if !self.outstanding.is_empty() || !is_durable {
+        let end = self.proposals.last;
+        let is_durable = self.proposals.acked.get(&self.options.id).is_some_and(|acked| *acked >= end);
+        if !self.proposals.outstanding.is_empty() || !is_durable {
             return;
         }
         if self.peers.values().any(|peer| peer.stage != Stage::Silent && !peer.knows_roll_over) {
@@ -88,8 +88,8 @@ impl Leader {
         }
         self.epoch += 1;
         self.summary = (self.epochs.current, end);
-        self.promised.clear();
-        self.synced.clear();
+        self.support.promised.clear();
+        self.support.synced.clear();
         self.begin_to_promise(now, out);
     }
 

@@ -21,6 +21,37 @@ pub(super) enum Phase {
     Over,
 }
 
+/// Voters, by how far they support this leader. Durable facts: they hold when the connection is gone.
+#[derive(Debug, Default)]
+pub(super) struct Support {
+    pub came: BTreeSet<ServerId>,
+    /// They have promised the epoch.
+    pub promised: BTreeSet<ServerId>,
+    /// They have acknowledged NEWLEADER.
+    pub synced: BTreeSet<ServerId>,
+}
+
+/// How far proposals have come.
+#[derive(Debug)]
+pub(super) struct Proposals {
+    /// Not committed, in order.
+    pub outstanding: VecDeque<Outstanding>,
+    /// The last one.
+    pub last: Zxid,
+    pub committed: Zxid,
+    /// How far the log of each voter is known to reach in this epoch, this server's own included.
+    pub acked: BTreeMap<ServerId, Zxid>,
+    /// The zxid of the reconfiguration that is proposed: it and what follows need both configurations.
+    pub reconfig: Option<Zxid>,
+}
+
+impl Proposals {
+    /// Of a leader whose log ends with `last`.
+    pub fn behind(last: Zxid, committed: Zxid) -> Self {
+        Proposals { outstanding: VecDeque::new(), last, committed, acked: BTreeMap::new(), reconfig: None }
+    }
+}
+
 /// A proposal that is not committed.
 #[derive(Debug)]
 pub(super) struct Outstanding {

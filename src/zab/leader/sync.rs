@@ -31,7 +31,7 @@ impl Leader {
         };
         let server = self.peers[&id].server;
         // It may be told to cut off what it had acknowledged: from here on its log holds what it says anew.
-        self.acked.remove(&server);
+        self.proposals.acked.remove(&server);
         let syncs = self.peers.values().filter(|peer| peer.is_syncing()).count();
         let is_voter = self.helps_to_establish(&self.peers[&id]);
         if decision != Decision::Snap && syncs >= self.options.settings.max_diff_syncs && !is_voter {
@@ -150,19 +150,19 @@ impl Leader {
     /// follower is told behind UPTODATE.
     fn join(&mut self, id: PeerId, now: i64, out: &mut Vec<Output>) {
         self.set_stage(id, Stage::Joined, now + self.init_ms());
-        let told = self.committed.max(self.new_leader_zxid());
+        let told = self.proposals.committed.max(self.new_leader_zxid());
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.told = told;
         let observes = peer.kind == LearnerKind::Observer;
         if !observes {
-            for Outstanding { txn, .. } in &self.outstanding {
+            for Outstanding { txn, .. } in &self.proposals.outstanding {
                 peer.unacked.push_back(Unacked { zxid: txn.zxid, sent_ms: now });
                 let message = Message::txn(PacketType::Proposal, txn.zxid, &txn.bytes);
                 out.push(Output::Send { to: id, message, after: After::Nothing });
             }
         }
         // An observer has not been sent the proposal it would take it from, and would think it agreed on.
-        let proposed = self.config.pending().filter(|_| self.reconfig.is_none() || !observes);
+        let proposed = self.config.pending().filter(|_| self.proposals.reconfig.is_none() || !observes);
         let config = proposed.unwrap_or(self.config.current()).to_string();
         self.tell_agreed(id, out);
         self.send(id, Message::with(PacketType::NewLeader, self.new_leader_zxid(), config.into_bytes()), out);
@@ -182,7 +182,7 @@ impl Leader {
             return self.send_up_to_date(id, out);
         }
         if self.helps_to_establish(&self.peers[&id]) {
-            self.synced.insert(server);
+            self.support.synced.insert(server);
         }
         self.establish(now, out);
     }
@@ -190,20 +190,20 @@ impl Leader {
     /// This server's own acknowledgement of its NEWLEADER counts when its epoch is on disk; its log was.
     pub(super) fn acknowledge_myself(&mut self, now: i64, out: &mut Vec<Output>) {
         if self.phase == Phase::Syncing && self.epochs_durable.current >= self.epoch {
-            self.synced.insert(self.options.id);
+            self.support.synced.insert(self.options.id);
             self.establish(now, out);
         }
     }
 
     /// With a quorum of acknowledgements: what the leader's log held at its election is committed.
     fn establish(&mut self, now: i64, out: &mut Vec<Output>) {
-        let mine = self.synced.contains(&self.options.id);
-        if self.phase != Phase::Syncing || !mine || !self.config.is_quorum_in_all(&self.synced) {
+        let mine = self.support.synced.contains(&self.options.id);
+        if self.phase != Phase::Syncing || !mine || !self.config.is_quorum_in_all(&self.support.synced) {
             return;
         }
         self.phase = Phase::Established;
         self.was_established = true;
-        self.committed = self.new_leader_zxid();
+        self.proposals.committed = self.new_leader_zxid();
         self.next_check_ms = now + self.options.tick_ms;
         self.judge_secrets(out);
         if self.roll_over.is_running {
@@ -212,7 +212,9 @@ impl Leader {
             out.push(Output::Established { epoch: self.epoch });
         }
         if let Some(config) = self.config.pending().cloned() {
-            let designated = self.designated(&config, |server| self.synced.contains(&server).then_some(self.committed));
+            let designated = self.designated(&config, |server| {
+                self.support.synced.contains(&server).then_some(self.proposals.committed)
+            });
             self.hand_over(designated, now);
             self.config = Config::new(config.clone(), None);
             out.push(Output::Activate { config, designated, zxid: self.new_leader_zxid() });
