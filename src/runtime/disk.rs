@@ -398,7 +398,7 @@ mod tests {
         use crate::storage::identity;
         use crate::storage::log::writer::{LogOptions, LogWriter};
         use crate::storage::recovery::{self, RecoveryOptions};
-        use crate::storage::replay::{Replay, ZnodeRecord};
+        use crate::storage::replay::{Replay, ReplayError, ZnodeRecord};
         use crate::storage::snapshot::format::SnapshotHeader;
         use crate::storage::snapshot::write::SnapshotWriter;
 
@@ -408,23 +408,23 @@ mod tests {
             fn restart(&mut self) {
                 self.0.clear();
             }
-            fn snapshot(&mut self, _: &SnapshotHeader) -> Result<(), String> {
+            fn snapshot(&mut self, _: &SnapshotHeader) -> Result<(), ReplayError> {
                 Ok(())
             }
-            fn session(&mut self, _: SessionId, _: i32) -> Result<(), String> {
+            fn session(&mut self, _: SessionId, _: i32) -> Result<(), ReplayError> {
                 Ok(())
             }
-            fn acl(&mut self, _: u32, _: &[u8]) -> Result<(), String> {
+            fn acl(&mut self, _: u32, _: &[u8]) -> Result<(), ReplayError> {
                 Ok(())
             }
-            fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), String> {
+            fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), ReplayError> {
                 self.0.push(record.mzxid);
                 Ok(())
             }
-            fn snapshot_done(&mut self, _: &SnapshotHeader) -> Result<(), String> {
+            fn snapshot_done(&mut self, _: &SnapshotHeader) -> Result<(), ReplayError> {
                 Ok(())
             }
-            fn txn(&mut self, zxid: Zxid, _: &[u8]) -> Result<(), String> {
+            fn txn(&mut self, zxid: Zxid, _: &[u8]) -> Result<(), ReplayError> {
                 self.0.push(zxid.0);
                 Ok(())
             }

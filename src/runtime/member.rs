@@ -41,7 +41,7 @@ pub fn join(
 ) -> Result<Peers, Fatal> {
     let settings = &ensemble.settings;
     let voters = |membership: &crate::config::membership::Membership| {
-        Voters::new(membership.clone()).map_err(|problem| Fatal::new(Reason::BadConfig, problem))
+        Voters::new(membership.clone()).map_err(|error| Fatal::new(Reason::BadConfig, error.to_string()))
     };
     let pending = ensemble.proposed.as_ref().map(voters).transpose()?;
     let tick_ms = i64::from(config.tick_time_ms);

@@ -11,7 +11,7 @@
 
 use crate::ids::{SessionId, Zxid};
 use crate::server::rebuild::Rebuild;
-use crate::storage::replay::{Replay, ZnodeRecord};
+use crate::storage::replay::{Replay, ReplayError, ZnodeRecord};
 use crate::storage::snapshot::format::SnapshotHeader;
 use std::collections::HashSet;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -85,15 +85,15 @@ impl Replay for Growing<'_> {
         self.rebuild.restart();
     }
 
-    fn snapshot(&mut self, header: &SnapshotHeader) -> Result<(), String> {
+    fn snapshot(&mut self, header: &SnapshotHeader) -> Result<(), ReplayError> {
         self.rebuild.snapshot(header)
     }
 
-    fn session(&mut self, id: SessionId, timeout_ms: i32) -> Result<(), String> {
+    fn session(&mut self, id: SessionId, timeout_ms: i32) -> Result<(), ReplayError> {
         self.rebuild.session(id, timeout_ms)
     }
 
-    fn acl(&mut self, id: u32, list: &[u8]) -> Result<(), String> {
+    fn acl(&mut self, id: u32, list: &[u8]) -> Result<(), ReplayError> {
         self.rebuild.acl(id, list)
     }
 
@@ -103,17 +103,17 @@ impl Replay for Growing<'_> {
     }
 
     #[inline]
-    fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), String> {
+    fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), ReplayError> {
         self.ahead.note(self.rebuild.fresh_memory());
         self.rebuild.znode(record)
     }
 
-    fn snapshot_done(&mut self, header: &SnapshotHeader) -> Result<(), String> {
+    fn snapshot_done(&mut self, header: &SnapshotHeader) -> Result<(), ReplayError> {
         self.rebuild.snapshot_done(header)
     }
 
     #[inline]
-    fn txn(&mut self, zxid: Zxid, txn: &[u8]) -> Result<(), String> {
+    fn txn(&mut self, zxid: Zxid, txn: &[u8]) -> Result<(), ReplayError> {
         self.ahead.note(self.rebuild.fresh_memory());
         self.rebuild.txn(zxid, txn)
     }

@@ -9,10 +9,9 @@ use super::quorum::SnapshotJob;
 use crate::acl::AclId;
 use crate::ids::{SessionId, Zxid};
 use crate::limits;
-use crate::shown::Shown;
 use crate::storage::disk::{Disk, DiskError};
 use crate::storage::log::frame::DirectoryId;
-use crate::storage::replay::{Replay, ZnodeRecord};
+use crate::storage::replay::{Replay, ReplayError, ZnodeRecord};
 use crate::storage::snapshot::format::SnapshotHeader;
 use crate::storage::snapshot::write::{SnapshotWriter, Written};
 use crate::tree::apply::{DigestCheck, Mode};
@@ -108,18 +107,18 @@ impl Replay for Rebuild {
         }
     }
 
-    fn snapshot(&mut self, header: &SnapshotHeader) -> Result<(), String> {
+    fn snapshot(&mut self, header: &SnapshotHeader) -> Result<(), ReplayError> {
         self.state = State::empty(self.options);
         self.state.begin_load(header.zxid);
         Ok(())
     }
 
-    fn session(&mut self, id: SessionId, timeout_ms: i32) -> Result<(), String> {
+    fn session(&mut self, id: SessionId, timeout_ms: i32) -> Result<(), ReplayError> {
         self.state.load_session(id, timeout_ms);
         Ok(())
     }
 
-    fn acl(&mut self, id: u32, list: &[u8]) -> Result<(), String> {
+    fn acl(&mut self, id: u32, list: &[u8]) -> Result<(), ReplayError> {
         self.acls.insert(id, self.state.intern(list));
         Ok(())
     }
@@ -129,18 +128,18 @@ impl Replay for Rebuild {
         self.state.prefetch(path);
     }
 
-    fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), String> {
+    fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), ReplayError> {
         let acl = match record.acl {
             0 => AclId::OPEN,
-            id => *self.acls.get(&id).ok_or_else(|| format!("ACL list {id} is not in the snapshot"))?,
+            id => *self.acls.get(&id).ok_or(ReplayError::UnknownAcl(id))?,
         };
         let ZnodeRecord { data, owner, czxid, mzxid, pzxid, ctime, mtime, version, cversion, aversion, .. } = *record;
         let znode = NewZnode { data, acl, owner, czxid, mzxid, ctime, mtime, version, aversion, cversion, pzxid };
-        let named = |error| format!("{}: {error}", Shown(record.path));
+        let named = |error| ReplayError::Znode { path: record.path.to_vec(), error };
         self.state.load(record.path, &znode).map_err(named)
     }
 
-    fn snapshot_done(&mut self, header: &SnapshotHeader) -> Result<(), String> {
+    fn snapshot_done(&mut self, header: &SnapshotHeader) -> Result<(), ReplayError> {
         self.state.finish_load();
         self.state.publish(header.zxid);
         if let Some(history) = &mut self.history {
@@ -149,15 +148,15 @@ impl Replay for Rebuild {
         match header.digest {
             Some(digest) if self.options.digest_enabled && digest as u64 != self.state.digest() => {
                 let ours = self.state.digest();
-                Err(format!("the tree's digest is {ours:#x}, the snapshot says {digest:#x}"))
+                Err(ReplayError::Digest { ours, theirs: digest as u64 })
             }
             _ => Ok(()),
         }
     }
 
-    fn txn(&mut self, zxid: Zxid, txn: &[u8]) -> Result<(), String> {
+    fn txn(&mut self, zxid: Zxid, txn: &[u8]) -> Result<(), ReplayError> {
         self.changes.truncate(0);
-        let applied = self.state.apply(txn, self.mode, &mut self.changes, None).map_err(|error| error.to_string())?;
+        let applied = self.state.apply(txn, self.mode, &mut self.changes, None)?;
         match applied.digest {
             DigestCheck::Differs { carried, ours } if self.mode == Mode::Strict => self.mismatch(zxid, carried, ours),
             DigestCheck::Differs { carried, ours } => self.differs = Some((zxid, carried, ours)),

@@ -21,6 +21,7 @@ use super::log::segment;
 use super::snapshot::format;
 use crate::fatal::{Fatal, Reason};
 use std::path::{Path, PathBuf};
+use thiserror::Error;
 
 /// The version of the layout this program writes and reads.
 pub const LAYOUT: u32 = 1;
@@ -45,8 +46,17 @@ pub struct Identity {
     pub born: bool,
     /// Nothing this server has acknowledged to its ensemble is missing here. False after a start from nothing, or
     /// after an accepted loss, until a leader has brought the server up to date: see
-    /// [`super::recovery::Standing`].
+    /// [`super::standing::Standing`].
     pub complete: bool,
+}
+
+/// Why the identity file cannot be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+enum IdentityError {
+    #[error("the file is damaged")]
+    Damaged,
+    #[error("it has layout version {0}, this program reads version {LAYOUT}")]
+    Layout(u32),
 }
 
 /// What a directory has been to an ensemble.
@@ -94,24 +104,24 @@ impl Identity {
         format!("{text}checksum {checksum:08x}\n")
     }
 
-    fn decode(bytes: &[u8]) -> Result<Identity, String> {
-        let damaged = || "the file is damaged".to_string();
+    fn decode(bytes: &[u8]) -> Result<Identity, IdentityError> {
+        let damaged = || IdentityError::Damaged;
         let text = std::str::from_utf8(bytes).map_err(|_| damaged())?;
         let version = text.lines().next().and_then(|line| line.strip_prefix(FIRST_LINE)).ok_or_else(damaged)?;
         let version: u32 = version.trim().parse().map_err(|_| damaged())?;
         let (body, checksum) = text.rsplit_once("checksum ").ok_or_else(damaged)?;
         if checksum.len() != 9 || checksum != format!("{:08x}\n", crc32c::crc32c(body.as_bytes())) {
-            return Err(damaged());
+            return Err(IdentityError::Damaged);
         }
         if version != LAYOUT {
-            return Err(format!("it has layout version {version}, this program reads version {LAYOUT}"));
+            return Err(IdentityError::Layout(version));
         }
         let field =
             |name: &str| body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).ok_or_else(damaged);
         let mut directory = [0; 16];
         let hex = field("id")?;
         if hex.len() != 32 || !hex.is_ascii() {
-            return Err(damaged());
+            return Err(IdentityError::Damaged);
         }
         for (byte, at) in directory.iter_mut().zip((0..32).step_by(2)) {
             *byte = u8::from_str_radix(&hex[at..at + 2], 16).map_err(|_| damaged())?;
@@ -283,7 +293,7 @@ pub fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Identity>, Fatal> {
     match disk::read_small(disk, &path, LIMIT) {
         Ok(bytes) => Identity::decode(&bytes)
             .map(Some)
-            .map_err(|what| Fatal::new(Reason::WrongDataDirectory, format!("{}: {what}", path.display()))),
+            .map_err(|error| Fatal::new(Reason::WrongDataDirectory, format!("{}: {error}", path.display()))),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error.into()),
     }

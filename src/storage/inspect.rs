@@ -8,7 +8,7 @@ use super::log::chain::{Chain, LogError};
 use super::log::frame::{BLOCK, Claim, DirectoryId};
 use super::log::reader::{Probe, SegmentReader};
 use super::log::segment::SegmentId;
-use super::replay::{Replay, ZnodeRecord};
+use super::replay::{Replay, ReplayError, ZnodeRecord};
 use super::snapshot::format::SnapshotHeader;
 use super::snapshot::load::{self, Snapshot};
 use crate::ids::{SessionId, Zxid};
@@ -183,7 +183,7 @@ pub fn dump_snapshot(
     let loaded = Snapshot::open(disk, dir, name).and_then(|snapshot| {
         let loaded = snapshot.load(1, &mut Dump { acl, line })?;
         // The dump takes everything it is handed.
-        Ok(loaded.map_or_else(|refused| refused, |()| describe_snapshot(&snapshot)))
+        Ok(loaded.map_or_else(|refused| refused.to_string(), |()| describe_snapshot(&snapshot)))
     });
     report(name, loaded, line)
 }
@@ -227,21 +227,21 @@ struct Dump<'a> {
 impl Replay for Dump<'_> {
     fn restart(&mut self) {}
 
-    fn snapshot(&mut self, _: &SnapshotHeader) -> Result<(), String> {
+    fn snapshot(&mut self, _: &SnapshotHeader) -> Result<(), ReplayError> {
         Ok(())
     }
 
-    fn session(&mut self, id: SessionId, timeout_ms: i32) -> Result<(), String> {
+    fn session(&mut self, id: SessionId, timeout_ms: i32) -> Result<(), ReplayError> {
         (self.line)(format!("session {id} timeout {timeout_ms} ms"));
         Ok(())
     }
 
-    fn acl(&mut self, id: u32, list: &[u8]) -> Result<(), String> {
+    fn acl(&mut self, id: u32, list: &[u8]) -> Result<(), ReplayError> {
         (self.line)(format!("acl {id}: {}", (self.acl)(list)));
         Ok(())
     }
 
-    fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), String> {
+    fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), ReplayError> {
         let data = record.data.map_or("null".to_string(), |data| format!("{} bytes", data.len()));
         (self.line)(format!(
             "{} data {data} acl {} owner {:#x} czxid {} mzxid {} pzxid {} ctime {} mtime {} version {} cversion {} \
@@ -261,11 +261,11 @@ impl Replay for Dump<'_> {
         Ok(())
     }
 
-    fn snapshot_done(&mut self, _: &SnapshotHeader) -> Result<(), String> {
+    fn snapshot_done(&mut self, _: &SnapshotHeader) -> Result<(), ReplayError> {
         Ok(())
     }
 
-    fn txn(&mut self, _: Zxid, _: &[u8]) -> Result<(), String> {
+    fn txn(&mut self, _: Zxid, _: &[u8]) -> Result<(), ReplayError> {
         Ok(())
     }
 }

@@ -15,6 +15,7 @@ pub mod log;
 pub mod rebase;
 pub mod recovery;
 pub mod replay;
+mod replay_error;
 pub mod retention;
 pub mod snapshot;
 pub mod standing;

@@ -1,5 +1,7 @@
 //! What recovery hands to whoever builds the state: a snapshot's records, then the log's transactions.
 
+pub use super::replay_error::ReplayError;
+
 use super::log::frame::DirectoryId;
 use super::log::segment::SegmentId;
 use crate::ids::{SessionId, Zxid};
@@ -48,25 +50,24 @@ pub struct ZnodeRecord<'a> {
     pub aversion: i32,
 }
 
-/// Builds the state. Anything it refuses is said in words; the state is of no use after that, except for
-/// [`Replay::restart`].
+/// Builds the state. After an error the state is of no use, except for [`Replay::restart`].
 pub trait Replay {
     /// Forgets everything: the state is that of a new server again. Called first, and again when a snapshot
     /// turned out to be damaged after some of it had been handed over.
     fn restart(&mut self);
     /// A snapshot begins: its header.
-    fn snapshot(&mut self, header: &SnapshotHeader) -> Result<(), String>;
+    fn snapshot(&mut self, header: &SnapshotHeader) -> Result<(), ReplayError>;
     /// A session and its timeout in milliseconds.
-    fn session(&mut self, id: SessionId, timeout_ms: i32) -> Result<(), String>;
+    fn session(&mut self, id: SessionId, timeout_ms: i32) -> Result<(), ReplayError>;
     /// An ACL list in its canonical bytes, under a number that holds for this snapshot only. All lists come
     /// before the first znode.
-    fn acl(&mut self, id: u32, list: &[u8]) -> Result<(), String>;
+    fn acl(&mut self, id: u32, list: &[u8]) -> Result<(), ReplayError>;
     /// A znode with this path comes a little later: time to fetch what it needs from memory. No promise; it may be left out.
     fn soon(&mut self, _path: &[u8]) {}
     /// A znode, in any order: a child may come before its parent.
-    fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), String>;
+    fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), ReplayError>;
     /// The snapshot is complete. The place to compare digests.
-    fn snapshot_done(&mut self, header: &SnapshotHeader) -> Result<(), String>;
+    fn snapshot_done(&mut self, header: &SnapshotHeader) -> Result<(), ReplayError>;
     /// The next transaction of the log, after the snapshot's zxid.
-    fn txn(&mut self, zxid: Zxid, txn: &[u8]) -> Result<(), String>;
+    fn txn(&mut self, zxid: Zxid, txn: &[u8]) -> Result<(), ReplayError>;
 }

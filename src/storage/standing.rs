@@ -69,7 +69,7 @@ mod tests {
     use crate::storage::identity::{self, Past, Starter};
     use crate::storage::log::frame::DirectoryId;
     use crate::storage::recovery::{self, RecoveryOptions};
-    use crate::storage::replay::{Replay, ZnodeRecord};
+    use crate::storage::replay::{Replay, ReplayError, ZnodeRecord};
     use crate::storage::snapshot::format::SnapshotHeader;
 
     /// Every row of the table, and what each would be without the one thing that decides it.
@@ -164,23 +164,23 @@ mod tests {
 
     impl Replay for Nothing {
         fn restart(&mut self) {}
-        fn snapshot(&mut self, _: &SnapshotHeader) -> Result<(), String> {
-            Err(String::new())
+        fn snapshot(&mut self, _: &SnapshotHeader) -> Result<(), ReplayError> {
+            unreachable!("nothing of the kind is there")
         }
-        fn session(&mut self, _: SessionId, _: i32) -> Result<(), String> {
-            Err(String::new())
+        fn session(&mut self, _: SessionId, _: i32) -> Result<(), ReplayError> {
+            unreachable!("nothing of the kind is there")
         }
-        fn acl(&mut self, _: u32, _: &[u8]) -> Result<(), String> {
-            Err(String::new())
+        fn acl(&mut self, _: u32, _: &[u8]) -> Result<(), ReplayError> {
+            unreachable!("nothing of the kind is there")
         }
-        fn znode(&mut self, _: &ZnodeRecord<'_>) -> Result<(), String> {
-            Err(String::new())
+        fn znode(&mut self, _: &ZnodeRecord<'_>) -> Result<(), ReplayError> {
+            unreachable!("nothing of the kind is there")
         }
-        fn snapshot_done(&mut self, _: &SnapshotHeader) -> Result<(), String> {
-            Err(String::new())
+        fn snapshot_done(&mut self, _: &SnapshotHeader) -> Result<(), ReplayError> {
+            unreachable!("nothing of the kind is there")
         }
-        fn txn(&mut self, _: Zxid, _: &[u8]) -> Result<(), String> {
-            Err(String::new())
+        fn txn(&mut self, _: Zxid, _: &[u8]) -> Result<(), ReplayError> {
+            unreachable!("nothing of the kind is there")
         }
     }
 }

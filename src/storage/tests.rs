@@ -19,13 +19,14 @@ use super::log::frame::follows;
 use super::log::segment::{self, SegmentId};
 use super::log::writer::{LogOptions, LogWriter};
 use super::recovery::{self, Recovered, RecoveryOptions};
-use super::replay::{Replay, ZnodeRecord};
+use super::replay::{Replay, ReplayError, ZnodeRecord};
 use super::retention::{Purged, Retention, RetentionOptions};
 use super::snapshot::format::SnapshotHeader;
 use super::snapshot::write::SnapshotWriter;
 use crate::fatal::Fatal;
 use crate::ids::{SessionId, Zxid};
 use crate::sim::disk::SimDisk;
+use crate::tree::ApplyError;
 use std::path::{Path, PathBuf};
 
 /// Two directories, so that the sync of one does not make up for a missing sync of the other.
@@ -55,9 +56,9 @@ impl Model {
         self.applied.last().copied().unwrap_or_default()
     }
 
-    fn apply(&mut self, zxid: Zxid, content: &[u8]) -> Result<(), String> {
+    fn apply(&mut self, zxid: Zxid, content: &[u8]) -> Result<(), ReplayError> {
         if !follows(self.last(), zxid) {
-            return Err(format!("{zxid} after {}", self.last()));
+            return Err(ApplyError::Order { zxid, head: self.last() }.into());
         }
         assert_eq!(content, txn(zxid), "content of {zxid}");
         self.applied.push(zxid);
@@ -70,35 +71,35 @@ impl Replay for Model {
         *self = Model::default();
     }
 
-    fn snapshot(&mut self, _: &SnapshotHeader) -> Result<(), String> {
+    fn snapshot(&mut self, _: &SnapshotHeader) -> Result<(), ReplayError> {
         assert!(self.applied.is_empty());
         Ok(())
     }
 
-    fn session(&mut self, id: SessionId, timeout_ms: i32) -> Result<(), String> {
+    fn session(&mut self, id: SessionId, timeout_ms: i32) -> Result<(), ReplayError> {
         assert_eq!((id, timeout_ms), (SessionId(7), 3000));
         self.sessions += 1;
         Ok(())
     }
 
-    fn acl(&mut self, id: u32, list: &[u8]) -> Result<(), String> {
+    fn acl(&mut self, id: u32, list: &[u8]) -> Result<(), ReplayError> {
         assert_eq!((id, list), (1, &b"a list"[..]));
         self.acls += 1;
         Ok(())
     }
 
-    fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), String> {
+    fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), ReplayError> {
         let zxid = Zxid(record.mzxid);
         assert_eq!(record.path, format!("/{zxid}").as_bytes());
         self.apply(zxid, record.data.unwrap_or_default())
     }
 
-    fn snapshot_done(&mut self, header: &SnapshotHeader) -> Result<(), String> {
+    fn snapshot_done(&mut self, header: &SnapshotHeader) -> Result<(), ReplayError> {
         assert_eq!((self.last(), self.sessions, self.acls), (header.zxid, 1, 1));
         Ok(())
     }
 
-    fn txn(&mut self, zxid: Zxid, txn: &[u8]) -> Result<(), String> {
+    fn txn(&mut self, zxid: Zxid, txn: &[u8]) -> Result<(), ReplayError> {
         self.apply(zxid, txn)
     }
 }

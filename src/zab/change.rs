@@ -4,11 +4,12 @@
 //! to be one that every member could start with, so it is held to the same rules as the files. (ZooKeeper 3.9,
 //! `PrepRequestProcessor`, case reconfig; `QuorumPeerConfig.parseDynamicConfig`.)
 
-use super::voters::{Member, ServerId, Voters};
+use super::voters::{Member, Mistake, ServerId, Voters};
 use crate::jute::Reconfig;
 use crate::limits;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use thiserror::Error;
 
 /// What an operator has chosen that decides about a change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,9 +20,45 @@ pub struct Rules {
     pub several_addresses: bool,
 }
 
+/// Why a reconfiguration cannot be.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum ChangeError {
+    #[error("not UTF-8")]
+    NotUtf8,
+    /// Single servers are changed where each has one vote.
+    #[error("quorums are hierarchical; expected a whole configuration")]
+    Hierarchical,
+    #[error("{0:?} is no id of a server that could leave")]
+    NoId(String),
+    #[error("{0:?}; {EXPECTED}")]
+    NoServer(String),
+    #[error("{line:?}: {problem}")]
+    BadServer { line: String, problem: String },
+    #[error("{0:?} does not say where its clients are served; {EXPECTED}")]
+    NoClientAddress(String),
+    #[error("{line:?} has an address of server.{by}")]
+    AddressTaken { line: String, by: ServerId },
+    /// Its text is no configuration.
+    #[error("{}", join(.0))]
+    Mistakes(Vec<Mistake>),
+    #[error("{voters} voters; expected at least {least}")]
+    TooFewVoters { voters: usize, least: usize },
+    #[error("every participant weighs 0; expected one that weighs something")]
+    NoWeight,
+    #[error("server.{0} has several addresses, and multiAddress.enabled is false")]
+    SeveralAddresses(ServerId),
+    #[error("{address} is of both server.{} and server.{}", ids.0, ids.1)]
+    SharedAddress { address: String, ids: (ServerId, ServerId) },
+    /// Its text is.
+    #[error("{length} bytes; expected at most {}", limits::CONFIG_TEXT)]
+    TooLong { length: usize },
+}
+
+const EXPECTED: &str = "expected server.N=host:quorumPort:electionPort[:role];[host:]clientPort";
+
 impl Voters {
     /// What `asked` would make of this configuration, under the version given; or why it cannot be.
-    pub fn changed(&self, asked: &Reconfig<'_>, rules: Rules, version: i64) -> Result<Voters, String> {
+    pub fn changed(&self, asked: &Reconfig<'_>, rules: Rules, version: i64) -> Result<Voters, ChangeError> {
         let next = match asked.new_members {
             Some(text) => whole(text)?,
             None => self.some_changed(asked)?,
@@ -31,78 +68,83 @@ impl Voters {
         Ok(next)
     }
 
-    fn some_changed(&self, asked: &Reconfig<'_>) -> Result<Voters, String> {
+    fn some_changed(&self, asked: &Reconfig<'_>) -> Result<Voters, ChangeError> {
         if self.membership().groups().is_some() {
-            return Err("quorums are hierarchical; expected a whole configuration".to_owned());
+            return Err(ChangeError::Hierarchical);
         }
         let mut members: BTreeMap<ServerId, Member> =
             self.members().map(|member| (member.id, member.clone())).collect();
         for id in list(asked.leaving)? {
-            let id = ServerId::parse(id).ok_or_else(|| format!("{id:?} is no id of a server that could leave"))?;
+            let id = ServerId::parse(id).ok_or_else(|| ChangeError::NoId(id.to_owned()))?;
             members.remove(&id);
         }
         for line in list(asked.joining)? {
             let member = joining(line)?;
             if let Some(other) = members.values().find(|other| other.id != member.id && clash(&member, other)) {
-                return Err(format!("{line:?} has an address of server.{}", other.id));
+                return Err(ChangeError::AddressTaken { line: line.to_owned(), by: other.id });
             }
             members.insert(member.id, member);
         }
         let lines: Vec<(String, String)> =
             members.values().map(|member| (format!("server.{}", member.id), member.to_string())).collect();
-        Voters::from_pairs(lines.iter().map(|(key, value)| (key.as_str(), value.as_str()))).map_err(join)
+        Voters::from_pairs(lines.iter().map(|(key, value)| (key.as_str(), value.as_str())))
+            .map_err(ChangeError::Mistakes)
     }
 
     /// The rules of [`crate::config`] for what a file describes, as far as they are about the whole.
-    fn check(&self, rules: Rules) -> Result<(), String> {
+    fn check(&self, rules: Rules) -> Result<(), ChangeError> {
         let voters = self.voters().count();
         if voters < rules.min_voters {
-            return Err(format!("{voters} voters; expected at least {}", rules.min_voters));
+            return Err(ChangeError::TooFewVoters { voters, least: rules.min_voters });
         }
         if self.voters().all(|id| self.weight(id) == 0) {
-            return Err("every participant weighs 0; expected one that weighs something".to_owned());
+            return Err(ChangeError::NoWeight);
         }
         if let Some(member) = self.members().find(|member| member.addresses.len() > 1)
             && !rules.several_addresses
         {
-            return Err(format!("server.{} has several addresses, and multiAddress.enabled is false", member.id));
+            return Err(ChangeError::SeveralAddresses(member.id));
         }
         let members: Vec<&Member> = self.members().collect();
         for (index, member) in members.iter().enumerate() {
             for earlier in &members[..index] {
                 if let Some(address) = member.shared_address(earlier) {
-                    return Err(format!("{address} is of both server.{} and server.{}", earlier.id, member.id));
+                    return Err(ChangeError::SharedAddress {
+                        address: address.to_string(),
+                        ids: (earlier.id, member.id),
+                    });
                 }
             }
         }
         let length = self.to_string().len();
         if length > limits::CONFIG_TEXT {
-            return Err(format!("{length} bytes; expected at most {}", limits::CONFIG_TEXT));
+            return Err(ChangeError::TooLong { length });
         }
         Ok(())
     }
 }
 
-fn whole(text: &[u8]) -> Result<Voters, String> {
+fn whole(text: &[u8]) -> Result<Voters, ChangeError> {
     let lines: Vec<u8> = text.iter().map(|byte| if *byte == b',' { b'\n' } else { *byte }).collect();
-    Voters::parse(&lines).map_err(join)
+    Voters::parse(&lines).map_err(ChangeError::Mistakes)
 }
 
 /// The parts between commas, without those that are blank. Null is none.
-fn list(text: Option<&[u8]>) -> Result<Vec<&str>, String> {
-    let text = std::str::from_utf8(text.unwrap_or_default()).map_err(|_| "not UTF-8".to_owned())?;
+fn list(text: Option<&[u8]>) -> Result<Vec<&str>, ChangeError> {
+    let text = std::str::from_utf8(text.unwrap_or_default()).map_err(|_| ChangeError::NotUtf8)?;
     Ok(text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect())
 }
 
 /// `server.N=…`, with where its clients are served.
-fn joining(line: &str) -> Result<Member, String> {
-    let expected = "expected server.N=host:quorumPort:electionPort[:role];[host:]clientPort";
-    let (key, value) = line.split_once('=').ok_or_else(|| format!("{line:?}; {expected}"))?;
+fn joining(line: &str) -> Result<Member, ChangeError> {
+    let no_server = || ChangeError::NoServer(line.to_owned());
+    let (key, value) = line.split_once('=').ok_or_else(no_server)?;
     let number = key.trim().rsplit('.').next().unwrap_or_default();
-    let id = ServerId::parse(number).ok_or_else(|| format!("{line:?}; {expected}"))?;
-    let member = Member::parse(id, value).map_err(|problem| format!("{line:?}: {problem}"))?;
+    let id = ServerId::parse(number).ok_or_else(no_server)?;
+    let member =
+        Member::parse(id, value).map_err(|problem| ChangeError::BadServer { line: line.to_owned(), problem })?;
     if member.client.is_none() {
-        return Err(format!("{line:?} does not say where its clients are served; {expected}"));
+        return Err(ChangeError::NoClientAddress(line.to_owned()));
     }
     Ok(member)
 }
@@ -124,7 +166,7 @@ fn clash(one: &Member, other: &Member) -> bool {
     ends(one).iter().any(|end| theirs.contains(end))
 }
 
-fn join(mistakes: Vec<super::voters::Mistake>) -> String {
+fn join(mistakes: &[Mistake]) -> String {
     mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
@@ -170,7 +212,7 @@ mod tests {
         let next = three().changed(&Reconfig { new_members: Some(groups.as_bytes()), ..asked }, RULES, 9).unwrap();
         assert_eq!(next.weight(ServerId(1)), 2);
         let error = next.changed(&some("server.3=h3:1:2;3", ""), RULES, 10).unwrap_err();
-        assert!(error.contains("hierarchical"), "{error}");
+        assert!(error.to_string().contains("hierarchical"), "{error}");
     }
 
     #[test]
@@ -188,7 +230,7 @@ mod tests {
             ("", "two", "is no id"),
         ] {
             let error = three().changed(&some(joining, leaving), RULES, 7).expect_err(joining);
-            assert!(error.contains(expected), "{joining:?} {leaving:?}: {error}");
+            assert!(error.to_string().contains(expected), "{joining:?} {leaving:?}: {error}");
         }
         for (text, expected) in [
             ("", "at least one"),
@@ -198,11 +240,11 @@ mod tests {
         ] {
             let asked = Reconfig { new_members: Some(text.as_bytes()), ..Reconfig::default() };
             let error = three().changed(&asked, RULES, 7).expect_err(text);
-            assert!(error.contains(expected), "{text:?}: {error}");
+            assert!(error.to_string().contains(expected), "{text:?}: {error}");
         }
         let many: String = (1..3000).map(|id| format!("server.{id}=10.0.{}.{}:1:2;3,", id / 250, id % 250)).collect();
         let asked = Reconfig { new_members: Some(many.as_bytes()), ..Reconfig::default() };
-        assert!(three().changed(&asked, RULES, 7).unwrap_err().contains("bytes; expected at most"));
+        assert!(three().changed(&asked, RULES, 7).unwrap_err().to_string().contains("bytes; expected at most"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::fmt;
 
 use crate::config::membership::{Draft, Membership};
 use crate::config::properties;
+use thiserror::Error;
 
 pub use crate::config::member::{Member, MemberAddress, MemberClient, MemberRole, ServerId};
 
@@ -34,6 +35,11 @@ impl fmt::Display for Mistake {
 }
 
 impl std::error::Error for Mistake {}
+
+/// A membership without a participant is no configuration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("no server.N is a participant; expected at least one")]
+pub struct NobodyVotes;
 
 /// One configuration of the ensemble, with at least one participant.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -75,7 +81,9 @@ impl Voters {
         }
         let whole = |problem: String| Mistake { key: String::new(), value: String::new(), problem };
         match draft.finish() {
-            Ok(membership) if mistakes.is_empty() => Voters::new(membership).map_err(|problem| vec![whole(problem)]),
+            Ok(membership) if mistakes.is_empty() => {
+                Voters::new(membership).map_err(|error| vec![whole(error.to_string())])
+            }
             Ok(_) => Err(mistakes),
             Err(problems) => {
                 mistakes.extend(problems.into_iter().map(|problem| whole(problem.text)));
@@ -85,9 +93,9 @@ impl Voters {
     }
 
     /// Takes a membership; answers with what is wrong if nobody votes in it.
-    pub fn new(membership: Membership) -> Result<Voters, String> {
+    pub fn new(membership: Membership) -> Result<Voters, NobodyVotes> {
         if membership.participants().next().is_none() {
-            return Err("no server.N is a participant; expected at least one".to_owned());
+            return Err(NobodyVotes);
         }
         Ok(Voters(membership))
     }

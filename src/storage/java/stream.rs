@@ -17,7 +17,7 @@ use crate::jute::AclEntry;
 use crate::jute::quorum::SNAPSHOT_SIGNATURE;
 use crate::jute::wire::{DecodeError, Reader, put_buffer, put_bytes, put_int, put_long};
 use crate::storage::disk::Disk;
-use crate::storage::replay::{Replay, ZnodeRecord};
+use crate::storage::replay::{Replay, ReplayError, ZnodeRecord};
 use crate::storage::snapshot::format::{Kind, SnapshotHeader};
 use crate::storage::snapshot::load::{Snapshot, SnapshotError};
 use std::collections::BTreeMap;
@@ -92,23 +92,23 @@ struct Encoder<'a> {
 impl Replay for Encoder<'_> {
     fn restart(&mut self) {}
 
-    fn snapshot(&mut self, _: &SnapshotHeader) -> Result<(), String> {
+    fn snapshot(&mut self, _: &SnapshotHeader) -> Result<(), ReplayError> {
         Ok(())
     }
 
-    fn session(&mut self, id: SessionId, timeout_ms: i32) -> Result<(), String> {
+    fn session(&mut self, id: SessionId, timeout_ms: i32) -> Result<(), ReplayError> {
         put_long(self.out, id.0);
         put_int(self.out, timeout_ms);
         Ok(())
     }
 
-    fn acl(&mut self, id: u32, list: &[u8]) -> Result<(), String> {
+    fn acl(&mut self, id: u32, list: &[u8]) -> Result<(), ReplayError> {
         put_long(self.out, i64::from(id));
         self.out.extend_from_slice(list);
         Ok(())
     }
 
-    fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), String> {
+    fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), ReplayError> {
         let out = &mut *self.out;
         put_bytes(out, if record.path == END { b"" } else { record.path });
         put_buffer(out, record.data);
@@ -125,11 +125,11 @@ impl Replay for Encoder<'_> {
         Ok(())
     }
 
-    fn snapshot_done(&mut self, _: &SnapshotHeader) -> Result<(), String> {
+    fn snapshot_done(&mut self, _: &SnapshotHeader) -> Result<(), ReplayError> {
         Ok(())
     }
 
-    fn txn(&mut self, _: Zxid, _: &[u8]) -> Result<(), String> {
+    fn txn(&mut self, _: Zxid, _: &[u8]) -> Result<(), ReplayError> {
         Ok(())
     }
 }
@@ -144,7 +144,7 @@ pub enum StreamError {
     /// A znode names an ACL list that did not come.
     UnknownAcl(i64),
     /// The state did not take a record.
-    Refused(String),
+    Refused(ReplayError),
 }
 
 impl fmt::Display for StreamError {
@@ -230,8 +230,8 @@ impl From<StreamError> for NotTaken {
     }
 }
 
-impl From<String> for NotTaken {
-    fn from(refused: String) -> NotTaken {
+impl From<ReplayError> for NotTaken {
+    fn from(refused: ReplayError) -> NotTaken {
         NotTaken::Error(StreamError::Refused(refused))
     }
 }

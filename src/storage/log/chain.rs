@@ -14,6 +14,7 @@ use super::reader::{Probe, SegmentReader};
 use super::segment::{Named, Position, SegmentHeader, SegmentId, named};
 use crate::ids::Zxid;
 use crate::storage::disk::{Disk, DiskError};
+use crate::storage::replay_error::ReplayError;
 use std::fmt;
 use std::path::Path;
 
@@ -34,7 +35,7 @@ pub struct Chain {
 }
 
 /// Takes the next transaction, or says why not.
-pub type Take<'a> = &'a mut dyn FnMut(Zxid, &[u8]) -> Result<(), String>;
+pub type Take<'a> = &'a mut dyn FnMut(Zxid, &[u8]) -> Result<(), ReplayError>;
 
 /// A segment with the checksum of its header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,7 +73,7 @@ pub enum LogError {
     /// The one who was handed a transaction did not take it.
     Refused {
         zxid: Zxid,
-        what: String,
+        error: ReplayError,
     },
 }
 
@@ -98,7 +99,7 @@ impl fmt::Display for LogError {
             LogError::UnknownVersion { segment, version } => {
                 write!(f, "{} has format version {version}, written by a later version", segment.file_name())
             }
-            LogError::Refused { zxid, what } => write!(f, "transaction {zxid} of the log does not apply: {what}"),
+            LogError::Refused { zxid, error } => write!(f, "transaction {zxid} of the log does not apply: {error}"),
         }
     }
 }
@@ -443,7 +444,7 @@ impl Walk {
 
 fn hand_over(txns: Txns<'_>, from: Zxid, take: Take<'_>) -> Result<(), LogError> {
     for (zxid, txn) in txns.filter(|(zxid, _)| *zxid > from) {
-        take(zxid, txn).map_err(|what| LogError::Refused { zxid, what })?;
+        take(zxid, txn).map_err(|error| LogError::Refused { zxid, error })?;
     }
     Ok(())
 }

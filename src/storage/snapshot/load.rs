@@ -10,7 +10,7 @@ use super::format::{
 };
 use crate::ids::{SessionId, Zxid};
 use crate::storage::disk::{Access, Blocks, Disk, DiskError, DiskFile};
-use crate::storage::replay::{Replay, ZnodeRecord};
+use crate::storage::replay::{Replay, ReplayError, ZnodeRecord};
 use rkyv::rancor::Error;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -105,7 +105,7 @@ impl Snapshot {
     }
 
     /// Hands everything over, in order; `threads` read and check ahead. The inner error is the receiver's.
-    pub fn load(&self, threads: usize, replay: &mut dyn Replay) -> Result<Result<(), String>, SnapshotError> {
+    pub fn load(&self, threads: usize, replay: &mut dyn Replay) -> Result<Result<(), ReplayError>, SnapshotError> {
         if let Err(refused) = replay.snapshot(&self.header) {
             return Ok(Err(refused));
         }
@@ -114,7 +114,7 @@ impl Snapshot {
     }
 
     /// Reads, checks and hands over chunk number `number`, and nothing else. The inner error is the receiver's.
-    pub fn hand_over(&self, number: usize, replay: &mut dyn Replay) -> Result<Result<(), String>, SnapshotError> {
+    pub fn hand_over(&self, number: usize, replay: &mut dyn Replay) -> Result<Result<(), ReplayError>, SnapshotError> {
         Ok(self.chunk(number, Blocks::new())?.hand_over(replay))
     }
 
@@ -126,8 +126,8 @@ impl Snapshot {
     fn chunks(
         &self,
         threads: usize,
-        take: &mut dyn FnMut(&Chunk) -> Result<(), String>,
-    ) -> Result<Result<(), String>, SnapshotError> {
+        take: &mut dyn FnMut(&Chunk) -> Result<(), ReplayError>,
+    ) -> Result<Result<(), ReplayError>, SnapshotError> {
         let threads = threads.clamp(1, self.entries.len().max(1));
         let queue = Queue::new(self.entries.len(), threads * 2);
         std::thread::scope(|scope| {
@@ -221,7 +221,7 @@ impl Chunk {
         rkyv::access::<ArchivedZnodesV1, Error>(self.bytes()).ok()
     }
 
-    fn hand_over(&self, replay: &mut dyn Replay) -> Result<(), String> {
+    fn hand_over(&self, replay: &mut dyn Replay) -> Result<(), ReplayError> {
         const CHECKED: &str = "the chunk was checked";
         match self.kind {
             Kind::Sessions => {

@@ -26,27 +26,27 @@ impl Replay for Collected {
     fn restart(&mut self) {
         self.0.clear();
     }
-    fn snapshot(&mut self, header: &SnapshotHeader) -> Result<(), String> {
+    fn snapshot(&mut self, header: &SnapshotHeader) -> Result<(), ReplayError> {
         self.0.push(format!("{header:?}"));
         Ok(())
     }
-    fn session(&mut self, id: SessionId, timeout_ms: i32) -> Result<(), String> {
+    fn session(&mut self, id: SessionId, timeout_ms: i32) -> Result<(), ReplayError> {
         self.0.push(format!("{id} {timeout_ms}"));
         Ok(())
     }
-    fn acl(&mut self, id: u32, list: &[u8]) -> Result<(), String> {
+    fn acl(&mut self, id: u32, list: &[u8]) -> Result<(), ReplayError> {
         self.0.push(format!("{id} {list:?}"));
         Ok(())
     }
-    fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), String> {
+    fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), ReplayError> {
         self.0.push(format!("{record:?}"));
         Ok(())
     }
-    fn snapshot_done(&mut self, _: &SnapshotHeader) -> Result<(), String> {
+    fn snapshot_done(&mut self, _: &SnapshotHeader) -> Result<(), ReplayError> {
         Ok(())
     }
-    fn txn(&mut self, _: Zxid, _: &[u8]) -> Result<(), String> {
-        Err("a snapshot holds no transactions".to_string())
+    fn txn(&mut self, _: Zxid, _: &[u8]) -> Result<(), ReplayError> {
+        unreachable!("a snapshot holds no transactions")
     }
 }
 
@@ -164,30 +164,30 @@ fn many_chunks_arrive_in_order_whatever_the_threads() {
     struct Count(usize);
     impl Replay for Count {
         fn restart(&mut self) {}
-        fn snapshot(&mut self, _: &SnapshotHeader) -> Result<(), String> {
+        fn snapshot(&mut self, _: &SnapshotHeader) -> Result<(), ReplayError> {
             Ok(())
         }
-        fn session(&mut self, _: SessionId, _: i32) -> Result<(), String> {
-            Err(String::new())
+        fn session(&mut self, _: SessionId, _: i32) -> Result<(), ReplayError> {
+            unreachable!("nothing of the kind is there")
         }
-        fn acl(&mut self, _: u32, _: &[u8]) -> Result<(), String> {
-            Err(String::new())
+        fn acl(&mut self, _: u32, _: &[u8]) -> Result<(), ReplayError> {
+            unreachable!("nothing of the kind is there")
         }
-        fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), String> {
+        fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), ReplayError> {
             assert_eq!(record.path, format!("/{}", self.0).as_bytes());
             self.0 += 1;
-            if self.0 == 2999 { Err("enough".to_string()) } else { Ok(()) }
+            if self.0 == 2999 { Err(ReplayError::UnknownAcl(7)) } else { Ok(()) }
         }
-        fn snapshot_done(&mut self, _: &SnapshotHeader) -> Result<(), String> {
+        fn snapshot_done(&mut self, _: &SnapshotHeader) -> Result<(), ReplayError> {
             Ok(())
         }
-        fn txn(&mut self, _: Zxid, _: &[u8]) -> Result<(), String> {
-            Err(String::new())
+        fn txn(&mut self, _: Zxid, _: &[u8]) -> Result<(), ReplayError> {
+            unreachable!("nothing of the kind is there")
         }
     }
     for threads in [1, 2, 3, 100] {
         let mut count = Count(0);
-        assert_eq!(snapshot.load(threads, &mut count).unwrap(), Err("enough".to_string()));
+        assert_eq!(snapshot.load(threads, &mut count).unwrap(), Err(ReplayError::UnknownAcl(7)));
         assert_eq!(count.0, 2999);
         snapshot.verify(threads).unwrap();
     }

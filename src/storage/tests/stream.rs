@@ -72,8 +72,9 @@ impl<'a> Write<'a> {
         Write(None, disk, String::new())
     }
 
-    fn with(&mut self, push: impl FnOnce(&mut SnapshotWriter<'a>) -> Result<(), DiskError>) -> Result<(), String> {
-        push(self.0.as_mut().expect("begun")).map_err(|error| error.to_string())
+    fn with(&mut self, push: impl FnOnce(&mut SnapshotWriter<'a>) -> Result<(), DiskError>) -> Result<(), ReplayError> {
+        push(self.0.as_mut().expect("begun")).expect("the disk has room");
+        Ok(())
     }
 }
 
@@ -81,25 +82,25 @@ impl Replay for Write<'_> {
     fn restart(&mut self) {
         self.0 = None;
     }
-    fn snapshot(&mut self, header: &SnapshotHeader) -> Result<(), String> {
-        self.0 = Some(SnapshotWriter::create(self.1, Path::new(DIR), *header).map_err(|error| error.to_string())?);
+    fn snapshot(&mut self, header: &SnapshotHeader) -> Result<(), ReplayError> {
+        self.0 = Some(SnapshotWriter::create(self.1, Path::new(DIR), *header).expect("the disk has room"));
         Ok(())
     }
-    fn session(&mut self, id: SessionId, timeout_ms: i32) -> Result<(), String> {
+    fn session(&mut self, id: SessionId, timeout_ms: i32) -> Result<(), ReplayError> {
         self.with(|writer| writer.push_session(id, timeout_ms))
     }
-    fn acl(&mut self, id: u32, list: &[u8]) -> Result<(), String> {
+    fn acl(&mut self, id: u32, list: &[u8]) -> Result<(), ReplayError> {
         self.with(|writer| writer.push_acl(id, list))
     }
-    fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), String> {
+    fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), ReplayError> {
         self.with(|writer| writer.push_znode(record))
     }
-    fn snapshot_done(&mut self, _: &SnapshotHeader) -> Result<(), String> {
-        self.2 = self.0.take().expect("begun").finish().map_err(|error| error.to_string())?.name;
+    fn snapshot_done(&mut self, _: &SnapshotHeader) -> Result<(), ReplayError> {
+        self.2 = self.0.take().expect("begun").finish().expect("the disk has room").name;
         Ok(())
     }
-    fn txn(&mut self, _: Zxid, _: &[u8]) -> Result<(), String> {
-        Err("a snapshot holds no transactions".to_string())
+    fn txn(&mut self, _: Zxid, _: &[u8]) -> Result<(), ReplayError> {
+        unreachable!("a snapshot holds no transactions")
     }
 }
 
