@@ -1,15 +1,13 @@
 //! A server as a member of an ensemble: what its configuration means to the quorum brain and to the connections.
 
 use super::data::{self, MemberData};
-use super::peers::{PeerOptions, Peers};
-use super::ports::{Mover, Open};
-use super::wake::Wake;
+use super::peers::PeerOptions;
 use crate::config::{Config, Ensemble, Settings};
 use crate::fatal::{Fatal, Reason};
 use crate::jute::quorum::PROTOCOL_SECRETS;
 use crate::limits;
 use crate::server::memory::Pot;
-use crate::server::quorum::{EnsembleOptions, Quorum, RoleSettings};
+use crate::server::quorum::{EnsembleOptions, RoleSettings};
 use crate::zab::election;
 use crate::zab::links;
 use crate::zab::voters::{self, Voters};
@@ -29,31 +27,22 @@ fn roles(config: &Config, settings: &Settings) -> RoleSettings {
     }
 }
 
-/// Makes the brain a member, and its connections.
-pub fn join(
-    config: &Config,
-    ensemble: &Ensemble,
-    data: MemberData,
-    ports: (Vec<Open>, Mover),
-    quorum: &mut Quorum,
-    wake: Arc<Wake>,
-    (max_sockets, memory): (usize, Arc<Pot>),
-) -> Result<Peers, Fatal> {
+/// What the quorum brain is told as a member.
+pub fn options(config: &Config, ensemble: &Ensemble, data: MemberData) -> Result<EnsembleOptions, Fatal> {
     let settings = &ensemble.settings;
     let voters = |membership: &crate::config::membership::Membership| {
         Voters::new(membership.clone()).map_err(|error| Fatal::new(Reason::BadConfig, error.to_string()))
     };
     let pending = ensemble.proposed.as_ref().map(voters).transpose()?;
-    let tick_ms = i64::from(config.tick_time_ms);
     let addresses = ensemble.own.addresses.iter();
     let MemberData { epochs, history, has_database, secrets } = data;
-    quorum.join(EnsembleOptions {
+    Ok(EnsembleOptions {
         id: ensemble.id,
         config: voters::Config::new(voters(&ensemble.membership)?, pending),
         election_addresses: addresses.map(|address| (address.host.clone(), address.election_port)).collect(),
         announces_all: settings.multi_address,
         standalone_enabled: settings.standalone_enabled,
-        tick_ms,
+        tick_ms: i64::from(config.tick_time_ms),
         init_limit: i64::from(settings.init_limit),
         sync_limit: i64::from(settings.sync_limit),
         epochs,
@@ -71,9 +60,14 @@ pub fn join(
         secrets,
         protocol: PROTOCOL_SECRETS,
         roles: roles(config, settings),
-    });
-    let sync_ms = tick_ms * i64::from(settings.sync_limit);
-    let options = PeerOptions {
+    })
+}
+
+/// What a member's connections are told: so many of them, and of this memory.
+pub fn peer_options(config: &Config, ensemble: &Ensemble, (max_sockets, memory): (usize, Arc<Pot>)) -> PeerOptions {
+    let settings = &ensemble.settings;
+    let sync_ms = i64::from(config.tick_time_ms) * i64::from(settings.sync_limit);
+    PeerOptions {
         connect_timeout: Duration::from_millis(u64::from(settings.election_connect_timeout_ms)),
         handshake_ms: settings.election_handshake_timeout_ms.map_or(sync_ms, i64::from),
         max_sockets,
@@ -81,8 +75,7 @@ pub fn join(
         snapshot_dir: config.data_dir.clone(),
         unsent: limits::learner_unsent(data::max_txn(config)),
         memory,
-    };
-    Peers::new(options, ports, wake)
+    }
 }
 
 #[cfg(test)]

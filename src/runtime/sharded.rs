@@ -17,15 +17,15 @@
 
 use super::alarm::Alarm;
 use super::clock::Clocks;
-use super::finish::finish;
 use super::helpers::Helpers;
 use super::log_ring::{LogRing, WRITE};
 use super::net::{Events, Net};
+use super::outside::Outside;
 use super::peers::Peers;
 use super::wake::Wake;
 use crate::fatal::{Fatal, Reason};
 use crate::server::message::Inbound;
-use crate::server::quorum::Quorum;
+use crate::server::quorum::{Input, Quorum};
 use crate::server::shard::Shard;
 use futures_lite::AsyncReadExt;
 use glommio::{ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement, net::TcpStream};
@@ -221,35 +221,34 @@ fn core_loop(
     clocks: Clocks,
     ending: &Ending,
 ) -> Result<(), Fatal> {
-    let CoreParts { mut quorum, mut peers, mut helpers, wake, half_tick, spin, delay } = parts;
+    let CoreParts { mut quorum, peers, helpers, wake, half_tick, spin, delay } = parts;
     // Dropped before the quorum brain, whose buffers it writes from: declared after it.
-    let mut log = LogRing::new(quorum.log(), log_dir, true)?;
+    let mut outside = Outside { log: LogRing::new(quorum.log(), log_dir, true)?, peers, helpers };
     let mut waits = Waits::new(&wake, half_tick);
-    waits.arm_bell(&mut log);
-    waits.arm_timer(&mut log);
+    waits.arm_bell(&mut outside.log);
+    waits.arm_timer(&mut outside.log);
     let mut alarm = Alarm::new()?;
-    waits.arm_alarm(&alarm, &mut log);
-    arm_peers(&peers, &mut log);
+    waits.arm_alarm(&alarm, &mut outside.log);
+    arm_peers(&mut outside);
     let mut peers_ready = false;
-    let publish = |bells: &[Arc<Wake>]| bells.iter().for_each(|bell| bell.ring());
+    let publish = || bells.iter().for_each(|bell| bell.ring());
     let mut first_waiting: Option<Instant> = None;
     let mut idle_since_stop = 0;
     loop {
         wake.awake();
         let clock = clocks.now();
         quorum.begin(clock);
-        quorum.carry_on();
         let mut worked = false;
         while let Ok(inbound) = inbox.try_recv() {
-            quorum.handle(inbound);
+            quorum.step(Input::Inbound(inbound));
             worked = true;
         }
-        finish(&mut helpers, &mut quorum, &mut log, &mut peers)?;
-        if let Some(peers) = &mut peers {
+        outside.finish(&mut quorum)?;
+        if let Some(peers) = &mut outside.peers {
             peers.turn(&mut quorum, clocks.now().mono_ms, peers_ready);
         }
         if std::mem::take(&mut peers_ready) {
-            arm_peers(&peers, &mut log);
+            arm_peers(&mut outside);
         }
         let holds_back = !delay.is_zero() && !quorum.log().is_idle() && {
             let since = *first_waiting.get_or_insert_with(Instant::now);
@@ -258,33 +257,9 @@ fn core_loop(
         if !holds_back {
             first_waiting = None;
         }
-        loop {
-            if !holds_back && let Some(write) = quorum.next_write() {
-                log.submit(write)?;
-            }
-            while quorum.publish_answers() {
-                publish(bells);
-            }
-            // What is done for the peers may put something into the log, and commit what waited.
-            let Some(peers) = &mut peers else { break };
-            let worked = peers.carry_out(&mut quorum, &mut helpers)?;
-            if quorum.take_published() {
-                publish(bells);
-            }
-            if !worked {
-                break;
-            }
-        }
-        if let Some(request) = quorum.log().needs_segment() {
-            helpers.want_segment(request);
-        }
-        helpers.run_ahead_of(quorum.state().store().fresh_memory());
-        quorum.plan_snapshot();
-        if let Some(job) = quorum.take_snapshot_job() {
-            helpers.write_snapshot(job);
-        }
+        outside.carry_out(&mut quorum, !holds_back, publish)?;
         if ending.stop.load(SeqCst) {
-            quorum.begin_stop();
+            quorum.step(Input::Stop);
             // What the shards had sent by now is taken; what they send while the disk works as well.
             idle_since_stop = if quorum.is_idle() && !worked { idle_since_stop + 1 } else { 0 };
             if idle_since_stop > 1 {
@@ -293,45 +268,42 @@ fn core_loop(
         }
         alarm.set(quorum.deadline_ms(), clock.mono_ms);
         let hurry = worked || holds_back || idle_since_stop > 0 || !quorum.may_sleep();
-        wait(&mut log, &wake, &inbox, &mut quorum, hurry, spin)?;
-        while let Some(entry) = log.completion() {
+        wait(&mut outside.log, &wake, &inbox, &mut quorum, hurry, spin)?;
+        while let Some(entry) = outside.log.completion() {
             match entry.user_data() {
                 WRITE => {
-                    log.written(entry.result())?;
+                    outside.log.written(entry.result())?;
                     quorum.begin(clocks.now());
-                    if quorum.written() {
-                        publish(bells);
-                    }
+                    quorum.step(Input::Written);
+                    // Who waits for an answer does not wait for what has come meanwhile.
+                    outside.carry_out(&mut quorum, false, publish)?;
                 }
-                BELL => waits.arm_bell(&mut log),
+                BELL => waits.arm_bell(&mut outside.log),
                 TIMER => {
                     quorum.begin(clocks.now());
-                    quorum.tick();
+                    quorum.step(Input::Tick);
                     if let Some(fatal) = quorum.stalled_shard() {
                         return Err(fatal);
                     }
-                    if let Some(peers) = &mut peers {
+                    if let Some(peers) = &mut outside.peers {
                         peers.tick(&mut quorum);
                     }
-                    waits.arm_timer(&mut log);
+                    waits.arm_timer(&mut outside.log);
                 }
                 PEERS => peers_ready = true,
                 ALARM => {
                     alarm.gone_off();
                     quorum.begin(clocks.now());
-                    quorum.elapse();
-                    waits.arm_alarm(&alarm, &mut log);
+                    quorum.step(Input::Deadline);
+                    waits.arm_alarm(&alarm, &mut outside.log);
                 }
                 _ => {}
             }
         }
     }
     ending.published_all.store(true, SeqCst);
-    publish(bells);
-    let end = quorum.log().closing().map(|end| (end, quorum.log().highest()));
-    drop(log);
-    drop(quorum);
-    helpers.stop(end);
+    publish();
+    outside.end(quorum);
     Ok(())
 }
 
@@ -359,7 +331,7 @@ fn wait(
                 return Ok(());
             }
             if let Ok(inbound) = inbox.try_recv() {
-                quorum.handle(inbound);
+                quorum.step(Input::Inbound(inbound));
                 return Ok(());
             }
         }
@@ -371,12 +343,12 @@ fn wait(
 }
 
 /// Waits for the ensemble's connections in the ring.
-fn arm_peers(peers: &Option<Peers>, log: &mut LogRing) {
-    if let Some(peers) = peers {
+fn arm_peers(outside: &mut Outside) {
+    if let Some(peers) = &outside.peers {
         let fd = types::Fd(peers.as_fd().as_raw_fd());
         let entry = opcode::PollAdd::new(fd, libc::POLLIN as u32).build().user_data(PEERS);
         // SAFETY: a poll points at nothing.
-        unsafe { log.push(&entry) };
+        unsafe { outside.log.push(&entry) };
     }
 }
 

@@ -8,14 +8,14 @@
 
 use super::alarm::Alarm;
 use super::clock::Clocks;
-use super::finish::finish;
 use super::helpers::Helpers;
 use super::log_ring::LogRing;
 use super::net::{Events, Net};
+use super::outside::Outside;
 use super::peers::Peers;
 use super::wake::Wake;
 use crate::fatal::Fatal;
-use crate::server::quorum::Quorum;
+use crate::server::quorum::{Input, Quorum};
 use crate::server::shard::Shard;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
@@ -24,12 +24,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Everything the loop owns. The ring is dropped before the quorum brain, whose buffers it writes from.
 pub struct Single {
-    log: LogRing,
+    outside: Outside,
     net: Net,
     shard: Shard,
     quorum: Quorum,
-    peers: Option<Peers>,
-    helpers: Helpers,
     alarm: Alarm,
     wake: Arc<Wake>,
     clocks: Clocks,
@@ -59,7 +57,8 @@ impl Single {
         }
         let alarm = Alarm::new()?;
         net.watch_alarm(alarm.as_fd())?;
-        Ok(Single { log, net, shard, quorum, peers, helpers, alarm, wake, clocks, stop })
+        let outside = Outside { log, peers, helpers };
+        Ok(Single { outside, net, shard, quorum, alarm, wake, clocks, stop })
     }
 
     /// Runs until it is told to stop, or until truth is in doubt.
@@ -78,26 +77,25 @@ impl Single {
                 // No more connections and no more requests; what was taken is made durable and answered.
                 self.net.stop_accepting();
                 self.shard.stop_taking();
-                self.quorum.begin_stop();
+                self.quorum.step(Input::Stop);
             }
             let found = self.net.process(&events, &mut self.shard);
-            if let Some(peers) = &mut self.peers {
+            if let Some(peers) = &mut self.outside.peers {
                 peers.turn(&mut self.quorum, clock.mono_ms, found.peers);
             }
             if found.alarm {
                 self.alarm.gone_off();
-                self.quorum.elapse();
+                self.quorum.step(Input::Deadline);
             }
             self.complete()?;
-            finish(&mut self.helpers, &mut self.quorum, &mut self.log, &mut self.peers)?;
+            self.outside.finish(&mut self.quorum)?;
             if found.tick {
                 self.shard.tick();
-                self.quorum.tick();
-                if let Some(peers) = &mut self.peers {
+                self.quorum.step(Input::Tick);
+                if let Some(peers) = &mut self.outside.peers {
                     peers.tick(&mut self.quorum);
                 }
             }
-            self.quorum.carry_on();
             self.exchange()?;
             self.net.flush(&mut self.shard);
             self.exchange()?;
@@ -111,51 +109,20 @@ impl Single {
         }
     }
 
-    /// Passes requests to the quorum brain and what is published back, and gives the next write to the ring.
+    /// Passes requests to the quorum brain and what is published back, and does what the brain wants done.
     fn exchange(&mut self) -> Result<(), Fatal> {
         if let Some(inbound) = self.shard.take_outbound() {
-            self.quorum.handle(inbound);
+            self.quorum.step(Input::Inbound(inbound));
         }
-        loop {
-            self.write()?;
-            while self.quorum.publish_answers() {
-                self.shard.take_in();
-            }
-            // What is done for the peers may put something into the log, and commit what waited.
-            let Some(peers) = &mut self.peers else { return Ok(()) };
-            let worked = peers.carry_out(&mut self.quorum, &mut self.helpers)?;
-            if self.quorum.take_published() {
-                self.shard.take_in();
-            }
-            if !worked {
-                return Ok(());
-            }
-        }
+        self.outside.carry_out(&mut self.quorum, true, || self.shard.take_in())
     }
 
-    fn write(&mut self) -> Result<(), Fatal> {
-        if let Some(write) = self.quorum.next_write() {
-            self.log.submit(write)?;
-        }
-        if let Some(request) = self.quorum.log().needs_segment() {
-            self.helpers.want_segment(request);
-        }
-        self.helpers.run_ahead_of(self.quorum.state().store().fresh_memory());
-        self.quorum.plan_snapshot();
-        if let Some(job) = self.quorum.take_snapshot_job() {
-            self.helpers.write_snapshot(job);
-        }
-        Ok(())
-    }
-
-    /// Takes in log writes that are on disk.
+    /// Takes in log writes that are on disk, and begins the next one at once.
     fn complete(&mut self) -> Result<(), Fatal> {
-        while let Some(entry) = self.log.completion() {
-            self.log.written(entry.result())?;
-            if self.quorum.written() {
-                self.shard.take_in();
-            }
-            self.write()?;
+        while let Some(entry) = self.outside.log.completion() {
+            self.outside.log.written(entry.result())?;
+            self.quorum.step(Input::Written);
+            self.outside.carry_out(&mut self.quorum, true, || self.shard.take_in())?;
         }
         Ok(())
     }
@@ -165,11 +132,8 @@ impl Single {
     }
 
     fn end(self) {
-        let Single { log, helpers, mut shard, mut quorum, .. } = self;
+        let Single { outside, mut shard, quorum, .. } = self;
         shard.stop();
-        let end = quorum.log().closing().map(|end| (end, quorum.log().highest()));
-        drop(log);
-        drop(quorum);
-        helpers.stop(end);
+        outside.end(quorum);
     }
 }

@@ -9,6 +9,7 @@ use super::machine::Machine;
 use super::member;
 use super::memory;
 use super::net::{Gate, Net};
+use super::peers::Peers;
 use super::placement::{self, Pins};
 use super::ports::{Door, Mover, Open, Plan};
 use super::sharded::{self, CoreParts, Ending, ShardParts, ShardThread};
@@ -21,7 +22,7 @@ use crate::limits;
 use crate::server::facts::AdminPlane;
 use crate::server::memory::{Memory, Shares};
 use crate::server::message::ShardId;
-use crate::server::quorum::{Quorum, QuorumOptions, SnapshotRule};
+use crate::server::quorum::{Core, Quorum, QuorumOptions, SnapshotRule};
 use crate::server::shard::{Shard, ShardOptions};
 use crate::server::stats::Stats;
 use crate::session::SessionIds;
@@ -97,11 +98,11 @@ pub fn run(
     let ids = SessionIds::new(clocks.now().wall_ms, session_byte(&config, server_id));
     let options = quorum_options(&config, shards);
     let new_reader = || store.reader().map_err(|error| Fatal::new(Reason::System, error.to_string()));
-    let mut quorum = Quorum::new(options, state, new_reader()?, log, ids, zxid, clocks.now(), stats.clone());
-    quorum.count_replayed(replayed);
+    let mut core = Core::new(options, state, new_reader()?, log, ids, zxid, clocks.now(), stats.clone());
+    core.count_replayed(replayed);
     let address = client_port.listener.local_addr().map_or_else(|_| String::new(), |address| address.to_string());
     let door = Arc::new(Door::new(client_port.listener.clone()));
-    let peers = match (&config.ensemble, member_data, peer_ports) {
+    let (quorum, peers) = match (&config.ensemble, member_data, peer_ports) {
         (Some(ensemble), Some(data), Some(ports)) => {
             let plan = Plan {
                 id: ensemble.id,
@@ -113,9 +114,11 @@ pub fn run(
             };
             let room = (budget.peers, client_memory.others.clone());
             let mover = Mover::start(plan, client_port, ports.clone())?;
-            Some(member::join(&config, ensemble, data, (ports, mover), &mut quorum, wake.clone(), room)?)
+            let options = member::options(&config, ensemble, data)?;
+            let peers = Peers::new(member::peer_options(&config, ensemble, room), (ports, mover), wake.clone())?;
+            (Quorum::member(core, options), Some(peers))
         }
-        _ => None,
+        _ => (Quorum::lone(core), None),
     };
     let server = Server { config: config.clone(), stats: stats.clone(), store: store.clone(), started };
     let plane = plane(&server);

@@ -119,6 +119,13 @@ pub struct Answer {
     pub what: Tell,
 }
 
+impl Answer {
+    /// For a shard itself, and none of its connections.
+    pub fn to_shard(shard: ShardId, what: Tell) -> Answer {
+        Answer { shard, conn: ConnId { slot: u32::MAX, generation: 0 }, what }
+    }
+}
+
 /// What the quorum core tells a connection.
 #[derive(Debug)]
 pub enum Tell {

@@ -15,6 +15,7 @@ pub mod read_back;
 pub mod rebuild;
 mod scope;
 pub mod shard;
+pub mod snapshot;
 pub mod stats;
 mod wide;
 

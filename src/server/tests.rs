@@ -15,7 +15,7 @@ use crate::jute::OpCode;
 use crate::jute::wire::{Reader, put_bytes, put_int, put_long};
 use crate::limits::SLICE;
 use crate::server::memory::Shares;
-use crate::server::quorum::SnapshotRule;
+use crate::server::quorum::{Input, SnapshotRule};
 use crate::sim::bodies::{auth, create, create_of_ones_own, multi, path_alone, path_and, set_data};
 use crate::sim::server::{Frame, SimOptions, SimServer as Server, TICK_MS};
 use crate::watch::WatchLimits;
@@ -57,7 +57,7 @@ fn nothing_is_answered_before_it_is_on_disk() {
     assert!(server.prepare(), "a write is wanted");
     server.shard.take_in();
     assert_eq!(server.frames(conn), []);
-    server.quorum.written();
+    server.quorum.step(Input::Written);
     server.shard.take_in();
     assert_eq!(server.frames(conn).iter().map(|frame| frame.0).collect::<Vec<_>>(), [1]);
 }
@@ -68,12 +68,9 @@ fn what_a_start_replays_counts_towards_the_next_snapshot() {
     let snapshots = SnapshotRule { every_txns: 5, every_bytes: 0 };
     let mut server = Server::with(SimOptions { snapshots, ..SimOptions::default() });
     server.quorum.count_replayed(4);
-    server.quorum.plan_snapshot();
     assert_eq!(server.write_snapshot(), None);
     server.connect(SessionId::NONE, 1000);
-    server.quorum.plan_snapshot();
     assert_eq!(server.write_snapshot(), Some(Zxid(1)), "the session is the fifth");
-    server.quorum.plan_snapshot();
     assert_eq!(server.write_snapshot(), None, "the count begins anew");
 }
 
@@ -106,7 +103,7 @@ fn a_tick_does_not_cut_off_the_answer_to_a_close() {
     server.request(conn, 2, OpCode::CloseSession, &[]);
     assert!(server.prepare());
     server.shard.tick();
-    server.quorum.written();
+    server.quorum.step(Input::Written);
     server.shard.take_in();
     assert_eq!(server.frames(conn).iter().map(|frame| frame.0).collect::<Vec<_>>(), [1, 2]);
 }

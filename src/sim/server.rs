@@ -10,10 +10,13 @@ use crate::jute::wire::{Reader, put_bool, put_bytes, put_int, put_long};
 use crate::limits;
 use crate::server::memory::{Memory, Shares};
 use crate::server::message::Clock;
-use crate::server::quorum::{EnsembleOptions, MemberSecrets, Quorum, QuorumOptions, SnapshotJob, SnapshotRule};
+use crate::server::quorum::{
+    Core, Effect, EnsembleOptions, Input, MemberSecrets, Quorum, QuorumOptions, SnapshotRule, Work,
+};
 use crate::server::read_back;
-use crate::server::rebuild::{Rebuild, write_snapshot};
+use crate::server::rebuild::Rebuild;
 use crate::server::shard::{Shard, ShardOptions};
+use crate::server::snapshot::{SnapshotJob, write_snapshot};
 use crate::server::stats::Stats;
 use crate::session::{PASSWORD_LEN, SessionIds, SessionSecret};
 use crate::storage::agreed;
@@ -22,7 +25,7 @@ use crate::storage::identity::{self, DataDirectory, Identity, Past, Starter};
 use crate::storage::java::stream::StreamSender;
 use crate::storage::log::seek::Stretch;
 use crate::storage::log::segment::{self, PreparedSegment};
-use crate::storage::log::writer::{LogOptions, LogWriter, SegmentRequest};
+use crate::storage::log::writer::{FrameWrite, LogOptions, LogWriter, SegmentRequest};
 use crate::storage::rebase;
 use crate::storage::recovery::{self, RecoveryOptions};
 use crate::storage::snapshot::format::file_name;
@@ -133,6 +136,10 @@ pub struct SimServer {
     log_options: LogOptions,
     /// A member's.
     epochs: Option<EpochFile>,
+    /// A snapshot that is to be written.
+    pub(super) snapshot: Option<SnapshotJob>,
+    /// What a member wants done outside.
+    pub(super) effects: Vec<Effect>,
     /// The end of the log as a member found it at its start.
     pub recovered: Option<History>,
     /// Connections that the server has ended, until they are taken from here.
@@ -255,8 +262,8 @@ impl SimServer {
         };
         let reader = store.reader().unwrap();
         let ids = SessionIds::new(clock.wall_ms + 5, directory.identity.server.max(1) as u8);
-        let mut quorum = Quorum::new(quorum_options, state, reader, log, ids, recovered.zxid, clock, stats.clone());
-        quorum.count_replayed(recovered.replayed);
+        let mut core = Core::new(quorum_options, state, reader, log, ids, recovered.zxid, clock, stats.clone());
+        core.count_replayed(recovered.replayed);
         let shard_options = ShardOptions {
             shard: 0,
             shards,
@@ -279,18 +286,19 @@ impl SimServer {
             (Some(member), Some((_, epochs))) => member.secrets.passwords_at(epochs.current),
             _ => agreed::of_lone((disk, dir, &directory.identity), own, heard, recovered.zxid)?,
         };
-        let cursor = quorum.cursor();
+        let cursor = core.cursor();
         let reader = store.reader().unwrap();
         let applied = store.published();
         let mut shard = Shard::new(shard_options, reader, store, acls, passwords, cursor, applied, stats.clone());
         shard.unpark();
         let found = history.clone();
-        let mut file = None;
-        if let (Some(member), Some(history), Some((epoch_file, epochs))) = (member, history, epochs) {
-            let has_database = standing != Standing::Unknown;
-            quorum.join(EnsembleOptions { history, epochs, has_database, ..member });
-            file = Some(epoch_file);
-        }
+        let (quorum, file) = match (member, history, epochs) {
+            (Some(member), Some(history), Some((epoch_file, epochs))) => {
+                let has_database = standing != Standing::Unknown;
+                (Quorum::member(core, EnsembleOptions { history, epochs, has_database, ..member }), Some(epoch_file))
+            }
+            _ => (Quorum::lone(core), None),
+        };
         let mut server = SimServer {
             shard,
             quorum,
@@ -299,6 +307,8 @@ impl SimServer {
             directory,
             log_options: options,
             epochs: file,
+            snapshot: None,
+            effects: vec![],
             recovered: found,
             ended: vec![],
             now_ms: clock.mono_ms,
@@ -346,30 +356,35 @@ impl SimServer {
         self.directory.identity.complete
     }
 
+    /// What the quorum brain wants done: what is for others, or to be written as a snapshot, is kept until it is asked for.
+    /// The next write, and whether shards have something to see.
+    pub fn take_work(&mut self, may_write: bool) -> (Option<FrameWrite>, bool) {
+        let Work { write, snapshot, effects, published, .. } = self.quorum.ready(may_write);
+        self.snapshot = snapshot.or(self.snapshot.take());
+        self.effects.extend(effects);
+        (write, published)
+    }
+
     /// Hands requests over; the disk does nothing yet. Whether a write is wanted.
     pub fn prepare(&mut self) -> bool {
         self.shard.end_turn();
-        self.quorum.carry_on();
         if let Some(inbound) = self.shard.take_outbound() {
-            self.quorum.handle(inbound);
+            self.quorum.step(Input::Inbound(inbound));
         }
-        self.quorum.next_write().is_some()
+        self.take_work(true).0.is_some()
     }
 
     /// Goes on until nothing is left to do, the disk included.
     pub fn settle(&mut self) {
         for _ in 0..100 {
-            let mut worked = false;
             self.shard.begin(self.clock);
             self.quorum.begin(self.clock);
             self.prepare_segment();
-            if self.prepare() {
-                self.quorum.written();
-                worked = true;
+            let mut worked = self.prepare();
+            if worked {
+                self.quorum.step(Input::Written);
             }
-            while self.quorum.publish_answers() {
-                worked = true;
-            }
+            worked |= self.take_work(false).1;
             self.shard.take_in();
             if !worked && self.shard.may_sleep() && self.quorum.may_sleep() {
                 return;
@@ -385,10 +400,16 @@ impl SimServer {
     pub fn turn(&mut self) {
         self.at(self.now_ms);
         if self.prepare() {
-            self.quorum.written();
+            self.quorum.step(Input::Written);
         }
-        while self.quorum.publish_answers() {}
+        self.take_work(false);
         self.shard.take_in();
+    }
+
+    /// What a member wanted done outside since the last call.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        self.take_work(false);
+        std::mem::take(&mut self.effects)
     }
 
     /// The newest zxid that may be read.
@@ -418,12 +439,18 @@ impl SimServer {
 
     /// Writes the snapshot that is due, if one is; returns its zxid.
     pub fn write_snapshot(&mut self) -> Option<Zxid> {
-        let mut job = self.quorum.take_snapshot_job()?;
+        self.take_work(false);
+        let job = self.snapshot.take()?;
+        Some(self.write_job(job))
+    }
+
+    /// Writes a snapshot; returns its zxid.
+    pub fn write_job(&mut self, mut job: SnapshotJob) -> Zxid {
         self.write_down(&mut job);
         let SnapshotJob { zxid, reader, pin, .. } = job;
         drop(pin);
-        self.quorum.snapshot_done(zxid, reader, 1);
-        Some(zxid)
+        self.quorum.step(Input::Snapshot { zxid, reader, took_ms: 1 });
+        zxid
     }
 
     fn write_down(&self, job: &mut SnapshotJob) {
@@ -452,7 +479,7 @@ impl SimServer {
         job.log_from = Some(log_from);
         self.write_down(&mut job);
         let opened = rebase::begin_behind(&self.disk, &recovery, job.zxid, log_from, &self.log_options, 1).unwrap();
-        self.quorum.continue_log(LogWriter::new(&opened, self.log_options).unwrap());
+        self.quorum.step(Input::Log(LogWriter::new(&opened, self.log_options).unwrap()));
         self.prepare_real_segment();
     }
 
@@ -461,7 +488,7 @@ impl SimServer {
         let recovery = self.recovery();
         let above = self.quorum.log().highest();
         match rebase::truncate(&self.disk, &recovery, zxid, above, &self.log_options, 1) {
-            Ok(opened) => self.quorum.continue_log(LogWriter::new(&opened, self.log_options).unwrap()),
+            Ok(opened) => self.quorum.step(Input::Log(LogWriter::new(&opened, self.log_options).unwrap())),
             Err(rebase::TruncateError::Log(error)) => panic!("{error:?}"),
             Err(_) => return false,
         }
@@ -473,7 +500,7 @@ impl SimServer {
     pub fn prepare_segment(&mut self) {
         if let Some(SegmentRequest { id, capacity }) = self.quorum.log().needs_segment() {
             let segment = PreparedSegment { id, capacity, recycled: false };
-            self.quorum.log().segment_ready(segment);
+            self.quorum.step(Input::Segment(segment));
         }
     }
 
@@ -481,7 +508,7 @@ impl SimServer {
     pub fn prepare_real_segment(&mut self) {
         if let Some(SegmentRequest { id, capacity }) = self.quorum.log().needs_segment() {
             let segment = segment::prepare(&self.disk, Path::new(DIR), id, capacity).unwrap();
-            self.quorum.log().segment_ready(segment);
+            self.quorum.step(Input::Segment(segment));
         }
     }
 
@@ -489,10 +516,10 @@ impl SimServer {
     pub fn tick(&mut self, now_ms: i64) {
         self.at(now_ms);
         self.shard.tick();
-        self.quorum.tick();
+        self.quorum.step(Input::Tick);
         self.settle();
         // What the shard reported in this tick counts from the next on.
-        self.quorum.tick();
+        self.quorum.step(Input::Tick);
         self.settle();
     }
 
@@ -509,11 +536,11 @@ impl SimServer {
             }
             self.at(next_ms);
             if alarm_ms == next_ms {
-                self.quorum.elapse();
+                self.quorum.step(Input::Deadline);
             }
             if tick_at_ms == next_ms {
                 self.shard.tick();
-                self.quorum.tick();
+                self.quorum.step(Input::Tick);
             }
             self.settle();
         }

@@ -6,7 +6,7 @@ use crate::jute::election::InitialMessage;
 use crate::limits;
 use crate::runtime::descriptors;
 use crate::runtime::ports::{Open, Port};
-use crate::server::quorum::{PeerInput, Quorum};
+use crate::server::quorum::{Input, PeerInput, Quorum};
 use crate::zab::leader::PeerId;
 use crate::zab::links::LinkId;
 use rustix::event::epoll;
@@ -65,7 +65,7 @@ impl Peers {
             let kind = if port == Port::Election { Kind::Unknown(vec![]) } else { Kind::Learner };
             let Some(token) = self.add(stream, kind) else { continue };
             if port == Port::Quorum {
-                quorum.peer(PeerInput::Learner(PeerId(token)));
+                quorum.step(Input::Peer(PeerInput::Learner(PeerId(token))));
             }
             if let Some(socket) = self.sockets.get_mut(&token) {
                 socket.ends_at_ms = Some(self.now_ms + self.options.handshake_ms);
@@ -95,9 +95,9 @@ impl Peers {
                 socket.kind = Kind::Link;
                 socket.ends_at_ms = None;
                 let link = LinkId(token);
-                quorum.peer(PeerInput::Accepted { link, initial });
+                quorum.step(Input::Peer(PeerInput::Accepted { link, initial }));
                 if length < said.len() {
-                    quorum.peer(PeerInput::Received { link, bytes: &said[length..] });
+                    quorum.step(Input::Peer(PeerInput::Received { link, bytes: &said[length..] }));
                 }
             }
             Err(error) => {

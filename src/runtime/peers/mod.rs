@@ -17,7 +17,7 @@ use crate::ids::Zxid;
 use crate::jute::quorum::{Packet, PacketType};
 use crate::limits;
 use crate::server::memory::Pot;
-use crate::server::quorum::{Effect, PeerInput, Quorum};
+use crate::server::quorum::{Effect, Input, PeerInput, Quorum};
 use crate::storage::java::stream::StreamSender;
 use crate::storage::log::seek::Stretch;
 use crate::storage::snapshot::format::file_name;
@@ -200,8 +200,8 @@ impl Peers {
                     }
                 };
                 match token {
-                    Some(token) => quorum.peer(PeerInput::Dialled { peer, link: LinkId(token) }),
-                    None => quorum.peer(PeerInput::DialFailed { peer }),
+                    Some(token) => quorum.step(Input::Peer(PeerInput::Dialled { peer, link: LinkId(token) })),
+                    None => quorum.step(Input::Peer(PeerInput::DialFailed { peer })),
                 }
             }
             // Of an attempt that was given up.
@@ -214,7 +214,7 @@ impl Peers {
                         None
                     }
                 };
-                quorum.peer(if self.leader.is_some() { PeerInput::Leader } else { PeerInput::NoLeader });
+                quorum.step(Input::Peer(if self.leader.is_some() { PeerInput::Leader } else { PeerInput::NoLeader }));
             }
         }
     }
@@ -246,14 +246,14 @@ impl Peers {
         match socket.kind {
             Kind::Unknown(_) => {}
             _ if socket.is_closing => {}
-            Kind::Link => quorum.peer(PeerInput::Closed { link: LinkId(token) }),
+            Kind::Link => quorum.step(Input::Peer(PeerInput::Closed { link: LinkId(token) })),
             Kind::Learner => {
                 self.wanting.retain(|wanting| wanting.0 != token);
-                quorum.peer(PeerInput::LearnerGone(PeerId(token)));
+                quorum.step(Input::Peer(PeerInput::LearnerGone(PeerId(token))));
             }
             Kind::Leader => {
                 self.leader = None;
-                quorum.peer(PeerInput::LeaderGone);
+                quorum.step(Input::Peer(PeerInput::LeaderGone));
             }
         }
     }
@@ -272,9 +272,9 @@ impl Peers {
                 self.introduced(quorum, token, said);
             }
             _ if is_closing => {}
-            Kind::Link => quorum.peer(PeerInput::Received { link: LinkId(token), bytes }),
-            Kind::Learner => quorum.peer(PeerInput::FromLearner { peer: PeerId(token), bytes }),
-            Kind::Leader => quorum.peer(PeerInput::FromLeader(bytes)),
+            Kind::Link => quorum.step(Input::Peer(PeerInput::Received { link: LinkId(token), bytes })),
+            Kind::Learner => quorum.step(Input::Peer(PeerInput::FromLearner { peer: PeerId(token), bytes })),
+            Kind::Leader => quorum.step(Input::Peer(PeerInput::FromLeader(bytes))),
         }
     }
 
@@ -303,11 +303,11 @@ impl Peers {
                     Fed::Nothing => return true,
                     Fed::Piece => {
                         self.dirty.push(*token);
-                        quorum.peer(PeerInput::SnapshotProgress(peer));
+                        quorum.step(Input::Peer(PeerInput::SnapshotProgress(peer)));
                     }
                     Fed::Done => {
                         self.dirty.push(*token);
-                        quorum.peer(PeerInput::SnapshotSent { peer, zxid: *zxid });
+                        quorum.step(Input::Peer(PeerInput::SnapshotSent { peer, zxid: *zxid }));
                         return false;
                     }
                     Fed::Broken(error) => {
@@ -321,24 +321,20 @@ impl Peers {
         self.feeding.append(&mut feeding);
     }
 
-    /// Does what the brain wants done, until it wants nothing more, and sends what there is to send. Whether there was
-    /// anything.
-    pub fn carry_out(&mut self, quorum: &mut Quorum, helpers: &mut Helpers) -> Result<bool, Fatal> {
-        let mut worked = false;
-        loop {
-            let effects = quorum.take_effects();
-            let has_effects = !effects.is_empty();
-            for effect in effects {
-                self.effect(effect, quorum, helpers)?;
-            }
-            // What has left may lead to more.
-            if !self.flush(quorum) && !has_effects {
-                break;
-            }
-            worked = true;
+    /// Does what the brain wants done, and sends what there is to send. Whether there was anything, which may lead to more.
+    pub fn carry_out(
+        &mut self,
+        effects: Vec<Effect>,
+        quorum: &mut Quorum,
+        helpers: &mut Helpers,
+    ) -> Result<bool, Fatal> {
+        let has_effects = !effects.is_empty();
+        for effect in effects {
+            self.effect(effect, quorum, helpers)?;
         }
+        let worked = self.flush(quorum) || has_effects;
         if !self.wanting.is_empty() {
-            quorum.capture_snapshot();
+            quorum.step(Input::WantSnapshot);
         }
         self.read_on(helpers);
         if let Some(leader) = self.leader {
@@ -447,7 +443,7 @@ impl Peers {
                     self.rearm(token, takes);
                     has_told |= told > 0;
                     for _ in 0..told {
-                        quorum.peer(PeerInput::Written { link: LinkId(token) });
+                        quorum.step(Input::Peer(PeerInput::Written { link: LinkId(token) }));
                     }
                 }
             }

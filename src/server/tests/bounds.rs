@@ -7,6 +7,7 @@ use crate::limits::{
     CORE_BYTES, GREETING_BYTES, IDENTITIES, IDENTITY_BYTES, SHARD_STALL_MS, WATCH_BYTES, WATCHED_PATH_BYTES,
     WATCHES_REMOVED_PER_TURN,
 };
+use crate::server::quorum::Input;
 
 const THROTTLED: i32 = -127;
 
@@ -200,7 +201,7 @@ fn bytes_under_way_to_the_core_are_limited() {
     // What does not go to the core is answered all the same.
     server.request(idle, 1, OpCode::Exists, &path_and(b"/", false));
     assert_eq!(server.frames(idle)[0].2, 0);
-    server.quorum.handle(inbound);
+    server.quorum.step(Input::Inbound(inbound));
     for _ in 0..10 {
         server.settle();
     }
@@ -337,8 +338,7 @@ fn a_snapshot_holds_the_lists_that_are_used() {
     }
     assert!(server.frames(conn).iter().all(|frame| frame.2 == 0));
     assert_eq!(server.quorum.state().acls().len(), 3, "the open one, the configuration's, the last znode's");
-    server.quorum.plan_snapshot();
-    server.quorum.capture_snapshot();
+    server.quorum.step(Input::WantSnapshot);
     server.settle();
     let zxid = server.write_snapshot().expect("one is asked for");
     // Behind the packet that announces it.
@@ -364,7 +364,7 @@ fn a_znode_that_is_written_again_and_again_waits_for_the_disk() {
     let ahead = state.head().0 - state.store().published().0;
     let most = crate::limits::VERSIONS_AHEAD as i64;
     assert!((most / 2..=most + 1).contains(&ahead), "{ahead}: the others wait");
-    server.quorum.written();
+    server.quorum.step(Input::Written);
     for _ in 0..10 {
         server.settle();
     }

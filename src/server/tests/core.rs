@@ -6,6 +6,7 @@ use super::*;
 use crate::cost::Cost;
 use crate::jute::ErrorCode;
 use crate::limits::{ACL_ENTRIES, CORE_TURN, SLICE_COST, TURN_COST, max_txn, txn_cost};
+use crate::server::quorum::Input;
 use crate::sim::bodies::create_guarded;
 
 fn check(path: &[u8]) -> Vec<u8> {
@@ -190,13 +191,13 @@ fn a_session_that_expires_while_the_end_of_another_is_under_way_waits_for_that()
     while !leaver.asked.is_empty() {
         server.at(server.now_ms + TICK_MS / 2);
         server.shard.tick();
-        server.quorum.tick();
+        server.quorum.step(Input::Tick);
         if server.quorum.state().ephemeral_count() > 0 {
             assert_eq!(expired(&server), 0, "the other's end is not complete");
             before += 1;
         }
         if server.prepare() {
-            server.quorum.written();
+            server.quorum.step(Input::Written);
         }
         server.shard.take_in();
         leaver.take(&mut server);

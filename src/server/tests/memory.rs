@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::limits::{CHARGE_STEP, GREETING_BYTES, SHORT_ANSWER};
+use crate::server::quorum::Input;
 
 const THROTTLED: i32 = -127;
 
@@ -269,7 +270,7 @@ fn identities_are_counted_with_the_requests_they_go_with() {
     let inbound = server.shard.take_outbound().unwrap();
     let bytes = inbound.items.len() * identities;
     assert!(bytes <= crate::limits::CORE_BYTES / SHARDS, "{bytes} bytes");
-    server.quorum.handle(inbound);
+    server.quorum.step(Input::Inbound(inbound));
     for _ in 0..10 {
         server.settle();
     }
@@ -292,7 +293,7 @@ fn what_the_gone_have_written_counts_until_it_is_taken_up() {
         assert!(waiting <= crate::limits::CORE_BYTES, "{waiting} bytes");
     }
     assert!(server.quorum.backlog_bytes() > crate::limits::CORE_BYTES / 2, "the disk is slow");
-    server.quorum.written();
+    server.quorum.step(Input::Written);
     for _ in 0..10 {
         server.settle();
     }

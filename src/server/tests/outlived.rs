@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::limits;
+use crate::server::quorum::Input;
 use crate::sim::bodies::create_ttl;
 use crate::tree::owner::OwnerRules;
 use crate::tree::state::StateOptions;
@@ -59,7 +60,7 @@ fn it_is_not_looked_for_more_often_than_there_is_time_for() {
         while server.now_ms < 1000 {
             let at_ms = server.quorum.deadline_ms().expect("it is looked for");
             server.at(at_ms.max(server.now_ms));
-            server.quorum.elapse();
+            server.quorum.step(Input::Deadline);
             calls += 1;
             assert!(calls <= 1000 / limits::REAP_INTERVAL_MS + 1, "{interval_ms}");
         }
@@ -87,7 +88,7 @@ fn what_was_found_is_looked_at_again_before_it_is_deleted() {
     }
     assert!(server.prepare());
     server.at(150);
-    server.quorum.elapse();
+    server.quorum.step(Input::Deadline);
     // All are found. Meanwhile:
     server.request(conn, 7, OpCode::Delete, &delete(b"/again"));
     server.request(conn, 8, OpCode::Create, &create(b"/again", b"", 0));
@@ -95,12 +96,12 @@ fn what_was_found_is_looked_at_again_before_it_is_deleted() {
     server.request(conn, 10, OpCode::Create, &create(b"/parent/child", b"", 0));
     server.request(conn, 11, OpCode::Create, &create(b"/container/child", b"", 0));
     assert!(!server.prepare());
-    server.quorum.written();
+    server.quorum.step(Input::Written);
     server.settle();
     assert!(server.frames(conn).iter().all(|frame| frame.2 == 0), "all of it is done before the first is deleted");
     assert!(has(&mut server, conn, b"/gone"), "it is found, and not deleted yet");
     server.at(200);
-    server.quorum.elapse();
+    server.quorum.step(Input::Deadline);
     server.settle();
     assert!(!has(&mut server, conn, b"/gone"));
     for path in [&b"/again"[..], b"/set", b"/parent", b"/container"] {

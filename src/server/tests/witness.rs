@@ -6,6 +6,7 @@
 
 use super::slices::{Names, names};
 use super::*;
+use crate::server::quorum::Input;
 use std::collections::{BTreeMap, VecDeque};
 
 const PARENTS: [&str; 3] = ["/p0", "/p1", "/p2"];
@@ -162,7 +163,7 @@ fn story(seed: u64, slice: usize) -> usize {
                     server.request(writer, 2, OpCode::Create, &create(path.as_bytes(), b"", 0));
                 }
                 if server.prepare() {
-                    server.quorum.written();
+                    server.quorum.step(Input::Written);
                 }
                 history.insert(server.zxid(), state.clone());
                 server.shard.take_in();

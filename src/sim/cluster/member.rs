@@ -8,7 +8,7 @@ use crate::ids::Zxid;
 use crate::jute::quorum::PROTOCOL_SECRETS;
 use crate::limits;
 use crate::server::message::Clock;
-use crate::server::quorum::{EnsembleOptions, Listen, MemberSecrets, Record};
+use crate::server::quorum::{EnsembleOptions, Input, Listen, MemberSecrets, Record};
 use crate::sim::disk::SimDisk;
 use crate::sim::server::{SimOptions, SimServer, TICK_MS, member_secrets};
 use crate::sim::witness::Seen;
@@ -248,7 +248,7 @@ impl Cluster {
     pub fn stop(&mut self, place: Place) {
         let server = self.server(place).expect("it runs");
         server.shard.stop_taking();
-        server.quorum.begin_stop();
+        server.quorum.step(Input::Stop);
         self.act(place);
     }
 

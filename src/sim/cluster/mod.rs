@@ -16,7 +16,7 @@ use super::server::{DIR, SimServer, TICK_MS};
 use super::witness::{Seen, Witness};
 use crate::ids::Zxid;
 use crate::limits;
-use crate::server::quorum::{Effect, PeerInput, RoleSettings, Standing};
+use crate::server::quorum::{Effect, Input, PeerInput, RoleSettings, Standing};
 use crate::storage::log::frame::{BLOCK, Claim, FRAME_HEADER, Txns, claim};
 use crate::storage::log::writer::{FrameWrite, LogOptions};
 use crate::tree::state::StateOptions;
@@ -339,7 +339,7 @@ impl Cluster {
                     self.after(TICK_MS / 2, Event::Tick { place, incarnation });
                     if let Some(server) = self.server(place) {
                         server.shard.tick();
-                        server.quorum.tick();
+                        server.quorum.step(Input::Tick);
                         // What ends a process that has such a shard; these take in all there is, whenever they run.
                         if let Some(fatal) = server.quorum.stalled_shard() {
                             panic!("server {}: {fatal}", place + 1);
@@ -352,7 +352,7 @@ impl Cluster {
                 if self.is_current(place, incarnation) {
                     self.members[place].deadline_at_ms = i64::MAX;
                     if let Some(server) = self.server(place) {
-                        server.quorum.elapse();
+                        server.quorum.step(Input::Deadline);
                     }
                     self.act(place);
                 }
@@ -377,7 +377,7 @@ impl Cluster {
 
     fn input(&mut self, place: Place, input: PeerInput<'_>) {
         if let Some(server) = self.server(place) {
-            server.quorum.peer(input);
+            server.quorum.step(Input::Peer(input));
         }
         self.act(place);
     }
@@ -393,7 +393,7 @@ impl Cluster {
             member.log.push(Txn { zxid, bytes: txn.into() });
         }
         server.clock(clock);
-        server.quorum.written();
+        server.quorum.step(Input::Written);
         // What the tree is, if nothing was prepared that is not on disk yet (I16).
         let state = server.quorum.state();
         if state.head() == member.log.last() {
@@ -438,52 +438,44 @@ impl Cluster {
         else {
             return false;
         };
-        server.clock(clock);
         let mut worked = !server.quorum.may_sleep();
-        server.quorum.carry_on();
+        server.clock(clock);
         server.shard.end_turn();
         if let Some(inbound) = server.shard.take_outbound() {
-            server.quorum.handle(inbound);
+            server.quorum.step(Input::Inbound(inbound));
             worked = true;
         }
-        if write.is_none()
-            && let Some(next) = server.quorum.next_write()
-        {
-            *write = Some(next);
-            worked = true;
+        let (next, published) = server.take_work(write.is_none());
+        let (snapshot, effects) = (server.snapshot.take(), std::mem::take(&mut server.effects));
+        worked |= next.is_some() || snapshot.is_some() || published || !effects.is_empty();
+        if next.is_some() {
+            *write = next;
             let delay_ms = 1 + *disk_delay_ms + self.choices.pick(4) as i64;
             self.after(delay_ms, Event::LogWritten { place, incarnation });
         }
-        let Some(server) = &mut self.members[place].server else { return false };
-        server.prepare_real_segment();
         let Member { server: Some(server), wanting, .. } = &mut self.members[place] else { return false };
+        server.prepare_real_segment();
         let mut streams = vec![];
-        if let Some(zxid) = server.write_snapshot() {
+        if let Some(job) = snapshot {
+            let zxid = server.write_job(job);
             let stream = server.snapshot_stream(zxid);
             streams.extend(wanting.drain(..).map(|peer| (peer, zxid, stream.clone())));
-            worked = true;
         } else if !wanting.is_empty() {
-            server.quorum.capture_snapshot();
+            server.quorum.step(Input::WantSnapshot);
         }
         for (peer, zxid, stream) in streams {
             self.coverage.count("sync by snapshot");
             self.send_snapshot(place, peer, stream);
             if let Some(server) = &mut self.members[place].server {
-                server.quorum.peer(PeerInput::SnapshotSent { peer, zxid });
+                server.quorum.step(Input::Peer(PeerInput::SnapshotSent { peer, zxid }));
             }
         }
         let Some(server) = &mut self.members[place].server else { return false };
-        while server.quorum.publish_answers() {
-            worked = true;
-        }
-        worked |= server.quorum.take_published();
         server.shard.take_in();
         let mut ids = vec![];
         server.shard.take_interest(&mut ids);
         server.shard.take_dirty(&mut ids);
         server.shard.take_ended(&mut server.ended);
-        let effects = server.quorum.take_effects();
-        worked |= !effects.is_empty();
         for effect in effects {
             self.effect(place, effect);
         }
@@ -561,7 +553,7 @@ impl Cluster {
     /// The system has taken the bytes: at once, as it mostly does.
     fn taken(&mut self, place: Place, link: LinkId) {
         if let Some(server) = self.server(place) {
-            server.quorum.peer(PeerInput::Written { link });
+            server.quorum.step(Input::Peer(PeerInput::Written { link }));
         }
     }
 }

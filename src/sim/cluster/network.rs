@@ -5,7 +5,7 @@
 
 use super::{Cluster, Event, Place};
 use crate::jute::election::InitialMessage;
-use crate::server::quorum::PeerInput;
+use crate::server::quorum::{Input, PeerInput};
 use crate::zab::leader::PeerId;
 use crate::zab::links::{Address, LinkId};
 use crate::zab::voters::{MemberAddress, ServerId};
@@ -271,7 +271,7 @@ impl Cluster {
         };
         let rest = wire.unread.split_off(wire.unread.len().min(READ));
         let bytes = std::mem::replace(&mut wire.unread, rest);
-        server.quorum.peer(PeerInput::FromLeader(&bytes));
+        server.quorum.step(Input::Peer(PeerInput::FromLeader(&bytes)));
         true
     }
 

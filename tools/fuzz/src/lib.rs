@@ -5,7 +5,7 @@ use corral::limits::{
     BETWEEN_COST, BETWEEN_PRICE, CORE_TURN, CROSSING_COST, OVERRUN_COST, SLICE_COST, TURN_COST, txn_cost,
 };
 use corral::server::message::Clock;
-use corral::server::quorum::{EnsembleOptions, PeerInput};
+use corral::server::quorum::{Input, EnsembleOptions, PeerInput};
 use corral::sim::disk::SimDisk;
 use corral::sim::server::{DIR, SimOptions, SimServer, member_options};
 use corral::storage::log::writer::LogOptions;
@@ -36,25 +36,24 @@ pub fn member(disk: &SimDisk, members: &str) -> SimServer {
 /// Goes on until the server has nothing to do, its disk included: what it writes is on it.
 pub fn settle(server: &mut SimServer) {
     for _ in 0..10_000 {
-        server.at(server.now_ms);
         let mut worked = !server.quorum.may_sleep();
-        server.quorum.carry_on();
+        server.at(server.now_ms);
         server.shard.end_turn();
         if let Some(inbound) = server.shard.take_outbound() {
-            server.quorum.handle(inbound);
+            server.quorum.step(Input::Inbound(inbound));
             worked = true;
         }
         server.prepare_real_segment();
-        if let Some(write) = server.quorum.next_write() {
+        let (write, published) = server.take_work(true);
+        worked |= published;
+        if let Some(write) = write {
             let bytes = server.quorum.log().bytes(&write).to_vec();
             let path = Path::new(DIR).join(write.segment.file_name());
             server.disk.write_synced(&path, write.offset, &bytes).expect("the disk is well");
-            server.quorum.written();
+            server.quorum.step(Input::Written);
             worked = true;
         }
-        while server.quorum.publish_answers() {
-            worked = true;
-        }
+        worked |= server.take_work(false).1;
         server.shard.take_in();
         let mut ids = vec![];
         server.shard.take_interest(&mut ids);
@@ -82,9 +81,9 @@ pub fn settle_member(server: &mut SimServer) {
     for _ in 0..1_000 {
         settle(server);
         let mut worked = false;
-        for effect in server.quorum.take_effects() {
+        for effect in server.take_effects() {
             if let corral::server::quorum::Effect::Write { link, .. } = &effect {
-                server.quorum.peer(PeerInput::Written { link: *link });
+                server.quorum.step(Input::Peer(PeerInput::Written { link: *link }));
                 worked = true;
             }
             if let corral::server::quorum::Effect::Record(record) = effect {
@@ -92,7 +91,7 @@ pub fn settle_member(server: &mut SimServer) {
                     server.write_epochs(*epochs);
                 }
                 if let Some(written) = record.written() {
-                    server.quorum.peer(written);
+                    server.quorum.step(Input::Peer(written));
                 }
                 worked = true;
             }
@@ -109,8 +108,8 @@ pub fn elapse(server: &mut SimServer, half_ticks: usize) {
     for _ in 0..half_ticks {
         server.at(server.now_ms + 50);
         server.shard.tick();
-        server.quorum.tick();
-        server.quorum.elapse();
+        server.quorum.step(Input::Tick);
+        server.quorum.step(Input::Deadline);
         settle_member(server);
     }
 }

@@ -5,7 +5,7 @@
 use arbitrary::Arbitrary;
 use corral::jute::election::{InitialMessage, Notification, frame, put_initial};
 use corral::jute::wire::{put_bytes, put_int, put_long};
-use corral::server::quorum::{Effect, PeerInput};
+use corral::server::quorum::{Input, Effect, PeerInput};
 use corral::sim::disk::SimDisk;
 use corral::zab::links::LinkId;
 use corral_fuzz::{elapse, member, settle_member};
@@ -40,7 +40,7 @@ fuzz_target!(|parts: Vec<Part>| {
                 }
                 if let Ok(Some((initial, length))) = InitialMessage::decode(&said) {
                     assert!(length <= said.len());
-                    server.quorum.peer(PeerInput::Accepted { link, initial });
+                    server.quorum.step(Input::Peer(PeerInput::Accepted { link, initial }));
                 }
             }
             Part::Vote { state, leader, zxid, round, epoch, version, config } => {
@@ -63,15 +63,15 @@ fuzz_target!(|parts: Vec<Part>| {
             }
             Part::Bytes(any) => bytes.extend_from_slice(&any[..any.len().min(2000)]),
             Part::Wait(half_ticks) => elapse(&mut server, usize::from(half_ticks % 32)),
-            Part::Gone => server.quorum.peer(PeerInput::Closed { link }),
+            Part::Gone => server.quorum.step(Input::Peer(PeerInput::Closed { link })),
         }
         if !bytes.is_empty() {
             if let Ok(Some((_, length))) = frame(&bytes) {
                 assert!(length <= bytes.len());
             }
-            server.quorum.peer(PeerInput::Received { link, bytes: &bytes });
+            server.quorum.step(Input::Peer(PeerInput::Received { link, bytes: &bytes }));
         }
-        for effect in server.quorum.take_effects() {
+        for effect in server.take_effects() {
             if let Effect::Fail(fatal) = effect {
                 panic!("a notification ends the process: {fatal}");
             }

@@ -7,7 +7,7 @@ use arbitrary::Arbitrary;
 use corral::ids::Zxid;
 use corral::jute::quorum::{ForwardedRequest, LearnerInfo, Packet, PacketType, touches, txn_head};
 use corral::jute::wire::{put_bytes, put_int, put_long};
-use corral::server::quorum::{Effect, PeerInput, Standing};
+use corral::server::quorum::{Input, Effect, PeerInput, Standing};
 use corral::sim::disk::SimDisk;
 use corral::sim::server::SimServer;
 use corral::zab::leader::PeerId;
@@ -130,7 +130,7 @@ fn decode(bytes: &[u8]) {
 
 /// Truth may be in doubt for nobody: what a peer says ends its connection, never the process.
 fn effects(server: &mut SimServer) -> Vec<Effect> {
-    let effects = server.quorum.take_effects();
+    let effects = server.take_effects();
     for effect in &effects {
         if let Effect::Fail(fatal) = effect {
             panic!("a peer's bytes end the process: {fatal}");
@@ -150,19 +150,19 @@ fuzz_target!(|story: Story| {
         assert_eq!(server.quorum.standing(), Some(Standing::Leading), "alone it leads");
     }
     let mut peer = PeerId(1);
-    server.quorum.peer(PeerInput::Learner(peer));
+    server.quorum.step(Input::Peer(PeerInput::Learner(peer)));
     for part in story.parts.iter().take(40) {
         match part {
             Part::Wait(half_ticks) => elapse(&mut server, usize::from(half_ticks % 32)),
             Part::Gone => {
-                server.quorum.peer(PeerInput::LearnerGone(peer));
+                server.quorum.step(Input::Peer(PeerInput::LearnerGone(peer)));
                 peer = PeerId(peer.0 + 1);
-                server.quorum.peer(PeerInput::Learner(peer));
+                server.quorum.step(Input::Peer(PeerInput::Learner(peer)));
             }
             part => {
                 let bytes = encode(part);
                 decode(&bytes);
-                server.quorum.peer(PeerInput::FromLearner { peer, bytes: &bytes });
+                server.quorum.step(Input::Peer(PeerInput::FromLearner { peer, bytes: &bytes }));
             }
         }
         let _ = effects(&mut server);

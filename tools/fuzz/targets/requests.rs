@@ -7,6 +7,7 @@ use arbitrary::Arbitrary;
 use corral::ids::{ConnId, SessionId};
 use corral::jute::wire::{Reader, put_bytes, put_int, put_long};
 use corral::jute::{AclEntry, OpCode};
+use corral::server::quorum::Input;
 use corral::sim::bodies;
 use corral::sim::disk::SimDisk;
 use corral::sim::server::SimServer;
@@ -288,7 +289,7 @@ fn act(server: &mut SimServer, client: &mut Client, act: &Act) {
             for _ in 0..half_ticks % 64 {
                 server.at(server.now_ms + 50);
                 server.shard.tick();
-                server.quorum.tick();
+                server.quorum.step(Input::Tick);
                 settle(server);
             }
         }

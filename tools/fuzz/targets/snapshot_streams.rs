@@ -6,6 +6,7 @@
 use arbitrary::Arbitrary;
 use corral::ids::{SessionId, Zxid};
 use corral::jute::OpCode;
+use corral::server::quorum::Input;
 use corral::server::rebuild::Rebuild;
 use corral::sim::bodies;
 use corral::sim::disk::SimDisk;
@@ -58,8 +59,7 @@ fn template() -> &'static Template {
         }
         server.request(conn, 9, OpCode::Create, &bodies::create_of_ones_own(b"/own"));
         settle(&mut server);
-        server.quorum.plan_snapshot();
-        server.quorum.capture_snapshot();
+        server.quorum.step(Input::WantSnapshot);
         settle(&mut server);
         let zxid = server.write_snapshot().expect("a snapshot is due");
         let stream = server.snapshot_stream(zxid)[SNAP_HEAD..].to_vec();

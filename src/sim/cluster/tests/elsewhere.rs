@@ -5,6 +5,7 @@ use super::super::*;
 use super::steps::*;
 use crate::ids::SessionId;
 use crate::jute::{ErrorCode, OpCode};
+use crate::server::quorum::Input;
 use crate::sim::bodies::{auth, create, create_of_ones_own, multi, path_alone, path_and};
 
 fn write(cluster: &mut Cluster, place: Place, path: &str) {
@@ -65,9 +66,9 @@ fn a_leader_is_cut_off(seed: u64, disk_ms: i64, comes_back: Return) {
         cluster.start(third);
     }
     if comes_back == Return::Interrupted {
-        let quorum = &mut cluster.server(first).unwrap().quorum;
-        quorum.capture_snapshot();
-        assert!(quorum.take_snapshot_job().is_none(), "it would be of what is being taken back");
+        let server = cluster.server(first).unwrap();
+        server.quorum.step(Input::WantSnapshot);
+        assert!(server.write_snapshot().is_none(), "it would be of what is being taken back");
         cluster.disconnect(|ends| ends.contains(&first));
     }
     comes_to_rest(&mut cluster);
@@ -158,7 +159,7 @@ fn a_snapshot_between_multis_holds_each_whole_or_not_at_all() {
             ask(&mut cluster, leader, conn, n, OpCode::Multi, &multi(&creates(n)));
             cluster.act(leader);
             if n == captured {
-                cluster.server(leader).unwrap().quorum.capture_snapshot();
+                cluster.server(leader).unwrap().quorum.step(Input::WantSnapshot);
             }
             cluster.run(1, |_| false);
         }

@@ -4,6 +4,7 @@ use super::super::*;
 use super::steps::*;
 use crate::ids::{ConnId, SessionId};
 use crate::jute::OpCode;
+use crate::server::quorum::Input;
 use crate::sim::bodies::{create, multi};
 
 /// As many as take some four turns.
@@ -42,7 +43,7 @@ fn begin_to_close(cluster: &mut Cluster, leader: Place, conn: ConnId) {
     let server = cluster.server(leader).unwrap();
     server.request(conn, -7, OpCode::CloseSession, &[]);
     let inbound = server.shard.take_outbound().expect("it is asked");
-    server.quorum.handle(inbound);
+    server.quorum.step(Input::Inbound(inbound));
     assert!(!server.quorum.may_sleep());
     let left = server.quorum.state().ephemeral_count();
     assert!(left > 0 && left < OWNED, "{left} are left after one turn");
@@ -77,7 +78,7 @@ fn a_leader_that_is_leader_no_more_takes_back_what_it_has_done_of_a_sessions_end
     let digests: Vec<_> = (0..4).map(|place| cluster.digest(place)).collect();
     // It has heard nothing from anybody for too long.
     cluster.now_ms += 5_000;
-    cluster.server(leader).unwrap().quorum.tick();
+    cluster.server(leader).unwrap().quorum.step(Input::Tick);
     assert_ne!(cluster.standing(leader), Some(Standing::Leading));
     assert_eq!(owned(&mut cluster, leader), OWNED);
     let other = (leader + 1) % 3;

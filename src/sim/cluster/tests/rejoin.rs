@@ -6,6 +6,7 @@ use super::roles::{reads_no_log, with_an_observer};
 use super::steps::*;
 use crate::ids::SessionId;
 use crate::jute::OpCode;
+use crate::server::quorum::Input;
 use crate::server::stats::Mode;
 use crate::sim::bodies::create;
 use crate::zab::history::HistoryLimits;
@@ -132,7 +133,7 @@ fn a_member_that_only_read_shows_what_is_committed_when_it_follows_again() {
     let mut cluster = with_an_observer(307, roles);
     let first = write(&mut cluster, "a", 5);
     for place in learners(&cluster) {
-        cluster.server(place).unwrap().quorum.capture_snapshot();
+        cluster.server(place).unwrap().quorum.step(Input::WantSnapshot);
         assert!(cluster.server(place).unwrap().write_snapshot().is_some());
     }
     write(&mut cluster, "b", 5);

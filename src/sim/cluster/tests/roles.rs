@@ -8,6 +8,7 @@ use crate::config::Settings;
 use crate::ids::{ConnId, SessionId};
 use crate::jute::OpCode;
 use crate::limits;
+use crate::server::quorum::Input;
 use crate::server::stats::Mode;
 use crate::sim::bodies::{create, path_and};
 use crate::zab::history::HistoryLimits;
@@ -157,7 +158,7 @@ fn a_leader_without_a_successor_stays() {
     let mut clients: Vec<Client> = (0..2).map(Client::new).collect();
     work(&mut cluster, &mut clients, 300);
     let leader = cluster.leader().unwrap();
-    cluster.server(leader).unwrap().quorum.hand_over();
+    cluster.server(leader).unwrap().quorum.step(Input::HandOver);
     work(&mut cluster, &mut clients, limits::HAND_OVER_MS + 200);
     assert_eq!((cluster.leader(), cluster.elections()), (Some(leader), 1));
     converge(&mut cluster, &mut clients);

@@ -4,6 +4,7 @@ use super::super::*;
 use super::steps::*;
 use crate::ids::SessionId;
 use crate::jute::OpCode;
+use crate::server::quorum::Input;
 use crate::sim::bodies::{create, path_alone, path_and};
 
 #[test]
@@ -136,7 +137,7 @@ fn a_snapshot_before_the_first_transaction_of_an_epoch_is_of_the_last_one_before
     let leader = cluster.leader().unwrap();
     let shown = cluster.digest(leader).unwrap().0;
     assert_eq!(shown.counter(), 0, "nobody has written in this epoch");
-    cluster.server(leader).unwrap().quorum.capture_snapshot();
+    cluster.server(leader).unwrap().quorum.step(Input::WantSnapshot);
     let written = cluster.server(leader).unwrap().write_snapshot().unwrap();
     assert!(written < shown && written.counter() > 0, "{written}");
     cluster.crash(leader);

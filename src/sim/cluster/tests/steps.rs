@@ -5,6 +5,7 @@ use super::super::*;
 use super::writers::standings;
 use crate::ids::{ConnId, SessionId};
 use crate::jute::OpCode;
+use crate::server::quorum::Input;
 use crate::sim::bodies::path_and;
 use crate::sim::server::{Frame, SimServer};
 
@@ -140,13 +141,12 @@ pub(super) fn rest_alone(server: &mut SimServer, disk: &SimDisk) {
         server.prepare_real_segment();
         server.shard.end_turn();
         if let Some(inbound) = server.shard.take_outbound() {
-            server.quorum.handle(inbound);
+            server.quorum.step(Input::Inbound(inbound));
         }
-        while let Some(write) = server.quorum.next_write() {
+        while let (Some(write), _) = server.take_work(true) {
             write_frame(disk, server, &write);
-            server.quorum.written();
+            server.quorum.step(Input::Written);
         }
-        while server.quorum.publish_answers() {}
         server.shard.take_in();
     }
     server.settle();

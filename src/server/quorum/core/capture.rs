@@ -1,0 +1,68 @@
+//! The state of a core as it is to be written down: captured at its head, pinned when that is on disk.
+
+use super::Core;
+use super::snapshots::Capture;
+use crate::ids::Zxid;
+use crate::server::snapshot::SnapshotJob;
+use crate::tree::store::Reader;
+
+impl Core {
+    /// The start replayed so many transactions, which are behind the last snapshot as those to come are: the next start
+    /// does not replay them once more.
+    pub fn count_replayed(&mut self, txns: u64) {
+        self.plan.replayed(txns);
+    }
+
+    /// Notes the state to be snapshotted if one is due; called once per turn.
+    pub(in crate::server::quorum) fn plan_snapshot(&mut self, serves: bool) {
+        if self.plan.is_due(self.now_ms()) {
+            self.capture_snapshot(serves);
+        }
+    }
+
+    /// Notes the state as of now, whether one is due or not, unless one is being made or the state is to become another.
+    pub(in crate::server::quorum) fn capture_snapshot(&mut self, serves: bool) {
+        if !self.plan.is_free() || self.under_way.is_some() {
+            return;
+        }
+        let head = self.head();
+        let sessions = self.state.sessions().collect();
+        let digest = self.state.options().digest_enabled.then(|| self.state.digest());
+        // An epoch begins without a transaction. A start that found a snapshot of that zxid would miss the log up to there.
+        let logged = if head.counter() == 0 { self.logged() } else { head };
+        self.plan.begin(Capture { zxid: head, logged, sessions, digest });
+        if self.is_at_rest(serves) {
+            self.plan.published(head);
+        }
+    }
+
+    /// A snapshot that can be written now.
+    pub(in crate::server::quorum) fn take_snapshot_job(&mut self) -> Option<SnapshotJob> {
+        let (capture, reader, pin) = self.plan.take_pinned()?;
+        let Capture { logged, sessions, digest, .. } = capture;
+        let acls = Some(self.state.all_acls());
+        Some(SnapshotJob { zxid: logged, sessions, digest, acls, reader, pin, log_from: None })
+    }
+
+    /// A snapshot of `zxid` has been written in `took_ms`; its reader comes back.
+    pub(in crate::server::quorum) fn snapshot_done(&mut self, zxid: Zxid, reader: Reader, took_ms: i64) {
+        self.plan.written(zxid, reader, took_ms, self.clock.mono_ms);
+        self.stats.core.snapshots.add(1);
+        self.stats.core.snapshot_time.record(took_ms);
+    }
+
+    /// The zxid of the newest snapshot, or of the state the server started from.
+    pub(in crate::server::quorum) fn last_snapshot(&self) -> Zxid {
+        self.plan.last()
+    }
+
+    /// Transactions are being taken back, or another state is being written down: none of this state is captured meanwhile.
+    pub(in crate::server::quorum) fn hold_snapshots(&mut self) {
+        self.plan.hold();
+    }
+
+    /// That is over.
+    pub(in crate::server::quorum) fn release_snapshots(&mut self) {
+        self.plan.release();
+    }
+}

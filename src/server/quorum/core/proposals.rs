@@ -1,0 +1,80 @@
+//! What a leader has prepared: transactions that are to be proposed, and the bytes of those that its quorum has not agreed on
+//! yet. Some long transactions are as much as very many short ones, and whoever follows holds all of them.
+
+use crate::ids::Zxid;
+use std::collections::VecDeque;
+
+/// See the module's text. Empty, unless this server leads.
+#[derive(Default)]
+pub(crate) struct Proposals {
+    /// Prepared since the list was taken last.
+    fresh: Vec<(Zxid, Vec<u8>)>,
+    /// The lengths of those under way, in their order.
+    lengths: VecDeque<(Zxid, usize)>,
+    bytes: usize,
+}
+
+impl Proposals {
+    /// A transaction is to be proposed.
+    pub fn push(&mut self, zxid: Zxid, txn: &[u8]) {
+        self.fresh.push((zxid, txn.to_vec()));
+        self.lengths.push_back((zxid, txn.len()));
+        self.bytes += txn.len();
+    }
+
+    /// Those that were prepared since the last call.
+    pub fn take(&mut self) -> Vec<(Zxid, Vec<u8>)> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// Those that were not proposed after all come back.
+    pub fn give_back(&mut self, rest: Vec<(Zxid, Vec<u8>)>) {
+        debug_assert!(self.fresh.is_empty(), "nothing is prepared meanwhile");
+        self.fresh = rest;
+    }
+
+    /// Whether all were taken.
+    pub fn is_empty(&self) -> bool {
+        self.fresh.is_empty()
+    }
+
+    /// Everything up to `zxid` is committed.
+    pub fn commit(&mut self, zxid: Zxid) {
+        while let Some((_, length)) = self.lengths.pop_front_if(|(at, _)| *at <= zxid) {
+            self.bytes -= length;
+        }
+    }
+
+    /// The server leads no more, or begins to: none are under way. What was prepared and not taken stays.
+    pub fn forget_under_way(&mut self) {
+        self.lengths.clear();
+        self.bytes = 0;
+    }
+
+    /// Bytes of those that are under way.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_committed_counts_no_more() {
+        let mut proposals = Proposals::default();
+        for (zxid, length) in [(7, 10), (8, 200), (9, 3000)] {
+            proposals.push(Zxid(zxid), &vec![0; length]);
+        }
+        proposals.commit(Zxid(6));
+        assert_eq!(proposals.bytes(), 3210);
+        proposals.commit(Zxid(8));
+        assert_eq!(proposals.bytes(), 3000);
+        proposals.commit(Zxid(20));
+        assert_eq!(proposals.bytes(), 0);
+        proposals.push(Zxid(10), &[0; 5]);
+        proposals.forget_under_way();
+        assert_eq!((proposals.bytes(), proposals.take().len()), (0, 4), "what is prepared stays");
+    }
+}

@@ -1,0 +1,32 @@
+//! The search for containers and TTL znodes that have outlived their time.
+
+use std::collections::VecDeque;
+
+/// The search for containers and TTL znodes that have outlived their time.
+pub(super) struct Reaper {
+    pub interval_ms: i64,
+    /// At most this many go in a minute.
+    pub per_minute: usize,
+    pub next_ms: i64,
+    /// How many znodes may still be reaped in the sweep under way, if one is, and those that have been found.
+    pub left: Option<usize>,
+    pub found: VecDeque<Vec<u8>>,
+}
+
+impl Reaper {
+    /// The first sweep begins after one interval.
+    pub fn new(interval_ms: i64, per_minute: usize, now_ms: i64) -> Reaper {
+        Reaper { interval_ms, per_minute, next_ms: now_ms + interval_ms, left: None, found: VecDeque::new() }
+    }
+
+    /// Begins a sweep, if it is time for that. One that is under way goes on instead.
+    pub fn begin_sweep(&mut self, now_ms: i64) -> bool {
+        let is_due = now_ms >= self.next_ms;
+        if is_due {
+            self.next_ms = now_ms + self.interval_ms;
+            let limit = self.per_minute.saturating_mul(self.interval_ms as usize).div_ceil(60_000);
+            self.left.get_or_insert(limit);
+        }
+        is_due
+    }
+}

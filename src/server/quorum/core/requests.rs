@@ -1,0 +1,155 @@
+//! One item from a shard: what it does and what is answered.
+
+use super::under_way::Then;
+use super::{Core, Live};
+use crate::acl::Identities;
+use crate::ids::{ConnId, SessionId};
+use crate::jute::request::Request;
+use crate::jute::wire::{Reader, put_buffer, put_bytes, put_int};
+use crate::jute::{OpCode, reply};
+use crate::limits;
+use crate::server::message::{Ask, Item, ShardId, Tell};
+use crate::tree::state::{Context, Outcome, State};
+
+impl Core {
+    /// One item from a shard, carried out by this server itself.
+    pub(in crate::server::quorum) fn carry_out(&mut self, shard: ShardId, item: &Item, bytes: &[u8]) {
+        let body = &bytes[item.body.start as usize..item.body.end as usize];
+        let conn = item.conn;
+        match &item.what {
+            Ask::NewSession { timeout_ms, identities, .. } => {
+                let session = self.sessions.new_id(&self.state);
+                let live = Live { shard, conn, identities: identities.clone() };
+                self.sessions.live.insert(session, live);
+                let timeout_ms = *timeout_ms;
+                self.transact(session, 0, |state, context, out| state.create_session(context, timeout_ms, out));
+                self.sessions.tracker.add(session, timeout_ms, self.clock.mono_ms);
+                self.tell(shard, conn, Tell::Opened { session, timeout_ms, read_only: false });
+            }
+            Ask::Resume { timeout_ms, identities, .. } => {
+                let live = Live { shard, conn, identities: identities.clone() };
+                self.resume(item.session, *timeout_ms, live);
+            }
+            Ask::WrongPassword { .. } => self.tell(shard, conn, Tell::Refused),
+            Ask::Identities(identities) => {
+                if let Some(live) = self.sessions.owner(shard, item) {
+                    live.identities = identities.clone();
+                }
+            }
+            Ask::Disconnected { owed } => {
+                if self.sessions.owner(shard, item).is_some() {
+                    self.sessions.live.remove(&item.session);
+                }
+                if *owed {
+                    self.tell(shard, conn, Tell::Gone);
+                }
+            }
+            Ask::Collect(question) => {
+                question.deposit_core(self.facts(question.word));
+                self.tell(shard, conn, Tell::Collect(question.clone()));
+            }
+            Ask::Collected { question, shard } => self.tell(*shard, conn, Tell::Collected(question.clone())),
+            Ask::Write(op) if *op != OpCode::CloseSession => self.write(shard, item, *op, body),
+            Ask::Write(_) | Ask::Sync | Ask::Ephemerals { .. } if self.sessions.owner(shard, item).is_none() => {
+                self.tell(shard, conn, Tell::Close);
+            }
+            Ask::Write(_) => self.close_session(item.session, Some((shard, conn, item.xid))),
+            Ask::Sync => {
+                let path = Reader::new(body).buffer().unwrap_or_default();
+                let zxid = self.head();
+                self.reply(shard, conn, |out| reply::put_reply(out, item.xid, zxid, |out| put_buffer(out, path)));
+            }
+            Ask::Ephemerals { all } => {
+                let prefix = if *all { &[] } else { Reader::new(body).string().unwrap_or_default() };
+                let count = self.state.index().ephemerals(item.session).map_or(0, |paths| paths.len());
+                if count > limits::SLICE {
+                    // Not here, where everybody waits.
+                    let prefix = self.write_reply(|out| out.extend_from_slice(prefix));
+                    return self.tell(shard, conn, Tell::Ephemerals { prefix });
+                }
+                let (head, replies) = (self.head(), &mut self.groups.outcome.reply);
+                let start = replies.len() as u32;
+                let paths: Vec<&[u8]> = self.state.ephemerals(item.session, prefix).collect();
+                reply::put_reply(replies, item.xid, head, |out| {
+                    put_int(out, paths.len() as i32);
+                    for path in paths {
+                        put_bytes(out, path);
+                    }
+                });
+                let frame = start..replies.len() as u32;
+                self.tell(shard, conn, Tell::Reply { frame, close: false });
+            }
+        }
+    }
+
+    fn write(&mut self, shard: ShardId, item: &Item, op: OpCode, body: &[u8]) {
+        let Some(live) = self.sessions.owner(shard, item) else { return self.tell(shard, item.conn, Tell::Close) };
+        let identities = live.identities.clone();
+        let request = Request::decode(op, body).expect("the shard has decoded it once");
+        let prepare = |state: &mut State, context: &Context<'_>, out: &mut Outcome| {
+            state.begin_prepare(context, op, &request, out);
+        };
+        self.transact_then(item.session, item.xid, &identities, prepare, Then::Answer(Some((shard, item.conn))));
+    }
+
+    fn resume(&mut self, session: SessionId, timeout_ms: i32, live: Live) {
+        let valid = self.sessions.take_up(session, timeout_ms, self.clock.mono_ms);
+        self.take_over(session, timeout_ms, live, valid);
+    }
+
+    /// A session on a new connection, if it lives.
+    pub(in crate::server::quorum) fn take_over(
+        &mut self,
+        session: SessionId,
+        timeout_ms: i32,
+        live: Live,
+        valid: bool,
+    ) {
+        if !valid {
+            return self.tell(live.shard, live.conn, Tell::Refused);
+        }
+        self.speak_for(session, timeout_ms, live, false);
+    }
+
+    /// A living session on a new connection: the new one takes over first, then the old one is closed, then the client is
+    /// told.
+    pub(in crate::server::quorum) fn speak_for(
+        &mut self,
+        session: SessionId,
+        timeout_ms: i32,
+        live: Live,
+        read_only: bool,
+    ) {
+        let (shard, conn) = (live.shard, live.conn);
+        if let Some(old) = self.sessions.live.insert(session, live) {
+            self.tell(old.shard, old.conn, Tell::Close);
+        }
+        self.tell(shard, conn, Tell::Opened { session, timeout_ms, read_only });
+    }
+
+    /// Ends a session and deletes its ephemerals, in one transaction. `asked` is the connection that wanted it
+    /// and its xid; an expired session's connection is closed without a word.
+    pub(in crate::server::quorum) fn close_session(
+        &mut self,
+        session: SessionId,
+        asked: Option<(ShardId, ConnId, i32)>,
+    ) {
+        let cxid = asked.map_or(0, |(_, _, xid)| xid);
+        self.end_session(session, cxid, asked);
+    }
+
+    /// The same, under the xid of whoever asked elsewhere.
+    pub(in crate::server::quorum) fn end_session(
+        &mut self,
+        session: SessionId,
+        cxid: i32,
+        asked: Option<(ShardId, ConnId, i32)>,
+    ) {
+        // Nobody takes it up again from here on.
+        self.sessions.tracker.remove(session);
+        let prepare = |state: &mut State, context: &Context<'_>, out: &mut Outcome| {
+            state.begin_close_session(context, out);
+        };
+        self.transact_then(session, cxid, &Identities::default(), prepare, Then::End { session, asked });
+    }
+}

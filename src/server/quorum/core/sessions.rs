@@ -1,0 +1,130 @@
+//! The sessions of a server: which live, which connection speaks for each, and until when each was heard of.
+
+use super::local::LocalSessions;
+use crate::acl::Identities;
+use crate::ids::{ConnId, SessionId};
+use crate::server::message::{Item, ShardId};
+use crate::session::{SessionIds, Tracker};
+use crate::tree::state::State;
+use hashbrown::HashMap;
+use std::sync::Arc;
+
+/// The connection that speaks for a session.
+pub(crate) struct Live {
+    pub shard: ShardId,
+    pub conn: ConnId,
+    pub identities: Arc<Identities>,
+}
+
+/// The sessions. See the module's text.
+pub(crate) struct Sessions {
+    tick_ms: i64,
+    /// Those of the server on its own, or of the whole ensemble: only who decides when they expire keeps it up to date.
+    pub tracker: Tracker,
+    /// Those that this server alone knows.
+    pub locals: LocalSessions,
+    pub live: HashMap<SessionId, Live, ahash::RandomState>,
+    ids: SessionIds,
+    /// New sessions get secret passwords, and ids that say so.
+    pub are_secret: bool,
+    /// Up to when each shard has reported the sessions it heard of.
+    reported_ms: Vec<i64>,
+    /// Sessions that are over and wait for their closeSession transaction.
+    pub expired: Vec<SessionId>,
+    expiry_not_before_ms: i64,
+}
+
+impl Sessions {
+    /// Those of a recovered state, all just heard of. Owners of ephemerals that no session table knows are closed like
+    /// those that have expired.
+    pub fn new(state: &State, ids: SessionIds, shards: usize, tick_ms: i64, now_ms: i64) -> Sessions {
+        let mut sessions = Sessions {
+            tick_ms,
+            tracker: Tracker::new(tick_ms),
+            locals: LocalSessions::new(tick_ms),
+            live: HashMap::with_hasher(crate::ids::hash_state()),
+            ids,
+            are_secret: true,
+            reported_ms: vec![now_ms; shards],
+            expired: vec![],
+            expiry_not_before_ms: now_ms,
+        };
+        sessions.track(state, now_ms);
+        sessions
+    }
+
+    /// This server decides from now on which sessions expire: all of the state's count as just heard of.
+    pub fn begin_tracking(&mut self, state: &State, now_ms: i64) {
+        self.track(state, now_ms);
+        self.expiry_not_before_ms = now_ms + self.tick_ms;
+    }
+
+    fn track(&mut self, state: &State, now_ms: i64) {
+        self.tracker = Tracker::new(self.tick_ms);
+        for (session, timeout_ms) in state.sessions() {
+            self.tracker.add(session, timeout_ms, now_ms);
+        }
+        self.expired = state.orphaned_sessions();
+    }
+
+    /// A session id that nobody has.
+    pub fn new_id(&mut self, state: &State) -> SessionId {
+        let mut session = self.ids.next(self.are_secret);
+        while state.session_timeout_ms(session).is_some() {
+            // The clock was set back across a restart: a living session has this id.
+            session = self.ids.next(self.are_secret);
+        }
+        session
+    }
+
+    /// The live entry of the item's session, if the item comes from the connection that speaks for it. Otherwise the session is
+    /// over, or another connection speaks for it by now: this one is to be closed.
+    pub fn owner(&mut self, shard: ShardId, item: &Item) -> Option<&mut Live> {
+        self.live.get_mut(&item.session).filter(|live| live.shard == shard && live.conn == item.conn)
+    }
+
+    /// Who the connection of a session is.
+    pub fn identities(&self, session: SessionId) -> Arc<Identities> {
+        self.live.get(&session).map(|live| live.identities.clone()).unwrap_or_default()
+    }
+
+    /// A session goes on with another timeout, as of now. False: it does not live.
+    pub fn take_up(&mut self, session: SessionId, timeout_ms: i32, now_ms: i64) -> bool {
+        let is_alive = self.tracker.contains(session);
+        if is_alive {
+            self.tracker.remove(session);
+            self.tracker.add(session, timeout_ms, now_ms);
+        }
+        is_alive
+    }
+
+    /// A shard has heard of these sessions, and of no others up to `upto_ms`. A session no longer known is somebody's last
+    /// words.
+    pub fn touched(&mut self, shard: ShardId, sessions: &[SessionId], upto_ms: i64, now_ms: i64) {
+        for session in sessions {
+            self.locals.touch(*session, now_ms);
+            self.tracker.touch(*session, now_ms);
+        }
+        self.reported_ms[shard as usize] = upto_ms;
+    }
+
+    /// The core could not run for so long, and so could not hear either: one full round first.
+    pub fn was_away(&mut self, away_ms: i64, now_ms: i64) {
+        self.expiry_not_before_ms = now_ms + self.tick_ms;
+        self.locals.was_away(away_ms);
+    }
+
+    /// Up to when it is known which sessions were heard of: one's last sign of life may still be on its way from a shard,
+    /// so only what every shard has reported past counts. `None`: nobody can be said to be silent.
+    pub fn heard_upto_ms(&self, now_ms: i64) -> Option<i64> {
+        let known_ms = self.reported_ms.iter().copied().min().unwrap_or(now_ms);
+        (now_ms >= self.expiry_not_before_ms).then_some(known_ms.min(now_ms))
+    }
+
+    /// Notes the sessions that nobody has heard of in time as over.
+    pub fn expire(&mut self, now_ms: i64) {
+        if let Some(known_ms) = self.heard_upto_ms(now_ms) {
+            self.tracker.expired(known_ms, &mut self.expired);
+        }
+    }
+}

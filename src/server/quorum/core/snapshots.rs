@@ -1,0 +1,229 @@
+//! When a snapshot is due, and what it is made of.
+//!
+//! A snapshot is the state at exactly one zxid: when one is due the sessions are copied as of the last
+//! transaction prepared, and as soon as that one is durable its zxid is pinned. Whoever writes the file
+//! walks the tree at the pin, on another thread, while transactions go on.
+
+use crate::ids::{SessionId, Zxid};
+use crate::tree::store::{Pin, Reader};
+
+/// A snapshot may take one part in so many of the time: it competes with the core for memory bandwidth, disk and, on few
+/// cores, processor. At some hundred thousand writes a second `snapCount` would otherwise keep one under way always.
+const SHARE: i64 = 10;
+/// However long that asks to wait: not beyond so many times the transactions or bytes of the rule, because the next
+/// start replays them.
+const LATEST: u64 = 10;
+
+/// How often snapshots are taken (`snapCount`, `snapSizeLimitInKb`).
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotRule {
+    /// Transactions between two snapshots; 0: no such rule. ZooKeeper takes one after half of it plus a random part
+    /// of the other half, so that servers do not all do it at once; ours does not disturb, and is due at this.
+    pub every_txns: u64,
+    /// Bytes of log between two snapshots; 0: no such rule.
+    pub every_bytes: u64,
+}
+
+/// The state to be written down.
+pub(super) struct Capture {
+    /// What is pinned.
+    pub zxid: Zxid,
+    /// The last transaction in it, after which the snapshot is called.
+    pub logged: Zxid,
+    pub sessions: Vec<(SessionId, i32)>,
+    pub digest: Option<u64>,
+}
+
+/// What the quorum core remembers about snapshots.
+pub(super) struct SnapshotPlan {
+    rule: SnapshotRule,
+    txns: u64,
+    bytes: u64,
+    /// The last snapshot taken, or the state the server started from.
+    last: Zxid,
+    /// Monotonic ms before which the next one would take more than its share.
+    rest_until_ms: i64,
+    capture: Option<Capture>,
+    /// Here while no snapshot is being written.
+    reader: Option<Reader>,
+    pinned: Option<(Capture, Reader, Pin)>,
+    /// The state is about to become another one: none of this one is wanted.
+    is_held: bool,
+}
+
+impl SnapshotPlan {
+    pub(super) fn new(rule: SnapshotRule, reader: Reader, last: Zxid) -> Self {
+        SnapshotPlan {
+            rule,
+            txns: 0,
+            bytes: 0,
+            last,
+            rest_until_ms: i64::MIN,
+            capture: None,
+            reader: Some(reader),
+            pinned: None,
+            is_held: false,
+        }
+    }
+
+    /// Transactions are being taken back, or another state is being written down: whoever does it would write a snapshot of
+    /// the state as it is now only behind that, over what has come in its place.
+    pub(super) fn hold(&mut self) {
+        self.is_held = true;
+        if let Some((_, reader, _)) = self.pinned.take() {
+            self.reader = Some(reader);
+        }
+        if let (Some(_), Some(reader)) = (self.capture.take(), &mut self.reader) {
+            reader.park(false);
+        }
+    }
+
+    /// What was to be taken back is gone: what is left may be captured.
+    pub(super) fn release(&mut self) {
+        self.is_held = false;
+    }
+
+    /// The state is another one, just written down at `last`.
+    pub(super) fn begin_anew(&mut self, reader: Reader, last: Zxid) {
+        *self = SnapshotPlan::new(self.rule, reader, last);
+    }
+
+    /// A transaction of so many bytes was prepared.
+    pub(super) fn count(&mut self, bytes: usize) {
+        self.txns += 1;
+        self.bytes += bytes as u64;
+    }
+
+    /// Whether the state can be captured now.
+    pub(super) fn is_free(&self) -> bool {
+        !self.is_held && self.capture.is_none() && self.pinned.is_none() && self.reader.is_some()
+    }
+
+    pub(super) fn is_due(&self, now_ms: i64) -> bool {
+        let free = self.is_free();
+        let factor = if now_ms < self.rest_until_ms { LATEST } else { 1 };
+        let SnapshotRule { every_txns, every_bytes } = self.rule;
+        let has_passed = |count: u64, limit: u64| limit > 0 && count >= limit.saturating_mul(factor);
+        free && (has_passed(self.txns, every_txns) || has_passed(self.bytes, every_bytes))
+    }
+
+    /// Everything up to `zxid` is durable and visible: pins the capture, if that is in it. Called before
+    /// anything older is reclaimed.
+    pub(super) fn published(&mut self, zxid: Zxid) {
+        if self.capture.as_ref().is_none_or(|capture| capture.zxid > zxid) {
+            return;
+        }
+        let (Some(capture), Some(mut reader)) = (self.capture.take(), self.reader.take()) else { return };
+        // In an ensemble it is durable, and may not be committed: what would take it back waits for the snapshot.
+        let pin = reader.pin_ahead(capture.zxid);
+        reader.park(false);
+        match pin {
+            Ok(pin) => self.pinned = Some((capture, reader, pin)),
+            Err(error) => {
+                tracing::warn!(%error, "no snapshot now");
+                self.reader = Some(reader);
+            }
+        }
+    }
+
+    /// So many transactions lie behind the last snapshot at the start.
+    pub(super) fn replayed(&mut self, txns: u64) {
+        self.txns += txns;
+    }
+
+    /// The state is captured: from here on nothing that it needs can go.
+    pub(super) fn begin(&mut self, capture: Capture) {
+        (self.txns, self.bytes) = (0, 0);
+        self.capture = Some(capture);
+        if let Some(reader) = &mut self.reader {
+            reader.resume();
+            reader.park(true);
+        }
+    }
+
+    /// What is pinned, for whoever writes it.
+    pub(super) fn take_pinned(&mut self) -> Option<(Capture, Reader, Pin)> {
+        self.pinned.take()
+    }
+
+    /// A snapshot of `zxid` has been written in `took_ms`; its reader comes back.
+    pub(super) fn written(&mut self, zxid: Zxid, reader: Reader, took_ms: i64, now_ms: i64) {
+        self.last = zxid;
+        self.rest_until_ms = now_ms + (SHARE - 1) * took_ms;
+        self.reader = Some(reader);
+    }
+
+    /// The zxid of the newest snapshot, or of the state the server started from.
+    pub(super) fn last(&self) -> Zxid {
+        self.last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::store::Writer;
+
+    const RULE: SnapshotRule = SnapshotRule { every_txns: 100, every_bytes: 1 << 20 };
+
+    fn plan(rule: SnapshotRule) -> SnapshotPlan {
+        SnapshotPlan::new(rule, Writer::new().store().reader().unwrap(), Zxid::ZERO)
+    }
+
+    #[test]
+    fn one_is_due_by_number_or_by_size() {
+        let mut plan = plan(RULE);
+        (0..99).for_each(|_| plan.count(1));
+        assert!(!plan.is_due(0));
+        plan.count(1);
+        assert!(plan.is_due(0));
+        let mut plan = self::plan(RULE);
+        plan.count(1 << 20);
+        assert!(plan.is_due(0));
+        let mut plan = self::plan(SnapshotRule { every_txns: 0, every_bytes: 0 });
+        plan.count(1 << 30);
+        assert!(!plan.is_due(0), "there is no rule");
+    }
+
+    #[test]
+    fn the_next_one_waits_until_it_would_take_a_tenth_of_the_time_but_not_for_ever() {
+        let mut plan = plan(RULE);
+        plan.rest_until_ms = 900;
+        (0..999).for_each(|_| plan.count(1));
+        assert!(!plan.is_due(899));
+        assert!(plan.is_due(900));
+        plan.count(1);
+        assert!(plan.is_due(0), "ten times the number");
+        let mut plan = self::plan(RULE);
+        plan.rest_until_ms = 900;
+        plan.count((10 << 20) - 1);
+        assert!(!plan.is_due(899));
+        plan.count(1);
+        assert!(plan.is_due(0), "ten times the size");
+    }
+
+    /// Its snapshot would be written behind what takes its place, and called after a zxid that no longer is, or that another
+    /// state has.
+    #[test]
+    fn a_state_that_is_about_to_become_another_one_is_not_captured() {
+        let mut plan = plan(RULE);
+        (0..100).for_each(|_| plan.count(1));
+        plan.hold();
+        assert!(!plan.is_due(0) && !plan.is_free());
+        plan.release();
+        assert!(plan.is_due(0));
+        // What is pinned and nobody writes yet is given up.
+        let (mut reader, zxid) = (plan.reader.take().unwrap(), Zxid(0));
+        reader.resume();
+        let pin = reader.pin_ahead(zxid).unwrap();
+        plan.pinned = Some((Capture { zxid, logged: zxid, sessions: vec![], digest: None }, reader, pin));
+        plan.hold();
+        assert!(plan.pinned.is_none() && plan.reader.is_some());
+        // And what is to be pinned: there will be another transaction of that zxid.
+        plan.capture = Some(Capture { zxid, logged: zxid, sessions: vec![], digest: None });
+        plan.hold();
+        plan.release();
+        plan.published(zxid);
+        assert!(plan.pinned.is_none());
+    }
+}

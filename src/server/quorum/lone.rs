@@ -1,0 +1,72 @@
+//! A server on its own: it carries out what its clients ask for, and whatever is on its disk is committed.
+
+use super::core::Core;
+use crate::server::message::Inbound;
+
+/// The owner of a core that is nobody's member.
+pub struct Lone {
+    pub(super) core: Core,
+}
+
+impl Lone {
+    pub(super) fn new(core: Core) -> Lone {
+        Lone { core }
+    }
+
+    /// Takes what a shard has sent.
+    pub(super) fn handle(&mut self, inbound: Inbound) {
+        self.core.backlog.push(inbound);
+        self.work();
+    }
+
+    /// Carries out what is waiting, as far as the log has room for it.
+    pub(super) fn work(&mut self) {
+        let applied = self.core.go_on();
+        assert!(applied.is_none(), "no leader decides here");
+        while let Some(mut pending) = self.core.next_pending() {
+            while let Some(item) = pending.item() {
+                if !self.core.has_room() {
+                    return self.core.backlog.put_back(pending);
+                }
+                self.core.charge_request(item.body.len());
+                self.core.carry_out(pending.inbound.shard, item, &pending.inbound.bytes);
+                pending.done();
+            }
+        }
+    }
+
+    /// The write of the log is on disk.
+    pub(super) fn written(&mut self) {
+        if self.core.written().is_some() {
+            self.work();
+        }
+    }
+
+    /// Half a tick has passed.
+    pub(super) fn tick(&mut self) {
+        self.core.tick();
+        self.core.expire();
+        self.core.begin_sweep();
+        self.core.reap();
+        self.core.reclaim();
+    }
+
+    /// The time of [`Core::deadline_ms`] has come.
+    pub(super) fn elapse(&mut self) {
+        if self.core.begin_sweep() {
+            self.core.reap();
+        }
+        self.work();
+    }
+
+    /// Goes on with what the last turn has left over.
+    pub(super) fn carry_on(&mut self) {
+        if self.core.goes_on() {
+            let applied = self.core.go_on();
+            assert!(applied.is_none(), "no leader decides here");
+            self.core.close_expired();
+            self.core.delete_reaped();
+            self.work();
+        }
+    }
+}

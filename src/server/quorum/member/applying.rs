@@ -1,0 +1,79 @@
+//! The leader's transactions, as a follower carries them out: applied at the head, handed to the log, and answered to the
+//! client of this server that asked for them.
+
+use super::Member;
+use super::roles::Role;
+use crate::fatal::Reason;
+use crate::jute::ErrorCode;
+use crate::server::message::Tell;
+use crate::server::quorum::core::Applying;
+use crate::tree::apply::{DigestCheck, SessionEvent};
+use crate::zab::history::Txn;
+
+impl Member {
+    /// Applies a transaction of the leader at the head and appends it to the log. A client of this server that asked for
+    /// it is answered.
+    pub(super) fn append(&mut self, txn: &Txn) {
+        match self.core.apply(txn) {
+            Ok(Some(applying)) => self.applied(&applying),
+            // It goes on in another turn.
+            Ok(None) => {}
+            // The tree and the leader's history disagree: nothing that this server says is worth anything.
+            Err(error) => {
+                let what = format!("the leader's transaction {}: {error}", txn.zxid);
+                self.fail(Reason::LogCorrupt, what);
+            }
+        }
+    }
+
+    /// A transaction of the leader has been applied.
+    pub(super) fn applied(&mut self, applying: &Applying) {
+        let Applying { txn, applied, .. } = applying;
+        if let DigestCheck::Differs { carried, ours } = applied.digest {
+            let known = &self.core.stats().core.digest_mismatches;
+            if known.value() == 0 {
+                let (carried, ours) = (format!("{carried:#x}"), format!("{ours:#x}"));
+                tracing::error!(zxid = %txn.zxid, carried, ours, "the tree's digest is not the leader's");
+            }
+            known.add(1);
+        }
+        let (session, cxid) = (applied.header.session, applied.header.cxid);
+        let asked = self.requests.queues.get_mut(&session);
+        let write = asked.and_then(|asked| asked.writes.pop_front_if(|write| write.xid == cxid));
+        let asker = write.map(|write| write.conn);
+        let is_opened = matches!(applied.session, Some(SessionEvent::Opened { .. }));
+        if is_opened {
+            self.core.sessions.locals.finish_upgrade(session);
+        }
+        // Nobody else is told: the client of a local session that becomes one of all was told long ago, and so was one
+        // that has come here from another server, whose leader answered for the session before this server had it.
+        let is_awaited = match &mut self.role {
+            Role::Following(following) => {
+                if let Some(write) = write {
+                    following.under_way.ended(write.bytes);
+                }
+                if is_opened {
+                    following.under_way.created(session);
+                }
+                is_opened && following.opening.remove(&session)
+            }
+            _ => false,
+        };
+        let here = self.core.sessions.live.get(&session).map(|live| (live.shard, live.conn));
+        let mine = here.filter(|(_, conn)| asker == Some(*conn));
+        let told = match (applied.session, here, mine) {
+            (Some(SessionEvent::Opened { timeout_ms }), Some(to), _) if is_awaited => {
+                Some((to, Tell::Opened { session, timeout_ms, read_only: false }))
+            }
+            (Some(SessionEvent::Closed), Some(to), None) => Some((to, Tell::Close)),
+            (_, _, Some(to)) if applied.error == ErrorCode::SessionMoved.wire() => Some((to, Tell::Close)),
+            (closed, _, Some(to)) => Some((to, Tell::Reply { frame: 0..0, close: closed.is_some() })),
+            _ => None,
+        };
+        if applied.session == Some(SessionEvent::Closed) {
+            self.core.sessions.live.remove(&session);
+        }
+        self.core.log_applied(applying, told.map(|((shard, conn), what)| (shard, conn, what)));
+        self.ask_on(session);
+    }
+}

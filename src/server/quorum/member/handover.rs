@@ -1,0 +1,91 @@
+//! The end of a member's work: a server that is told to stop, and a leader that makes way for another one.
+//!
+//! A leader that goes takes nothing more, lets what it has proposed be agreed on, and closes its learners' connections
+//! when one of them holds everything. They elect at once: nobody has to find out by a timeout that the leader is gone,
+//! and whoever holds most wins. A leader that stays in the ensemble, because only its disk is slow, votes for the
+//! others from then on and does not stand itself for a while.
+
+use super::roles::{HandOver, Role};
+use super::{Effect, Member};
+use crate::limits;
+use crate::zab::{election, leader};
+
+impl Member {
+    /// The process is to end: see [`Input::Stop`](crate::server::quorum::Input::Stop).
+    pub(in crate::server::quorum) fn begin_stop(&mut self) {
+        if std::mem::replace(&mut self.stopping, true) {
+            return;
+        }
+        match &self.role {
+            Role::Leading(leading) if leading.serves() => self.begin_hand_over(true),
+            Role::Leading(_) => self.step_leader(leader::Input::HandOver),
+            _ => self.leave_role(),
+        }
+        self.go_on_handing_over();
+    }
+
+    /// A leader makes way for another one as soon as a follower holds all it has; if none does in time, it stays. Nothing
+    /// happens in another role.
+    pub(in crate::server::quorum) fn hand_over(&mut self) {
+        if matches!(&self.role, Role::Leading(leading) if leading.serves()) {
+            self.begin_hand_over(false);
+            self.go_on_handing_over();
+        }
+    }
+
+    fn begin_hand_over(&mut self, stops: bool) {
+        let now = self.core.now_ms();
+        let Role::Leading(leading) = &mut self.role else { return };
+        if leading.handing_over.is_none() || stops {
+            tracing::info!(zxid = %self.core.head(), stops, "about to hand over the lead");
+            leading.handing_over = Some(HandOver { stops, until_ms: now + limits::HAND_OVER_MS });
+            self.core.take_nothing(true);
+        }
+    }
+
+    /// A leader whose write of the log takes too long makes way: everybody's writes wait for the leader's own clients and
+    /// reads, and its disk may be about to fail. Not right after it was established: where all disks are slow, leading
+    /// would only go round.
+    pub(super) fn watch_disk(&mut self) {
+        let now = self.core.now_ms();
+        let Some(limit_ms) = self.options.roles.settings.slow_write_ms else { return };
+        let rest_ms = self.options.init_limit * self.options.tick_ms;
+        let Role::Leading(leading) = &mut self.role else { return };
+        let is_slow = self.core.write_takes_ms().is_some_and(|takes_ms| takes_ms > limit_ms);
+        if is_slow && leading.serves() && leading.handing_over.is_none() && now >= leading.stays_until_ms {
+            tracing::warn!(limit_ms, "a write of the log does not come to its end");
+            leading.stays_until_ms = now + rest_ms;
+            self.begin_hand_over(false);
+        }
+    }
+
+    /// Goes, if everything is ready for that or must not be waited for any longer.
+    pub(super) fn go_on_handing_over(&mut self) {
+        let Role::Leading(leading) = &mut self.role else { return };
+        let Some(HandOver { stops, until_ms }) = leading.handing_over else { return };
+        let is_late = self.core.now_ms() >= until_ms;
+        let is_agreed =
+            !self.core.is_under_way() && self.core.proposals.is_empty() && leading.leader.outstanding() == 0;
+        let has_successor = leading.leader.successor().is_some();
+        let is_ready = is_agreed
+            && if stops { self.core.is_told() && (has_successor || leading.leader.is_alone()) } else { has_successor };
+        if is_ready || (is_late && stops) {
+            self.yields = true;
+            self.step_leader(leader::Input::HandOver);
+        } else if is_late {
+            tracing::warn!("no follower holds all that this leader has: it stays");
+            leading.handing_over = None;
+            self.core.take_nothing(false);
+        }
+    }
+
+    /// Looks for a leader no more. Without connections nobody waits for this server's word.
+    pub(super) fn stopped(&mut self) {
+        self.role = Role::Stopped;
+        self.dismiss_early();
+        self.elect(election::Input::RoleEnded, self.core.now_ms());
+        for link in self.links.close_all() {
+            self.outbox.push(Effect::Close { link });
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! A member of an ensemble, which owns a core: elections, the two roles, and the changes between them.
+//!
+//! `zab` decides; a member carries out what it says on the core and tells the shards. What is to be done outside
+//! (connections, epochs on disk, cutting the log) leaves as [`Effect`](super::interface::Effect)s, and what came of that comes back as
+//! [`PeerInput`](super::interface::PeerInput)s. Transactions are applied at the head as they are proposed, above everything a
+//! reader sees, and the watermark follows what is both durable here and committed; so the end of a role leaves a tree that is
+//! exactly the log, and an election is told of nothing else.
+//!
+//! Inputs come in through `dispatch`. What each role does is in `joining`, `following` and `leading`, what a member without
+//! one does in `read_only`, and the end of a role in `leaving`; what a role owns is in `roles`.
+
+mod applying;
+mod claimed;
+mod dispatch;
+mod early;
+mod following;
+mod forwarded;
+mod handover;
+mod joining;
+mod leading;
+mod leaving;
+mod outbox;
+mod owners;
+mod passwords;
+mod read_only;
+mod reconfig;
+mod records;
+mod requests;
+mod roles;
+mod rollover;
+mod session_queue;
+mod shown;
+mod told;
+mod upgrade;
+mod voting;
+
+use super::core::{Core, LocalRules};
+use super::interface::{Effect, EnsembleOptions, Record, Standing};
+use crate::fatal::{Fatal, Reason};
+use crate::ids::Zxid;
+use crate::zab::agreed::Agreed;
+use crate::zab::election::Election;
+use crate::zab::epochs::Epochs;
+use crate::zab::history::{History, HistoryLimits};
+use crate::zab::links::Links;
+use early::Early;
+use outbox::Outbox;
+use records::Records;
+use roles::Role;
+use session_queue::SessionQueues;
+
+/// A member. See the module's text.
+pub struct Member {
+    pub(super) core: Core,
+    options: EnsembleOptions,
+    election: Election,
+    links: Links,
+    /// On disk.
+    epochs: Epochs,
+    /// On disk when everything that was asked for is written.
+    epochs_asked: Epochs,
+    /// Here between two roles; a role has it else.
+    history: Option<History>,
+    has_database: bool,
+    role: Role,
+    outbox: Outbox,
+    /// What sessions asked for that is not answered by the next transaction in line.
+    requests: SessionQueues,
+    /// See [`crate::zab::leader::Options::heard_epoch`].
+    heard_epoch: i64,
+    /// The process is to end.
+    stopping: bool,
+    /// This server gave up the lead: others are to have it.
+    yields: bool,
+    search: Search,
+    /// Learners that came before this server led.
+    early: Early,
+    records: Records,
+    /// What is agreed on beside transactions, as of now.
+    agreed: Agreed,
+    /// How often shards were told how passwords are checked.
+    passwords_number: u64,
+    /// The log says how passwords are made.
+    passwords_said: bool,
+}
+
+/// How a member looks for a leader.
+struct Search {
+    /// An observer looks for one no earlier.
+    rests_until_ms: i64,
+    /// Since when this member looks for one.
+    since_ms: i64,
+    /// How often an observer has asked a voter to take it in.
+    masters_asked: u64,
+    /// How many of them in a row have let this observer go before it was up to date.
+    masters_failed: usize,
+    /// Reads are served without a leader.
+    reads_only: bool,
+}
+
+impl Member {
+    /// A member that has not looked for a leader yet: it serves nobody until it has found its place. The core was made for a
+    /// member, and nothing has happened to it.
+    pub(super) fn new(mut core: Core, mut options: EnsembleOptions) -> Member {
+        assert!(core.options().member && core.is_at_rest(false), "a member from the beginning, or never");
+        assert_eq!(options.history.last(), core.head(), "the log's end is the tree's");
+        options.election.adopt_configs = core.state().options().reconfig_enabled;
+        options.config = reconfig::config_at_start(&core, &options.config);
+        core.sessions.locals.set_rules(LocalRules {
+            opens: options.roles.settings.local_sessions,
+            upgrades: options.roles.settings.local_session_upgrading,
+            server: options.id.0 as u8,
+            // Twice what a learner may lag behind without being given up.
+            echo_ms: 2 * options.sync_limit * options.tick_ms,
+        });
+        let config = options.config.clone();
+        let addresses = options.election_addresses.clone();
+        let addresses: Vec<_> = addresses.iter().map(|(host, port)| (host.as_str(), *port)).collect();
+        let history = std::mem::replace(&mut options.history, History::new(HistoryLimits::default(), Zxid::ZERO));
+        let mut member = Member {
+            core,
+            election: Election::new(options.id, config.clone(), options.election),
+            links: Links::new(options.id, &config, &addresses, options.announces_all, options.links),
+            epochs: options.epochs,
+            epochs_asked: options.epochs,
+            history: Some(history),
+            has_database: options.has_database,
+            role: Role::Leaving,
+            outbox: Outbox::default(),
+            requests: SessionQueues::default(),
+            heard_epoch: 0,
+            stopping: false,
+            yields: false,
+            search: Search {
+                rests_until_ms: i64::MIN,
+                since_ms: i64::MAX,
+                masters_asked: 0,
+                masters_failed: 0,
+                reads_only: false,
+            },
+            early: Early::default(),
+            records: Records::default(),
+            agreed: options.secrets.held.at(options.epochs.current),
+            passwords_number: 0,
+            passwords_said: false,
+            options,
+        };
+        member.begin_secrets();
+        member.tell_standing();
+        member
+    }
+
+    /// What this server is now.
+    pub(super) fn standing(&self) -> Standing {
+        match &self.role {
+            Role::Leaving | Role::Looking | Role::Joining(_) | Role::Stopped => Standing::Looking,
+            Role::Following(following) if following.is_observer() => Standing::Observing,
+            Role::Following(_) => Standing::Following,
+            Role::Leading(_) => Standing::Leading,
+        }
+    }
+
+    /// Whether clients are served.
+    pub(super) fn serves(&self) -> bool {
+        match &self.role {
+            Role::Following(following) => following.serves(),
+            Role::Leading(leading) => leading.serves(),
+            _ => false,
+        }
+    }
+
+    /// Whether the process may end.
+    pub(super) fn is_idle(&self) -> bool {
+        let may_stop = !self.stopping || matches!(self.role, Role::Stopped);
+        may_stop && self.core.is_at_rest(self.serves())
+    }
+
+    /// Whether one more request may be passed on to a leader: always, where none is.
+    fn leader_takes(&self) -> bool {
+        match &self.role {
+            Role::Following(following) => following.under_way.has_room(),
+            _ => true,
+        }
+    }
+
+    /// As a follower: bytes of requests that the leader has. As a leader: those that learners have forwarded.
+    pub(super) fn bytes_under_way(&self) -> usize {
+        match &self.role {
+            Role::Following(following) => following.under_way.bytes(),
+            Role::Leading(leading) => leading.forwarded.bytes(),
+            _ => 0,
+        }
+    }
+
+    /// As a leader: how many sessions speak through learners.
+    #[cfg(test)]
+    pub(super) fn owned_sessions(&self) -> usize {
+        if let Role::Leading(leading) = &self.role { leading.owned() } else { 0 }
+    }
+
+    /// Whether more of what the leader sends may be taken in: what is here and waits for the log is within its limit.
+    pub(super) fn takes_from_leader(&self) -> bool {
+        match &self.role {
+            Role::Following(following) => following.inbox.len() < following.inbox_limit,
+            _ => true,
+        }
+    }
+
+    /// What is to be done outside, in order.
+    pub(super) fn take_effects(&mut self) -> Vec<Effect> {
+        self.outbox.take()
+    }
+
+    /// The last transaction that is known to be committed. What is shown may be the beginning of an epoch, and is none.
+    fn committed_in(&self, history: &History) -> Zxid {
+        let shown = self.core.shown();
+        history.at_or_before(shown).unwrap_or(shown).min(history.last())
+    }
+
+    /// Asks for these epochs to be written.
+    fn write_epochs(&mut self, epochs: Epochs) {
+        self.epochs_asked = epochs;
+        self.outbox.push(Effect::Record(Record::Epochs(epochs)));
+    }
+
+    /// Truth is in doubt: the process is to end.
+    fn fail(&mut self, reason: Reason, detail: impl Into<String>) {
+        self.outbox.push(Effect::Fail(Fatal::new(reason, detail)));
+    }
+}

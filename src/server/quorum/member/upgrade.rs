@@ -1,0 +1,89 @@
+//! Sessions of this server alone that want an ephemeral: they become sessions of the ensemble first, or are refused.
+//!
+//! A createSession for the same id goes to the leader, and what the session asked for follows when that has come back as a
+//! transaction; meanwhile everything that it asks waits here. The ephemeral comes behind the createSession in every log
+//! then: whatever becomes of the leader in between, there is no ephemeral without a session that ends.
+
+use super::Member;
+use super::claimed::auth_of;
+use super::roles::Role;
+use crate::ids::SessionId;
+use crate::jute::request::{Create, Request};
+use crate::jute::{CreateMode, ErrorCode, MultiOps, OpCode, reply};
+use crate::server::message::{Item, ShardId};
+
+impl Member {
+    /// Whether a write of a session is for this server to answer: its end, or an ephemeral that it may not have.
+    pub(super) fn is_local_matter(&self, session: SessionId, op: OpCode, body: &[u8]) -> bool {
+        let is_refused = || !self.core.sessions.locals.upgrades() && makes_ephemeral(op, body);
+        self.core.sessions.locals.knows(session) && (op == OpCode::CloseSession || is_refused())
+    }
+
+    /// Answers it.
+    pub(super) fn settle_local(&mut self, shard: ShardId, item: &Item, op: OpCode, body: &[u8]) {
+        if op == OpCode::CloseSession {
+            return self.core.close_local(shard, item, self.core.head());
+        }
+        let zxid = self.core.head();
+        self.core.reply(shard, item.conn, |out| match Request::decode(op, body) {
+            Ok(Request::Multi(ops)) => reply::put_reply(out, item.xid, zxid, |out| put_refused_multi(out, &ops)),
+            _ => reply::put_bare(out, item.xid, zxid, ErrorCode::EphemeralOnLocalSession),
+        });
+    }
+
+    /// Begins to make a session of this server one of the self. False: nobody takes it.
+    pub(super) fn upgrade(&mut self, session: SessionId) -> bool {
+        let Some(timeout_ms) = self.core.sessions.locals.begin_upgrade(session) else { return false };
+        tracing::info!(%session, "a session of this server alone becomes one of the ensemble");
+        match &mut self.role {
+            Role::Following(following) => {
+                let auth = auth_of(&self.core.sessions, session);
+                following.create_session(session, timeout_ms, auth)
+            }
+            Role::Leading(_) => {
+                self.core.transact(session, 0, |state, context, out| state.create_session(context, timeout_ms, out));
+                self.core.sessions.tracker.add(session, timeout_ms, self.core.now_ms());
+                self.core.step(0..0, None);
+                self.core.sessions.locals.finish_upgrade(session)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether a request creates an ephemeral, alone or with others. (ZooKeeper 3.9, `checkUpgradeSession`.)
+pub(super) fn makes_ephemeral(op: OpCode, body: &[u8]) -> bool {
+    if !matches!(op, OpCode::Create | OpCode::Create2 | OpCode::Multi) {
+        return false;
+    }
+    match Request::decode(op, body) {
+        Ok(Request::Create(create)) => is_ephemeral(&create),
+        Ok(Request::Multi(ops)) => first_ephemeral(&ops).is_some(),
+        _ => false,
+    }
+}
+
+fn is_ephemeral(create: &Create<'_>) -> bool {
+    matches!(create.op, OpCode::Create | OpCode::Create2)
+        && CreateMode::from_wire(create.flags).is_some_and(CreateMode::is_ephemeral)
+}
+
+fn first_ephemeral(ops: &MultiOps<'_>) -> Option<usize> {
+    ops.iter().position(|op| matches!(&op, Request::Create(create) if is_ephemeral(create)))
+}
+
+/// The results of a multi of which nothing was tried, as an ephemeral in it may not be.
+fn put_refused_multi(out: &mut Vec<u8>, ops: &MultiOps<'_>) {
+    let refused = first_ephemeral(ops);
+    for at in 0..ops.iter().count() {
+        reply::put_multi_error(
+            out,
+            match refused.map(|refused| at.cmp(&refused)) {
+                Some(std::cmp::Ordering::Less) => ErrorCode::Ok,
+                Some(std::cmp::Ordering::Equal) => ErrorCode::EphemeralOnLocalSession,
+                _ => ErrorCode::RuntimeInconsistency,
+            },
+        );
+    }
+    reply::put_multi_end(out);
+}

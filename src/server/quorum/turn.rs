@@ -1,0 +1,286 @@
+//! One turn of the quorum brain: what it is told, and what it wants done.
+
+use super::core::Core;
+use super::interface::{Effect, EnsembleOptions, PeerInput, Standing};
+use super::lone::Lone;
+use super::member::Member;
+use crate::cost::Cost;
+use crate::fatal::Fatal;
+use crate::ids::Zxid;
+use crate::server::message::{Clock, Cursor, Inbound};
+use crate::server::snapshot::SnapshotJob;
+use crate::storage::log::segment::PreparedSegment;
+use crate::storage::log::writer::{FrameWrite, LogWriter, SegmentRequest};
+use crate::tree::state::State;
+use crate::tree::store::Reader;
+
+/// The quorum brain: a core and its owner.
+pub enum Quorum {
+    Lone(Box<Lone>),
+    Member(Box<Member>),
+}
+
+/// Something that has happened, in the order in which it did.
+pub enum Input<'a> {
+    /// A shard has sent this.
+    Inbound(Inbound),
+    /// Something happened between this member and the others, or an [`Effect`] was carried out. Not for a lone server.
+    Peer(PeerInput<'a>),
+    /// The write of [`Work::write`] is on disk.
+    Written,
+    /// The segment of [`Work::segment`] is prepared.
+    Segment(PreparedSegment),
+    /// The snapshot of [`Work::snapshot`] has been written, in so many ms; its reader comes back.
+    Snapshot { zxid: Zxid, reader: Reader, took_ms: i64 },
+    /// The log was cut or begun anew, and goes on with this writer. Nothing of the old one is under way.
+    Log(LogWriter),
+    /// Somebody waits for a snapshot: the state is captured as of now, if none is being made.
+    WantSnapshot,
+    /// Half a tick has passed.
+    Tick,
+    /// The time of [`Quorum::deadline_ms`] has come.
+    Deadline,
+    /// A leader is to make way for another one as soon as a follower holds all it has; if none does in time, it stays.
+    /// Nothing happens in another role.
+    HandOver,
+    /// The process is to end, and takes no more requests. [`Quorum::is_idle`] becomes true within `limits::HAND_OVER_MS`
+    /// and the time of a write of the log, in whatever role; then it may end, and nothing that was acknowledged is lost.
+    /// Said again it does nothing; inputs are to be given and work to be done until then.
+    Stop,
+}
+
+/// What is to be done outside.
+#[derive(Default)]
+pub struct Work {
+    /// Write this; the bytes are in the log writer's buffer. Then say [`Input::Written`].
+    pub write: Option<FrameWrite>,
+    /// Prepare this segment for the log.
+    pub segment: Option<SegmentRequest>,
+    /// Write this snapshot.
+    pub snapshot: Option<SnapshotJob>,
+    /// For the other members, and for a member's records: in this order.
+    pub effects: Vec<Effect>,
+    /// Shards have something to see.
+    pub published: bool,
+}
+
+impl Work {
+    /// Whether there is nothing to be done.
+    pub fn is_empty(&self) -> bool {
+        let Work { write, segment, snapshot, effects, published } = self;
+        write.is_none() && segment.is_none() && snapshot.is_none() && effects.is_empty() && !published
+    }
+}
+
+impl Quorum {
+    /// A server on its own.
+    pub fn lone(core: Core) -> Quorum {
+        Quorum::Lone(Box::new(Lone::new(core)))
+    }
+
+    /// A member of an ensemble: it serves nobody until it has found its place.
+    pub fn member(core: Core, options: EnsembleOptions) -> Quorum {
+        Quorum::Member(Box::new(Member::new(core, options)))
+    }
+
+    /// A turn begins: the time, as of now, a new budget, and what the last turn has left over goes on.
+    pub fn begin(&mut self, clock: Clock) {
+        self.core_mut().begin(clock);
+        match self {
+            Quorum::Lone(lone) => lone.carry_on(),
+            Quorum::Member(member) => member.carry_on(),
+        }
+    }
+
+    /// Takes in what has happened.
+    pub fn step(&mut self, input: Input<'_>) {
+        match input {
+            Input::Segment(segment) => self.core_mut().log().segment_ready(segment),
+            Input::Snapshot { zxid, reader, took_ms } => self.core_mut().snapshot_done(zxid, reader, took_ms),
+            Input::Log(log) => self.core_mut().continue_log(log),
+            Input::WantSnapshot => {
+                let serves = self.serves();
+                self.core_mut().capture_snapshot(serves);
+            }
+            input => match self {
+                Quorum::Lone(lone) => match input {
+                    Input::Inbound(inbound) => lone.handle(inbound),
+                    Input::Written => lone.written(),
+                    Input::Tick => lone.tick(),
+                    Input::Deadline => lone.elapse(),
+                    _ => {}
+                },
+                Quorum::Member(member) => match input {
+                    Input::Inbound(inbound) => member.handle(inbound),
+                    Input::Written => member.written(),
+                    Input::Tick => member.tick(),
+                    Input::Deadline => member.elapse(),
+                    Input::Peer(input) => member.peer(input),
+                    Input::HandOver => member.hand_over(),
+                    Input::Stop => member.begin_stop(),
+                    _ => {}
+                },
+            },
+        }
+    }
+
+    /// What is to be done outside now. To be called until there is nothing: what is done may lead to more. `may_write`: false
+    /// to let more gather for the log's next write.
+    pub fn ready(&mut self, may_write: bool) -> Work {
+        let write = if may_write { self.next_write() } else { None };
+        let serves = self.serves();
+        let core = self.core_mut();
+        let segment = core.log().needs_segment();
+        core.plan_snapshot(serves);
+        let snapshot = core.take_snapshot_job();
+        while self.core_mut().publish_answers() {
+            self.work();
+        }
+        let effects = match self {
+            Quorum::Lone(_) => vec![],
+            Quorum::Member(member) => member.take_effects(),
+        };
+        Work { write, segment, snapshot, effects, published: self.core_mut().take_published() }
+    }
+
+    fn next_write(&mut self) -> Option<FrameWrite> {
+        let (write, has_group) = self.core_mut().next_write()?;
+        if has_group {
+            // There is room again.
+            self.work();
+        }
+        Some(write)
+    }
+
+    fn work(&mut self) {
+        match self {
+            Quorum::Lone(lone) => lone.work(),
+            Quorum::Member(member) => member.work(),
+        }
+    }
+
+    fn core(&self) -> &Core {
+        match self {
+            Quorum::Lone(lone) => &lone.core,
+            Quorum::Member(member) => &member.core,
+        }
+    }
+
+    fn core_mut(&mut self) -> &mut Core {
+        match self {
+            Quorum::Lone(lone) => &mut lone.core,
+            Quorum::Member(member) => &mut member.core,
+        }
+    }
+
+    /// A place in the sequence for a shard.
+    pub fn cursor(&self) -> Cursor {
+        self.core().cursor()
+    }
+
+    /// The state at its head.
+    pub fn state(&self) -> &State {
+        self.core().state()
+    }
+
+    /// The log's writing end: whoever writes needs its buffers.
+    pub fn log(&mut self) -> &mut LogWriter {
+        self.core_mut().log()
+    }
+
+    /// The latest time by which [`Input::Deadline`] must be said, ms.
+    #[inline]
+    pub fn deadline_ms(&self) -> Option<i64> {
+        match self {
+            Quorum::Lone(lone) => lone.core.deadline_ms(),
+            Quorum::Member(member) => member.deadline_ms(),
+        }
+    }
+
+    /// Whether there is nothing that waits for the next turn: the edge may sleep until something happens.
+    pub fn may_sleep(&self) -> bool {
+        self.core().may_sleep()
+    }
+
+    /// Whether nothing is waiting for the disk or for a shard: the server may stop. A member of an ensemble is to be told
+    /// first ([`Input::Stop`]).
+    pub fn is_idle(&self) -> bool {
+        match self {
+            Quorum::Lone(lone) => lone.core.is_at_rest(true),
+            Quorum::Member(member) => member.is_idle(),
+        }
+    }
+
+    /// Whether more of what the leader sends may be taken in.
+    pub fn takes_from_leader(&self) -> bool {
+        match self {
+            Quorum::Lone(_) => true,
+            Quorum::Member(member) => member.takes_from_leader(),
+        }
+    }
+
+    /// Why the process must end: a shard stands still, as of the last tick.
+    pub fn stalled_shard(&self) -> Option<Fatal> {
+        self.core().stalled_shard()
+    }
+
+    /// What this server is to its ensemble; `None` if it stands alone.
+    pub fn standing(&self) -> Option<Standing> {
+        match self {
+            Quorum::Lone(_) => None,
+            Quorum::Member(member) => Some(member.standing()),
+        }
+    }
+
+    /// Whether clients are served.
+    pub fn serves(&self) -> bool {
+        match self {
+            Quorum::Lone(_) => true,
+            Quorum::Member(member) => member.serves(),
+        }
+    }
+
+    /// What this turn has cost so far.
+    pub fn spent(&self) -> Cost {
+        self.core().spent()
+    }
+
+    /// The zxid of the newest snapshot, or of the state the server started from.
+    pub fn last_snapshot(&self) -> Zxid {
+        self.core().last_snapshot()
+    }
+
+    /// As a follower: bytes of requests that the leader has. As a leader: those that learners have forwarded.
+    pub fn bytes_under_way(&self) -> usize {
+        match self {
+            Quorum::Lone(_) => 0,
+            Quorum::Member(member) => member.bytes_under_way(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Quorum {
+    /// As if the start had replayed so many transactions.
+    pub(crate) fn count_replayed(&mut self, txns: u64) {
+        self.core_mut().count_replayed(txns);
+    }
+
+    /// Bytes of requests that wait to be prepared or passed on.
+    pub(crate) fn backlog_bytes(&self) -> usize {
+        self.core().backlog.bytes()
+    }
+
+    /// Bytes of transactions that are proposed and not committed.
+    pub(crate) fn uncommitted_bytes(&self) -> usize {
+        self.core().proposals.bytes()
+    }
+
+    /// As a leader: how many sessions speak through learners.
+    pub(crate) fn owned_sessions(&self) -> usize {
+        match self {
+            Quorum::Lone(_) => 0,
+            Quorum::Member(member) => member.owned_sessions(),
+        }
+    }
+}
