@@ -2,8 +2,8 @@
 //!
 //! A client's write is answered by the transaction that comes back with its session and xid.
 
-use super::claimed::auth_of;
 use super::forwarded::UnderWay;
+use super::forwarded_identities::auth_of;
 use super::roles::{Following, Joining, Role};
 use super::session_queue::Plain;
 use super::{Effect, Member, Record};

@@ -1,7 +1,7 @@
 //! A member that leads: what it prepares is proposed, and shown when it is committed.
 
-use super::claimed::identities;
 use super::forwarded::{AllForwarded, Forwarded};
+use super::forwarded_identities::identities;
 use super::owners::Owners;
 use super::roles::{Inbox, Leading, Role};
 use super::session_queue::Plain;

@@ -10,11 +10,12 @@
 //! one does in `read_only`, and the end of a role in `leaving`; what a role owns is in `roles`.
 
 mod applying;
-mod claimed;
 mod dispatch;
-mod early;
+mod early_learners;
+mod epochs;
 mod following;
 mod forwarded;
+mod forwarded_identities;
 mod handover;
 mod joining;
 mod leading;
@@ -27,10 +28,8 @@ mod reconfig;
 mod records;
 mod requests;
 mod roles;
-mod rollover;
 mod session_queue;
-mod shown;
-mod told;
+mod status;
 mod upgrade;
 mod voting;
 
@@ -43,7 +42,7 @@ use crate::zab::election::Election;
 use crate::zab::epochs::Epochs;
 use crate::zab::history::{History, HistoryLimits};
 use crate::zab::links::Links;
-use early::Early;
+use early_learners::EarlyLearners;
 use outbox::Outbox;
 use records::Records;
 use roles::Role;
@@ -74,7 +73,7 @@ pub struct Member {
     yields: bool,
     search: Search,
     /// Learners that came before this server led.
-    early: Early,
+    early: EarlyLearners,
     records: Records,
     /// What is agreed on beside transactions, as of now.
     agreed: Agreed,
@@ -138,7 +137,7 @@ impl Member {
                 masters_failed: 0,
                 reads_only: false,
             },
-            early: Early::default(),
+            early: EarlyLearners::default(),
             records: Records::default(),
             agreed: options.secrets.held.at(options.epochs.current),
             passwords_number: 0,

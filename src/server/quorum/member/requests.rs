@@ -1,7 +1,7 @@
 //! Requests of this member's clients in a role: carried out now, or when what they wait for has come (`session_queue`).
 
 use super::Member;
-use super::claimed::auth_of;
+use super::forwarded_identities::auth_of;
 use super::roles::Role;
 use super::session_queue::{Held, Passed, Plain, SessionQueue, Syncing};
 use super::upgrade::makes_ephemeral;

@@ -5,7 +5,7 @@
 //! then: whatever becomes of the leader in between, there is no ephemeral without a session that ends.
 
 use super::Member;
-use super::claimed::auth_of;
+use super::forwarded_identities::auth_of;
 use super::roles::Role;
 use crate::ids::SessionId;
 use crate::jute::request::{Create, Request};

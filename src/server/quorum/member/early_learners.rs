@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 
 /// Them, and what each has said so far.
 #[derive(Default)]
-pub(crate) struct Early {
+pub(crate) struct EarlyLearners {
     learners: BTreeMap<PeerId, Vec<u8>>,
 }
 
-impl Early {
+impl EarlyLearners {
     /// One has come. False: there are too many.
     pub fn hold(&mut self, peer: PeerId) -> bool {
         let has_room = self.learners.len() < limits::EARLY_LEARNERS;
