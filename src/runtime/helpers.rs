@@ -6,6 +6,7 @@
 //! quorum brain is woken.
 
 use super::memory::Ahead;
+use super::placement::step_back;
 use super::wake::Wake;
 use crate::fatal::Fatal;
 use crate::ids::Zxid;
@@ -108,59 +109,20 @@ impl Helpers {
         let (reads, to_read) = channel::<(PeerId, Stretch)>();
         let (finished, done) = channel();
         let Work { mut segment, mut snapshot, mut rebase, mut record, mut read_log, close_log } = work;
-        let (finished_too, wake_too) = (finished.clone(), wake.clone());
-        let (finished_third, wake_third) = (finished.clone(), wake.clone());
-        let (finished_fourth, wake_fourth) = (finished.clone(), wake.clone());
-        let make = move || {
-            step_back();
-            for request in segment_requests {
-                let done = segment(request).map_or_else(Done::Failed, Done::Segment);
-                if finished.send(done).is_err() {
-                    return;
-                }
-                wake.ring();
-            }
-        };
-        let write = move || {
-            step_back();
-            for task in to_do {
-                let done = match task {
-                    Task::Snapshot(job) => written(*job, &mut *snapshot),
-                    Task::Rebase(job) => rebased(job, &mut *rebase),
-                };
-                if finished_too.send(done).is_err() {
-                    return;
-                }
-                wake_too.ring();
-            }
-        };
-        let keep = move || {
-            for record_due in to_write {
-                let done = record(&record_due).map_or_else(Done::Failed, |()| Done::Recorded(record_due));
-                if finished_third.send(done).is_err() {
-                    return;
-                }
-                wake_third.ring();
-            }
-        };
-        let read = move || {
-            step_back();
-            for (peer, stretch) in to_read {
-                let part = read_log(&stretch);
-                if finished_fourth.send(Done::LogRead { peer, part }).is_err() {
-                    return;
-                }
-                wake_fourth.ring();
-            }
-        };
-        let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
-            std::thread::Builder::new().name(name.to_owned()).spawn(body).expect("a thread can be started")
-        };
+        let on = |name, manners| Thread { name, manners, finished: finished.clone(), wake: wake.clone() };
         let threads = vec![
-            spawn("segments", Box::new(make)),
-            spawn("snapshots", Box::new(write)),
-            spawn("records", Box::new(keep)),
-            spawn("log out", Box::new(read)),
+            on("segments", Manners::GivesWay)
+                .run(segment_requests, move |request| segment(request).map_or_else(Done::Failed, Done::Segment)),
+            on("snapshots", Manners::GivesWay).run(to_do, move |task| match task {
+                Task::Snapshot(job) => written(*job, &mut *snapshot),
+                Task::Rebase(job) => rebased(job, &mut *rebase),
+            }),
+            on("records", Manners::Hurries)
+                .run(to_write, move |due| record(&due).map_or_else(Done::Failed, |()| Done::Recorded(due))),
+            on("log out", Manners::GivesWay).run(to_read, move |(peer, stretch)| {
+                let part = read_log(&stretch);
+                Done::LogRead { peer, part }
+            }),
         ];
         let memory = Ahead::start(memory_ahead);
         Helpers { segments, tasks, records, reads, done, asked: None, memory, threads, close_log }
@@ -233,6 +195,44 @@ impl Helpers {
     }
 }
 
+/// Whether a helper gives way to the threads that answer clients.
+enum Manners {
+    GivesWay,
+    /// An election or a role waits for what it does.
+    Hurries,
+}
+
+/// A helper that is to be started.
+struct Thread {
+    name: &'static str,
+    manners: Manners,
+    finished: Sender<Done>,
+    wake: Arc<Wake>,
+}
+
+impl Thread {
+    /// Does what comes through the channel, one after the other, until nothing can come or nobody asks for what is finished.
+    fn run<T: Send + 'static>(
+        self,
+        to_do: Receiver<T>,
+        mut work: impl FnMut(T) -> Done + Send + 'static,
+    ) -> JoinHandle<()> {
+        let Thread { name, manners, finished, wake } = self;
+        let body = move || {
+            if matches!(manners, Manners::GivesWay) {
+                step_back();
+            }
+            for task in to_do {
+                if finished.send(work(task)).is_err() {
+                    return;
+                }
+                wake.ring();
+            }
+        };
+        std::thread::Builder::new().name(name.to_owned()).spawn(body).expect("a thread can be started")
+    }
+}
+
 fn written(mut job: SnapshotJob, write: &mut WriteSnapshot) -> Done {
     let start = Instant::now();
     match write(&mut job) {
@@ -253,11 +253,4 @@ fn rebased(mut job: Rebase, rebase: &mut RebaseLog) -> Done {
         (Ok(Some(log)), Rebase::Install { job, .. }) => Done::Installed { zxid: job.zxid, log },
         (Ok(None), Rebase::Install { .. }) => unreachable!("a snapshot is installed, or the process ends"),
     }
-}
-
-/// Lets the calling thread give way to those that answer clients, where there are not cores enough for all.
-pub(super) fn step_back() {
-    const NICENESS: i32 = 10;
-    // Of the calling thread alone, as Linux has it. If it is refused nothing but latency suffers.
-    let _ = rustix::process::setpriority_process(None, NICENESS);
 }

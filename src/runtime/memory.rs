@@ -120,7 +120,7 @@ impl Replay for Growing<'_> {
 }
 
 fn run(places: &Receiver<usize>, ahead: usize) {
-    super::helpers::step_back();
+    super::placement::step_back();
     let mut ready = HashSet::new();
     while let Ok(mut step) = places.recv() {
         // What was told of meanwhile is nearer to where the allocator is now.

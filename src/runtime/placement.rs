@@ -1,7 +1,7 @@
-//! Where threads and memory are kept: CPUs of their own, and out of the swap.
+//! Where threads and memory are kept: CPUs of their own, and out of the swap; and which threads give way to which.
 //!
-//! Both are wishes. A server that cannot have them (but for the little that each shard locks) serves without, and nothing but time is lost; what keeps it from having
-//! them is said with the rest of what [`super::advice`] finds.
+//! All of it are wishes. A server that cannot have them (but for the little that each shard locks) serves without, and nothing
+//! but time is lost; what keeps it from having CPUs and locked memory is said with the rest of what [`super::advice`] finds.
 
 use super::machine;
 use crate::config::{Config, Edge};
@@ -57,6 +57,13 @@ fn stay_on(cpu: usize) {
     if let Err(error) = sched_setaffinity(None, &cpus) {
         tracing::warn!(%error, cpu, "the quorum core's thread could not be pinned");
     }
+}
+
+/// Lets the calling thread give way to those that answer clients, where there are not cores enough for all.
+pub fn step_back() {
+    const NICENESS: i32 = 10;
+    // Of the calling thread alone, as Linux has it. If it is refused nothing but latency suffers.
+    let _ = rustix::process::setpriority_process(None, NICENESS);
 }
 
 /// Bytes of memory that a shard's executor must be able to lock, or it does not start (glommio 0.9).

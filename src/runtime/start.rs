@@ -319,7 +319,7 @@ fn shard_options(
 /// Tells what the server runs on and what one would change about it, on a thread that measures the disk meanwhile.
 fn tell_of_the_machine(config: Arc<Config>) {
     let tell = move || {
-        super::helpers::step_back();
+        placement::step_back();
         let mut machine = Machine::look(&config);
         machine.measure();
         let facts: Vec<_> = machine.facts().into_iter().map(|(name, words)| format!("{name} {words}")).collect();

@@ -472,7 +472,7 @@ impl Peers {
 fn read_snapshot(dir: PathBuf, zxid: Zxid, pieces: SyncSender<Piece>, wake: Arc<Wake>) {
     let pieces_too = pieces.clone();
     let body = move || {
-        super::helpers::step_back();
+        super::placement::step_back();
         if let Err(error) = stream(&dir, zxid, &pieces, &wake) {
             let _ = pieces.send(Err(error));
         }
