@@ -3,6 +3,10 @@
 //! Both edges use it. A turn reads every ready socket once, hands the bytes to the shard brain, and at its
 //! end sends what each connection has in one call. How the descriptor is waited for is the edge's business.
 
+mod gate;
+
+pub use gate::Gate;
+
 use super::descriptors;
 use super::ports::Door;
 use super::wake::Wake;
@@ -11,14 +15,13 @@ use crate::ids::ConnId;
 use crate::limits;
 use crate::server::facts::{AdminPlane, WordAnswer};
 use crate::server::shard::Shard;
+use gate::Ticket;
 use rustix::event::{Timespec, epoll};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
-use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where in the epoll set the descriptors that are no clients stand.
@@ -28,54 +31,6 @@ const TIMER: u64 = u64::MAX - 2;
 const OTHER: u64 = u64::MAX - 3;
 const PEERS: u64 = u64::MAX - 4;
 const ALARM: u64 = u64::MAX - 5;
-
-/// Who may connect: limits per address and in all, counted over all shards.
-pub struct Gate {
-    per_address: Mutex<HashMap<IpAddr, u32>>,
-    total: AtomicUsize,
-    max_per_address: u32,
-    max_total: usize,
-}
-
-impl Gate {
-    /// 0 means no limit (`maxClientCnxns`, `maxCnxns`).
-    pub fn new(max_per_address: u32, max_total: usize) -> Self {
-        Gate { per_address: Mutex::default(), total: AtomicUsize::new(0), max_per_address, max_total }
-    }
-
-    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Ticket> {
-        if self.max_total > 0 && self.total.load(Relaxed) >= self.max_total {
-            return None;
-        }
-        let mut per_address = self.per_address.lock().expect("no holder panics");
-        let count = per_address.entry(address).or_default();
-        if self.max_per_address > 0 && *count >= self.max_per_address {
-            return None;
-        }
-        *count += 1;
-        self.total.fetch_add(1, Relaxed);
-        Some(Ticket { gate: self.clone(), address })
-    }
-}
-
-/// One connection's place under the limits; given back when dropped.
-struct Ticket {
-    gate: Arc<Gate>,
-    address: IpAddr,
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        let mut per_address = self.gate.per_address.lock().expect("no holder panics");
-        if let Some(count) = per_address.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                per_address.remove(&self.address);
-            }
-        }
-        self.gate.total.fetch_sub(1, Relaxed);
-    }
-}
 
 struct Socket {
     stream: TcpStream,
