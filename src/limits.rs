@@ -147,6 +147,9 @@ pub const PEER_LINGER_MS: i64 = 5_000;
 pub const CLIENT_EVENTS: usize = 1024;
 pub const CLIENT_ACCEPTS: usize = 256;
 
+/// Milliseconds that a client's connection may take to send what its transport holds when it is over.
+pub const CLIENT_LINGER_MS: u64 = 5_000;
+
 /// Send-buffer capacity an idle connection may keep.
 pub const IDLE_BUFFER: usize = 16 << 10;
 

@@ -2,6 +2,7 @@
 
 use super::data::{self, MemberData};
 use super::peers::PeerOptions;
+use super::transport::Security;
 use crate::config::{Config, Ensemble, Settings};
 use crate::fatal::{Fatal, Reason};
 use crate::jute::quorum::PROTOCOL_SECRETS;
@@ -64,7 +65,12 @@ pub fn options(config: &Config, ensemble: &Ensemble, data: MemberData) -> Result
 }
 
 /// What a member's connections are told: so many of them, and of this memory.
-pub fn peer_options(config: &Config, ensemble: &Ensemble, (max_sockets, memory): (usize, Arc<Pot>)) -> PeerOptions {
+pub fn peer_options(
+    config: &Config,
+    ensemble: &Ensemble,
+    (max_sockets, memory): (usize, Arc<Pot>),
+    security: Security,
+) -> PeerOptions {
     let settings = &ensemble.settings;
     let sync_ms = i64::from(config.tick_time_ms) * i64::from(settings.sync_limit);
     PeerOptions {
@@ -72,6 +78,7 @@ pub fn peer_options(config: &Config, ensemble: &Ensemble, (max_sockets, memory):
         handshake_ms: settings.election_handshake_timeout_ms.map_or(sync_ms, i64::from),
         max_sockets,
         keep_alive: settings.tcp_keep_alive,
+        security,
         snapshot_dir: config.data_dir.clone(),
         unsent: limits::learner_unsent(data::max_txn(config)),
         memory,

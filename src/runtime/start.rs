@@ -14,6 +14,7 @@ use super::placement::{self, Pins};
 use super::ports::{Door, Mover, Open, Plan};
 use super::sharded::{self, CoreParts, Ending, ShardParts, ShardThread};
 use super::single::Single;
+use super::transport::Security;
 use super::wake::Wake;
 use crate::acl::{AuthConfig, DigestAlgorithm, Scheme, Schemes};
 use crate::config::{self, Config, Edge};
@@ -62,8 +63,9 @@ pub fn run(
     let started = Instant::now();
     descriptors::keep_some()?;
     // Before anything is written: a port that is taken leaves no trace.
-    let client_port = Open::client(&config)?;
-    let peer_ports = config.ensemble.as_ref().map(Open::peers).transpose()?;
+    let client_ports = Open::clients(&config)?;
+    let between_servers = Security::Plain;
+    let peer_ports = config.ensemble.as_ref().map(|ensemble| Open::peers(ensemble, &between_servers)).transpose()?;
     let mut signals = Signals::new([SIGTERM, SIGINT])
         .map_err(|error| Fatal::new(Reason::System, format!("signal handlers: {error}")))?;
     let config = Arc::new(config);
@@ -100,22 +102,25 @@ pub fn run(
     let new_reader = || store.reader().map_err(|error| Fatal::new(Reason::System, error.to_string()));
     let mut core = Core::new(options, state, new_reader()?, log, ids, zxid, clocks.now(), stats.clone());
     core.count_replayed(replayed);
-    let address = client_port.listener.local_addr().map_or_else(|_| String::new(), |address| address.to_string());
-    let door = Arc::new(Door::new(client_port.listener.clone()));
+    let addresses = client_ports.iter().filter_map(|open| open.listener.local_addr().ok());
+    let address = addresses.map(|address| address.to_string()).collect::<Vec<_>>().join(", ");
+    let doors: Vec<Arc<Door>> = client_ports.iter().map(|open| Arc::new(Door::new(open))).collect();
     let (quorum, peers) = match (&config.ensemble, member_data, peer_ports) {
         (Some(ensemble), Some(data), Some(ports)) => {
             let plan = Plan {
                 id: ensemble.id,
                 everywhere: ensemble.settings.listen_on_all_addresses,
-                door: door.clone(),
+                security: between_servers.clone(),
                 stats: stats.clone(),
                 wake: wake.clone(),
                 pause: BIND_PAUSE,
             };
             let room = (budget.peers, client_memory.others.clone());
-            let mover = Mover::start(plan, client_port, ports.clone())?;
+            let clients = client_ports.into_iter().zip(doors.iter().cloned()).collect();
+            let mover = Mover::start(plan, clients, ports.clone())?;
             let options = member::options(&config, ensemble, data)?;
-            let peers = Peers::new(member::peer_options(&config, ensemble, room), (ports, mover), wake.clone())?;
+            let peer_options = member::peer_options(&config, ensemble, room, between_servers);
+            let peers = Peers::new(peer_options, (ports, mover), wake.clone())?;
             (Quorum::member(core, options), Some(peers))
         }
         _ => (Quorum::lone(core), None),
@@ -130,7 +135,7 @@ pub fn run(
         let rejected = Box::new(move || {
             stats.connections_rejected.fetch_add(1, Ordering::Relaxed);
         });
-        Net::new(door.clone(), wake, gate.clone(), plane.clone(), half_tick, rejected)
+        Net::new(&doors, wake, gate.clone(), plane.clone(), half_tick, rejected)
     };
     // Of a member the end of the log is not shown yet.
     let applied = store.published();

@@ -19,6 +19,12 @@ impl Gate {
         Gate { per_address: Mutex::default(), total: AtomicUsize::new(0), max_per_address, max_total }
     }
 
+    /// How many clients there are.
+    #[cfg(test)]
+    pub(super) fn total(&self) -> usize {
+        self.total.load(Relaxed)
+    }
+
     /// Takes a place for a connection from there, if there is one.
     pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Ticket> {
         if self.max_total > 0 && self.total.load(Relaxed) >= self.max_total {

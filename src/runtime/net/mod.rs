@@ -1,31 +1,35 @@
-//! The socket loop of one shard: one epoll descriptor with the listener, the clients, a timer and the bell.
+//! The socket loop of one shard: one epoll descriptor with the listeners, the clients, a timer and the bell.
 //!
 //! Both edges use it. A turn reads every ready socket once, hands the bytes to the shard brain, and at its
-//! end sends what each connection has in one call. How the descriptor is waited for is the edge's business.
+//! end sends what each connection has in one call. How the descriptor is waited for is the edge's business, what carries
+//! the bytes is the listener's (`transport`). `entrance` accepts, `gate` says who may come in, `lingering` has the
+//! connections that are over but for what their transports still have to send.
 
+mod entrance;
 mod gate;
+mod lingering;
 
 pub use gate::Gate;
 
-use super::descriptors;
 use super::ports::Door;
+use super::transport::{Received, Transport};
 use super::wake::Wake;
 use crate::fatal::{Fatal, Reason};
 use crate::ids::ConnId;
 use crate::limits;
 use crate::server::facts::{AdminPlane, WordAnswer};
 use crate::server::shard::Shard;
+use entrance::Entrance;
 use gate::Ticket;
+use lingering::Lingering;
 use rustix::event::{Timespec, epoll};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
-use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Where in the epoll set the descriptors that are no clients stand.
-const LISTENER: u64 = u64::MAX;
+/// Where in the epoll set the descriptors that are no clients stand: the listeners from here on, by their number, then the others.
+const FIRST_LISTENER: u64 = u64::MAX - 63;
 const BELL: u64 = u64::MAX - 1;
 const TIMER: u64 = u64::MAX - 2;
 const OTHER: u64 = u64::MAX - 3;
@@ -33,15 +37,46 @@ const PEERS: u64 = u64::MAX - 4;
 const ALARM: u64 = u64::MAX - 5;
 
 struct Socket {
-    stream: TcpStream,
+    transport: Transport,
     id: ConnId,
-    /// The last send did not take everything.
-    is_blocked: bool,
     /// The client will send nothing more.
     is_at_end: bool,
+    /// The transport holds plaintext that was not read yet; the connection stands in the list of those.
+    is_unread: bool,
     /// What the epoll set is armed for.
     armed: epoll::EventFlags,
-    _ticket: Ticket,
+    ticket: Ticket,
+}
+
+/// The sockets by the slots of their connections.
+#[derive(Default)]
+struct Sockets(Vec<Option<Socket>>);
+
+impl Sockets {
+    #[inline]
+    fn find(&mut self, id: ConnId) -> Option<&mut Socket> {
+        self.0.get_mut(id.slot as usize)?.as_mut().filter(|socket| socket.id == id)
+    }
+
+    /// Puts a socket into its slot. One whose connection has ended in this turn may still be there.
+    fn put(&mut self, socket: Socket) -> Option<Socket> {
+        let slot = socket.id.slot as usize;
+        if self.0.len() <= slot {
+            self.0.resize_with(slot + 1, || None);
+        }
+        self.0[slot].replace(socket)
+    }
+
+    fn take(&mut self, id: ConnId) -> Option<Socket> {
+        self.find(id)?;
+        self.0[id.slot as usize].take()
+    }
+}
+
+/// Where a connection's socket stands in the epoll set.
+#[inline]
+fn token(id: ConnId) -> u64 {
+    u64::from(id.generation) << 32 | u64::from(id.slot)
 }
 
 /// What a turn found besides client traffic.
@@ -96,16 +131,15 @@ impl Events {
 /// The sockets of one shard.
 pub struct Net {
     epoll: OwnedFd,
-    door: Arc<Door>,
-    /// How often the door has moved, as far as is known here.
-    moves: u64,
-    listener: Option<Arc<TcpListener>>,
-    listener_armed: bool,
+    entrances: Vec<Entrance>,
     timer: OwnedFd,
     wake: Arc<Wake>,
     gate: Arc<Gate>,
     plane: Arc<dyn AdminPlane>,
-    sockets: Vec<Option<Socket>>,
+    sockets: Sockets,
+    lingering: Lingering,
+    /// Connections whose transports hold plaintext that was not read yet.
+    unread: Vec<ConnId>,
     buffer: Box<[u8]>,
     ids: Vec<ConnId>,
     rejected: Box<dyn Fn() + Send>,
@@ -113,9 +147,9 @@ pub struct Net {
 }
 
 impl Net {
-    /// An epoll set with the listener, the bell and a timer that ticks every `half_tick`.
+    /// An epoll set with a listener at each of these doors, the bell and a timer that ticks every `half_tick`.
     pub fn new(
-        door: Arc<Door>,
+        doors: &[Arc<Door>],
         wake: Arc<Wake>,
         gate: Arc<Gate>,
         plane: Arc<dyn AdminPlane>,
@@ -134,21 +168,20 @@ impl Net {
         epoll::add(&epoll, wake.as_fd(), epoll::EventData::new_u64(BELL), read).map_err(system)?;
         let mut net = Net {
             epoll,
-            listener: Some(door.attend(wake.clone())),
-            door,
-            moves: 0,
-            listener_armed: false,
+            entrances: doors.iter().map(|door| Entrance::at(door.clone(), wake.clone())).collect(),
             timer,
             wake,
             gate,
             plane,
-            sockets: vec![],
+            sockets: Sockets::default(),
+            lingering: Lingering::new(half_tick),
+            unread: vec![],
             buffer: vec![0; limits::READ_CHUNK].into_boxed_slice(),
             ids: vec![],
             rejected,
             ticks: Ticks::default(),
         };
-        net.arm_listener();
+        net.arm_listeners();
         Ok(net)
     }
 
@@ -177,13 +210,6 @@ impl Net {
             .map_err(|error| Fatal::new(Reason::System, format!("epoll: {error}")))
     }
 
-    /// Takes no more connections.
-    pub fn stop_accepting(&mut self) {
-        if let Some(listener) = self.listener.take() {
-            let _ = epoll::delete(&self.epoll, &listener);
-        }
-    }
-
     /// Waits until something is ready, not at all if `wait` is false.
     pub fn wait(&mut self, events: &mut Events, wait: bool) {
         let events = &mut events.0;
@@ -200,10 +226,10 @@ impl Net {
     pub fn process(&mut self, events: &Events, shard: &mut Shard) -> Found {
         let mut found = Found::default();
         let mut has_timer = false;
-        self.follow_door(shard);
+        self.follow_doors(shard);
+        self.read_on(shard);
         for event in &events.0 {
             match event.data.u64() {
-                LISTENER => self.accept(shard),
                 BELL => self.wake.hush(),
                 OTHER => found.other = true,
                 PEERS => found.peers = true,
@@ -212,143 +238,124 @@ impl Net {
                     let _ = rustix::io::read(&self.timer, &mut [0; 8]);
                     has_timer = true;
                 }
+                listener if listener >= FIRST_LISTENER => self.accept(shard, (listener - FIRST_LISTENER) as usize),
                 token => {
                     let id = ConnId { slot: token as u32, generation: (token >> 32) as u32 };
                     self.ready(shard, id, event.flags);
                 }
             }
         }
-        found.tick = self.ticks.after_turn(has_timer, events.0.len() >= limits::CLIENT_EVENTS, self.sockets.len());
+        found.tick = self.ticks.after_turn(has_timer, events.0.len() >= limits::CLIENT_EVENTS, self.sockets.0.len());
         if found.tick {
             // A listener that was disarmed because descriptors ran out is tried again.
-            self.arm_listener();
+            self.arm_listeners();
+            self.lingering.tick();
         }
         found
     }
 
-    /// Accepts at another port from now on, if the door has moved. Who waits at the old one is taken in first.
+    /// Reads once from each transport that held more than was taken, where the system says nothing.
     #[inline]
-    fn follow_door(&mut self, shard: &mut Shard) {
-        let Some(new) = self.door.moved(&mut self.moves) else { return };
-        self.accept(shard);
-        // Without one no more connections are taken.
-        let Some(old) = &mut self.listener else { return };
-        let old = std::mem::replace(old, new);
-        if std::mem::take(&mut self.listener_armed) {
-            let _ = epoll::delete(&self.epoll, &old);
+    fn read_on(&mut self, shard: &mut Shard) {
+        if self.unread.is_empty() {
+            return;
         }
-        self.arm_listener();
-    }
-
-    fn arm_listener(&mut self) {
-        if let (Some(listener), false) = (&self.listener, self.listener_armed) {
-            // Exclusive: a new connection wakes one shard, not all.
-            let flags = epoll::EventFlags::IN | epoll::EventFlags::EXCLUSIVE;
-            self.listener_armed = epoll::add(&self.epoll, listener, epoll::EventData::new_u64(LISTENER), flags).is_ok();
+        for id in std::mem::take(&mut self.unread) {
+            if let Some(socket) = self.sockets.find(id) {
+                socket.is_unread = false;
+                self.receive(shard, id, epoll::EventFlags::IN);
+            }
         }
     }
 
-    fn accept(&mut self, shard: &mut Shard) {
-        for _ in 0..limits::CLIENT_ACCEPTS {
-            let Some(listener) = &self.listener else { return };
-            if !descriptors::may_accept() {
-                tracing::error!(
-                    "no descriptor is left for another connection; trying again (raise the limit on open files)"
-                );
-                let _ = epoll::delete(&self.epoll, listener);
-                self.listener_armed = false;
-                return;
-            }
-            let (stream, peer) = match listener.accept() {
-                Ok(accepted) => accepted,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => continue,
-                Err(error) => {
-                    // Out of descriptors, most likely. The listener would be ready for ever: leave it alone
-                    // until the next tick, the connections there are go on. Or it gives way to another one.
-                    if error.kind() != ErrorKind::InvalidInput {
-                        tracing::error!(%error, "cannot accept connections; trying again (raise the limit on open files)");
-                    }
-                    let _ = epoll::delete(&self.epoll, listener);
-                    self.listener_armed = false;
-                    return;
-                }
-            };
-            let Some(ticket) = self.gate.enter(peer.ip()) else {
-                tracing::warn!(%peer, "connection refused: too many connections (maxClientCnxns, maxCnxns)");
-                (self.rejected)();
-                continue;
-            };
-            if stream.set_nonblocking(true).is_err() || stream.set_nodelay(true).is_err() {
-                continue;
-            }
-            let id = shard.accept(peer);
-            let token = u64::from(id.generation) << 32 | u64::from(id.slot);
-            let armed = epoll::EventFlags::IN;
-            if epoll::add(&self.epoll, &stream, epoll::EventData::new_u64(token), armed).is_err() {
-                shard.disconnected(id);
-                continue;
-            }
-            let slot = id.slot as usize;
-            if self.sockets.len() <= slot {
-                self.sockets.resize_with(slot + 1, || None);
-            }
-            let socket = Socket { stream, id, is_blocked: false, is_at_end: false, armed, _ticket: ticket };
-            self.sockets[slot] = Some(socket);
+    /// What transports hold and the shard would take is read in the next turn, which nothing else may bring.
+    #[inline]
+    fn stay_awake(&self, shard: &mut Shard) {
+        if self.unread.iter().any(|id| shard.wants_input(*id)) {
+            self.wake.ring();
         }
-    }
-
-    fn find(&mut self, id: ConnId) -> Option<&mut Socket> {
-        self.sockets.get_mut(id.slot as usize)?.as_mut().filter(|socket| socket.id == id)
     }
 
     fn ready(&mut self, shard: &mut Shard, id: ConnId, flags: epoll::EventFlags) {
         if flags.intersects(epoll::EventFlags::OUT) {
-            if let Some(socket) = self.find(id) {
-                socket.is_blocked = false;
+            match self.sockets.find(id).map(|socket| socket.transport.push()) {
+                Some(Ok(())) => self.send(shard, id),
+                Some(Err(_)) => self.drop_socket(shard, id),
+                None => self.lingering.ready(id, flags),
             }
-            self.send(shard, id);
         }
         let readable = epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
-        if !flags.intersects(readable) {
+        if flags.intersects(readable) {
+            self.receive(shard, id, flags);
+        }
+    }
+
+    /// Reads once, and hands on what came.
+    fn receive(&mut self, shard: &mut Shard, id: ConnId, flags: epoll::EventFlags) {
+        let Some(socket) = self.sockets.find(id) else { return self.lingering.ready(id, flags) };
+        let wanted = shard.wants_bytes(id);
+        if socket.is_at_end || wanted == 0 {
+            // Nothing is read now; only an error or a hang-up can have brought us here.
+            if flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
+                self.drop_socket(shard, id);
+            } else if !socket.is_at_end && socket.transport.has_more() && !socket.is_unread {
+                socket.is_unread = true;
+                self.unread.push(id);
+            }
             return;
         }
-        let mut buffer = std::mem::take(&mut self.buffer);
-        if let Some(socket) = self.find(id) {
-            let wanted = shard.wants_bytes(id);
-            if socket.is_at_end || wanted == 0 {
-                // Nothing is read now; only an error or a hang-up can have brought us here.
-                if flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
-                    self.drop_socket(shard, id);
-                }
-            } else {
-                match socket.stream.read(&mut buffer[..wanted]) {
-                    Ok(0) => {
-                        socket.is_at_end = true;
-                        if shard.at_end(id) {
-                            self.rearm(shard, id);
-                        } else {
-                            self.drop_socket(shard, id);
-                        }
-                    }
-                    Ok(n) => shard.received(id, &buffer[..n]),
-                    Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-                    Err(_) => self.drop_socket(shard, id),
+        if socket.is_unread {
+            // It has its turn in the list.
+            return;
+        }
+        let was_handshaking = socket.transport.is_handshaking();
+        let received = socket.transport.read(&mut self.buffer[..wanted]);
+        // What was refused during the handshake is offered again, and what the transport itself has to say may wait for room.
+        let is_agreed = was_handshaking && !socket.transport.is_handshaking();
+        let waits_anew = socket.transport.is_full() != socket.armed.intersects(epoll::EventFlags::OUT);
+        if socket.transport.has_more() {
+            socket.is_unread = true;
+            self.unread.push(id);
+        }
+        match received {
+            Ok(Received::Bytes(n)) => shard.received(id, &self.buffer[..n]),
+            Ok(Received::Nothing) => {}
+            Ok(Received::End) => {
+                socket.is_at_end = true;
+                if shard.at_end(id) {
+                    self.rearm(shard, id);
+                } else {
+                    shard.disconnected(id);
+                    self.part_with(id);
                 }
             }
+            Err(_) => self.drop_socket(shard, id),
         }
-        self.buffer = buffer;
+        if is_agreed {
+            self.send(shard, id);
+        }
+        if waits_anew {
+            self.rearm(shard, id);
+        }
     }
 
+    /// The connection broke.
     fn drop_socket(&mut self, shard: &mut Shard, id: ConnId) {
         shard.disconnected(id);
-        self.sockets[id.slot as usize] = None;
+        self.sockets.take(id);
     }
 
-    /// Sends as much as the socket takes.
+    /// The connection is over: what its transport still has to send leaves by itself.
+    fn part_with(&mut self, id: ConnId) {
+        if let Some(socket) = self.sockets.take(id) {
+            self.lingering.take_in(socket, &self.epoll);
+        }
+    }
+
+    /// Sends as much as the transport takes.
     fn send(&mut self, shard: &mut Shard, id: ConnId) {
-        let Some(socket) = self.sockets.get_mut(id.slot as usize).and_then(Option::as_mut) else { return };
-        if socket.id != id || socket.is_blocked {
+        let Some(socket) = self.sockets.find(id) else { return };
+        if socket.transport.is_full() {
             return;
         }
         let mut left = shard.send_share();
@@ -361,15 +368,11 @@ impl Net {
                 shard.send_on(id);
                 break;
             }
-            match socket.stream.write(&unsent[..unsent.len().min(left)]) {
+            match socket.transport.write(&unsent[..unsent.len().min(left)]) {
+                Ok(0) => break,
                 Ok(n) => {
                     shard.sent(id, n);
                     left -= n;
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    socket.is_blocked = true;
-                    break;
                 }
                 Err(_) => return self.drop_socket(shard, id),
             }
@@ -379,22 +382,14 @@ impl Net {
 
     /// Arms the epoll set for what this connection waits for.
     fn rearm(&mut self, shard: &mut Shard, id: ConnId) {
-        let Some(socket) = self.sockets.get_mut(id.slot as usize).and_then(Option::as_mut) else { return };
-        if socket.id != id {
-            return;
-        }
+        let Some(socket) = self.sockets.find(id) else { return };
         let mut wanted = epoll::EventFlags::empty();
-        if !socket.is_at_end && shard.wants_input(id) {
-            wanted |= epoll::EventFlags::IN;
-        }
-        if socket.is_blocked {
-            wanted |= epoll::EventFlags::OUT;
-        }
-        if wanted != socket.armed {
-            let token = u64::from(id.generation) << 32 | u64::from(id.slot);
-            if epoll::modify(&self.epoll, &socket.stream, epoll::EventData::new_u64(token), wanted).is_ok() {
-                socket.armed = wanted;
-            }
+        wanted.set(epoll::EventFlags::IN, !socket.is_at_end && shard.wants_input(id));
+        wanted.set(epoll::EventFlags::OUT, socket.transport.is_full());
+        if wanted != socket.armed
+            && epoll::modify(&self.epoll, &socket.transport, epoll::EventData::new_u64(token(id)), wanted).is_ok()
+        {
+            socket.armed = wanted;
         }
     }
 
@@ -418,13 +413,15 @@ impl Net {
         }
         shard.take_ended(&mut ids);
         for id in ids.drain(..) {
-            if self.find(id).is_some() {
-                self.sockets[id.slot as usize] = None;
-            }
+            self.part_with(id);
         }
         self.ids = ids;
+        self.stay_awake(shard);
     }
 }
+
+#[cfg(test)]
+mod conversation_tests;
 
 #[cfg(test)]
 mod tests {

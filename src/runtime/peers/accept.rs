@@ -27,8 +27,8 @@ impl Peers {
     }
 
     pub(super) fn accept(&mut self, quorum: &mut Quorum, number: usize) {
-        let Some(Open { port, listener, .. }) = self.ports.get(number) else { return };
-        let port = *port;
+        let Some(Open { wanted, listener }) = self.ports.get(number) else { return };
+        let (port, security) = (wanted.port, wanted.security.clone());
         let mut accepted = vec![];
         if !descriptors::may_accept() {
             if epoll::delete(&self.epoll, listener).is_ok() {
@@ -59,11 +59,9 @@ impl Peers {
                 tracing::warn!(%from, ?port, "connection refused: there are too many");
                 continue;
             }
-            if stream.set_nonblocking(true).is_err() || stream.set_nodelay(true).is_err() {
-                continue;
-            }
+            let Ok(transport) = security.accepted(stream) else { continue };
             let kind = if port == Port::Election { Kind::Unknown(vec![]) } else { Kind::Learner };
-            let Some(token) = self.add(stream, kind) else { continue };
+            let Some(token) = self.add(transport, kind) else { continue };
             if port == Port::Quorum {
                 quorum.step(Input::Peer(PeerInput::Learner(PeerId(token))));
             }

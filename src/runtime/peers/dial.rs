@@ -4,6 +4,7 @@
 //! Names are looked up anew at every attempt: a server that was moved is found where it is now. Nobody waits for the
 //! thread; what has come of it is handed over through a channel, and the loop is woken.
 
+use crate::runtime::transport::{Security, Transport};
 use crate::runtime::wake::Wake;
 use crate::zab::links::Address;
 use crate::zab::voters::ServerId;
@@ -24,14 +25,25 @@ pub enum Purpose {
 /// What has come of an attempt.
 pub struct Dialled {
     pub purpose: Purpose,
-    pub outcome: io::Result<TcpStream>,
+    pub outcome: io::Result<Transport>,
 }
 
-/// Connects to the first of `addresses` that answers within `timeout`. Every call ends in one [`Dialled`].
-pub fn dial(purpose: Purpose, addresses: Vec<Address>, timeout: Duration, done: Sender<Dialled>, wake: Arc<Wake>) {
+/// How connections are made, and where they go when they are.
+#[derive(Clone)]
+pub struct Dialler {
+    pub security: Security,
+    /// The time that all addresses of one server have together.
+    pub timeout: Duration,
+    pub done: Sender<Dialled>,
+    pub wake: Arc<Wake>,
+}
+
+/// Connects to the first of `addresses` that answers in time. Every call ends in one [`Dialled`].
+pub fn dial(purpose: Purpose, addresses: Vec<Address>, dialler: &Dialler) {
+    let Dialler { security, timeout, done, wake } = dialler.clone();
     let done_too = done.clone();
     let body = move || {
-        let outcome = connect(&addresses, timeout);
+        let outcome = connect(&addresses, timeout, &security);
         // Nobody listens any more where the server stops.
         let _ = done.send(Dialled { purpose, outcome });
         wake.ring();
@@ -41,24 +53,20 @@ pub fn dial(purpose: Purpose, addresses: Vec<Address>, timeout: Duration, done: 
     }
 }
 
-fn connect(addresses: &[Address], timeout: Duration) -> io::Result<TcpStream> {
+fn connect(addresses: &[Address], timeout: Duration, security: &Security) -> io::Result<Transport> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no address is known");
-    let mut found: Vec<SocketAddr> = vec![];
+    let mut found: Vec<(SocketAddr, &str)> = vec![];
     for (host, port) in addresses {
         match (host.as_str(), *port).to_socket_addrs() {
-            Ok(resolved) => found.extend(resolved),
+            Ok(resolved) => found.extend(resolved.map(|address| (address, host.as_str()))),
             Err(error) => last = error,
         }
     }
-    found.dedup();
-    for address in &found {
+    found.dedup_by_key(|(address, _)| *address);
+    for (address, host) in &found {
         // An address that does not answer leaves time for the others.
         match TcpStream::connect_timeout(address, timeout / found.len() as u32) {
-            Ok(stream) => {
-                stream.set_nonblocking(true)?;
-                stream.set_nodelay(true)?;
-                return Ok(stream);
-            }
+            Ok(stream) => return security.connected(stream, host),
             Err(error) => last = error,
         }
     }
@@ -73,9 +81,11 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_secs(10);
 
-    fn outcome(addresses: Vec<Address>) -> io::Result<TcpStream> {
+    fn outcome(addresses: Vec<Address>) -> io::Result<Transport> {
         let (done, dialled) = channel();
-        dial(Purpose::Leader(7), addresses, TIMEOUT, done, Arc::new(Wake::new().unwrap()));
+        let wake = Arc::new(Wake::new().unwrap());
+        let dialler = Dialler { security: Security::Plain, timeout: TIMEOUT, done, wake };
+        dial(Purpose::Leader(7), addresses, &dialler);
         let Dialled { purpose, outcome } = dialled.recv_timeout(TIMEOUT).unwrap();
         assert_eq!(purpose, Purpose::Leader(7));
         outcome
@@ -88,7 +98,9 @@ mod tests {
         let port = there.local_addr().unwrap().port();
         let addresses =
             vec![("no such host".to_owned(), 1), ("127.0.0.1".to_owned(), gone.port()), ("127.0.0.1".to_owned(), port)];
-        assert_eq!(outcome(addresses).unwrap().peer_addr().unwrap().port(), port);
+        let connected = outcome(addresses).unwrap();
+        let peer = rustix::net::getpeername(connected).unwrap().expect("it is connected");
+        assert_eq!(SocketAddr::try_from(peer).unwrap().port(), port);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod socket;
 
 use super::helpers::Helpers;
 use super::ports::{Mover, Open};
+use super::transport::{Received, Security, Transport};
 use super::wake::Wake;
 use crate::fatal::{Fatal, Reason};
 use crate::ids::Zxid;
@@ -24,16 +25,14 @@ use crate::storage::snapshot::format::file_name;
 use crate::zab::leader::PeerId;
 use crate::zab::links::LinkId;
 use accept::watch;
-use dial::{Dialled, Purpose, dial};
+use dial::{Dialled, Dialler, Purpose, dial};
 use rustix::event::{Timespec, epoll};
 use socket::{Fed, Feed, Kind, Piece, Socket, who_gives_way};
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Read};
-use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
 /// Listeners have tokens below this, sockets from it on.
@@ -50,6 +49,8 @@ pub struct PeerOptions {
     pub max_sockets: usize,
     /// `tcpKeepAlive` between servers.
     pub keep_alive: bool,
+    /// What carries the bytes of connections that this server makes.
+    pub security: Security,
     /// Where snapshots are.
     pub snapshot_dir: PathBuf,
     /// Bytes that may wait for one server ([`limits::learner_unsent`]).
@@ -74,9 +75,11 @@ pub struct Peers {
     leader: Option<u64>,
     attempt: u64,
     dialled: Receiver<Dialled>,
-    dialler: Sender<Dialled>,
+    dialler: Dialler,
     /// Sockets that have something to send.
     dirty: Vec<u64>,
+    /// Sockets whose transports hold plaintext that was not read yet.
+    unread: Vec<u64>,
     /// Sockets on which a snapshot goes out, and of what zxid it is.
     feeding: Vec<(u64, Zxid)>,
     /// Learners that wait for a snapshot.
@@ -98,7 +101,9 @@ impl Peers {
         for (number, open) in ports.iter().enumerate() {
             watch(&epoll, number, open).map_err(system)?;
         }
-        let (dialler, dialled) = channel();
+        let (done, dialled) = channel();
+        let (security, timeout) = (options.security.clone(), options.connect_timeout);
+        let dialler = Dialler { security, timeout, done, wake: wake.clone() };
         Ok(Peers {
             options,
             epoll,
@@ -114,6 +119,7 @@ impl Peers {
             dialled,
             dialler,
             dirty: vec![],
+            unread: vec![],
             feeding: vec![],
             wanting: vec![],
             reading: vec![],
@@ -135,10 +141,24 @@ impl Peers {
         if let Some(ports) = self.mover.moved() {
             self.listen_at(ports);
         }
+        self.read_on(quorum);
         if is_ready {
             self.look(quorum);
         }
         self.feed(quorum);
+    }
+
+    /// Reads once from each transport that held more than was taken, where the system says nothing.
+    fn read_on(&mut self, quorum: &mut Quorum) {
+        for token in std::mem::take(&mut self.unread) {
+            let Some(socket) = self.sockets.get_mut(&token) else { continue };
+            if socket.armed.intersects(epoll::EventFlags::IN) {
+                socket.is_unread = false;
+                self.receive(quorum, token);
+            } else {
+                self.unread.push(token);
+            }
+        }
     }
 
     fn look(&mut self, quorum: &mut Quorum) {
@@ -163,7 +183,7 @@ impl Peers {
             .retain(|number| self.ports.get(*number).is_some_and(|open| watch(&self.epoll, *number, open).is_err()));
         let now_ms = self.now_ms;
         let over: Vec<u64> =
-            self.sockets.iter().filter(|(_, socket)| socket.is_over(now_ms)).map(|(token, _)| *token).collect();
+            self.sockets.iter_mut().filter_map(|(token, socket)| socket.is_over(now_ms).then_some(*token)).collect();
         for token in over {
             self.lost(quorum, token);
         }
@@ -177,15 +197,16 @@ impl Peers {
         }
     }
 
-    fn add(&mut self, stream: TcpStream, kind: Kind) -> Option<u64> {
-        if self.options.keep_alive && rustix::net::sockopt::set_socket_keepalive(&stream, true).is_err() {
+    fn add(&mut self, transport: Transport, kind: Kind) -> Option<u64> {
+        if self.options.keep_alive && rustix::net::sockopt::set_socket_keepalive(&transport, true).is_err() {
             return None;
         }
         let token = self.next;
         self.next += 1;
-        let armed = epoll::EventFlags::IN;
-        epoll::add(&self.epoll, &stream, epoll::EventData::new_u64(token), armed).ok()?;
-        self.sockets.insert(token, Socket::new(stream, kind, armed, &self.options.memory));
+        let greets_until_ms = self.now_ms + self.options.handshake_ms;
+        let socket = Socket::new(transport, kind, greets_until_ms, &self.options.memory);
+        epoll::add(&self.epoll, &socket.transport, epoll::EventData::new_u64(token), socket.armed).ok()?;
+        self.sockets.insert(token, socket);
         Some(token)
     }
 
@@ -193,7 +214,7 @@ impl Peers {
         match (purpose, outcome) {
             (Purpose::Election(peer), outcome) => {
                 let token = match outcome {
-                    Ok(stream) => self.add(stream, Kind::Link),
+                    Ok(transport) => self.add(transport, Kind::Link),
                     Err(error) => {
                         tracing::debug!(peer = peer.0, %error, "a server cannot be reached for the election");
                         None
@@ -208,7 +229,7 @@ impl Peers {
             (Purpose::Leader(attempt), _) if attempt != self.attempt => {}
             (Purpose::Leader(_), outcome) => {
                 self.leader = match outcome {
-                    Ok(stream) => self.add(stream, Kind::Leader),
+                    Ok(transport) => self.add(transport, Kind::Leader),
                     Err(error) => {
                         tracing::debug!(%error, "the leader cannot be reached");
                         None
@@ -222,21 +243,43 @@ impl Peers {
     fn ready(&mut self, quorum: &mut Quorum, token: u64, flags: epoll::EventFlags) {
         let Some(socket) = self.sockets.get_mut(&token) else { return };
         if flags.intersects(epoll::EventFlags::OUT) {
-            socket.is_blocked = false;
+            socket.is_paused = false;
+            if socket.transport.push().is_err() {
+                return self.lost(quorum, token);
+            }
             self.dirty.push(token);
         }
         if !flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
             return;
         }
         if socket.armed.intersects(epoll::EventFlags::IN) {
-            match socket.stream.read(&mut self.buffer) {
-                Ok(0) => self.lost(quorum, token),
-                Ok(n) => self.received(quorum, token, n),
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-                Err(_) => self.lost(quorum, token),
+            // One that holds plaintext has its turn in the list.
+            if !socket.is_unread {
+                self.receive(quorum, token);
             }
         } else if flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
             self.lost(quorum, token);
+        }
+    }
+
+    /// Reads once, and hands on what came.
+    fn receive(&mut self, quorum: &mut Quorum, token: u64) {
+        let Some(socket) = self.sockets.get_mut(&token) else { return };
+        let was_handshaking = socket.transport.is_handshaking();
+        let received = socket.transport.read(&mut self.buffer);
+        // What was refused during the handshake is offered again, and what the transport itself has to say may wait for room.
+        let is_agreed = was_handshaking && !socket.transport.is_handshaking();
+        if is_agreed || socket.waits_for_room() != socket.armed.intersects(epoll::EventFlags::OUT) {
+            self.dirty.push(token);
+        }
+        if socket.transport.has_more() {
+            socket.is_unread = true;
+            self.unread.push(token);
+        }
+        match received {
+            Ok(Received::Bytes(n)) => self.received(quorum, token, n),
+            Ok(Received::Nothing) => {}
+            Ok(Received::End) | Err(_) => self.lost(quorum, token),
         }
     }
 
@@ -336,11 +379,21 @@ impl Peers {
         if !self.wanting.is_empty() {
             quorum.step(Input::WantSnapshot);
         }
-        self.read_on(helpers);
+        self.read_log_on(helpers);
         if let Some(leader) = self.leader {
             self.rearm(leader, quorum.takes_from_leader());
         }
+        self.stay_awake();
         Ok(worked)
+    }
+
+    /// What transports hold and the brain would take is read in the next turn, which nothing else may bring.
+    fn stay_awake(&self) {
+        let takes =
+            |token: &u64| self.sockets.get(token).is_some_and(|socket| socket.armed.contains(epoll::EventFlags::IN));
+        if self.unread.iter().any(takes) {
+            self.wake.ring();
+        }
     }
 
     fn effect(&mut self, effect: Effect, quorum: &mut Quorum, helpers: &mut Helpers) -> Result<(), Fatal> {
@@ -387,7 +440,7 @@ impl Peers {
     }
 
     /// Has the log read on for those who have taken most of what they were sent.
-    fn read_on(&mut self, helpers: &mut Helpers) {
+    fn read_log_on(&mut self, helpers: &mut Helpers) {
         self.reading.retain(|(peer, stretch)| match self.sockets.get(&peer.0) {
             Some(socket) if socket.unsent() > limits::LOG_PART => true,
             Some(_) => {
@@ -399,7 +452,7 @@ impl Peers {
     }
 
     fn dial(&mut self, purpose: Purpose, addresses: Vec<(String, u16)>) {
-        dial(purpose, addresses, self.options.connect_timeout, self.dialler.clone(), self.wake.clone());
+        dial(purpose, addresses, &self.dialler);
     }
 
     fn give(&mut self, quorum: &mut Quorum, token: u64, bytes: &[u8]) {
@@ -459,9 +512,9 @@ impl Peers {
         let Some(socket) = self.sockets.get_mut(&token) else { return };
         let mut wanted = epoll::EventFlags::empty();
         wanted.set(epoll::EventFlags::IN, takes);
-        wanted.set(epoll::EventFlags::OUT, socket.is_blocked);
+        wanted.set(epoll::EventFlags::OUT, socket.waits_for_room());
         if wanted != socket.armed
-            && epoll::modify(&self.epoll, &socket.stream, epoll::EventData::new_u64(token), wanted).is_ok()
+            && epoll::modify(&self.epoll, &socket.transport, epoll::EventData::new_u64(token), wanted).is_ok()
         {
             socket.armed = wanted;
         }

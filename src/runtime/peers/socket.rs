@@ -3,11 +3,10 @@
 //! What waits is memory, and is charged as such. While that is short, who takes nothing of much that waits for it gives way.
 
 use crate::limits;
+use crate::runtime::transport::Transport;
 use crate::server::memory::{Charge, Pot};
 use rustix::event::epoll::EventFlags;
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{ErrorKind, Write};
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
@@ -44,7 +43,7 @@ pub enum Fed {
 
 /// A connection.
 pub struct Socket {
-    pub stream: TcpStream,
+    pub transport: Transport,
     pub kind: Kind,
     out: Vec<u8>,
     sent: usize,
@@ -53,12 +52,16 @@ pub struct Socket {
     given: u64,
     gone: u64,
     pub feed: Option<Feed>,
-    /// The last send did not take everything: the rest goes when the system says that there is room.
-    pub is_blocked: bool,
+    /// The last send was a turn's share and did not take everything: the rest goes when the system says that there is room.
+    pub is_paused: bool,
+    /// The transport holds plaintext that was not read yet; the connection stands in the list of those.
+    pub is_unread: bool,
     /// To be ended when what it was given has left: nothing of it is wanted any more.
     pub is_closing: bool,
     /// To be ended at this time, ms, whatever it is doing.
     pub ends_at_ms: Option<i64>,
+    /// To be ended at this time, ms, if the transport's handshake is not over.
+    greets_until_ms: i64,
     /// What the epoll set is armed for.
     pub armed: EventFlags,
     /// What its buffers are of the server's memory.
@@ -69,10 +72,12 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// A connection on which nothing was sent yet.
-    pub fn new(stream: TcpStream, kind: Kind, armed: EventFlags, memory: &Arc<Pot>) -> Socket {
+    /// A connection on which nothing was sent yet, and which has until then to agree on how to speak.
+    pub fn new(transport: Transport, kind: Kind, greets_until_ms: i64, memory: &Arc<Pot>) -> Socket {
+        let mut armed = EventFlags::IN;
+        armed.set(EventFlags::OUT, transport.is_full());
         Socket {
-            stream,
+            transport,
             kind,
             out: vec![],
             sent: 0,
@@ -80,9 +85,11 @@ impl Socket {
             given: 0,
             gone: 0,
             feed: None,
-            is_blocked: false,
+            is_paused: false,
+            is_unread: false,
             is_closing: false,
             ends_at_ms: None,
+            greets_until_ms,
             armed,
             charge: Charge::on(memory),
             gone_before: 0,
@@ -159,19 +166,17 @@ impl Socket {
     /// connection is over.
     pub fn send(&mut self) -> Result<usize, ()> {
         let end = self.out.len().min(self.sent + limits::PEER_SEND_PER_TURN);
-        while self.sent < end && !self.is_blocked {
-            match self.stream.write(&self.out[self.sent..end]) {
-                Ok(0) => return Err(()),
+        while self.sent < end && !self.waits_for_room() {
+            match self.transport.write(&self.out[self.sent..end]) {
+                Ok(0) => break,
                 Ok(n) => {
                     self.sent += n;
                     self.gone += n as u64;
                 }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_blocked = true,
                 Err(_) => return Err(()),
             }
         }
-        self.is_blocked |= self.sent < self.out.len();
+        self.is_paused |= self.sent == end && self.sent < self.out.len();
         if self.sent == self.out.len() {
             self.out.clear();
             self.out.shrink_to(limits::PEER_FEED);
@@ -188,16 +193,22 @@ impl Socket {
         Ok(told)
     }
 
+    /// Whether the system is to say when there is room for more.
+    pub fn waits_for_room(&self) -> bool {
+        self.is_paused || self.transport.is_full()
+    }
+
     /// Whether it was accepted and has not said whose it is, or nothing at all.
     pub fn is_silent(&self) -> bool {
         let is_accepted = matches!(self.kind, Kind::Unknown(_) | Kind::Learner);
         is_accepted && self.ends_at_ms.is_some() && !self.is_closing
     }
 
-    /// Whether it is to be ended now.
-    pub fn is_over(&self, now_ms: i64) -> bool {
-        let is_late = self.ends_at_ms.is_some_and(|at_ms| now_ms >= at_ms);
-        is_late || (self.is_closing && self.out.is_empty() && self.feed.is_none())
+    /// Whether it is to be ended now. One that is closing says goodbye behind what it was given.
+    pub fn is_over(&mut self, now_ms: i64) -> bool {
+        let is_mute = self.transport.is_handshaking() && now_ms >= self.greets_until_ms;
+        let is_late = is_mute || self.ends_at_ms.is_some_and(|at_ms| now_ms >= at_ms);
+        is_late || (self.is_closing && self.out.is_empty() && self.feed.is_none() && self.transport.close())
     }
 }
 
@@ -219,8 +230,9 @@ pub fn who_gives_way(sockets: &mut BTreeMap<u64, Socket>, memory: &Pot) -> Vec<u
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::transport::Security;
     use std::io::Read;
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
     use std::sync::mpsc::sync_channel;
 
     fn pair() -> (Socket, TcpStream) {
@@ -230,8 +242,14 @@ mod tests {
     fn pair_on(memory: &Arc<Pot>) -> (Socket, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        stream.set_nonblocking(true).unwrap();
-        (Socket::new(stream, Kind::Link, EventFlags::IN, memory), listener.accept().unwrap().0)
+        let transport = Security::Plain.connected(stream, "127.0.0.1").unwrap();
+        (Socket::new(transport, Kind::Link, 0, memory), listener.accept().unwrap().0)
+    }
+
+    /// As when the system says so.
+    fn has_room(socket: &mut Socket) {
+        socket.is_paused = false;
+        socket.transport.push().unwrap();
     }
 
     #[test]
@@ -241,14 +259,14 @@ mod tests {
         socket.give_told(&[1]);
         socket.give_told(&long);
         assert_eq!(socket.send(), Ok(1), "the buffers of the system do not hold the second");
-        assert!(socket.is_blocked && socket.unsent() > 0);
+        assert!(socket.waits_for_room() && socket.unsent() > 0);
         let reader = std::thread::spawn(move || {
             let mut all = vec![0; 1 + (64 << 20)];
             other.read_exact(&mut all).map(|()| all)
         });
         let mut told = 0;
         for _ in 0..1_000_000 {
-            socket.is_blocked = false;
+            has_room(&mut socket);
             told += socket.send().unwrap();
             if told == 1 {
                 break;
@@ -280,7 +298,7 @@ mod tests {
             let socket = sockets.get_mut(&3).unwrap();
             let before = socket.unsent();
             while socket.unsent() + limits::MOVED_PER_HALF_TICK > before {
-                socket.is_blocked = false;
+                has_room(socket);
                 socket.send().unwrap();
                 // There may be nothing to read yet.
                 let _ = others[2].read(&mut buffer);

@@ -1,12 +1,18 @@
-//! The client port, at which every shard accepts: one listener that all of them watch, and how they learn of another one.
+//! A port for clients, at which every shard accepts: one listener that all of them watch, and how they learn of another one.
 
+use super::{Open, Port};
+use crate::runtime::transport::Security;
 use crate::runtime::wake::Wake;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
-/// The client port of a server, which may move.
+/// One port of a server for clients, which may move.
 pub struct Door {
+    /// What the log calls it.
+    pub port: Port,
+    /// What carries the bytes of those who come in here.
+    pub security: Security,
     listener: Mutex<Arc<TcpListener>>,
     /// How often it has moved.
     moves: AtomicU64,
@@ -16,8 +22,15 @@ pub struct Door {
 
 impl Door {
     /// The port that is open at the start.
-    pub fn new(listener: Arc<TcpListener>) -> Door {
-        Door { listener: Mutex::new(listener), moves: AtomicU64::new(0), bells: Mutex::default() }
+    pub fn new(open: &Open) -> Door {
+        let Open { wanted, listener } = open;
+        Door {
+            port: wanted.port,
+            security: wanted.security.clone(),
+            listener: Mutex::new(listener.clone()),
+            moves: AtomicU64::new(0),
+            bells: Mutex::default(),
+        }
     }
 
     /// What a loop is to accept at, that is woken by `bell` when it is another one.
@@ -47,13 +60,15 @@ impl Door {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Wanted;
     use super::*;
 
     #[test]
     fn every_loop_learns_of_a_move_once_and_is_woken_for_it() {
-        let open = || Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
-        let (old, new) = (open(), open());
-        let door = Door::new(old.clone());
+        let open = || Open::take(Wanted::local(Port::Client, 0), "a test").unwrap();
+        let (old, new) = (open(), open().listener);
+        let door = Door::new(&old);
+        let old = old.listener;
         let bells = [(); 2].map(|()| Arc::new(Wake::new().unwrap()));
         for bell in &bells {
             assert!(Arc::ptr_eq(&door.attend(bell.clone()), &old));

@@ -1,8 +1,9 @@
 //! The ports a server listens on: how they are opened, and how they move while it runs.
 //!
 //! A reconfiguration may give a member another address for its clients, its learners or its votes. The new port is bound
-//! first, then the old one is closed; connections stay with whoever accepted them. `door` is the client port, which all
+//! first, then the old one is closed; connections stay with whoever accepted them. `door` is a port for clients, which all
 //! shards accept at; `mover` is the thread that opens ports anew, because names have to be looked up, and that blocks.
+//! There may be several ports for clients: each has its own name in the log, its own kind of transport, and moves by itself.
 
 mod door;
 mod mover;
@@ -13,6 +14,7 @@ pub use mover::{Mover, Plan};
 use crate::config::member::MemberAddress;
 use crate::config::{ClientAddress, Config, Ensemble};
 use crate::fatal::{Fatal, Reason};
+use crate::runtime::transport::Security;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use std::fmt;
@@ -32,6 +34,16 @@ pub enum Port {
     Client,
     Election,
     Quorum,
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Port::Client => "client port",
+            Port::Election => "election port",
+            Port::Quorum => "quorum port",
+        })
+    }
 }
 
 /// Where a port is to be.
@@ -98,22 +110,38 @@ impl SocketOptions {
         SocketOptions { keep_alive: false, send_buffer: 0, receive_buffer: 0, backlog: PEER_BACKLOG };
 }
 
-/// A port that is open.
+/// A port as it is to be.
 #[derive(Clone)]
-pub struct Open {
+pub struct Wanted {
     pub port: Port,
     place: Place,
     options: SocketOptions,
+    /// What carries the bytes of its connections.
+    pub security: Security,
+}
+
+impl Wanted {
+    /// For other servers.
+    fn for_peers(port: Port, place: Place, security: Security) -> Wanted {
+        Wanted { port, place, options: SocketOptions::PEERS, security }
+    }
+}
+
+/// A port that is open.
+#[derive(Clone)]
+pub struct Open {
+    pub wanted: Wanted,
     pub listener: Arc<TcpListener>,
 }
 
 impl Open {
     /// Takes a port. `name` is what an error calls it.
-    fn take(port: Port, place: Place, options: SocketOptions, name: &str) -> Result<Open, Fatal> {
-        Open::try_take(port, place, options, name).map_err(|refused| refused.fatal)
+    fn take(wanted: Wanted, name: &str) -> Result<Open, Fatal> {
+        Open::try_take(wanted, name).map_err(|refused| refused.fatal)
     }
 
-    fn try_take(port: Port, place: Place, options: SocketOptions, name: &str) -> Result<Open, Refused> {
+    fn try_take(wanted: Wanted, name: &str) -> Result<Open, Refused> {
+        let place = &wanted.place;
         // A name that is not known yet: as a rule whoever starts servers makes their names a moment later.
         let absent = |why: &dyn fmt::Display| Refused {
             fatal: Fatal::new(Reason::CannotListen, format!("{name} {}: {why}", place.address)),
@@ -122,8 +150,8 @@ impl Open {
         let candidates = place.candidates().map_err(|error| absent(&error))?;
         let mut failure = absent(&"it resolves to nothing");
         for address in candidates {
-            match bind(address, place.address == ClientAddress::Any, &options) {
-                Ok(listener) => return Ok(Open { port, place, options, listener: Arc::new(listener) }),
+            match bind(address, place.address == ClientAddress::Any, &wanted.options) {
+                Ok(listener) => return Ok(Open { wanted, listener: Arc::new(listener) }),
                 Err(error) => {
                     let taken = error == Errno::ADDRINUSE;
                     let reason = if taken { Reason::PortInUse } else { Reason::CannotListen };
@@ -138,11 +166,18 @@ impl Open {
         Err(failure)
     }
 
-    /// Opens the client port of a server that starts. A member waits for its name and its address to be there as for those of
-    /// its other ports; a port that somebody else has is not waited for, nor is anything by a server on its own.
-    pub fn client(config: &Config) -> Result<Open, Fatal> {
-        let place = || Place { address: config.client_address.clone(), port: config.client_port };
-        let take = || Open::try_take(Port::Client, place(), SocketOptions::of_clients(config), "client port");
+    /// Opens the ports for clients of a server that starts: here stands which there are, and what carries the bytes of each.
+    pub fn clients(config: &Config) -> Result<Vec<Open>, Fatal> {
+        let place = Place { address: config.client_address.clone(), port: config.client_port };
+        let wanted = [(Port::Client, place, Security::Plain)];
+        wanted.into_iter().map(|(port, place, security)| Open::client(config, port, place, security)).collect()
+    }
+
+    /// Opens one of them. A member waits for its name and its address to be there as for those of its other ports; a port that
+    /// somebody else has is not waited for, nor is anything by a server on its own.
+    fn client(config: &Config, port: Port, place: Place, security: Security) -> Result<Open, Fatal> {
+        let wanted = Wanted { port, place, options: SocketOptions::of_clients(config), security };
+        let take = || Open::try_take(wanted.clone(), &port.to_string());
         let Some(ensemble) = &config.ensemble else { return take().map_err(|refused| refused.fatal) };
         let is_there_soon = |refused: &Refused| refused.passes && refused.fatal.reason != Reason::PortInUse;
         insist(ensemble.settings.election_bind_retries, is_there_soon, || std::thread::sleep(RETRY), take)
@@ -151,13 +186,13 @@ impl Open {
     /// Opens the election and the quorum port of every address of a member that starts, tried again as often as
     /// `electionPortBindRetry` says: a server that has just ended may still hold them, and its own name and address may come
     /// to be a moment after it.
-    pub fn peers(ensemble: &Ensemble) -> Result<Vec<Open>, Fatal> {
+    pub fn peers(ensemble: &Ensemble, security: &Security) -> Result<Vec<Open>, Fatal> {
         let wanted = peer_places(&ensemble.own.addresses, ensemble.settings.listen_on_all_addresses);
         let name = format!("server.{}", ensemble.id);
         let take = || {
-            let take =
-                |(port, place): &(Port, Place)| Open::try_take(*port, place.clone(), SocketOptions::PEERS, &name);
-            wanted.iter().map(take).collect()
+            let wanted = wanted.iter().cloned();
+            let wanted = wanted.map(|(port, place)| Wanted::for_peers(port, place, security.clone()));
+            wanted.map(|wanted| Open::try_take(wanted, &name)).collect()
         };
         let passes = |refused: &Refused| refused.passes;
         insist(ensemble.settings.election_bind_retries, passes, || std::thread::sleep(RETRY), take)
@@ -257,6 +292,20 @@ mod tests {
     use super::*;
     use std::cell::Cell;
 
+    impl Wanted {
+        /// At this port of the loopback address, plain.
+        pub fn local(port: Port, number: u16) -> Wanted {
+            Wanted::for_peers(port, Place::of("127.0.0.1", number), Security::Plain)
+        }
+    }
+
+    impl Open {
+        /// A port for clients that carries their bytes so.
+        pub fn for_clients_of_a_test(security: Security) -> Open {
+            Open::take(Wanted { security, ..Wanted::local(Port::Client, 0) }, "a test").unwrap()
+        }
+    }
+
     fn at(host: &str) -> Place {
         Place::of(host, 1)
     }
@@ -288,7 +337,8 @@ mod tests {
     #[test]
     fn what_is_not_there_yet_passes() {
         let refused = |place: Place| {
-            let refused = Open::try_take(Port::Election, place, SocketOptions::PEERS, "server.1").err();
+            let wanted = Wanted::for_peers(Port::Election, place, Security::Plain);
+            let refused = Open::try_take(wanted, "server.1").err();
             let refused = refused.expect("it cannot be taken");
             (refused.fatal.reason, refused.passes, refused.fatal.detail)
         };

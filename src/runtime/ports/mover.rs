@@ -1,14 +1,15 @@
 //! Moves a member's ports to where a reconfiguration wants them, on a thread of its own.
 //!
-//! The client port moves by itself, the ports for other servers all together. What cannot be bound is tried again for half a
+//! Each port for clients moves by itself, the ports for other servers all together. What cannot be bound is tried again for half a
 //! minute while the old ports stay; the log says so at the first failure and at the last. A newer wish takes the place of
 //! an older one. Where the new port has the number of an old one (a server that is to listen on another address of its
 //! machine, or on all), the old one is in the way: it stops listening for the moment it takes, and goes on if that fails.
-//! So does a port for other servers that is to move when clients are to be accepted there; its own turn comes next.
+//! So does any port of this server that is to move itself when clients are to be accepted there; its own turn comes next.
 
-use super::{Door, Open, Place, Port, SocketOptions, peer_places};
+use super::{Door, Open, Place, Port, Wanted, peer_places};
 use crate::config::member::{MemberAddress, MemberClient, ServerId};
 use crate::fatal::{Fatal, Reason};
+use crate::runtime::transport::Security;
 use crate::runtime::wake::Wake;
 use crate::server::quorum::Listen;
 use crate::server::stats::Stats;
@@ -28,7 +29,8 @@ pub struct Plan {
     pub id: ServerId,
     /// `quorumListenOnAllIPs`.
     pub everywhere: bool,
-    pub door: Arc<Door>,
+    /// What carries the bytes between servers.
+    pub security: Security,
     pub stats: Arc<Stats>,
     /// Of the loop that accepts other servers.
     pub wake: Arc<Wake>,
@@ -43,11 +45,11 @@ pub struct Mover {
 }
 
 impl Mover {
-    /// Starts the thread; these ports are open.
-    pub fn start(plan: Plan, client: Open, peers: Vec<Open>) -> Result<Mover, Fatal> {
+    /// Starts the thread; these ports are open: those for clients with their doors, and those for other servers.
+    pub fn start(plan: Plan, clients: Vec<(Open, Arc<Door>)>, peers: Vec<Open>) -> Result<Mover, Fatal> {
         let (wishes, wanted) = channel();
-        let moved = Arc::new(Mutex::new(None));
-        let work = Work { plan, client, peers, moved: moved.clone(), to_client: None, to_peers: None };
+        let work = Work::new(plan, clients, peers);
+        let moved = work.moved.clone();
         std::thread::Builder::new()
             .name("ports".to_owned())
             .spawn(move || work.run(&wanted))
@@ -105,20 +107,38 @@ impl Display for Addresses {
     }
 }
 
+/// A port for clients.
+struct ClientPort {
+    open: Open,
+    door: Arc<Door>,
+    to: Option<Wish<Place>>,
+}
+
+impl ClientPort {
+    /// Whether it is to move, and so may give way to another port.
+    fn is_to_go(&self) -> bool {
+        self.to.as_ref().is_some_and(|wish| wish.to != self.open.wanted.place)
+    }
+}
+
 struct Work {
     plan: Plan,
-    client: Open,
+    clients: Vec<ClientPort>,
     peers: Vec<Open>,
     moved: Arc<Mutex<Option<Vec<Open>>>>,
-    to_client: Option<Wish<Place>>,
     to_peers: Option<Wish<Addresses>>,
 }
 
 impl Work {
+    fn new(plan: Plan, clients: Vec<(Open, Arc<Door>)>, peers: Vec<Open>) -> Work {
+        let clients = clients.into_iter().map(|(open, door)| ClientPort { open, door, to: None }).collect();
+        Work { plan, clients, peers, moved: Arc::default(), to_peers: None }
+    }
+
     /// Until nobody can wish for anything any more.
     fn run(mut self, wanted: &Receiver<Listen>) {
         loop {
-            let is_idle = self.to_client.is_none() && self.to_peers.is_none();
+            let is_idle = self.clients.iter().all(|client| client.to.is_none()) && self.to_peers.is_none();
             let next = if is_idle {
                 wanted.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
@@ -126,47 +146,68 @@ impl Work {
             };
             match next {
                 Ok(Listen { client, peers }) => {
-                    let place = |MemberClient { host, port }: MemberClient| Place::of(&host, port);
-                    self.to_client = client.map(|to| Wish { to: place(to), attempts: 0 }).or(self.to_client);
+                    if let Some(MemberClient { host, port }) = client {
+                        self.wish(Port::Client, Place::of(&host, port));
+                    }
                     self.to_peers = peers.map(|to| Wish { to: Addresses(to), attempts: 0 }).or(self.to_peers);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            if let Some(mut wish) = self.to_client.take() {
-                let outcome = self.move_client(&wish.to);
-                self.to_client = wish.goes_on(self.plan.id, outcome).then_some(wish);
-            }
-            if let Some(mut wish) = self.to_peers.take() {
-                let outcome = self.move_peers(&wish.to.0);
-                self.to_peers = wish.goes_on(self.plan.id, outcome).then_some(wish);
-            }
+            self.attempt();
         }
     }
 
-    fn move_client(&mut self, to: &Place) -> Result<(), Fatal> {
-        if self.client.place == *to {
+    /// This port for clients is to be there.
+    fn wish(&mut self, port: Port, to: Place) {
+        if let Some(client) = self.clients.iter_mut().find(|client| client.open.wanted.port == port) {
+            client.to = Some(Wish { to, attempts: 0 });
+        }
+    }
+
+    /// Tries everything that is to move, once.
+    fn attempt(&mut self) {
+        for number in 0..self.clients.len() {
+            if let Some(mut wish) = self.clients[number].to.take() {
+                let outcome = self.move_client(number, &wish.to);
+                self.clients[number].to = wish.goes_on(self.plan.id, outcome).then_some(wish);
+            }
+        }
+        if let Some(mut wish) = self.to_peers.take() {
+            let outcome = self.move_peers(&wish.to.0);
+            self.to_peers = wish.goes_on(self.plan.id, outcome).then_some(wish);
+        }
+    }
+
+    fn move_client(&mut self, number: usize, to: &Place) -> Result<(), Fatal> {
+        let ClientPort { open, .. } = &self.clients[number];
+        if open.wanted.place == *to {
             return Ok(());
         }
-        let options = self.client.options;
-        let mut old = vec![self.client.clone()];
+        let mut old = vec![open.clone()];
+        old.extend(self.clients.iter().filter(|client| client.is_to_go()).map(|client| client.open.clone()));
         if let Some(Wish { to: Addresses(addresses), .. }) = &self.to_peers {
             old.extend(self.peers_to_go(&peer_places(addresses, self.plan.everywhere)));
         }
-        let new = take_over(&old, || Open::take(Port::Client, to.clone(), options, "client port"), to.port)?;
-        tracing::info!(from = self.client.address(), to = new.address(), "clients are accepted at another port");
-        self.plan.stats.client_port.store(to.port, Relaxed);
-        self.plan.door.move_to(new.listener.clone());
-        self.client = new;
+        let wanted = Wanted { place: to.clone(), ..open.wanted.clone() };
+        let port = wanted.port;
+        let new = take_over(&old, || Open::take(wanted.clone(), &port.to_string()), to.port)?;
+        tracing::info!(%port, from = open.address(), to = new.address(), "clients are accepted at another port");
+        if port == Port::Client {
+            self.plan.stats.client_port.store(to.port, Relaxed);
+        }
+        let client = &mut self.clients[number];
+        client.door.move_to(new.listener.clone());
+        client.open = new;
         // One that gave way does not come back.
-        let gave_way = |open: &Open| open.place.port == to.port && old.iter().any(|old| old.place == open.place);
-        self.peers.retain(|open| !gave_way(open));
+        let is_old = |open: &Open| old.iter().any(|old| old.wanted.place == open.wanted.place);
+        self.peers.retain(|open| open.wanted.place.port != to.port || !is_old(open));
         Ok(())
     }
 
     /// Ports for other servers that are not among those wanted: what stays must not give way to anything.
     fn peers_to_go(&self, wanted: &[(Port, Place)]) -> Vec<Open> {
-        let is_to_go = |open: &&Open| wanted.iter().all(|(_, place)| *place != open.place);
+        let is_to_go = |open: &&Open| wanted.iter().all(|(_, place)| *place != open.wanted.place);
         self.peers.iter().filter(is_to_go).cloned().collect()
     }
 
@@ -177,13 +218,14 @@ impl Work {
         let mut new = vec![];
         for (port, place) in wanted {
             // One that stays, or that is for the other purpose from now on.
-            if let Some(same) = self.peers.iter().find(|open| open.place == place) {
-                new.push(Open { port, ..same.clone() });
+            if let Some(same) = self.peers.iter().find(|open| open.wanted.place == place) {
+                let wanted = Wanted { port, ..same.wanted.clone() };
+                new.push(Open { wanted, ..same.clone() });
                 continue;
             }
             let number = place.port;
-            let take = || Open::take(port, place.clone(), SocketOptions::PEERS, &name);
-            match take_over(&old, take, number) {
+            let wanted = Wanted::for_peers(port, place, self.plan.security.clone());
+            match take_over(&old, || Open::take(wanted.clone(), &name), number) {
                 Ok(open) => new.push(open),
                 Err(fatal) => {
                     // What has given way to a port that is given up again goes on.
@@ -194,7 +236,7 @@ impl Work {
             }
         }
         for open in &new {
-            tracing::info!(port = ?open.port, at = open.address(), "other servers are accepted here");
+            tracing::info!(port = ?open.wanted.port, at = open.address(), "other servers are accepted here");
         }
         self.peers = new.clone();
         *self.moved.lock().expect("no holder panics") = Some(new);
@@ -226,8 +268,8 @@ fn take_over(old: &[Open], take: impl Fn() -> Result<Open, Fatal>, number: u16) 
 }
 
 fn listen_again(open: &Open) {
-    if let Err(error) = rustix::net::listen(&open.listener, open.options.backlog) {
-        tracing::error!(port = ?open.port, at = open.address(), %error, "a port is lost; restart this server");
+    if let Err(error) = rustix::net::listen(&open.listener, open.wanted.options.backlog) {
+        tracing::error!(port = ?open.wanted.port, at = open.address(), %error, "a port is lost; restart this server");
     }
 }
 

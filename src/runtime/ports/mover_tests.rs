@@ -28,7 +28,7 @@ fn free() -> u16 {
 }
 
 fn open(port: Port, number: u16) -> Open {
-    Open::take(port, Place::of("127.0.0.1", number), SocketOptions::PEERS, "a test").unwrap()
+    Open::take(Wanted::local(port, number), "a test").unwrap()
 }
 
 fn is_heard(address: SocketAddr) -> bool {
@@ -64,18 +64,22 @@ struct Moving {
 /// A server whose ports are at these numbers.
 fn moving(client: u16, quorum: u16, election: u16) -> Moving {
     let client = open(Port::Client, client);
-    let door = Arc::new(Door::new(client.listener.clone()));
+    let door = Arc::new(Door::new(&client));
     let stats = Arc::new(Stats::new(1));
-    let plan = Plan {
+    let open = vec![open(Port::Election, election), open(Port::Quorum, quorum)];
+    let mover = Mover::start(plan(&stats), vec![(client, door.clone())], open).unwrap();
+    Moving { door, stats, mover, moves: 0 }
+}
+
+fn plan(stats: &Arc<Stats>) -> Plan {
+    Plan {
         id: ServerId(2),
         everywhere: false,
-        door: door.clone(),
+        security: Security::Plain,
         stats: stats.clone(),
         wake: Arc::new(Wake::new().unwrap()),
         pause: Duration::from_millis(5),
-    };
-    let open = vec![open(Port::Election, election), open(Port::Quorum, quorum)];
-    Moving { door, stats, mover: Mover::start(plan, client, open).unwrap(), moves: 0 }
+    }
 }
 
 impl Moving {
@@ -85,7 +89,7 @@ impl Moving {
 
     fn peers_move(&self) -> Vec<(Port, SocketAddr)> {
         let moved = wait_for(|| self.mover.moved()).expect("moved in time");
-        moved.iter().map(|open| (open.port, open.listener.local_addr().unwrap())).collect()
+        moved.iter().map(|open| (open.wanted.port, open.listener.local_addr().unwrap())).collect()
     }
 }
 
@@ -191,6 +195,35 @@ fn clients_and_servers_may_change_places() {
         assert_eq!(moving.peers_move(), [(Port::Election, local(e)), (Port::Quorum, local(q))]);
         assert!([two, q, e].into_iter().all(|port| is_heard(local(port))));
     }
+}
+
+/// With several ports for clients, each moves by itself and keeps its kind of transport; two may change places.
+#[test]
+fn ports_for_clients_move_each_by_itself() {
+    let stats = Arc::new(Stats::new(1));
+    let [one, two, new] = [(); 3].map(|()| free());
+    let ports = [(one, Security::Plain), (two, Security::Veiled)].map(|(number, security)| {
+        let open = Open::take(Wanted { security, ..Wanted::local(Port::Client, number) }, "a test").unwrap();
+        let door = Arc::new(Door::new(&open));
+        (open, door)
+    });
+    let doors = ports.each_ref().map(|(_, door)| door.clone());
+    let mut known = [0; 2];
+    let mut work = Work::new(plan(&stats), ports.into(), vec![]);
+    let mut move_to = |ports: &[(usize, u16)]| {
+        for (number, port) in ports {
+            work.clients[*number].to = Some(Wish { to: Place::of("127.0.0.1", *port), attempts: 0 });
+        }
+        for _ in 0..2 {
+            work.attempt();
+        }
+        assert!(work.clients.iter().all(|client| client.to.is_none()), "done");
+        [0, 1].map(|number| doors[number].moved(&mut known[number]).map(|door| door.local_addr().unwrap()))
+    };
+    assert_eq!(move_to(&[(1, new)]), [None, Some(local(new))]);
+    assert!(!is_heard(local(two)) && is_heard(local(one)));
+    assert_eq!(move_to(&[(0, new), (1, one)]), [Some(local(new)), Some(local(one))]);
+    assert!(matches!(work.clients[1].open.wanted.security, Security::Veiled));
 }
 
 #[test]

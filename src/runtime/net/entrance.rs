@@ -1,0 +1,129 @@
+//! Where clients come in: one entrance for each port that there is for them, as one loop sees it.
+
+use super::{FIRST_LISTENER, Net, Socket, token};
+use crate::limits;
+use crate::runtime::descriptors;
+use crate::runtime::ports::Door;
+use crate::runtime::wake::Wake;
+use crate::server::shard::Shard;
+use rustix::event::epoll;
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// A door and what this loop has of it.
+pub(super) struct Entrance {
+    door: Arc<Door>,
+    /// How often the door has moved, as far as is known here.
+    moves: u64,
+    /// Without one no more connections are taken.
+    listener: Option<Arc<TcpListener>>,
+    is_armed: bool,
+}
+
+impl Entrance {
+    /// The loop that `bell` wakes accepts here.
+    pub(super) fn at(door: Arc<Door>, bell: Arc<Wake>) -> Entrance {
+        Entrance { listener: Some(door.attend(bell)), door, moves: 0, is_armed: false }
+    }
+
+    fn arm(&mut self, epoll: &OwnedFd, number: usize) {
+        if let (Some(listener), false) = (&self.listener, self.is_armed) {
+            // Exclusive: a new connection wakes one shard, not all.
+            let flags = epoll::EventFlags::IN | epoll::EventFlags::EXCLUSIVE;
+            let token = epoll::EventData::new_u64(FIRST_LISTENER + number as u64);
+            self.is_armed = epoll::add(epoll, listener, token, flags).is_ok();
+        }
+    }
+
+    /// Leaves the listener alone until the next tick.
+    fn disarm(&mut self, epoll: &OwnedFd) {
+        if let (Some(listener), true) = (&self.listener, std::mem::take(&mut self.is_armed)) {
+            let _ = epoll::delete(epoll, listener);
+        }
+    }
+}
+
+impl Net {
+    /// Takes no more connections.
+    pub fn stop_accepting(&mut self) {
+        for entrance in &mut self.entrances {
+            entrance.disarm(&self.epoll);
+            entrance.listener = None;
+        }
+    }
+
+    pub(super) fn arm_listeners(&mut self) {
+        for (number, entrance) in self.entrances.iter_mut().enumerate() {
+            entrance.arm(&self.epoll, number);
+        }
+    }
+
+    /// Accepts at another port from now on, where a door has moved. Who waits at the old one is taken in first.
+    #[inline]
+    pub(super) fn follow_doors(&mut self, shard: &mut Shard) {
+        for number in 0..self.entrances.len() {
+            let entrance = &mut self.entrances[number];
+            if let Some(new) = entrance.door.moved(&mut entrance.moves) {
+                self.follow_door(shard, number, new);
+            }
+        }
+    }
+
+    fn follow_door(&mut self, shard: &mut Shard, number: usize, new: Arc<TcpListener>) {
+        self.accept(shard, number);
+        let entrance = &mut self.entrances[number];
+        if entrance.listener.is_some() {
+            entrance.disarm(&self.epoll);
+            entrance.listener = Some(new);
+            entrance.arm(&self.epoll, number);
+        }
+    }
+
+    pub(super) fn accept(&mut self, shard: &mut Shard, number: usize) {
+        for _ in 0..limits::CLIENT_ACCEPTS {
+            let entrance = &mut self.entrances[number];
+            let port = entrance.door.port;
+            let Some(listener) = &entrance.listener else { return };
+            if !descriptors::may_accept() {
+                tracing::error!(
+                    %port, "no descriptor is left for another connection; trying again (raise the limit on open files)"
+                );
+                return entrance.disarm(&self.epoll);
+            }
+            let (stream, peer) = match listener.accept() {
+                Ok(accepted) => accepted,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => continue,
+                Err(error) => {
+                    // Out of descriptors, most likely. The listener would be ready for ever: leave it alone
+                    // until the next tick, the connections there are go on. Or it gives way to another one.
+                    if error.kind() != ErrorKind::InvalidInput {
+                        tracing::error!(
+                            %port, %error, "cannot accept connections; trying again (raise the limit on open files)"
+                        );
+                    }
+                    return entrance.disarm(&self.epoll);
+                }
+            };
+            let Some(ticket) = self.gate.enter(peer.ip()) else {
+                tracing::warn!(%port, %peer, "connection refused: too many connections (maxClientCnxns, maxCnxns)");
+                (self.rejected)();
+                continue;
+            };
+            let Ok(transport) = entrance.door.security.accepted(stream) else { continue };
+            let id = shard.accept(peer);
+            let mut armed = epoll::EventFlags::IN;
+            armed.set(epoll::EventFlags::OUT, transport.is_full());
+            if epoll::add(&self.epoll, &transport, epoll::EventData::new_u64(token(id)), armed).is_err() {
+                shard.disconnected(id);
+                continue;
+            }
+            let socket = Socket { transport, id, is_at_end: false, is_unread: false, armed, ticket };
+            if let Some(over) = self.sockets.put(socket) {
+                self.lingering.take_in(over, &self.epoll);
+            }
+        }
+    }
+}

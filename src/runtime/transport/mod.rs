@@ -1,0 +1,171 @@
+//! What carries the bytes of a connection: plain TCP, or a layer over it that encrypts.
+//!
+//! The socket loops of clients (`net`) and of other servers (`peers`) speak to a [`Transport`] and not to a socket. A listener
+//! says by its [`Security`] which transport its connections get, and so does whoever dials. Brains never see one: they
+//! are given plaintext and give plaintext.
+
+mod plain;
+#[cfg(test)]
+pub mod tests;
+
+use plain::Plain;
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// What has come of a read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Received {
+    /// So many bytes, at least one, stand at the beginning of the buffer.
+    Bytes(usize),
+    /// No plaintext yet: nothing came, or only a part of a record, or the transport's own words.
+    Nothing,
+    /// The other side has said that it sends nothing more. It may still read.
+    End,
+}
+
+/// One connection, as a loop over epoll drives it. The socket is non-blocking, and no call blocks.
+///
+/// Two kinds of bytes are told apart: *plaintext*, which is a client's or a server's, and what stands on the wire. Of plain TCP both
+/// are the same. A transport that encrypts has a handshake first, then records: plaintext is there to be read only when
+/// a whole record has come, one record may hold more plaintext than is asked for, and what is written becomes bytes on
+/// the wire that the socket may not take at once. The contract between a loop and any transport:
+///
+/// **Reading.** The loop calls [`read`](Self::read) when epoll says that the socket is readable, and when
+/// [`has_more`](Self::has_more) says that a read would give something without it. As epoll is silent about what a transport
+/// holds, a loop does not sleep while there is more that it would take; what it would not take stays with the transport. A transport
+/// whose plaintext has not been taken reads nothing further from the socket, so that backpressure reaches the other side.
+/// After [`Received::End`] or an error the loop does not read again.
+///
+/// **Writing.** [`write`](Self::write) takes a part of what it is given, or nothing. What was taken is the transport's: it counts as
+/// sent, and the caller forgets it. A transport whose bytes the socket has not taken all is *full*
+/// ([`is_full`](Self::is_full)): until it has pushed them out it takes nothing, so it holds what one write made and no more.
+///
+/// **Waiting.** The loop has epoll watch for input as its brain wants any, and for room while the transport is full; never because
+/// a transport that is not full has refused something, as the socket would be found ready for ever. When there is room the loop
+/// calls [`push`](Self::push). A
+/// read may make a transport write (a handshake's answer, a change of keys): the transport tries so itself and may be full
+/// afterwards, so a loop looks at `is_full` after every read too. A new transport may be full from the beginning, as the side of a
+/// handshake that speaks first is.
+///
+/// **The handshake.** While [`is_handshaking`](Self::is_handshaking), a transport takes no plaintext and gives none, though it may not be
+/// full. The handshake ends in a read and nowhere else; the loop then offers again what was refused. Once it has ended, no
+/// write ever waits for a read. Whoever does not finish it in time is ended by the loop: a client because it has not asked for
+/// a session, another server as one that has not said whose the connection is.
+///
+/// **The end.** [`close`](Self::close) says goodbye where the transport has words for it, and tells whether all has left; until it has,
+/// the connection lingers, for a bounded time. A transport that is dropped says nothing: that is for errors. An end of the stream
+/// without a goodbye, where there should be one, is the error `UnexpectedEof` and not [`Received::End`]: what came may
+/// have been cut short by somebody in between.
+///
+/// **Bounds.** What a transport holds in either direction is bounded by a constant (a record or two and what one write makes), also
+/// during the handshake, in which anybody may speak. Bytes that break its rules are an error, never a panic; if there are words to
+/// say why, the transport has tried to send them before it returns the error.
+///
+/// An enum, so that calls are direct: as long as `Plain` is the only one of a program, nothing is left of the seam.
+#[derive(Debug)]
+pub enum Transport {
+    Plain(Plain),
+    #[cfg(test)]
+    Veiled(Box<tests::Veiled>),
+}
+
+/// The same call on whatever it is.
+macro_rules! each {
+    ($self:expr, $transport:ident => $call:expr) => {
+        match $self {
+            Transport::Plain($transport) => $call,
+            #[cfg(test)]
+            Transport::Veiled($transport) => $call,
+        }
+    };
+}
+
+impl Transport {
+    /// Reads plaintext into a buffer that has room. An error ends the connection.
+    #[inline]
+    pub fn read(&mut self, into: &mut [u8]) -> io::Result<Received> {
+        debug_assert!(!into.is_empty(), "no room would look like the end of the stream");
+        each!(self, transport => transport.read(into))
+    }
+
+    /// Takes some of these bytes, of which there is at least one; 0: none for now. An error ends the connection.
+    #[inline]
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        each!(self, transport => transport.write(bytes))
+    }
+
+    /// The socket has room again: sends what the transport holds. An error ends the connection.
+    #[inline]
+    pub fn push(&mut self) -> io::Result<()> {
+        each!(self, transport => transport.push())
+    }
+
+    /// Ends the connection in good order; whether all has left, or never will. To be called again, after each
+    /// [`push`](Self::push), until it has.
+    #[inline]
+    pub fn close(&mut self) -> bool {
+        each!(self, transport => transport.close())
+    }
+
+    /// Whether it waits for room in the socket.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        each!(self, transport => transport.is_full())
+    }
+
+    /// Whether a read gives something although nothing comes from the socket.
+    #[inline]
+    pub fn has_more(&self) -> bool {
+        each!(self, transport => transport.has_more())
+    }
+
+    /// Whether the two sides have not agreed yet on how to speak.
+    #[inline]
+    pub fn is_handshaking(&self) -> bool {
+        each!(self, transport => transport.is_handshaking())
+    }
+}
+
+impl AsFd for Transport {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        each!(self, transport => transport.as_fd())
+    }
+}
+
+/// Which transport connections get: those of one listener, or those that this server makes to others.
+#[derive(Clone, Debug)]
+pub enum Security {
+    /// Bytes as they are.
+    Plain,
+    #[cfg(test)]
+    Veiled,
+}
+
+impl Security {
+    /// For a connection that was accepted.
+    pub fn accepted(&self, stream: TcpStream) -> io::Result<Transport> {
+        prepare(&stream)?;
+        Ok(match self {
+            Security::Plain => Transport::Plain(Plain::new(stream)),
+            #[cfg(test)]
+            Security::Veiled => Transport::Veiled(Box::new(tests::Veiled::new(stream, true))),
+        })
+    }
+
+    /// For a connection that this server has made to `host`, the name or address that a configuration has.
+    pub fn connected(&self, stream: TcpStream, host: &str) -> io::Result<Transport> {
+        prepare(&stream).map_err(|error| io::Error::new(error.kind(), format!("{host}: {error}")))?;
+        Ok(match self {
+            Security::Plain => Transport::Plain(Plain::new(stream)),
+            #[cfg(test)]
+            Security::Veiled => Transport::Veiled(Box::new(tests::Veiled::new(stream, false))),
+        })
+    }
+}
+
+/// Every socket is read and written when it is ready, and what is written leaves at once.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nonblocking(true)?;
+    stream.set_nodelay(true)
+}
