@@ -97,6 +97,61 @@ impl Default for SimOptions {
     }
 }
 
+impl SimOptions {
+    /// What its core is told.
+    fn of_core(&self, member: bool) -> QuorumOptions {
+        QuorumOptions {
+            shards: self.shards,
+            tick_ms: self.tick_ms,
+            slow_write_ms: 1000,
+            max_txn: self.log.max_txn,
+            reap_interval_ms: self.reap_interval_ms,
+            reap_per_minute: 10_000,
+            snapshots: self.snapshots,
+            member,
+            uncommitted_bytes: self.uncommitted_bytes,
+            last_counter: self.last_counter,
+        }
+    }
+
+    /// What its shard is told.
+    fn of_shard(&self) -> ShardOptions {
+        ShardOptions {
+            shard: 0,
+            shards: self.shards,
+            max_frame: self.max_frame,
+            output_limit: self.output_limit,
+            memory: self.memory.map_or_else(Memory::unlimited, Memory::new),
+            setup_deadline_ms: 1000,
+            min_timeout_ms: 200,
+            max_timeout_ms: 2000,
+            outstanding_limit: 1000,
+            watches: self.watches,
+            slice: self.slice,
+            auth: AuthConfig::default(),
+            enforced_schemes: vec![],
+            skip_acl: self.state.skip_acl,
+            owners: self.state.owners,
+            is_word: |_| false,
+        }
+    }
+}
+
+/// A member's epochs as its start finds them, put right.
+fn open_epochs(disk: &SimDisk, identity: &Identity, was_born: bool, last: Zxid) -> Result<(EpochFile, Epochs), Fatal> {
+    let epoch = last.epoch();
+    let begun = Epochs { accepted: epoch, current: epoch };
+    let first = (!was_born || identity.past == Past::Alone).then_some(begun);
+    let mut file = EpochFile::open(disk, Path::new(DIR), identity.directory, first)?.epochs;
+    if identity.past == Past::LeftAlone {
+        let Epochs { accepted, current } = file.record();
+        file.update(Epochs { accepted: accepted.max(epoch), current: current.max(epoch) })?;
+    }
+    let found = file.record().at_start(last).map_err(|error| Fatal::new(Reason::EpochsLost, error.to_string()))?;
+    file.update(found)?;
+    Ok((file, found))
+}
+
 /// What a member is told of secrets, which has one of its own.
 pub fn member_secrets(own: u8) -> MemberSecrets {
     MemberSecrets { held: Held::own(SessionSecret([own; 32]), false), given: None, zookeeper: false }
@@ -181,7 +236,7 @@ impl SimServer {
         sim: SimOptions,
         mut member: Option<EnsembleOptions>,
     ) -> Result<SimServer, Fatal> {
-        let SimOptions { output_limit, memory, watches, shards, slice, log: options, state, .. } = sim;
+        let SimOptions { shards, log: options, state, .. } = sim;
         let dir = Path::new(DIR);
         let starter = member.as_ref().map_or(Starter::Alone(None), |options| Starter::Member(options.id.0));
         let mut directory = identity::open(disk, dir, dir, starter, [7; 16])?;
@@ -213,21 +268,7 @@ impl SimServer {
             if standing == Standing::Unknown {
                 directory.mark_incomplete(disk)?;
             }
-            let Identity { past, .. } = directory.identity;
-            let epoch = recovered.zxid.epoch();
-            let begun = Epochs { accepted: epoch, current: epoch };
-            let first = (!was_born || past == Past::Alone).then_some(begun);
-            let mut file = EpochFile::open(disk, dir, directory.identity.directory, first)?.epochs;
-            if past == Past::LeftAlone {
-                let Epochs { accepted, current } = file.record();
-                file.update(Epochs { accepted: accepted.max(epoch), current: current.max(epoch) })?;
-            }
-            let found = file
-                .record()
-                .at_start(recovered.zxid)
-                .map_err(|error| Fatal::new(Reason::EpochsLost, error.to_string()))?;
-            file.update(found)?;
-            epochs = Some((file, found));
+            epochs = Some(open_epochs(disk, &directory.identity, was_born, recovered.zxid)?);
         }
         let opened = recovery::begin_log(disk, &recovery, &recovered, &options, 1)?;
         directory.mark_born(disk)?;
@@ -248,40 +289,11 @@ impl SimServer {
         };
         let stats = Arc::new(Stats::new(shards));
         let (store, acls) = (state.store().store(), state.acls());
-        let quorum_options = QuorumOptions {
-            shards,
-            tick_ms: sim.tick_ms,
-            slow_write_ms: 1000,
-            max_txn: options.max_txn,
-            reap_interval_ms: sim.reap_interval_ms,
-            reap_per_minute: 10_000,
-            snapshots: sim.snapshots,
-            member: member.is_some(),
-            uncommitted_bytes: sim.uncommitted_bytes,
-            last_counter: sim.last_counter,
-        };
         let reader = store.reader().unwrap();
         let ids = SessionIds::new(clock.wall_ms + 5, directory.identity.server.max(1) as u8);
-        let mut core = Core::new(quorum_options, state, reader, log, ids, recovered.zxid, clock, stats.clone());
+        let mut core =
+            Core::new(sim.of_core(member.is_some()), state, reader, log, ids, recovered.zxid, clock, stats.clone());
         core.count_replayed(recovered.replayed);
-        let shard_options = ShardOptions {
-            shard: 0,
-            shards,
-            max_frame: sim.max_frame,
-            output_limit,
-            memory: memory.map_or_else(Memory::unlimited, Memory::new),
-            setup_deadline_ms: 1000,
-            min_timeout_ms: 200,
-            max_timeout_ms: 2000,
-            outstanding_limit: 1000,
-            watches,
-            slice,
-            auth: AuthConfig::default(),
-            enforced_schemes: vec![],
-            skip_acl: sim.state.skip_acl,
-            owners: sim.state.owners,
-            is_word: |_| false,
-        };
         let passwords = match (&member, &epochs) {
             (Some(member), Some((_, epochs))) => member.secrets.passwords_at(epochs.current),
             _ => agreed::of_lone((disk, dir, &directory.identity), own, heard, recovered.zxid)?,
@@ -289,7 +301,7 @@ impl SimServer {
         let cursor = core.cursor();
         let reader = store.reader().unwrap();
         let applied = store.published();
-        let mut shard = Shard::new(shard_options, reader, store, acls, passwords, cursor, applied, stats.clone());
+        let mut shard = Shard::new(sim.of_shard(), reader, store, acls, passwords, cursor, applied, stats.clone());
         shard.unpark();
         let found = history.clone();
         let (quorum, file) = match (member, history, epochs) {

@@ -1,22 +1,19 @@
 //! A server of the ensemble with all that outlives it: its disk, what is durable of its log and epochs, its file of the
-//! configuration, its clocks. How it starts, stops, crashes, and what is done to its disk while it is down.
+//! configuration, its clocks.
 
-use super::records::Worker;
-use super::{Cluster, Event, LOG, OUTPUT_LIMIT, Place, unlimited, write_frame};
-use crate::fatal::Fatal;
+use super::event::Event;
 use crate::ids::Zxid;
 use crate::jute::quorum::PROTOCOL_SECRETS;
-use crate::limits;
 use crate::server::message::Clock;
-use crate::server::quorum::{EnsembleOptions, Input, Listen, MemberSecrets, Record};
+use crate::server::quorum::{Listen, Record};
 use crate::sim::disk::SimDisk;
-use crate::sim::server::{SimOptions, SimServer, TICK_MS, member_secrets};
+use crate::sim::server::SimServer;
 use crate::sim::witness::Seen;
-use crate::storage::log::writer::{FrameWrite, LogOptions};
+use crate::storage::log::writer::FrameWrite;
 use crate::zab::epochs::Epochs;
-use crate::zab::history::History;
+use crate::zab::history::{History, HistoryLimits};
 use crate::zab::leader::PeerId;
-use crate::zab::voters::{Config, ServerId, Voters};
+use crate::zab::voters::Config;
 use std::collections::VecDeque;
 
 /// A server's clocks: what they say of a moment of the run.
@@ -38,9 +35,35 @@ impl Clocks {
         Clock { mono_ms, wall_ms: mono_ms + self.wall_ahead_ms }
     }
 
+    /// The monotonic one runs fast by so many thousandths from now on, or slow.
+    pub(super) fn run_fast(&mut self, thousandths: i64, now_ms: i64) {
+        let base_ms = self.at(now_ms).mono_ms;
+        *self = Clocks { drift: thousandths, since_ms: now_ms, base_ms, ..*self };
+    }
+
+    /// The wall clock is this much ahead of the monotonic one from now on.
+    pub(super) fn set_wall(&mut self, ahead_ms: i64) {
+        self.wall_ahead_ms = ahead_ms;
+    }
+
     /// How long it takes until the monotonic clock has gone on by so much, at least.
     pub(super) fn wait_ms(&self, clock_ms: i64) -> i64 {
         (clock_ms * 1000 / (1000 + self.drift)).max(1)
+    }
+}
+
+/// A thread that blocks on the disk.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Worker {
+    /// When it has done all it was asked for.
+    until_ms: i64,
+}
+
+impl Worker {
+    /// It is asked for something that takes so long. How long until that is done.
+    pub(super) fn ask(&mut self, now_ms: i64, takes_ms: i64) -> i64 {
+        self.until_ms = self.until_ms.max(now_ms) + takes_ms;
+        self.until_ms - now_ms
     }
 }
 
@@ -123,186 +146,53 @@ impl Member {
         self.listens.client = listen.client.or(self.listens.client.take());
         self.listens.peers = listen.peers.or(self.listens.peers.take());
     }
+
+    /// A record becomes durable.
+    pub(super) fn keep(&mut self, record: Record) {
+        let server = self.server.as_mut().expect("it runs");
+        match record {
+            Record::Epochs(epochs) => {
+                assert!(epochs.reach(self.epochs), "{epochs:?} after {:?}", self.epochs);
+                self.epochs = epochs;
+                server.write_epochs(epochs);
+            }
+            Record::Agreed(held) => server.write_agreed(&held),
+            Record::Complete => {
+                server.mark_complete();
+                self.is_empty = false;
+            }
+            Record::Config { config, .. } => self.config = config,
+        }
+    }
+
+    /// A record is being written, and any part of it may be there.
+    pub(super) fn begin_record(&mut self, record: Record) {
+        let server = self.server.as_mut().expect("it runs");
+        match record {
+            Record::Epochs(epochs) => server.write_epochs(epochs),
+            Record::Agreed(held) => server.write_agreed(&held),
+            Record::Complete => server.mark_complete(),
+            // Renamed into its place: it is there or it is not.
+            Record::Config { .. } => {}
+        }
+    }
 }
 
-impl Cluster {
-    /// One more server, not started, whose file has this text.
-    pub fn add(&mut self, text: &str) -> Place {
-        let voters = Voters::parse(text.as_bytes()).expect("a configuration");
-        self.members.push(Member::new(Config::new(voters, None)));
-        self.members.len() - 1
-    }
+/// Of what is kept beside a server everything is kept.
+fn unlimited() -> HistoryLimits {
+    HistoryLimits { count: usize::MAX, bytes: usize::MAX }
+}
 
-    fn log_options(&self) -> LogOptions {
-        let Some(max_txn) = self.max_frame.map(limits::max_txn) else { return LOG };
-        LogOptions { max_txn, segment_bytes: limits::segment(0, max_txn), ..LogOptions::default() }
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// Starts a server on what its disk holds.
-    pub fn start(&mut self, place: Place) {
-        self.try_start(place).unwrap_or_else(|fatal| panic!("server {}: {fatal}", place + 1));
-    }
-
-    /// The same, or why it does not go on from what it finds.
-    pub fn try_start(&mut self, place: Place) -> Result<(), Fatal> {
-        let id = ServerId(place as i64 + 1);
-        let log = self.log_options();
-        let member = &mut self.members[place];
-        assert!(member.server.is_none(), "it runs");
-        // One that was taken away stays where it was.
-        if let Some(own) = member.config.member(id) {
-            member.listens = Listen { client: own.client.clone(), peers: Some(own.addresses.clone()) };
-        }
-        let addresses = member.listens.peers.iter().flatten();
-        let options = EnsembleOptions {
-            id,
-            config: member.config.clone(),
-            election_addresses: addresses.map(|address| (address.host.clone(), address.election_port)).collect(),
-            announces_all: false,
-            standalone_enabled: self.standalone_enabled,
-            tick_ms: TICK_MS,
-            init_limit: 10,
-            sync_limit: 5,
-            // What it finds takes the place of these three.
-            epochs: Epochs::default(),
-            history: History::new(self.roles.history, Zxid::ZERO),
-            has_database: true,
-            election: Default::default(),
-            links: Default::default(),
-            max_packet: self.max_frame.map_or(1 << 20, limits::max_txn),
-            super_digest: None,
-            secrets: MemberSecrets { zookeeper: self.zookeeper_passwords, ..member_secrets(id.0 as u8) },
-            protocol: member.protocol,
-            roles: self.roles.clone(),
-        };
-        let clock = member.clocks.at(self.now_ms);
-        let autocreate = member.incarnation == 0;
-        let sim = SimOptions {
-            output_limit: OUTPUT_LIMIT,
-            log,
-            max_frame: self.max_frame.unwrap_or(SimOptions::default().max_frame),
-            autocreate,
-            state: self.state,
-            uncommitted_bytes: self.uncommitted_bytes,
-            last_counter: self.last_counter,
-            reap_interval_ms: self.reap_interval_ms,
-            ..SimOptions::default()
-        };
-        let mut server = SimServer::try_start(&member.disk, clock, sim, Some(options))?;
-        member.incarnation += 1;
-        let found = server.recovered.take().expect("a member's");
-        // One with an empty disk has lost its log and its promises, and says so.
-        member.seen.restarted(&member.log, &found);
-        assert!(member.is_empty || server.epochs().reach(member.epochs), "a promise of an epoch is lost");
-        member.is_rotten = false;
-        member.roll_overs = 0;
-        member.due = Zxid::ZERO;
-        // It may have been brought up to date and gone down before it knew that this is written.
-        member.is_empty &= !server.is_complete();
-        member.epochs = server.epochs();
-        member.started_from = found.floor();
-        // What it found may begin later than what is known of its log: a snapshot says no more what it is made of.
-        if member.log.last() < found.floor() {
-            member.log.reset(found.floor());
-        }
-        let known = member.log.last();
-        found.after(known).for_each(|txn| member.log.push(txn.clone()));
-        member.server = Some(server);
-        member.disk.fold();
-        let incarnation = member.incarnation;
-        self.note(&[11, place as u64]);
-        self.after(TICK_MS / 2, Event::Tick { place, incarnation });
-        self.act(place);
-        Ok(())
-    }
-
-    /// Ends a server as a loss of power does: what the disk was not told to keep may be gone, and of what it was being
-    /// told any part may be there.
-    pub fn crash(&mut self, place: Place) {
-        let is_running = self.runs(place);
-        let record = is_running.then(|| self.lose_records(place)).flatten();
-        let member = &mut self.members[place];
-        let kept = member.disk.changes();
-        // What is under way may have come any way, down to a sector of it.
-        if let (Some(server), Some(write)) = (&mut member.server, member.write.take()) {
-            self.coverage.count("crash with a write under way");
-            write_frame(&member.disk, server, &write);
-        }
-        if let Some(record) = record {
-            member.begin_record(record);
-        }
-        let upto = kept + self.choices.pick(member.disk.changes() - kept + 1);
-        member.server = None;
-        member.reader = Worker::default();
-        member.is_paused = false;
-        member.waiting.clear();
-        member.wanting.clear();
-        member.deadline_at_ms = i64::MAX;
-        member.disk = member.disk.crash(upto, &mut self.choices);
-        self.note(&[12, place as u64]);
-        self.disconnect(|ends| ends.contains(&place));
-        self.silence(place);
-    }
-
-    /// Tells a server that its process is to end.
-    pub fn stop(&mut self, place: Place) {
-        let server = self.server(place).expect("it runs");
-        server.shard.stop_taking();
-        server.quorum.step(Input::Stop);
-        self.act(place);
-    }
-
-    /// Lets a server's monotonic clock run fast by so many thousandths, or slow.
-    pub fn drift(&mut self, place: Place, thousandths: i64) {
-        let now_ms = self.now_ms;
-        let clocks = &mut self.members[place].clocks;
-        let base_ms = clocks.at(now_ms).mono_ms;
-        *clocks = Clocks { drift: thousandths, since_ms: now_ms, base_ms, ..*clocks };
-    }
-
-    /// Sets a server's wall clock, this much ahead of where it would be.
-    pub fn jump(&mut self, place: Place, ms: i64) {
-        self.members[place].clocks.wall_ahead_ms = ms;
-    }
-
-    /// What a server's disk takes for a write on top of the usual.
-    pub fn slow_disk(&mut self, place: Place, ms: i64) {
-        self.members[place].disk_delay_ms = ms;
-    }
-
-    /// The disk of a server that is down.
-    pub fn disk(&mut self, place: Place) -> &SimDisk {
-        assert!(!self.runs(place), "it runs");
-        &self.members[place].disk
-    }
-
-    /// Voters that have lost what they had acknowledged, or will be found to have.
-    pub fn damaged(&self) -> usize {
-        (0..self.voter_count).filter(|place| self.is_damaged(*place)).count()
-    }
-
-    /// Whether a server is one of those.
-    pub fn is_damaged(&self, place: Place) -> bool {
-        self.members[place].is_empty || self.members[place].is_rotten
-    }
-
-    /// Whether a server's disk has been damaged, and it has not been started since.
-    pub fn is_rotten(&self, place: Place) -> bool {
-        self.members[place].is_rotten
-    }
-
-    /// The disk of a server that is down was damaged.
-    pub fn note_rot(&mut self, place: Place) {
-        self.members[place].is_rotten = true;
-    }
-
-    /// Gives a server that is down an empty disk.
-    pub fn wipe(&mut self, place: Place) {
-        let member = &mut self.members[place];
-        assert!(member.server.is_none(), "it runs");
-        member.is_empty = true;
-        member.is_rotten = false;
-        member.log.reset(Zxid::ZERO);
-        member.disk = SimDisk::new();
+    /// Two epochs of one server overtook each other when its disk became quick between them.
+    #[test]
+    fn a_worker_does_one_thing_after_the_other() {
+        let mut worker = Worker::default();
+        assert_eq!(worker.ask(0, 300), 300);
+        assert_eq!(worker.ask(10, 2), 292, "behind the first");
+        assert_eq!(worker.ask(400, 2), 2, "it has nothing else to do");
     }
 }

@@ -5,10 +5,13 @@
 //! each other. The same seed makes the same run, of which `trace` is a digest. Whatever a server shows is held against
 //! what all have shown ([`Witness`]), at every step.
 
+mod event;
 mod judge;
 mod member;
 mod network;
 mod records;
+mod starts;
+mod wires;
 
 use super::coverage::Coverage;
 use super::disk::{Choices, SimDisk};
@@ -18,47 +21,22 @@ use crate::ids::Zxid;
 use crate::limits;
 use crate::server::quorum::{Effect, Input, PeerInput, RoleSettings, Standing};
 use crate::storage::log::frame::{BLOCK, Claim, FRAME_HEADER, Txns, claim};
-use crate::storage::log::writer::{FrameWrite, LogOptions};
+use crate::storage::log::writer::FrameWrite;
 use crate::tree::state::StateOptions;
-use crate::zab::history::{HistoryLimits, Txn};
-use crate::zab::leader::{LogPart, PeerId};
+use crate::zab::history::Txn;
 use crate::zab::links::LinkId;
-use crate::zab::voters::ServerId;
+pub use event::Place;
+use event::{Event, QUORUM_PORT};
 use member::Member;
 use network::Network;
 use std::collections::BTreeMap;
 use std::path::Path;
-
-/// Where members take in learners.
-const QUORUM_PORT: u16 = 2888;
-
-/// Output a client may leave unread, bytes.
-const OUTPUT_LIMIT: usize = 16 << 20;
 
 /// Rounds of work a server may do at one moment before it is taken for stuck.
 const ROUNDS: usize = 1000;
 
 /// Events of one moment before the cluster is taken for stuck.
 const EVENTS_AT_ONCE: usize = 100_000;
-
-/// A log that is quick to begin.
-const LOG: LogOptions = LogOptions { max_txn: 8 << 10, buffer_bytes: 16 << 10, segment_bytes: 64 << 10 };
-
-/// A server by its place in the list; its id is one more.
-pub type Place = usize;
-
-enum Event {
-    Bytes { wire: u64, to: usize, bytes: Vec<u8> },
-    Closed { wire: u64, to: usize },
-    Connected { wire: u64, to: usize },
-    DialFailed { place: Place, incarnation: u64, peer: Option<ServerId> },
-    LogWritten { place: Place, incarnation: u64 },
-    CutLog { place: Place, incarnation: u64, zxid: Zxid },
-    Recorded { place: Place, incarnation: u64 },
-    LogRead { place: Place, incarnation: u64, peer: PeerId, part: LogPart },
-    Tick { place: Place, incarnation: u64 },
-    Deadline { place: Place, incarnation: u64 },
-}
 
 /// An ensemble.
 pub struct Cluster {
@@ -556,10 +534,6 @@ impl Cluster {
             server.quorum.step(Input::Peer(PeerInput::Written { link }));
         }
     }
-}
-
-fn unlimited() -> HistoryLimits {
-    HistoryLimits { count: usize::MAX, bytes: usize::MAX }
 }
 
 /// Writes what the log has ready, and syncs it.

@@ -1,24 +1,10 @@
 //! What a server's disk has to do besides its log, as the server's threads do it: each does one thing after the other, in
 //! the order it was asked for.
 
-use super::member::Member;
-use super::{Cluster, Event, Place};
+use super::Cluster;
+use super::event::{Event, Place};
+use super::member::Worker;
 use crate::server::quorum::Record;
-
-/// A thread that blocks on the disk.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Worker {
-    /// When it has done all it was asked for.
-    until_ms: i64,
-}
-
-impl Worker {
-    /// It is asked for something that takes so long. How long until that is done.
-    pub(super) fn ask(&mut self, now_ms: i64, takes_ms: i64) -> i64 {
-        self.until_ms = self.until_ms.max(now_ms) + takes_ms;
-        self.until_ms - now_ms
-    }
-}
 
 impl Cluster {
     /// What something on a server's disk takes that usually takes up to `usual_ms`.
@@ -57,51 +43,5 @@ impl Cluster {
         let mut records = std::mem::take(&mut member.records).into_iter();
         records.by_ref().take(done).for_each(|record| member.keep(record));
         records.next()
-    }
-}
-
-impl Member {
-    /// A record becomes durable.
-    fn keep(&mut self, record: Record) {
-        let server = self.server.as_mut().expect("it runs");
-        match record {
-            Record::Epochs(epochs) => {
-                assert!(epochs.reach(self.epochs), "{epochs:?} after {:?}", self.epochs);
-                self.epochs = epochs;
-                server.write_epochs(epochs);
-            }
-            Record::Agreed(held) => server.write_agreed(&held),
-            Record::Complete => {
-                server.mark_complete();
-                self.is_empty = false;
-            }
-            Record::Config { config, .. } => self.config = config,
-        }
-    }
-
-    /// A record is being written, and any part of it may be there.
-    pub(super) fn begin_record(&mut self, record: Record) {
-        let server = self.server.as_mut().expect("it runs");
-        match record {
-            Record::Epochs(epochs) => server.write_epochs(epochs),
-            Record::Agreed(held) => server.write_agreed(&held),
-            Record::Complete => server.mark_complete(),
-            // Renamed into its place: it is there or it is not.
-            Record::Config { .. } => {}
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Two epochs of one server overtook each other when its disk became quick between them.
-    #[test]
-    fn a_worker_does_one_thing_after_the_other() {
-        let mut worker = Worker::default();
-        assert_eq!(worker.ask(0, 300), 300);
-        assert_eq!(worker.ask(10, 2), 292, "behind the first");
-        assert_eq!(worker.ask(400, 2), 2, "it has nothing else to do");
     }
 }

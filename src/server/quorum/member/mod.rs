@@ -104,7 +104,7 @@ impl Member {
         assert!(core.options().member && core.is_at_rest(false), "a member from the beginning, or never");
         assert_eq!(options.history.last(), core.head(), "the log's end is the tree's");
         options.election.adopt_configs = core.state().options().reconfig_enabled;
-        options.config = reconfig::config_at_start(&core, &options.config);
+        options.config = records::config_at_start(&core, &options.config);
         core.sessions.locals.set_rules(LocalRules {
             opens: options.roles.settings.local_sessions,
             upgrades: options.roles.settings.local_session_upgrading,

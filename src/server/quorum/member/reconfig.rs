@@ -25,10 +25,8 @@ use crate::acl::Identities;
 use crate::ids::{SessionId, Zxid};
 use crate::jute::{ErrorCode, OpCode, Reconfig, Request};
 use crate::server::message::{Answer, Item, ShardId, Tell};
-use crate::server::quorum::core::Core;
 use crate::server::quorum::interface::Listen;
 use crate::shown::Shown;
-use crate::tree::path::CONFIG;
 use crate::zab::change::Rules;
 use crate::zab::election;
 use crate::zab::links;
@@ -241,27 +239,6 @@ impl Member {
             let (text, version) = (current.to_string(), current.version());
             self.core.show_config(first, &text, version);
         }
-    }
-}
-
-/// What counts at a start, by what the files say and what is in the log. A reconfiguration is durable in the log a moment
-/// before it is in the files: whoever went down in between holds it as proposed all the same, or an elected leader that
-/// has it in its log would make it agreed on and act by the one before. Where the files have the version of no
-/// reconfiguration they are the operator's own, and he has the last word.
-pub(super) fn config_at_start(core: &Core, files: &Config) -> Config {
-    let current = files.current().clone();
-    if !core.state().options().reconfig_enabled {
-        return Config::new(current, None);
-    }
-    let text = core.state().find(CONFIG).and_then(|znode| znode.data());
-    let logged = text.and_then(|text| Voters::parse(text).ok()).filter(|_| current.version() > 0);
-    let newer = |logged: &Voters| files.all().all(|config| config.version() < logged.version());
-    match logged.filter(newer) {
-        Some(logged) => {
-            tracing::warn!(version = %format!("{:x}", logged.version()), "the log has a newer configuration than the files");
-            Config::new(current, Some(logged))
-        }
-        None => files.clone(),
     }
 }
 

@@ -7,7 +7,7 @@
 use super::super::*;
 use super::reconfig::*;
 use super::writers::{Client, standings, work};
-use crate::zab::voters::{Config, Voters};
+use crate::zab::voters::{Config, ServerId, Voters};
 use std::collections::BTreeSet;
 
 /// Versions of the configuration of before and of the proposed one.

@@ -10,6 +10,7 @@ use crate::limits;
 use crate::sim::bodies::{create, path_alone};
 use crate::sim::lies::introduction;
 use crate::zab::epochs::{MAX_EPOCH, first_zxid};
+use crate::zab::leader::PeerId;
 
 /// One such packet was written down by the leader, and no epoch was left for another one: for ever, restarts included.
 #[test]
