@@ -66,6 +66,9 @@ impl fmt::Debug for SessionId {
     }
 }
 
+/// Which shard of a server; they are numbered from 0.
+pub type ShardId = u16;
+
 /// One connection of one shard. The slot is reused after the connection ends, the generation is not, so
 /// an answer that arrives late never reaches a stranger.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -311,8 +311,7 @@ fn session_passwords(stats: &Stats) -> &'static str {
 mod tests {
     use super::*;
     use crate::config::{self, Overrides, Present, Profile, Source};
-    use crate::server::facts::{CoreFacts, ShardFacts};
-    use crate::server::shard::conn::ConnStats;
+    use crate::server::facts::{ConnStats, CoreFacts, ShardFacts};
     use std::path::Path;
 
     fn plane(words: &[&str]) -> Plane {

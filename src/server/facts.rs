@@ -1,9 +1,8 @@
 //! What the parts of a server tell about themselves when an administrator asks.
 
-use super::message::ShardId;
-use super::shard::conn::ConnStats;
-use crate::ids::{SessionId, Zxid};
+use crate::ids::{SessionId, ShardId, Zxid};
 use std::net::SocketAddr;
+use std::sync::Mutex;
 
 /// One shard's part.
 #[derive(Debug)]
@@ -32,6 +31,55 @@ pub struct ConnectionFacts {
     pub age_ms: i64,
 }
 
+/// What `cons` tells of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnStats {
+    pub received: u64,
+    pub sent: u64,
+    pub established_wall_ms: i64,
+    pub last_op: &'static str,
+    pub last_xid: i32,
+    pub last_zxid: i64,
+    pub last_response_wall_ms: i64,
+    pub last_latency_ms: i64,
+    pub min_latency_ms: i64,
+    pub max_latency_ms: i64,
+    pub total_latency_ms: i64,
+}
+
+impl ConnStats {
+    /// Nothing counted yet.
+    pub fn new(established_wall_ms: i64) -> Self {
+        ConnStats {
+            received: 0,
+            sent: 0,
+            established_wall_ms,
+            last_op: "NA",
+            last_xid: -1,
+            last_zxid: -1,
+            last_response_wall_ms: 0,
+            last_latency_ms: 0,
+            min_latency_ms: i64::MAX,
+            max_latency_ms: 0,
+            total_latency_ms: 0,
+        }
+    }
+
+    /// Counts the answer to a request, `latency_ms` after it came.
+    #[inline]
+    pub fn answered(&mut self, op: &'static str, xid: i32, zxid: Zxid, wall_ms: i64, latency_ms: i64) {
+        self.sent += 1;
+        self.last_op = op;
+        self.last_xid = xid;
+        self.last_zxid = zxid.0;
+        self.last_response_wall_ms = wall_ms;
+        self.last_latency_ms = latency_ms;
+        self.total_latency_ms += latency_ms;
+        self.min_latency_ms = self.min_latency_ms.min(latency_ms);
+        self.max_latency_ms = self.max_latency_ms.max(latency_ms);
+    }
+}
+
 /// The quorum core's part.
 #[derive(Debug, Default)]
 pub struct CoreFacts {
@@ -51,6 +99,42 @@ pub struct CoreFacts {
 pub struct Facts {
     pub shards: Vec<ShardFacts>,
     pub core: CoreFacts,
+}
+
+/// A question that the quorum core and every shard answer a part of (the four-letter words that list
+/// connections, watches or sessions).
+#[derive(Debug)]
+pub struct Collect {
+    pub word: [u8; 4],
+    /// How many shards will add their part.
+    shards: usize,
+    parts: Mutex<(Vec<ShardFacts>, CoreFacts)>,
+}
+
+impl Collect {
+    /// A question to `shards` shards.
+    pub fn new(word: [u8; 4], shards: usize) -> Self {
+        Collect { word, shards, parts: Mutex::default() }
+    }
+
+    /// Adds the core's part; it comes before any shard's.
+    pub fn deposit_core(&self, facts: CoreFacts) {
+        self.parts.lock().expect("no holder panics").1 = facts;
+    }
+
+    /// Adds one shard's part; true when it was the last one.
+    pub fn deposit(&self, facts: ShardFacts) -> bool {
+        let mut parts = self.parts.lock().expect("no holder panics");
+        parts.0.push(facts);
+        parts.0.len() == self.shards
+    }
+
+    /// Takes all parts, in the order of shards.
+    pub fn take(&self) -> Facts {
+        let (mut shards, core) = std::mem::take(&mut *self.parts.lock().expect("no holder panics"));
+        shards.sort_by_key(|part| part.shard);
+        Facts { shards, core }
+    }
 }
 
 /// What becomes of an administrator's word.

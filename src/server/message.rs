@@ -5,9 +5,10 @@
 //! a [`Cursor`] holds a shard's place. Nothing is freed before every cursor has moved past it.
 
 use crate::acl::{AclTable, Identities};
+pub use crate::ids::ShardId;
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::OpCode;
-use crate::server::facts::{CoreFacts, Facts, ShardFacts};
+use crate::server::facts::Collect;
 use crate::session::Passwords;
 use crate::tree::change::Changes;
 use crate::tree::store::{Reader, Store};
@@ -22,9 +23,6 @@ pub struct Clock {
     /// Milliseconds since 1970. Only ctime and mtime show it.
     pub wall_ms: i64,
 }
-
-/// Which shard; they are numbered from 0.
-pub type ShardId = u16;
 
 /// What one shard has for the quorum core after one turn.
 #[derive(Debug, Default)]
@@ -151,42 +149,6 @@ pub enum Tell {
     Adopt(Adoption),
     /// How passwords of sessions are made and checked from here on, for the `number`th time. Goes to every shard.
     Passwords { number: u64, passwords: Passwords },
-}
-
-/// A question that the quorum core and every shard answer a part of (the four-letter words that list
-/// connections, watches or sessions).
-#[derive(Debug)]
-pub struct Collect {
-    pub word: [u8; 4],
-    /// How many shards will add their part.
-    shards: usize,
-    parts: Mutex<(Vec<ShardFacts>, CoreFacts)>,
-}
-
-impl Collect {
-    /// A question to `shards` shards.
-    pub fn new(word: [u8; 4], shards: usize) -> Self {
-        Collect { word, shards, parts: Mutex::default() }
-    }
-
-    /// Adds the core's part; it comes before any shard's.
-    pub fn deposit_core(&self, facts: CoreFacts) {
-        self.parts.lock().expect("no holder panics").1 = facts;
-    }
-
-    /// Adds one shard's part; true when it was the last one.
-    pub fn deposit(&self, facts: ShardFacts) -> bool {
-        let mut parts = self.parts.lock().expect("no holder panics");
-        parts.0.push(facts);
-        parts.0.len() == self.shards
-    }
-
-    /// Takes all parts, in the order of shards.
-    pub fn take(&self) -> Facts {
-        let (mut shards, core) = std::mem::take(&mut *self.parts.lock().expect("no holder panics"));
-        shards.sort_by_key(|part| part.shard);
-        Facts { shards, core }
-    }
 }
 
 /// Another state for a shard to read, to be taken once.

@@ -3,9 +3,10 @@
 use super::share::{Expected, Share};
 use crate::acl::{AclId, Identities};
 use crate::cost::Cost;
-use crate::ids::{ConnId, SessionId, Zxid};
+use crate::ids::{ConnId, SessionId};
 use crate::jute::OpCode;
 use crate::limits;
+use crate::server::facts::ConnStats;
 use crate::server::memory::{Charge, Memory};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -41,55 +42,6 @@ pub struct Asking {
     /// The request's body; of getEphemerals the prefix alone.
     pub body: Box<[u8]>,
     pub since_ms: i64,
-}
-
-/// What `cons` tells of a connection.
-#[derive(Clone, Copy, Debug)]
-pub struct ConnStats {
-    pub received: u64,
-    pub sent: u64,
-    pub established_wall_ms: i64,
-    pub last_op: &'static str,
-    pub last_xid: i32,
-    pub last_zxid: i64,
-    pub last_response_wall_ms: i64,
-    pub last_latency_ms: i64,
-    pub min_latency_ms: i64,
-    pub max_latency_ms: i64,
-    pub total_latency_ms: i64,
-}
-
-impl ConnStats {
-    /// Nothing counted yet.
-    pub fn new(established_wall_ms: i64) -> Self {
-        ConnStats {
-            received: 0,
-            sent: 0,
-            established_wall_ms,
-            last_op: "NA",
-            last_xid: -1,
-            last_zxid: -1,
-            last_response_wall_ms: 0,
-            last_latency_ms: 0,
-            min_latency_ms: i64::MAX,
-            max_latency_ms: 0,
-            total_latency_ms: 0,
-        }
-    }
-
-    /// Counts the answer to a request, `latency_ms` after it came.
-    #[inline]
-    pub fn answered(&mut self, op: &'static str, xid: i32, zxid: Zxid, wall_ms: i64, latency_ms: i64) {
-        self.sent += 1;
-        self.last_op = op;
-        self.last_xid = xid;
-        self.last_zxid = zxid.0;
-        self.last_response_wall_ms = wall_ms;
-        self.last_latency_ms = latency_ms;
-        self.total_latency_ms += latency_ms;
-        self.min_latency_ms = self.min_latency_ms.min(latency_ms);
-        self.max_latency_ms = self.max_latency_ms.max(latency_ms);
-    }
 }
 
 /// A connection.

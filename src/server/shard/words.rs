@@ -4,8 +4,8 @@ use super::Shard;
 use super::conn::Phase;
 use crate::ids::ConnId;
 use crate::limits;
-use crate::server::facts::{ConnectionFacts, Facts, ShardFacts};
-use crate::server::message::{Ask, Collect};
+use crate::server::facts::{Collect, ConnStats, ConnectionFacts, Facts, ShardFacts};
+use crate::server::message::Ask;
 use std::sync::Arc;
 
 /// A word that somebody has asked; the edge takes it to the admin plane.
@@ -68,7 +68,7 @@ impl Shard {
             b"crst" => {
                 for conn in self.conns.iter_mut() {
                     let stats = &mut conn.stats;
-                    *stats = super::conn::ConnStats::new(stats.established_wall_ms);
+                    *stats = ConnStats::new(stats.established_wall_ms);
                 }
             }
             b"srst" => self.stats().reset(),
