@@ -79,6 +79,11 @@ pub struct ConnId {
     pub generation: u32,
 }
 
+impl ConnId {
+    /// No connection: who asks the quorum core something from outside. No table of connections has so many slots.
+    pub const NONE: ConnId = ConnId { slot: u32::MAX, generation: 0 };
+}
+
 /// The keys of all hashes. These are for simulations, tests and benchmarks, whose runs repeat; a server is given its own by
 /// [`key_hashes`]. Plain words, so that a hash costs no more than reading them.
 static HASH_KEYS: [AtomicU64; 4] = [

@@ -1,53 +1,19 @@
-//! What is known about a server, in plain data: the arguments of [`super::words`] and [`super::mntr`].
+//! What is known about a server, in plain data: the arguments of [`super::words`], and how they come from what the server's
+//! parts tell.
 
-use super::java;
 use crate::ids::{SessionId, Zxid};
+use crate::server::count::Measured;
+use crate::server::facts as told;
+use crate::server::facts::Facts;
 use crate::server::stats::Mode;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-
-/// Count, sum, least and greatest of a measurement; the unit is the metric's.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Summary {
-    pub count: u64,
-    pub sum: u64,
-    /// 0 when nothing was measured, like `max`.
-    pub min: i64,
-    pub max: i64,
-}
-
-impl Summary {
-    /// The average with four decimals, as ZooKeeper rounds it.
-    pub fn average(&self) -> f64 {
-        java::average(self.sum, self.count)
-    }
-
-    /// Both together.
-    pub fn and(self, other: Summary) -> Summary {
-        match (self.count, other.count) {
-            (_, 0) => self,
-            (0, _) => other,
-            _ => Summary {
-                count: self.count + other.count,
-                sum: self.sum + other.sum,
-                min: self.min.min(other.min),
-                max: self.max.max(other.max),
-            },
-        }
-    }
-}
-
-impl From<(u64, u64, i64, i64)> for Summary {
-    /// From count, sum, min and max.
-    fn from((count, sum, min, max): (u64, u64, i64, i64)) -> Summary {
-        Summary { count, sum, min, max }
-    }
-}
 
 /// What `srvr` says, and `stat` after its list of clients.
 #[derive(Clone, Debug)]
 pub struct ServerFacts {
     /// From the arrival of a request until its answer, milliseconds.
-    pub latency: Summary,
+    pub latency: Measured,
     pub packets_received: u64,
     pub packets_sent: u64,
     pub connections: u64,
@@ -119,88 +85,113 @@ pub struct DirectorySizes {
     pub log: u64,
 }
 
-/// What a member of an ensemble says more.
-#[derive(Clone, Debug)]
-pub struct QuorumFacts {
-    pub voters: u64,
-    /// Of an observer: the id of the server that it hears everything from.
-    pub master: Option<u64>,
-    /// Of a leader.
-    pub leading: Option<LeadingFacts>,
+/// All connections, by shard and slot.
+pub fn connections(facts: &Facts) -> Vec<ConnectionFacts> {
+    facts.shards.iter().flat_map(|shard| &shard.connections).map(connection).collect()
 }
 
-/// What a leader says more.
-#[derive(Clone, Debug)]
-pub struct LeadingFacts {
-    pub learners: u64,
-    pub synced_followers: u64,
-    pub synced_non_voting: u64,
-    pub synced_observers: u64,
-    pub pending_syncs: u64,
-    /// Since it was established.
-    pub leads_for_ms: u64,
+fn connection(from: &told::ConnectionFacts) -> ConnectionFacts {
+    let stats = &from.stats;
+    let answered = i64::try_from(stats.sent).unwrap_or(i64::MAX).max(1);
+    let session = (from.session != SessionId::NONE).then(|| ConnectionSession {
+        id: from.session,
+        last_operation: stats.last_op,
+        established_ms: stats.established_wall_ms,
+        timeout_ms: from.timeout_ms,
+        last_cxid: i64::from(stats.last_xid),
+        last_zxid: Zxid(stats.last_zxid),
+        last_response_ms: stats.last_response_wall_ms,
+        last_latency_ms: stats.last_latency_ms,
+        min_latency_ms: if stats.min_latency_ms == i64::MAX { 0 } else { stats.min_latency_ms },
+        average_latency_ms: stats.total_latency_ms / answered,
+        max_latency_ms: stats.max_latency_ms,
+    });
+    ConnectionFacts {
+        peer: from.peer,
+        reads: from.reads,
+        writes: from.writes,
+        queued: from.queued as u64,
+        received: stats.received,
+        sent: stats.sent,
+        session,
+    }
 }
 
-/// What `mntr` says. What is `None` is left out: it is not measured.
-#[derive(Clone, Debug)]
-pub struct MonitorFacts {
-    pub server: ServerFacts,
-    pub uptime_ms: u64,
-    /// Of a member of an ensemble.
-    pub quorum: Option<QuorumFacts>,
-    /// Both tables.
-    pub watches: u64,
-    pub ephemerals: u64,
-    /// Lengths of paths and data together.
-    pub data_bytes: u64,
-    pub sessions: u64,
-    /// Those that this server alone knows.
-    pub local_sessions: u64,
-    pub open_files: Option<u64>,
-    pub max_files: Option<u64>,
-    /// Bytes of the last, the greatest and the smallest reply.
-    pub responses: Option<(u64, u64, u64)>,
-    pub auth_failed: u64,
-    /// How passwords of sessions are made: "secret", or "zookeeper": computed from the session's id by anybody.
-    pub session_passwords: &'static str,
-    /// Lines of the log that were left out, because there were too many of their kind.
-    pub log_lines_left_out: u64,
+/// What `dump` says at `wall_ms`. A connection without a session goes when it has had `setup_ms`; one with a session when that expires.
+pub fn dump(facts: &Facts, wall_ms: i64, setup_ms: i64) -> DumpFacts {
+    let dated = |expiry: &[(i64, Vec<SessionId>)]| -> Expiry<SessionId> {
+        expiry.iter().map(|(from_now, sessions)| (wall_ms + from_now, sessions.clone())).collect()
+    };
+    let (sessions, local) = (dated(&facts.core.expiry), facts.core.local.as_deref().map(dated));
+    let expires: BTreeMap<SessionId, i64> = sessions
+        .iter()
+        .chain(local.iter().flatten())
+        .flat_map(|(moment, ids)| ids.iter().map(|id| (*id, *moment)))
+        .collect();
+    let mut buckets: BTreeMap<i64, Vec<(SocketAddr, SessionId)>> = BTreeMap::new();
+    for connection in facts.shards.iter().flat_map(|shard| &shard.connections) {
+        let unbound = wall_ms - connection.age_ms + setup_ms;
+        let moment = expires.get(&connection.session).copied().unwrap_or(unbound);
+        buckets.entry(moment).or_default().push((connection.peer, connection.session));
+    }
+    DumpFacts {
+        sessions,
+        local,
+        global: facts.core.global.clone(),
+        ephemerals: facts.core.ephemerals.clone(),
+        connections: buckets.into_iter().collect(),
+    }
+}
 
-    pub bytes_received: Option<u64>,
-    pub response_bytes: Option<u64>,
-    pub watch_bytes: Option<u64>,
-    /// Connections turned away at accept.
-    pub connections_rejected: Option<u64>,
-    /// ConnectRequests received.
-    pub connection_requests: Option<u64>,
-    /// Connections closed, for whatever reason.
-    pub connections_dropped: Option<u64>,
-    /// ConnectRequests that named a session.
-    pub connections_revalidated: Option<u64>,
-    pub sessionless_expired: Option<u64>,
-    /// Requests refused for want of memory.
-    pub throttled: Option<u64>,
-    /// Connections ended because their clients do not read.
-    pub unread_ended: Option<u64>,
-    pub sessions_expired: Option<u64>,
-    pub digest_mismatches: Option<u64>,
-    pub snapshot_errors: Option<u64>,
-    /// Transactions handed to the log.
-    pub transactions_logged: Option<u64>,
+/// Who watches what, each pair once.
+pub fn watches(facts: &Facts) -> Vec<(SessionId, &[u8])> {
+    let all = facts.shards.iter().flat_map(|shard| &shard.data_watches);
+    all.map(|(session, path)| (*session, path.as_slice())).collect()
+}
 
-    /// From handing a group of transactions to the disk until it is durable, ms.
-    pub fsync_ms: Option<Summary>,
-    /// Writing a snapshot, ms.
-    pub snapshot_ms: Option<Summary>,
-    /// Loading the data at start, ms: all of it, the snapshot, the log, and how many transactions that had.
-    pub load_ms: Option<Summary>,
-    pub load_snapshot_ms: Option<Summary>,
-    pub load_log_ms: Option<Summary>,
-    pub loaded_transactions: Option<Summary>,
-    /// Transactions in a group commit.
-    pub batch_size: Option<Summary>,
-    /// Requests answered from memory, ms.
-    pub read_ms: Option<Summary>,
-    /// Requests that were logged, ms.
-    pub update_ms: Option<Summary>,
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::server::facts::{ConnStats, CoreFacts, ShardFacts};
+
+    /// Of a server of two shards, with one session.
+    pub fn facts() -> Facts {
+        let connection = |peer: &str, session: i64| told::ConnectionFacts {
+            peer: peer.parse().unwrap(),
+            session: SessionId(session),
+            timeout_ms: 4000,
+            queued: 0,
+            reads: true,
+            writes: false,
+            stats: ConnStats::new(1000),
+            age_ms: 2000,
+        };
+        let shard = |number, connections, data_watches| ShardFacts { shard: number, connections, data_watches };
+        Facts {
+            shards: vec![
+                shard(0, vec![connection("127.0.0.1:1", 7)], vec![(SessionId(7), b"/a".to_vec())]),
+                shard(1, vec![connection("127.0.0.1:2", 0)], vec![]),
+            ],
+            core: CoreFacts {
+                expiry: vec![(3000, vec![SessionId(7)])],
+                local: None,
+                ephemerals: vec![(SessionId(7), vec![b"/e".to_vec()])],
+                digests: vec![(Zxid(0x80), 5)],
+                global: None,
+            },
+        }
+    }
+
+    #[test]
+    fn connections_expire_with_their_sessions() {
+        let dumped = dump(&facts(), 100_000, 10_000);
+        assert_eq!(dumped.sessions, [(103_000, vec![SessionId(7)])]);
+        assert_eq!(
+            dumped.connections,
+            [
+                (103_000, vec![("127.0.0.1:1".parse().unwrap(), SessionId(7))]),
+                (108_000, vec![("127.0.0.1:2".parse().unwrap(), SessionId(0))]),
+            ]
+        );
+    }
 }

@@ -16,16 +16,6 @@ pub fn double(value: f64) -> String {
     }
 }
 
-/// `sum / count` with four decimals, rounded half up; 0 for nothing.
-pub fn average(sum: u64, count: u64) -> f64 {
-    if count == 0 {
-        return 0.0;
-    }
-    let (sum, count) = (u128::from(sum), u128::from(count));
-    let ten_thousandths = (sum * 20_000 + count) / (2 * count);
-    ten_thousandths as f64 / 10_000.0
-}
-
 /// A peer as `InetSocketAddress.toString` has it when no name is known.
 pub fn address(peer: SocketAddr) -> String {
     match peer.ip().to_canonical() {
@@ -79,16 +69,6 @@ mod tests {
             shown,
             ["0.0", "1.0", "0.25", "12.3456", "0.001", "1.0E-4", "5.0E-4", "9999999.5", "1.2345678E7", "1.0E7"]
         );
-    }
-
-    #[test]
-    fn averages_round_half_up() {
-        assert_eq!(average(0, 0), 0.0);
-        assert_eq!(average(1, 3), 0.3333);
-        assert_eq!(average(2, 3), 0.6667);
-        assert_eq!(average(1, 20_000), 0.0001);
-        assert_eq!(average(1, 20_001), 0.0);
-        assert_eq!(average(u64::MAX, 1), u64::MAX as f64);
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! What administrators see: the four-letter words.
 //!
-//! [`word`] knows which words there are and which are allowed, [`facts`] what is known about a server in
-//! plain data, [`words`] and [`mntr`] how ZooKeeper 3.9 prints it, [`machine`] what the operating system
-//! says, and [`plane`] puts them together for a running server.
+//! [`word`] has the table of all words: which are allowed, what each needs and how it is answered. [`facts`] is what is known
+//! about a server in plain data, [`words`] and [`mntr`] how ZooKeeper 3.9 prints it, [`machine`] what the operating system says,
+//! [`sources`] what is known at any time, and [`plane`] answers for a running server.
 
 pub mod facts;
 mod java;
 pub mod machine;
 pub mod mntr;
 pub mod plane;
+pub mod sources;
 pub mod word;
 pub mod words;
 

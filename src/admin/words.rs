@@ -46,19 +46,6 @@ pub fn isro(mode: Mode) -> &'static [u8] {
     if mode == Mode::ReadOnly { b"ro" } else { b"rw" }
 }
 
-/// A server's mode, as ZooKeeper names it.
-pub fn mode(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Standalone => "standalone",
-        Mode::Leader => "leader",
-        Mode::Follower => "follower",
-        Mode::Observer => "observer",
-        Mode::ReadOnly => "read-only",
-        // Never seen: a server without its place answers otherwise.
-        Mode::NotServing => "looking",
-    }
-}
-
 fn head(out: &mut Vec<u8>, server: &ServerFacts) {
     line!(out, "Zookeeper version: {VERSION}");
     if server.mode == Mode::ReadOnly {
@@ -86,7 +73,7 @@ fn server_lines(out: &mut Vec<u8>, server: &ServerFacts) {
     line!(out, "Connections: {}", server.connections);
     line!(out, "Outstanding: {}", server.outstanding);
     line!(out, "Zxid: {}", server.zxid);
-    line!(out, "Mode: {}", mode(server.mode));
+    line!(out, "Mode: {}", server.mode.name());
     line!(out, "Node count: {}", server.znodes);
     if server.mode == Mode::Leader {
         let (last, min, max) = proposals(server);
@@ -95,7 +82,7 @@ fn server_lines(out: &mut Vec<u8>, server: &ServerFacts) {
 }
 
 /// Bytes of the last, least and greatest proposal; -1 before the first.
-pub(super) fn proposals(server: &ServerFacts) -> (i64, i64, i64) {
+fn proposals(server: &ServerFacts) -> (i64, i64, i64) {
     server.proposals.map_or((-1, -1, -1), |(last, min, max)| (last as i64, min as i64, max as i64))
 }
 
@@ -243,16 +230,6 @@ pub fn mask(out: &mut Vec<u8>, mask: impl Display) {
     text!(out, "{mask}");
 }
 
-/// What a server that does not serve says: most words alike, some their own way (ZooKeeper 3.9).
-pub fn not_serving(word: super::word::Word) -> &'static [u8] {
-    use super::word::Word;
-    match word {
-        Word::Isro => b"null",
-        Word::Hash => b"This ZooKeeper instance is not currently serving requests",
-        _ => b"This ZooKeeper instance is not currently serving requests\n",
-    }
-}
-
 fn indented(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'\t');
     out.extend_from_slice(text);
@@ -260,13 +237,14 @@ fn indented(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::super::facts::{ConnectionSession, Summary};
+mod tests {
+    use super::super::facts::ConnectionSession;
     use super::*;
+    use crate::server::count::Measured;
 
-    pub fn server() -> ServerFacts {
+    fn server() -> ServerFacts {
         ServerFacts {
-            latency: Summary { count: 3, sum: 5, min: 0, max: 4 },
+            latency: Measured { count: 3, sum: 5, min: 0, max: 4 },
             packets_received: 10,
             packets_sent: 9,
             connections: 2,
@@ -327,7 +305,7 @@ pub(super) mod tests {
     #[test]
     fn srvr_golden() {
         golden(&format!("Zookeeper version: {VERSION}\n{SERVER}"), |out| srvr(out, &server()));
-        let idle = ServerFacts { latency: Summary::default(), ..server() };
+        let idle = ServerFacts { latency: Measured::default(), ..server() };
         let mut out = Vec::new();
         srvr(&mut out, &idle);
         assert!(String::from_utf8(out).unwrap().contains("\nLatency min/avg/max: 0/0.0/0\n"));

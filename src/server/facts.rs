@@ -1,13 +1,36 @@
 //! What the parts of a server tell about themselves when an administrator asks.
+//!
+//! A [`Collect`] takes [`Question`]s through the sequence: the quorum core puts its part in, then every shard at the same step.
+//! The last part makes it the [`Facts`], which go to the asker: a connection that has sent a four-letter word, or a channel of
+//! any thread (`inquiry.rs`).
 
-use crate::ids::{SessionId, ShardId, Zxid};
+use crate::ids::{ConnId, SessionId, ShardId, Zxid};
 use std::net::SocketAddr;
 use std::sync::Mutex;
+use std::sync::mpsc::Sender;
 
-/// One shard's part.
+/// What can be asked. Quorum core and shards each answer what is theirs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Question {
+    /// Of shards: which connections there are.
+    Connections,
+    /// Of shards: who watches which path.
+    Watches,
+    /// Of the quorum core: which sessions there are, when each expires, and which ephemerals it owns.
+    Sessions,
+    /// Of the quorum core: the digests of past states.
+    Digests,
+    /// To shards: forget what connections have counted.
+    ResetConnections,
+    /// To shards: forget what they have counted.
+    ResetShards,
+}
+
+/// One shard's part. What was not asked is empty.
 #[derive(Debug)]
 pub struct ShardFacts {
     pub shard: ShardId,
+    /// By slot.
     pub connections: Vec<ConnectionFacts>,
     /// Watches of the data table (one-shot data and exist watches, persistent ones), one line per
     /// connection and path.
@@ -80,7 +103,7 @@ impl ConnStats {
     }
 }
 
-/// The quorum core's part.
+/// The quorum core's part. What was not asked is empty.
 #[derive(Debug, Default)]
 pub struct CoreFacts {
     /// Sessions by the moment they expire (milliseconds from now), soonest first.
@@ -95,26 +118,50 @@ pub struct CoreFacts {
 }
 
 /// What every shard and the core have put together.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Facts {
     pub shards: Vec<ShardFacts>,
     pub core: CoreFacts,
 }
 
-/// A question that the quorum core and every shard answer a part of (the four-letter words that list
-/// connections, watches or sessions).
+/// A four-letter word that a connection has sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WordRequest {
+    pub conn: ConnId,
+    pub word: [u8; 4],
+    /// The bytes sent right behind it.
+    pub argument: Vec<u8>,
+}
+
+/// Who gets the facts.
+#[derive(Debug)]
+pub enum Asker {
+    /// A connection of this shard.
+    Connection { shard: ShardId, request: WordRequest },
+    /// Whoever holds the other end, and does not wait for ever. The channel ends without facts where the server loses its place
+    /// in the ensemble before all parts are in.
+    Channel(Sender<Facts>),
+}
+
+/// Questions that the quorum core and every shard answer a part of.
 #[derive(Debug)]
 pub struct Collect {
-    pub word: [u8; 4],
+    questions: &'static [Question],
+    asker: Asker,
     /// How many shards will add their part.
     shards: usize,
     parts: Mutex<(Vec<ShardFacts>, CoreFacts)>,
 }
 
 impl Collect {
-    /// A question to `shards` shards.
-    pub fn new(word: [u8; 4], shards: usize) -> Self {
-        Collect { word, shards, parts: Mutex::default() }
+    /// Questions to the quorum core and `shards` shards.
+    pub fn new(questions: &'static [Question], asker: Asker, shards: usize) -> Self {
+        Collect { questions, asker, shards, parts: Mutex::default() }
+    }
+
+    /// What is asked.
+    pub fn questions(&self) -> &'static [Question] {
+        self.questions
     }
 
     /// Adds the core's part; it comes before any shard's.
@@ -122,15 +169,34 @@ impl Collect {
         self.parts.lock().expect("no holder panics").1 = facts;
     }
 
-    /// Adds one shard's part; true when it was the last one.
-    pub fn deposit(&self, facts: ShardFacts) -> bool {
+    /// Adds one shard's part. The last one goes to the asker with all others, at once if that is a channel. A connection is
+    /// to be told by its own shard: these two are returned, and [`Collect::answer`] is for that shard.
+    pub fn deposit(&self, facts: ShardFacts) -> Option<(ShardId, ConnId)> {
         let mut parts = self.parts.lock().expect("no holder panics");
         parts.0.push(facts);
-        parts.0.len() == self.shards
+        let is_last = parts.0.len() == self.shards;
+        drop(parts);
+        match &self.asker {
+            _ if !is_last => None,
+            Asker::Connection { shard, request } => Some((*shard, request.conn)),
+            Asker::Channel(sender) => {
+                // The asker may have lost patience.
+                let _ = sender.send(self.take());
+                None
+            }
+        }
+    }
+
+    /// The word of the connection that asked, and the facts; nothing if a channel asked, which has them.
+    pub fn answer(&self) -> Option<(WordRequest, Facts)> {
+        match &self.asker {
+            Asker::Connection { request, .. } => Some((request.clone(), self.take())),
+            Asker::Channel(_) => None,
+        }
     }
 
     /// Takes all parts, in the order of shards.
-    pub fn take(&self) -> Facts {
+    fn take(&self) -> Facts {
         let (mut shards, core) = std::mem::take(&mut *self.parts.lock().expect("no holder panics"));
         shards.sort_by_key(|part| part.shard);
         Facts { shards, core }
@@ -141,12 +207,12 @@ impl Collect {
 pub enum WordAnswer {
     /// Send this and close.
     Text(Vec<u8>),
-    /// Ask the shards and the core first, then come again with their facts.
-    NeedsFacts,
+    /// Ask this first, then come again with the facts.
+    Needs(&'static [Question]),
 }
 
 /// Whoever answers four-letter words: a higher floor, handed in where the server is put together.
 pub trait AdminPlane: Send + Sync {
     /// Answers a word. `argument` holds the bytes sent right behind it; `facts` is `None` at first.
-    fn answer(&self, word: [u8; 4], argument: &[u8], facts: Option<Facts>) -> WordAnswer;
+    fn answer(&self, word: [u8; 4], argument: &[u8], facts: Option<&Facts>) -> WordAnswer;
 }

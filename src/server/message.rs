@@ -141,7 +141,7 @@ pub enum Tell {
     Close,
     /// All that a connection had asked for when it ended has been taken up.
     Gone,
-    /// Deposit a part. Goes to every shard; the answer's shard and connection are the asker's.
+    /// Deposit a part. Goes to every shard.
     Collect(Arc<Collect>),
     /// All parts are in.
     Collected(Arc<Collect>),

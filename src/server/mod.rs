@@ -6,7 +6,9 @@
 //! shards send [`message::Inbound`], the quorum core publishes [`message::Batch`]es in one sequence that
 //! every shard walks from end to end.
 
+pub mod count;
 pub mod facts;
+pub mod inquiry;
 pub mod memory;
 pub mod message;
 pub mod quorum;

@@ -1,94 +1,16 @@
-//! Counters that a shard or the quorum core writes and anybody may read.
+//! The metrics of a server: counters that a shard or the quorum core writes and anybody may read, and the table that says which
+//! of them are told, under which name.
 //!
-//! Each writer has its own struct, so that no two cores write the same cache line; a reader adds them up.
+//! Each writer has its own struct, so that no two cores write the same cache line; a reader adds them up. A new metric is a field
+//! and a row of [`METRICS`]. A name that ZooKeeper has means what it means there; others begin with `corral_`.
 
+use super::count::{COUNTS, Count, Measured, Summary};
 use crate::config::Present;
+use crate::ids::Zxid;
+use Kind::{Counter, Gauge, Text};
+use Unit::{Bytes, Milliseconds, Plain};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
-
-/// Whether what happens is counted and timed. It always is, but in the build that `tools/steady metrics` compares with, to show
-/// what counting costs.
-pub const COUNTS: bool = !cfg!(corral_uncounted);
-
-/// A counter with one writer.
-#[derive(Debug, Default)]
-pub struct Count(AtomicU64);
-
-impl Count {
-    /// Adds to it.
-    #[inline]
-    pub fn add(&self, n: u64) {
-        // One writer: no read-modify-write instruction is needed.
-        if COUNTS {
-            self.set(self.value().wrapping_add(n));
-        }
-    }
-
-    /// Its value.
-    pub fn value(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-
-    /// Sets it.
-    #[inline]
-    pub fn set(&self, n: u64) {
-        self.0.store(n, Relaxed);
-    }
-}
-
-/// Count, sum, minimum and maximum of a measurement with one writer, milliseconds.
-#[derive(Debug)]
-pub struct Summary {
-    count: Count,
-    sum: Count,
-    min: AtomicI64,
-    max: AtomicI64,
-}
-
-impl Default for Summary {
-    fn default() -> Self {
-        Summary {
-            count: Count::default(),
-            sum: Count::default(),
-            min: AtomicI64::new(i64::MAX),
-            max: AtomicI64::new(0),
-        }
-    }
-}
-
-impl Summary {
-    /// Adds one measurement.
-    #[inline]
-    pub fn record(&self, ms: i64) {
-        if !COUNTS {
-            return;
-        }
-        let ms = ms.max(0);
-        self.count.add(1);
-        self.sum.add(ms as u64);
-        if ms < self.min.load(Relaxed) {
-            self.min.store(ms, Relaxed);
-        }
-        if ms > self.max.load(Relaxed) {
-            self.max.store(ms, Relaxed);
-        }
-    }
-
-    /// (count, sum, min, max); all zero when nothing was recorded.
-    pub fn read(&self) -> (u64, u64, i64, i64) {
-        let count = self.count.value();
-        let min = if count == 0 { 0 } else { self.min.load(Relaxed) };
-        (count, self.sum.value(), min, self.max.load(Relaxed))
-    }
-
-    /// Forgets everything.
-    pub fn reset(&self) {
-        self.count.set(0);
-        self.sum.set(0);
-        self.min.store(i64::MAX, Relaxed);
-        self.max.store(0, Relaxed);
-    }
-}
 
 /// What one shard counts.
 #[derive(Debug, Default)]
@@ -97,7 +19,6 @@ pub struct ShardStats {
     pub received: Count,
     pub sent: Count,
     pub received_bytes: Count,
-    pub sent_bytes: Count,
     /// Connections now.
     pub connections: Count,
     /// Batches of the sequence that were taken in; never reset, and counted always: who watches the shards goes by it.
@@ -124,10 +45,8 @@ pub struct ShardStats {
 impl ShardStats {
     /// Forgets what `srst` resets: packets and latencies, not what is there now.
     pub fn reset(&self) {
-        for count in [&self.received, &self.sent, &self.received_bytes, &self.sent_bytes] {
-            count.set(0);
-        }
-        for count in [&self.last_response, &self.min_response, &self.max_response] {
+        let packets = [&self.received, &self.sent, &self.received_bytes];
+        for count in packets.into_iter().chain([&self.last_response, &self.min_response, &self.max_response]) {
             count.set(0);
         }
         for summary in [&self.latency, &self.read_latency, &self.update_latency] {
@@ -163,9 +82,8 @@ pub struct CoreStats {
     /// Of this server alone.
     pub local_sessions: Count,
     pub ephemerals: Count,
+    /// Handed to the log.
     pub transactions: Count,
-    pub groups: Count,
-    pub snapshots: Count,
     /// From handing a group to the disk until it is durable.
     pub fsync: Summary,
     pub snapshot_time: Summary,
@@ -191,6 +109,29 @@ pub enum Mode {
 impl Mode {
     const ALL: [Mode; 6] =
         [Mode::Standalone, Mode::NotServing, Mode::Leader, Mode::Follower, Mode::Observer, Mode::ReadOnly];
+
+    /// As ZooKeeper names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Standalone => "standalone",
+            Mode::Leader => "leader",
+            Mode::Follower => "follower",
+            Mode::Observer => "observer",
+            Mode::ReadOnly => "read-only",
+            // Never seen: a server without its place answers otherwise.
+            Mode::NotServing => "looking",
+        }
+    }
+
+    /// How far it has come with its leader, in ZooKeeper's words. A member that serves is past discovery and synchronisation.
+    fn peer_state(self) -> Option<&'static str> {
+        match self {
+            Mode::Leader => Some("leading - broadcast"),
+            Mode::Follower => Some("following - broadcast"),
+            Mode::Observer => Some("observing - broadcast"),
+            Mode::Standalone | Mode::NotServing | Mode::ReadOnly => None,
+        }
+    }
 }
 
 /// What the quorum core says of its ensemble; those below `master` mean something for a leader alone.
@@ -228,6 +169,12 @@ impl QuorumStats {
         Mode::ALL.into_iter().find(|known| *known as u8 == mode).unwrap_or(Mode::NotServing)
     }
 
+    /// How passwords of new sessions are made; see [`crate::session::Passwords`]. A server on its own has a secret of its data
+    /// directory.
+    fn passwords(&self) -> &'static str {
+        if self.public_passwords.load(Relaxed) { "zookeeper" } else { "secret" }
+    }
+
     /// Counts a proposal of `bytes`.
     #[inline]
     pub fn proposed(&self, bytes: u64) {
@@ -249,7 +196,7 @@ impl QuorumStats {
     }
 }
 
-/// Everything that counts, for whoever answers `mntr`.
+/// Everything that counts.
 #[derive(Debug)]
 pub struct Stats {
     pub shards: Vec<ShardStats>,
@@ -272,7 +219,295 @@ impl Stats {
             client_port: AtomicU16::new(0),
         }
     }
+
+    /// What all shards have counted.
+    pub fn sum(&self, count: impl Fn(&ShardStats) -> &Count) -> u64 {
+        self.shards.iter().map(|shard| count(shard).value()).sum()
+    }
+
+    /// What all shards have measured.
+    pub fn measured(&self, summary: impl Fn(&ShardStats) -> &Summary) -> Measured {
+        self.shards.iter().map(|shard| summary(shard).read()).fold(Measured::default(), Measured::and)
+    }
+
+    /// The newest zxid that is durable and visible.
+    pub fn zxid(&self) -> Zxid {
+        Zxid(self.core.zxid.load(Relaxed))
+    }
 }
+
+/// How a metric's value behaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Goes up and down.
+    Gauge,
+    /// Goes up, until it is reset.
+    Counter,
+    /// Count, sum, least and greatest of what was measured.
+    Summary,
+    /// No number.
+    Text,
+}
+
+/// What a metric's value counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unit {
+    /// The things that the metric is named for, or nothing.
+    Plain,
+    Bytes,
+    Milliseconds,
+}
+
+/// What a metric says at one moment.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Value {
+    Whole(i64),
+    Fraction(f64),
+    Summary(Measured),
+    Text(&'static str),
+}
+
+impl Value {
+    fn of(count: &Count) -> Option<Value> {
+        Value::whole(count.value())
+    }
+
+    fn whole(value: u64) -> Option<Value> {
+        Some(Value::Whole(value as i64))
+    }
+}
+
+/// What of a process is known outside of the server alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Process {
+    pub version: &'static str,
+    pub uptime_ms: u64,
+    /// File descriptors.
+    pub open_files: Option<u64>,
+    pub max_files: Option<u64>,
+    /// As ZooKeeper counts: the root twice, so that an empty tree has five.
+    pub znodes: u64,
+    /// Lengths of paths and data together.
+    pub data_bytes: u64,
+    /// Lines of the log that were left out, because there were too many of their kind.
+    pub log_lines_left_out: u64,
+}
+
+/// What metrics are read from.
+pub struct Scrape<'a> {
+    pub stats: &'a Stats,
+    pub process: Process,
+}
+
+impl Scrape<'_> {
+    fn sum(&self, count: impl Fn(&ShardStats) -> &Count) -> Option<Value> {
+        Value::whole(self.stats.sum(count))
+    }
+
+    fn measured(&self, summary: impl Fn(&ShardStats) -> &Summary) -> Option<Value> {
+        Some(Value::Summary(self.stats.measured(summary)))
+    }
+
+    fn latency(&self) -> Measured {
+        self.stats.measured(|shard| &shard.latency)
+    }
+
+    /// Of a server that is one of these alone.
+    fn of(&self, modes: &[Mode], count: impl Fn(&QuorumStats) -> &Count) -> Option<Value> {
+        let quorum = &self.stats.quorum;
+        modes.contains(&quorum.mode()).then(|| Value::Whole(count(quorum).value() as i64))
+    }
+
+    /// Of a leader alone; -1 before the first proposal.
+    fn proposal(&self, count: impl Fn(&QuorumStats) -> &Count) -> Option<Value> {
+        let has_proposed = self.stats.quorum.last_proposal.value() > 0;
+        self.of(LEADER, count).map(|value| if has_proposed { value } else { Value::Whole(-1) })
+    }
+
+    /// One of the last, greatest and least reply; of several shards' last ones any is as good. -1 before the first.
+    fn reply(&self, which: impl Fn((u64, u64, u64)) -> u64) -> Option<Value> {
+        let answered = self.stats.shards.iter().filter(|shard| shard.max_response.value() > 0);
+        let replies = answered
+            .map(|shard| (shard.last_response.value(), shard.max_response.value(), shard.min_response.value()))
+            .reduce(|a, b| (b.0, a.1.max(b.1), a.2.min(b.2)));
+        Some(Value::Whole(replies.map_or(-1, |replies| which(replies) as i64)))
+    }
+}
+
+/// One metric.
+pub struct Metric {
+    /// Without a prefix.
+    pub name: &'static str,
+    pub kind: Kind,
+    pub unit: Unit,
+    /// A sentence for who reads it in a dashboard.
+    pub help: &'static str,
+    /// `None` where there is no such thing: on this machine, or in this server's place.
+    read: fn(&Scrape<'_>) -> Option<Value>,
+}
+
+/// Every metric there is a value of now, in the order of [`METRICS`].
+pub fn metrics<'a>(from: &'a Scrape<'_>) -> impl Iterator<Item = (&'static Metric, Value)> + 'a {
+    METRICS.iter().filter_map(|metric| (metric.read)(from).map(|value| (metric, value)))
+}
+
+const LEADER: &[Mode] = &[Mode::Leader];
+const MEMBERS: &[Mode] = &[Mode::Leader, Mode::Follower, Mode::Observer];
+
+/// All metrics, in the order of `mntr`: what the server is, gauges, counters, summaries.
+#[rustfmt::skip]
+pub const METRICS: &[Metric] = &[
+    Metric { name: "version", kind: Text, unit: Plain,
+        help: "Which ZooKeeper this server speaks like, and its own version.",
+        read: |from| Some(Value::Text(from.process.version)) },
+    Metric { name: "server_state", kind: Text, unit: Plain,
+        help: "What the server is: standalone, leader, follower, observer or read-only.",
+        read: |from| Some(Value::Text(from.stats.quorum.mode().name())) },
+    Metric { name: "peer_state", kind: Text, unit: Plain,
+        help: "How far a member has come with its leader.",
+        read: |from| from.stats.quorum.mode().peer_state().map(Value::Text) },
+    Metric { name: "avg_latency", kind: Gauge, unit: Milliseconds,
+        help: "From the arrival of a request to its answer, on average.",
+        read: |from| Some(Value::Fraction(from.latency().average())) },
+    Metric { name: "max_latency", kind: Gauge, unit: Milliseconds,
+        help: "From the arrival of a request to its answer, at most.",
+        read: |from| Some(Value::Whole(from.latency().max)) },
+    Metric { name: "min_latency", kind: Gauge, unit: Milliseconds,
+        help: "From the arrival of a request to its answer, at least.",
+        read: |from| Some(Value::Whole(from.latency().min)) },
+    Metric { name: "packets_received", kind: Counter, unit: Plain,
+        help: "Requests received.",
+        read: |from| from.sum(|shard| &shard.received) },
+    Metric { name: "packets_sent", kind: Counter, unit: Plain,
+        help: "Answers and events sent.",
+        read: |from| from.sum(|shard| &shard.sent) },
+    Metric { name: "num_alive_connections", kind: Gauge, unit: Plain,
+        help: "Connections of clients.",
+        read: |from| from.sum(|shard| &shard.connections) },
+    Metric { name: "outstanding_requests", kind: Gauge, unit: Plain,
+        help: "Requests that wait for their transaction.",
+        read: |from| from.sum(|shard| &shard.outstanding) },
+    Metric { name: "uptime", kind: Gauge, unit: Milliseconds,
+        help: "Since the start of the process.",
+        read: |from| Value::whole(from.process.uptime_ms) },
+    Metric { name: "znode_count", kind: Gauge, unit: Plain,
+        help: "Znodes in the tree.",
+        read: |from| Value::whole(from.process.znodes) },
+    Metric { name: "watch_count", kind: Gauge, unit: Plain,
+        help: "Watches of all kinds.",
+        read: |from| from.sum(|shard| &shard.watches) },
+    Metric { name: "ephemerals_count", kind: Gauge, unit: Plain,
+        help: "Ephemeral znodes.",
+        read: |from| Value::of(&from.stats.core.ephemerals) },
+    Metric { name: "approximate_data_size", kind: Gauge, unit: Bytes,
+        help: "Paths and data of all znodes.",
+        read: |from| Value::whole(from.process.data_bytes) },
+    Metric { name: "global_sessions", kind: Gauge, unit: Plain,
+        help: "Sessions that the whole ensemble knows.",
+        read: |from| Value::of(&from.stats.core.sessions) },
+    Metric { name: "local_sessions", kind: Gauge, unit: Plain,
+        help: "Sessions that this server alone knows.",
+        read: |from| Value::of(&from.stats.core.local_sessions) },
+    Metric { name: "open_file_descriptor_count", kind: Gauge, unit: Plain,
+        help: "File descriptors that are open.",
+        read: |from| from.process.open_files.and_then(Value::whole) },
+    Metric { name: "max_file_descriptor_count", kind: Gauge, unit: Plain,
+        help: "File descriptors that may be open.",
+        read: |from| from.process.max_files.and_then(Value::whole) },
+    Metric { name: "connection_drop_probability", kind: Gauge, unit: Plain,
+        help: "Always 0: no connection is dropped by chance.",
+        read: |_| Some(Value::Fraction(0.0)) },
+    Metric { name: "last_client_response_size", kind: Gauge, unit: Bytes,
+        help: "The last answer to a client.",
+        read: |from| from.reply(|(last, ..)| last) },
+    Metric { name: "max_client_response_size", kind: Gauge, unit: Bytes,
+        help: "The longest answer to a client.",
+        read: |from| from.reply(|(_, greatest, _)| greatest) },
+    Metric { name: "min_client_response_size", kind: Gauge, unit: Bytes,
+        help: "The shortest answer to a client.",
+        read: |from| from.reply(|(.., least)| least) },
+    Metric { name: "outstanding_tls_handshake", kind: Gauge, unit: Plain,
+        help: "Always 0: there is no TLS.",
+        read: |_| Some(Value::Whole(0)) },
+    Metric { name: "auth_failed_count", kind: Counter, unit: Plain,
+        help: "Clients that could not prove who they are.",
+        read: |from| from.sum(|shard| &shard.auth_failed) },
+    Metric { name: "corral_session_passwords", kind: Text, unit: Plain,
+        help: "Passwords of new sessions: secret, or zookeeper, which anybody can compute.",
+        read: |from| Some(Value::Text(from.stats.quorum.passwords())) },
+    Metric { name: "corral_log_lines_left_out", kind: Counter, unit: Plain,
+        help: "Lines of the log left out, as there were too many of their kind.",
+        read: |from| Value::whole(from.process.log_lines_left_out) },
+    Metric { name: "quorum_size", kind: Gauge, unit: Plain,
+        help: "Voters of the ensemble.",
+        read: |from| from.of(MEMBERS, |quorum| &quorum.voters) },
+    Metric { name: "observer_master_id", kind: Gauge, unit: Plain,
+        help: "The server that an observer hears everything from.",
+        read: |from| from.of(&[Mode::Observer], |quorum| &quorum.master) },
+    Metric { name: "learners", kind: Gauge, unit: Plain,
+        help: "Servers that follow or observe this leader.",
+        read: |from| from.of(LEADER, |quorum| &quorum.learners) },
+    Metric { name: "synced_followers", kind: Gauge, unit: Plain,
+        help: "Voters that are up to date with this leader.",
+        read: |from| from.of(LEADER, |quorum| &quorum.synced_followers) },
+    Metric { name: "synced_non_voting_followers", kind: Gauge, unit: Plain,
+        help: "Followers without a vote that are up to date with this leader.",
+        read: |from| from.of(LEADER, |quorum| &quorum.synced_non_voting) },
+    Metric { name: "synced_observers", kind: Gauge, unit: Plain,
+        help: "Observers that are up to date with this leader.",
+        read: |from| from.of(LEADER, |quorum| &quorum.synced_observers) },
+    Metric { name: "pending_syncs", kind: Gauge, unit: Plain,
+        help: "Syncs that wait for a quorum.",
+        read: |from| from.of(LEADER, |quorum| &quorum.pending_syncs) },
+    Metric { name: "leader_uptime", kind: Gauge, unit: Milliseconds,
+        help: "Since this leader was established.",
+        read: |from| from.of(LEADER, |quorum| &quorum.leader_uptime_ms) },
+    Metric { name: "last_proposal_size", kind: Gauge, unit: Bytes,
+        help: "The last proposal of this leader.",
+        read: |from| from.proposal(|quorum| &quorum.last_proposal) },
+    Metric { name: "max_proposal_size", kind: Gauge, unit: Bytes,
+        help: "The longest proposal of this leader.",
+        read: |from| from.proposal(|quorum| &quorum.max_proposal) },
+    Metric { name: "min_proposal_size", kind: Gauge, unit: Bytes,
+        help: "The shortest proposal of this leader.",
+        read: |from| from.proposal(|quorum| &quorum.min_proposal) },
+    Metric { name: "bytes_received_count", kind: Counter, unit: Bytes,
+        help: "Received from clients.",
+        read: |from| from.sum(|shard| &shard.received_bytes) },
+    Metric { name: "connection_rejected", kind: Counter, unit: Plain,
+        help: "Connections turned away when they came.",
+        read: |from| Value::whole(from.stats.connections_rejected.load(Relaxed)) },
+    Metric { name: "digest_mismatches_count", kind: Counter, unit: Plain,
+        help: "Times the tree was not what its digest says.",
+        read: |from| Value::of(&from.stats.core.digest_mismatches) },
+    Metric { name: "sessionless_connections_expired", kind: Counter, unit: Plain,
+        help: "Connections ended as they had set up no session in time.",
+        read: |from| from.sum(|shard| &shard.sessionless_expired) },
+    Metric { name: "stale_sessions_expired", kind: Counter, unit: Plain,
+        help: "Sessions that have expired.",
+        read: |from| Value::of(&from.stats.core.stale_sessions_expired) },
+    Metric { name: "sync_processor_request_queued", kind: Counter, unit: Plain,
+        help: "Transactions handed to the log.",
+        read: |from| Value::of(&from.stats.core.transactions) },
+    Metric { name: "throttled_ops", kind: Counter, unit: Plain,
+        help: "Requests refused for want of memory, for their cost or for the number of them.",
+        read: |from| Value::whole(from.stats.sum(|shard| &shard.throttled) + from.stats.core.throttled.value()) },
+    Metric { name: "unread_connections_ended", kind: Counter, unit: Plain,
+        help: "Connections ended as their clients did not read, or kept memory that was short.",
+        read: |from| from.sum(|shard| &shard.unread_ended) },
+    Metric { name: "fsynctime", kind: Kind::Summary, unit: Milliseconds,
+        help: "From handing transactions to the disk until they are durable.",
+        read: |from| Some(Value::Summary(from.stats.core.fsync.read())) },
+    Metric { name: "readlatency", kind: Kind::Summary, unit: Milliseconds,
+        help: "From the arrival of a read to its answer.",
+        read: |from| from.measured(|shard| &shard.read_latency) },
+    Metric { name: "snapshottime", kind: Kind::Summary, unit: Milliseconds,
+        help: "Writing a snapshot.",
+        read: |from| Some(Value::Summary(from.stats.core.snapshot_time.read())) },
+    Metric { name: "updatelatency", kind: Kind::Summary, unit: Milliseconds,
+        help: "From the arrival of a write to its answer.",
+        read: |from| from.measured(|shard| &shard.update_latency) },
+];
 
 #[cfg(test)]
 mod tests {
@@ -291,14 +526,80 @@ mod tests {
         assert_eq!((quorum.last_proposal.value(), quorum.min_proposal.value(), quorum.max_proposal.value()), (3, 3, 7));
     }
 
+    fn scrape(stats: &Stats) -> Scrape<'_> {
+        let process = Process {
+            version: "3.9",
+            uptime_ms: 7,
+            open_files: Some(3),
+            max_files: None,
+            znodes: 5,
+            data_bytes: 44,
+            log_lines_left_out: 0,
+        };
+        Scrape { stats, process }
+    }
+
+    /// An exposition needs name, kind, help and numbers: here they are put down as Prometheus's text format has them.
+    fn exposed(from: &Scrape<'_>) -> String {
+        let mut out = String::new();
+        for (Metric { name, kind, help, .. }, value) in metrics(from) {
+            let kind = match kind {
+                Kind::Gauge | Kind::Text => "gauge",
+                Kind::Counter => "counter",
+                Kind::Summary => "summary",
+            };
+            out += &format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
+            out += &match value {
+                Value::Whole(value) => format!("{name} {value}\n"),
+                Value::Fraction(value) => format!("{name} {value}\n"),
+                Value::Text(value) => format!("{name}{{value=\"{value}\"}} 1\n"),
+                Value::Summary(Measured { count, sum, .. }) => format!("{name}_count {count}\n{name}_sum {sum}\n"),
+            };
+        }
+        out
+    }
+
     #[test]
-    fn summary_starts_at_zero_and_resets() {
-        let summary = Summary::default();
-        assert_eq!(summary.read(), (0, 0, 0, 0));
-        summary.record(5);
-        summary.record(2);
-        assert_eq!(summary.read(), (2, 7, 2, 5));
-        summary.reset();
-        assert_eq!(summary.read(), (0, 0, 0, 0));
+    fn the_table_is_all_that_an_exposition_needs() {
+        let stats = Stats::new(2);
+        stats.shards[0].connections.set(2);
+        stats.shards[1].connections.set(3);
+        stats.shards[0].read_latency.record(4);
+        stats.shards[1].read_latency.record(5);
+        let text = exposed(&scrape(&stats));
+        for lines in [
+            "# HELP server_state What the server is: standalone, leader, follower, observer or read-only.\n\
+             # TYPE server_state gauge\nserver_state{value=\"standalone\"} 1\n",
+            "# HELP num_alive_connections Connections of clients.\n# TYPE num_alive_connections gauge\n\
+             num_alive_connections 5\n",
+            "# TYPE packets_received counter\npackets_received 0\n",
+            "# TYPE readlatency summary\nreadlatency_count 2\nreadlatency_sum 9\n",
+        ] {
+            assert!(text.contains(lines), "{text}");
+        }
+        assert!(!text.contains("max_file_descriptor_count") && !text.contains("learners"), "{text}");
+    }
+
+    #[test]
+    fn every_row_is_whole() {
+        let stats = Stats::new(1);
+        for mode in Mode::ALL {
+            stats.quorum.mode.store(mode as u8, Relaxed);
+            for (metric, value) in metrics(&scrape(&stats)) {
+                let is_its_kind = match value {
+                    Value::Whole(_) => matches!(metric.kind, Kind::Gauge | Kind::Counter),
+                    Value::Fraction(_) => metric.kind == Kind::Gauge,
+                    Value::Summary(_) => metric.kind == Kind::Summary && metric.unit == Unit::Milliseconds,
+                    Value::Text(_) => metric.kind == Kind::Text && metric.unit == Unit::Plain,
+                };
+                assert!(is_its_kind, "{}", metric.name);
+            }
+        }
+        let mut names: Vec<_> = METRICS.iter().map(|metric| metric.name).collect();
+        assert!(names.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')));
+        assert!(METRICS.iter().all(|metric| metric.help.ends_with('.') && !metric.help.contains(['\\', '\n'])));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), METRICS.len(), "each name once");
     }
 }

@@ -3,6 +3,7 @@
 mod bounds;
 mod core;
 mod costs;
+mod inquiry;
 mod learner;
 mod memory;
 mod outlived;

@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 struct NoWords;
 
 impl AdminPlane for NoWords {
-    fn answer(&self, _: [u8; 4], _: &[u8], _: Option<Facts>) -> WordAnswer {
+    fn answer(&self, _: [u8; 4], _: &[u8], _: Option<&Facts>) -> WordAnswer {
         WordAnswer::Text(vec![])
     }
 }

@@ -395,10 +395,10 @@ impl Net {
 
     /// Ends a turn: words are answered, everything there is to send is sent, sockets are armed and closed.
     pub fn flush(&mut self, shard: &mut Shard) {
-        for asked in shard.take_words() {
-            match self.plane.answer(asked.word, &asked.argument, asked.facts) {
-                WordAnswer::Text(text) => shard.answer_word(asked.conn, &text),
-                WordAnswer::NeedsFacts => shard.collect(asked.conn, asked.word),
+        for (request, facts) in shard.take_words() {
+            match self.plane.answer(request.word, &request.argument, facts.as_ref()) {
+                WordAnswer::Text(text) => shard.answer_word(request.conn, &text),
+                WordAnswer::Needs(questions) => shard.collect(request, questions),
             }
         }
         let mut ids = std::mem::take(&mut self.ids);

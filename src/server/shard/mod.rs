@@ -28,6 +28,7 @@ use crate::cost::Cost;
 use crate::gather;
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::limits;
+use crate::server::facts::{Facts, WordRequest};
 use crate::server::memory::Memory;
 use crate::server::message::{Adopted, Ask, Clock, Cursor, Inbound, Item, ShardId, Touched};
 use crate::server::stats::Stats;
@@ -84,7 +85,8 @@ pub struct Shard {
     edge: ForEdge,
     unread: Unread,
     heard: Heard,
-    words: Vec<words::Asked>,
+    /// Four-letter words to be answered, with what was asked for them.
+    words: Vec<(WordRequest, Option<Facts>)>,
     credit: Credit,
     clock: Clock,
     pressure: Pressure,
@@ -294,7 +296,6 @@ impl Shard {
 
     /// The first `n` of the unsent bytes have been taken by the socket.
     pub fn sent(&mut self, id: ConnId, n: usize) {
-        self.stats().sent_bytes.add(n as u64);
         self.tree.reader.meter().charge(Cost::bytes(n));
         let Some(conn) = self.conns.find(id) else { return };
         conn.take_sent(n);

@@ -9,9 +9,9 @@ use crate::jute::reply::{self, PING_XID};
 use crate::jute::request::{Request, RequestHeader};
 use crate::jute::wire::{Reader, put_int};
 use crate::jute::{AnsweredBy, Effect, ErrorCode, OpCode};
+use crate::server::count::COUNTS;
 use crate::server::message::Ask;
 use crate::server::read::{self, Answered};
-use crate::server::stats::COUNTS;
 use crate::shown::Shown;
 use std::sync::Arc;
 

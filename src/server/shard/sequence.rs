@@ -61,7 +61,7 @@ impl Shard {
         }
         self.tree.applied = self.tree.applied.max(element.zxid);
         match &element.answer {
-            Some(Answer { shard, conn, what: Tell::Collect(question) }) => self.deposit(question, (*shard, *conn)),
+            Some(Answer { what: Tell::Collect(collect), .. }) => self.deposit(collect),
             Some(Answer { what: Tell::Passwords { number, passwords }, .. }) => {
                 (self.passwords_number, self.passwords) = (*number, passwords.clone());
             }

@@ -1,34 +1,26 @@
-//! Four-letter words: a connection that begins with one wants text, not a session.
+//! Four-letter words, and this shard's part of what administrators ask.
 
 use super::Shard;
 use super::conn::Phase;
-use crate::ids::ConnId;
+use crate::ids::{ConnId, SessionId};
 use crate::limits;
-use crate::server::facts::{Collect, ConnStats, ConnectionFacts, Facts, ShardFacts};
+use crate::server::facts::{Asker, Collect, ConnStats, ConnectionFacts, Facts, Question, ShardFacts, WordRequest};
 use crate::server::message::Ask;
 use std::sync::Arc;
 
-/// A word that somebody has asked; the edge takes it to the admin plane.
-pub struct Asked {
-    pub conn: ConnId,
-    pub word: [u8; 4],
-    pub argument: Vec<u8>,
-    /// There from the second time on, when the first answer was that facts are needed.
-    pub facts: Option<Facts>,
-}
-
 impl Shard {
-    /// A connection has begun with a word.
+    /// A connection has begun with a word: it wants text, not a session.
     pub(super) fn asked(&mut self, id: ConnId, word: [u8; 4], rest: &[u8]) {
         let now = self.clock.mono_ms;
         let Some(conn) = self.conns.find(id) else { return };
         conn.close(now);
         let argument = rest[..rest.len().min(limits::WORD_ARGUMENT)].to_vec();
-        self.words.push(Asked { conn: id, word, argument, facts: None });
+        self.words.push((WordRequest { conn: id, word, argument }, None));
     }
 
-    /// The words that are to be answered, each by [`Shard::answer_word`] or [`Shard::collect`].
-    pub fn take_words(&mut self) -> Vec<Asked> {
+    /// The words that are to be answered, each by [`Shard::answer_word`] or [`Shard::collect`]; after the latter a word comes
+    /// a second time, with the facts.
+    pub fn take_words(&mut self) -> Vec<(WordRequest, Option<Facts>)> {
         std::mem::take(&mut self.words)
     }
 
@@ -42,47 +34,51 @@ impl Shard {
         self.mark_dirty(id);
     }
 
-    /// Asks the core and every shard for their facts; the word comes back with them.
-    pub fn collect(&mut self, id: ConnId, word: [u8; 4]) {
-        let question = Arc::new(Collect::new(word, self.options.shards));
-        self.ask(id, crate::ids::SessionId::NONE, 0, Ask::Collect(question), &[]);
+    /// Asks the core and every shard what is to be known for a word.
+    pub fn collect(&mut self, request: WordRequest, questions: &'static [Question]) {
+        let conn = request.conn;
+        let asker = Asker::Connection { shard: self.options.shard, request };
+        let collect = Arc::new(Collect::new(questions, asker, self.options.shards));
+        self.ask(conn, SessionId::NONE, 0, Ask::Collect(collect), &[]);
     }
 
-    /// Adds this shard's part; whoever adds the last one says so to the core, which tells the asker.
-    pub(super) fn deposit(&mut self, question: &Arc<Collect>, asker: (u16, ConnId)) {
-        let facts = self.facts(question.word);
-        if question.deposit(facts) {
-            let what = Ask::Collected { question: question.clone(), shard: asker.0 };
-            self.ask(asker.1, crate::ids::SessionId::NONE, 0, what, &[]);
+    /// Adds this shard's part. That the last one is in goes through the core to the shard whose connection has asked.
+    pub(super) fn deposit(&mut self, collect: &Arc<Collect>) {
+        let facts = self.facts(collect.questions());
+        if let Some((shard, conn)) = collect.deposit(facts) {
+            self.ask(conn, SessionId::NONE, 0, Ask::Collected { question: collect.clone(), shard }, &[]);
         }
     }
 
-    pub(super) fn collected(&mut self, id: ConnId, question: &Collect) {
-        if self.conns.find(id).is_some() {
-            self.words.push(Asked { conn: id, word: question.word, argument: vec![], facts: Some(question.take()) });
+    /// All that a connection of this shard has asked is known.
+    pub(super) fn collected(&mut self, id: ConnId, collect: &Collect) {
+        if self.conns.find(id).is_some()
+            && let Some((request, facts)) = collect.answer()
+        {
+            self.words.push((request, Some(facts)));
         }
     }
 
-    fn facts(&mut self, word: [u8; 4]) -> ShardFacts {
-        match &word {
-            b"crst" => {
-                for conn in self.conns.iter_mut() {
-                    let stats = &mut conn.stats;
-                    *stats = ConnStats::new(stats.established_wall_ms);
+    fn facts(&mut self, questions: &[Question]) -> ShardFacts {
+        let mut facts = ShardFacts { shard: self.options.shard, connections: vec![], data_watches: vec![] };
+        for question in questions {
+            match question {
+                Question::Connections => facts.connections = self.connections(),
+                Question::Watches => facts.data_watches = self.data_watches(),
+                Question::ResetConnections => {
+                    for conn in self.conns.iter_mut() {
+                        conn.stats = ConnStats::new(conn.stats.established_wall_ms);
+                    }
                 }
+                Question::ResetShards => self.stats().reset(),
+                // The core's.
+                Question::Sessions | Question::Digests => {}
             }
-            b"srst" => self.stats().reset(),
-            _ => {}
         }
-        let mut data_watches = vec![];
-        if matches!(&word, b"wchs" | b"wchc" | b"wchp") {
-            let Shard { watches, conns, .. } = self;
-            watches.for_each_data_watch(&mut |slot, path| {
-                if let Some(conn) = conns.at(slot) {
-                    data_watches.push((conn.session, path.to_vec()));
-                }
-            });
-        }
+        facts
+    }
+
+    fn connections(&mut self) -> Vec<ConnectionFacts> {
         let now = self.clock.mono_ms;
         let connections = self.conns.iter_mut().map(|conn| ConnectionFacts {
             peer: conn.peer,
@@ -94,6 +90,17 @@ impl Shard {
             stats: conn.stats,
             age_ms: now - conn.since_ms,
         });
-        ShardFacts { shard: self.options.shard, connections: connections.collect(), data_watches }
+        connections.collect()
+    }
+
+    fn data_watches(&mut self) -> Vec<(SessionId, Vec<u8>)> {
+        let Shard { watches, conns, .. } = self;
+        let mut found = vec![];
+        watches.for_each_data_watch(&mut |slot, path| {
+            if let Some(conn) = conns.at(slot) {
+                found.push((conn.session, path.to_vec()));
+            }
+        });
+        found
     }
 }

@@ -4,7 +4,7 @@ use super::{Authority, Core};
 use crate::ids::SessionId;
 use crate::jute::OpCode;
 use crate::jute::request::Request;
-use crate::server::facts::CoreFacts;
+use crate::server::facts::{CoreFacts, Question};
 
 impl Core {
     /// Half a tick has passed.
@@ -95,28 +95,33 @@ impl Core {
         }
     }
 
-    /// The core's part of an administrator's question.
-    pub(super) fn facts(&self, word: [u8; 4]) -> CoreFacts {
+    /// The core's part of what an administrator asks.
+    pub(super) fn facts(&self, questions: &[Question]) -> CoreFacts {
         let mut facts = CoreFacts::default();
-        match &word {
-            b"dump" => {
-                let now = self.clock.mono_ms;
-                if self.sessions.locals.opens() {
-                    let local = self.sessions.locals.buckets().map(|(at, sessions)| (at - now, sessions));
-                    facts.local = Some(local.collect());
-                }
-                if self.authority == Authority::Elsewhere {
-                    let mut global: Vec<_> = self.state.sessions().collect();
-                    global.sort_unstable();
-                    facts.global = Some(global);
-                } else {
-                    facts.expiry = self.sessions.tracker.buckets().map(|(at, sessions)| (at - now, sessions)).collect();
-                }
-                facts.ephemerals = self.state.all_ephemerals();
+        for question in questions {
+            match question {
+                Question::Sessions => self.list_sessions(&mut facts),
+                Question::Digests => facts.digests = self.state.digest_history(),
+                // The shards'.
+                Question::Connections | Question::Watches | Question::ResetConnections | Question::ResetShards => {}
             }
-            b"hash" => facts.digests = self.state.digest_history(),
-            _ => {}
         }
         facts
+    }
+
+    fn list_sessions(&self, facts: &mut CoreFacts) {
+        let now = self.clock.mono_ms;
+        if self.sessions.locals.opens() {
+            let local = self.sessions.locals.buckets().map(|(at, sessions)| (at - now, sessions));
+            facts.local = Some(local.collect());
+        }
+        if self.authority == Authority::Elsewhere {
+            let mut global: Vec<_> = self.state.sessions().collect();
+            global.sort_unstable();
+            facts.global = Some(global);
+        } else {
+            facts.expiry = self.sessions.tracker.buckets().map(|(at, sessions)| (at - now, sessions)).collect();
+        }
+        facts.ephemerals = self.state.all_ephemerals();
     }
 }

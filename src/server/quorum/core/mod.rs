@@ -278,7 +278,6 @@ impl Core {
     /// transactions were in the write.
     pub(super) fn written(&mut self) -> Option<Zxid> {
         let durable = self.groups.written()?;
-        self.stats.core.groups.add(1);
         let took_ms = self.groups.write_took_ms(self.clock.mono_ms);
         self.stats.core.fsync.record(took_ms);
         if took_ms > self.options.slow_write_ms {

@@ -45,7 +45,7 @@ impl Core {
                 }
             }
             Ask::Collect(question) => {
-                question.deposit_core(self.facts(question.word));
+                question.deposit_core(self.facts(question.questions()));
                 self.tell(shard, conn, Tell::Collect(question.clone()));
             }
             Ask::Collected { question, shard } => self.tell(*shard, conn, Tell::Collected(question.clone())),

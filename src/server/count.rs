@@ -1,0 +1,157 @@
+//! The cells that counters are kept in, each with one writer and any number of readers.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+/// Whether what happens is counted and timed. It always is, but in the build that `tools/steady metrics` compares with, to show
+/// what counting costs.
+pub const COUNTS: bool = !cfg!(corral_uncounted);
+
+/// A counter with one writer.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// Adds to it.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        // One writer: no read-modify-write instruction is needed.
+        if COUNTS {
+            self.set(self.value().wrapping_add(n));
+        }
+    }
+
+    /// Its value.
+    pub fn value(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    /// Sets it.
+    #[inline]
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
+    }
+}
+
+/// Count, sum, minimum and maximum of a measurement with one writer, milliseconds.
+#[derive(Debug)]
+pub struct Summary {
+    count: Count,
+    sum: Count,
+    min: AtomicI64,
+    max: AtomicI64,
+}
+
+impl Default for Summary {
+    fn default() -> Self {
+        Summary {
+            count: Count::default(),
+            sum: Count::default(),
+            min: AtomicI64::new(i64::MAX),
+            max: AtomicI64::new(0),
+        }
+    }
+}
+
+impl Summary {
+    /// Adds one measurement.
+    #[inline]
+    pub fn record(&self, ms: i64) {
+        if !COUNTS {
+            return;
+        }
+        let ms = ms.max(0);
+        self.count.add(1);
+        self.sum.add(ms as u64);
+        if ms < self.min.load(Relaxed) {
+            self.min.store(ms, Relaxed);
+        }
+        if ms > self.max.load(Relaxed) {
+            self.max.store(ms, Relaxed);
+        }
+    }
+
+    /// What was recorded since the last reset.
+    pub fn read(&self) -> Measured {
+        let count = self.count.value();
+        let min = if count == 0 { 0 } else { self.min.load(Relaxed) };
+        Measured { count, sum: self.sum.value(), min, max: self.max.load(Relaxed) }
+    }
+
+    /// Forgets everything.
+    pub fn reset(&self) {
+        self.count.set(0);
+        self.sum.set(0);
+        self.min.store(i64::MAX, Relaxed);
+        self.max.store(0, Relaxed);
+    }
+}
+
+/// What a [`Summary`] has recorded, milliseconds; all zero when nothing was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Measured {
+    pub count: u64,
+    pub sum: u64,
+    pub min: i64,
+    pub max: i64,
+}
+
+impl Measured {
+    /// The average with four decimals, rounded half up, as ZooKeeper rounds it; 0 for nothing.
+    pub fn average(&self) -> f64 {
+        if self.count == 0 {
+            return 0.0;
+        }
+        let (sum, count) = (u128::from(self.sum), u128::from(self.count));
+        let ten_thousandths = (sum * 20_000 + count) / (2 * count);
+        ten_thousandths as f64 / 10_000.0
+    }
+
+    /// Both together.
+    pub fn and(self, other: Measured) -> Measured {
+        match (self.count, other.count) {
+            (_, 0) => self,
+            (0, _) => other,
+            _ => Measured {
+                count: self.count + other.count,
+                sum: self.sum + other.sum,
+                min: self.min.min(other.min),
+                max: self.max.max(other.max),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summary_starts_at_zero_and_resets() {
+        let summary = Summary::default();
+        assert_eq!(summary.read(), Measured::default());
+        summary.record(5);
+        summary.record(2);
+        assert_eq!(summary.read(), Measured { count: 2, sum: 7, min: 2, max: 5 });
+        summary.reset();
+        assert_eq!(summary.read(), Measured::default());
+    }
+
+    #[test]
+    fn averages_round_half_up() {
+        let average = |sum, count| Measured { count, sum, ..Measured::default() }.average();
+        assert_eq!(average(0, 0), 0.0);
+        assert_eq!(average(1, 3), 0.3333);
+        assert_eq!(average(2, 3), 0.6667);
+        assert_eq!(average(1, 20_000), 0.0001);
+        assert_eq!(average(1, 20_001), 0.0);
+        assert_eq!(average(u64::MAX, 1), u64::MAX as f64);
+    }
+
+    #[test]
+    fn what_measured_nothing_has_no_part_in_the_least() {
+        let (nothing, some) = (Measured::default(), Measured { count: 1, sum: 5, min: 5, max: 5 });
+        assert_eq!((nothing.and(some), some.and(nothing)), (some, some));
+        let more = Measured { count: 2, sum: 5, min: 1, max: 4 };
+        assert_eq!(some.and(more), Measured { count: 3, sum: 10, min: 1, max: 5 });
+    }
+}

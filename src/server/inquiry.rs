@@ -1,0 +1,31 @@
+//! Questions from outside: of a thread that is no shard and speaks for no connection.
+
+use crate::ids::{ConnId, SessionId};
+use crate::server::facts::{Asker, Collect, Facts, Question};
+use crate::server::message::{Ask, Inbound, Item};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+
+/// Asks the quorum core and the shards of one server, from any thread.
+#[derive(Clone)]
+pub struct Inquirer {
+    shards: usize,
+    inbox: Arc<dyn Fn(Inbound) + Send + Sync>,
+}
+
+impl Inquirer {
+    /// For a server of `shards` shards. `inbox` puts a message where the quorum core takes those of shards, and wakes the core.
+    pub fn new(shards: usize, inbox: impl Fn(Inbound) + Send + Sync + 'static) -> Self {
+        Inquirer { shards, inbox: Arc::new(inbox) }
+    }
+
+    /// Asks; the facts come as [`Asker::Channel`] says.
+    pub fn ask(&self, questions: &'static [Question]) -> Receiver<Facts> {
+        let (sender, receiver) = channel();
+        let collect = Collect::new(questions, Asker::Channel(sender), self.shards);
+        let what = Ask::Collect(Arc::new(collect));
+        let item = Item { conn: ConnId::NONE, session: SessionId::NONE, xid: 0, what, body: 0..0 };
+        (self.inbox)(Inbound { items: vec![item], ..Inbound::default() });
+        receiver
+    }
+}
