@@ -3,8 +3,7 @@
 
 use crate::ids::{SessionId, Zxid};
 use crate::server::count::Measured;
-use crate::server::facts as told;
-use crate::server::facts::Facts;
+use crate::server::facts::{ConnectionFacts, Facts};
 use crate::server::stats::Mode;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -24,40 +23,6 @@ pub struct ServerFacts {
     pub proposals: Option<(u64, u64, u64)>,
     /// As ZooKeeper counts: the root twice, so that an empty tree has five.
     pub znodes: u64,
-}
-
-/// One connection, for `stat` and `cons`.
-#[derive(Clone, Debug)]
-pub struct ConnectionFacts {
-    pub peer: SocketAddr,
-    /// Whether the server wants to read from it, and to write to it.
-    pub reads: bool,
-    pub writes: bool,
-    pub queued: u64,
-    pub received: u64,
-    pub sent: u64,
-    /// `None` before the handshake.
-    pub session: Option<ConnectionSession>,
-}
-
-/// What a connection with a session says more.
-#[derive(Clone, Debug)]
-pub struct ConnectionSession {
-    pub id: SessionId,
-    /// ZooKeeper's four-letter name of the last operation, `NA` before any.
-    pub last_operation: &'static str,
-    /// Since 1970.
-    pub established_ms: i64,
-    pub timeout_ms: i32,
-    /// Negative: left out.
-    pub last_cxid: i64,
-    pub last_zxid: Zxid,
-    /// A moment of any clock.
-    pub last_response_ms: i64,
-    pub last_latency_ms: i64,
-    pub min_latency_ms: i64,
-    pub average_latency_ms: i64,
-    pub max_latency_ms: i64,
 }
 
 /// Things that expire together: the moment since 1970 in milliseconds, and who.
@@ -86,38 +51,12 @@ pub struct DirectorySizes {
 }
 
 /// All connections, by shard and slot.
-pub fn connections(facts: &Facts) -> Vec<ConnectionFacts> {
-    facts.shards.iter().flat_map(|shard| &shard.connections).map(connection).collect()
+pub fn connections(facts: &Facts) -> impl Iterator<Item = &ConnectionFacts> {
+    facts.shards.iter().flat_map(|shard| &shard.connections)
 }
 
-fn connection(from: &told::ConnectionFacts) -> ConnectionFacts {
-    let stats = &from.stats;
-    let answered = i64::try_from(stats.sent).unwrap_or(i64::MAX).max(1);
-    let session = (from.session != SessionId::NONE).then(|| ConnectionSession {
-        id: from.session,
-        last_operation: stats.last_op,
-        established_ms: stats.established_wall_ms,
-        timeout_ms: from.timeout_ms,
-        last_cxid: i64::from(stats.last_xid),
-        last_zxid: Zxid(stats.last_zxid),
-        last_response_ms: stats.last_response_wall_ms,
-        last_latency_ms: stats.last_latency_ms,
-        min_latency_ms: if stats.min_latency_ms == i64::MAX { 0 } else { stats.min_latency_ms },
-        average_latency_ms: stats.total_latency_ms / answered,
-        max_latency_ms: stats.max_latency_ms,
-    });
-    ConnectionFacts {
-        peer: from.peer,
-        reads: from.reads,
-        writes: from.writes,
-        queued: from.queued as u64,
-        received: stats.received,
-        sent: stats.sent,
-        session,
-    }
-}
-
-/// What `dump` says at `wall_ms`. A connection without a session goes when it has had `setup_ms`; one with a session when that expires.
+/// What `dump` says at `wall_ms`. A connection without a session goes when it has had `setup_ms`; one with a session when that
+/// expires.
 pub fn dump(facts: &Facts, wall_ms: i64, setup_ms: i64) -> DumpFacts {
     let dated = |expiry: &[(i64, Vec<SessionId>)]| -> Expiry<SessionId> {
         expiry.iter().map(|(from_now, sessions)| (wall_ms + from_now, sessions.clone())).collect()
@@ -129,7 +68,7 @@ pub fn dump(facts: &Facts, wall_ms: i64, setup_ms: i64) -> DumpFacts {
         .flat_map(|(moment, ids)| ids.iter().map(|id| (*id, *moment)))
         .collect();
     let mut buckets: BTreeMap<i64, Vec<(SocketAddr, SessionId)>> = BTreeMap::new();
-    for connection in facts.shards.iter().flat_map(|shard| &shard.connections) {
+    for connection in connections(facts) {
         let unbound = wall_ms - connection.age_ms + setup_ms;
         let moment = expires.get(&connection.session).copied().unwrap_or(unbound);
         buckets.entry(moment).or_default().push((connection.peer, connection.session));
@@ -156,7 +95,7 @@ pub(super) mod tests {
 
     /// Of a server of two shards, with one session.
     pub fn facts() -> Facts {
-        let connection = |peer: &str, session: i64| told::ConnectionFacts {
+        let connection = |peer: &str, session: i64| ConnectionFacts {
             peer: peer.parse().unwrap(),
             session: SessionId(session),
             timeout_ms: 4000,

@@ -70,7 +70,7 @@ pub const WORDS: &[Word] = &[
         name: "stat", bytes: *b"stat", allowed: ByName,
         needs: &[Connections], without_place: NOT_SERVING,
         help: "The same, with a line for each connection.",
-        answer: |asked, out| words::stat(out, &asked.sources.server(), &connections(asked.facts)),
+        answer: |asked, out| words::stat(out, &asked.sources.server(), connections(asked.facts)),
     },
     Word {
         name: "mntr", bytes: *b"mntr", allowed: ByName,
@@ -97,7 +97,7 @@ pub const WORDS: &[Word] = &[
         name: "cons", bytes: *b"cons", allowed: ByName,
         needs: &[Connections], without_place: NOT_SERVING,
         help: "What each connection has done.",
-        answer: |asked, out| words::cons(out, &connections(asked.facts)),
+        answer: |asked, out| words::cons(out, connections(asked.facts)),
     },
     Word {
         name: "crst", bytes: *b"crst", allowed: ByName,

@@ -4,9 +4,10 @@
 //! org.apache.zookeeper.server.command, ServerCnxn.dumpConnectionInfo, ExpiryQueue.dump,
 //! DataTree.dumpEphemerals and WatchManager.dumpWatches.
 
-use super::facts::{ConnectionFacts, DirectorySizes, DumpFacts, Expiry, ServerFacts};
+use super::facts::{DirectorySizes, DumpFacts, Expiry, ServerFacts};
 use super::{VERSION, java};
 use crate::ids::{SessionId, Zxid};
+use crate::server::facts::ConnectionFacts;
 use crate::server::stats::Mode;
 use std::fmt::Display;
 use std::io::Write;
@@ -54,7 +55,7 @@ fn head(out: &mut Vec<u8>, server: &ServerFacts) {
 }
 
 /// `stat`.
-pub fn stat(out: &mut Vec<u8>, server: &ServerFacts, connections: &[ConnectionFacts]) {
+pub fn stat<'a>(out: &mut Vec<u8>, server: &ServerFacts, connections: impl Iterator<Item = &'a ConnectionFacts>) {
     head(out, server);
     line!(out, "Clients:");
     for connection in connections {
@@ -87,18 +88,21 @@ fn proposals(server: &ServerFacts) -> (i64, i64, i64) {
 }
 
 /// `cons`.
-pub fn cons(out: &mut Vec<u8>, connections: &[ConnectionFacts]) {
+pub fn cons<'a>(out: &mut Vec<u8>, connections: impl Iterator<Item = &'a ConnectionFacts>) {
     for connection in connections {
         brief(out, connection);
-        if let Some(session) = &connection.session {
-            text!(out, ",sid={},lop={}", session.id, session.last_operation);
-            text!(out, ",est={},to={}", session.established_ms, session.timeout_ms);
-            if session.last_cxid >= 0 {
-                text!(out, ",lcxid={:#x}", session.last_cxid);
+        if connection.session != SessionId::NONE {
+            let stats = &connection.stats;
+            let min_ms = if stats.min_latency_ms == i64::MAX { 0 } else { stats.min_latency_ms };
+            let average_ms = stats.total_latency_ms / i64::try_from(stats.sent).unwrap_or(i64::MAX).max(1);
+            text!(out, ",sid={},lop={}", connection.session, stats.last_op);
+            text!(out, ",est={},to={}", stats.established_wall_ms, connection.timeout_ms);
+            if stats.last_xid >= 0 {
+                text!(out, ",lcxid={:#x}", stats.last_xid);
             }
-            text!(out, ",lzxid={},lresp={}", session.last_zxid, session.last_response_ms);
-            text!(out, ",llat={},minlat={}", session.last_latency_ms, session.min_latency_ms);
-            text!(out, ",avglat={},maxlat={}", session.average_latency_ms, session.max_latency_ms);
+            text!(out, ",lzxid={},lresp={}", Zxid(stats.last_zxid), stats.last_response_wall_ms);
+            text!(out, ",llat={},minlat={min_ms}", stats.last_latency_ms);
+            text!(out, ",avglat={average_ms},maxlat={}", stats.max_latency_ms);
         }
         line!(out, ")");
     }
@@ -110,7 +114,7 @@ fn brief(out: &mut Vec<u8>, connection: &ConnectionFacts) {
     let interest =
         if connection.reads { READ_INTEREST } else { 0 } + if connection.writes { WRITE_INTEREST } else { 0 };
     text!(out, " {}[{interest:x}](queued={}", java::address(connection.peer), connection.queued);
-    text!(out, ",recved={},sent={}", connection.received, connection.sent);
+    text!(out, ",recved={},sent={}", connection.stats.received, connection.stats.sent);
 }
 
 /// `dirs`.
@@ -238,9 +242,9 @@ fn indented(out: &mut Vec<u8>, text: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::facts::ConnectionSession;
     use super::*;
     use crate::server::count::Measured;
+    use crate::server::facts::ConnStats;
 
     fn server() -> ServerFacts {
         ServerFacts {
@@ -257,37 +261,49 @@ mod tests {
     }
 
     fn connections() -> Vec<ConnectionFacts> {
-        let session = ConnectionSession {
-            id: SessionId(0x1_0000_abcd_0000),
-            last_operation: "GETD",
-            established_ms: 1_795_270_169_000,
-            timeout_ms: 30_000,
-            last_cxid: 0x1f,
-            last_zxid: Zxid(0x1a),
-            last_response_ms: 123,
+        let counted = ConnStats {
+            received: 5,
+            sent: 4,
+            last_op: "GETD",
+            last_xid: 0x1f,
+            last_zxid: 0x1a,
+            last_response_wall_ms: 123,
             last_latency_ms: 1,
             min_latency_ms: 0,
-            average_latency_ms: 2,
             max_latency_ms: 7,
+            total_latency_ms: 11,
+            ..ConnStats::new(1_795_270_169_000)
         };
-        let fresh = ConnectionSession { last_operation: "SESS", last_cxid: -1, last_zxid: Zxid(-1), ..session.clone() };
-        let plain = ConnectionFacts {
-            peer: "127.0.0.1:40000".parse().unwrap(),
-            reads: true,
-            writes: false,
-            queued: 0,
+        let greeted = ConnStats { received: 1, ..ConnStats::new(1_795_270_169_000) };
+        let opened = ConnStats {
             received: 1,
             sent: 0,
-            session: None,
+            last_op: "SESS",
+            last_xid: -1,
+            last_zxid: -1,
+            total_latency_ms: 2,
+            ..counted
         };
+        let plain = ConnectionFacts {
+            peer: "127.0.0.1:40000".parse().unwrap(),
+            session: SessionId::NONE,
+            timeout_ms: 30_000,
+            queued: 0,
+            reads: true,
+            writes: false,
+            stats: greeted,
+            age_ms: 0,
+        };
+        let session = SessionId(0x1_0000_abcd_0000);
         vec![
             plain.clone(),
-            ConnectionFacts { reads: false, received: 5, sent: 4, session: Some(session), ..plain.clone() },
+            ConnectionFacts { reads: false, session, stats: counted, ..plain.clone() },
             ConnectionFacts {
                 peer: "[::1]:9".parse().unwrap(),
                 writes: true,
                 queued: 3,
-                session: Some(fresh),
+                session,
+                stats: opened,
                 ..plain
             },
         ]
@@ -317,7 +333,7 @@ mod tests {
                        \x20/127.0.0.1:40000[0](queued=0,recved=5,sent=4)\n\
                        \x20/[0:0:0:0:0:0:0:1]:9[5](queued=3,recved=1,sent=0)\n";
         golden(&format!("Zookeeper version: {VERSION}\nClients:\n{clients}\n{SERVER}"), |out| {
-            stat(out, &server(), &connections());
+            stat(out, &server(), connections().iter());
         });
     }
 
@@ -329,9 +345,9 @@ mod tests {
              lcxid=0x1f,lzxid=0x1a,lresp=123,llat=1,minlat=0,avglat=2,maxlat=7)\n\
              \x20/[0:0:0:0:0:0:0:1]:9[5](queued=3,recved=1,sent=0,sid=0x10000abcd0000,lop=SESS,est=1795270169000,to=30000,\
              lzxid=0xffffffffffffffff,lresp=123,llat=1,minlat=0,avglat=2,maxlat=7)\n\n",
-            |out| cons(out, &connections()),
+            |out| cons(out, connections().iter()),
         );
-        golden("\n", |out| cons(out, &[]));
+        golden("\n", |out| cons(out, [].iter()));
     }
 
     #[test]

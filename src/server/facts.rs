@@ -38,7 +38,7 @@ pub struct ShardFacts {
 }
 
 /// One connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ConnectionFacts {
     pub peer: SocketAddr,
     /// [`SessionId::NONE`] before the handshake.
