@@ -30,7 +30,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
 ];
 
 /// The rooms whose parts have an order.
-const IN_ORDER: &[&str] = &["jute", "session", "admin"];
+const IN_ORDER: &[&str] = &["acl", "admin", "cli", "jute", "session", "storage", "tree", "watch", "zab"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -1,6 +1,7 @@
 //! `corral epochs`: the epochs a stopped member has promised and acknowledged, and the way back from one that leaves none
 //! above it (docs/epochs.md).
 
+use super::output;
 use crate::fatal::{Fatal, Reason};
 use crate::runtime::disk::RealDisk;
 use crate::storage::epochs::{self, EpochFile, KEPT};
@@ -36,8 +37,8 @@ pub struct Arguments {
 /// Runs the subcommand.
 pub fn run(arguments: &Arguments) -> ExitCode {
     match show_or_set(arguments) {
-        Ok(text) => super::print(&text),
-        Err(fatal) => super::failed(&fatal),
+        Ok(text) => output::print(&text),
+        Err(fatal) => output::failed(&fatal),
     }
 }
 

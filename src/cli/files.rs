@@ -2,7 +2,8 @@
 //!
 //! They only read. A running server's files may be looked at too; its last writes may be on their way then.
 
-use super::{describe, finish};
+use super::describe;
+use super::output::finish;
 use crate::fatal::Fatal;
 use crate::runtime::disk::RealDisk;
 use crate::storage::disk::DiskError;

@@ -9,14 +9,13 @@ mod epochs;
 mod files;
 mod log_lines;
 mod logging;
+mod output;
 mod profile;
 mod server;
 mod state;
 
-use crate::fatal::Fatal;
 use crate::runtime;
 use clap::{Parser, Subcommand};
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 const ABOUT: &str = "A coordination server that ZooKeeper's clients take for ZooKeeper";
@@ -65,7 +64,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // Before anything is hashed, by the tools too: they read what clients have named.
     if let Err(fatal) = runtime::key_hashes() {
-        return failed(&fatal);
+        return output::failed(&fatal);
     }
     match arguments.command {
         Command::Server(arguments) => server::run(&arguments),
@@ -74,29 +73,6 @@ pub fn main() -> ExitCode {
         Command::State(arguments) => state::run(&arguments),
         Command::Epochs(arguments) => epochs::run(&arguments),
         Command::Snapshot(command) => files::snapshot(&command),
-    }
-}
-
-/// Says why a tool ends, and with which exit status.
-fn failed(fatal: &Fatal) -> ExitCode {
-    eprintln!("{fatal}");
-    ExitCode::from(u8::try_from(fatal.reason.status()).unwrap_or(1))
-}
-
-/// Writes text to standard output. A reader that has seen enough (`| head`) is no failure.
-fn print(text: &str) -> ExitCode {
-    let mut out = io::stdout().lock();
-    finish(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
-}
-
-/// The exit status of a tool that ended so while it wrote to standard output.
-fn finish(result: io::Result<()>) -> ExitCode {
-    match result {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            eprintln!("corral: standard output: {error}");
-            ExitCode::FAILURE
-        }
-        _ => ExitCode::SUCCESS,
     }
 }
 

@@ -1,6 +1,7 @@
 //! `corral profile`: what the profiles set, why, and what they give up for it; and what one would change on this machine.
 
-use super::{print, server};
+use super::output::print;
+use super::server;
 use crate::config::{Config, Edge, Overrides, Profile};
 use crate::runtime::advice::{Advice, advice};
 use crate::runtime::machine::Machine;

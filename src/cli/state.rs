@@ -1,5 +1,6 @@
 //! `corral state`: what a start would recover from a data directory, without a start.
 
+use super::output;
 use crate::fatal::Fatal;
 use crate::runtime::disk::RealDisk;
 use crate::server::rebuild::Rebuild;
@@ -46,9 +47,9 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             }
             let how = if recovered.was_closed { "closed by an orderly stop" } else { "not closed: no orderly stop" };
             eprintln!("the log was {how}");
-            super::print(&describe(state, &recovered, arguments.quiet))
+            output::print(&describe(state, &recovered, arguments.quiet))
         }
-        Err(fatal) => super::failed(&fatal),
+        Err(fatal) => output::failed(&fatal),
     }
 }
 
