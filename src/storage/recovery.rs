@@ -318,6 +318,8 @@ pub fn recover(
         recovered.position = head.header.after;
         recovered.dead.push(head.header.id);
     }
+    assert_eq!(recovered.position.zxid, recovered.zxid, "the log goes on behind what was recovered");
+    assert!(recovered.dead.iter().all(|id| *id < recovered.next), "no number is given twice");
     Ok(recovered)
 }
 

@@ -221,6 +221,8 @@ impl LogWriter {
         };
         let size = header.size();
         assert!(self.durable == self.sealed, "one frame in flight at a time");
+        assert!(frame::follows(self.sealed, gathered.first), "{} does not follow {}", gathered.first, self.sealed);
+        assert!(self.end.is_multiple_of(BLOCK as u64), "frames begin on blocks, not at {}", self.end);
         self.checksum = frame::seal(&mut self.buffers[buffer].bytes_mut()[..size], &header, self.seed);
         self.end += size as u64;
         self.sealed = gathered.last;
@@ -232,6 +234,7 @@ impl LogWriter {
 
     fn begin_segment(&mut self) -> Option<FrameWrite> {
         let segment = self.ready.take()?;
+        assert!(segment.id > self.segment, "{} is used once more after {}", segment.id, self.segment);
         let after = Position { segment: self.segment, end: self.end, checksum: self.checksum, zxid: self.sealed };
         let header = SegmentHeader {
             id: segment.id,
@@ -249,7 +252,10 @@ impl LogWriter {
     /// Says that the write in flight is durable; returns the last durable transaction.
     pub fn written(&mut self) -> Zxid {
         match self.flight.take().expect("a write is in flight") {
-            Flight::Frame { last } => self.durable = last,
+            Flight::Frame { last } => {
+                assert!(last > self.durable, "{last} is written after {}", self.durable);
+                self.durable = last;
+            }
             Flight::Header { segment, checksum } => {
                 self.segment = segment.id;
                 self.end = BLOCK as u64;

@@ -196,6 +196,7 @@ impl<'a> SnapshotWriter<'a> {
         let pieces = self.pending.chunks_exact(PIECE);
         let left = pieces.remainder().len();
         for piece in pieces {
+            debug_assert!(at.is_multiple_of(PIECE as u64), "pieces are written where their size has them");
             self.file.write_straight(piece, at)?;
             at += PIECE as u64;
         }

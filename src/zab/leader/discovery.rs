@@ -184,6 +184,8 @@ impl Leader {
         if self.phase != Phase::Promising || !mine || !self.config.is_quorum_in_all(&self.support.promised) {
             return;
         }
+        assert!(self.epochs_durable.accepted >= self.epoch, "this server's own promise is on disk");
+        assert!(self.new_leader_zxid() > self.history.last(), "an epoch's zxids are above all before it");
         self.phase = Phase::Syncing;
         self.phase_deadline_ms = self.phase_until_ms(now);
         self.proposals.last = self.new_leader_zxid();

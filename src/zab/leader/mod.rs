@@ -140,6 +140,25 @@ impl Leader {
             Input::HandOver => self.step_down(StepDown::Told, out),
             Input::Tick => self.tick(now, out),
         }
+        debug_assert!(self.is_sound(), "{:?} {:?} {:?}", self.phase, self.support, self.proposals);
+    }
+
+    /// What holds between two inputs: nothing is acknowledged that was not proposed, what is outstanding has no gap behind what
+    /// is committed, and an established leader has its epoch on its own disk.
+    fn is_sound(&self) -> bool {
+        let Proposals { outstanding, last, committed, acked, .. } = &self.proposals;
+        let is_without_gap = match (outstanding.front(), outstanding.back()) {
+            (Some(first), Some(newest)) => {
+                let length = newest.txn.zxid.counter() - first.txn.zxid.counter() + 1;
+                first.txn.zxid == committed.next() && newest.txn.zxid == *last && length as usize == outstanding.len()
+            }
+            _ => committed <= last,
+        };
+        let sent = self.peers.values().filter_map(|peer| peer.unacked.back());
+        let is_known = acked.values().chain(sent.map(|unacked| &unacked.zxid)).all(|zxid| zxid <= last);
+        let is_mine = !self.is_established()
+            || (self.epochs_durable.current >= self.epoch && self.support.synced.contains(&self.options.id));
+        self.is_over() || (is_without_gap && is_known && is_mine)
     }
 
     /// The epoch of this leader, once it is chosen.

@@ -201,6 +201,8 @@ impl Leader {
         if self.phase != Phase::Syncing || !mine || !self.config.is_quorum_in_all(&self.support.synced) {
             return;
         }
+        assert!(self.epochs_durable.current >= self.epoch, "this server's own acknowledgement is on disk");
+        assert!(self.proposals.outstanding.is_empty(), "nothing is proposed before the epoch is established");
         self.phase = Phase::Established;
         self.was_established = true;
         self.proposals.committed = self.new_leader_zxid();

@@ -162,6 +162,17 @@ impl Learner {
             self.stage = Stage::Over;
             out.push(Output::Leave(reason));
         }
+        debug_assert!(self.is_sound(), "{:?}: committed {}, agreed {}", self.stage, self.committed, self.agreed);
+    }
+
+    /// What holds between two inputs: nothing is committed that was not taken in, and a server that is up to date owes no
+    /// acknowledgement.
+    fn is_sound(&self) -> bool {
+        let tail = self.tail();
+        let is_there = self.committed <= tail && self.agreed <= tail;
+        let is_counted = self.pending.is_empty() == (self.pending_bytes == 0);
+        let owes_nothing = !self.is_active() || self.unacked.is_empty();
+        self.is_over() || (is_there && is_counted && owes_nothing)
     }
 
     /// Whether this server is up to date with an established leader.

@@ -158,7 +158,7 @@ impl Learner {
     }
 
     /// The last transaction taken in, wherever it is.
-    fn tail(&self) -> Zxid {
+    pub(super) fn tail(&self) -> Zxid {
         let before = self.staged.unwrap_or(self.history.last());
         self.pending.back().map_or(before, |pending| pending.zxid)
     }
