@@ -65,8 +65,8 @@ impl Shard {
     pub(crate) fn asked_lately(&mut self, id: ConnId) -> Cost {
         let turn = self.budget.turn;
         let conn = self.conns.find(id).expect("it is there");
-        conn.share.charge(turn, Cost::NONE);
-        conn.share.cost
+        conn.cost.share.charge(turn, Cost::NONE);
+        conn.cost.share.cost
     }
 
     /// Whether a connection must wait for another turn.
@@ -80,8 +80,8 @@ impl Shard {
     fn has_had_its_share(&mut self, id: ConnId, spent: Cost) -> bool {
         let turn = self.budget.turn;
         let Some(conn) = self.conns.find(id) else { return false };
-        conn.share.charge(turn, Cost::NONE);
-        let waits = spent >= self.budget.all || conn.share.cost >= limits::LIGHT_COST;
+        conn.cost.share.charge(turn, Cost::NONE);
+        let waits = spent >= self.budget.all || conn.cost.share.cost >= limits::LIGHT_COST;
         self.budget.has_left_over |= waits;
         waits
     }
@@ -120,7 +120,7 @@ impl Shard {
     /// A read begins to wait behind a write.
     pub(super) fn expect(&mut self, id: ConnId, price: Cost) {
         if let Some(conn) = self.conns.find(id) {
-            conn.expected.behind += price;
+            conn.cost.expected.behind += price;
         }
     }
 
@@ -130,14 +130,14 @@ impl Shard {
     pub(super) fn crosses_too_much(&mut self, id: ConnId, is_for_the_core: impl FnOnce() -> bool) -> bool {
         let crossing = self.budget.crossing;
         let Some(conn) = self.conns.find(id) else { return false };
-        conn.wants_to_cross = conn.expected.exceeds(crossing) && is_for_the_core();
-        conn.wants_to_cross
+        conn.stops.wants_to_cross = conn.cost.expected.exceeds(crossing) && is_for_the_core();
+        conn.stops.wants_to_cross
     }
 
     /// A read that waited is about to be carried out; `is_between`: it stands between two writes.
     pub(super) fn expect_no_more(&mut self, id: ConnId, price: Cost, is_between: bool) {
         let Some(conn) = self.conns.find(id) else { return };
-        let expected = &mut conn.expected;
+        let expected = &mut conn.cost.expected;
         if is_between {
             expected.between = expected.between.less(price);
             self.budget.crossing = self.budget.crossing.less(price);

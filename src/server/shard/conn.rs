@@ -44,6 +44,87 @@ pub struct Asking {
     pub since_ms: i64,
 }
 
+/// Why no further request is taken, besides what the shard as a whole has to do.
+#[derive(Debug, Default)]
+pub struct Stops {
+    /// A read is in slices.
+    pub is_reading: bool,
+    /// The last of the pending requests may have to be answered in slices when its turn comes: nothing is taken behind it.
+    pub is_barred: bool,
+    /// That read, while it waits for a pin.
+    pub asking: Option<Asking>,
+    /// Bytes of the request at hand, if the quorum core has no room for it.
+    pub wanted_credit: usize,
+    /// The request at hand is for the quorum core and waits for the reads before it.
+    pub wants_to_cross: bool,
+    /// Part of a request has come, and there is no memory for the rest of it.
+    pub wants_room: bool,
+}
+
+/// Who is connected, and what follows from that.
+#[derive(Debug)]
+pub struct Caller {
+    pub identities: Arc<Identities>,
+    /// What they take beside each request that is passed on: a follower sends them to its leader every time.
+    pub identity_bytes: usize,
+    /// Whether they may read what an ACL protects, as of a step of the sequence: which one, the ACL, the verdict.
+    pub verdict: (u64, AclId, bool),
+}
+
+/// What the pending requests amount to.
+#[derive(Debug)]
+pub struct Queued {
+    /// How many of them the quorum core has.
+    pub in_core: usize,
+    /// Bytes held by `Pending::Local`.
+    pub waiting_bytes: usize,
+    /// What the input and the requests behind it take of the memory for requests.
+    pub requests: Charge,
+}
+
+/// How far the output is sent.
+#[derive(Debug)]
+pub struct Sending {
+    /// So many bytes of it are gone already.
+    pub sent: usize,
+    /// What it takes of the memory for replies.
+    pub replies: Charge,
+    /// The turn in which something was last put into it, and the unsent bytes that stood there before.
+    put_in: u64,
+    waits: usize,
+    /// Where the reply of a read in slices belongs. What stands behind it, events that came later, is not sent before that
+    /// reply.
+    hold: Option<usize>,
+}
+
+/// How fast a client is.
+#[derive(Debug, Default)]
+pub struct Pace {
+    /// Bytes received and sent since the last tick, and for how many ticks they have been too few.
+    pub moved: usize,
+    pub slow_ticks: u8,
+}
+
+/// What a client costs.
+#[derive(Debug, Default)]
+pub struct Spending {
+    /// What is expected of the reads that wait.
+    pub expected: Expected,
+    /// What has been asked for lately.
+    pub share: Share,
+}
+
+/// In which of the shard's lists a connection is.
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// Of those with output.
+    pub is_dirty: bool,
+    /// Of those that are not read.
+    pub is_paused: bool,
+    /// Of those heard of.
+    pub is_touched: bool,
+}
+
 /// A connection.
 #[derive(Debug)]
 pub struct Conn {
@@ -57,62 +138,26 @@ pub struct Conn {
     pub timeout_ms: i32,
     /// Whether the client said if it would take a read-only server; decides the reply's shape.
     pub read_only: Option<bool>,
-    pub identities: Arc<Identities>,
-    /// What they take beside each request that is passed on: a follower sends them to its leader every time.
-    pub identity_bytes: usize,
+    pub caller: Caller,
     /// Bytes received and not yet understood: the start of a frame, or frames that must wait.
     pub input: Vec<u8>,
     /// Requests in order, the oldest first.
     pub pending: VecDeque<Pending>,
-    /// How many of them the quorum core has.
-    pub in_core: usize,
-    /// Bytes held by `Pending::Local`.
-    pub waiting_bytes: usize,
-    /// Bytes to send; the first `sent` of them are gone already.
+    pub queued: Queued,
+    /// Bytes to send; the first of them are gone already.
     pub output: Vec<u8>,
-    pub sent: usize,
-    /// What the input and the requests behind it take of the memory for requests.
-    pub requests: Charge,
-    /// Part of a request has come, and there is no memory for the rest of it.
-    pub wants_room: bool,
-    /// What the output takes of the memory for replies.
-    pub replies: Charge,
-    /// The turn in which something was last put into the output, and the unsent bytes that stood there before it.
-    put_in: u64,
-    waits: usize,
-    /// Bytes received and sent since the last tick, and for how many ticks they have been too few.
-    pub moved: usize,
-    pub slow_ticks: u8,
-    /// Where in the output the reply of a read in slices belongs. What stands behind it, events that came later,
-    /// is not sent before that reply.
-    hold: Option<usize>,
-    /// A read is in slices: no further request is taken.
-    pub is_reading: bool,
-    /// The last of the pending requests may have to be answered in slices when its turn comes: nothing is taken behind it.
-    pub is_barred: bool,
-    /// That read, while it waits for a pin.
-    pub asking: Option<Asking>,
-    /// Bytes of the request at hand, if the quorum core has no room for it.
-    pub wanted_credit: usize,
-    /// The request at hand is for the quorum core and waits for the reads before it.
-    pub wants_to_cross: bool,
-    /// What is expected of the reads that wait, and what has been asked for lately.
-    pub expected: Expected,
-    pub share: Share,
-    /// Whether it may read what an ACL protects, as of a step of the sequence: which one, the ACL, the verdict.
-    pub verdict: (u64, AclId, bool),
-    /// In the shard's list of connections with output.
-    pub is_dirty: bool,
-    /// In the shard's list of connections that are not read.
-    pub is_paused: bool,
-    /// In the shard's list of sessions heard of.
-    pub is_touched: bool,
+    pub sending: Sending,
+    pub stops: Stops,
+    pub pace: Pace,
+    pub cost: Spending,
+    pub listed: Listed,
     pub stats: ConnStats,
 }
 
 impl Conn {
     /// A connection that has just been accepted.
     pub fn new(id: ConnId, peer: SocketAddr, now_ms: i64, wall_ms: i64, memory: &Memory) -> Self {
+        let identities = Arc::new(Identities::of(peer.ip()));
         Conn {
             id,
             peer,
@@ -122,33 +167,16 @@ impl Conn {
             session: SessionId::NONE,
             timeout_ms: 0,
             read_only: None,
-            identities: Arc::new(Identities::of(peer.ip())),
-            identity_bytes: 0,
+            caller: Caller { identities, identity_bytes: 0, verdict: (0, AclId::OPEN, true) },
             input: Vec::new(),
             pending: VecDeque::new(),
-            in_core: 0,
-            waiting_bytes: 0,
+            queued: Queued { in_core: 0, waiting_bytes: 0, requests: Charge::on(&memory.requests) },
             output: Vec::new(),
-            sent: 0,
-            requests: Charge::on(&memory.requests),
-            wants_room: false,
-            replies: Charge::on(&memory.replies),
-            put_in: 0,
-            waits: 0,
-            moved: 0,
-            slow_ticks: 0,
-            hold: None,
-            is_reading: false,
-            is_barred: false,
-            asking: None,
-            wanted_credit: 0,
-            wants_to_cross: false,
-            expected: Expected::default(),
-            share: Share::default(),
-            verdict: (0, AclId::OPEN, true),
-            is_dirty: false,
-            is_paused: false,
-            is_touched: false,
+            sending: Sending { sent: 0, replies: Charge::on(&memory.replies), put_in: 0, waits: 0, hold: None },
+            stops: Stops::default(),
+            pace: Pace::default(),
+            cost: Spending::default(),
+            listed: Listed::default(),
             stats: ConnStats::new(wall_ms),
         }
     }
@@ -170,33 +198,33 @@ impl Conn {
     /// requests waits then but for the quorum core.
     #[inline]
     pub fn is_at_ease(&self) -> bool {
-        let is_held = self.is_reading | self.is_barred | self.wants_room | self.wants_to_cross;
+        let is_held = self.stops.is_reading | self.stops.is_barred | self.stops.wants_room | self.stops.wants_to_cross;
         self.phase == Phase::Open
             && !is_held
-            && self.waiting_bytes == 0
-            && self.wanted_credit == 0
-            && self.output.len() - self.sent <= limits::SHORT_ANSWER
+            && self.queued.waiting_bytes == 0
+            && self.stops.wanted_credit == 0
+            && self.output.len() - self.sending.sent <= limits::SHORT_ANSWER
     }
 
     /// What came and waits has changed.
     #[inline]
     pub fn account_requests(&mut self) {
-        self.requests.follow(self.input.capacity() + self.waiting_bytes);
+        self.queued.requests.follow(self.input.capacity() + self.queued.waiting_bytes);
     }
 
     /// Whether it holds what it holds because of what this server has not done yet.
     pub fn waits_for_us(&self) -> bool {
         self.unsent().is_empty()
-            && (self.is_reading
-                || self.wanted_credit > 0
-                || self.wants_to_cross
+            && (self.stops.is_reading
+                || self.stops.wanted_credit > 0
+                || self.stops.wants_to_cross
                 || self.awaits_core()
                 || self.may_answer())
     }
 
     /// Whether the quorum core has requests of it.
     pub fn awaits_core(&self) -> bool {
-        self.in_core > 0
+        self.queued.in_core > 0
     }
 
     /// Whether the oldest of its requests need not wait for the quorum core.
@@ -207,65 +235,67 @@ impl Conn {
     /// The first `n` unsent bytes are gone. What has been sent is let go of as soon as that is cheap: no more
     /// bytes are ever moved than were sent.
     pub fn take_sent(&mut self, n: usize) {
-        self.sent += n;
-        let is_all = self.sent == self.output.len();
-        if is_all || self.sent > limits::IDLE_BUFFER && self.sent >= self.output.len() - self.sent {
-            self.hold = self.hold.map(|hold| hold - self.sent);
+        self.sending.sent += n;
+        let is_all = self.sending.sent == self.output.len();
+        if is_all
+            || self.sending.sent > limits::IDLE_BUFFER && self.sending.sent >= self.output.len() - self.sending.sent
+        {
+            self.sending.hold = self.sending.hold.map(|hold| hold - self.sending.sent);
             if is_all {
                 self.output.clear();
                 self.output.shrink_to(limits::IDLE_BUFFER);
             } else {
-                self.output.drain(..self.sent);
+                self.output.drain(..self.sending.sent);
             }
-            self.sent = 0;
+            self.sending.sent = 0;
         }
-        self.moved += n;
-        self.replies.follow(self.output.capacity());
+        self.pace.moved += n;
+        self.sending.replies.follow(self.output.capacity());
     }
 
     /// Something has been put into the output behind what was `before` long, in this turn. Gives the bytes that stood there
     /// unsent when the turn began: whatever has been put there since, its socket has not been offered yet.
     #[inline]
     pub fn put(&mut self, turn: u64, before: usize) -> usize {
-        if self.put_in != turn {
-            self.put_in = turn;
-            self.waits = before.saturating_sub(self.sent);
+        if self.sending.put_in != turn {
+            self.sending.put_in = turn;
+            self.sending.waits = before.saturating_sub(self.sending.sent);
         }
-        self.replies.follow(self.output.capacity());
-        self.waits
+        self.sending.replies.follow(self.output.capacity());
+        self.sending.waits
     }
 
     /// It has bytes to send, and stands in the list of those once.
     #[inline]
     pub fn mark_dirty(&mut self, list: &mut Vec<ConnId>) {
-        if !self.is_dirty {
-            self.is_dirty = true;
+        if !self.listed.is_dirty {
+            self.listed.is_dirty = true;
             list.push(self.id);
         }
     }
 
     /// Bytes that are still to be sent.
     pub fn unsent(&self) -> &[u8] {
-        &self.output[self.sent..]
+        &self.output[self.sending.sent..]
     }
 
     /// Those of them that may be sent now.
     pub fn sendable(&self) -> &[u8] {
-        &self.output[self.sent..self.hold.unwrap_or(self.output.len())]
+        &self.output[self.sending.sent..self.sending.hold.unwrap_or(self.output.len())]
     }
 
     /// A reply belongs here that is not ready yet: what is put into the output from now on waits behind it.
     pub fn hold_back(&mut self) {
-        self.hold = Some(self.output.len());
+        self.sending.hold = Some(self.output.len());
     }
 
     /// Puts the reply into its place; what waited behind it may go.
     pub fn release(&mut self, mut reply: Vec<u8>) {
-        let hold = self.hold.take().unwrap_or(self.output.len());
-        if hold == self.sent {
+        let hold = self.sending.hold.take().unwrap_or(self.output.len());
+        if hold == self.sending.sent {
             // All before it is gone: the large part stays where it is.
             reply.extend_from_slice(&self.output[hold..]);
-            (self.output, self.sent) = (reply, 0);
+            (self.output, self.sending.sent) = (reply, 0);
         } else {
             let behind = self.output.split_off(hold);
             self.output.append(&mut reply);
@@ -379,7 +409,7 @@ mod tests {
         conn.hold_back();
         conn.output.extend_from_slice(b"events");
         conn.take_sent(90_000);
-        assert_eq!(conn.sent, 0);
+        assert_eq!(conn.sending.sent, 0);
         conn.release(b"reply".to_vec());
         assert_eq!(&conn.sendable()[10_000..], b"replyevents");
     }

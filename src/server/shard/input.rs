@@ -15,7 +15,7 @@ impl Shard {
         self.take_in();
         let Some(conn) = self.conns.find(id) else { return };
         self.stats.shards[self.options.shard as usize].received_bytes.add(bytes.len() as u64);
-        conn.moved += bytes.len();
+        conn.pace.moved += bytes.len();
         if conn.input.is_empty() {
             let used = self.cut(id, bytes);
             if used < bytes.len()
@@ -132,7 +132,7 @@ impl Shard {
         conn.stats.received += 1;
         conn.read_only = request.read_only;
         let timeout_ms = negotiate(request.timeout_ms, self.options.min_timeout_ms, self.options.max_timeout_ms);
-        let identities = conn.identities.clone();
+        let identities = conn.caller.identities.clone();
         let or_read_only = request.read_only == Some(true);
         if request.session == SessionId::NONE {
             conn.phase = Phase::Opening;

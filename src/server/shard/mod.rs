@@ -177,9 +177,9 @@ impl Shard {
         if self.watches.end_connection(conn.id.slot) {
             self.conns.free(conn.id.slot);
         }
-        self.expect_nothing(conn.expected);
+        self.expect_nothing(conn.cost.expected);
         let owed = self.leave_behind(&conn);
-        if conn.session != SessionId::NONE && conn.is_touched {
+        if conn.session != SessionId::NONE && conn.listed.is_touched {
             // Its last sign of life counts, though the connection is gone before the next report.
             self.heard.ended.push(conn.session);
         }
@@ -236,7 +236,7 @@ impl Shard {
         }
         for id in std::mem::take(&mut self.heard.connections) {
             if let Some(conn) = self.conns.find(id) {
-                conn.is_touched = false;
+                conn.listed.is_touched = false;
                 sessions.push(conn.session);
             }
         }
@@ -255,7 +255,7 @@ impl Shard {
                 late.push(conn.id);
             } else if conn.output.is_empty() {
                 conn.output.shrink_to(0);
-                conn.replies.follow(0);
+                conn.sending.replies.follow(0);
                 if conn.input.is_empty() {
                     conn.input.shrink_to(0);
                     conn.account_requests();
@@ -287,7 +287,7 @@ impl Shard {
     pub fn unsent(&mut self, id: ConnId) -> &[u8] {
         match self.conns.find(id) {
             Some(conn) => {
-                conn.is_dirty = false;
+                conn.listed.is_dirty = false;
                 conn.sendable()
             }
             None => &[],
@@ -342,7 +342,7 @@ impl Shard {
 
     /// Whether bytes of this connection are wanted now.
     pub fn wants_input(&mut self, id: ConnId) -> bool {
-        self.conns.find(id).is_some_and(|conn| !conn.is_paused)
+        self.conns.find(id).is_some_and(|conn| !conn.listed.is_paused)
     }
 
     /// Whether nothing keeps this shard from sleeping until something is published or received.
@@ -402,7 +402,7 @@ impl Shard {
     }
 
     fn identities_of(&mut self, id: ConnId) -> Arc<Identities> {
-        self.conns.find(id).map(|conn| conn.identities.clone()).expect("the caller has just found it")
+        self.conns.find(id).map(|conn| conn.caller.identities.clone()).expect("the caller has just found it")
     }
 }
 

@@ -22,13 +22,13 @@ impl Shard {
         let lacks_room = || options.memory.requests.is_pressed() || options.memory.replies.is_pressed();
         budget.is_still_crossed_by(conn)
             || conn.phase == Phase::Opening
-            || conn.is_reading
-            || (conn.wants_room && lacks_room())
-            || conn.is_barred
+            || conn.stops.is_reading
+            || (conn.stops.wants_room && lacks_room())
+            || conn.stops.is_barred
             || conn.may_answer()
-            || (conn.wanted_credit > 0 && is_beyond(credit, core_bytes, conn.wanted_credit))
+            || (conn.stops.wanted_credit > 0 && is_beyond(credit, core_bytes, conn.stops.wanted_credit))
             || conn.unsent().len() > allowed
-            || conn.waiting_bytes > limits::WAITING_BYTES
+            || conn.queued.waiting_bytes > limits::WAITING_BYTES
             || (crowded && !conn.pending.is_empty())
     }
 
@@ -54,7 +54,7 @@ impl Shard {
     /// Whether it was read until now.
     fn stop_reading(&mut self, id: ConnId) -> bool {
         let Some(conn) = self.conns.find(id) else { return false };
-        let was_read = !std::mem::replace(&mut conn.is_paused, true);
+        let was_read = !std::mem::replace(&mut conn.listed.is_paused, true);
         if was_read {
             self.edge.interest.push(id);
         }
@@ -85,10 +85,10 @@ impl Shard {
                 return true;
             }
             if let Some(conn) = self.conns.find(id) {
-                conn.is_paused = false;
-                conn.wanted_credit = 0;
-                conn.wants_room = false;
-                conn.wants_to_cross = false;
+                conn.listed.is_paused = false;
+                conn.stops.wanted_credit = 0;
+                conn.stops.wants_room = false;
+                conn.stops.wants_to_cross = false;
                 self.edge.interest.push(id);
                 self.continue_input(id);
             }
@@ -105,7 +105,7 @@ impl Shard {
     pub(super) fn must_put_off(&mut self, id: ConnId) -> bool {
         let allowed = self.output_pause();
         let Some(conn) = self.conns.find(id) else { return false };
-        conn.is_reading || conn.unsent().len() > allowed || self.is_out_of_turn(id)
+        conn.stops.is_reading || conn.unsent().len() > allowed || self.is_out_of_turn(id)
     }
 
     /// Whether a frame must wait because it is for the quorum core and too long for it now.
@@ -114,7 +114,7 @@ impl Shard {
             return false;
         }
         let Some(conn) = self.conns.find(id).filter(|conn| conn.phase == Phase::Open) else { return false };
-        conn.wanted_credit = frame.len();
+        conn.stops.wanted_credit = frame.len();
         true
     }
 }

@@ -42,7 +42,7 @@ impl Shard {
     pub fn wants_bytes(&mut self, id: ConnId) -> usize {
         let is_pressed = self.options.memory.requests.is_pressed();
         match self.conns.find(id) {
-            Some(conn) if conn.is_paused => 0,
+            Some(conn) if conn.listed.is_paused => 0,
             Some(conn) if is_pressed && conn.input.len() <= limits::SHORT_ANSWER || !conn.is_open() => {
                 limits::GREETING_BYTES
             }
@@ -59,8 +59,8 @@ impl Shard {
         let is_full = self.options.memory.requests.room() == 0;
         let Some(conn) = self.conns.find(id) else { return false };
         // What has begun may come to its end, out of what is kept for that.
-        conn.wants_room = is_full || conn.input.len() <= limits::SHORT_ANSWER;
-        conn.wants_room
+        conn.stops.wants_room = is_full || conn.input.len() <= limits::SHORT_ANSWER;
+        conn.stops.wants_room
     }
 
     /// Whether a whole frame must wait because its answer may be as long as itself (a sync echoes its path, a multi names
@@ -71,7 +71,7 @@ impl Shard {
             return false;
         }
         let Some(conn) = self.conns.find(id) else { return false };
-        conn.wants_room = true;
+        conn.stops.wants_room = true;
         true
     }
 
@@ -99,15 +99,15 @@ impl Shard {
         let was_short = is_short();
         let mut slow = vec![];
         for conn in self.conns.iter_mut() {
-            let held = conn.replies.bytes() + conn.requests.bytes();
-            let moved = std::mem::take(&mut conn.moved);
+            let held = conn.sending.replies.bytes() + conn.queued.requests.bytes();
+            let moved = std::mem::take(&mut conn.pace.moved);
             if moved >= limits::MOVED_PER_HALF_TICK || held <= limits::SHORT_ANSWER || conn.waits_for_us() {
-                conn.slow_ticks = 0;
+                conn.pace.slow_ticks = 0;
                 continue;
             }
-            conn.slow_ticks = conn.slow_ticks.saturating_add(1);
+            conn.pace.slow_ticks = conn.pace.slow_ticks.saturating_add(1);
             // Once is not enough: it may have got its answer a moment ago.
-            if was_short && conn.slow_ticks > 1 {
+            if was_short && conn.pace.slow_ticks > 1 {
                 slow.push((held, conn.id));
             }
         }

@@ -41,8 +41,8 @@ impl Shard {
         let now = self.clock.mono_ms;
         let Some(conn) = self.conns.find(id) else { return };
         conn.stats.received += 1;
-        if !conn.is_touched {
-            conn.is_touched = true;
+        if !conn.listed.is_touched {
+            conn.listed.is_touched = true;
             self.heard.connections.push(id);
         }
         match op {
@@ -55,7 +55,7 @@ impl Shard {
             _ => {}
         }
         let enforced = &self.options.enforced_schemes;
-        if !enforced.is_empty() && !enforced.iter().any(|scheme| conn.identities.has_scheme(scheme)) {
+        if !enforced.is_empty() && !enforced.iter().any(|scheme| conn.caller.identities.has_scheme(scheme)) {
             let code = ErrorCode::SessionClosedRequireSaslAuth;
             reply::put_bare(&mut conn.output, xid, Zxid::ZERO, code);
             conn.close(now);
@@ -79,27 +79,27 @@ impl Shard {
                 conn.close(now);
             }
             // Its answer may have to be looked for in slices.
-            conn.is_barred = op == OpCode::GetEphemerals;
-            conn.in_core += 1;
+            conn.stops.is_barred = op == OpCode::GetEphemerals;
+            conn.queued.in_core += 1;
             let session = conn.session;
-            let bytes = body.len() + conn.identity_bytes;
+            let bytes = body.len() + conn.caller.identity_bytes;
             conn.pending.push_back(Pending::Core { xid, op, since_ms: now, bytes });
             self.budget.cross(conn);
             self.budget.charge(conn, self.tree.reader.meter().reading());
             self.core_has_been_given(bytes);
             self.ask(id, session, xid, ask, body);
         } else if conn.pending.is_empty() {
-            let identities = conn.identities.clone();
+            let identities = conn.caller.identities.clone();
             self.answer(id, &asked, now, &identities, None);
         } else {
-            let identities = conn.identities.clone();
+            let identities = conn.caller.identities.clone();
             let expected = op.map_or(Some(Cost::REQUEST), |op| self.price(op, body, &identities));
             let price = expected.unwrap_or_default();
             self.expect(id, price);
             let Some(conn) = self.conns.find(id) else { return };
-            conn.waiting_bytes += frame.len();
+            conn.queued.waiting_bytes += frame.len();
             conn.account_requests();
-            conn.is_barred = expected.is_none();
+            conn.stops.is_barred = expected.is_none();
             conn.pending.push_back(Pending::Local { frame: frame.into(), since_ms: now, identities, price });
         }
     }
@@ -219,7 +219,7 @@ impl Shard {
         let now = self.clock.mono_ms;
         let Some(conn) = self.conns.find(id) else { return };
         let known = known.ok().map(|found| {
-            let mut identities = (*conn.identities).clone();
+            let mut identities = (*conn.caller.identities).clone();
             found.into_iter().for_each(|identity| identities.add(identity));
             identities
         });
@@ -227,11 +227,11 @@ impl Shard {
             Some(identities) if identities.fit() => {
                 reply::put_bare(&mut conn.output, xid, Zxid::ZERO, ErrorCode::Ok);
                 // The core is told only when there is something new, however often a client says it.
-                if identities.len() != conn.identities.len() {
+                if identities.len() != conn.caller.identities.len() {
                     let identities = Arc::new(identities);
-                    conn.identities = identities.clone();
+                    conn.caller.identities = identities.clone();
                     let length = |identity: &acl::Identity| identity.scheme.len() + identity.id.len() + 8;
-                    conn.identity_bytes = identities.iter().map(length).sum();
+                    conn.caller.identity_bytes = identities.iter().map(length).sum();
                     let session = conn.session;
                     self.ask(id, session, 0, Ask::Identities(identities), &[]);
                 }

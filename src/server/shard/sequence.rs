@@ -110,8 +110,8 @@ impl Shard {
             unreachable!("the quorum core answers what it was asked, in order");
         };
         let before = conn.output.len();
-        conn.in_core -= 1;
-        conn.is_barred &= op != OpCode::GetEphemerals;
+        conn.queued.in_core -= 1;
+        conn.stops.is_barred &= op != OpCode::GetEphemerals;
         let has_waiting = conn.may_answer();
         conn.output.extend_from_slice(&batch.replies[frame.start as usize..frame.end as usize]);
         self.begin_work();
@@ -127,7 +127,7 @@ impl Shard {
                 conn.session = SessionId::NONE;
                 conn.pending.clear();
                 conn.close(now);
-                let expected = std::mem::take(&mut conn.expected);
+                let expected = std::mem::take(&mut conn.cost.expected);
                 self.expect_nothing(expected);
             }
             return;
@@ -151,10 +151,10 @@ impl Shard {
             }
             let Some(conn) = self.conns.find(id) else { return };
             let Some(Pending::Local { frame, since_ms, identities, price }) = conn.pending.pop_front() else { return };
-            conn.waiting_bytes -= frame.len();
+            conn.queued.waiting_bytes -= frame.len();
             conn.account_requests();
             // Nothing was taken behind it if it was one of those; it says itself now whether it is.
-            conn.is_barred &= !conn.pending.is_empty();
+            conn.stops.is_barred &= !conn.pending.is_empty();
             self.expect_no_more(id, price, is_between);
             self.begin_work();
             match Asked::read(&frame) {
@@ -206,10 +206,10 @@ impl Shard {
                     // Asked again now, not when the watch was set: the ACL may have changed since.
                     // A transaction may change many znodes of one ACL: it is asked once.
                     if !is_open {
-                        let (step, judged, mut is_allowed) = conn.verdict;
+                        let (step, judged, mut is_allowed) = conn.caller.verdict;
                         if (step, judged) != (sequence.fires, acl) {
-                            is_allowed = may_read(&tree.acls, acl, &conn.identities, meter);
-                            conn.verdict = (sequence.fires, acl, is_allowed);
+                            is_allowed = may_read(&tree.acls, acl, &conn.caller.identities, meter);
+                            conn.caller.verdict = (sequence.fires, acl, is_allowed);
                         }
                         if !is_allowed {
                             continue;

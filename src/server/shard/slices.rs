@@ -56,7 +56,7 @@ impl Shard {
         let identities = self.identities_of(id);
         let Some(conn) = self.conns.find(id) else { return };
         debug_assert!(!conn.awaits_core(), "between two writes a read is refused when it is too long");
-        conn.is_reading = true;
+        conn.stops.is_reading = true;
         if !read.needs_pin() {
             // What was missed is told at once.
             conn.output.append(&mut out);
@@ -79,9 +79,9 @@ impl Shard {
         let Some(Pending::Core { xid, op, since_ms, bytes }) = conn.pending.pop_front() else {
             unreachable!("the quorum core answers what it was asked, in order");
         };
-        debug_assert!(conn.is_barred && conn.pending.is_empty(), "nothing is taken behind a getEphemerals");
-        conn.in_core -= 1;
-        (conn.is_barred, conn.is_reading) = (false, true);
+        debug_assert!(conn.stops.is_barred && conn.pending.is_empty(), "nothing is taken behind a getEphemerals");
+        conn.queued.in_core -= 1;
+        (conn.stops.is_barred, conn.stops.is_reading) = (false, true);
         self.core_has_answered(1, bytes);
         let asking = Asking { xid, op, body: prefix.into(), since_ms };
         match self.pin() {
@@ -100,7 +100,7 @@ impl Shard {
 
     fn wait(&mut self, id: ConnId, asking: Asking) {
         let Some(conn) = self.conns.find(id) else { return };
-        conn.asking = Some(asking);
+        conn.stops.asking = Some(asking);
         self.slices.waiting.push_back(id);
     }
 
@@ -108,7 +108,7 @@ impl Shard {
     fn begin_read(&mut self, id: ConnId, asking: Asking, pin: Pin) {
         self.begin_work();
         let Some(conn) = self.conns.find(id) else { return };
-        let (session, identities) = (conn.session, conn.identities.clone());
+        let (session, identities) = (conn.session, conn.caller.identities.clone());
         let scope = self.scope(id, &identities, Some(&pin), Cost::NONE);
         let read = match Request::decode(asking.op, &asking.body) {
             _ if asking.op == OpCode::GetEphemerals => Ok(Some(WideRead::ephemerals(asking.xid, session))),
@@ -161,10 +161,10 @@ impl Shard {
                 self.slices.waiting.pop_front();
                 continue;
             };
-            let Some(asking) = conn.asking.take() else { unreachable!("it waits, so it has asked") };
+            let Some(asking) = conn.stops.asking.take() else { unreachable!("it waits, so it has asked") };
             let Some(pin) = self.pin() else {
                 if let Some(conn) = self.conns.find(id) {
-                    conn.asking = Some(asking);
+                    conn.stops.asking = Some(asking);
                 }
                 break;
             };
@@ -230,7 +230,7 @@ impl Shard {
         }
         let Some(conn) = self.conns.find(id) else { return };
         let length = out.len();
-        conn.is_reading = false;
+        conn.stops.is_reading = false;
         conn.release(out);
         // Not what was there before it: some of that may have been let go of just now.
         let before = conn.output.len() - length;

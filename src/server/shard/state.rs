@@ -121,22 +121,22 @@ impl Budget {
     /// What the meter shows to have been done since the work began was done for this connection.
     #[inline]
     pub fn charge(&mut self, conn: &mut Conn, reading: Cost) {
-        conn.share.charge(self.turn, reading.less(self.mark));
+        conn.cost.share.charge(self.turn, reading.less(self.mark));
         self.mark = reading;
     }
 
     /// The quorum core is asked: what waits before that stands between two writes now.
     #[inline]
     pub fn cross(&mut self, conn: &mut Conn) {
-        let behind = std::mem::take(&mut conn.expected.behind);
-        conn.expected.between += behind;
+        let behind = std::mem::take(&mut conn.cost.expected.behind);
+        conn.cost.expected.between += behind;
         self.crossing += behind;
     }
 
     /// Whether one that had too much of its reads between writes still has.
     #[inline]
     pub fn is_still_crossed_by(&self, conn: &Conn) -> bool {
-        conn.wants_to_cross && conn.expected.exceeds(self.crossing)
+        conn.stops.wants_to_cross && conn.cost.expected.exceeds(self.crossing)
     }
 }
 

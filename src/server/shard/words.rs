@@ -85,7 +85,7 @@ impl Shard {
             session: conn.session,
             timeout_ms: conn.timeout_ms,
             queued: conn.pending.len(),
-            reads: !conn.is_paused && conn.phase != Phase::Closing,
+            reads: !conn.listed.is_paused && conn.phase != Phase::Closing,
             writes: !conn.unsent().is_empty(),
             stats: conn.stats,
             age_ms: now - conn.since_ms,
