@@ -5,22 +5,16 @@
 //! (QuorumPeerConfig.parseDynamicConfig, setupQuorumPeerConfig, checkValidity); every mistake is reported, where
 //! ZooKeeper stops at the first.
 
-use super::draft::{Draft, ReadFile};
+use super::draft::{Draft, MemberLine, ReadFile};
 use super::ensemble::Ensemble;
 use super::member::{Member, MemberRole, ServerId};
 use super::membership::{self, Membership};
 use super::mistake::Place;
-use super::{keys, properties, shapes};
+use super::shapes::{self, ClientAddress};
+use super::{keys, properties};
 use crate::limits;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-/// A line of a membership, and where it stands.
-pub(super) struct MemberLine {
-    pub place: Place,
-    pub key: String,
-    pub value: String,
-}
 
 /// A membership and where its keys stand.
 struct Described {
@@ -28,24 +22,28 @@ struct Described {
     lines: BTreeMap<String, (Place, String)>,
 }
 
+/// Makes this server the member of an ensemble, or the standalone server that a single line describes.
+pub(super) fn assemble(draft: &mut Draft, read: ReadFile<'_>) {
+    draft.membership(read);
+}
+
 impl Draft {
-    /// Makes this server the member of an ensemble, or the standalone server that a single line describes.
-    pub(super) fn membership(&mut self, read: ReadFile<'_>) {
+    fn membership(&mut self, read: ReadFile<'_>) {
         let lines = std::mem::take(&mut self.members);
-        let mut described = match self.dynamic_config_file.clone() {
+        let mut described = match self.ensemble.dynamic_config_file.clone() {
             Some(path) => self.dynamic_membership(lines, &path, read),
             None => self.described(lines),
         };
         if let Some(membership) = &described {
             let participants = membership.membership.participants().count();
             let observers = membership.membership.members().count() - participants;
-            let alone = participants == 1 && self.settings.standalone_enabled;
+            let alone = participants == 1 && self.ensemble.values.standalone_enabled;
             if (participants == 0 || alone) && observers > 0 {
                 let problem = "an observer, and no quorum of participants to follow; expected more participants, or \
                                one with standaloneEnabled=false";
                 self.mistake_of(membership, |member| member.role == MemberRole::Observer, problem);
                 described = None;
-            } else if participants == 0 && !self.settings.standalone_enabled {
+            } else if participants == 0 && !self.ensemble.values.standalone_enabled {
                 let place = self.place_of("standaloneEnabled");
                 let problem = "an ensemble without a server; expected at least one server.N";
                 self.mistake(place, "standaloneEnabled", Some("false"), problem);
@@ -64,7 +62,7 @@ impl Draft {
     }
 
     fn is_ensemble(&self, membership: &Membership) -> bool {
-        !self.settings.standalone_enabled || membership.participants().count() > 1
+        !self.ensemble.values.standalone_enabled || membership.participants().count() > 1
     }
 
     fn described(&mut self, lines: Vec<MemberLine>) -> Option<Described> {
@@ -157,10 +155,10 @@ impl Draft {
     /// Which server a standalone one is. What `myid` says counts, if it is an id at all: nothing depends on it before there are
     /// others.
     fn lone_id(&mut self, membership: &Membership, read: ReadFile<'_>) {
-        let bytes = read(&self.config.data_dir.join("myid")).ok().flatten().unwrap_or_default();
+        let bytes = read(&self.server.values.data_dir.join("myid")).ok().flatten().unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
         let given = ServerId::parse(text.lines().next().unwrap_or_default().trim());
-        self.config.lone_id = given.or_else(|| membership.participants().next().map(|member| member.id));
+        self.server.values.lone_id = given.or_else(|| membership.participants().next().map(|member| member.id));
     }
 
     /// A single participant, as ZooKeeper treats it; where its clients are served counts.
@@ -192,33 +190,36 @@ impl Draft {
         let Some(own) = id.and_then(|id| described.membership.member(id)).cloned() else { return };
         let (place, value) = described.lines[&format!("server.{}", own.id)].clone();
         self.own_line(&own, &place, &value);
-        for (key, instead) in self.settings.without_effect(own.role == MemberRole::Participant) {
+        for (key, instead) in self.ensemble.values.without_effect(own.role == MemberRole::Participant) {
             let place = self.place_of(key);
             self.notice(place, key, true, format!("has no effect in this version: {instead}"));
         }
         let Some(file) = &self.file else { return };
-        self.config.ensemble = Some(Ensemble {
+        self.server.values.ensemble = Some(Ensemble {
             id: own.id,
             own,
             membership: described.membership,
             proposed: self.proposed.take(),
             config_file: PathBuf::from(file),
-            dynamic_config_file: self.dynamic_config_file.clone(),
-            settings: self.settings.clone(),
+            dynamic_config_file: self.ensemble.dynamic_config_file.clone(),
+            settings: self.ensemble.values.clone(),
         });
     }
 
     fn limits(&mut self) {
-        for (key, ticks) in [("initLimit", self.settings.init_limit), ("syncLimit", self.settings.sync_limit)] {
+        for (key, ticks) in
+            [("initLimit", self.ensemble.values.init_limit), ("syncLimit", self.ensemble.values.sync_limit)]
+        {
             let place = self.place_of(key);
             if ticks == 0 && !self.has_mistake(key) {
                 self.mistake(place, key, None, "missing; every member of an ensemble needs this number of ticks");
-            } else if u64::from(ticks) * u64::from(self.config.tick_time_ms) > i32::MAX as u64 {
-                let problem = format!("with tickTime {} more than 24 days; expected less", self.config.tick_time_ms);
+            } else if u64::from(ticks) * u64::from(self.server.values.tick_time_ms) > i32::MAX as u64 {
+                let problem =
+                    format!("with tickTime {} more than 24 days; expected less", self.server.values.tick_time_ms);
                 self.mistake(place, key, Some(&ticks.to_string()), problem);
             }
         }
-        let (min, max) = (self.settings.min_notification_ms, self.settings.max_notification_ms);
+        let (min, max) = (self.ensemble.values.min_notification_ms, self.ensemble.values.max_notification_ms);
         if min > max {
             let key = "fastleader.minNotificationInterval";
             let place = self.place_of(key);
@@ -243,7 +244,7 @@ impl Draft {
         for (index, member) in members.iter().enumerate() {
             let key = format!("server.{}", member.id);
             let (place, value) = &described.lines[&key];
-            if member.addresses.len() > 1 && !self.settings.multi_address {
+            if member.addresses.len() > 1 && !self.ensemble.values.multi_address {
                 let problem = "several addresses; expected one, or multiAddress.enabled=true";
                 self.mistake(place.clone(), &key, Some(value), problem);
             }
@@ -285,22 +286,22 @@ impl Draft {
     }
 
     fn security(&mut self) {
-        if self.settings.reconfig_enabled && self.config.skip_acl {
+        if self.ensemble.values.reconfig_enabled && self.server.values.skip_acl {
             let place = self.place_of("reconfigEnabled");
             let text = "with skipACL every client may change the servers of the ensemble";
             self.notice(place, "reconfigEnabled", true, text);
-        } else if self.settings.reconfig_enabled && self.config.super_digest.is_none() {
+        } else if self.ensemble.values.reconfig_enabled && self.server.values.super_digest.is_none() {
             let place = self.place_of("reconfigEnabled");
             let text = "until its ACL is changed only the user of DigestAuthenticationProvider.superDigest may write \
                         /zookeeper/config, and there is none";
             self.notice(place, "reconfigEnabled", true, text);
         }
-        if self.settings.zookeeper_passwords && self.settings.session_secret.is_some() {
+        if self.ensemble.values.zookeeper_passwords && self.ensemble.values.session_secret.is_some() {
             let place = self.place_of("corral.zookeeperPasswords");
             let text =
                 "without effect: session passwords are made from corral.sessionSecret, which ZooKeeper does not know";
             self.notice(place, "corral.zookeeperPasswords", true, text);
-        } else if self.settings.zookeeper_passwords {
+        } else if self.ensemble.values.zookeeper_passwords {
             let place = self.place_of("corral.zookeeperPasswords");
             let text =
                 "who knows a session's id, as ephemeralOwner shows it, can compute its password and take it over";
@@ -310,7 +311,7 @@ impl Draft {
 
     /// The id of this server, from the file `myid`.
     fn my_id(&mut self, membership: &Membership, read: ReadFile<'_>) -> Option<ServerId> {
-        let path = self.config.data_dir.join("myid");
+        let path = self.server.values.data_dir.join("myid");
         let place = Place::File { name: path.display().to_string(), line: 0 };
         let listed = || {
             let ids: Vec<String> = membership.members().map(|member| member.id.to_string()).collect();
@@ -343,7 +344,7 @@ impl Draft {
             self.mistake(place, "myid", Some(&shown), problem);
             return None;
         }
-        if id.0 > 254 && self.config.extended_types {
+        if id.0 > 254 && self.server.values.extended_types {
             let problem = "with extendedTypesEnabled the ephemeral owner has no room for it; expected 254 at most";
             self.mistake(place, "myid", Some(&shown), problem);
         }
@@ -352,19 +353,20 @@ impl Draft {
 
     fn own_line(&mut self, own: &Member, place: &Place, value: &str) {
         let key = format!("server.{}", own.id);
-        let open = self.settings.listen_on_all_addresses || own.addresses.iter().any(|address| !address.is_loopback());
-        if open && !self.settings.insecure_quorum {
+        let open =
+            self.ensemble.values.listen_on_all_addresses || own.addresses.iter().any(|address| !address.is_loopback());
+        if open && !self.ensemble.values.insecure_quorum {
             let problem = "its quorum and election ports are open beyond this machine, and this version has neither TLS \
                            nor SASL for them; expected corral.insecureQuorum=true where that network is trusted";
             self.mistake(place.clone(), &key, Some(value), problem);
         }
-        if let Some(role) = self.peer_type.filter(|role| *role != own.role) {
+        if let Some(role) = self.ensemble.peer_type.filter(|role| *role != own.role) {
             let text = format!("{} here, {} in {key}, which counts", role.name(), own.role.name());
             let place = self.place_of("peerType");
             self.notice(place, "peerType", true, text);
         }
         self.client_of(own, place, value);
-        if self.client_port.is_none() {
+        if self.server.client_port.is_none() {
             let text = "no clientPort, and no port after a semicolon: clients are served on 127.0.0.1:2181 only";
             self.notice(place.clone(), &key, true, text);
         }
@@ -383,17 +385,17 @@ impl Draft {
             }
         };
         let in_file = |draft: &Draft, key: &str| matches!(draft.place_of(key), Place::File { .. });
-        if self.client_port.is_some_and(|port| port != client.port) && in_file(self, "clientPort") {
+        if self.server.client_port.is_some_and(|port| port != client.port) && in_file(self, "clientPort") {
             self.mistake(place.clone(), &key, Some(value), "clientPort names another port");
         }
-        let said = self.client_address.as_ref();
-        let differs = said.is_some_and(|said| *said != super::ClientAddress::Any && *said != address);
+        let said = self.server.client_address.as_ref();
+        let differs = said.is_some_and(|said| *said != ClientAddress::Any && *said != address);
         if differs && in_file(self, "clientPortAddress") {
             self.mistake(place.clone(), &key, Some(value), "clientPortAddress names another address");
         }
-        self.client_port.get_or_insert(client.port);
-        if self.client_address.is_none() || in_file(self, "clientPortAddress") {
-            self.client_address = Some(address);
+        self.server.client_port.get_or_insert(client.port);
+        if self.server.client_address.is_none() || in_file(self, "clientPortAddress") {
+            self.server.client_address = Some(address);
         }
     }
 

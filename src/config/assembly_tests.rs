@@ -68,7 +68,7 @@ fn three_servers_are_an_ensemble() {
 fn every_key_is_taken_in_every_spelling_and_changes_something() {
     let plain = ensemble(THREE);
     let without_limits = THREE.replace("initLimit=10\nsyncLimit=5\n", "");
-    let keys = ensemble_keys::ENSEMBLE_KEYS.iter().filter(|key| !key.example.is_empty());
+    let keys = ensemble_keys::ENSEMBLE_KEYS.iter().map(|key| &key.about).filter(|key| !key.example.is_empty());
     for key in keys {
         for name in [key.name, key.alias].into_iter().filter(|name| !name.is_empty()) {
             for prefix in ["", "zookeeper."] {
@@ -128,9 +128,9 @@ fn keys_without_effect_are_named() {
     ] {
         let key = line.split('=').next().unwrap();
         assert_eq!(said(line), [format!("/c/zoo.cfg:9: {key}: has no effect in this version: {instead}")]);
-        assert!(keys::find(key).unwrap().difference.contains("no effect"), "{key}");
+        assert!(keys::find(key).unwrap().about().difference.contains("no effect"), "{key}");
     }
-    let named = ensemble_keys::ENSEMBLE_KEYS.iter().filter(|key| key.difference.contains("no effect"));
+    let named = ensemble_keys::ENSEMBLE_KEYS.iter().filter(|key| key.about.difference.contains("no effect"));
     assert_eq!(named.count(), 5, "each of them was tried here");
     let alias = said("observer.syncEnabled=false");
     assert!(alias.len() == 1 && alias[0].contains("syncEnabled: has no effect"), "{alias:?}");

@@ -1,301 +1,368 @@
-//! The keys that only members of an ensemble act on; the same table as [`super::keys`], and held to
-//! `docs/configuration.md` like it. The servers themselves (`server.N`, `group.N`, `weight.N`) are read by
-//! [`super::membership`].
+//! The keys that only members of an ensemble act on, and the settings they make. The servers themselves (`server.N`,
+//! `group.N`, `weight.N`) are read by [`super::membership`].
 
-use super::keys::{Key, NOT_NEGATIVE, POSITIVE};
+use super::key::{Shape, keys, shown_or};
 use super::member::MemberRole;
-use super::secret::Secret;
+use super::secret::{Secret, said_of_secret};
 use super::shapes::path;
-use super::value::{Expected, boolean, number, yes_or_no};
+use super::value::{ANY, Expected, boolean, not_negative, number, positive, said_yes_or_no, yes_or_no};
+use std::path::PathBuf;
 
 /// Said of the keys in [`Settings::without_effect`].
-///
-/// [`Settings::without_effect`]: super::Settings::without_effect
 const NO_EFFECT: &str = "has no effect in this version, and is warned about";
 
-/// Every key of an ensemble, in the order of the documentation.
-#[rustfmt::skip]
-pub const ENSEMBLE_KEYS: &[Key] = &[
-    Key {
-        name: "initLimit", alias: "", default: "none, required", example: "10",
+/// A number of ticks that every ensemble has to have.
+const REQUIRED: Shape<u32> = Shape::new(positive, |ticks| match ticks {
+    0 => "none, required".into(),
+    ticks => ticks.to_string(),
+});
+
+keys! {
+    /// The settings of a member, one value for everybody who acts by them. Limits are in ticks, times in milliseconds, sizes
+    /// in bytes.
+    struct Settings() {}
+
+    /// The settings, and what is decided with the membership.
+    struct EnsembleDraft;
+
+    /// Every key of an ensemble, in the order of the documentation.
+    const ENSEMBLE_KEYS;
+
+    "initLimit" {
+        /// In an ensemble at least 1.
+        value init_limit: u32 = 0, REQUIRED;
+        example: "10", nonsense: Refused,
         meaning: "ticks in which a new leader must have gathered a quorum, and a server must be in step with it",
         difference: "",
-        apply: |draft, text| number(text, POSITIVE).map(|ticks| draft.settings.init_limit = ticks),
-    },
-    Key {
-        name: "syncLimit", alias: "", default: "none, required", example: "5",
+    }
+    "syncLimit" {
+        /// In an ensemble at least 1.
+        value sync_limit: u32 = 0, REQUIRED;
+        example: "5", nonsense: Refused,
         meaning: "ticks of silence after which leader and follower end their connection",
         difference: "",
-        apply: |draft, text| number(text, POSITIVE).map(|ticks| draft.settings.sync_limit = ticks),
-    },
-    Key {
-        name: "connectToLearnerMasterLimit", alias: "", default: "0", example: "3",
+    }
+    "connectToLearnerMasterLimit" {
+        /// `None`: `initLimit`.
+        value connect_limit: Option<i64> = None, Shape::new(positive_or_none, |ticks| shown_or(ticks, "0"));
+        example: "3", nonsense: Refused,
         meaning: "ticks in which a connection to the leader must stand; 0: `initLimit`",
         difference: "a leader that refuses connections is given up after a second",
-        apply: |draft, text| {
-            draft.settings.connect_limit = Some(number::<u32>(text, NOT_NEGATIVE)?.into()).filter(|ticks| *ticks > 0);
-            Ok(())
-        },
-    },
-    Key {
-        name: "standaloneEnabled", alias: "", default: "true", example: "",
+    }
+    "standaloneEnabled" {
+        value standalone_enabled: bool = true, Shape::of(boolean);
+        example: "", nonsense: Refused,
         meaning: "true: a single participant is a standalone server; false: it is an ensemble that may grow",
         difference: "",
-        apply: |draft, text| boolean(text).map(|on| draft.settings.standalone_enabled = on),
-    },
-    Key {
-        name: "peerType", alias: "", default: "participant", example: "",
+    }
+    "peerType" {
+        undecided peer_type: Option<MemberRole> = None, Shape::new(
+            |text| MemberRole::named(text).map(Some).ok_or_else(|| "expected participant or observer".into()),
+            |role| role.unwrap_or(MemberRole::Participant).name().into(),
+        );
+        example: "", nonsense: Refused,
         meaning: "participant or observer; the role in this server's own line counts, with a warning when the two \
                   differ",
         difference: "",
-        apply: |draft, text| {
-            let role = MemberRole::named(text).ok_or("expected participant or observer")?;
-            draft.peer_type = Some(role);
-            Ok(())
-        },
-    },
-    Key {
-        name: "electionAlg", alias: "", default: "3", example: "",
+    }
+    "electionAlg" {
+        nothing Shape::new(
+            |text| match text {
+                "3" => Ok(()),
+                _ => Err("expected 3, the only algorithm there is".into()),
+            },
+            |()| "3".into(),
+        );
+        example: "", nonsense: Refused,
         meaning: "the algorithm of elections; there is only this one",
         difference: "",
-        apply: |_, text| match text {
-            "3" => Ok(()),
-            _ => Err("expected 3, the only algorithm there is".into()),
-        },
-    },
-    Key {
-        name: "dynamicConfigFile", alias: "", default: "none", example: "",
+    }
+    "dynamicConfigFile" {
+        undecided dynamic_config_file: Option<PathBuf> = None, Shape::new(|text| path(text).map(Some), |_| "none".into());
+        example: "", nonsense: Refused,
         meaning: "file of the `server.N`, `group.N` and `weight.N` lines, which then must not stand here; \
                   the hexadecimal number its name ends in is their version",
         difference: "",
-        apply: |draft, text| path(text).map(|path| draft.dynamic_config_file = Some(path)),
-    },
-    Key {
-        name: "reconfigEnabled", alias: "", default: "false", example: "true",
+    }
+    "reconfigEnabled" {
+        value reconfig_enabled: bool = false, Shape::of(boolean);
+        example: "true", nonsense: Refused,
         meaning: "allows the servers of the ensemble to be changed while it runs",
         difference: "",
-        apply: |draft, text| boolean(text).map(|on| draft.settings.reconfig_enabled = on),
-    },
-    Key {
-        name: "quorumListenOnAllIPs", alias: "", default: "false", example: "true",
+    }
+    "quorumListenOnAllIPs" {
+        value listen_on_all_addresses: bool = false, Shape::of(boolean);
+        example: "true", nonsense: Refused,
         meaning: "binds the ports between servers on every address of the machine instead of this server's own",
         difference: "",
-        apply: |draft, text| boolean(text).map(|on| draft.settings.listen_on_all_addresses = on),
-    },
-    Key {
-        name: "corral.insecureQuorum", alias: "", default: "false", example: "",
+    }
+    "corral.insecureQuorum" {
+        /// The operator trusts the network between the servers.
+        value insecure_quorum: bool = false, Shape::of(boolean);
+        example: "", nonsense: Refused,
         meaning: "true: the ports between servers may be open beyond this machine without TLS or SASL",
         difference: "Corral's own; ZooKeeper opens them to everybody without a warning",
-        apply: |draft, text| boolean(text).map(|on| draft.settings.insecure_quorum = on),
-    },
-    Key {
-        name: "corral.sessionSecret", alias: "", default: "none", example: "correct horse battery staple",
+    }
+    "corral.sessionSecret" {
+        /// `None`: session passwords are made under what the members agree on.
+        value session_secret: Option<Secret<String>> = None, Shape::new(
+            |text| match text.chars().count() {
+                ..16 => Err("expected 16 characters or more".into()),
+                _ => Ok(Some(Secret::new(text.to_owned()))),
+            },
+            said_of_secret,
+        );
+        example: "correct horse battery staple", nonsense: Refused,
         meaning: "16 characters or more, the same on every server: session passwords are made from this secret, and \
                   not from one that the servers agree on by themselves; servers of ZooKeeper accept none of these \
                   passwords",
         difference: "Corral's own",
-        apply: |draft, text| {
-            if text.chars().count() < 16 {
-                return Err("expected 16 characters or more".into());
-            }
-            draft.settings.session_secret = Some(Secret::new(text.to_owned()));
-            Ok(())
-        },
-    },
-    Key {
-        name: "corral.zookeeperPasswords", alias: "", default: "false", example: "true",
+    }
+    "corral.zookeeperPasswords" {
+        value zookeeper_passwords: bool = false, Shape::of(boolean);
+        example: "true", nonsense: Refused,
         meaning: "true, on every server: new sessions get passwords that servers of ZooKeeper accept and that anybody \
                   can compute. Set it before the first ZooKeeper joins an ensemble of Corrals, early enough for older \
                   sessions to end. While a ZooKeeper is a member the key is not needed",
         difference: "Corral's own",
-        apply: |draft, text| boolean(text).map(|on| draft.settings.zookeeper_passwords = on),
-    },
-    Key {
-        name: "leaderServes", alias: "", default: "yes", example: "no",
+    }
+    "leaderServes" {
+        value leader_serves: bool = true, Shape::new(yes_or_no, said_yes_or_no);
+        example: "no", nonsense: Forgiven,
         meaning: "no: a leader serves no clients",
         difference: "ZooKeeper takes every word but no for yes, and its leader then answers four-letter words as if \
                      it did not serve",
-        apply: |draft, text| yes_or_no(text).map(|serves| draft.settings.leader_serves = serves),
-    },
-    Key {
-        name: "corral.leaderSlowWriteMs", alias: "", default: "4000", example: "1000",
+    }
+    "corral.leaderSlowWriteMs" {
+        /// `None`: a leader stays, however slow its disk.
+        value slow_write_ms: Option<i64> = Some(4000), Shape::new(positive_or_none, |ms| shown_or(ms, "0"));
+        example: "1000", nonsense: Refused,
         meaning: "milliseconds a leader's write of the log may take before the leader hands over to another one; 0: \
                   it never does",
         difference: "Corral's own; ZooKeeper's leader stays",
-        apply: |draft, text| {
-            draft.settings.slow_write_ms = Some(number::<u32>(text, NOT_NEGATIVE)?.into()).filter(|ms| *ms > 0);
-            Ok(())
-        },
-    },
-    Key {
-        name: "localSessionsEnabled", alias: "", default: "false", example: "true",
+    }
+    "localSessionsEnabled" {
+        value local_sessions: bool = false, Shape::of(boolean);
+        example: "true", nonsense: Refused,
         meaning: "new sessions are known to their own server only: no transaction opens or ends them, no other server takes \
                   them up, and they have no ephemeral znodes",
         difference: "",
-        apply: |draft, text| boolean(text).map(|on| draft.settings.local_sessions = on),
-    },
-    Key {
-        name: "localSessionsUpgradingEnabled", alias: "", default: "false", example: "true",
+    }
+    "localSessionsUpgradingEnabled" {
+        value local_session_upgrading: bool = false, Shape::of(boolean);
+        example: "true", nonsense: Refused,
         meaning: "a local session becomes a global one when it creates an ephemeral znode; else that is refused",
         difference: "",
-        apply: |draft, text| boolean(text).map(|on| draft.settings.local_session_upgrading = on),
-    },
-    Key {
-        name: "observerMasterPort", alias: "", default: "0", example: "2889",
+    }
+    "observerMasterPort" {
+        /// `None`: observers follow the leader.
+        value observer_master_port: Option<u16> = None, Shape::new(
+            |text| Ok(Some(number(text, 0..=65_535)?).filter(|port| *port > 0)),
+            |port| shown_or(port, "0"),
+        );
+        example: "2889", nonsense: Refused,
         meaning: "port on which followers serve observers in place of the leader; on an observer, the port by which \
                   it finds such a follower; 0: observers follow the leader",
         difference: "has no effect on a voter in this version, with a warning; an observer that finds no such \
                      follower for 5 seconds follows the leader, where ZooKeeper's goes on asking",
-        apply: |draft, text| {
-            draft.settings.observer_master_port = Some(number(text, 0..=65_535)?).filter(|port| *port > 0);
-            Ok(())
-        },
-    },
-    Key {
-        name: "observerMaster.sizeLimit", alias: "", default: "33554432", example: "1048576",
+    }
+    "observerMaster.sizeLimit" {
+        value observer_master_bytes: u32 = 32 << 20, Shape::of(positive);
+        example: "1048576", nonsense: Forgiven,
         meaning: "bytes of recent transactions a follower keeps for its observers",
         difference: NO_EFFECT,
-        apply: |draft, text| number(text, POSITIVE).map(|bytes| draft.settings.observer_master_bytes = bytes),
-    },
-    Key {
-        name: "observer.reconnectDelayMs", alias: "", default: "0", example: "500",
+    }
+    "observer.reconnectDelayMs" {
+        value observer_reconnect_delay_ms: i64 = 0, Shape::of(|text| Ok(not_negative(text)?.into()));
+        example: "500", nonsense: Forgiven,
         meaning: "milliseconds an observer waits at most before it looks for a leader again, beyond \
                   `observer.election.DelayMs`",
         difference: "the delay is derived from the server's id, where ZooKeeper's is random",
-        apply: |draft, text| number(text, NOT_NEGATIVE).map(|ms| draft.settings.observer_reconnect_delay_ms = ms.into()),
-    },
-    Key {
-        name: "observer.election.DelayMs", alias: "", default: "200", example: "0",
+    }
+    "observer.election.DelayMs" {
+        value observer_election_delay_ms: i64 = 200, Shape::of(|text| Ok(not_negative(text)?.into()));
+        example: "0", nonsense: Forgiven,
         meaning: "milliseconds an observer waits after it lost its connection before it takes part in an election",
         difference: "",
-        apply: |draft, text| number(text, NOT_NEGATIVE).map(|ms| draft.settings.observer_election_delay_ms = ms.into()),
-    },
-    Key {
-        name: "syncEnabled", alias: "observer.syncEnabled", default: "true", example: "false",
+    }
+    "syncEnabled" or "observer.syncEnabled" {
+        value observer_keeps_log: bool = true, Shape::of(boolean);
+        example: "false", nonsense: Refused,
         meaning: "an observer keeps a log and snapshots of its own",
         difference: NO_EFFECT,
-        apply: |draft, text| boolean(text).map(|on| draft.settings.observer_keeps_log = on),
-    },
-    Key {
-        name: "commitLogCount", alias: "", default: "500", example: "5000",
+    }
+    "commitLogCount" {
+        value commit_log_count: u32 = 500, Shape::remarking(|text, remarks| {
+            let count = not_negative(text)?;
+            if count < 500 {
+                remarks.warn("500 transactions are kept, the least there can be");
+            }
+            Ok(count.max(500))
+        });
+        example: "5000", nonsense: Forgiven,
         meaning: "recent transactions a leader keeps in memory to bring followers up to date; \
                   fewer than 500 count as 500",
         difference: "",
-        apply: |draft, text| {
-            draft.settings.commit_log_count = number(text, NOT_NEGATIVE)?;
-            if draft.settings.commit_log_count < 500 {
-                draft.warn("500 transactions are kept, the least there can be");
-                draft.settings.commit_log_count = 500;
-            }
-            Ok(())
-        },
-    },
-    Key {
-        name: "snapshotSizeFactor", alias: "", default: "0.33", example: "-1",
+    }
+    "snapshotSizeFactor" {
+        /// From 0 to 1; `None`: the log on disk is never sent.
+        value snapshot_size_factor: Option<f64> = Some(0.33), Shape::new(factor, |factor| shown_or(factor, "-1"));
+        example: "-1", nonsense: Forgiven,
         meaning: "how much of the log, as a part of the last snapshot's size, is sent before a snapshot is sent \
                   instead; less than 0: the log on disk is never sent",
         difference: "",
-        apply: |draft, text| factor(text).map(|factor| draft.settings.snapshot_size_factor = factor),
-    },
-    Key {
-        name: "forceSnapshotSync", alias: "", default: "false", example: "true",
+    }
+    "forceSnapshotSync" {
+        value force_snapshot: bool = false, Shape::of(boolean);
+        example: "true", nonsense: Forgiven,
         meaning: "a leader sends every follower a snapshot, for tests",
         difference: "",
-        apply: |draft, text| boolean(text).map(|on| draft.settings.force_snapshot = on),
-    },
-    Key {
-        name: "leader.maxConcurrentSnapSyncs", alias: "", default: "10", example: "2",
+    }
+    "leader.maxConcurrentSnapSyncs" {
+        value max_snapshot_syncs: usize = 10, Shape::of(|text| Ok(positive(text)? as usize));
+        example: "2", nonsense: Forgiven,
         meaning: "snapshots a leader sends at the same time; observers beyond that come again later",
         difference: "",
-        apply: |draft, text| number(text, POSITIVE).map(|count| draft.settings.max_snapshot_syncs = count as usize),
-    },
-    Key {
-        name: "leader.maxConcurrentDiffSyncs", alias: "", default: "100", example: "20",
+    }
+    "leader.maxConcurrentDiffSyncs" {
+        value max_diff_syncs: usize = 100, Shape::of(|text| Ok(positive(text)? as usize));
+        example: "20", nonsense: Forgiven,
         meaning: "servers a leader brings up to date by transactions at the same time; observers beyond that come \
                   again later",
         difference: "",
-        apply: |draft, text| number(text, POSITIVE).map(|count| draft.settings.max_diff_syncs = count as usize),
-    },
-    Key {
-        name: "leader.maxTimeToWaitForEpoch", alias: "", default: "-1", example: "5000",
+    }
+    "leader.maxTimeToWaitForEpoch" {
+        /// `None`: `initLimit` ticks.
+        value gather_ms: Option<i64> = None, Shape::new(
+            |text| Ok(Some(i64::from(number::<i32>(text, -1..=i32::MAX)?)).filter(|ms| *ms >= 0)),
+            |ms| shown_or(ms, "-1"),
+        );
+        example: "5000", nonsense: Forgiven,
         meaning: "milliseconds a new leader waits for a quorum before it looks again, one tick at least; \
                   -1: `initLimit` ticks",
         difference: "ZooKeeper waits on while no voter is known to look again",
-        apply: |draft, text| {
-            draft.settings.gather_ms = Some(number::<i32>(text, -1..=i32::MAX)?.into()).filter(|ms| *ms >= 0);
-            Ok(())
-        },
-    },
-    Key {
-        name: "leaderConnectDelayDuringRetryMs", alias: "", default: "100", example: "50",
+    }
+    "leaderConnectDelayDuringRetryMs" {
+        value leader_connect_delay_ms: i64 = 100, Shape::of(|text| Ok(not_negative(text)?.into()));
+        example: "50", nonsense: Forgiven,
         meaning: "milliseconds between two attempts to connect to the leader",
         difference: "",
-        apply: |draft, text| number(text, NOT_NEGATIVE).map(|ms| draft.settings.leader_connect_delay_ms = ms.into()),
-    },
-    Key {
-        name: "fastleader.minNotificationInterval", alias: "", default: "200", example: "100",
+    }
+    "fastleader.minNotificationInterval" {
+        value min_notification_ms: u32 = 200, Shape::of(positive);
+        example: "100", nonsense: Forgiven,
         meaning: "milliseconds after which an undecided server asks the others again; doubled each time",
         difference: "",
-        apply: |draft, text| number(text, POSITIVE).map(|ms| draft.settings.min_notification_ms = ms),
-    },
-    Key {
-        name: "fastleader.maxNotificationInterval", alias: "", default: "60000", example: "5000",
+    }
+    "fastleader.maxNotificationInterval" {
+        value max_notification_ms: u32 = 60_000, Shape::of(positive);
+        example: "5000", nonsense: Forgiven,
         meaning: "milliseconds beyond which that time is not doubled",
         difference: "",
-        apply: |draft, text| number(text, POSITIVE).map(|ms| draft.settings.max_notification_ms = ms),
-    },
-    Key {
-        name: "cnxTimeout", alias: "", default: "5000", example: "1000",
+    }
+    "cnxTimeout" {
+        value election_connect_timeout_ms: u32 = 5000, Shape::of(positive);
+        example: "1000", nonsense: Forgiven,
         meaning: "milliseconds in which a connection for elections must stand",
         difference: "",
-        apply: |draft, text| number(text, POSITIVE).map(|ms| draft.settings.election_connect_timeout_ms = ms),
-    },
-    Key {
-        name: "quorumCnxnTimeoutMs", alias: "", default: "-1", example: "20000",
+    }
+    "quorumCnxnTimeoutMs" {
+        /// `None`: `syncLimit` ticks.
+        value election_handshake_timeout_ms: Option<u32> = None, Shape::new(
+            |text| Ok(u32::try_from(number(text, ANY)?).ok().filter(|ms| *ms > 0)),
+            |ms| shown_or(ms, "-1"),
+        );
+        example: "20000", nonsense: Forgiven,
         meaning: "milliseconds in which the server at the other end of a connection for elections must name itself; \
                   less than 1: `syncLimit` ticks",
         difference: "",
-        apply: |draft, text| {
-            let ms: i32 = number(text, i32::MIN..=i32::MAX)?;
-            draft.settings.election_handshake_timeout_ms = u32::try_from(ms).ok().filter(|ms| *ms > 0);
-            Ok(())
-        },
-    },
-    Key {
-        name: "electionPortBindRetry", alias: "", default: "3", example: "0",
+    }
+    "electionPortBindRetry" {
+        /// `None`: for ever.
+        value election_bind_retries: Option<u32> = Some(3), Shape::new(
+            |text| Ok(Some(not_negative(text)?).filter(|count| *count > 0)),
+            |count| shown_or(count, "0"),
+        );
+        example: "0", nonsense: Forgiven,
         meaning: "how often opening the ports is tried again, a second apart, while a port between servers is taken or \
                   this server's own name or address does not exist yet; 0: for ever",
         difference: "",
-        apply: |draft, text| {
-            draft.settings.election_bind_retries = Some(number(text, NOT_NEGATIVE)?).filter(|count| *count > 0);
-            Ok(())
-        },
-    },
-    Key {
-        name: "multiAddress.enabled", alias: "", default: "false", example: "true",
+    }
+    "multiAddress.enabled" {
+        value multi_address: bool = false, Shape::of(boolean);
+        example: "true", nonsense: Refused,
         meaning: "a server may have several addresses, between `|`",
         difference: "counts when it stands in the file, where ZooKeeper reads its system property only",
-        apply: |draft, text| boolean(text).map(|on| draft.settings.multi_address = on),
-    },
-    Key {
-        name: "multiAddress.reachabilityCheckEnabled", alias: "", default: "true", example: "false",
+    }
+    "multiAddress.reachabilityCheckEnabled" {
+        value check_reachability: bool = true, Shape::of(boolean);
+        example: "false", nonsense: Forgiven,
         meaning: "tries which of several addresses can be reached before one is used",
         difference: NO_EFFECT,
-        apply: |draft, text| boolean(text).map(|on| draft.settings.check_reachability = on),
-    },
-    Key {
-        name: "multiAddress.reachabilityCheckTimeoutMs", alias: "", default: "1000", example: "200",
+    }
+    "multiAddress.reachabilityCheckTimeoutMs" {
+        value reachability_timeout_ms: u32 = 1000, Shape::of(positive);
+        example: "200", nonsense: Forgiven,
         meaning: "milliseconds such a try may take",
         difference: NO_EFFECT,
-        apply: |draft, text| number(text, POSITIVE).map(|ms| draft.settings.reachability_timeout_ms = ms),
-    },
-    Key {
-        name: "tcpKeepAlive", alias: "", default: "false", example: "true",
+    }
+    "tcpKeepAlive" {
+        value tcp_keep_alive: bool = false, Shape::of(boolean);
+        example: "true", nonsense: Forgiven,
         meaning: "TCP keep-alive on connections for elections",
         difference: "",
-        apply: |draft, text| boolean(text).map(|on| draft.settings.tcp_keep_alive = on),
-    },
-];
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings::usual()
+    }
+}
+
+impl Settings {
+    /// How long an observer waits at most before it looks for a leader again, ms: voters first.
+    pub fn observer_delay_ms(&self) -> i64 {
+        self.observer_election_delay_ms + self.observer_reconnect_delay_ms
+    }
+
+    /// The keys that ask for something this version does not do, and what it does instead. Nothing that was agreed on
+    /// depends on any of them, so a server starts without. Some mean something for those that do not vote.
+    pub(super) fn without_effect(&self, votes: bool) -> Vec<(&'static str, &'static str)> {
+        let usual = Settings::default();
+        [
+            (
+                "observerMasterPort",
+                votes && self.observer_master_port.is_some(),
+                "it takes in no observers here; they ask another voter, or the leader",
+            ),
+            (
+                "observerMaster.sizeLimit",
+                self.observer_master_bytes != usual.observer_master_bytes,
+                "nothing is kept for observers",
+            ),
+            ("syncEnabled", !self.observer_keeps_log, "an observer keeps its log and snapshots"),
+            (
+                "multiAddress.reachabilityCheckEnabled",
+                !self.check_reachability,
+                "of several addresses the first that answers is used",
+            ),
+            (
+                "multiAddress.reachabilityCheckTimeoutMs",
+                self.reachability_timeout_ms != usual.reachability_timeout_ms,
+                "the addresses of a server share cnxTimeout",
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(key, asked, instead)| asked.then_some((key, instead)))
+        .collect()
+    }
+}
+
+/// A number, 0 being none.
+fn positive_or_none(text: &str) -> Result<Option<i64>, Expected> {
+    Ok(Some(i64::from(not_negative(text)?)).filter(|number| *number > 0))
+}
 
 fn factor(text: &str) -> Result<Option<f64>, Expected> {
     let factor: Option<f64> = text.parse().ok();

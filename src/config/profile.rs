@@ -303,6 +303,11 @@ pub const KEYS: [(&str, &str); 12] = [
     ("corral.loadThreads", "threads that read and check the snapshot and the log at a start"),
 ];
 
+/// Whether a profile sets the value of this key.
+pub(super) fn sets(key: &str) -> bool {
+    KEYS.iter().any(|(name, _)| *name == key)
+}
+
 /// One line of `corral profile show`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Setting {

@@ -25,6 +25,11 @@ impl<T> fmt::Debug for Secret<T> {
     }
 }
 
+/// What may be said of a secret value: whether there is one.
+pub(super) fn said_of_secret(secret: &Option<Secret<String>>) -> String {
+    secret.as_ref().map_or_else(|| "none".to_owned(), |secret| format!("{secret:?}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

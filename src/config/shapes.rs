@@ -1,9 +1,66 @@
 //! Values that are no plain numbers or switches: directories, hosts, names of things, digests.
 
+use super::profile::Profile;
 use super::value::{Expected, number};
-use super::{ClientAddress, DigestAlgorithm, LogFormat, Profile};
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
+
+/// Where clients are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientAddress {
+    /// On every address of the machine: `[::]` for both families, or 0.0.0.0 where the kernel has no IPv6.
+    Any,
+    /// On this one.
+    Ip(IpAddr),
+    /// On the address this name resolves to when the server binds.
+    Name(String),
+}
+
+impl fmt::Display for ClientAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ClientAddress::Any => f.write_str("*"),
+            ClientAddress::Ip(address) => write!(f, "{address}"),
+            ClientAddress::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+/// The hash of the scheme digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DigestAlgorithm {
+    /// What all ACLs hold that were made by a ZooKeeper nobody has told otherwise.
+    Sha1,
+    Sha256,
+    Sha512,
+}
+
+/// The shape of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl fmt::Display for DigestAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DigestAlgorithm::Sha1 => "SHA1",
+            DigestAlgorithm::Sha256 => "SHA-256",
+            DigestAlgorithm::Sha512 => "SHA-512",
+        })
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        })
+    }
+}
 
 pub(super) fn path(text: &str) -> Result<PathBuf, Expected> {
     if text.is_empty() || text.contains('\0') { Err("expected a directory".into()) } else { Ok(text.into()) }
@@ -40,7 +97,7 @@ pub(super) fn timeout(text: &str) -> Result<Option<i32>, Expected> {
     }
 }
 
-pub(super) fn profile(text: &str) -> Result<Profile, Expected> {
+pub(super) fn profile_named(text: &str) -> Result<Profile, Expected> {
     Profile::named(text).ok_or_else(|| "expected latency, balanced, throughput or small".into())
 }
 

@@ -1,6 +1,9 @@
 //! The configuration as a whole: files and arguments in, a value or all mistakes out.
 
+use super::keys::Known;
 use super::*;
+use std::fmt::Write as _;
+use std::path::PathBuf;
 
 fn read(text: &str) -> Result<(Config, Vec<Notice>), Vec<String>> {
     with(text, &Overrides::default())
@@ -52,7 +55,7 @@ fn zookeepers_sample_file_is_taken_without_a_warning() {
 #[test]
 fn every_key_is_taken_in_every_spelling_and_changes_something() {
     let plain = config("dataDir=/d\n");
-    for key in keys::KEYS.iter().filter(|key| !key.example.is_empty()) {
+    for key in server_keys::KEYS.iter().map(|key| &key.about).filter(|key| !key.example.is_empty()) {
         for name in [key.name, key.alias].into_iter().filter(|name| !name.is_empty()) {
             for prefix in ["", "zookeeper."] {
                 let text = format!("dataDir=/d\n{prefix}{name}={}\n", key.example);
@@ -344,14 +347,16 @@ fn documented_tables() -> [String; 3] {
         };
         writeln!(others, "| {} | {answer} |", names.join(", ")).unwrap();
     }
-    [key_table(keys::KEYS), key_table(ensemble_keys::ENSEMBLE_KEYS), others]
+    let (server, ensemble): (Vec<_>, Vec<_>) = keys::all().partition(|key| matches!(key, Known::Server(_)));
+    [key_table(&server), key_table(&ensemble), others]
 }
 
-fn key_table(keys: &[keys::Key]) -> String {
+fn key_table(keys: &[Known]) -> String {
     let mut table = String::from("| key | default | meaning | difference to ZooKeeper |\n|---|---|---|---|\n");
-    for key in keys {
+    for known in keys {
+        let (key, default) = (known.about(), known.default());
         let alias = if key.alias.is_empty() { String::new() } else { format!(" (or `{}`)", key.alias) };
-        writeln!(table, "| `{}`{alias} | {} | {} | {} |", key.name, key.default, key.meaning, key.difference).unwrap();
+        writeln!(table, "| `{}`{alias} | {} | {} | {} |", key.name, default, key.meaning, key.difference).unwrap();
     }
     table
 }
@@ -364,4 +369,21 @@ fn the_documentation_lists_exactly_the_keys_of_the_code() {
     }
     let rows = documentation.lines().filter(|line| line.starts_with("| `")).count();
     assert_eq!(rows, keys::all().count() + foreign::GROUPS.len(), "a row too many in docs/configuration.md");
+}
+
+/// What the documentation calls a default is what the code reads to the same value, where it is a value and no words.
+#[test]
+fn defaults_written_out_change_nothing() {
+    let plain = config("dataDir=/d\n");
+    let mut tried = 0;
+    for key in server_keys::KEYS {
+        let (name, default) = (key.about.name, Known::Server(key).default());
+        let text = format!("dataDir=/d\n{name}={default}\n");
+        let Ok((config, notices)) = read(&text) else { continue };
+        if name != "clientPort" && notices.is_empty() && !default.contains(' ') && !default.contains('`') {
+            tried += 1;
+            assert_eq!(config, plain, "{text}");
+        }
+    }
+    assert!(tried > 25, "{tried}");
 }

@@ -5,6 +5,9 @@ use std::ops::RangeInclusive;
 /// What was expected instead of the value that stands there.
 pub type Expected = String;
 
+/// Every number that ZooKeeper's parser takes.
+pub(super) const ANY: RangeInclusive<i32> = i32::MIN..=i32::MAX;
+
 /// A whole number within bounds.
 pub fn number<T>(value: &str, range: RangeInclusive<T>) -> Result<T, Expected>
 where
@@ -17,6 +20,16 @@ where
         .filter(|number| (low..=high).contains(number))
         .and_then(|number| T::try_from(number).ok())
         .ok_or_else(|| format!("expected a whole number from {low} to {high}"))
+}
+
+/// A whole number from 1 on.
+pub fn positive(value: &str) -> Result<u32, Expected> {
+    number(value, 1..=i32::MAX as u32)
+}
+
+/// A whole number from 0 on.
+pub fn not_negative(value: &str) -> Result<u32, Expected> {
+    number(value, 0..=i32::MAX as u32)
 }
 
 /// A number of bytes, bare or followed by `K`, `M`, `G` or `T` (of 1024), in the range.
@@ -71,6 +84,11 @@ pub fn yes_or_no(value: &str) -> Result<bool, Expected> {
     }
 }
 
+/// What [`yes_or_no`] reads.
+pub fn said_yes_or_no(value: &bool) -> String {
+    if *value { "yes" } else { "no" }.into()
+}
+
 /// A time with a unit (ms, s, m, h or d), or a plain number in `unit_ms`. Answers in milliseconds.
 pub fn interval(value: &str, unit_ms: u64) -> Result<u64, Expected> {
     let digits = value.bytes().take_while(u8::is_ascii_digit).count();
@@ -93,6 +111,11 @@ pub fn interval(value: &str, unit_ms: u64) -> Result<u64, Expected> {
 /// Something between commas, trimmed, without the empty ones.
 pub fn list(value: &str) -> Vec<String> {
     value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+}
+
+/// What [`list`] reads, or these words when it is empty.
+pub fn said_of_list(list: &[String], words: &str) -> String {
+    if list.is_empty() { words.into() } else { list.join(",") }
 }
 
 #[cfg(test)]

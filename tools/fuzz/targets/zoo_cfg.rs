@@ -3,7 +3,7 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use corral::config::keys::KEYS;
+use corral::config::server_keys::KEYS;
 use corral::config::{Overrides, Source, resolve};
 use libfuzzer_sys::fuzz_target;
 
@@ -33,7 +33,7 @@ fuzz_target!(|file: File| {
     for line in file.lines.iter().take(60) {
         match line {
             Line::Known { key, value } => {
-                let key = &KEYS[usize::from(*key) % KEYS.len()];
+                let key = &KEYS[usize::from(*key) % KEYS.len()].about;
                 let value = match value {
                     Value::Example => key.example.to_owned(),
                     Value::Number(number) => number.to_string(),
