@@ -1,10 +1,8 @@
 //! Transactions and ACLs in one line of text, for people who look into a log or a snapshot.
 
-use crate::jute::codes::perms;
 use crate::jute::records::AclList;
-use crate::jute::txn::{self, Txn};
+use crate::jute::txn::{self, TxnHeader};
 use crate::jute::wire::Reader;
-use crate::jute::{ErrorCode, OpCode};
 use std::fmt::Write;
 
 /// A log entry: who did what. Data is given by its length only.
@@ -12,8 +10,8 @@ pub fn transaction(entry: &[u8]) -> String {
     match txn::read_entry(entry) {
         Err(error) => format!("not a transaction: {error}"),
         Ok((header, record, digest)) => {
-            let mut text = format!("session {} cxid {:#x} time {} ", header.session, header.cxid, header.time_ms);
-            operation(&mut text, header.op, &record);
+            let TxnHeader { session, cxid, time_ms, op, .. } = header;
+            let mut text = format!("session {session} cxid {cxid:#x} time {time_ms} {op:?}{record}");
             if let Some(digest) = digest {
                 let _ = write!(text, " digest {:#x}", digest.tree_digest);
             }
@@ -25,68 +23,20 @@ pub fn transaction(entry: &[u8]) -> String {
 /// An ACL list from its wire form.
 pub fn acl(bytes: &[u8]) -> String {
     match AclList::read(&mut Reader::new(bytes)) {
-        Ok(Some(list)) => list_text(list),
+        Ok(Some(list)) => list.to_string(),
         Ok(None) => "null".into(),
         Err(error) => format!("not an ACL: {error}"),
     }
-}
-
-fn operation(text: &mut String, op: OpCode, record: &Txn<'_>) {
-    let _ = write!(text, "{op:?}");
-    let path = |path: &[u8]| path.escape_ascii().to_string();
-    let length = |data: Option<&[u8]>| data.map_or("null".into(), |data| format!("{} bytes", data.len()));
-    let _ = match record {
-        Txn::CreateSession { timeout_ms } => write!(text, " timeout {timeout_ms} ms"),
-        Txn::CloseSession { paths: None } => Ok(()),
-        Txn::CloseSession { paths: Some(paths) } => {
-            paths.iter().try_for_each(|deleted| write!(text, " {}", path(deleted)))
-        }
-        Txn::Error { code } => match ErrorCode::from_wire(*code) {
-            Some(name) => write!(text, " {name:?}"),
-            None => write!(text, " {code}"),
-        },
-        Txn::Create(create) => {
-            let kind = if create.ephemeral { " ephemeral" } else { "" };
-            let ttl = if create.ttl == 0 { String::new() } else { format!(" ttl {} ms", create.ttl) };
-            let acl = create.acl.map_or("null".into(), list_text);
-            write!(text, " {} data {} acl {acl}{kind}{ttl}", path(create.path), length(create.data))
-        }
-        Txn::Delete { path: deleted } => write!(text, " {}", path(deleted)),
-        Txn::SetData { path: set, data, version } => {
-            write!(text, " {} data {} version {version}", path(set), length(*data))
-        }
-        Txn::SetAcl { path: set, acl, version } => {
-            write!(text, " {} acl {} version {version}", path(set), acl.map_or("null".into(), list_text))
-        }
-        Txn::Check => Ok(()),
-        Txn::Multi(members) => {
-            for (index, (op, member)) in members.iter().enumerate() {
-                text.push_str(if index == 0 { ": " } else { "; " });
-                operation(text, op, &member);
-            }
-            Ok(())
-        }
-    };
-}
-
-/// `scheme:id:perms` as zkCli takes it, between commas.
-fn list_text(list: AclList<'_>) -> String {
-    let letters =
-        [(perms::CREATE, 'c'), (perms::DELETE, 'd'), (perms::READ, 'r'), (perms::WRITE, 'w'), (perms::ADMIN, 'a')];
-    let entries = list.iter().map(|entry| {
-        let allowed: String =
-            letters.iter().filter(|(bit, _)| entry.perms & bit != 0).map(|(_, letter)| *letter).collect();
-        format!("{}:{}:{allowed}", entry.scheme.escape_ascii(), entry.id.escape_ascii())
-    });
-    entries.collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ids::{SessionId, Zxid};
+    use crate::jute::OpCode;
+    use crate::jute::codes::perms;
     use crate::jute::records::AclEntry;
-    use crate::jute::txn::{CreateTxn, TxnHeader};
+    use crate::jute::txn::CreateTxn;
     use crate::jute::wire::put_int;
 
     fn entry(op: OpCode, record: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {

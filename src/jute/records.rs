@@ -1,6 +1,8 @@
 //! Records that requests, replies and transactions share: Stat and ACL lists.
 
+use super::codes::perms;
 use super::wire::{DecodeError, Reader, halves, put_bytes, put_int, put_words};
+use std::fmt::{self, Write as _};
 
 /// What a client is told of a znode (68 bytes on the wire).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -161,6 +163,20 @@ impl<'a> AclList<'a> {
     pub fn put(&self, out: &mut Vec<u8>) {
         put_int(out, self.count as i32);
         out.extend_from_slice(self.entries);
+    }
+}
+
+/// `scheme:id:perms` as zkCli takes it, between commas.
+impl fmt::Display for AclList<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let letters =
+            [(perms::CREATE, 'c'), (perms::DELETE, 'd'), (perms::READ, 'r'), (perms::WRITE, 'w'), (perms::ADMIN, 'a')];
+        self.iter().enumerate().try_for_each(|(index, entry)| {
+            let before = if index == 0 { "" } else { "," };
+            write!(f, "{before}{}:{}:", entry.scheme.escape_ascii(), entry.id.escape_ascii())?;
+            let mut allowed = letters.iter().filter(|(bit, _)| entry.perms & bit != 0);
+            allowed.try_for_each(|(_, letter)| f.write_char(*letter))
+        })
     }
 }
 

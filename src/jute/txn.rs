@@ -9,6 +9,7 @@ use super::wire::{
     DecodeError, Reader, Strings, halves, put_bool, put_buffer, put_bytes, put_int, put_long, put_words,
 };
 use crate::ids::{SessionId, Zxid};
+use std::fmt;
 
 /// Who did it, and when.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -132,6 +133,43 @@ impl<'a> Txn<'a> {
             OpCode::Multi => Txn::Multi(MultiTxn::read(r)?),
             _ => return Err(DecodeError::Invalid),
         })
+    }
+}
+
+/// The record in one line for people, as it goes behind its operation's name. Of data the length only.
+impl fmt::Display for Txn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let length = |data: Option<&[u8]>| data.map_or("null".into(), |data| format!("{} bytes", data.len()));
+        let list = |acl: Option<AclList<'_>>| acl.map_or("null".into(), |list| list.to_string());
+        match self {
+            Txn::CreateSession { timeout_ms } => write!(f, " timeout {timeout_ms} ms"),
+            Txn::CloseSession { paths: None } => Ok(()),
+            Txn::CloseSession { paths: Some(paths) } => {
+                paths.iter().try_for_each(|deleted| write!(f, " {}", deleted.escape_ascii()))
+            }
+            Txn::Error { code } => match ErrorCode::from_wire(*code) {
+                Some(name) => write!(f, " {name:?}"),
+                None => write!(f, " {code}"),
+            },
+            Txn::Create(create) => {
+                let CreateTxn { path, data, acl, ephemeral, ttl, .. } = *create;
+                let kind = if ephemeral { " ephemeral" } else { "" };
+                let ttl = if ttl == 0 { String::new() } else { format!(" ttl {ttl} ms") };
+                write!(f, " {} data {} acl {}{kind}{ttl}", path.escape_ascii(), length(data), list(acl))
+            }
+            Txn::Delete { path } => write!(f, " {}", path.escape_ascii()),
+            Txn::SetData { path, data, version } => {
+                write!(f, " {} data {} version {version}", path.escape_ascii(), length(*data))
+            }
+            Txn::SetAcl { path, acl, version } => {
+                write!(f, " {} acl {} version {version}", path.escape_ascii(), list(*acl))
+            }
+            Txn::Check => Ok(()),
+            Txn::Multi(members) => members.iter().enumerate().try_for_each(|(index, (op, member))| {
+                let before = if index == 0 { ": " } else { "; " };
+                write!(f, "{before}{op:?}{member}")
+            }),
+        }
     }
 }
 
