@@ -16,20 +16,21 @@ use super::sharded::{self, CoreParts, Ending, ShardParts, ShardThread};
 use super::single::Single;
 use super::transport::Security;
 use super::wake::Wake;
-use crate::acl::{AuthConfig, DigestAlgorithm, Scheme, Schemes};
+use crate::acl::{AclTable, AuthConfig, DigestAlgorithm, Scheme, Schemes};
 use crate::config::{self, Config, Edge};
 use crate::fatal::{self, Fatal, Reason};
+use crate::ids::Zxid;
 use crate::limits;
 use crate::server::facts::AdminPlane;
 use crate::server::memory::{Memory, Shares};
-use crate::server::message::ShardId;
+use crate::server::message::{Cursor, ShardId};
 use crate::server::quorum::{Core, Quorum, QuorumOptions, SnapshotRule};
 use crate::server::shard::{Shard, ShardOptions};
 use crate::server::stats::Stats;
-use crate::session::SessionIds;
+use crate::session::{Passwords, SessionIds};
 use crate::tree::owner::OwnerRules;
 use crate::tree::state::StateOptions;
-use crate::tree::store::Store;
+use crate::tree::store::{Reader, Store};
 use crate::watch::WatchLimits;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -66,9 +67,8 @@ pub fn run(
     let client_ports = Open::clients(&config)?;
     let between_servers = Security::Plain;
     let peer_ports = config.ensemble.as_ref().map(|ensemble| Open::peers(ensemble, &between_servers)).transpose()?;
-    let mut signals = Signals::new([SIGTERM, SIGINT])
+    let signals = Signals::new([SIGTERM, SIGINT])
         .map_err(|error| Fatal::new(Reason::System, format!("signal handlers: {error}")))?;
-    let config = Arc::new(config);
     if !config.huge_pages {
         memory::forgo_huge_pages();
     }
@@ -82,25 +82,18 @@ pub fn run(
     };
     let stats = Arc::new(Stats::new(shards));
     stats.client_port.store(config.client_port, Ordering::Relaxed);
-    let limit = memory_limit(&config);
-    let shares = Shares::of(usize::try_from(limit).unwrap_or(usize::MAX));
-    let shares = config.max_watch_bytes.map_or(shares, |bytes| shares.with_watches(bytes));
-    // With what holds in it, whether it was written or not: `conf` says so.
-    let max_watch_bytes = Some(shares.watches);
-    let config = Arc::new(Config { memory_limit: Some(limit), max_watch_bytes, ..(*config).clone() });
-    let client_memory = Memory::new(shares);
+    let (config, shares) = with_shares(config);
+    let memory = Memory::new(shares);
     let budget = descriptor_budget(&config, shards);
     let data = Data::recover(&config, state_options(&config))?;
     let (store, acls, zxid) = (data.state.store().store(), data.state.acls(), data.zxid);
     let (replayed, server_id) = (data.replayed, data.server);
-    let log_dir = config.data_log_dir.clone();
     let wake = Arc::new(Wake::new()?);
     let (state, log, passwords, member_data, work) = data.into_parts(&config);
     let helpers = Helpers::start(work, wake.clone(), config.memory_ahead);
     let ids = SessionIds::new(clocks.now().wall_ms, session_byte(&config, server_id));
     let options = quorum_options(&config, shards);
-    let new_reader = || store.reader().map_err(|error| Fatal::new(Reason::System, error.to_string()));
-    let mut core = Core::new(options, state, new_reader()?, log, ids, zxid, clocks.now(), stats.clone());
+    let mut core = Core::new(options, state, reader(&store)?, log, ids, zxid, clocks.now(), stats.clone());
     core.count_replayed(replayed);
     let addresses = client_ports.iter().filter_map(|open| open.listener.local_addr().ok());
     let address = addresses.map(|address| address.to_string()).collect::<Vec<_>>().join(", ");
@@ -115,7 +108,7 @@ pub fn run(
                 wake: wake.clone(),
                 pause: BIND_PAUSE,
             };
-            let room = (budget.peers, client_memory.others.clone());
+            let room = (budget.peers, memory.others.clone());
             let clients = client_ports.into_iter().zip(doors.iter().cloned()).collect();
             let mover = Mover::start(plan, clients, ports.clone())?;
             let options = member::options(&config, ensemble, data)?;
@@ -127,30 +120,106 @@ pub fn run(
     };
     let server = Server { config: config.clone(), stats: stats.clone(), store: store.clone(), started };
     let plane = plane(&server);
-    let gate = Arc::new(Gate::new(config.max_client_cnxns, budget.clients));
-    let half_tick = Duration::from_millis(u64::from(config.tick_time_ms / 2).max(1));
+    let parts = Parts {
+        gate: Arc::new(Gate::new(config.max_client_cnxns, budget.clients)),
+        half_tick: Duration::from_millis(u64::from(config.tick_time_ms / 2).max(1)),
+        // Of a member the end of the log is not shown yet.
+        applied: store.published(),
+        config,
+        shards,
+        stats,
+        store,
+        acls,
+        passwords,
+        memory: (memory, shares),
+        is_word,
+        doors,
+        plane,
+    };
     let stop = Arc::new(AtomicBool::new(false));
-    let make_net = |wake: Arc<Wake>| {
-        let stats = stats.clone();
+    let core = CoreThread { quorum, peers, helpers, wake: wake.clone(), stop: stop.clone() };
+    let runner = runner(edge, &parts, core, pins, clocks)?;
+    let config = &server.config;
+    tracing::info!(
+        %address, edge = ?edge, profile = %config.profile, data = %config.data_dir.display(), zxid = %zxid,
+        took_ms = started.elapsed().as_millis() as u64, "serving"
+    );
+    tell_of_the_machine(config.clone());
+    serve(runner, signals, stop, wake)?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The configuration with the limits of memory that hold, whether they were written or not: `conf` says so.
+fn with_shares(config: Config) -> (Arc<Config>, Shares) {
+    let limit = memory_limit(&config);
+    let shares = Shares::of(usize::try_from(limit).unwrap_or(usize::MAX));
+    let shares = config.max_watch_bytes.map_or(shares, |bytes| shares.with_watches(bytes));
+    let max_watch_bytes = Some(shares.watches);
+    (Arc::new(Config { memory_limit: Some(limit), max_watch_bytes, ..config }), shares)
+}
+
+fn reader(store: &Store) -> Result<Reader, Fatal> {
+    store.reader().map_err(|error| Fatal::new(Reason::System, error.to_string()))
+}
+
+/// What shards and their sockets are made of, on either edge.
+struct Parts {
+    config: Arc<Config>,
+    shards: usize,
+    stats: Arc<Stats>,
+    store: Store,
+    acls: Arc<AclTable>,
+    passwords: Passwords,
+    /// What shards show when they begin.
+    applied: Zxid,
+    memory: (Memory, Shares),
+    is_word: fn(&[u8; 4]) -> bool,
+    doors: Vec<Arc<Door>>,
+    gate: Arc<Gate>,
+    plane: Arc<dyn AdminPlane>,
+    half_tick: Duration,
+}
+
+impl Parts {
+    fn net(&self, wake: Arc<Wake>) -> Result<Net, Fatal> {
+        let stats = self.stats.clone();
         let rejected = Box::new(move || {
             stats.connections_rejected.fetch_add(1, Ordering::Relaxed);
         });
-        Net::new(&doors, wake, gate.clone(), plane.clone(), half_tick, rejected)
-    };
-    // Of a member the end of the log is not shown yet.
-    let applied = store.published();
-    let make_shard = |number: usize| -> Result<Shard, Fatal> {
-        let options = shard_options(&config, number, shards, (&client_memory, shares), is_word);
-        let reader = new_reader()?;
-        let cursor = quorum.cursor();
-        let (store, acls, passwords) = (store.clone(), acls.clone(), passwords.clone());
-        Ok(Shard::new(options, reader, store, acls, passwords, cursor, applied, stats.clone()))
-    };
-    let runner: Box<dyn FnOnce() -> Result<(), Fatal> + Send> = match edge {
+        Net::new(&self.doors, wake, self.gate.clone(), self.plane.clone(), self.half_tick, rejected)
+    }
+
+    fn shard(&self, number: usize, cursor: Cursor) -> Result<Shard, Fatal> {
+        let (memory, shares) = &self.memory;
+        let options = shard_options(&self.config, number, self.shards, (memory, *shares), self.is_word);
+        let (store, acls, passwords) = (self.store.clone(), self.acls.clone(), self.passwords.clone());
+        let reader = reader(&self.store)?;
+        Ok(Shard::new(options, reader, store, acls, passwords, cursor, self.applied, self.stats.clone()))
+    }
+}
+
+/// What runs on the core's thread.
+struct CoreThread {
+    quorum: Quorum,
+    peers: Option<Peers>,
+    helpers: Helpers,
+    wake: Arc<Wake>,
+    stop: Arc<AtomicBool>,
+}
+
+/// The whole server, to be run on the core's thread.
+type Runner = Box<dyn FnOnce() -> Result<(), Fatal> + Send>;
+
+/// Wires an edge. Nothing of it runs yet.
+fn runner(edge: Edge, parts: &Parts, core: CoreThread, pins: Pins, clocks: Clocks) -> Result<Runner, Fatal> {
+    let CoreThread { quorum, peers, helpers, wake, stop } = core;
+    let config = &parts.config;
+    let log_dir = config.data_log_dir.clone();
+    Ok(match edge {
         Edge::OneThread => {
-            let shard = make_shard(0)?;
-            let net = make_net(wake.clone())?;
-            let (wake, stop) = (wake.clone(), stop.clone());
+            let shard = parts.shard(0, quorum.cursor())?;
+            let net = parts.net(wake.clone())?;
             Box::new(move || {
                 pins.take_core();
                 Single::new(&log_dir, net, shard, quorum, peers, helpers, wake, clocks, stop)?.run()
@@ -158,26 +227,26 @@ pub fn run(
         }
         Edge::Shards(_) => {
             let spin = Duration::from_micros(u64::from(config.spin_us));
-            let mut parts = vec![];
-            for number in 0..shards {
+            let mut shards = vec![];
+            for number in 0..parts.shards {
                 let wake = Arc::new(Wake::new()?);
                 let thread = ShardThread { cpu: pins.shard(number), spin };
-                parts.push(ShardParts { net: make_net(wake.clone())?, shard: make_shard(number)?, wake, thread });
+                let shard = parts.shard(number, quorum.cursor())?;
+                shards.push(ShardParts { net: parts.net(wake.clone())?, shard, wake, thread });
             }
             let delay = Duration::from_micros(u64::from(config.group_commit_delay_us));
-            let core = CoreParts { quorum, peers, helpers, wake: wake.clone(), half_tick, spin, delay };
-            let ending = Ending { stop: stop.clone(), published_all: Arc::default() };
+            let core = CoreParts { quorum, peers, helpers, wake, half_tick: parts.half_tick, spin, delay };
+            let ending = Ending { stop, published_all: Arc::default() };
             Box::new(move || {
                 pins.take_core();
-                sharded::run(&log_dir, core, parts, clocks, ending)
+                sharded::run(&log_dir, core, shards, clocks, ending)
             })
         }
-    };
-    tracing::info!(
-        %address, edge = ?edge, profile = %config.profile, data = %config.data_dir.display(), zxid = %zxid,
-        took_ms = started.elapsed().as_millis() as u64, "serving"
-    );
-    tell_of_the_machine(server.config.clone());
+    })
+}
+
+/// Runs a server on a thread of its own until it ends, while this thread waits for signals.
+fn serve(runner: Runner, mut signals: Signals, stop: Arc<AtomicBool>, wake: Arc<Wake>) -> Result<(), Fatal> {
     let handle = signals.handle();
     let waiter = signals_waiter(&mut signals, stop, wake);
     std::thread::scope(|scope| {
@@ -194,9 +263,7 @@ pub fn run(
         let brain = brain.map_err(|error| Fatal::new(Reason::System, format!("starting a thread: {error}")))?;
         waiter();
         brain.join().map_err(|_| Fatal::new(Reason::System, "the core's thread panicked"))?
-    })?;
-    tracing::info!("stopped");
-    Ok(())
+    })
 }
 
 /// The byte of this server in the ids of sessions: the last one of its id. Without one, or where that has no room in an owner
