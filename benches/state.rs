@@ -9,6 +9,7 @@ use corral::jute::{AclEntry, AclList, Create, OpCode};
 use corral::runtime::memory::Ahead;
 use corral::tree::state::{Context, Outcome, State, StateOptions};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use fastrand::Rng;
 use std::fmt::Write as _;
 
 #[global_allocator]
@@ -28,7 +29,7 @@ struct Bench {
     acl: Vec<u8>,
     zxid: i64,
     created: usize,
-    seed: u64,
+    random: Rng,
 }
 
 impl Bench {
@@ -56,7 +57,7 @@ impl Bench {
             acl,
             zxid: 1,
             created: 0,
-            seed: 88_172_645_463_325_252,
+            random: Rng::with_seed(1),
         };
         for parent in 0..PARENTS {
             bench.create(&format!("/svc-{parent:03}"));
@@ -76,10 +77,7 @@ impl Bench {
     }
 
     fn random_path(&mut self) -> String {
-        self.seed ^= self.seed << 13;
-        self.seed ^= self.seed >> 7;
-        self.seed ^= self.seed << 17;
-        let node = self.seed as usize % ZNODES;
+        let node = self.random.usize(..ZNODES);
         format!("/svc-{:03}/node-{node:08}", node % PARENTS)
     }
 

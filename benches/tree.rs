@@ -10,6 +10,7 @@ use corral::tree::path;
 use corral::tree::store::{Cursor, NewZnode, Reader, Store, Writer};
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use fastrand::Rng;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -135,7 +136,7 @@ fn znode(zxid: i64, data: &[u8]) -> NewZnode<'_> {
 struct World {
     writer: Writer,
     zxid: i64,
-    random: u64,
+    random: Rng,
     shape: Shape,
     created: usize,
 }
@@ -152,16 +153,14 @@ impl World {
             plant(Path::new(Shape::Parents, i).parent());
         }
         writer.publish(Zxid(1));
-        World { writer, zxid: 1, random: 88172645463325252, shape, created: 0 }
+        World { writer, zxid: 1, random: Rng::with_seed(1), shape, created: 0 }
     }
 
     /// The tree with a million znodes, created in random order; the time each create took, in ns.
     fn planted(shape: Shape) -> (World, Vec<u32>) {
         let mut world = World::new(shape);
         let mut order: Vec<u32> = (0..ZNODES as u32).collect();
-        for i in (1..ZNODES).rev() {
-            order.swap(i, world.below(i + 1));
-        }
+        world.random.shuffle(&mut order);
         let mut took = Vec::with_capacity(ZNODES);
         for i in order {
             let start = CpuTime::now();
@@ -170,13 +169,6 @@ impl World {
         }
         world.created = ZNODES;
         (world, took)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        (self.random % n as u64) as usize
     }
 
     fn begin(&mut self) {
@@ -236,11 +228,10 @@ fn get(reader: &mut Reader, shape: Shape, i: usize, out: &mut Vec<u8>) {
 fn read_on(store: &Store, shape: Shape, stop: &AtomicBool) {
     let mut reader = store.reader().expect("room for a reader");
     reader.resume();
-    let (mut random, mut out) = (5u64, Vec::with_capacity(256));
+    let (mut random, mut out) = (Rng::with_seed(5), Vec::with_capacity(256));
     while !stop.load(Relaxed) {
         for _ in 0..64 {
-            random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            get(&mut reader, shape, (random >> 33) as usize % ZNODES, &mut out);
+            get(&mut reader, shape, random.usize(..ZNODES), &mut out);
             black_box(&out);
         }
         reader.quiesce();
@@ -312,25 +303,21 @@ fn tree(c: &mut Criterion<CpuTime>) {
             let group_name = format!("{name}{}", if reading { ", second thread reading" } else { "" });
             let mut group = c.benchmark_group(group_name);
             group.sample_size(20).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
-            let (mut random, mut out) = (99u64, Vec::with_capacity(256));
-            let mut pick = move |n: usize| {
-                random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                (random >> 33) as usize % n
-            };
+            let (mut random, mut out) = (Rng::with_seed(99), Vec::with_capacity(256));
             for (which, span) in [("hot", HOT), ("cold", ZNODES)] {
                 let mut reader = store.reader().expect("room for a reader");
                 reader.resume();
                 beside(&store, shape, reading, || {
                     group.bench_function(format!("get {which}"), |b| {
                         b.iter(|| {
-                            get(&mut reader, shape, pick(span), &mut out);
+                            get(&mut reader, shape, random.usize(..span), &mut out);
                             black_box(&out);
                         });
                     });
                 });
                 drop(reader);
                 beside(&store, shape, reading, || {
-                    group.bench_function(format!("set {which}"), |b| b.iter(|| world.set(pick(span))));
+                    group.bench_function(format!("set {which}"), |b| b.iter(|| world.set(random.usize(..span))));
                 });
             }
             beside(&store, shape, reading, || {

@@ -13,6 +13,7 @@
 
 mod support;
 
+use fastrand::Rng;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use support::client::{Connection, Reply, Session};
 use support::fields::{self, Field, Value};
-use support::random::Random;
+use support::random::{bytes, fresh_seed};
 use support::server::{Server, Target, install_zookeeper};
 use support::wire::{self, Request, flag, op};
 use support::witness::Witness;
@@ -131,7 +132,7 @@ struct Board {
 
 struct Writer {
     name: String,
-    random: Random,
+    random: Rng,
     connection: Connection,
     session: Session,
     /// The state after everything acknowledged.
@@ -150,7 +151,7 @@ fn nothing_acknowledged_is_lost() {
     let targets = Target::all();
     let rounds = env_number("CORRAL_CRASH_ROUNDS", 20).div_ceil(targets.len() as u64);
     let seed = match env_number("CORRAL_CRASH_SEED", 0) {
-        0 => Random::fresh_seed(),
+        0 => fresh_seed(),
         seed => seed,
     };
     for (place, target) in targets.into_iter().enumerate() {
@@ -179,7 +180,7 @@ fn settings(snapshots: bool) -> Vec<String> {
 }
 
 fn crash_rounds(target: Target, rounds: u64, seed: u64) -> u64 {
-    let mut random = Random::new(seed);
+    let mut random = Rng::with_seed(seed);
     let scratch = Scratch::new();
     let witness = Witness::start(scratch.path());
     let mut server = Server::start(target, scratch.path(), &[]);
@@ -195,7 +196,7 @@ fn crash_rounds(target: Target, rounds: u64, seed: u64) -> u64 {
         let board = Board { acknowledged: AtomicU64::new(0), floor };
         let gentle = round % 4 == 3;
         // Sometimes few, sometimes enough for several snapshots.
-        let moment = random.between(1, if round % 2 == 0 { 4_000 } else { 600 });
+        let moment = random.u64(1..=if round % 2 == 0 { 4_000 } else { 600 });
         let stood_before = witness.stood();
         std::thread::scope(|scope| {
             for writer in &mut writers {
@@ -239,15 +240,15 @@ fn crash_rounds(target: Target, rounds: u64, seed: u64) -> u64 {
         }
         floor = floor.max(highest.unwrap_or(0));
 
-        server.configure(&settings(random.chance(50)));
-        if random.chance(30) {
+        server.configure(&settings(random.u8(..100) < 50));
+        if random.u8(..100) < 30 {
             // Killed again on its way up.
             server.spawn();
-            std::thread::sleep(Duration::from_millis(random.below(80)));
+            std::thread::sleep(Duration::from_millis(random.u64(..80)));
             server.kill();
         }
         server.start_again();
-        let abandoned = (round % 5 == 4).then(|| random.below(WRITERS as u64) as usize);
+        let abandoned = (round % 5 == 4).then(|| random.usize(..WRITERS));
         for (number, writer) in writers.iter_mut().enumerate() {
             if abandoned != Some(number) {
                 writer.come_back(server.address, &mut floor, round);
@@ -266,13 +267,13 @@ fn crash_rounds(target: Target, rounds: u64, seed: u64) -> u64 {
 }
 
 impl Writer {
-    fn new(address: SocketAddr, number: usize, random: &mut Random) -> Writer {
+    fn new(address: SocketAddr, number: usize, random: &mut Rng) -> Writer {
         let mut connection = Connection::new_session(address, SESSION_MS).expect("a session");
         let name = format!("/w{number}");
         connection.must(&wire::create(&name, b"", flag::PERSISTENT));
         Writer {
             name,
-            random: Random::new(random.next()),
+            random: Rng::with_seed(random.u64(..)),
             session: connection.session.clone(),
             connection,
             sure: Model::default(),
@@ -342,25 +343,25 @@ impl Writer {
     }
 
     fn fresh_data(&mut self) -> Vec<u8> {
-        let padding = self.random.below(200) as usize;
+        let padding = self.random.usize(..200);
         let mut data = format!("{}:", self.serial).into_bytes();
-        data.extend(self.random.bytes(padding));
+        data.extend(bytes(&mut self.random, padding));
         data
     }
 
     fn some_path(&mut self) -> Option<String> {
-        let count = self.ahead.nodes.len() as u64;
+        let count = self.ahead.nodes.len();
         if count == 0 {
             return None;
         }
-        let place = self.random.below(count) as usize;
+        let place = self.random.usize(..count);
         self.ahead.nodes.keys().nth(place).cloned()
     }
 
     /// The next request, valid in the state after everything sent.
     fn plan(&mut self) -> Sent {
         let full = self.ahead.nodes.len() >= NODES;
-        let (request, effects) = match (self.random.below(100), self.some_path()) {
+        let (request, effects) = match (self.random.u64(..100), self.some_path()) {
             (0..=24, Some(path)) => self.set(&path),
             (25..=39, Some(path)) => delete(&path),
             (_, Some(path)) if full => delete(&path),
@@ -393,13 +394,13 @@ impl Writer {
     fn multi(&mut self, path: &str) -> (Request, Vec<Effect>) {
         let mut parts = Vec::new();
         let mut effects = Vec::new();
-        for step in 0..self.random.between(2, 5) {
+        for step in 0..self.random.u64(2..=5) {
             let (request, more) = match step {
                 0 => self.set(path),
                 1 => self.create(false),
                 2 => delete(path),
                 _ => {
-                    let ephemeral = self.random.chance(30);
+                    let ephemeral = self.random.u8(..100) < 30;
                     self.create(ephemeral)
                 }
             };

@@ -26,13 +26,13 @@
 
 mod support;
 
+use fastrand::Rng;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use support::client::{Arrival, Connection, connect_record};
 use support::duel::{Duel, Pair};
 use support::fields;
-use support::random::Random;
 use support::script::{CREDENTIALS, Planned, SUPER_DIGEST, Script};
 use support::server::{Server, Target, install_zookeeper};
 use support::wire::{self, Acl, Request, flag, op};
@@ -56,7 +56,7 @@ const SETTINGS: &[&str] = &[
 
 struct Run {
     script: Script,
-    random: Random,
+    random: Rng,
     duel: Duel,
 }
 
@@ -157,7 +157,7 @@ impl Run {
             Server::start(which, &directory.join(place), &settings)
         };
         let servers = [start(Target::ZooKeeper, "first"), start(target, "second")];
-        let mut run = Run { script: Script::new(seed), random: Random::new(!seed), duel: Duel::new(seed, servers) };
+        let mut run = Run { script: Script::new(seed), random: Rng::with_seed(!seed), duel: Duel::new(seed, servers) };
         for session in 0..SESSIONS {
             let pair = run.open();
             run.duel.pairs.push(pair);
@@ -180,8 +180,8 @@ impl Run {
         let mut bursts = 0_u64;
         while self.duel.steps < operations {
             let before = self.duel.steps;
-            let session = self.random.below(SESSIONS as u64) as usize;
-            match self.random.below(1_000) {
+            let session = self.random.usize(..SESSIONS);
+            match self.random.u64(..1_000) {
                 0..=849 => self.burst(session),
                 850..=929 => self.concurrent_reads(),
                 930..=954 => self.reconnect(session),
@@ -205,8 +205,8 @@ impl Run {
 
     /// A new session on both servers, asked for in one of the ways clients ask.
     fn open(&mut self) -> Pair {
-        let timeout_ms = *self.random.pick(&[30_000, 40_000, 100_000, 35_000]);
-        let read_only = *self.random.pick(&[Some(false), Some(true), None]);
+        let timeout_ms = self.random.choice([30_000, 40_000, 100_000, 35_000]).unwrap();
+        let read_only = self.random.choice([Some(false), Some(true), None]).unwrap();
         self.duel.new_pair(timeout_ms, read_only)
     }
 
@@ -227,7 +227,7 @@ impl Run {
 
     /// One session's pipelined requests.
     fn burst(&mut self, session: usize) {
-        let count = if self.random.chance(10) { 1 } else { self.random.between(2, 60) };
+        let count = if self.random.u8(..100) < 10 { 1 } else { self.random.u64(2..=60) };
         let mut planned = Vec::new();
         for _ in 0..count {
             let next = self.script.next();
@@ -256,7 +256,7 @@ impl Run {
     fn concurrent_reads(&mut self) {
         let mut all = Vec::new();
         for session in 0..SESSIONS {
-            let count = self.random.between(1, 20);
+            let count = self.random.u64(1..=20);
             let planned =
                 (0..count).map(|_| Planned { request: self.script.read(), mangled: false, alone: false }).collect();
             all.push(self.duel.send(session, planned, None));
@@ -273,7 +273,7 @@ impl Run {
 
     /// Adds an identity, or something that is none, to a session's connection.
     fn more_identity(&mut self, session: usize) {
-        match self.random.below(5) {
+        match self.random.u64(..5) {
             0 => self.authenticate(session, CREDENTIALS[0]),
             1 => self.authenticate(session, CREDENTIALS[1]),
             2 => drop(self.duel.plain(session, &[wire::auth("ip", b"10.1.1.1")])),
@@ -286,20 +286,20 @@ impl Run {
     /// Ends the connection without a word, comes back with the same session, and re-registers watches.
     fn reconnect(&mut self, session: usize) {
         self.duel.plain(session, &[wire::ping()]);
-        if self.random.chance(20) {
+        if self.random.u8(..100) < 20 {
             self.refused_resumes(session);
         }
         self.resume(session);
         let mut lists = self.script.watch_lists();
         self.leave_out_denied(session, &mut lists);
         let newest = self.duel.mapping.newest_zxid();
-        let (first, second) = match self.random.below(4) {
+        let (first, second) = match self.random.u64(..4) {
             0 => (0, 0),
             1 => (i64::MAX, i64::MAX),
             2 => newest,
-            _ => self.duel.mapping.zxid_pair_at(self.random.below(newest.0.max(1) as u64) as i64),
+            _ => self.duel.mapping.zxid_pair_at(self.random.i64(0..newest.0.max(1))),
         };
-        let requests = if self.random.chance(40) {
+        let requests = if self.random.u8(..100) < 40 {
             let three = [lists[0].clone(), lists[1].clone(), lists[2].clone()];
             [wire::set_watches(first, &three), wire::set_watches(second, &three)]
         } else {
@@ -351,7 +351,7 @@ impl Run {
 
     /// Attempts that must be refused: a wrong password, a client that has seen the future, an unknown session.
     fn refused_resumes(&mut self, session: usize) {
-        let kind = self.random.below(3);
+        let kind = self.random.u64(..3);
         let mut outcomes = Vec::new();
         for side in 0..2 {
             let pair = &mut self.duel.pairs[session];
@@ -392,7 +392,7 @@ impl Run {
         if session == 0 {
             return;
         }
-        let mut requests: Vec<Request> = (0..self.random.below(5)).map(|_| self.script.read()).collect();
+        let mut requests: Vec<Request> = (0..self.random.u64(..5)).map(|_| self.script.read()).collect();
         requests.push(wire::close_session());
         self.duel.plain(session, &requests);
         self.duel.expect_closed(session, "after closeSession");
@@ -405,9 +405,9 @@ impl Run {
 
     /// Something after which the server ends the connection; then the session is resumed.
     fn fatal(&mut self, session: usize) {
-        match self.random.below(5) {
+        match self.random.u64(..5) {
             0 => {
-                let opcode = *self.random.pick(&[0, 10, 13, 23, 99, 108, -2, i32::MAX, 200]);
+                let opcode = self.random.choice([0, 10, 13, 23, 99, 108, -2, i32::MAX, 200]).unwrap();
                 let body = wire::check("/a", -1).body;
                 self.duel.plain(session, &[wire::raw(opcode, body)]);
             }

@@ -11,13 +11,14 @@ mod attacks;
 #[path = "hostile/memory.rs"]
 mod memory;
 
+use fastrand::Rng;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use support::client::{Arrival, Connection, connect_record, four_letter_word};
-use support::random::Random;
+use support::random::bytes;
 use support::server::{Edge, Server, Target, install_zookeeper};
 use support::wire::{self, Out, flag, op};
 use support::{Scratch, env_number};
@@ -37,7 +38,7 @@ const SETTINGS: &[&str] = &["tickTime=500", "minSessionTimeout=1000", "maxSessio
 struct Ground<'a> {
     address: SocketAddr,
     target: Target,
-    random: &'a mut Random,
+    random: &'a mut Rng,
 }
 
 type Case = (&'static str, fn(&mut Ground<'_>));
@@ -71,7 +72,7 @@ fn neighbours_of_hostile_clients_are_served() {
         println!("hostile: {target:?}, CORRAL_HOSTILE_SEED={seed}");
         let scratch = Scratch::new();
         let mut server = Server::start(target, scratch.path(), SETTINGS);
-        let mut random = Random::new(seed);
+        let mut random = Rng::with_seed(seed);
         attacks::plant(server.address);
         // These say nothing during all cases and must have been ended after them.
         let silent: Vec<Connection> =
@@ -237,8 +238,8 @@ fn bad_lengths(ground: &mut Ground<'_>) {
 fn garbage_first(ground: &mut Ground<'_>) {
     for _ in 0..200 {
         let mut connection = Connection::silent(ground.address).expect("a connection");
-        let length = ground.random.between(1, 3_000) as usize;
-        let mut bytes = ground.random.bytes(length);
+        let length = ground.random.usize(1..=3_000);
+        let mut bytes = bytes(ground.random, length);
         // Not a valid length: that would be half a frame.
         bytes[0] |= 0x40;
         send(&mut connection, &bytes);
@@ -253,19 +254,19 @@ fn garbage_later(ground: &mut Ground<'_>) {
     for _ in 0..200 {
         let mut connection = session(ground);
         for _ in 0..5 {
-            let length = ground.random.between(0, 200) as usize;
-            let mut payload = ground.random.bytes(length);
-            if length >= 8 && ground.random.chance(80) {
+            let length = ground.random.usize(0..=200);
+            let mut payload = bytes(ground.random, length);
+            if length >= 8 && ground.random.u8(..100) < 80 {
                 // A known operation with an unknown body.
                 let opcodes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 14, 15, 17, 18, 19, 21, 22, 101, 103, 104, 105, 106];
-                let opcode: i32 = *ground.random.pick(&opcodes);
+                let opcode: i32 = *ground.random.choice(&opcodes).unwrap();
                 payload[4..8].copy_from_slice(&opcode.to_be_bytes());
             }
             connection.push_frame(&payload);
         }
         let _ = connection.flush();
         // Hangs up on the answers.
-        if ground.random.chance(50) {
+        if ground.random.u8(..100) < 50 {
             connection.push_frame(&[]);
             let _ = connection.flush();
             assert!(ends(&mut connection), "an empty frame ends a connection");
@@ -320,8 +321,8 @@ fn odd_connect_requests(ground: &mut Ground<'_>) {
     }
     // A session nobody has, with a password nobody has: refused, not crashed.
     for _ in 0..100 {
-        let id = ground.random.next() as i64;
-        let password = ground.random.bytes(16);
+        let id = ground.random.i64(..);
+        let password = bytes(ground.random, 16);
         let mut connection = Connection::silent(ground.address).expect("a connection");
         connection.handshake(&connect_record(0, 20_000, id, &password, Some(false))).expect("a refusal");
         assert_eq!(connection.session.id, 0);
@@ -368,7 +369,7 @@ fn odd_words(ground: &mut Ground<'_>) {
         }
     }
     for _ in 0..100 {
-        let word: Vec<u8> = (0..4).map(|_| ground.random.between(0x61, 0x7a) as u8).collect();
+        let word: Vec<u8> = (0..4).map(|_| ground.random.u8(0x61..=0x7a)).collect();
         let mut stream = TcpStream::connect(ground.address).expect("a connection");
         stream.set_read_timeout(Some(END_BOUND)).expect("a timeout");
         stream.write_all(&word).expect("sent");
@@ -439,12 +440,12 @@ fn connection_storm(ground: &mut Ground<'_>) {
 fn resets(ground: &mut Ground<'_>) {
     for _ in 0..100 {
         let mut connection = session(ground);
-        for _ in 0..ground.random.between(1, 20) {
+        for _ in 0..ground.random.u64(1..=20) {
             connection.push(&wire::get_data("/large", true));
             connection.push(&wire::create("/neighbour/e", b"", flag::EPHEMERAL_SEQUENTIAL));
         }
         let _ = connection.flush();
-        if ground.random.chance(50) {
+        if ground.random.u8(..100) < 50 {
             let _ = connection.stream().shutdown(std::net::Shutdown::Write);
         }
         // Dropped with unread bytes: a reset.

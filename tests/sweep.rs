@@ -11,6 +11,7 @@
 
 mod support;
 
+use fastrand::Rng;
 use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -20,7 +21,6 @@ use std::time::{Duration, Instant};
 
 use support::client::{Connection, Session};
 use support::fields::{self, Value};
-use support::random::Random;
 use support::server::{Edge, Server, Target};
 use support::wire::{self, Acl, flag, op};
 use support::{Scratch, env_number, hex, wait_for};
@@ -64,7 +64,7 @@ enum Outcome {
 fn damage_is_never_served() {
     let seed = env_number("CORRAL_SWEEP_SEED", 7);
     println!("sweep: CORRAL_SWEEP_SEED={seed}");
-    let mut random = Random::new(seed);
+    let mut random = Rng::with_seed(seed);
     let scratch = Scratch::new();
     let subject = make_subject(scratch.path());
     let all = damages(&subject.directory, &mut random);
@@ -258,7 +258,7 @@ fn first_difference(right: &str, found: &str) -> String {
 }
 
 /// Every damage worth trying: each byte in use, one byte in each unused block, and cuts.
-fn damages(directory: &Path, random: &mut Random) -> Vec<Damage> {
+fn damages(directory: &Path, random: &mut Rng) -> Vec<Damage> {
     let mut all = Vec::new();
     for path in files(directory) {
         let file = path.strip_prefix(directory).expect("inside").to_path_buf();
@@ -272,14 +272,14 @@ fn damages(directory: &Path, random: &mut Random) -> Vec<Damage> {
             let base = number * BLOCK;
             let used = used_length(block);
             for at in 0..used {
-                flip(base + at, 1 << random.below(8));
+                flip(base + at, 1 << random.u64(..8));
             }
             // Far behind the end one block is like the other.
             let far = number > last_used / BLOCK + 8 && !number.is_multiple_of(64);
             if used < block.len() && !far {
                 // Also the first byte behind what is in use, and one somewhere in the rest.
                 flip(base + used, 0xff);
-                flip(base + used + random.below((block.len() - used) as u64) as usize, 0xff);
+                flip(base + used + random.usize(..block.len() - used), 0xff);
             }
         }
         let mut lengths = vec![0, 1, last_used, last_used.saturating_sub(1), bytes.len().saturating_sub(1)];
@@ -296,12 +296,12 @@ fn damages(directory: &Path, random: &mut Random) -> Vec<Damage> {
 }
 
 /// At most `limit` of them, evenly spread, with every file's first and last among them.
-fn sample(all: &[Damage], limit: usize, random: &mut Random) -> Vec<Damage> {
+fn sample(all: &[Damage], limit: usize, random: &mut Rng) -> Vec<Damage> {
     if all.len() <= limit {
         return all.to_vec();
     }
     let step = all.len().div_ceil(limit);
-    let offset = random.below(step as u64) as usize;
+    let offset = random.usize(..step);
     let file = |damage: &Damage| match damage {
         Damage::Flip { file, .. } | Damage::Cut { file, .. } => file.clone(),
     };
@@ -396,14 +396,14 @@ fn exchange(path: &Path, at: u64, change: impl Fn(u8) -> u8) -> u8 {
 }
 
 /// Real starts on a sample of damaged directories, over all edges.
-fn start_some(subject: &Subject, all: &[Damage], scratch: &Path, random: &mut Random) {
+fn start_some(subject: &Subject, all: &[Damage], scratch: &Path, random: &mut Rng) {
     let targets = Target::all();
     let mut served = 0;
     let mut refused = 0;
     let starts = env_number("CORRAL_SWEEP_STARTS", 24);
     for case in 0..starts {
         let target = targets[case as usize % targets.len()];
-        let damage = random.pick(all).clone();
+        let damage = random.choice(all).unwrap().clone();
         let home = scratch.join(format!("start{case}"));
         fs::create_dir_all(&home).expect("a directory");
         copy(&subject.directory, &home.join("data"));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::{ClientAddress, Config, Mistake, Notice, Overrides, Source, ensemble_keys, resolve};
+use fastrand::Rng;
 
 const THREE: &str = "dataDir=/d\nclientPort=2181\ninitLimit=10\nsyncLimit=5\ncorral.insecureQuorum=true\n\
                      server.1=zk1:2888:3888\nserver.2=zk2:2888:3888\nserver.3=zk3:2888:3888\n";
@@ -397,22 +398,16 @@ fn what_an_operator_should_know_is_said() {
 
 #[test]
 fn any_bytes_end_in_a_value_or_in_mistakes() {
-    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = move || {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        seed as usize
-    };
+    let mut random = Rng::with_seed(1);
     for _ in 0..2000 {
         let mut bytes =
             [THREE, "group.1=1:2:3\nweight.2=0\ndynamicConfigFile=/x\nstandaloneEnabled=false\n"].concat().into_bytes();
-        for _ in 0..next() % 8 {
-            let at = next() % bytes.len();
-            match next() % 3 {
-                0 => bytes[at] = next() as u8,
+        for _ in 0..random.usize(..8) {
+            let at = random.usize(..bytes.len());
+            match random.u8(..3) {
+                0 => bytes[at] = random.u8(..),
                 1 => bytes.truncate(at.max(1)),
-                _ => bytes.insert(at, b":;|[]=\n9"[next() % 8]),
+                _ => bytes.insert(at, b":;|[]=\n9"[random.usize(..8)]),
             }
         }
         let source = Source { name: "/c/zoo.cfg", bytes: &bytes };

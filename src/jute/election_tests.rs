@@ -1,4 +1,5 @@
 use super::*;
+use fastrand::Rng;
 
 fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
@@ -170,15 +171,14 @@ fn what_zookeeper_sends() {
 
 #[test]
 fn no_bytes_make_a_decoder_panic() {
-    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = Rng::with_seed(1);
     for _ in 0..20_000 {
         let mut bytes = hex(&format!("{FIELDS} 00000002 00000004 61626364"));
         for _ in 0..3 {
-            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            let at = (seed >> 33) as usize % bytes.len();
-            bytes[at] = (seed >> 24) as u8;
+            let at = random.usize(..bytes.len());
+            bytes[at] = random.u8(..);
         }
-        bytes.truncate((seed >> 40) as usize % (bytes.len() + 1));
+        bytes.truncate(random.usize(..=bytes.len()));
         if let Ok(read) = Notification::decode(&bytes) {
             assert!(read.config.is_none_or(|config| config.len() <= bytes.len()));
         }

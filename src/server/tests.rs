@@ -28,17 +28,6 @@ fn delete(path: &[u8]) -> Vec<u8> {
     body
 }
 
-/// Numbers below what is asked for, the same ones for the same seed, which is not 0.
-fn picks(seed: u64) -> impl FnMut(usize) -> usize {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed);
-    move |below| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state % below as u64) as usize
-    }
-}
-
 /// As much as anybody wants of everything.
 fn unlimited() -> Shares {
     let all = usize::MAX;

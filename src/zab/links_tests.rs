@@ -1,3 +1,4 @@
+use fastrand::Rng;
 use std::collections::BTreeSet;
 
 use super::*;
@@ -272,7 +273,7 @@ fn a_reconfiguration_brings_and_takes_addresses() {
 
 /// Servers whose connections take time to open, and break.
 struct Net {
-    random: u64,
+    random: Rng,
     now_ms: i64,
     sequence: u64,
     servers: BTreeMap<ServerId, Links>,
@@ -301,11 +302,6 @@ enum Event {
 }
 
 impl Net {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.random = self.random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.random >> 33) % limit
-    }
-
     fn after(&mut self, delay_ms: i64, event: Event) {
         self.sequence += 1;
         self.events.insert((self.now_ms + delay_ms, self.sequence), event);
@@ -317,13 +313,13 @@ impl Net {
             match output {
                 Output::Dial { peer, addresses } => {
                     assert_eq!(addresses[0].1, peer.0 as u16, "where that server is");
-                    let fails = self.below(5) == 0;
-                    let delay_ms = 1 + self.below(50) as i64;
+                    let fails = self.random.u8(..5) == 0;
+                    let delay_ms = self.random.i64(1..=50);
                     self.after(delay_ms, Event::Dialled { from: who, to: peer, fails });
                 }
                 Output::Write { link, bytes } => {
                     let (connection, end) = self.end(link, who);
-                    let delay_ms = 1 + self.below(30) as i64;
+                    let delay_ms = self.random.i64(1..=30);
                     self.after(delay_ms, Event::Written { connection, end });
                     let arrival_ms = self.arrival(connection, 1 - end);
                     self.after(arrival_ms - self.now_ms, Event::Arrive { connection, end: 1 - end, bytes });
@@ -353,7 +349,7 @@ impl Net {
     }
 
     fn arrival(&mut self, connection: usize, end: usize) -> i64 {
-        let at_ms = self.now_ms + 1 + self.below(30) as i64;
+        let at_ms = self.now_ms + self.random.i64(1..=30);
         let arrival_ms = &mut self.connections[connection].arrival_ms[end];
         *arrival_ms = at_ms.max(*arrival_ms);
         *arrival_ms
@@ -436,7 +432,7 @@ fn play(seed: u64, count: i64) {
     let ids: Vec<ServerId> = (1..=count).map(ServerId).collect();
     let new = |id: ServerId| Links::new(id, &config, &[("h", id.0 as u16)], false, Settings::default());
     let mut net = Net {
-        random: seed,
+        random: Rng::with_seed(seed),
         now_ms: 0,
         sequence: 0,
         servers: ids.iter().map(|id| (*id, new(*id))).collect(),
@@ -458,13 +454,13 @@ fn play(seed: u64, count: i64) {
         send_all(&mut net, &round.to_string());
         // Some connections break, at one end first or at both.
         for connection in 0..net.connections.len() {
-            if net.connections[connection].open == [true; 2] && net.below(6) == 0 {
+            if net.connections[connection].open == [true; 2] && net.random.u8(..6) == 0 {
                 net.after(0, Event::Closed { connection, end: 0 });
-                let later_ms = net.below(200) as i64;
+                let later_ms = net.random.i64(0..200);
                 net.after(later_ms, Event::Closed { connection, end: 1 });
             }
         }
-        let pause_ms = 1 + net.below(300) as i64;
+        let pause_ms = net.random.i64(1..=300);
         net.run(net.now_ms + pause_ms);
     }
     send_all(&mut net, "last");

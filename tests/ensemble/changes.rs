@@ -2,6 +2,7 @@
 //! leads may be among them. After each change every member must serve in its role, show the same configuration and have
 //! it in its files, and a client of every member must have been told.
 
+use fastrand::Rng;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +14,6 @@ use super::cluster::{Ensemble, Member, Role, SESSION_MS, WHOLE_LIMIT};
 use super::nemesis::{Whom, await_served};
 use super::support::client::{Arrival, Connection};
 use super::support::fields::{self, Value};
-use super::support::random::Random;
 use super::support::server::Server;
 use super::support::wait_for;
 use super::support::wire::{self, op};
@@ -46,7 +46,7 @@ pub enum Change {
 }
 
 /// Makes a change and waits until every member shows it.
-pub fn make(change: Change, ensemble: &mut Ensemble, board: &Board, random: &mut Random) {
+pub fn make(change: Change, ensemble: &mut Ensemble, board: &Board, random: &mut Rng) {
     let leader = ensemble.await_whole();
     let having = |ensemble: &Ensemble, role: Role| -> Vec<usize> {
         ensemble.places().into_iter().filter(|place| ensemble.members[*place].role == role).collect()
@@ -55,7 +55,7 @@ pub fn make(change: Change, ensemble: &mut Ensemble, board: &Board, random: &mut
         let followers = having(ensemble, Role::Participant).into_iter().filter(|place| *place != leader);
         match whom {
             Whom::Leader => leader,
-            Whom::Follower => *random.pick(&followers.collect::<Vec<usize>>()),
+            Whom::Follower => *random.choice(&followers.collect::<Vec<usize>>()).unwrap(),
         }
     };
     match change {

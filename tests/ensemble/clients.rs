@@ -1,6 +1,7 @@
 //! Clients that keep an ensemble busy and write down what happens. Each has one session, sends small bursts at a steady
 //! pace, and takes its session to another server when its own falls silent or ends the connection, or just so.
 
+use fastrand::Rng;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -16,7 +17,6 @@ use super::record::{
 use super::support::client::{Connection, Reply, Session, connect_record};
 use super::support::fields::{self, Value};
 use super::support::history::show_request;
-use super::support::random::Random;
 use super::support::wait_for;
 use super::support::wire::{self, Request, flag, op};
 
@@ -82,8 +82,9 @@ impl Board {
         *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
     }
 
-    fn address(&self, random: &mut Random) -> SocketAddr {
-        *random.pick(&self.addresses.lock().unwrap_or_else(PoisonError::into_inner))
+    fn address(&self, random: &mut Rng) -> SocketAddr {
+        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        *random.choice(addresses.iter()).unwrap()
     }
 
     fn now(&self) -> u64 {
@@ -93,7 +94,7 @@ impl Board {
 
 pub struct Client {
     number: usize,
-    random: Random,
+    random: Rng,
     connection: Option<Connection>,
     pub session: Session,
     /// Xids continue from connection to connection.
@@ -164,11 +165,11 @@ pub fn gather(clients: &mut [Client]) -> History {
 
 impl Client {
     /// A client with a new session on a server.
-    pub fn new(number: usize, home: SocketAddr, random: &mut Random) -> Client {
+    pub fn new(number: usize, home: SocketAddr, random: &mut Rng) -> Client {
         let connection = session_on(home);
         let client = Client {
             number,
-            random: Random::new(random.next()),
+            random: Rng::with_seed(random.u64(..)),
             session: connection.session.clone(),
             connection: None,
             next_xid: 1,
@@ -200,14 +201,14 @@ impl Client {
     pub fn work(&mut self, board: &Board) {
         let mut due = Instant::now();
         while !board.stop.load(Ordering::Relaxed) {
-            if self.random.chance(1) {
+            if self.random.u8(..100) < 1 {
                 // A client may leave a server for another at any time.
                 self.connection = None;
             }
             if self.connection.is_none() && !self.find_server(board) {
                 return;
             }
-            let burst = self.random.between(1, BURST);
+            let burst = self.random.u64(1..=BURST);
             if self.burst(burst, board).is_err() {
                 self.connection = None;
             }
@@ -330,15 +331,15 @@ impl Client {
     }
 
     fn plan(&mut self) -> Action {
-        let register = self.random.below(REGISTERS as u64) as usize;
-        match self.random.below(100) {
+        let register = self.random.usize(..REGISTERS);
+        match self.random.u64(..100) {
             0..=21 => Action::Set { register, value: self.fresh(), expected: None },
             22..=26 => Action::Set { register, value: self.fresh(), expected: Some(self.versions[register]) },
             27..=46 => Action::Get { register },
             47..=61 => Action::SyncedGet { register },
             62..=71 => Action::Create { node: self.fresh() },
             72..=76 if !self.nodes.is_empty() => {
-                let place = self.random.below(self.nodes.len() as u64) as usize;
+                let place = self.random.usize(..self.nodes.len());
                 Action::Delete { node: self.nodes.swap_remove(place) }
             }
             72..=83 => Action::Sequential { node: self.fresh() },
@@ -347,7 +348,7 @@ impl Client {
                 Action::Ephemeral { node: self.fresh() }
             }
             84..=95 => {
-                let other = (register + 1 + self.random.below(REGISTERS as u64 - 1) as usize) % REGISTERS;
+                let other = (register + 1 + self.random.usize(..REGISTERS - 1)) % REGISTERS;
                 let sets = [(register, self.fresh()), (other, self.fresh())];
                 Action::Multi { sets, node: self.fresh() }
             }

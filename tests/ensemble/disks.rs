@@ -6,6 +6,7 @@
 //! hold anything, so nothing that is on it is lost. Needs root, loop devices, `mkfs.ext4` (e2fsprogs) and `python3`, for
 //! two system calls that no command makes.
 
+use fastrand::Rng;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,6 @@ use std::time::Duration;
 use super::clients::Board;
 use super::cluster::Ensemble;
 use super::nemesis::{Whom, await_noticed, await_served};
-use super::support::random::Random;
 use super::support::{Scratch, wait_for};
 
 /// Room for some log files and snapshots, which are small here.
@@ -54,7 +54,7 @@ pub enum DiskFault {
 }
 
 /// Lets a fault happen to one member's disk, or to all.
-pub fn inflict(fault: DiskFault, ensemble: &mut Ensemble, board: &Board, random: &mut Random) {
+pub fn inflict(fault: DiskFault, ensemble: &mut Ensemble, board: &Board, random: &mut Rng) {
     let leader = ensemble.await_whole();
     let count = ensemble.members.len();
     match fault {

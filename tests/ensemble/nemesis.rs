@@ -1,6 +1,7 @@
 //! Faults, one after the other, under clients that keep asking. Between two faults the ensemble must become whole again
 //! and serve; during a fault that leaves a majority together, that majority must serve.
 
+use fastrand::Rng;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use super::checker;
 use super::clients::{self, Board, Client, PACE};
 use super::cluster::Ensemble;
 use super::links::Direction;
-use super::support::random::Random;
+use super::support::random::fresh_seed;
 use super::support::{env_number, wait_for};
 use super::tree;
 
@@ -30,10 +31,10 @@ pub enum Whom {
 
 impl Whom {
     /// A place, given the leader's.
-    pub fn of(self, leader: usize, count: usize, random: &mut Random) -> usize {
+    pub fn of(self, leader: usize, count: usize, random: &mut Rng) -> usize {
         match self {
             Whom::Leader => leader,
-            Whom::Follower => (leader + random.between(1, count as u64 - 1) as usize) % count,
+            Whom::Follower => (leader + random.usize(1..=count - 1)) % count,
         }
     }
 }
@@ -93,7 +94,7 @@ pub fn in_turn<F: Copy + std::fmt::Debug>(
     name: &str,
     ensemble: &mut Ensemble,
     faults: &[F],
-    inflict: impl Fn(F, &mut Ensemble, &Board, &mut Random),
+    inflict: impl Fn(F, &mut Ensemble, &Board, &mut Rng),
 ) {
     run_with(name, ensemble, |ensemble, board, random| {
         let wanted = operations_wanted();
@@ -117,7 +118,7 @@ pub fn in_turn<F: Copy + std::fmt::Debug>(
 pub fn run_with<R: std::fmt::Debug>(
     name: &str,
     ensemble: &mut Ensemble,
-    work: impl FnOnce(&mut Ensemble, &Board, &mut Random) -> R,
+    work: impl FnOnce(&mut Ensemble, &Board, &mut Rng) -> R,
 ) {
     run_at(PACE, name, ensemble, work);
 }
@@ -127,14 +128,14 @@ pub fn run_at<R: std::fmt::Debug>(
     pace: u64,
     name: &str,
     ensemble: &mut Ensemble,
-    work: impl FnOnce(&mut Ensemble, &Board, &mut Random) -> R,
+    work: impl FnOnce(&mut Ensemble, &Board, &mut Rng) -> R,
 ) {
     let seed = match env_number("CORRAL_NEMESIS_SEED", 0) {
-        0 => Random::fresh_seed(),
+        0 => fresh_seed(),
         seed => seed,
     };
     println!("{name}: {} at {:?}, CORRAL_NEMESIS_SEED={seed}", ensemble.names(), ensemble.addresses());
-    let mut random = Random::new(seed);
+    let mut random = Rng::with_seed(seed);
     let addresses = ensemble.addresses();
     clients::furnish(addresses[0]);
     let mut clients: Vec<Client> = addresses
@@ -203,7 +204,7 @@ pub fn await_served(board: &Board, who: &str, ensemble: &mut Ensemble) {
     assert!(served.is_some(), "{who} does not serve within {SERVE_LIMIT:?}\n{}", ensemble.logs());
 }
 
-fn inflict(fault: Fault, ensemble: &mut Ensemble, board: &Board, random: &mut Random) {
+fn inflict(fault: Fault, ensemble: &mut Ensemble, board: &Board, random: &mut Rng) {
     let leader = ensemble.await_whole();
     let count = ensemble.members.len();
     let mut victim = |whom: Whom| whom.of(leader, count, random);
@@ -218,7 +219,7 @@ fn inflict(fault: Fault, ensemble: &mut Ensemble, board: &Board, random: &mut Ra
             let place = victim(whom);
             ensemble.kill(place);
             ensemble.start_again(place);
-            std::thread::sleep(Duration::from_millis(random.below(400)));
+            std::thread::sleep(Duration::from_millis(random.u64(..400)));
             ensemble.kill(place);
             ensemble.start_again(place);
         }
@@ -250,7 +251,7 @@ fn inflict(fault: Fault, ensemble: &mut Ensemble, board: &Board, random: &mut Ra
         Fault::ShortPause(whom) => {
             let place = victim(whom);
             ensemble.pause(place);
-            std::thread::sleep(ensemble.silence().mul_f64(random.below(150) as f64 / 100.0));
+            std::thread::sleep(ensemble.silence().mul_f64(random.u64(..150) as f64 / 100.0));
             ensemble.resume(place);
         }
         Fault::Isolate(whom) => {
@@ -271,7 +272,7 @@ fn inflict(fault: Fault, ensemble: &mut Ensemble, board: &Board, random: &mut Ra
         }
         Fault::OneWay => {
             let place = victim(Whom::Follower);
-            let direction = if random.chance(50) { (leader, place) } else { (place, leader) };
+            let direction = if random.u8(..100) < 50 { (leader, place) } else { (place, leader) };
             held(ensemble, board, vec![direction]);
         }
         Fault::Pair => {
@@ -280,7 +281,7 @@ fn inflict(fault: Fault, ensemble: &mut Ensemble, board: &Board, random: &mut Ra
         }
         Fault::Slow => {
             let all = (0..count).flat_map(|one| others(one, count).map(move |other| (one, other)));
-            ensemble.links.delay(all, Duration::from_millis(random.between(5, 60)));
+            ensemble.links.delay(all, Duration::from_millis(random.u64(5..=60)));
             await_served(board, "an ensemble with a slow network", ensemble);
             ensemble.links.heal();
         }

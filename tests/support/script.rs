@@ -2,8 +2,9 @@
 //! earlier one: the wrong version, the missing parent, the node that is already there, the list that forbids it.
 
 use super::fields::{self, Value};
-use super::random::Random;
+use super::random::bytes;
 use super::wire::{self, Acl, Request, flag, op};
+use fastrand::Rng;
 
 /// One request of the script and what its sender must mind.
 #[derive(Clone, Debug)]
@@ -100,13 +101,13 @@ const RECENT: usize = 48;
 
 /// The generator.
 pub struct Script {
-    pub random: Random,
+    pub random: Rng,
     recent: Vec<String>,
 }
 
 impl Script {
     pub fn new(seed: u64) -> Script {
-        Script { random: Random::new(seed), recent: Vec::new() }
+        Script { random: Rng::with_seed(seed), recent: Vec::new() }
     }
 
     /// A name a server gave, to be used again.
@@ -114,7 +115,7 @@ impl Script {
         if self.recent.len() < RECENT {
             self.recent.push(path.to_string());
         } else {
-            let place = self.random.below(RECENT as u64) as usize;
+            let place = self.random.usize(..RECENT);
             self.recent[place] = path.to_string();
         }
     }
@@ -125,65 +126,65 @@ impl Script {
 
     /// A path for a read or a watch.
     pub fn any_path(&mut self) -> String {
-        match self.random.below(100) {
-            0..=59 => self.random.word(PATHS).to_string(),
-            60..=74 if !self.recent.is_empty() => self.random.pick(&self.recent).clone(),
-            75..=82 => self.random.word(FIXED_PATHS).to_string(),
-            83..=90 => self.random.word(QUOTA_PATHS).to_string(),
-            91..=95 => match self.random.word(ODD_PATHS) {
+        match self.random.u64(..100) {
+            0..=59 => self.random.choice(PATHS).unwrap().to_string(),
+            60..=74 if !self.recent.is_empty() => self.random.choice(&self.recent).unwrap().clone(),
+            75..=82 => self.random.choice(FIXED_PATHS).unwrap().to_string(),
+            83..=90 => self.random.choice(QUOTA_PATHS).unwrap().to_string(),
+            91..=95 => match *self.random.choice(ODD_PATHS).unwrap() {
                 // Echoed by ZooKeeper as a pair of surrogates, each encoded by itself.
                 "/\u{10000}" => "/\u{ffff}",
                 other => other,
             }
             .to_string(),
-            _ => self.random.word(PATHS).to_string(),
+            _ => self.random.choice(PATHS).unwrap().to_string(),
         }
     }
 
     /// A path for a write that may be pipelined: nothing under a quota.
     fn write_path(&mut self) -> String {
-        match self.random.below(100) {
-            0..=69 => self.random.word(PATHS).to_string(),
-            70..=84 if !self.recent.is_empty() => self.random.pick(&self.recent).clone(),
+        match self.random.u64(..100) {
+            0..=69 => self.random.choice(PATHS).unwrap().to_string(),
+            70..=84 if !self.recent.is_empty() => self.random.choice(&self.recent).unwrap().clone(),
             85..=91 => {
-                let odd = self.random.word(ODD_PATHS);
+                let odd = *self.random.choice(ODD_PATHS).unwrap();
                 if odd.starts_with("/q") { "/a/" } else { odd }.to_string()
             }
-            92..=93 => self.random.word(&FIXED_PATHS[..4]).to_string(),
-            _ => self.random.word(PATHS).to_string(),
+            92..=93 => self.random.choice(&FIXED_PATHS[..4]).unwrap().to_string(),
+            _ => self.random.choice(PATHS).unwrap().to_string(),
         }
     }
 
     fn data(&mut self) -> Option<Vec<u8>> {
-        let length = match self.random.below(100) {
+        let length = match self.random.u64(..100) {
             0..=7 => return None,
             8..=15 => 0,
-            16..=89 => self.random.between(1, 12),
-            90..=97 => self.random.between(13, 600),
-            _ => self.random.between(601, 9_000),
+            16..=89 => self.random.u64(1..=12),
+            90..=97 => self.random.u64(13..=600),
+            _ => self.random.u64(601..=9_000),
         };
-        Some(self.random.bytes(length as usize))
+        Some(bytes(&mut self.random, length as usize))
     }
 
     fn version(&mut self) -> i32 {
-        match self.random.below(10) {
+        match self.random.u64(..10) {
             0..=4 => -1,
-            5..=8 => self.random.below(4) as i32,
-            _ => *self.random.pick(&[-2, i32::MIN, i32::MAX, 77]),
+            5..=8 => self.random.i32(0..4),
+            _ => self.random.choice([-2, i32::MIN, i32::MAX, 77]).unwrap(),
         }
     }
 
     fn acls(&mut self) -> Option<Vec<Acl>> {
-        let perms = match self.random.below(10) {
+        let perms = match self.random.u64(..10) {
             0..=5 => 31,
             6 => 1,
-            _ => self.random.below(40) as i32,
+            _ => self.random.i32(0..40),
         };
-        Some(match self.random.below(100) {
+        Some(match self.random.u64(..100) {
             0..=71 => Acl::open(),
             72..=75 => vec![Acl::new(1, "world", "anyone")],
             76..=79 => vec![Acl::new(perms, "auth", "")],
-            80..=83 => vec![Acl::new(perms, "digest", self.random.word(&DIGESTS))],
+            80..=83 => vec![Acl::new(perms, "digest", self.random.choice(&DIGESTS).unwrap())],
             84..=85 => vec![
                 Acl::new(perms, "digest", DIGESTS[0]),
                 Acl::new(1, "world", "anyone"),
@@ -191,17 +192,19 @@ impl Script {
                 Acl::new(1, "world", "anyone"),
             ],
             86..=87 => vec![
-                Acl::new(perms, "ip", self.random.word(&["127.0.0.1", "10.0.0.1", "127.0.0.0/8", "::1"])),
+                Acl::new(perms, "ip", self.random.choice(["127.0.0.1", "10.0.0.1", "127.0.0.0/8", "::1"]).unwrap()),
                 Acl::new(16, "world", "anyone"),
             ],
             88 => vec![Acl::new(
                 perms,
                 "ip",
-                self.random.word(&["127.0.0.1/33", "nohost", "127.0.0.1/", "1.2.3", "127.0.0.1/-1", ""]),
+                self.random.choice(["127.0.0.1/33", "nohost", "127.0.0.1/", "1.2.3", "127.0.0.1/-1", ""]).unwrap(),
             )],
-            89 => vec![Acl::new(perms, "world", self.random.word(&["anybody", "", "Anyone"]))],
-            90 => vec![Acl::new(perms, "digest", self.random.word(&["noparts", "a:b:c", "", ":", "a:", ":b"]))],
-            91 => vec![Acl::new(perms, self.random.word(&["nosuch", "", "super", "x509", "sasl"]), "id")],
+            89 => vec![Acl::new(perms, "world", self.random.choice(["anybody", "", "Anyone"]).unwrap())],
+            90 => {
+                vec![Acl::new(perms, "digest", self.random.choice(["noparts", "a:b:c", "", ":", "a:", ":b"]).unwrap())]
+            }
+            91 => vec![Acl::new(perms, self.random.choice(["nosuch", "", "super", "x509", "sasl"]).unwrap(), "id")],
             92 => Vec::new(),
             93 => return None,
             94 => vec![Acl::new(perms, "auth", "ignored"), Acl::new(1, "world", "anyone")],
@@ -210,7 +213,7 @@ impl Script {
     }
 
     fn flags(&mut self) -> i32 {
-        match self.random.below(100) {
+        match self.random.u64(..100) {
             0..=44 => flag::PERSISTENT,
             45..=64 => flag::EPHEMERAL,
             65..=77 => flag::SEQUENTIAL,
@@ -218,14 +221,14 @@ impl Script {
             86..=90 => flag::CONTAINER,
             91..=93 => flag::TTL,
             94..=95 => flag::TTL_SEQUENTIAL,
-            _ => *self.random.pick(&[7, -1, 8, i32::MAX, i32::MIN]),
+            _ => self.random.choice([7, -1, 8, i32::MAX, i32::MIN]).unwrap(),
         }
     }
 
     fn ttl(&mut self) -> i64 {
-        match self.random.below(10) {
-            0..=6 => self.random.between(1_000_000, 2_000_000) as i64,
-            _ => *self.random.pick(&[0, -1, 0xff_ffff_ffff, 0x100_0000_0000, i64::MAX, i64::MIN]),
+        match self.random.u64(..10) {
+            0..=6 => self.random.i64(1_000_000..=2_000_000),
+            _ => self.random.choice([0, -1, 0xff_ffff_ffff, 0x100_0000_0000, i64::MAX, i64::MIN]).unwrap(),
         }
     }
 
@@ -235,20 +238,20 @@ impl Script {
         let acls = self.acls();
         let acls = acls.as_deref();
         let mut flags = self.flags();
-        match self.random.below(100) {
+        match self.random.u64(..100) {
             0..=44 => wire::create_as(op::CREATE, path, data, acls, flags),
             45..=79 => wire::create_as(op::CREATE2, path, data, acls, flags),
             80..=88 => {
                 // Ephemeral flags would make ZooKeeper treat the node as an ephemeral until it is applied, as a
                 // container afterwards.
-                if self.random.chance(85) || flags & 1 == 1 {
+                if self.random.u8(..100) < 85 || flags & 1 == 1 {
                     flags = flag::CONTAINER;
                 }
                 wire::create_as(op::CREATE_CONTAINER, path, data, acls, flags)
             }
             _ => {
-                if self.random.chance(85) {
-                    flags = *self.random.pick(&[flag::TTL, flag::TTL, flag::TTL_SEQUENTIAL]);
+                if self.random.u8(..100) < 85 {
+                    flags = self.random.choice([flag::TTL, flag::TTL, flag::TTL_SEQUENTIAL]).unwrap();
                 }
                 let mut ttl = self.ttl();
                 if flags != flag::TTL && flags != flag::TTL_SEQUENTIAL {
@@ -263,7 +266,7 @@ impl Script {
 
     /// A write of one of the kinds a multi can hold.
     fn simple_write(&mut self, path: &str) -> Request {
-        match self.random.below(100) {
+        match self.random.u64(..100) {
             0..=44 => self.create(path),
             45..=71 => wire::delete(path, self.version()),
             _ => {
@@ -274,15 +277,15 @@ impl Script {
     }
 
     fn multi(&mut self) -> Request {
-        let count = match self.random.below(10) {
+        let count = match self.random.u64(..10) {
             0 => 0,
-            1..=8 => self.random.between(1, 4),
-            _ => self.random.between(5, 20),
+            1..=8 => self.random.u64(1..=4),
+            _ => self.random.u64(5..=20),
         };
         let mut parts = Vec::new();
         for _ in 0..count {
             let path = self.write_path();
-            parts.push(if self.random.chance(20) {
+            parts.push(if self.random.u8(..100) < 20 {
                 wire::check(&path, self.version())
             } else {
                 // What makes a whole multi undecodable is another matter, see `odd_multi`.
@@ -299,16 +302,16 @@ impl Script {
 
     fn multi_read(&mut self) -> Request {
         let mut parts = Vec::new();
-        for _ in 0..self.random.below(6) {
+        for _ in 0..self.random.u64(..6) {
             let path = self.any_path();
-            let opcode = *self.random.pick(&[op::GET_DATA, op::GET_CHILDREN]);
-            parts.push(wire::read_as(opcode, &path, self.random.chance(30)));
+            let opcode = self.random.choice([op::GET_DATA, op::GET_CHILDREN]).unwrap();
+            parts.push(wire::read_as(opcode, &path, self.random.u8(..100) < 30));
         }
         wire::multi_read(&parts)
     }
 
     fn paths(&mut self, most: u64) -> Vec<String> {
-        (0..self.random.below(most + 1)).map(|_| self.any_path()).collect()
+        (0..self.random.u64(..most + 1)).map(|_| self.any_path()).collect()
     }
 
     /// The five lists of a setWatches2.
@@ -319,26 +322,26 @@ impl Script {
     /// A read, or a watch request; never a change of the tree.
     pub fn read(&mut self) -> Request {
         let path = self.any_path();
-        let watch = self.random.chance(35);
-        match self.random.below(100) {
+        let watch = self.random.u8(..100) < 35;
+        match self.random.u64(..100) {
             0..=19 => wire::exists(&path, watch),
             20..=42 => wire::get_data(&path, watch),
             43..=49 => wire::get_acl(&path),
             50..=59 => wire::get_children(&path, watch),
             60..=71 => wire::get_children2(&path, watch),
-            72..=75 => wire::watch_as(op::CHECK_WATCHES, &path, self.random.below(7) as i32),
-            76..=80 => wire::watch_as(op::REMOVE_WATCHES, &path, self.random.below(7) as i32),
+            72..=75 => wire::watch_as(op::CHECK_WATCHES, &path, self.random.i32(0..7)),
+            76..=80 => wire::watch_as(op::REMOVE_WATCHES, &path, self.random.i32(0..7)),
             81..=86 => {
-                let mode = match self.random.below(10) {
+                let mode = match self.random.u64(..10) {
                     0..=4 => 0,
                     5..=8 => 1,
-                    _ => *self.random.pick(&[2, -1, i32::MAX]),
+                    _ => self.random.choice([2, -1, i32::MAX]).unwrap(),
                 };
                 wire::add_watch(&path, mode)
             }
             87..=89 => {
-                let prefix = self.random.word(&["/", "", " ", "/a", "/a/x", "a", "/nothing"]);
-                if self.random.chance(10) {
+                let prefix = self.random.choice(["/", "", " ", "/a", "/a/x", "a", "/nothing"]).unwrap();
+                if self.random.u8(..100) < 10 {
                     wire::path_only(op::GET_EPHEMERALS, None)
                 } else {
                     wire::get_ephemerals(prefix)
@@ -347,7 +350,10 @@ impl Script {
             90..=92 => wire::get_all_children_number(&path),
             93 => wire::who_am_i(),
             94 => wire::ping(),
-            95 => wire::path_only(*self.random.pick(&[op::EXISTS, op::GET_DATA, op::GET_ACL, op::GET_CHILDREN]), None),
+            95 => wire::path_only(
+                self.random.choice([op::EXISTS, op::GET_DATA, op::GET_ACL, op::GET_CHILDREN]).unwrap(),
+                None,
+            ),
             _ => self.multi_read(),
         }
     }
@@ -355,7 +361,7 @@ impl Script {
     /// The next request of a session.
     pub fn next(&mut self) -> Planned {
         let plain = |request| Planned { request, mangled: false, alone: false };
-        match self.random.below(1_000) {
+        match self.random.u64(..1_000) {
             0..=409 => {
                 let path = self.write_path();
                 plain(self.simple_write(&path))
@@ -378,24 +384,24 @@ impl Script {
     }
 
     fn quota_write(&mut self) -> Planned {
-        let request = match self.random.below(10) {
+        let request = match self.random.u64(..10) {
             0 => {
-                let count = self.random.between(0, 6) as i64 - 1;
-                let bytes = self.random.between(0, 60) as i64 - 1;
+                let count = self.random.i64(0..=6) - 1;
+                let bytes = self.random.i64(0..=60) - 1;
                 let text = format!(
                     "count={},bytes={}=;byteHardLimit={bytes};countHardLimit={count}",
-                    self.random.below(5),
-                    self.random.below(50)
+                    self.random.u64(..5),
+                    self.random.u64(..50)
                 );
                 wire::set_data("/zookeeper/quota/q/zookeeper_limits", Some(text.as_bytes()), -1)
             }
             1 => {
-                let count = self.random.between(1, 3);
+                let count = self.random.u64(1..=3);
                 let mut parts = Vec::new();
                 for _ in 0..count {
-                    let path = self.random.word(QUOTA_PATHS);
+                    let path = *self.random.choice(QUOTA_PATHS).unwrap();
                     let data = self.data();
-                    parts.push(match self.random.below(3) {
+                    parts.push(match self.random.u64(..3) {
                         0 => wire::create(path, data.as_deref().unwrap_or_default(), flag::PERSISTENT),
                         1 => wire::set_data(path, data.as_deref(), -1),
                         _ => wire::delete(path, -1),
@@ -404,7 +410,7 @@ impl Script {
                 wire::multi(&parts)
             }
             _ => {
-                let path = self.random.word(QUOTA_PATHS);
+                let path = *self.random.choice(QUOTA_PATHS).unwrap();
                 self.simple_write(path)
             }
         };
@@ -413,9 +419,9 @@ impl Script {
 
     /// A request with a damaged body.
     fn mangled(&mut self) -> Planned {
-        let mut request = match self.random.below(10) {
+        let mut request = match self.random.u64(..10) {
             0..=4 => {
-                let path = self.random.word(PATHS).to_string();
+                let path = self.random.choice(PATHS).unwrap().to_string();
                 self.simple_write(&path)
             }
             5 => {
@@ -430,18 +436,18 @@ impl Script {
             _ => self.read(),
         };
         let body = &mut request.body;
-        match self.random.below(3) {
+        match self.random.u64(..3) {
             0 if !body.is_empty() => {
-                let keep = self.random.below(body.len() as u64) as usize;
+                let keep = self.random.usize(..body.len());
                 body.truncate(keep);
             }
             1 if body.len() >= 4 => {
                 // The first length word: of the path, mostly.
-                let length = *self.random.pick(&[-1, -2, i32::MIN, i32::MAX, 0x10_0000, 0x20_0000, 9_999]);
+                let length = self.random.choice([-1, -2, i32::MIN, i32::MAX, 0x10_0000, 0x20_0000, 9_999]).unwrap();
                 body[..4].copy_from_slice(&length.to_be_bytes());
             }
             _ => {
-                let more = self.random.bytes(5);
+                let more = bytes(&mut self.random, 5);
                 body.extend_from_slice(&more);
             }
         }
@@ -452,7 +458,7 @@ impl Script {
     fn odd_multi(&mut self) -> Planned {
         let read = wire::get_data("/a", false);
         let write = wire::set_data("/b", Some(b"odd"), -1);
-        let parts = match self.random.below(8) {
+        let parts = match self.random.u64(..8) {
             0 => vec![read, write],
             1 => vec![write, read],
             2 => vec![write, wire::raw(99, Vec::new())],
@@ -462,7 +468,7 @@ impl Script {
             6 => vec![write, wire::create_as(op::CREATE2, "/a", None, Some(&Acl::open()), flag::TTL)],
             _ => vec![write.clone(), wire::exists("/a", false)],
         };
-        let opcode = *self.random.pick(&[op::MULTI, op::MULTI, op::MULTI_READ]);
+        let opcode = self.random.choice([op::MULTI, op::MULTI, op::MULTI_READ]).unwrap();
         Planned { request: wire::multi_as(opcode, &parts), mangled: true, alone: false }
     }
 }

@@ -1,6 +1,7 @@
 //! Starts and stops the servers under test: Corral on each of its edges, and a real ZooKeeper. A server listens on
 //! 127.0.0.1 on a port picked at run time, keeps everything in one directory, and is killed when its handle is dropped.
 
+use fastrand::Rng;
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -10,7 +11,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::client::four_letter_word;
-use super::random::Random;
 use super::wait_for;
 
 /// How long a server may take until it answers.
@@ -94,13 +94,13 @@ pub struct Server {
 /// A port nobody listens on now. It lies below the range the kernel takes outgoing ports from: a client that polls a
 /// port of that range can meet itself there, and then holds the port its server needs.
 pub fn free_port() -> u16 {
-    const FIRST: u64 = 11_000;
-    const LAST: u64 = 31_000;
+    const FIRST: u16 = 11_000;
+    const LAST: u16 = 31_000;
     static GIVEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
     let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut random = Random::new(Random::fresh_seed());
+    let mut random = Rng::new();
     for _ in 0..10_000 {
-        let port = random.between(FIRST, LAST) as u16;
+        let port = random.u16(FIRST..=LAST);
         if !given.contains(&port) && TcpListener::bind(("127.0.0.1", port)).is_ok() {
             given.push(port);
             return port;

@@ -15,8 +15,9 @@ use corral::tree::apply::DigestCheck;
 use corral::tree::change::{Change, ChangeKind, Changes};
 use corral::tree::store::NewZnode;
 use corral::tree::{Context, Mode, Outcome, OwnerRules, State, StateOptions, path};
+use fastrand::Rng;
 use model::{Caller, Event, Kind, Model};
-use script::{Answer, Op, Random};
+use script::{Answer, Op};
 use std::collections::BTreeMap;
 
 const SEEDS: u64 = 40;
@@ -150,28 +151,28 @@ impl Run {
         }
     }
 
-    fn step(&mut self, random: &mut Random) {
+    fn step(&mut self, random: &mut Rng) {
         let known: Vec<Vec<u8>> = self.model.nodes.keys().cloned().collect();
         let op = if self.model.sessions.is_empty() { Op::OpenSession } else { script::op(random, &known) };
         self.carry_out(random, op);
     }
 
     /// One request, by whomever it may be.
-    fn carry_out(&mut self, random: &mut Random, op: Op) {
+    fn carry_out(&mut self, random: &mut Rng, op: Op) {
         self.zxid += 1;
         let session = match op {
             Op::OpenSession => {
                 self.sessions += 1;
                 self.sessions
             }
-            Op::DeleteContainer { .. } if !random.one_in(4) => 0,
+            Op::DeleteContainer { .. } if random.u8(..4) != 0 => 0,
             // Now and then a session that has been closed, or never was.
-            _ if random.one_in(12) => 1 + random.below(self.sessions as u64 + 1) as i64,
-            _ => *random.pick(&self.model.sessions.keys().copied().collect::<Vec<_>>()),
+            _ if random.u8(..12) == 0 => 1 + random.i64(0..self.sessions + 1),
+            _ => *random.choice(&self.model.sessions.keys().copied().collect::<Vec<_>>()).unwrap(),
         };
-        let who = random.below(3) as usize;
+        let who = random.usize(..3);
         let identities = &script::callers()[who];
-        let cxid = random.below(1000) as i32;
+        let cxid = random.i32(0..1000);
         let time_ms = 1_000_000 + self.zxid * 7;
         let context =
             Context { zxid: Zxid(self.zxid), time_ms, session: SessionId(session), cxid, identities, is_local: false };
@@ -263,7 +264,7 @@ fn settings(seed: u64) -> (bool, bool) {
 }
 
 fn play(seed: u64, steps: usize) -> Run {
-    let mut random = Random::new(seed);
+    let mut random = Rng::with_seed(seed);
     let (extended, enforce) = settings(seed);
     let mut run = Run::new(extended, enforce);
     run.carry_out(&mut random, Op::OpenSession);
@@ -272,15 +273,15 @@ fn play(seed: u64, steps: usize) -> Run {
     }
     for step in 0..steps {
         run.step(&mut random);
-        if random.one_in(8) || step + 1 == steps {
+        if random.u8(..8) == 0 || step + 1 == steps {
             compare(&run.leader, &run.model);
         }
-        if random.one_in(6) {
-            let count = random.below(10) as usize;
+        if random.u8(..6) == 0 {
+            let count = random.usize(..10);
             run.commit(count);
         }
-        if random.one_in(40) {
-            let keep = random.below(run.pending.len() as u64 + 1) as usize;
+        if random.u8(..40) == 0 {
+            let keep = random.usize(..run.pending.len() + 1);
             run.undo(keep);
         }
     }
@@ -307,7 +308,7 @@ fn random_scripts_agree_with_the_model_and_with_replay() {
 
 /// A snapshot as ZooKeeper takes it: sessions first, then znodes from the root down, each as it is at the
 /// moment it is come to, while transactions go on from `first` to `last`.
-fn fuzzy_snapshot(run: &Run, (first, last): (usize, usize), random: &mut Random, options: StateOptions) -> State {
+fn fuzzy_snapshot(run: &Run, (first, last): (usize, usize), random: &mut Rng, options: StateOptions) -> State {
     let mut state = State::empty(options);
     let mut now = first;
     let at = |now: usize| &run.log[now].2;
@@ -342,12 +343,12 @@ fn fuzzy_snapshot(run: &Run, (first, last): (usize, usize), random: &mut Random,
                 .is_some_and(|rest| rest.len() > 1 && rest[0] == b'/' && !rest[1..].contains(&b'/'))
         };
         let mut children: Vec<Vec<u8>> = model.nodes.keys().filter(below).cloned().collect();
-        if random.one_in(2) {
+        if random.bool() {
             children.reverse();
         }
         todo.extend(children);
-        if random.one_in(2) {
-            now = (now + random.below(24) as usize).min(last);
+        if random.bool() {
+            now = (now + random.usize(..24)).min(last);
         }
     }
     state.finish_load();
@@ -360,10 +361,10 @@ fn a_fuzzy_snapshot_and_the_log_lead_to_the_same_tree() {
     for seed in 0..SEEDS {
         let (extended, enforce) = settings(seed + 1000);
         let run = play(seed + 1000, STEPS);
-        let mut random = Random::new(seed);
+        let mut random = Rng::with_seed(seed);
         for _ in 0..4 {
-            let first = random.below(run.log.len() as u64 - 1) as usize;
-            let last = (first + random.below(250) as usize).min(run.log.len() - 1);
+            let first = random.usize(..run.log.len() - 1);
+            let last = (first + random.usize(..250)).min(run.log.len() - 1);
             let mut state = fuzzy_snapshot(&run, (first, last), &mut random, options(extended, enforce));
             for (_, entry, _) in &run.log[first + 1..] {
                 passed_over +=

@@ -3,32 +3,8 @@
 use corral::acl::{Identities, Identity};
 use corral::jute::wire::{Reader, put_bool, put_buffer, put_bytes, put_int, put_long};
 use corral::jute::{AclEntry, OpCode, Stat};
+use fastrand::Rng;
 use std::net::{IpAddr, Ipv4Addr};
-
-/// A small generator of random numbers (SplitMix64): the same script for the same seed, everywhere.
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d)
-    }
-
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n
-    }
-
-    pub fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        &of[self.below(of.len() as u64) as usize]
-    }
-}
 
 /// Entries of an ACL: permissions, scheme, id.
 pub type Acl = Vec<(i32, String, String)>;
@@ -62,9 +38,9 @@ pub fn open() -> Acl {
     vec![(31, "world".into(), "anyone".into())]
 }
 
-fn acl(random: &mut Random) -> Option<Acl> {
+fn acl(random: &mut Rng) -> Option<Acl> {
     let entry = |perms: i32, scheme: &str, id: &str| (perms, scheme.to_string(), id.to_string());
-    match random.below(20) {
+    match random.u64(..20) {
         0 => None,
         1 => Some(vec![]),
         2 => Some(vec![entry(31, "world", "somebody")]),
@@ -73,13 +49,13 @@ fn acl(random: &mut Random) -> Option<Acl> {
         5 => Some(vec![entry(31, "digest", BOB)]),
         6 => Some(vec![entry(1, "world", "anyone"), entry(31, "digest", BOB), entry(1, "world", "anyone")]),
         7 => Some(vec![entry(31, "auth", ""), entry(5, "world", "anyone")]),
-        8 => Some(vec![entry(1 << random.below(5), "world", "anyone")]),
+        8 => Some(vec![entry(1 << random.u64(..5), "world", "anyone")]),
         _ => Some(open()),
     }
 }
 
 /// A path: odd, or of a znode that is there, or below one, or whatever. `known` are those that are there.
-fn path(random: &mut Random, known: &[Vec<u8>]) -> Vec<u8> {
+fn path(random: &mut Rng, known: &[Vec<u8>]) -> Vec<u8> {
     let odd: [&[u8]; 24] = [
         b"/",
         b"",
@@ -106,24 +82,24 @@ fn path(random: &mut Random, known: &[Vec<u8>]) -> Vec<u8> {
         b"/a/",
         b"/a/b/",
     ];
-    let mut path = match random.below(12) {
-        0 => return random.pick(&odd).to_vec(),
-        1..5 => return random.pick(known).clone(),
+    let mut path = match random.u64(..12) {
+        0 => return random.choice(&odd).unwrap().to_vec(),
+        1..5 => return random.choice(known).unwrap().clone(),
         5..9 => {
-            let parent = random.pick(known);
-            return [parent, &b"/"[..], &[*random.pick(b"abcd")]].concat();
+            let parent = random.choice(known).unwrap();
+            return [parent, &b"/"[..], &[*random.choice(b"abcd").unwrap()]].concat();
         }
         _ => vec![],
     };
-    for _ in 0..1 + random.below(3) {
+    for _ in 0..1 + random.u64(..3) {
         path.push(b'/');
-        path.push(*random.pick(b"abcd"));
+        path.push(*random.choice(b"abcd").unwrap());
     }
     path
 }
 
-fn data(random: &mut Random) -> Option<Vec<u8>> {
-    match random.below(8) {
+fn data(random: &mut Rng) -> Option<Vec<u8>> {
+    match random.u64(..8) {
         0 => None,
         1 => Some(vec![]),
         2 => Some(b"count=3,bytes=20=;countHardLimit=4;byteHardLimit=30".to_vec()),
@@ -131,24 +107,26 @@ fn data(random: &mut Random) -> Option<Vec<u8>> {
     }
 }
 
-fn version(random: &mut Random) -> i32 {
-    if random.one_in(2) { -1 } else { random.below(3) as i32 }
+fn version(random: &mut Rng) -> i32 {
+    if random.bool() { -1 } else { random.i32(0..3) }
 }
 
-fn create(random: &mut Random, known: &[Vec<u8>]) -> Op {
-    let (op, flags) = *random.pick(&[
-        (OpCode::Create, 0),
-        (OpCode::Create, 1),
-        (OpCode::Create, 2),
-        (OpCode::Create2, 0),
-        (OpCode::Create2, 3),
-        (OpCode::CreateContainer, 4),
-        (OpCode::CreateTtl, 5),
-        (OpCode::CreateTtl, 6),
-    ]);
+fn create(random: &mut Rng, known: &[Vec<u8>]) -> Op {
+    let (op, flags) = random
+        .choice([
+            (OpCode::Create, 0),
+            (OpCode::Create, 1),
+            (OpCode::Create, 2),
+            (OpCode::Create2, 0),
+            (OpCode::Create2, 3),
+            (OpCode::CreateContainer, 4),
+            (OpCode::CreateTtl, 5),
+            (OpCode::CreateTtl, 6),
+        ])
+        .unwrap();
     // Now and then flags that do not belong to the operation.
-    let flags = if random.one_in(10) { random.below(9) as i32 - 1 } else { flags };
-    let ttl = *random.pick(&[100, 1_000_000, 0, -1, 0xff_ffff_ffff, 0x100_0000_0000]);
+    let flags = if random.u8(..10) == 0 { random.i32(0..9) - 1 } else { flags };
+    let ttl = random.choice([100, 1_000_000, 0, -1, 0xff_ffff_ffff, 0x100_0000_0000]).unwrap();
     Op::Create { op, path: path(random, known), data: data(random), acl: acl(random), flags, ttl }
 }
 
@@ -171,8 +149,8 @@ pub fn quota() -> Vec<Op> {
 }
 
 /// One that may stand in a multi.
-fn member(random: &mut Random, known: &[Vec<u8>]) -> Op {
-    match random.below(8) {
+fn member(random: &mut Rng, known: &[Vec<u8>]) -> Op {
+    match random.u64(..8) {
         0..4 => {
             let mut op = create(random, known);
             if let Op::Create { op, flags, acl, .. } = &mut op {
@@ -192,13 +170,13 @@ fn member(random: &mut Random, known: &[Vec<u8>]) -> Op {
     }
 }
 
-pub fn op(random: &mut Random, known: &[Vec<u8>]) -> Op {
-    match random.below(80) {
+pub fn op(random: &mut Rng, known: &[Vec<u8>]) -> Op {
+    match random.u64(..80) {
         0..36 => create(random, known),
         36..47 => Op::Delete { path: path(random, known), version: version(random) },
         47..58 => Op::SetData { path: path(random, known), data: data(random), version: version(random) },
         58..64 => Op::SetAcl { path: path(random, known), acl: acl(random), version: version(random) },
-        64..75 => Op::Multi((0..random.below(5)).map(|_| member(random, known)).collect()),
+        64..75 => Op::Multi((0..random.u64(..5)).map(|_| member(random, known)).collect()),
         75 | 76 => Op::DeleteContainer { path: path(random, known) },
         77 | 78 => Op::OpenSession,
         _ => Op::CloseSession,

@@ -8,6 +8,7 @@ use crate::jute::ErrorCode;
 use crate::limits::{ACL_ENTRIES, CORE_TURN, SLICE_COST, TURN_COST, max_txn, txn_cost};
 use crate::server::quorum::Input;
 use crate::sim::bodies::create_guarded;
+use fastrand::Rng;
 
 fn check(path: &[u8]) -> Vec<u8> {
     delete(path)
@@ -247,7 +248,8 @@ fn a_quota_of_very_many_znodes_is_counted_in_slices() {
 #[test]
 fn no_turn_of_the_core_costs_more_than_it_may() {
     for seed in 1..=4 {
-        let mut pick = picks(seed);
+        let mut random = Rng::with_seed(seed);
+        let mut pick = |below: usize| random.usize(..below);
         let mut server = Server::new(64 << 20);
         plant_guarded(&mut server);
         let mut planter = Client::new(&mut server);

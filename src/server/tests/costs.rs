@@ -8,6 +8,7 @@ use crate::limits::{
     VERSIONS_AHEAD,
 };
 use crate::sim::bodies::create_guarded;
+use fastrand::Rng;
 
 /// A whole turn, the read that was begun before it was over, the slice behind it and what is given to those who wait; and what
 /// reads between writes may cost. A segment of a child set, or one large answer, may come on top of a slice.
@@ -328,7 +329,8 @@ fn children_that_nobody_sees_yet_are_passed_over_in_slices() {
 #[test]
 fn no_turn_costs_more_than_it_may() {
     for seed in 1..=6 {
-        let mut pick = picks(seed);
+        let mut random = Rng::with_seed(seed);
+        let mut pick = |below: usize| random.usize(..below);
         let mut server = Server::new(64 << 20);
         plant(&mut server, 2 * SLICE);
         let mut clients: Vec<Client> = (0..12).map(|_| Client::new(&mut server)).collect();

@@ -7,23 +7,13 @@
 use super::slices::{Names, names};
 use super::*;
 use crate::server::quorum::Input;
+use fastrand::Rng;
 use std::collections::{BTreeMap, VecDeque};
 
 const PARENTS: [&str; 3] = ["/p0", "/p1", "/p2"];
 /// More than the store lists in one go, whatever it is asked for.
 const CHILDREN: u64 = 700;
 const STEPS: usize = 250;
-
-/// Random numbers from a seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        // Knuth's MMIX; its upper bits are the good ones.
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-}
 
 /// What a reader has asked.
 #[derive(Debug)]
@@ -57,13 +47,13 @@ fn change_after(history: &History, parent: usize, zxid: i64) -> Option<i64> {
 }
 
 impl Witness {
-    fn ask(&mut self, server: &mut Server, dice: &mut Dice) {
-        let parent = dice.below(3) as usize;
+    fn ask(&mut self, server: &mut Server, dice: &mut Rng) {
+        let parent = dice.usize(..3);
         let path = PARENTS[parent].as_bytes();
         self.xid += 1;
-        let (op, body, asked) = match dice.below(4) {
+        let (op, body, asked) = match dice.u64(..4) {
             0 | 1 => {
-                let watch = dice.below(2) == 0;
+                let watch = dice.u64(..2) == 0;
                 (OpCode::GetChildren, path_and(path, watch), Asked::List { parent, watch })
             }
             2 => {
@@ -121,7 +111,7 @@ impl Witness {
 }
 
 fn story(seed: u64, slice: usize) -> usize {
-    let mut dice = Dice(seed);
+    let mut dice = Rng::with_seed(seed);
     let mut server = Server::with(SimOptions { slice, ..SimOptions::default() });
     let (writer, _) = server.connect(SessionId::NONE, 2000);
     let mut state: [Names; 3] = Default::default();
@@ -146,15 +136,15 @@ fn story(seed: u64, slice: usize) -> usize {
         .collect();
     let mut history = History::from([(server.zxid(), state.clone())]);
     for _ in 0..STEPS {
-        let which = dice.below(6) as usize;
+        let which = dice.usize(..6);
         server.at(0);
-        match dice.below(5) {
+        match dice.u64(..5) {
             0 | 1 => witnesses[which].ask(&mut server, &mut dice),
             2 => server.turn(),
             _ => {
                 // One write that succeeds: a child comes, or goes. What it does is known by its zxid.
-                let parent = dice.below(3) as usize;
-                let name = format!("n{}", dice.below(2 * CHILDREN));
+                let parent = dice.usize(..3);
+                let name = format!("n{}", dice.u64(..2 * CHILDREN));
                 let path = format!("{}/{name}", PARENTS[parent]);
                 if state[parent].remove(name.as_bytes()) {
                     server.request(writer, 2, OpCode::Delete, &delete(path.as_bytes()));

@@ -5,11 +5,11 @@
 //! a reader that does not pass its quiescent point. In the end every allocation must have been freed.
 
 use super::ledger;
-use super::test_support::Random;
 use super::*;
 use crate::acl::AclId;
 use crate::ids::Zxid;
 use crate::tree::path::{self, PathHash};
+use fastrand::Rng;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -76,7 +76,7 @@ fn compare(view: View<'_>, tree: &Tree, paths: &[Vec<u8>], hash: fn(&[u8]) -> Pa
 }
 
 struct World {
-    random: Random,
+    random: Rng,
     hash: fn(&[u8]) -> PathHash,
     paths: Vec<Vec<u8>>,
     writer: Writer,
@@ -107,7 +107,7 @@ impl World {
             }
         }
         World {
-            random: Random(seed),
+            random: Rng::with_seed(seed),
             hash,
             paths,
             writer,
@@ -127,13 +127,13 @@ impl World {
     }
 
     fn transaction(&mut self) {
-        self.zxid = self.zxid.max(-3) + 1 + self.random.below(3) as i64;
+        self.zxid = self.zxid.max(-3) + 1 + self.random.i64(0..3);
         self.writer.begin(Zxid(self.zxid));
-        for _ in 0..1 + self.random.below(7) {
-            let i = self.random.below(self.paths.len());
+        for _ in 0..1 + self.random.usize(..7) {
+            let i = self.random.usize(..self.paths.len());
             let path = self.paths[i].clone();
             self.change(&path);
-            if self.random.chance(20) {
+            if self.random.u8(..100) < 20 {
                 self.change(&path);
                 self.change(&path);
             }
@@ -144,21 +144,21 @@ impl World {
     fn change(&mut self, path: &[u8]) {
         let (hash, z) = ((self.hash)(path), self.zxid);
         let parent = path::parent(path).unwrap().to_vec();
-        let data = match self.random.below(4) {
+        let data = match self.random.usize(..4) {
             0 => None,
             1 => Some(Vec::new()),
-            n => Some(vec![self.random.next() as u8; n * 9]),
+            n => Some(vec![self.random.u8(..); n * 9]),
         };
         let Some(node) = self.head.get(path).cloned() else {
             let root = path == b"/";
             if !root && !self.head.contains_key(&parent) {
                 return;
             }
-            let odd = self.random.chance(20);
+            let odd = self.random.u8(..100) < 20;
             let node = Node {
                 data,
-                acl: AclId(self.random.below(3) as u32),
-                owner: self.random.below(3) as i64 - 1,
+                acl: AclId(self.random.u32(..3)),
+                owner: self.random.i64(0..3) - 1,
                 czxid: z,
                 mzxid: z,
                 ctime: z * 10,
@@ -187,14 +187,14 @@ impl World {
             if !root {
                 let above = self.head.get_mut(&parent).unwrap();
                 above.count += 1;
-                if self.random.chance(80) {
+                if self.random.u8(..100) < 80 {
                     (above.cversion, above.pzxid) = (above.cversion + 1, z);
                     self.writer.set_child_stat(&parent, (self.hash)(&parent), above.cversion, z);
                 }
             }
             return;
         };
-        match self.random.below(4) {
+        match self.random.usize(..4) {
             0 | 1 if node.count == 0 && path != b"/" => {
                 self.writer.delete(path, hash);
                 self.head.remove(path);
@@ -204,7 +204,7 @@ impl World {
                 self.writer.set_child_stat(&parent, (self.hash)(&parent), above.cversion, z);
             }
             2 => {
-                let acl = AclId(self.random.below(3) as u32);
+                let acl = AclId(self.random.u32(..3));
                 self.writer.set_acl(path, hash, acl, node.aversion + 1);
                 let node = self.head.get_mut(path).unwrap();
                 (node.acl, node.aversion) = (acl, node.aversion + 1);
@@ -220,7 +220,7 @@ impl World {
     fn undo(&mut self) {
         let published = self.writer.published().0;
         let from = self.states.partition_point(|(at, _)| *at <= published) - 1;
-        let keep = from + self.random.below(self.states.len() - from);
+        let keep = from + self.random.usize(..self.states.len() - from);
         let to = self.states[keep].0.max(published);
         self.states.truncate(keep + 1);
         let mut follower: BTreeMap<Vec<u8>, i64> =
@@ -246,35 +246,38 @@ impl World {
     fn publish(&mut self) {
         let published = self.writer.published().0;
         let from = self.states.partition_point(|(at, _)| *at <= published) - 1;
-        let i = from + self.random.below(self.states.len() - from);
+        let i = from + self.random.usize(..self.states.len() - from);
         self.writer.publish(Zxid(self.states[i].0));
     }
 
     fn reader(&mut self) {
-        let i = self.random.below(self.readers.len());
+        let i = self.random.usize(..self.readers.len());
         let published = self.writer.published();
         let (reader, online) = &mut self.readers[i];
-        match self.random.below(8) {
+        match self.random.usize(..8) {
             0 => {
                 let held = reader.point();
                 assert_eq!(reader.resume(), held.unwrap_or(published));
                 *online = true;
             }
             1 => {
-                reader.park(self.random.chance(50));
+                reader.park(self.random.u8(..100) < 50);
                 *online = false;
             }
             2 | 3 => reader.quiesce(),
             4 | 5 => {
                 if let Some(point) = reader.point() {
-                    let to =
-                        if self.random.chance(50) { published.0 } else { point.0.saturating_add(2).min(published.0) };
+                    let to = if self.random.u8(..100) < 50 {
+                        published.0
+                    } else {
+                        point.0.saturating_add(2).min(published.0)
+                    };
                     reader.advance(Zxid(to));
                 }
             }
             6 => {
                 if let Some(point) = reader.point() {
-                    let at = if self.random.chance(50) { point } else { published };
+                    let at = if self.random.u8(..100) < 50 { point } else { published };
                     match reader.pin(at) {
                         Ok(pin) => self.pins.push((pin, Cursor::default(), Vec::new())),
                         Err(full) => {
@@ -286,7 +289,7 @@ impl World {
             }
             _ => {
                 if !self.pins.is_empty() {
-                    let i = self.random.below(self.pins.len());
+                    let i = self.random.usize(..self.pins.len());
                     self.pins.swap_remove(i);
                 }
             }
@@ -297,7 +300,7 @@ impl World {
     fn keep(&mut self) {
         if self.kept.len() < 8 {
             let at = self.keeper.resume();
-            let i = self.random.below(self.paths.len());
+            let i = self.random.usize(..self.paths.len());
             let path = &self.paths[i];
             let view = self.keeper.view(at);
             if let Some(znode) = view.get(path, (self.hash)(path)) {
@@ -352,7 +355,7 @@ impl World {
         drop(self.readers);
         let (head, last) = (self.writer.head(), self.states.last().unwrap());
         compare(head, &last.1, &self.paths, self.hash);
-        if !self.random.chance(50) {
+        if self.random.u8(..100) >= 50 {
             drop(self.pins);
             return;
         }
@@ -378,7 +381,7 @@ fn run(seed: u64, steps: usize, hash: fn(&[u8]) -> PathHash) {
     assert_eq!(ledger::live(), 0);
     let mut world = World::new(seed, hash);
     for step in 0..steps {
-        match world.random.below(20) {
+        match world.random.usize(..20) {
             0..=6 => world.transaction(),
             7 | 8 => world.undo(),
             9..=11 => world.publish(),

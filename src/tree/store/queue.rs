@@ -89,16 +89,16 @@ impl<T: Copy> Queue<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fastrand::Rng;
 
     #[test]
     fn behaves_like_a_deque() {
-        let mut seed = 7u64;
+        let mut random = Rng::with_seed(7);
         let (mut queue, mut model) = (Queue::new(), VecDeque::new());
         for step in 0..if cfg!(miri) { 4_000u32 } else { 200_000 } {
-            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             // Long phases of growing and shrinking from either end, so that chunk borders are crossed both ways.
             let grow = (step / 1500) % 2 == 0;
-            match (seed >> 33) % 8 {
+            match random.u8(..8) {
                 0..=4 if grow => {
                     queue.push_back(step);
                     model.push_back(step);

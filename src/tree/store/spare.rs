@@ -90,24 +90,23 @@ impl Drop for Spare {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use fastrand::Rng;
 
     #[test]
     fn pieces_come_back_and_never_overlap() {
         let mut spare = Spare::new();
         let mut used: Vec<(*mut u8, usize, u8)> = Vec::new();
-        let mut seed = 1u64;
+        let mut random = Rng::with_seed(1);
         for step in 0..if cfg!(miri) { 300 } else { 20_000 } {
-            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            let random = (seed >> 33) as usize;
-            if used.len() < 200 && random % 5 < 3 {
-                let size = 1 + random % 1300;
+            if used.len() < 200 && random.u8(..5) < 3 {
+                let size = random.usize(1..=1300);
                 let piece = spare.take(size);
                 assert_eq!(piece.addr() % 8, 0);
                 // SAFETY: the piece has that many bytes.
                 unsafe { piece.write_bytes(step as u8, size) };
                 used.push((piece, size, step as u8));
             } else if !used.is_empty() {
-                let (piece, size, fill) = used.swap_remove(random % used.len());
+                let (piece, size, fill) = used.swap_remove(random.usize(..used.len()));
                 // SAFETY: ours until given back.
                 assert!(unsafe { std::slice::from_raw_parts(piece, size) }.iter().all(|byte| *byte == fill));
                 // SAFETY: taken with that size.

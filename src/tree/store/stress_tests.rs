@@ -3,10 +3,11 @@
 //! Every transaction sets some pairs of znodes to the same bytes, and creates or deletes children together with a counter
 //! that says how many there are. So a reader at any zxid can tell a torn or recycled state from the bytes alone.
 
-use super::test_support::{Random, znode};
+use super::test_support::znode;
 use super::*;
 use crate::ids::Zxid;
 use crate::tree::path;
+use fastrand::Rng;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 const PAIRS: usize = if cfg!(miri) { 3 } else { 40 };
@@ -26,9 +27,9 @@ fn pattern(zxid: i64) -> Vec<u8> {
     (0..8 + (zxid % 90) as usize).map(|i| (zxid as u8).wrapping_mul(31).wrapping_add(i as u8)).collect()
 }
 
-fn check(view: View<'_>, random: &mut Random) {
+fn check(view: View<'_>, random: &mut Rng) {
     for _ in 0..4 {
-        let i = random.below(PAIRS);
+        let i = random.usize(..PAIRS);
         let (a, b) = (twin('a', i), twin('b', i));
         let a = view.get(&a, path::hash(&a)).expect("twins stay");
         let b = view.get(&b, path::hash(&b)).expect("twins stay");
@@ -40,7 +41,7 @@ fn check(view: View<'_>, random: &mut Random) {
     let parent = view.get(b"/p", path::hash(b"/p")).expect("the parent stays");
     let told = i64::from_be_bytes(parent.data().expect("a number").try_into().expect("eight bytes"));
     assert_eq!(i64::from(parent.num_children()), told);
-    if random.below(50) == 0 {
+    if random.usize(..50) == 0 {
         let mut listed = 0;
         assert!(view.children(b"/p", path::hash(b"/p"), &mut |_| listed += 1));
         assert_eq!(listed, told);
@@ -51,7 +52,7 @@ fn check(view: View<'_>, random: &mut Random) {
 }
 
 fn read(store: &Store, stop: &AtomicBool, seed: u64) -> u64 {
-    let mut random = Random(seed);
+    let mut random = Rng::with_seed(seed);
     let mut reader = store.reader().expect("room for a reader");
     let mut point = reader.resume();
     let mut pinned: Option<(Pin, Cursor, u64, u64)> = None;
@@ -66,13 +67,13 @@ fn read(store: &Store, stop: &AtomicBool, seed: u64) -> u64 {
                 assert_eq!(seen, expected, "a sliced walk under a pin shows everything once");
                 pinned = None;
             }
-        } else if random.below(20) == 0 {
+        } else if random.usize(..20) == 0 {
             let count = reader.view(point).child_count(b"/p", path::hash(b"/p")).expect("the parent stays");
             let pin = reader.pin(point).expect("room for a pin");
             pinned = Some((pin, Cursor::default(), 0, count as u64 + 2 + 2 * PAIRS as u64));
         }
         reader.quiesce();
-        match random.below(12) {
+        match random.usize(..12) {
             0 => {
                 reader.park(false);
                 point = reader.resume();
@@ -83,7 +84,7 @@ fn read(store: &Store, stop: &AtomicBool, seed: u64) -> u64 {
             }
             2..=4 => {}
             _ => {
-                point = Zxid(point.0.max(store.published().0 - random.below(3) as i64));
+                point = Zxid(point.0.max(store.published().0 - random.i64(0..3)));
                 reader.advance(point);
             }
         }
@@ -91,7 +92,7 @@ fn read(store: &Store, stop: &AtomicBool, seed: u64) -> u64 {
     turns
 }
 
-fn write(writer: &mut Writer, random: &mut Random) {
+fn write(writer: &mut Writer, random: &mut Rng) {
     let mut alive = vec![false; NAMES];
     let mut count = 0i64;
     let mut zxid = 1;
@@ -99,17 +100,17 @@ fn write(writer: &mut Writer, random: &mut Random) {
         zxid += 1;
         writer.begin(Zxid(zxid));
         // A transaction that fails half-way leaves nothing behind.
-        let fails = random.below(8) == 0;
-        for _ in 0..1 + random.below(2) {
-            let i = random.below(PAIRS);
+        let fails = random.usize(..8) == 0;
+        for _ in 0..1 + random.usize(..2) {
+            let i = random.usize(..PAIRS);
             for path in [twin('a', i), twin('b', i)] {
                 let version = writer.find(&path, path::hash(&path)).expect("twins stay").version();
                 writer.set_data(&path, path::hash(&path), Some(&pattern(zxid)), version + 1, zxid, zxid);
             }
         }
         let before = (alive.clone(), count);
-        for _ in 0..1 + random.below(4) {
-            let i = random.below(NAMES);
+        for _ in 0..1 + random.usize(..4) {
+            let i = random.usize(..NAMES);
             let path = child(i);
             if alive[i] {
                 writer.delete(&path, path::hash(&path));
@@ -126,7 +127,7 @@ fn write(writer: &mut Writer, random: &mut Random) {
             (alive, count) = before;
         }
         // The head runs ahead of what is published.
-        if random.below(3) > 0 {
+        if random.usize(..3) > 0 {
             writer.publish(Zxid(zxid));
             writer.reclaim();
         }
@@ -157,7 +158,7 @@ fn readers_see_whole_transactions_only() {
                 })
             })
             .collect();
-        write(&mut writer, &mut Random(42));
+        write(&mut writer, &mut Rng::with_seed(42));
         stop.store(true, Relaxed);
         for reader in readers {
             assert!(reader.join().expect("a reader saw a torn state") > 0);

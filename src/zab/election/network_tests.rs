@@ -4,6 +4,7 @@
 //! found out, and so is an ensemble that does not come together when the network is well again.
 
 use super::*;
+use fastrand::Rng;
 
 /// The faults end at this time.
 const HEALED_MS: i64 = 15_000;
@@ -14,27 +15,6 @@ const INIT_LIMIT_MS: i64 = 2_000;
 /// By this time servers of an unfinished reconfiguration have one leader.
 const AGREED_MS: i64 = 6_000;
 const CHECK_MS: i64 = 100;
-
-struct Random(u64);
-
-impl Random {
-    /// splitmix64.
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, limit: i64) -> i64 {
-        (self.next() % limit as u64) as i64
-    }
-
-    fn chance(&mut self, percent: i64) -> bool {
-        self.below(100) < percent
-    }
-}
 
 enum Event {
     Deliver { from: ServerId, to: ServerId, payload: Arc<[u8]> },
@@ -59,7 +39,7 @@ struct Server {
 }
 
 struct Network {
-    random: Random,
+    random: Rng,
     faults_end_ms: i64,
     init_limit_ms: i64,
     now_ms: i64,
@@ -79,7 +59,7 @@ struct Network {
 impl Network {
     fn new(seed: u64, configs: impl IntoIterator<Item = (ServerId, Config)>) -> Network {
         let mut network = Network {
-            random: Random(seed),
+            random: Rng::with_seed(seed),
             faults_end_ms: HEALED_MS,
             init_limit_ms: INIT_LIMIT_MS,
             now_ms: 0,
@@ -105,7 +85,7 @@ impl Network {
                 yields_until_ms: 0,
             };
             network.servers.insert(who, server);
-            let start_ms = network.random.below(1_000);
+            let start_ms = network.random.i64(0..1_000);
             network.after(start_ms, Event::Start { who });
         }
         network.after(1_000, Event::Fault);
@@ -156,7 +136,7 @@ impl Network {
             Event::Fault if self.now_ms >= self.faults_end_ms => {}
             Event::Fault => {
                 self.fault();
-                let delay_ms = 200 + self.random.below(1_300);
+                let delay_ms = 200 + self.random.i64(0..1_300);
                 self.after(delay_ms, Event::Fault);
             }
         }
@@ -171,7 +151,7 @@ impl Network {
     fn relink(&mut self, who: ServerId) {
         for peer in self.servers.keys().copied().filter(|peer| *peer != who).collect::<Vec<_>>() {
             for (who, peer) in [(who, peer), (peer, who)] {
-                let delay_ms = self.random.below(100);
+                let delay_ms = self.random.i64(0..100);
                 self.after(delay_ms, Event::Link { who, peer });
             }
         }
@@ -205,7 +185,7 @@ impl Network {
         server.established = false;
         server.looks += 1;
         self.relink(who);
-        let delay_ms = 100 + self.random.below(2_000);
+        let delay_ms = 100 + self.random.i64(0..2_000);
         self.after(delay_ms, Event::Start { who });
     }
 
@@ -258,10 +238,11 @@ impl Network {
             return;
         }
         let faulty = self.now_ms < self.faults_end_ms;
-        let copies = if faulty { 1 - i64::from(self.random.chance(5)) + i64::from(self.random.chance(5)) } else { 1 };
+        let copies =
+            if faulty { 1 - i64::from(self.random.u8(..100) < 5) + i64::from(self.random.u8(..100) < 5) } else { 1 };
         for _ in 0..copies {
-            let slow = if faulty && self.random.chance(5) { 600 } else { 60 };
-            let delay_ms = 1 + self.random.below(slow);
+            let slow = if faulty && self.random.u8(..100) < 5 { 600 } else { 60 };
+            let delay_ms = 1 + self.random.i64(0..slow);
             self.after(delay_ms, Event::Deliver { from, to, payload: payload.clone() });
         }
     }
@@ -350,12 +331,12 @@ impl Network {
         }
         // Some transactions; the followers get more or less of them.
         let first = if log.zxid.epoch() == epoch { log.zxid.0 } else { epoch << 32 };
-        let last = first + self.random.below(4);
+        let last = first + self.random.i64(0..4);
         let mut holders = BTreeSet::from([who]);
         self.servers.get_mut(&who).unwrap().log.zxid = Zxid(last);
         for id in followers {
             let have = &mut self.servers.get_mut(&id).unwrap().log.zxid;
-            *have = Zxid(have.0.max(first).max(last - self.random.below(3)).min(last));
+            *have = Zxid(have.0.max(first).max(last - self.random.i64(0..3)).min(last));
             if have.0 == last {
                 holders.insert(id);
             }
@@ -368,16 +349,16 @@ impl Network {
 
     fn fault(&mut self) {
         let ids: Vec<ServerId> = self.servers.keys().copied().collect();
-        let one = ids[self.random.below(ids.len() as i64) as usize];
-        match self.random.below(6) {
+        let one = ids[self.random.usize(..ids.len())];
+        match self.random.i64(0..6) {
             0 => self.stop(one),
             1 => {
                 let leader = ids.iter().find(|id| self.servers[id].established && self.leads(**id));
                 self.stop(*leader.unwrap_or(&one));
             }
             2 if self.leads(one) => self.look(one, Some(self.init_limit_ms)),
-            3 => self.split(|random| random.chance(50)),
-            4 => self.split(|random| random.chance(20)),
+            3 => self.split(|random| random.u8(..100) < 50),
+            4 => self.split(|random| random.u8(..100) < 20),
             _ => self.split(|_| true),
         }
     }
@@ -387,7 +368,7 @@ impl Network {
     }
 
     /// Two sides that do not hear each other.
-    fn split(&mut self, side: impl Fn(&mut Random) -> bool) {
+    fn split(&mut self, side: impl Fn(&mut Rng) -> bool) {
         let ids: Vec<ServerId> = self.servers.keys().copied().collect();
         let sides: Vec<bool> = ids.iter().map(|_| side(&mut self.random)).collect();
         self.cut.clear();
@@ -530,7 +511,7 @@ fn an_interrupted_reconfiguration_ends_with_one_leader() {
         for seed in 0..100 {
             let mut network = Network::new(10_000 * case as u64 + seed, interrupted(old, next, &holders));
             network.faults_end_ms = 0;
-            network.init_limit_ms = 1_000 + network.random.below(9_000);
+            network.init_limit_ms = 1_000 + network.random.i64(0..9_000);
             while network.agreed().is_none() {
                 assert!(network.now_ms < AGREED_MS, "{old} {next} {holders:?}, seed {seed}: no common leader");
                 network.run(network.now_ms + CHECK_MS);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::jute::election::ElectionError;
+use fastrand::Rng;
 
 const LOG: Option<LogEnd> = Some(LogEnd { zxid: Zxid(0x1_0000_0005), epoch: 1 });
 
@@ -228,26 +229,22 @@ fn who_alone_holds_a_proposed_configuration_finds_the_leader() {
 
 #[test]
 fn random_messages_neither_panic_nor_elect_a_stranger() {
-    let mut seed = 7_u64;
-    let mut next = move || {
-        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        seed >> 33
-    };
+    let mut random = Rng::with_seed(7);
     let mut settled = 0;
     for _ in 0..2_000 {
         let mut election = looking(1, three());
         for now_ms in 0..30 {
             let mut payload = Notification {
-                round: next() as i64 % 5 - 1,
-                zxid: next() as i64 % 3 - 1,
-                ..notification(PeerState::try_from(next() as i32 % 4).unwrap(), next() as i64 % 5, 0)
+                round: random.i64(-1..4),
+                zxid: random.i64(-1..2),
+                ..notification(PeerState::try_from(random.i32(0..4)).unwrap(), random.i64(0..5), 0)
             }
             .encode();
-            if next() % 8 == 0 {
-                let at = next() as usize % payload.len();
-                payload[at] = next() as u8;
+            if random.u8(..8) == 0 {
+                let at = random.usize(..payload.len());
+                payload[at] = random.u8(..);
             }
-            let from = ServerId(next() as i64 % 5);
+            let from = ServerId(random.i64(0..5));
             for output in election.step(Input::Message { from, payload: &payload }, now_ms * 20) {
                 if let Output::Settled(end) = output {
                     assert!(election.config.is_voter(end.vote.leader), "{end:?}");

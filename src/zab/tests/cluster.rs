@@ -16,7 +16,6 @@
 
 mod edge;
 
-use super::Random;
 use super::node::{Conn, Node, Role, Wire, refill, txn, voters};
 use crate::config::Settings;
 use crate::ids::{SessionId, Zxid};
@@ -26,6 +25,7 @@ use crate::zab::leader::{self, Leader, LearnerKind, PeerId, Proposal};
 use crate::zab::learner::{self, Learner};
 use crate::zab::message::{Gate, Message};
 use crate::zab::voters::{Config, ServerId};
+use fastrand::Rng;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ const TICK_MS: i64 = 100;
 const MAX_DATA: usize = 1 << 16;
 
 struct Cluster {
-    random: Random,
+    random: Rng,
     now: i64,
     voters: usize,
     nodes: Vec<Node>,
@@ -57,7 +57,7 @@ impl Cluster {
     fn new(seed: u64, voter_count: usize, observers: usize) -> Self {
         let kind = |id| if id <= voter_count { LearnerKind::Follower } else { LearnerKind::Observer };
         Cluster {
-            random: Random(seed),
+            random: Rng::with_seed(seed),
             now: 0,
             voters: voter_count,
             nodes: (1..=voter_count + observers).map(|id| Node::new(id, kind(id))).collect(),
@@ -81,14 +81,14 @@ impl Cluster {
     /// One event. Faults are what goes wrong by itself; late elections, leaders that are not the best, refused
     /// reads of the log and damaged snapshots happen in any case.
     fn step(&mut self, faults: bool) {
-        self.now += self.random.below(3) as i64;
-        match self.random.below(100) {
+        self.now += self.random.i64(0..3);
+        match self.random.usize(..100) {
             0..45 => self.deliver(),
             45..65 => self.disk(),
             65..76 => self.propose(),
             76..84 => self.tick(),
             84..87 => self.sync(),
-            87 if faults && self.random.percent(10) => self.now += self.random.below(800) as i64,
+            87 if faults && self.random.u8(..100) < 10 => self.now += self.random.i64(0..800),
             88..92 => self.elect(),
             92..96 => self.join(),
             _ if !faults => self.restart(),
@@ -102,7 +102,7 @@ impl Cluster {
     fn deliver(&mut self) {
         let Some(id) = self.pick_conn() else { return };
         let conn = self.conns.get_mut(&id).unwrap();
-        if self.random.percent(50) {
+        if self.random.u8(..100) < 50 {
             let leader = conn.leader;
             if conn.leader_gone {
                 conn.to_leader.clear();
@@ -127,7 +127,7 @@ impl Cluster {
                         self.learn(learner, learner::Input::Packet(packet));
                     }
                     Wire::Snapshot(zxid, txns) => {
-                        let failed = self.random.percent(5);
+                        let failed = self.random.u8(..100) < 5;
                         self.nodes[learner].staged = Some((zxid, txns));
                         let input =
                             if failed { learner::Input::SnapshotFailed } else { learner::Input::SnapshotReceived };
@@ -143,8 +143,8 @@ impl Cluster {
     }
 
     fn disk(&mut self) {
-        let at = self.random.below(self.nodes.len());
-        if self.random.percent(40) {
+        let at = self.random.usize(..self.nodes.len());
+        if self.random.u8(..100) < 40 {
             if self.nodes[at].epoch_queue.is_empty() {
                 return;
             }
@@ -159,7 +159,7 @@ impl Cluster {
                 self.lead(at, leader::Input::EpochsDurable(epochs));
             }
         } else {
-            let count = self.random.below(self.nodes[at].log_queue.len() + 1);
+            let count = self.random.usize(..self.nodes[at].log_queue.len() + 1);
             if count == 0 {
                 return;
             }
@@ -180,7 +180,7 @@ impl Cluster {
     }
 
     fn propose(&mut self) {
-        let at = self.random.below(self.nodes.len());
+        let at = self.random.usize(..self.nodes.len());
         if self.is_quiet {
             return;
         }
@@ -197,7 +197,7 @@ impl Cluster {
     }
 
     fn tick(&mut self) {
-        let at = self.random.below(self.nodes.len());
+        let at = self.random.usize(..self.nodes.len());
         match self.nodes[at].role {
             Role::Leader(..) => self.lead(at, leader::Input::Tick),
             Role::Learner(..) => self.learn(at, learner::Input::Tick),
@@ -206,7 +206,7 @@ impl Cluster {
     }
 
     fn sync(&mut self) {
-        let at = self.random.below(self.nodes.len());
+        let at = self.random.usize(..self.nodes.len());
         self.next_content += 1;
         let tag = self.next_content;
         self.syncs.insert(tag, self.committed.len());
@@ -226,22 +226,22 @@ impl Cluster {
     /// The oracle: a random quorum of servers that look for a leader finds one among them.
     fn elect(&mut self) {
         let mut looking: Vec<usize> = (0..self.voters).filter(|at| self.is_looking(*at)).collect();
-        while looking.len() > self.voters / 2 + 1 && self.random.percent(40) {
-            looking.remove(self.random.below(looking.len()));
+        while looking.len() > self.voters / 2 + 1 && self.random.u8(..100) < 40 {
+            looking.remove(self.random.usize(..looking.len()));
         }
         if looking.len() <= self.voters / 2 {
             return;
         }
         let best = looking.iter().copied().max_by_key(|at| (self.nodes[*at].standing(), *at)).unwrap();
-        let leader = if self.random.percent(85) { best } else { looking[self.random.below(looking.len())] };
+        let leader = if self.random.u8(..100) < 85 { best } else { looking[self.random.usize(..looking.len())] };
         let node = &mut self.nodes[leader];
         let mut history = node.history.take().unwrap();
         let epochs = node.epochs.at_start(history.last()).unwrap();
-        if self.random.percent(20) {
+        if self.random.u8(..100) < 20 {
             history = refill(&node.view, 3, node.durable_end);
         }
         let mut options = leader::Options::new(node.id, TICK_MS, 10, 5);
-        options.settings = Arc::new(Settings { force_snapshot: self.random.percent(10), ..Settings::default() });
+        options.settings = Arc::new(Settings { force_snapshot: self.random.u8(..100) < 10, ..Settings::default() });
         options.last_counter = self.last_counter;
         let (end, committed) = (node.durable_end, node.committed);
         let role = Leader::new(options, self.config.clone(), epochs, history, committed, self.now);
@@ -249,7 +249,7 @@ impl Cluster {
         self.saw("election");
         self.lead(leader, leader::Input::Tick);
         for at in looking {
-            if at != leader && self.random.percent(95) {
+            if at != leader && self.random.u8(..100) < 95 {
                 self.connect(at, leader);
             }
         }
@@ -258,11 +258,11 @@ impl Cluster {
     fn join(&mut self) {
         let leaders: Vec<usize> =
             (0..self.nodes.len()).filter(|at| matches!(self.nodes[*at].role, Role::Leader(..))).collect();
-        let at = self.random.below(self.nodes.len());
+        let at = self.random.usize(..self.nodes.len());
         if leaders.is_empty() || !self.is_looking(at) {
             return;
         }
-        let leader = leaders[self.random.below(leaders.len())];
+        let leader = leaders[self.random.usize(..leaders.len())];
         self.connect(at, leader);
     }
 
@@ -298,12 +298,12 @@ impl Cluster {
     /// A connection breaks; some of what was on its way may still arrive.
     fn cut(&mut self) {
         let Some(id) = self.pick_conn() else { return };
-        let (keep_up, keep_down) = (self.random.below(4), self.random.below(4));
+        let (keep_up, keep_down) = (self.random.usize(..4), self.random.usize(..4));
         let conn = self.conns.get_mut(&id).unwrap();
         conn.to_leader.truncate(keep_up);
         conn.to_learner.truncate(keep_down);
         let (learner, leader) = (conn.learner, conn.leader);
-        if self.random.percent(50) {
+        if self.random.u8(..100) < 50 {
             let conn = self.conns.get_mut(&id).unwrap();
             if !conn.learner_gone {
                 conn.learner_gone = true;
@@ -320,7 +320,7 @@ impl Cluster {
     }
 
     fn crash(&mut self) {
-        let at = self.random.below(self.nodes.len());
+        let at = self.random.usize(..self.nodes.len());
         if !self.nodes[at].up {
             return;
         }
@@ -343,8 +343,8 @@ impl Cluster {
     }
 
     fn restart(&mut self) {
-        let at = self.random.below(self.nodes.len());
-        let keep = self.random.below(12);
+        let at = self.random.usize(..self.nodes.len());
+        let keep = self.random.usize(..12);
         let node = &mut self.nodes[at];
         if !node.up {
             node.up = true;

@@ -1,7 +1,6 @@
 //! Peers that send anything: no bytes and no order of packets bring a role down, and what a role holds for
 //! them stays within its limits.
 
-use super::Random;
 use crate::ids::Zxid;
 use crate::jute::quorum::{Identities, Packet, PacketType};
 use crate::jute::wire::{put_int, put_long};
@@ -10,31 +9,32 @@ use crate::zab::history::{History, HistoryLimits, Txn};
 use crate::zab::leader::{self, Leader, LearnerKind, PeerId, Proposal};
 use crate::zab::learner::{self, Learner};
 use crate::zab::voters::{Config, ServerId, Voters};
+use fastrand::Rng;
 
 /// What a peer may send.
-struct Peer(Random);
+struct Peer(Rng);
 
 impl Peer {
     /// Mostly zxids that could be, sometimes none.
     fn zxid(&mut self) -> Zxid {
-        match self.0.below(12) {
-            0 => Zxid((self.0.next() as i64).wrapping_sub(self.0.next() as i64)),
+        match self.0.usize(..12) {
+            0 => Zxid(self.0.i64(..).wrapping_sub(self.0.i64(..))),
             1 => Zxid(-1),
-            2 => Zxid(i64::MIN | self.0.next() as i64),
+            2 => Zxid(i64::MIN | self.0.i64(..)),
             3 => Zxid(i64::MAX),
-            _ => Zxid((self.0.below(4) << 32 | self.0.below(5)) as i64),
+            _ => Zxid(self.0.i64(0..4) << 32 | self.0.i64(0..5)),
         }
     }
 
     fn data(&mut self, zxid: Zxid) -> Option<Vec<u8>> {
         let mut data = vec![];
-        match self.0.below(8) {
+        match self.0.usize(..8) {
             0 => return None,
-            1 => data = (0..self.0.below(40)).map(|_| self.0.next() as u8).collect(),
-            2 => put_int(&mut data, self.0.below(4) as i32 - 1),
+            1 => data = (0..self.0.usize(..40)).map(|_| self.0.u8(..)).collect(),
+            2 => put_int(&mut data, self.0.i32(0..4) - 1),
             3 => put_int(&mut data, 0x10000),
             4 => {
-                put_long(&mut data, self.0.below(5) as i64);
+                put_long(&mut data, self.0.i64(0..5));
                 put_int(&mut data, 0x10000);
                 put_long(&mut data, 0);
             }
@@ -44,7 +44,7 @@ impl Peer {
                 put_int(&mut data, 1);
                 put_long(&mut data, zxid.0);
                 put_long(&mut data, 0);
-                put_int(&mut data, [1, 16, -1, 77][self.0.below(4)]);
+                put_int(&mut data, [1, 16, -1, 77][self.0.usize(..4)]);
             }
         }
         Some(data)
@@ -77,24 +77,24 @@ const LEGAL: [&[(PacketType, i64)]; 5] = [
 fn a_learner_survives_any_leader() {
     let mut left = 0;
     for seed in 0..20_000 {
-        let mut sender = Peer(Random(seed));
+        let mut sender = Peer(Rng::with_seed(seed));
         let kind = if seed % 2 == 0 { LearnerKind::Follower } else { LearnerKind::Observer };
         let mut options = learner::Options::new(ServerId(1), kind, 100, 10, 5);
         options.max_pending_bytes = 1000;
         let mut out = vec![];
         let epochs = Epochs { accepted: 1, current: 1 };
         let mut learner = Learner::new(options, epochs, history(), Zxid::ZERO, 0, &mut out);
-        for (kind, zxid) in LEGAL[sender.0.below(5)] {
+        for (kind, zxid) in LEGAL[sender.0.usize(..5)] {
             let version = 0x10000i32.to_be_bytes();
             let data = (*kind == PacketType::LeaderInfo).then_some(&version[..]);
             let packet = Packet { kind: *kind, zxid: Zxid(*zxid), data, auth: None };
             learner.step(learner::Input::Packet(packet), 0, &mut out);
         }
-        for now in 0..sender.0.below(12) as i64 {
-            let kind = PacketType::from_wire(sender.0.below(21) as i32);
+        for now in 0..sender.0.i64(0..12) {
+            let kind = PacketType::from_wire(sender.0.i32(0..21));
             let zxid = sender.zxid();
             let data = sender.data(zxid);
-            let input = match sender.0.below(12) {
+            let input = match sender.0.usize(..12) {
                 0 => learner::Input::SnapshotReceived,
                 1 => learner::Input::Tick,
                 _ => learner::Input::Packet(Packet { kind, zxid, data: data.as_deref(), auth: None }),
@@ -114,7 +114,7 @@ fn a_leader_survives_any_learner() {
     let mut dropped = 0;
     let mut joined = 0;
     for seed in 0..20_000 {
-        let mut sender = Peer(Random(seed));
+        let mut sender = Peer(Rng::with_seed(seed));
         let voters = Voters::parse(b"server.1=127.0.0.1:2001:3001:participant\nversion=0").unwrap();
         let epochs = Epochs { accepted: 1, current: 1 };
         let options = leader::Options::new(ServerId(1), 100, 10, 5);
@@ -135,15 +135,15 @@ fn a_leader_survives_any_learner() {
             (PacketType::AckEpoch, Zxid(1 << 32 | 2), Some(&current[..])),
             (PacketType::Ack, Zxid(2 << 32), None),
         ];
-        for (kind, zxid, data) in &legal[..sender.0.below(4)] {
+        for (kind, zxid, data) in &legal[..sender.0.usize(..4)] {
             let packet = Packet { kind: *kind, zxid: *zxid, data: *data, auth: None };
             leader.step(leader::Input::Packet(peer, packet), 0, &mut out);
         }
         for now in 0..20 {
-            let kind = PacketType::from_wire(sender.0.below(21) as i32);
+            let kind = PacketType::from_wire(sender.0.i32(0..21));
             let zxid = sender.zxid();
             let data = sender.data(zxid);
-            match sender.0.below(10) {
+            match sender.0.usize(..10) {
                 0 => leader.step(leader::Input::Tick, now * 50, &mut out),
                 1 => {
                     let proposal = Proposal { zxid: leader.next_zxid(), bytes: [].into(), config: None };
@@ -169,12 +169,12 @@ fn a_leader_survives_any_learner() {
 fn any_bytes_are_a_packet_or_not() {
     let mut found = 0;
     for seed in 0..20_000 {
-        let mut sender = Peer(Random(seed));
-        let mut bytes: Vec<u8> = (0..sender.0.below(60)).map(|_| sender.0.next() as u8 & 0x83).collect();
+        let mut sender = Peer(Rng::with_seed(seed));
+        let mut bytes: Vec<u8> = (0..sender.0.usize(..60)).map(|_| sender.0.u8(..) & 0x83).collect();
         // Lengths that may be right, every other time.
         for at in [12, 16, 20].into_iter().filter(|_| seed % 2 == 0) {
             if bytes.len() >= at + 4 {
-                bytes[at..at + 4].copy_from_slice(&(sender.0.below(12) as i32 - 1).to_be_bytes());
+                bytes[at..at + 4].copy_from_slice(&(sender.0.i32(0..12) - 1).to_be_bytes());
             }
         }
         if let Ok(Some((packet, length))) = Packet::decode(&bytes, 64) {

@@ -4,8 +4,9 @@ use crate::codec::{self, NO_NODE, NODE_EXISTS, flags};
 use crate::connection::Connection;
 use crate::engine::Left;
 use crate::failure::{Failure, Result};
-use crate::workload::law::{Pool, Random};
+use crate::workload::law::Pool;
 use crate::workload::{ROOT, Workload};
+use fastrand::Rng;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
@@ -26,10 +27,10 @@ pub fn tag(session: i64) -> String {
 pub fn plant(target: SocketAddr, workload: &Workload) -> Result<()> {
     let longest = workload.tree.iter().map(|planted| planted.value.largest()).max().unwrap_or(0);
     let pool = Pool::new(longest);
-    let mut random = Random::new(u64::MAX);
+    let mut random = Rng::with_seed(u64::MAX);
     let lengths: Vec<usize> = workload.tree.iter().map(|planted| planted.value.draw(&mut random)).collect();
     let paths: Vec<&str> = workload.tree.iter().map(|planted| planted.path.as_str()).collect();
-    plant_values(target, &paths, |i| pool.value(lengths[i], &mut Random::new(i as u64)))
+    plant_values(target, &paths, |i| pool.value(lengths[i], &mut Rng::with_seed(i as u64)))
 }
 
 /// Makes znodes with empty values, parents before their children.

@@ -97,8 +97,8 @@ impl Cluster {
                 let last = if leader.is_established() { leader.committed() } else { Zxid(epoch << 32) };
                 let end = upto(&self.nodes[at].view, last);
                 let oldest = upto(&self.nodes[at].view, at_least).min(end);
-                let from = if self.random.percent(30) { oldest / 2 } else { oldest };
-                let count = from + self.random.below(end - from + 1);
+                let from = if self.random.u8(..100) < 30 { oldest / 2 } else { oldest };
+                let count = from + self.random.usize(..end - from + 1);
                 let txns = self.nodes[at].view[..count].to_vec();
                 let zxid = txns.last().map_or(Zxid::ZERO, |txn| txn.zxid);
                 self.post(to.0, at, &Message::bare(PacketType::Snap, zxid));
@@ -112,10 +112,10 @@ impl Cluster {
                 let node = &self.nodes[at];
                 let from = upto(&node.view, after);
                 let mut part = leader::LogPart { whole: true, ..leader::LogPart::default() };
-                if from > 0 && after >= node.log_floor && !self.random.percent(20) {
+                if from > 0 && after >= node.log_floor && self.random.u8(..100) >= 20 {
                     assert!(end > after);
                     let upto = upto(&node.view, end);
-                    let most = 2 + self.random.below(4);
+                    let most = 2 + self.random.usize(..4);
                     part.whole = upto - (from - 1) <= most;
                     part.txns = node.view[from - 1..upto.min(from - 1 + most)].to_vec();
                 }
@@ -293,7 +293,7 @@ impl Cluster {
 
     pub(super) fn pick_conn(&mut self) -> Option<u64> {
         let ids: Vec<u64> = self.conns.keys().copied().collect();
-        if ids.is_empty() { None } else { Some(ids[self.random.below(ids.len())]) }
+        if ids.is_empty() { None } else { Some(ids[self.random.usize(..ids.len())]) }
     }
 
     pub(super) fn is_looking(&self, at: usize) -> bool {

@@ -5,8 +5,9 @@
 
 use crate::codec::{self, flags, op};
 use crate::connection::Outbox;
-use crate::workload::law::{Chooser, Pool, Random};
+use crate::workload::law::{Chooser, Pool};
 use crate::workload::{Action, Create, Keys, Operation, Workload};
+use fastrand::Rng;
 use std::collections::VecDeque;
 use std::fmt::Write;
 
@@ -96,7 +97,7 @@ struct Maker {
 
 /// What all operations draw from.
 struct Hand<'a> {
-    random: Random,
+    random: Rng,
     pool: &'a Pool,
     tag: &'a str,
     worker: usize,
@@ -112,7 +113,7 @@ impl<'a> Source<'a> {
         let (steps, makers) = steps(&workload.operations);
         let weights: Vec<f64> = workload.operations.iter().map(|operation| operation.weight).collect();
         let hand = Hand {
-            random: Random::new(worker as u64),
+            random: Rng::with_seed(worker as u64),
             pool,
             tag,
             worker,
@@ -255,7 +256,7 @@ impl<'a> Hand<'a> {
 
     /// The path of a znode that was made, if one is to be deleted now.
     fn old_path(&mut self, create: &Create, maker: usize) -> Option<&str> {
-        if create.remove == 0.0 || self.random.share() >= create.remove {
+        if create.remove == 0.0 || self.random.f64() >= create.remove {
             return None;
         }
         let Maker { made, removed, standing } = &mut self.makers[maker];

@@ -10,11 +10,12 @@
 //! - `children_of` means the children the setup makes.
 
 use super::file::multi;
-use super::law::{Amount, Random, Skew};
+use super::law::{Amount, Skew};
 use super::{Action, Create, Keys, MOST_KEYS, Operation, Paths, Planted, ROOT, Settings, Workload};
 use crate::codec::flags;
 use crate::failure::{Failure, Result};
 use crate::yaml::{Node, Value};
+use fastrand::Rng;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ pub fn workload(file: &Node, name: &str) -> Result<Workload> {
     generator.entries_among(&["setup", "requests"])?;
     let bare = |path: &str| Planted { path: path.into(), value: Amount::Fixed(0) };
     let base = format!("{ROOT}/keeper");
-    let mut setup = Setup { random: Random::new(0), planted: vec![bare(ROOT), bare(&base)], known: BTreeSet::new() };
+    let mut setup = Setup { random: Rng::with_seed(0), planted: vec![bare(ROOT), bare(&base)], known: BTreeSet::new() };
     if let Some(nodes) = generator.get("setup")? {
         setup.children(nodes, &base)?;
     }
@@ -133,7 +134,7 @@ fn data(node: &Node) -> Result<Amount> {
 }
 
 struct Setup {
-    random: Random,
+    random: Rng,
     planted: Vec<Planted>,
     known: BTreeSet<String>,
 }
@@ -176,10 +177,9 @@ impl Setup {
     }
 
     fn fresh_name(&mut self, node: &Node, parent: &str, length: &Amount) -> Result<String> {
-        const LETTERS: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
         for _ in 0..1000 {
             let length = length.draw(&mut self.random).clamp(1, LONGEST_NAME);
-            let name: String = (0..length).map(|_| char::from(LETTERS[self.random.below(LETTERS.len())])).collect();
+            let name: String = (0..length).map(|_| self.random.alphanumeric()).collect();
             if !self.known.contains(&format!("{parent}/{name}")) {
                 return Ok(name);
             }

@@ -1,39 +1,8 @@
 //! Chance, reproducible: which operation, which key, how long a value.
 
+use fastrand::Rng;
+use std::iter::repeat_with;
 use std::sync::Arc;
-
-/// A generator with a fixed start, so that every run does the same. xorshift64*.
-#[derive(Clone, Debug)]
-pub struct Random(u64);
-
-impl Random {
-    /// The generator number `stream`: different numbers give different sequences.
-    pub fn new(stream: u64) -> Random {
-        // Numbers that differ in one bit shall not begin alike: splitmix64. Zero would stay zero.
-        let mut seed = stream.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        seed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        seed = (seed ^ (seed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        Random((seed ^ (seed >> 31)).max(1))
-    }
-
-    /// The next 32 bits.
-    pub fn bits(&mut self) -> u32 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
-    }
-
-    /// A number from 0 to `end` - 1; 0 when there is none.
-    pub fn below(&mut self, end: usize) -> usize {
-        ((u64::from(self.bits()) * end as u64) >> 32) as usize
-    }
-
-    /// From 0 to 1, without 1.
-    pub fn share(&mut self) -> f64 {
-        f64::from(self.bits()) / f64::from(1u32 << 31) / 2.0
-    }
-}
 
 /// Chooses among things by their weights, in constant time: Walker's method of aliases.
 #[derive(Clone, Debug)]
@@ -62,10 +31,10 @@ impl Chooser {
     }
 
     /// One of them, by its number.
-    pub fn pick(&self, random: &mut Random) -> usize {
-        let slot = random.below(self.slots.len());
+    pub fn pick(&self, random: &mut Rng) -> usize {
+        let slot = random.usize(..self.slots.len());
         let (stay, other) = self.slots[slot];
-        if (random.bits() as f32) < stay * 4_294_967_296.0 { slot } else { other as usize }
+        if random.f32() < stay { slot } else { other as usize }
     }
 }
 
@@ -87,7 +56,7 @@ pub enum Picker {
 }
 
 impl Picker {
-    /// One of `count` keys.
+    /// One of `count` keys, of which there is at least one.
     pub fn new(skew: &Skew, count: usize) -> Picker {
         match skew {
             Skew::Uniform => Picker::Uniform(count),
@@ -101,9 +70,9 @@ impl Picker {
     }
 
     /// A key's number.
-    pub fn pick(&self, random: &mut Random) -> usize {
+    pub fn pick(&self, random: &mut Rng) -> usize {
         match self {
-            Picker::Uniform(count) => random.below(*count),
+            Picker::Uniform(count) => random.usize(..*count),
             Picker::Ranked(chooser, stride) => {
                 let count = chooser.slots.len();
                 (chooser.pick(random) as u64 * *stride as u64 % count as u64) as usize
@@ -128,10 +97,10 @@ pub enum Amount {
 
 impl Amount {
     /// The next one.
-    pub fn draw(&self, random: &mut Random) -> usize {
+    pub fn draw(&self, random: &mut Rng) -> usize {
         match self {
             Amount::Fixed(amount) => *amount,
-            Amount::Uniform(low, high) => low + random.below(high - low + 1),
+            Amount::Uniform(low, high) => random.usize(*low..=*high),
             Amount::Choice(amounts, chooser) => amounts[chooser.pick(random)],
         }
     }
@@ -155,13 +124,13 @@ impl Pool {
 
     /// For values of up to `longest` bytes.
     pub fn new(longest: usize) -> Pool {
-        let mut random = Random::new(0);
-        Pool((0..longest + Pool::SLACK).map(|_| random.bits() as u8).collect())
+        let mut random = Rng::with_seed(0);
+        Pool(repeat_with(|| random.u8(..)).take(longest + Pool::SLACK).collect())
     }
 
     /// A value of `length` bytes.
-    pub fn value(&self, length: usize, random: &mut Random) -> &[u8] {
-        let start = random.below(self.0.len() - length);
+    pub fn value(&self, length: usize, random: &mut Rng) -> &[u8] {
+        let start = random.usize(..self.0.len() - length);
         &self.0[start..start + length]
     }
 }
@@ -188,7 +157,7 @@ mod tests {
 
     #[test]
     fn things_are_chosen_by_their_weights() {
-        let mut random = Random::new(1);
+        let mut random = Rng::with_seed(1);
         let chooser = Chooser::new(&[3.0, 0.0, 1.0, 6.0]);
         assert_close(&shares(4, || chooser.pick(&mut random)), &[0.3, 0.0, 0.1, 0.6]);
         let one = Chooser::new(&[0.5]);
@@ -197,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_skew_gives_every_key_its_share() {
-        let mut random = Random::new(2);
+        let mut random = Rng::with_seed(2);
         for count in [1, 2, 7, 100] {
             let picker = Picker::new(&Skew::Uniform, count);
             assert_close(&shares(count, || picker.pick(&mut random)), &vec![1.0 / count as f64; count]);
@@ -213,7 +182,7 @@ mod tests {
 
     #[test]
     fn amounts_stay_within_their_law() {
-        let mut random = Random::new(3);
+        let mut random = Rng::with_seed(3);
         assert_eq!(Amount::Fixed(7).draw(&mut random), 7);
         let uniform = Amount::Uniform(2, 4);
         assert_close(&shares(5, || uniform.draw(&mut random)), &[0.0, 0.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0]);
@@ -224,7 +193,7 @@ mod tests {
 
     #[test]
     fn values_have_their_length() {
-        let (pool, mut random) = (Pool::new(100), Random::new(4));
+        let (pool, mut random) = (Pool::new(100), Rng::with_seed(4));
         assert!([0, 1, 100].iter().all(|length| pool.value(*length, &mut random).len() == *length));
     }
 }

@@ -229,7 +229,5 @@ fn spectrum(count: u64, value: impl Fn(f64) -> f64) -> Value {
 
 /// Something between 0 and 1 that looks like chance.
 fn noise(n: u32) -> f64 {
-    let mixed = n.wrapping_mul(0x9e37_79b9);
-    let mixed = (mixed ^ (mixed >> 15)).wrapping_mul(0x85eb_ca6b);
-    f64::from(mixed ^ (mixed >> 13)) / f64::from(u32::MAX)
+    fastrand::Rng::with_seed(n.into()).f64()
 }
