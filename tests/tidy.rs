@@ -21,6 +21,8 @@ const FLOORS: &[&[&str]] = &[
 const NEIGHBOURS: &[(&str, &str)] = &[
     // The identities and lists of the wire, read and written by their own rules.
     ("acl", "jute"),
+    // A key chooses how digests are made.
+    ("config", "acl"),
     // The command line starts the admin plane.
     ("cli", "admin"),
     // Budgets are amounts of work.

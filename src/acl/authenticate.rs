@@ -23,6 +23,16 @@ pub enum DigestAlgorithm {
     Sha512,
 }
 
+impl fmt::Display for DigestAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DigestAlgorithm::Sha1 => "SHA1",
+            DigestAlgorithm::Sha256 => "SHA-256",
+            DigestAlgorithm::Sha512 => "SHA-512",
+        })
+    }
+}
+
 impl DigestAlgorithm {
     /// By the name Java gives it, in any case.
     pub fn from_name(name: &str) -> Option<DigestAlgorithm> {

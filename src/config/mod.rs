@@ -40,4 +40,4 @@ pub use profile::Profile;
 pub use resolve::{Overrides, Source, resolve};
 pub use secret::Secret;
 pub use server_keys::{Config, Edge};
-pub use shapes::{ClientAddress, DigestAlgorithm, LogFormat};
+pub use shapes::{ClientAddress, LogFormat};

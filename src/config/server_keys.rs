@@ -9,12 +9,13 @@ use super::member::ServerId;
 use super::profile::{Profile, Values};
 use super::secret::{Secret, said_of_secret};
 use super::shapes::{
-    ClientAddress, DigestAlgorithm, LogFormat, digest_algorithm, host, is_digest_id, log_format, path, profile_named,
+    ClientAddress, LogFormat, digest_algorithm, host, is_digest_id, log_format, path, profile_named,
     timeout,
 };
 use super::value::{
     self, ANY, Expected, boolean, not_negative, number, positive, said_of_list, said_yes_or_no, yes_or_no,
 };
+use crate::acl::DigestAlgorithm;
 use crate::ids::Zxid;
 use crate::limits;
 use std::net::{IpAddr, Ipv4Addr};

@@ -2,6 +2,7 @@
 
 use super::profile::Profile;
 use super::value::{Expected, number};
+use crate::acl::DigestAlgorithm;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
@@ -27,30 +28,11 @@ impl fmt::Display for ClientAddress {
     }
 }
 
-/// The hash of the scheme digest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DigestAlgorithm {
-    /// What all ACLs hold that were made by a ZooKeeper nobody has told otherwise.
-    Sha1,
-    Sha256,
-    Sha512,
-}
-
 /// The shape of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     Text,
     Json,
-}
-
-impl fmt::Display for DigestAlgorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            DigestAlgorithm::Sha1 => "SHA1",
-            DigestAlgorithm::Sha256 => "SHA-256",
-            DigestAlgorithm::Sha512 => "SHA-512",
-        })
-    }
 }
 
 impl fmt::Display for LogFormat {
@@ -110,12 +92,7 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, Expected> {
 }
 
 pub(super) fn digest_algorithm(text: &str) -> Result<DigestAlgorithm, Expected> {
-    match text.to_ascii_uppercase().as_str() {
-        "SHA1" | "SHA-1" | "SHA" => Ok(DigestAlgorithm::Sha1),
-        "SHA-256" => Ok(DigestAlgorithm::Sha256),
-        "SHA-512" => Ok(DigestAlgorithm::Sha512),
-        _ => Err("expected SHA1, SHA-256 or SHA-512".into()),
-    }
+    DigestAlgorithm::from_name(text).ok_or_else(|| "expected SHA1, SHA-256 or SHA-512".into())
 }
 
 /// `user:` and the base64 form of 20, 32 or 64 bytes.

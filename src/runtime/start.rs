@@ -16,8 +16,8 @@ use super::sharded::{self, CoreParts, Ending, ShardParts, ShardThread};
 use super::single::Single;
 use super::transport::Security;
 use super::wake::Wake;
-use crate::acl::{AclTable, AuthConfig, DigestAlgorithm, Scheme, Schemes};
-use crate::config::{self, Config, Edge};
+use crate::acl::{AclTable, AuthConfig, Scheme, Schemes};
+use crate::config::{Config, Edge};
 use crate::fatal::{self, Fatal, Reason};
 use crate::ids::Zxid;
 use crate::limits;
@@ -373,11 +373,7 @@ fn shard_options(
         slice: limits::SLICE,
         auth: AuthConfig {
             schemes: schemes(config),
-            digest_algorithm: match config.digest_algorithm {
-                config::DigestAlgorithm::Sha1 => DigestAlgorithm::Sha1,
-                config::DigestAlgorithm::Sha256 => DigestAlgorithm::Sha256,
-                config::DigestAlgorithm::Sha512 => DigestAlgorithm::Sha512,
-            },
+            digest_algorithm: config.digest_algorithm,
             super_digest: config.super_digest.as_ref().map(|secret| secret.reveal().clone()),
             ..AuthConfig::default()
         },
