@@ -1,7 +1,7 @@
 //! Elections as stories: scripts of plain commands, each with what it must lead to.
 //!
 //! A script is a list of commands, `----` under each, and below that what the servers did. Messages are
-//! delivered only when a command says so. With `REWRITE_SCRIPTS=1` in the environment the outcomes are
+//! delivered only when a command says so. With `CORRAL_REWRITE=1` in the environment the outcomes are
 //! written into the files instead of being compared: read the difference before you keep it.
 
 use std::collections::VecDeque;
@@ -59,7 +59,7 @@ fn run(file: &str, script: &str) {
         // What stood here before.
         while lines.next_if(|line| !line.is_empty()).is_some() {}
     }
-    if std::env::var_os("REWRITE_SCRIPTS").is_some() {
+    if std::env::var_os("CORRAL_REWRITE").is_some() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/zab/election/").to_owned() + file;
         std::fs::write(path, out).unwrap();
     } else {

@@ -3,7 +3,7 @@
 //! A script is a text in `tests/zab`. A line that begins in the first column is an event; the indented lines
 //! below it are what the role asked for, and are compared word by word. What a gate holds back is marked
 //! `(waits)` and comes again, unmarked, when it is let go. Zxids are written `epoch.counter`, epochs
-//! `accepted/current`. With `CORRAL_REWRITE_SCRIPTS=<directory>` the answers are written there instead.
+//! `accepted/current`. With `CORRAL_REWRITE=1` in the environment the answers are written into the files instead.
 
 use super::role_text::{leads, learns, show};
 use crate::config::Settings;
@@ -106,7 +106,8 @@ fn play(name: &str, script: &str) {
             stage.event(&Words::of(line));
         }
     }
-    if let Ok(directory) = std::env::var("CORRAL_REWRITE_SCRIPTS") {
+    if std::env::var_os("CORRAL_REWRITE").is_some() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/zab");
         std::fs::write(format!("{directory}/{name}.txt"), &stage.trace).unwrap();
         return;
     }
