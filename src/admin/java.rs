@@ -1,5 +1,6 @@
 //! Values as Java prints them, since scripts have been written against that.
 
+use jiff::Timestamp;
 use std::net::{IpAddr, SocketAddr};
 
 /// A fraction as `Double.toString` has it: at least one decimal, powers of ten outside 0.001 to 10^7.
@@ -29,33 +30,9 @@ pub fn address(peer: SocketAddr) -> String {
 
 /// A moment (milliseconds since 1970) as `Date.toString` has it, in UTC: `Sat Nov 21 14:09:29 UTC 2026`.
 pub fn date(ms: i64) -> String {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let seconds = ms.div_euclid(1000);
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let (year, month, day) = civil(days);
-    format!(
-        "{} {} {day:02} {:02}:{:02}:{:02} UTC {year}",
-        DAYS[days.rem_euclid(7) as usize],
-        MONTHS[month as usize - 1],
-        second / 3600,
-        second / 60 % 60,
-        second % 60,
-    )
-}
-
-/// Year, month and day of a number of days since 1970, in the Gregorian calendar. Counted in eras of 400
-/// years that begin on the first of March, so that the leap day is the last of its year.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let since_march_0000 = days + 719_468;
-    let era = since_march_0000.div_euclid(146_097);
-    let day_of_era = since_march_0000.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
+    // Years have four digits: later moments are the last of them.
+    let moment = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX);
+    moment.strftime("%a %b %d %H:%M:%S UTC %Y").to_string()
 }
 
 #[cfg(test)]
