@@ -6,6 +6,7 @@
 
 use corral::acl::AclId;
 use corral::ids::Zxid;
+use corral::jute::StatPersisted;
 use corral::tree::path;
 use corral::tree::store::{Cursor, NewZnode, Reader, Store, Writer};
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
@@ -117,19 +118,7 @@ impl Path {
 }
 
 fn znode(zxid: i64, data: &[u8]) -> NewZnode<'_> {
-    NewZnode {
-        data: Some(data),
-        acl: AclId::OPEN,
-        owner: 0,
-        czxid: zxid,
-        mzxid: zxid,
-        ctime: zxid,
-        mtime: zxid,
-        version: 0,
-        aversion: 0,
-        cversion: 0,
-        pzxid: zxid,
-    }
+    NewZnode { data: Some(data), acl: AclId::OPEN, stat: StatPersisted::new(zxid, zxid, 0) }
 }
 
 /// A tree, and the transactions that change it.

@@ -128,17 +128,18 @@ fn line(znode: &Znode<'_>, acl: &str) -> String {
             hex
         }),
     };
+    let kept = znode.persisted();
     format!(
         "{} data {data} acl {acl} owner {:#x} czxid {:#x} mzxid {:#x} pzxid {:#x} ctime {} mtime {} version {} cversion {} aversion {}\n",
         String::from_utf8_lossy(znode.path()),
-        znode.owner(),
-        znode.czxid(),
-        znode.mzxid(),
-        znode.pzxid(),
-        znode.ctime(),
-        znode.mtime(),
-        znode.version(),
-        znode.stored_cversion(),
-        znode.aversion(),
+        kept.owner,
+        kept.czxid,
+        kept.mzxid,
+        kept.pzxid,
+        kept.ctime,
+        kept.mtime,
+        kept.version,
+        kept.cversion,
+        kept.aversion,
     )
 }

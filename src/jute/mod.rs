@@ -20,7 +20,7 @@ pub use codes::{
     AddWatchMode, AnsweredBy, CreateMode, Effect, ErrorCode, EventType, OpCode, PartOf, WatcherType, Work,
 };
 pub use connect::ConnectRequest;
-pub use records::{AclEntry, AclList, Stat};
+pub use records::{AclEntry, AclList, Stat, StatPersisted};
 pub use request::{Create, MultiOp, MultiOps, Reconfig, Request, SetWatches};
 pub use txn::{Txn, TxnHeader};
 pub use wire::{DecodeError, Reader};

@@ -1,7 +1,7 @@
 //! Records that requests, replies and transactions share: Stat and ACL lists.
 
 use super::codes::perms;
-use super::wire::{DecodeError, Reader, halves, put_bytes, put_int, put_words};
+use super::wire::{DecodeError, Reader, halves, put_bytes, put_int, put_long, put_words};
 use std::fmt::{self, Write as _};
 
 /// What a client is told of a znode (68 bytes on the wire).
@@ -68,6 +68,90 @@ impl Stat {
             ephemeral_owner: reader.long()?,
             data_length: reader.int()?,
             num_children: reader.int()?,
+            pzxid: reader.long()?,
+        })
+    }
+}
+
+/// What is kept of a znode beside path, data and ACL (ZooKeeper's `StatPersisted`); its digest covers all of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct StatPersisted {
+    /// Zxid that created the znode.
+    pub czxid: i64,
+    /// Zxid that last changed its data.
+    pub mzxid: i64,
+    /// When it was created, ms since 1970.
+    pub ctime: i64,
+    /// When its data last changed, ms since 1970.
+    pub mtime: i64,
+    /// Number of changes to the data.
+    pub version: i32,
+    /// Number of creations of children: not what a [`Stat`] shows.
+    pub cversion: i32,
+    /// Number of changes to the ACL.
+    pub aversion: i32,
+    /// A session, or the mark of a container or of a time to live; 0 for every other kind.
+    pub owner: i64,
+    /// Zxid that last created or deleted a child.
+    pub pzxid: i64,
+}
+
+impl StatPersisted {
+    /// Of a znode that is made now (`time_ms` since 1970).
+    #[inline]
+    pub fn new(zxid: i64, time_ms: i64, owner: i64) -> Self {
+        StatPersisted {
+            czxid: zxid,
+            mzxid: zxid,
+            ctime: time_ms,
+            mtime: time_ms,
+            owner,
+            pzxid: zxid,
+            ..Self::default()
+        }
+    }
+
+    /// What is told of a znode with so many children and bytes of data. The owner comes as it is stored: which of the
+    /// owners a client sees depends on the server's rules.
+    #[inline]
+    pub fn shown(&self, num_children: i32, data_length: i32) -> Stat {
+        let StatPersisted { czxid, mzxid, ctime, mtime, version, aversion, owner, pzxid, .. } = *self;
+        // ZooKeeper 3.9, DataNode.copyStat: creations counted twice, less the children left, is creations and deletions.
+        let cversion = self.cversion.wrapping_mul(2).wrapping_sub(num_children);
+        let ephemeral_owner = owner;
+        Stat {
+            czxid,
+            mzxid,
+            ctime,
+            mtime,
+            version,
+            cversion,
+            aversion,
+            ephemeral_owner,
+            data_length,
+            num_children,
+            pzxid,
+        }
+    }
+
+    /// Appends the record, as ZooKeeper's snapshots have it.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        [self.czxid, self.mzxid, self.ctime, self.mtime].into_iter().for_each(|long| put_long(out, long));
+        [self.version, self.cversion, self.aversion].into_iter().for_each(|int| put_int(out, int));
+        [self.owner, self.pzxid].into_iter().for_each(|long| put_long(out, long));
+    }
+
+    /// Reads the record.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(StatPersisted {
+            czxid: reader.long()?,
+            mzxid: reader.long()?,
+            ctime: reader.long()?,
+            mtime: reader.long()?,
+            version: reader.int()?,
+            cversion: reader.int()?,
+            aversion: reader.int()?,
+            owner: reader.long()?,
             pzxid: reader.long()?,
         })
     }

@@ -395,6 +395,7 @@ mod tests {
     #[test]
     fn storage_works_on_it() {
         use crate::ids::{SessionId, Zxid};
+        use crate::jute::StatPersisted;
         use crate::storage::identity;
         use crate::storage::log::writer::{LogOptions, LogWriter};
         use crate::storage::recovery::{self, RecoveryOptions};
@@ -418,7 +419,7 @@ mod tests {
                 Ok(())
             }
             fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), ReplayError> {
-                self.0.push(record.mzxid);
+                self.0.push(record.stat.mzxid);
                 Ok(())
             }
             fn snapshot_done(&mut self, _: &SnapshotHeader) -> Result<(), ReplayError> {
@@ -465,7 +466,13 @@ mod tests {
                 let header = SnapshotHeader { zxid: Zxid(4), directory, ..SnapshotHeader::default() };
                 let mut writer = SnapshotWriter::create(&RealDisk, &data_dir, header).unwrap();
                 for mzxid in 1..=4 {
-                    writer.push_znode(&ZnodeRecord { path: b"/x", mzxid, ..ZnodeRecord::default() }).unwrap();
+                    writer
+                        .push_znode(&ZnodeRecord {
+                            path: b"/x",
+                            stat: StatPersisted { mzxid, ..Default::default() },
+                            ..Default::default()
+                        })
+                        .unwrap();
                 }
                 writer.finish().unwrap();
             }

@@ -123,8 +123,7 @@ impl Replay for Rebuild {
             0 => AclId::OPEN,
             id => *self.acls.get(&id).ok_or(ReplayError::UnknownAcl(id))?,
         };
-        let ZnodeRecord { data, owner, czxid, mzxid, pzxid, ctime, mtime, version, cversion, aversion, .. } = *record;
-        let znode = NewZnode { data, acl, owner, czxid, mzxid, ctime, mtime, version, aversion, cversion, pzxid };
+        let znode = NewZnode { data: record.data, acl, stat: record.stat };
         let named = |error| ReplayError::Znode { path: record.path.to_vec(), error };
         self.state.load(record.path, &znode).map_err(named)
     }

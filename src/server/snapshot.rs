@@ -95,14 +95,6 @@ fn push(writer: &mut SnapshotWriter<'_>, znode: &Znode<'_>) -> Result<(), DiskEr
         path: znode.path(),
         data: znode.data(),
         acl: znode.acl().0,
-        owner: znode.owner(),
-        czxid: znode.czxid(),
-        mzxid: znode.mzxid(),
-        pzxid: znode.pzxid(),
-        ctime: znode.ctime(),
-        mtime: znode.mtime(),
-        version: znode.version(),
-        cversion: znode.stored_cversion(),
-        aversion: znode.aversion(),
+        stat: znode.persisted(),
     })
 }

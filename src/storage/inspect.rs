@@ -248,15 +248,15 @@ impl Replay for Dump<'_> {
              aversion {}",
             record.path.escape_ascii(),
             record.acl,
-            record.owner,
-            Zxid(record.czxid),
-            Zxid(record.mzxid),
-            Zxid(record.pzxid),
-            record.ctime,
-            record.mtime,
-            record.version,
-            record.cversion,
-            record.aversion
+            record.stat.owner,
+            Zxid(record.stat.czxid),
+            Zxid(record.stat.mzxid),
+            Zxid(record.stat.pzxid),
+            record.stat.ctime,
+            record.stat.mtime,
+            record.stat.version,
+            record.stat.cversion,
+            record.stat.aversion
         ));
         Ok(())
     }

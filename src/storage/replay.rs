@@ -5,6 +5,7 @@ pub use super::replay_error::ReplayError;
 use super::log::frame::DirectoryId;
 use super::log::segment::SegmentId;
 use crate::ids::{SessionId, Zxid};
+use crate::jute::StatPersisted;
 
 /// What a snapshot says of itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -36,18 +37,7 @@ pub struct ZnodeRecord<'a> {
     pub data: Option<&'a [u8]>,
     /// The number of an ACL list of the same snapshot; zero is world:anyone with all permissions.
     pub acl: u32,
-    /// ephemeralOwner as stored: a session, or the mark of a container or a TTL.
-    pub owner: i64,
-    pub czxid: i64,
-    pub mzxid: i64,
-    pub pzxid: i64,
-    /// Milliseconds since 1970, as is `mtime`.
-    pub ctime: i64,
-    pub mtime: i64,
-    pub version: i32,
-    /// As stored: the number of children created, not what a Stat shows.
-    pub cversion: i32,
-    pub aversion: i32,
+    pub stat: StatPersisted,
 }
 
 /// Builds the state. After an error the state is of no use, except for [`Replay::restart`].

@@ -25,6 +25,7 @@ use super::snapshot::format::SnapshotHeader;
 use super::snapshot::write::SnapshotWriter;
 use crate::fatal::Fatal;
 use crate::ids::{SessionId, Zxid};
+use crate::jute::StatPersisted;
 use crate::sim::disk::SimDisk;
 use crate::tree::ApplyError;
 use std::path::{Path, PathBuf};
@@ -89,7 +90,7 @@ impl Replay for Model {
     }
 
     fn znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), ReplayError> {
-        let zxid = Zxid(record.mzxid);
+        let zxid = Zxid(record.stat.mzxid);
         assert_eq!(record.path, format!("/{zxid}").as_bytes());
         self.apply(zxid, record.data.unwrap_or_default())
     }
@@ -233,7 +234,8 @@ impl Server {
         writer.push_acl(1, b"a list")?;
         for zxid in &state.applied {
             let (path, data) = (format!("/{zxid}"), txn(*zxid));
-            let record = ZnodeRecord { path: path.as_bytes(), data: Some(&data), mzxid: zxid.0, ..Default::default() };
+            let stat = StatPersisted { mzxid: zxid.0, ..Default::default() };
+            let record = ZnodeRecord { path: path.as_bytes(), data: Some(&data), acl: 0, stat };
             writer.push_znode(&record)?;
         }
         Ok(writer.finish()?.name)

@@ -5,8 +5,8 @@
 //! do not count. The sum is kept current by adding what came and taking off what went.
 
 use super::path::{ROOT, ZOOKEEPER};
-use super::store::NewZnode;
 use crate::ids::Zxid;
+use crate::jute::StatPersisted;
 use std::collections::VecDeque;
 
 /// One entry of the history is kept each so many transactions.
@@ -16,39 +16,7 @@ const NOTED: u64 = 1 << 32;
 /// So many entries are kept.
 const HISTORY_LIMIT: usize = 1024;
 
-/// The fields of a znode that its digest covers besides path and data.
-#[derive(Clone, Copy, Debug)]
-pub struct Covered {
-    pub czxid: i64,
-    pub mzxid: i64,
-    pub pzxid: i64,
-    pub ctime: i64,
-    pub mtime: i64,
-    pub version: i32,
-    /// As stored: creations of children only.
-    pub cversion: i32,
-    pub aversion: i32,
-    /// As stored.
-    pub owner: i64,
-}
-
-impl From<&NewZnode<'_>> for Covered {
-    fn from(znode: &NewZnode<'_>) -> Covered {
-        Covered {
-            czxid: znode.czxid,
-            mzxid: znode.mzxid,
-            pzxid: znode.pzxid,
-            ctime: znode.ctime,
-            mtime: znode.mtime,
-            version: znode.version,
-            cversion: znode.cversion,
-            aversion: znode.aversion,
-            owner: znode.owner,
-        }
-    }
-}
-
-/// The CRC of a znode's path and data, to be continued with its [`Covered`] fields; `None` for a znode that
+/// The CRC of a znode's path and data, to be continued with its [`StatPersisted`]; `None` for a znode that
 /// does not count.
 #[derive(Clone, Copy, Debug)]
 pub struct Body(Option<u32>);
@@ -89,18 +57,18 @@ impl Body {
     }
 
     /// The znode's digest.
-    pub fn digest(self, covered: &Covered) -> u64 {
+    pub fn digest(self, stat: &StatPersisted) -> u64 {
         let Some(body) = self.0 else { return 0 };
         let mut bytes = [0; 60];
-        bytes[0..8].copy_from_slice(&covered.czxid.to_be_bytes());
-        bytes[8..16].copy_from_slice(&covered.mzxid.to_be_bytes());
-        bytes[16..24].copy_from_slice(&covered.pzxid.to_be_bytes());
-        bytes[24..32].copy_from_slice(&covered.ctime.to_be_bytes());
-        bytes[32..40].copy_from_slice(&covered.mtime.to_be_bytes());
-        bytes[40..44].copy_from_slice(&covered.version.to_be_bytes());
-        bytes[44..48].copy_from_slice(&covered.cversion.to_be_bytes());
-        bytes[48..52].copy_from_slice(&covered.aversion.to_be_bytes());
-        bytes[52..60].copy_from_slice(&covered.owner.to_be_bytes());
+        bytes[0..8].copy_from_slice(&stat.czxid.to_be_bytes());
+        bytes[8..16].copy_from_slice(&stat.mzxid.to_be_bytes());
+        bytes[16..24].copy_from_slice(&stat.pzxid.to_be_bytes());
+        bytes[24..32].copy_from_slice(&stat.ctime.to_be_bytes());
+        bytes[32..40].copy_from_slice(&stat.mtime.to_be_bytes());
+        bytes[40..44].copy_from_slice(&stat.version.to_be_bytes());
+        bytes[44..48].copy_from_slice(&stat.cversion.to_be_bytes());
+        bytes[48..52].copy_from_slice(&stat.aversion.to_be_bytes());
+        bytes[52..60].copy_from_slice(&stat.owner.to_be_bytes());
         u64::from(go_on(body, &bytes))
     }
 }
@@ -182,16 +150,13 @@ impl Digest {
 mod tests {
     use super::*;
 
-    const FRESH: Covered =
-        Covered { czxid: 0, mzxid: 0, pzxid: 0, ctime: 0, mtime: 0, version: 0, cversion: 0, aversion: 0, owner: 0 };
-
     #[test]
     fn empty_tree_as_observed() {
-        let root = Body::of(b"/", Some(b"")).digest(&FRESH);
-        let zookeeper = Body::of(b"/zookeeper", Some(b"")).digest(&FRESH);
+        let root = Body::of(b"/", Some(b"")).digest(&StatPersisted::default());
+        let zookeeper = Body::of(b"/zookeeper", Some(b"")).digest(&StatPersisted::default());
         assert_eq!(root + zookeeper, 0x51c6_d660);
-        assert_eq!(Body::of(b"/zookeeper/quota", Some(b"x")).digest(&FRESH), 0);
-        assert_ne!(Body::of(b"/zookeeperx", None).digest(&FRESH), 0);
+        assert_eq!(Body::of(b"/zookeeper/quota", Some(b"x")).digest(&StatPersisted::default()), 0);
+        assert_ne!(Body::of(b"/zookeeperx", None).digest(&StatPersisted::default()), 0);
     }
 
     #[test]

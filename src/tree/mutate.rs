@@ -5,7 +5,7 @@
 //! zxid that `State::begin` was given (ZooKeeper 3.9, `DataTree`).
 
 use super::change::{Change, ChangeKind, Changes};
-use super::digest::{Body, Covered};
+use super::digest::Body;
 use super::path::{self, PathHash};
 use super::quota::{QuotaNode, parse_path};
 use super::state::State;
@@ -13,7 +13,7 @@ use super::store::{NewZnode, Znode};
 use crate::acl::AclId;
 use crate::cost::Cost;
 use crate::ids::Zxid;
-use crate::jute::Stat;
+use crate::jute::{Stat, StatPersisted};
 
 /// When a transaction happens.
 #[derive(Clone, Copy, Debug)]
@@ -40,31 +40,23 @@ impl<'a> Place<'a> {
 /// What is known of a znode at the head, without its data.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts {
-    /// As shown to clients but for the owner, which is not filled in.
-    pub stat: Stat,
-    /// As stored.
-    pub owner: i64,
+    pub stat: StatPersisted,
+    pub num_children: i32,
+    pub data_length: i32,
     pub acl: AclId,
-    /// As stored: creations of children only.
-    pub cversion: i32,
     /// Of the path alone, and with the data.
     named: Body,
     body: Body,
 }
 
 impl Facts {
+    /// The owner is as it is stored.
+    fn shown(&self) -> Stat {
+        self.stat.shown(self.num_children, self.data_length)
+    }
+
     fn digest(&self) -> u64 {
-        self.body.digest(&Covered {
-            czxid: self.stat.czxid,
-            mzxid: self.stat.mzxid,
-            pzxid: self.stat.pzxid,
-            ctime: self.stat.ctime,
-            mtime: self.stat.mtime,
-            version: self.stat.version,
-            cversion: self.cversion,
-            aversion: self.stat.aversion,
-            owner: self.owner,
-        })
+        self.body.digest(&self.stat)
     }
 }
 
@@ -88,10 +80,10 @@ impl State {
     pub(super) fn facts_of(&self, znode: &Znode<'_>) -> Facts {
         let named = self.digest.body_of_path(znode.path());
         Facts {
-            stat: znode.stat(),
-            owner: znode.owner(),
+            stat: znode.persisted(),
+            num_children: znode.num_children(),
+            data_length: znode.data_length(),
             acl: znode.acl(),
-            cversion: znode.stored_cversion(),
             named,
             body: self.body_of(znode, named),
         }
@@ -115,21 +107,10 @@ impl State {
         self.mark(at.zxid);
         let length = new.at.path.len() + new.data.map_or(0, <[u8]>::len);
         self.charge(Cost::CHANGE + Cost::bytes(2 * length));
-        let znode = NewZnode {
-            data: new.data,
-            acl: new.acl,
-            owner: new.owner,
-            czxid: at.zxid.0,
-            mzxid: at.zxid.0,
-            ctime: at.time_ms,
-            mtime: at.time_ms,
-            version: 0,
-            aversion: 0,
-            cversion: 0,
-            pzxid: at.zxid.0,
-        };
+        let stat = StatPersisted::new(at.zxid.0, at.time_ms, new.owner);
+        let znode = NewZnode { data: new.data, acl: new.acl, stat };
         self.store.create(new.at.path, new.at.hash, &znode);
-        self.digest.replace(0, self.digest.body(new.at.path, new.data).digest(&(&znode).into()));
+        self.digest.replace(0, self.digest.body(new.at.path, new.data).digest(&stat));
         self.raise_parent(at.zxid, new.parent, parent, new.parent_cversion);
         self.index.created(new.at.path, new.owner);
         let data_length = new.data.map_or(0, <[u8]>::len);
@@ -145,23 +126,14 @@ impl State {
             parent_acl: parent.acl,
         };
         changes.push(change, &self.interner);
-        let stat = Stat {
-            czxid: at.zxid.0,
-            mzxid: at.zxid.0,
-            ctime: at.time_ms,
-            mtime: at.time_ms,
-            data_length: data_length as i32,
-            pzxid: at.zxid.0,
-            ..Stat::default()
-        };
-        self.options.owners.shown(new.owner, stat)
+        self.options.owners.shown(new.owner, stat.shown(0, data_length as i32))
     }
 
     /// What a creation does to its parent, which is all that is left of one whose znode is there already:
     /// counter and pzxid go up together, and only if the counter does.
     pub(super) fn raise_parent(&mut self, zxid: Zxid, place: Place<'_>, parent: &Facts, cversion: i32) {
-        let cversion = if cversion == -1 { parent.cversion.wrapping_add(1) } else { cversion };
-        if cversion > parent.cversion {
+        let cversion = if cversion == -1 { parent.stat.cversion.wrapping_add(1) } else { cversion };
+        if cversion > parent.stat.cversion {
             self.set_child_stat(zxid, place, parent, cversion, parent.stat.pzxid.max(zxid.0));
         }
     }
@@ -169,7 +141,7 @@ impl State {
     /// What a deletion does to its parent, whether or not the znode was there.
     pub(super) fn touch_parent(&mut self, zxid: Zxid, place: Place<'_>, parent: &Facts) {
         if zxid.0 > parent.stat.pzxid {
-            self.set_child_stat(zxid, place, parent, parent.cversion, zxid.0);
+            self.set_child_stat(zxid, place, parent, parent.stat.cversion, zxid.0);
         }
     }
 
@@ -177,7 +149,7 @@ impl State {
         self.mark(zxid);
         self.store.set_child_stat(place.path, place.hash, cversion, pzxid);
         let mut after = *before;
-        after.cversion = cversion;
+        after.stat.cversion = cversion;
         after.stat.pzxid = pzxid;
         self.digest.replace(before.digest(), after.digest());
     }
@@ -195,11 +167,11 @@ impl State {
         self.store.delete(place.path, place.hash);
         self.digest.replace(znode.digest(), 0);
         self.touch_parent(zxid, parent_place, parent);
-        self.index.deleted(place.path, znode.owner);
+        self.index.deleted(place.path, znode.stat.owner);
         if let Some((prefix, node)) = parse_path(place.path) {
             self.quota_node_deleted(zxid, prefix, node);
         }
-        self.use_quota(zxid, place.path, -1, -i64::from(znode.stat.data_length));
+        self.use_quota(zxid, place.path, -1, -i64::from(znode.data_length));
         let change = Change {
             kind: ChangeKind::Deleted,
             path: place.path,
@@ -227,12 +199,12 @@ impl State {
         after.stat.version = version;
         after.stat.mzxid = at.zxid.0;
         after.stat.mtime = at.time_ms;
-        after.stat.data_length = data.map_or(0, <[u8]>::len) as i32;
+        after.data_length = data.map_or(0, <[u8]>::len) as i32;
         self.digest.replace(znode.digest(), after.digest());
         if let Some((prefix, QuotaNode::Limits)) = parse_path(place.path) {
             self.index.quotas.limit(at.zxid, prefix, data.unwrap_or_default());
         }
-        let more = i64::from(after.stat.data_length) - i64::from(znode.stat.data_length);
+        let more = i64::from(after.data_length) - i64::from(znode.data_length);
         self.use_quota(at.zxid, place.path, 0, more);
         let change = Change {
             kind: ChangeKind::DataChanged,
@@ -242,7 +214,7 @@ impl State {
             parent_acl: znode.acl, // nobody is told of the parent
         };
         changes.push(change, &self.interner);
-        self.options.owners.shown(znode.owner, after.stat)
+        self.options.owners.shown(after.stat.owner, after.shown())
     }
 
     /// Sets a znode's ACL and gives it that aversion; returns its Stat as clients see it. No watch fires.
@@ -253,7 +225,7 @@ impl State {
         let mut after = *znode;
         after.stat.aversion = aversion;
         self.digest.replace(znode.digest(), after.digest());
-        self.options.owners.shown(znode.owner, after.stat)
+        self.options.owners.shown(after.stat.owner, after.shown())
     }
 
     /// Deletes a znode if it is there and has no children. False if not; the parent is touched all the same.
@@ -263,7 +235,7 @@ impl State {
         let Some(parent) = self.facts(parent_place) else { return false };
         let place = Place::of(path);
         match self.facts(place) {
-            Some(znode) if znode.stat.num_children == 0 && !path::is_special(path) => {
+            Some(znode) if znode.num_children == 0 && !path::is_special(path) => {
                 self.delete_znode(zxid, (place, &znode), (parent_place, &parent), changes);
                 true
             }

@@ -221,7 +221,7 @@ impl State {
 
         let parent = self.facts_of(&parent);
         let at = At { zxid: context.zxid, time_ms: context.time_ms };
-        let parent_cversion = parent.cversion.wrapping_add(1);
+        let parent_cversion = parent.stat.cversion.wrapping_add(1);
         let new = Creation {
             at: place,
             parent: parent_place,
@@ -275,7 +275,7 @@ impl State {
         let place = Place::of(path);
         let znode = self.facts(place).ok_or(ErrorCode::NoNode)?;
         next_version(znode.stat.version, version)?;
-        if znode.stat.num_children > 0 {
+        if znode.num_children > 0 {
             return Err(ErrorCode::NotEmpty);
         }
         self.delete_znode(context.zxid, (place, &znode), (parent_place, &parent), &mut out.changes);
@@ -289,10 +289,10 @@ impl State {
         }
         let place = Place::of(path);
         let znode = self.facts(place).ok_or(ErrorCode::NoNode)?;
-        if znode.stat.num_children > 0 {
+        if znode.num_children > 0 {
             return Err(ErrorCode::NotEmpty);
         }
-        if self.options.owners.is_ephemeral(znode.owner) {
+        if self.options.owners.is_ephemeral(znode.stat.owner) {
             return Err(ErrorCode::BadVersion);
         }
         let parent_place = Place::of(path::parent(path).ok_or(ErrorCode::BadArguments)?);
@@ -316,7 +316,7 @@ impl State {
         }
         let place = Place::of(path);
         let znode = self.permitted(context, OpCode::SetData, place)?;
-        let grows = data.map_or(0, <[u8]>::len) as i64 - i64::from(znode.stat.data_length);
+        let grows = data.map_or(0, <[u8]>::len) as i64 - i64::from(znode.data_length);
         self.check_quota(path, 0, grows)?;
         let version = next_version(znode.stat.version, version)?;
         let at = At { zxid: context.zxid, time_ms: context.time_ms };

@@ -12,9 +12,9 @@ use super::work::{Countings, Sweep, Work};
 use crate::acl::{AclId, AclTable, AllAcls, Identities, Interner, Schemes};
 use crate::cost::{Cost, Meter};
 use crate::ids::{SessionId, Zxid};
-use crate::jute::AclEntry;
 use crate::jute::codes::{ErrorCode, perms};
 use crate::jute::wire::put_int;
+use crate::jute::{AclEntry, StatPersisted};
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -178,19 +178,7 @@ impl State {
     pub fn new(options: StateOptions) -> Self {
         let mut state = State::empty(options);
         state.store.begin(Zxid::ZERO);
-        let fresh = NewZnode {
-            data: Some(b""),
-            acl: AclId::OPEN,
-            owner: 0,
-            czxid: 0,
-            mzxid: 0,
-            ctime: 0,
-            mtime: 0,
-            version: 0,
-            aversion: 0,
-            cversion: 0,
-            pzxid: 0,
-        };
+        let fresh = NewZnode { data: Some(b""), acl: AclId::OPEN, stat: StatPersisted::default() };
         for path in [ROOT, ZOOKEEPER, QUOTA] {
             state.load(path, &fresh).expect("a fresh tree has no znode twice");
         }
@@ -265,19 +253,8 @@ impl State {
             put_int(&mut list, 1);
             AclEntry { perms: perms::READ, scheme: b"world", id: b"anyone" }.put(&mut list);
             let acl = self.interner.intern(&list);
-            let znode = NewZnode {
-                data: Some(b""),
-                acl,
-                owner: 0,
-                czxid: 0,
-                mzxid: 0,
-                ctime: 0,
-                mtime: 0,
-                version: 0,
-                aversion: -1,
-                cversion: 0,
-                pzxid: 0,
-            };
+            let stat = StatPersisted { aversion: -1, ..StatPersisted::default() };
+            let znode = NewZnode { data: Some(b""), acl, stat };
             self.insert(CONFIG, config, &znode);
         }
         self.count_all();
@@ -285,9 +262,9 @@ impl State {
 
     fn insert(&mut self, path: &[u8], hash: path::PathHash, znode: &NewZnode<'_>) {
         self.store.create(path, hash, znode);
-        let digest = self.digest.body(path, znode.data).digest(&znode.into());
+        let digest = self.digest.body(path, znode.data).digest(&znode.stat);
         self.digest.replace(0, digest);
-        self.index.created(path, znode.owner);
+        self.index.created(path, znode.stat.owner);
         if let Some((prefix, QuotaNode::Limits)) = parse_path(path) {
             self.index.quotas.add(self.head, prefix, znode.data.unwrap_or_default());
         }

@@ -10,7 +10,7 @@ use crate::acl::{AclId, Identities};
 use crate::ids::{SessionId, Zxid};
 use crate::jute::txn::{Txn, read_entry};
 use crate::jute::wire::{Reader, put_bool, put_bytes, put_int};
-use crate::jute::{AclEntry, AclList, Create, ErrorCode, OpCode, Reconfig, Request, Stat};
+use crate::jute::{AclEntry, AclList, Create, ErrorCode, OpCode, Reconfig, Request, Stat, StatPersisted};
 use crate::limits;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -418,13 +418,14 @@ fn loading_checks_what_it_is_given() {
     use super::store::test_support::znode;
     let mut state = State::empty(StateOptions::default());
     state.begin_load(Zxid(5));
-    let znode = NewZnode { cversion: 3, pzxid: 4, ..znode(1, None) };
+    let plain = znode(1, None);
+    let znode = NewZnode { stat: StatPersisted { cversion: 3, pzxid: 4, ..plain.stat }, ..plain };
     assert_eq!(state.load(b"/a", &znode), Err(LoadError::NoParent));
     assert_eq!(state.load(b"", &znode), Ok(()));
     assert_eq!(state.load(b"/", &znode), Err(LoadError::Twice));
     assert_eq!(state.load(b"a", &znode), Err(LoadError::BadPath));
     assert_eq!(state.load(b"/zookeeper", &znode), Ok(()));
-    assert_eq!(state.load(b"/e", &NewZnode { owner: 77, ..znode }), Ok(()));
+    assert_eq!(state.load(b"/e", &NewZnode { stat: StatPersisted { owner: 77, ..znode.stat }, ..znode }), Ok(()));
     state.finish_load();
     state.publish(Zxid(5));
     assert!(state.find(b"/zookeeper/config").is_some(), "older snapshots have none");

@@ -56,7 +56,7 @@ fn compare(state: &State, model: &Model) {
         let znode = state.find(path).expect("a child of its parent");
         assert_eq!(state.owners().shown(znode.owner(), znode.stat()), model.stat(key).unwrap(), "{}", text(path));
         assert_eq!(znode.data(), node.data.as_deref(), "{}", text(path));
-        assert_eq!((znode.owner(), znode.stored_cversion()), (node.owner, node.cversion), "{}", text(path));
+        assert_eq!((znode.owner(), znode.stored_cversion()), (node.stat.owner, node.stat.cversion), "{}", text(path));
         let mut acl = vec![];
         state.acls().list(znode.acl()).put(&mut acl);
         let mut expected = vec![];
@@ -64,8 +64,8 @@ fn compare(state: &State, model: &Model) {
         assert_eq!(acl, expected, "{}", text(path));
     }
     let of_kind = |kind| {
-        let all = model.nodes.iter().filter(move |(_, node)| model.kind(node.owner) == kind);
-        all.map(|(path, node)| (node.owner, path.clone())).collect::<Vec<_>>()
+        let all = model.nodes.iter().filter(move |(_, node)| model.kind(node.stat.owner) == kind);
+        all.map(|(path, node)| (node.stat.owner, path.clone())).collect::<Vec<_>>()
     };
     let mut ephemerals: BTreeMap<i64, Vec<Vec<u8>>> = BTreeMap::new();
     for (owner, path) in of_kind(Kind::Ephemeral) {
@@ -323,19 +323,7 @@ fn fuzzy_snapshot(run: &Run, (first, last): (usize, usize), random: &mut Rng, op
         let mut acl = vec![];
         script::put_acl(&mut acl, Some(&node.acl));
         let acl = state.intern(&acl);
-        let znode = NewZnode {
-            data: node.data.as_deref(),
-            acl,
-            owner: node.owner,
-            czxid: node.czxid,
-            mzxid: node.mzxid,
-            ctime: node.ctime,
-            mtime: node.mtime,
-            version: node.version,
-            aversion: node.aversion,
-            cversion: node.cversion,
-            pzxid: node.pzxid,
-        };
+        let znode = NewZnode { data: node.data.as_deref(), acl, stat: node.stat };
         state.load(&path, &znode).expect("parents come first");
         let below = |child: &&Vec<u8>| {
             child

@@ -2,22 +2,14 @@
 //! how the server does it. Children are found by looking at every path; a multi works on a copy.
 
 use crate::script::{Acl, Answer, BOB, Op, open};
-use corral::jute::{OpCode, Stat};
+use corral::jute::{OpCode, Stat, StatPersisted};
 use std::collections::BTreeMap;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Node {
     pub data: Option<Vec<u8>>,
     pub acl: Acl,
-    pub owner: i64,
-    pub czxid: i64,
-    pub mzxid: i64,
-    pub pzxid: i64,
-    pub ctime: i64,
-    pub mtime: i64,
-    pub version: i32,
-    pub cversion: i32,
-    pub aversion: i32,
+    pub stat: StatPersisted,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -99,24 +91,13 @@ fn hard_limits(text: &[u8]) -> (i64, i64) {
 
 impl Model {
     pub fn new(extended: bool, enforce: bool) -> Model {
-        let node = Node {
-            data: Some(vec![]),
-            acl: open(),
-            owner: 0,
-            czxid: 0,
-            mzxid: 0,
-            pzxid: 0,
-            ctime: 0,
-            mtime: 0,
-            version: 0,
-            cversion: 0,
-            aversion: 0,
-        };
+        let node = Node { data: Some(vec![]), acl: open(), stat: StatPersisted::default() };
         let mut nodes = BTreeMap::new();
         for path in [&b""[..], b"/zookeeper", b"/zookeeper/quota"] {
             nodes.insert(path.to_vec(), node.clone());
         }
-        let config = Node { acl: vec![(1, "world".into(), "anyone".into())], aversion: -1, ..node };
+        let stat = StatPersisted { aversion: -1, ..StatPersisted::default() };
+        let config = Node { acl: vec![(1, "world".into(), "anyone".into())], stat, ..node };
         nodes.insert(b"/zookeeper/config".to_vec(), config);
         Model {
             nodes,
@@ -154,17 +135,17 @@ impl Model {
         let node = self.get(path)?;
         let children = self.children(if path == b"/" { b"" } else { path }) as i32;
         Some(Stat {
-            czxid: node.czxid,
-            mzxid: node.mzxid,
-            ctime: node.ctime,
-            mtime: node.mtime,
-            version: node.version,
-            cversion: node.cversion * 2 - children,
-            aversion: node.aversion,
-            ephemeral_owner: if self.kind(node.owner) == Kind::Ephemeral { node.owner } else { 0 },
+            czxid: node.stat.czxid,
+            mzxid: node.stat.mzxid,
+            ctime: node.stat.ctime,
+            mtime: node.stat.mtime,
+            version: node.stat.version,
+            cversion: node.stat.cversion * 2 - children,
+            aversion: node.stat.aversion,
+            ephemeral_owner: if self.kind(node.stat.owner) == Kind::Ephemeral { node.stat.owner } else { 0 },
             data_length: node.data.as_ref().map_or(0, |data| data.len() as i32),
             num_children: children,
-            pzxid: node.pzxid,
+            pzxid: node.stat.pzxid,
         })
     }
 
@@ -174,13 +155,13 @@ impl Model {
         for (path, node) in self.nodes.iter().filter(|(path, _)| !path.starts_with(b"/zookeeper/")) {
             let mut bytes = path.clone();
             bytes.extend(node.data.iter().flatten());
-            for long in [node.czxid, node.mzxid, node.pzxid, node.ctime, node.mtime] {
+            for long in [node.stat.czxid, node.stat.mzxid, node.stat.pzxid, node.stat.ctime, node.stat.mtime] {
                 bytes.extend(long.to_be_bytes());
             }
-            for int in [node.version, node.cversion, node.aversion] {
+            for int in [node.stat.version, node.stat.cversion, node.stat.aversion] {
                 bytes.extend(int.to_be_bytes());
             }
-            bytes.extend(node.owner.to_be_bytes());
+            bytes.extend(node.stat.owner.to_be_bytes());
             let mut crc = u32::MAX;
             for byte in bytes {
                 crc ^= u32::from(byte);
@@ -261,7 +242,8 @@ impl Model {
                 Answer::Nothing
             }
             Op::CloseSession => {
-                let of = |node: &Node| self.kind(node.owner) == Kind::Ephemeral && node.owner == caller.session;
+                let of =
+                    |node: &Node| self.kind(node.stat.owner) == Kind::Ephemeral && node.stat.owner == caller.session;
                 let paths: Vec<_> =
                     self.nodes.iter().filter(|(_, node)| of(node)).map(|(path, _)| path.clone()).collect();
                 for path in paths {
@@ -328,7 +310,7 @@ impl Model {
                 let parent = self.get(&path[..slash]).ok_or(-101)?;
                 self.may(caller, &parent.acl, 8)?;
                 let node = self.get(path).ok_or(-101)?;
-                if *version != -1 && *version != node.version {
+                if *version != -1 && *version != node.stat.version {
                     return Err(-103);
                 }
                 if self.children(path) > 0 {
@@ -346,7 +328,7 @@ impl Model {
                 if self.children(path) > 0 {
                     return Err(-111);
                 }
-                if self.kind(node.owner) == Kind::Ephemeral {
+                if self.kind(node.stat.owner) == Kind::Ephemeral {
                     return Err(-103);
                 }
                 self.remove(caller, path, events);
@@ -364,14 +346,14 @@ impl Model {
                 if !self.room(path, 0, grows) {
                     return Err(-125);
                 }
-                if *version != -1 && *version != node.version {
+                if *version != -1 && *version != node.stat.version {
                     return Err(-103);
                 }
                 let node = self.get_mut(path);
                 node.data = data.clone();
-                node.version += 1;
-                node.mzxid = caller.zxid;
-                node.mtime = caller.time;
+                node.stat.version += 1;
+                node.stat.mzxid = caller.zxid;
+                node.stat.mtime = caller.time;
                 let stat = self.stat(path).unwrap();
                 self.charge(path, 0, grows);
                 events.push(Event::Set(path.clone()));
@@ -385,12 +367,12 @@ impl Model {
                 let acl = self.fix(caller, acl)?;
                 let node = self.get(path).ok_or(-101)?;
                 self.may(caller, &node.acl, 16)?;
-                if *version != -1 && *version != node.aversion {
+                if *version != -1 && *version != node.stat.aversion {
                     return Err(-103);
                 }
                 let node = self.get_mut(path);
                 node.acl = acl;
-                node.aversion += 1;
+                node.stat.aversion += 1;
                 Ok((7, Answer::Stat(self.stat(path).unwrap())))
             }
             Op::Check { path, version } => {
@@ -400,7 +382,7 @@ impl Model {
                 }
                 let node = self.get(path).ok_or(-101)?;
                 self.may(caller, &node.acl, 1)?;
-                if *version != -1 && *version != node.version {
+                if *version != -1 && *version != node.stat.version {
                     return Err(-103);
                 }
                 Ok((13, Answer::Nothing))
@@ -439,7 +421,7 @@ impl Model {
         self.may(caller, &parent.acl, 4)?;
         let mut path = path.to_vec();
         if matches!(flags, 2 | 3 | 6) {
-            path.extend(format!("{:010}", parent.cversion).bytes());
+            path.extend(format!("{:010}", parent.stat.cversion).bytes());
         }
         if !valid(&path) {
             return Err(-8);
@@ -447,7 +429,7 @@ impl Model {
         if self.get(&path).is_some() {
             return Err(-110);
         }
-        if self.kind(parent.owner) == Kind::Ephemeral {
+        if self.kind(parent.stat.owner) == Kind::Ephemeral {
             return Err(-108);
         }
         let bytes = data.as_ref().map_or(0, |data| data.len() as i64);
@@ -461,23 +443,11 @@ impl Model {
             _ => 0,
         };
         let Caller { zxid, time, .. } = caller;
-        let node = Node {
-            data: data.clone(),
-            acl,
-            owner,
-            czxid: zxid,
-            mzxid: zxid,
-            pzxid: zxid,
-            ctime: time,
-            mtime: time,
-            version: 0,
-            cversion: 0,
-            aversion: 0,
-        };
+        let node = Node { data: data.clone(), acl, stat: StatPersisted::new(zxid, time, owner) };
         self.nodes.insert(path.clone(), node);
         let parent = self.get_mut(&path[..slash]);
-        parent.cversion += 1;
-        parent.pzxid = zxid;
+        parent.stat.cversion += 1;
+        parent.stat.pzxid = zxid;
         let stat = self.stat(&path).unwrap();
         for name in [&b"/zookeeper_limits"[..], b"/zookeeper_stats"] {
             let subtree = path.strip_prefix(b"/zookeeper/quota").and_then(|rest| rest.strip_suffix(name));
@@ -508,7 +478,7 @@ impl Model {
 
     fn remove(&mut self, caller: Caller, path: &[u8], events: &mut Vec<Event>) {
         let node = self.nodes.remove(path).unwrap();
-        self.get_mut(&path[..cut(path).unwrap()]).pzxid = caller.zxid;
+        self.get_mut(&path[..cut(path).unwrap()]).stat.pzxid = caller.zxid;
         for name in [&b"/zookeeper_limits"[..], b"/zookeeper_stats"] {
             if let Some(rest) = path.strip_prefix(b"/zookeeper/quota").and_then(|rest| rest.strip_suffix(name)) {
                 self.used.remove(rest);

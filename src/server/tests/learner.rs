@@ -1,8 +1,8 @@
 //! What a leader sends to a server that has to begin with a snapshot of it.
 
 use crate::ids::{SessionId, Zxid};
-use crate::jute::OpCode;
 use crate::jute::txn::{CreateTxn, TxnHeader, put_create, put_digest};
+use crate::jute::{OpCode, StatPersisted};
 use crate::server::rebuild::Rebuild;
 use crate::storage::replay::{Replay, ZnodeRecord};
 use crate::storage::snapshot::format::SnapshotHeader;
@@ -25,10 +25,10 @@ fn snapshot(mut rebuild: Rebuild, root: (i32, i64), znodes: &[(i64, &[u8])]) -> 
     rebuild.restart();
     rebuild.snapshot(&header).unwrap();
     let (cversion, pzxid) = root;
-    rebuild.znode(&ZnodeRecord { path: b"/", data: Some(b""), cversion, pzxid, ..ZnodeRecord::default() }).unwrap();
+    let stat = StatPersisted { cversion, pzxid, ..StatPersisted::default() };
+    rebuild.znode(&ZnodeRecord { path: b"/", data: Some(b""), acl: 0, stat }).unwrap();
     for &(zxid, path) in znodes {
-        let (czxid, mzxid, pzxid, ctime, mtime) = (zxid, zxid, zxid, zxid, zxid);
-        let znode = ZnodeRecord { path, data: Some(b""), czxid, mzxid, pzxid, ctime, mtime, ..ZnodeRecord::default() };
+        let znode = ZnodeRecord { path, data: Some(b""), acl: 0, stat: StatPersisted::new(zxid, zxid, 0) };
         rebuild.znode(&znode).unwrap();
     }
     rebuild.snapshot_done(&header).unwrap();

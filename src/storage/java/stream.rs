@@ -13,9 +13,9 @@
 //! others name the stream's lists. (ZooKeeper 3.9, `DataTree.serialize`, `LearnerHandler`, `Learner`.)
 
 use crate::ids::{SessionId, Zxid};
-use crate::jute::AclEntry;
 use crate::jute::quorum::SNAPSHOT_SIGNATURE;
 use crate::jute::wire::{DecodeError, Reader, put_buffer, put_bytes, put_int, put_long};
+use crate::jute::{AclEntry, StatPersisted};
 use crate::storage::disk::Disk;
 use crate::storage::replay::{Replay, ReplayError, ZnodeRecord};
 use crate::storage::snapshot::format::{Kind, SnapshotHeader};
@@ -113,15 +113,7 @@ impl Replay for Encoder<'_> {
         put_bytes(out, if record.path == END { b"" } else { record.path });
         put_buffer(out, record.data);
         put_long(out, if record.acl == 0 { OPEN_ACL } else { i64::from(record.acl) });
-        put_long(out, record.czxid);
-        put_long(out, record.mzxid);
-        put_long(out, record.ctime);
-        put_long(out, record.mtime);
-        put_int(out, record.version);
-        put_int(out, record.cversion);
-        put_int(out, record.aversion);
-        put_long(out, record.owner);
-        put_long(out, record.pzxid);
+        record.stat.put(out);
         Ok(())
     }
 
@@ -368,27 +360,12 @@ impl StreamReceiver {
         };
         let data = self.buffer(reader)?;
         let acl = reader.long()?;
-        let (czxid, mzxid, ctime, mtime) = (reader.long()?, reader.long()?, reader.long()?, reader.long()?);
-        let (version, cversion, aversion) = (reader.int()?, reader.int()?, reader.int()?);
-        let (owner, pzxid) = (reader.long()?, reader.long()?);
+        let stat = StatPersisted::read(reader)?;
         let acl = match acl {
             OPEN_ACL => 0,
             id => *self.acls.get(&id).ok_or(StreamError::UnknownAcl(id))?,
         };
-        into.znode(&ZnodeRecord {
-            path,
-            data,
-            acl,
-            owner,
-            czxid,
-            mzxid,
-            pzxid,
-            ctime,
-            mtime,
-            version,
-            cversion,
-            aversion,
-        })?;
+        into.znode(&ZnodeRecord { path, data, acl, stat })?;
         Ok(Expected::Znode)
     }
 

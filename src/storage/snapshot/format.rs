@@ -240,7 +240,7 @@ pub struct ZnodesV1 {
     pub bytes: Vec<u8>,
 }
 
-/// A znode. The fields are those of a record, [`crate::storage::replay::ZnodeRecord`].
+/// A znode. The fields are those of a record, [`crate::storage::replay::ZnodeRecord`], and have the archive's own order.
 #[derive(Archive, Serialize, Clone, Copy)]
 pub struct ZnodeV1 {
     pub owner: i64,

@@ -9,6 +9,7 @@ use super::format::{
     SnapshotHeader,
 };
 use crate::ids::{SessionId, Zxid};
+use crate::jute::StatPersisted;
 use crate::storage::disk::{Access, Blocks, Disk, DiskError, DiskFile};
 use crate::storage::replay::{Replay, ReplayError, ZnodeRecord};
 use rkyv::rancor::Error;
@@ -270,15 +271,17 @@ fn records(archive: &ArchivedZnodesV1) -> impl Iterator<Item = ZnodeRecord<'_>> 
             path,
             data,
             acl: znode.acl.to_native(),
-            owner: znode.owner.to_native(),
-            czxid: znode.czxid.to_native(),
-            mzxid: znode.mzxid.to_native(),
-            pzxid: znode.pzxid.to_native(),
-            ctime: znode.ctime.to_native(),
-            mtime: znode.mtime.to_native(),
-            version: znode.version.to_native(),
-            cversion: znode.cversion.to_native(),
-            aversion: znode.aversion.to_native(),
+            stat: StatPersisted {
+                czxid: znode.czxid.to_native(),
+                mzxid: znode.mzxid.to_native(),
+                ctime: znode.ctime.to_native(),
+                mtime: znode.mtime.to_native(),
+                version: znode.version.to_native(),
+                cversion: znode.cversion.to_native(),
+                aversion: znode.aversion.to_native(),
+                owner: znode.owner.to_native(),
+                pzxid: znode.pzxid.to_native(),
+            },
         }
     })
 }

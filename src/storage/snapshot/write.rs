@@ -8,6 +8,7 @@ use super::format::{
     self, ALIGN, AclV1, AclsV1, CHUNK, Entry, HEADER, Kind, SessionV1, SessionsV1, SnapshotHeader, ZnodeV1, ZnodesV1,
 };
 use crate::ids::SessionId;
+use crate::jute::StatPersisted;
 use crate::storage::disk::{Access, Disk, DiskError, DiskFile, PIECE};
 use crate::storage::replay::ZnodeRecord;
 use rkyv::api::high::{HighSerializer, to_bytes_in};
@@ -93,16 +94,17 @@ impl<'a> SnapshotWriter<'a> {
         if self.kind != Kind::Znodes {
             self.turn_to(Kind::Znodes)?;
         }
+        let StatPersisted { czxid, mzxid, ctime, mtime, version, cversion, aversion, owner, pzxid } = record.stat;
         self.znodes.znodes.push(ZnodeV1 {
-            owner: record.owner,
-            czxid: record.czxid,
-            mzxid: record.mzxid,
-            pzxid: record.pzxid,
-            ctime: record.ctime,
-            mtime: record.mtime,
-            version: record.version,
-            cversion: record.cversion,
-            aversion: record.aversion,
+            owner,
+            czxid,
+            mzxid,
+            pzxid,
+            ctime,
+            mtime,
+            version,
+            cversion,
+            aversion,
             acl: record.acl,
             path_length: record.path.len() as u32,
             data_length: record.data.map_or(-1, |data| data.len() as i32),

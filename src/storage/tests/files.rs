@@ -61,22 +61,30 @@ const HEADER: SnapshotHeader = SnapshotHeader {
 };
 
 fn records() -> Vec<ZnodeRecord<'static>> {
-    let root = ZnodeRecord { path: b"/", data: Some(b""), cversion: -1, ..Default::default() };
+    let root = ZnodeRecord {
+        path: b"/",
+        data: Some(b""),
+        stat: StatPersisted { cversion: -1, ..Default::default() },
+        ..Default::default()
+    };
     let full = ZnodeRecord {
         path: b"/full",
         data: Some(b"data"),
         acl: 2,
-        owner: 0x1234_5678_9abc_def0,
-        czxid: 1,
-        mzxid: 2,
-        pzxid: 3,
-        ctime: 4,
-        mtime: 5,
-        version: 6,
-        cversion: 7,
-        aversion: 8,
+        stat: StatPersisted {
+            czxid: 1,
+            mzxid: 2,
+            ctime: 4,
+            mtime: 5,
+            version: 6,
+            cversion: 7,
+            aversion: 8,
+            owner: 0x1234_5678_9abc_def0,
+            pzxid: 3,
+        },
     };
-    let null = ZnodeRecord { path: b"/null", data: None, version: i32::MIN, ..full };
+    let null =
+        ZnodeRecord { path: b"/null", data: None, stat: StatPersisted { version: i32::MIN, ..full.stat }, ..full };
     vec![root, full, null]
 }
 

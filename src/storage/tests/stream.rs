@@ -2,8 +2,8 @@
 
 use super::files::Collected;
 use super::*;
-use crate::jute::AclEntry;
 use crate::jute::wire::{put_bytes, put_int, put_long};
+use crate::jute::{AclEntry, StatPersisted};
 use crate::storage::java::stream::{Received, StreamError, StreamReceiver, StreamSender};
 
 const LIMIT: usize = 1 << 20;
@@ -203,15 +203,17 @@ fn ids_of_lists_and_the_roots_path_are_translated() {
         path: b"/",
         data: None,
         acl: 0,
-        owner: 8,
-        czxid: 1,
-        mzxid: 2,
-        pzxid: 9,
-        ctime: 3,
-        mtime: 4,
-        version: 5,
-        cversion: 6,
-        aversion: 7,
+        stat: StatPersisted {
+            czxid: 1,
+            mzxid: 2,
+            ctime: 3,
+            mtime: 4,
+            version: 5,
+            cversion: 6,
+            aversion: 7,
+            owner: 8,
+            pzxid: 9,
+        },
     };
     let mut wanted = Collected::default();
     wanted.snapshot(&header()).unwrap();

@@ -340,7 +340,7 @@ fn an_old_pin_keeps_one_version_not_all() {
         let view = reader.view_pinned(pin);
         let mut names = 0;
         assert!(view.children(b"/p", p, &mut |_| names += 1));
-        (names, view.child_count(b"/p", p), view.get(b"/p/c", child).map(|znode| znode.czxid()))
+        (names, view.child_count(b"/p", p), view.get(b"/p/c", child).map(|znode| znode.persisted().czxid))
     };
     for pin in &pins {
         assert_eq!(view_of(pin, &mut reader), (1, Some(1), Some(pin.zxid().0)));

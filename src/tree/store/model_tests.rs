@@ -8,6 +8,7 @@ use super::ledger;
 use super::*;
 use crate::acl::AclId;
 use crate::ids::Zxid;
+use crate::jute::StatPersisted;
 use crate::tree::path::{self, PathHash};
 use fastrand::Rng;
 use std::collections::BTreeMap;
@@ -17,39 +18,18 @@ use std::rc::Rc;
 struct Node {
     data: Option<Vec<u8>>,
     acl: AclId,
-    owner: i64,
-    czxid: i64,
-    mzxid: i64,
-    ctime: i64,
-    mtime: i64,
-    version: i32,
-    aversion: i32,
-    cversion: i32,
-    pzxid: i64,
+    stat: StatPersisted,
     count: i32,
 }
 
 type Tree = BTreeMap<Vec<u8>, Node>;
 
 fn of(znode: &Znode<'_>) -> Node {
-    let stat = znode.stat();
+    let (stat, kept) = (znode.stat(), znode.persisted());
     assert_eq!(stat.cversion, znode.stored_cversion() * 2 - znode.num_children());
     assert_eq!(stat.data_length as usize, znode.data().map_or(0, <[u8]>::len));
-    assert_eq!((stat.czxid, stat.mzxid, stat.pzxid), (znode.czxid(), znode.mzxid(), znode.pzxid()));
-    Node {
-        data: znode.data().map(<[u8]>::to_vec),
-        acl: znode.acl(),
-        owner: znode.owner(),
-        czxid: stat.czxid,
-        mzxid: stat.mzxid,
-        ctime: znode.ctime(),
-        mtime: znode.mtime(),
-        version: znode.version(),
-        aversion: znode.aversion(),
-        cversion: znode.stored_cversion(),
-        pzxid: stat.pzxid,
-        count: stat.num_children,
-    }
+    assert_eq!((stat.czxid, stat.mzxid, stat.pzxid), (kept.czxid, znode.mzxid(), znode.pzxid()));
+    Node { data: znode.data().map(<[u8]>::to_vec), acl: znode.acl(), stat: kept, count: stat.num_children }
 }
 
 fn children_of<'a>(tree: &'a Tree, parent: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
@@ -158,38 +138,22 @@ impl World {
             let node = Node {
                 data,
                 acl: AclId(self.random.u32(..3)),
-                owner: self.random.i64(0..3) - 1,
-                czxid: z,
-                mzxid: z,
-                ctime: z * 10,
-                mtime: z * 10,
-                version: 0,
-                aversion: 0,
-                cversion: if odd { 4 } else { 0 },
-                pzxid: if odd { z - 1 } else { z },
+                stat: StatPersisted {
+                    cversion: if odd { 4 } else { 0 },
+                    pzxid: if odd { z - 1 } else { z },
+                    ..StatPersisted::new(z, z * 10, self.random.i64(0..3) - 1)
+                },
                 count: 0,
             };
-            let new = NewZnode {
-                data: node.data.as_deref(),
-                acl: node.acl,
-                owner: node.owner,
-                czxid: z,
-                mzxid: z,
-                ctime: node.ctime,
-                mtime: node.mtime,
-                version: 0,
-                aversion: 0,
-                cversion: node.cversion,
-                pzxid: node.pzxid,
-            };
+            let new = NewZnode { data: node.data.as_deref(), acl: node.acl, stat: node.stat };
             self.writer.create(path, hash, &new);
             self.head.insert(path.to_vec(), node);
             if !root {
                 let above = self.head.get_mut(&parent).unwrap();
                 above.count += 1;
                 if self.random.u8(..100) < 80 {
-                    (above.cversion, above.pzxid) = (above.cversion + 1, z);
-                    self.writer.set_child_stat(&parent, (self.hash)(&parent), above.cversion, z);
+                    (above.stat.cversion, above.stat.pzxid) = (above.stat.cversion + 1, z);
+                    self.writer.set_child_stat(&parent, (self.hash)(&parent), above.stat.cversion, z);
                 }
             }
             return;
@@ -200,19 +164,19 @@ impl World {
                 self.head.remove(path);
                 let above = self.head.get_mut(&parent).unwrap();
                 above.count -= 1;
-                above.pzxid = z;
-                self.writer.set_child_stat(&parent, (self.hash)(&parent), above.cversion, z);
+                above.stat.pzxid = z;
+                self.writer.set_child_stat(&parent, (self.hash)(&parent), above.stat.cversion, z);
             }
             2 => {
                 let acl = AclId(self.random.u32(..3));
-                self.writer.set_acl(path, hash, acl, node.aversion + 1);
+                self.writer.set_acl(path, hash, acl, node.stat.aversion + 1);
                 let node = self.head.get_mut(path).unwrap();
-                (node.acl, node.aversion) = (acl, node.aversion + 1);
+                (node.acl, node.stat.aversion) = (acl, node.stat.aversion + 1);
             }
             _ => {
-                self.writer.set_data(path, hash, data.as_deref(), node.version + 1, z, z + 7);
-                let version = node.version + 1;
-                *self.head.get_mut(path).unwrap() = Node { data, version, mzxid: z, mtime: z + 7, ..node };
+                self.writer.set_data(path, hash, data.as_deref(), node.stat.version + 1, z, z + 7);
+                let stat = StatPersisted { version: node.stat.version + 1, mzxid: z, mtime: z + 7, ..node.stat };
+                *self.head.get_mut(path).unwrap() = Node { data, stat, ..node };
             }
         }
     }
@@ -224,13 +188,14 @@ impl World {
         let to = self.states[keep].0.max(published);
         self.states.truncate(keep + 1);
         let mut follower: BTreeMap<Vec<u8>, i64> =
-            self.head.iter().map(|(path, node)| (path.clone(), node.owner)).collect();
+            self.head.iter().map(|(path, node)| (path.clone(), node.stat.owner)).collect();
         self.writer.undo(Zxid(to), &mut |undone| match undone {
             Undone::Created { path, owner } => assert_eq!(follower.remove(path), Some(owner)),
             Undone::Deleted { path, owner } => assert_eq!(follower.insert(path.to_vec(), owner), None),
             Undone::Changed { undone, restored } => {
                 assert_eq!(undone.path(), restored.path());
-                assert!(undone.version() > restored.version() || undone.aversion() > restored.aversion());
+                let (undone, restored) = (undone.persisted(), restored.persisted());
+                assert!(undone.version > restored.version || undone.aversion > restored.aversion);
             }
         });
         self.head = (*self.state(to)).clone();
@@ -239,7 +204,7 @@ impl World {
             follower
                 .iter()
                 .map(|(path, owner)| (path, *owner))
-                .eq(self.head.iter().map(|(path, node)| (path, node.owner)))
+                .eq(self.head.iter().map(|(path, node)| (path, node.stat.owner)))
         );
     }
 

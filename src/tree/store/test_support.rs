@@ -2,20 +2,9 @@
 
 use super::NewZnode;
 use crate::acl::AclId;
+use crate::jute::StatPersisted;
 
 /// A new persistent znode made by that transaction.
 pub(in crate::tree) fn znode(zxid: i64, data: Option<&[u8]>) -> NewZnode<'_> {
-    NewZnode {
-        data,
-        acl: AclId::OPEN,
-        owner: 0,
-        czxid: zxid,
-        mzxid: zxid,
-        ctime: 0,
-        mtime: 0,
-        version: 0,
-        aversion: 0,
-        cversion: 0,
-        pzxid: zxid,
-    }
+    NewZnode { data, acl: AclId::OPEN, stat: StatPersisted::new(zxid, 0, 0) }
 }

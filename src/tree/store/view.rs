@@ -5,7 +5,7 @@
 //! children object and segment reached from it stays allocated. What it shows is right for its zxid because that
 //! zxid is held by a point or a pin. Tested by the model and stress tests, under miri, and by loom.
 
-use super::block::{Block, Kind};
+use super::block::{Block, Fields, Kind};
 use super::kids::ChildNumbers;
 use super::segment::normal;
 use super::shared::Shared;
@@ -14,7 +14,7 @@ use super::table::prefetch;
 use crate::acl::AclId;
 use crate::cost::{Cost, Meter};
 use crate::ids::Zxid;
-use crate::jute::Stat;
+use crate::jute::{Stat, StatPersisted};
 use crate::tree::path::PathHash;
 use std::fmt;
 use std::ptr::NonNull;
@@ -263,23 +263,27 @@ impl<'a> Znode<'a> {
     /// client sees depends on the owner rules, and the caller applies them.
     #[inline]
     pub fn stat(&self) -> Stat {
-        let block = self.block();
-        let fields = &block.fields;
         let kids = self.kids();
-        Stat {
-            czxid: fields.czxid,
-            mzxid: fields.mzxid,
-            ctime: fields.ctime,
-            mtime: fields.mtime,
-            version: fields.version,
-            // ZooKeeper 3.9, DataNode.copyStat: creations counted twice, less the children left, is creations and deletions.
-            cversion: kids.cversion.wrapping_mul(2).wrapping_sub(kids.count),
-            aversion: fields.aversion,
-            ephemeral_owner: fields.owner,
-            data_length: block.data_len as i32,
-            num_children: kids.count,
-            pzxid: kids.pzxid,
-        }
+        self.persisted_with(&kids).shown(kids.count, self.data_length())
+    }
+
+    /// What is kept of it beside path, data and ACL.
+    #[inline]
+    pub fn persisted(&self) -> StatPersisted {
+        self.persisted_with(&self.kids())
+    }
+
+    #[inline]
+    fn persisted_with(&self, kids: &ChildNumbers) -> StatPersisted {
+        let Fields { czxid, mzxid, ctime, mtime, owner, version, aversion } = self.block().fields;
+        let ChildNumbers { cversion, pzxid, .. } = *kids;
+        StatPersisted { czxid, mzxid, ctime, mtime, version, cversion, aversion, owner, pzxid }
+    }
+
+    /// Bytes of its data; 0 for null.
+    #[inline]
+    pub fn data_length(&self) -> i32 {
+        self.block().data_len as i32
     }
 
     /// Its ACL.
@@ -309,40 +313,16 @@ impl<'a> Znode<'a> {
         self.kids().count
     }
 
-    /// Zxid that created it.
-    #[inline]
-    pub fn czxid(&self) -> i64 {
-        self.block().fields.czxid
-    }
-
     /// Zxid that last changed its data.
     #[inline]
     pub fn mzxid(&self) -> i64 {
         self.block().fields.mzxid
     }
 
-    /// When it was created, ms since 1970.
-    #[inline]
-    pub fn ctime(&self) -> i64 {
-        self.block().fields.ctime
-    }
-
-    /// When its data last changed, ms since 1970.
-    #[inline]
-    pub fn mtime(&self) -> i64 {
-        self.block().fields.mtime
-    }
-
     /// Number of changes to the data.
     #[inline]
     pub fn version(&self) -> i32 {
         self.block().fields.version
-    }
-
-    /// Number of changes to the ACL.
-    #[inline]
-    pub fn aversion(&self) -> i32 {
-        self.block().fields.aversion
     }
 }
 

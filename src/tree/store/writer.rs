@@ -20,6 +20,7 @@ use super::view::{View, Znode};
 use crate::acl::AclId;
 use crate::cost::Meter;
 use crate::ids::{Zxid, hash_state};
+use crate::jute::StatPersisted;
 use crate::tree::path::{self, PathHash};
 use hashbrown::HashMap;
 
@@ -29,19 +30,7 @@ pub struct NewZnode<'a> {
     /// None is null, which is not the same as empty.
     pub data: Option<&'a [u8]>,
     pub acl: AclId,
-    /// The stored ephemeralOwner.
-    pub owner: i64,
-    pub czxid: i64,
-    pub mzxid: i64,
-    /// ms since 1970.
-    pub ctime: i64,
-    /// ms since 1970.
-    pub mtime: i64,
-    pub version: i32,
-    pub aversion: i32,
-    /// The stored child counter (creations only).
-    pub cversion: i32,
-    pub pzxid: i64,
+    pub stat: StatPersisted,
 }
 
 /// A change that was taken back, newest first, for indexes that follow the tree.
@@ -236,24 +225,17 @@ impl Writer {
             Some(data) => (Kind::Data, data),
             None => (Kind::Null, &[][..]),
         };
-        let kids = if znode.cversion == 0 && znode.pzxid == znode.czxid {
+        let kids = if znode.stat.cversion == 0 && znode.stat.pzxid == znode.stat.czxid {
             std::ptr::null_mut()
         } else {
             let kids = Kids::create();
-            let numbers = ChildNumbers { cversion: znode.cversion, count: 0, pzxid: znode.pzxid };
+            let numbers = ChildNumbers { cversion: znode.stat.cversion, count: 0, pzxid: znode.stat.pzxid };
             // SAFETY: just made; the stamp is not published.
             unsafe { (*kids).push(self.stamps.zxid, numbers, 0, &mut self.limbo.spare) };
             kids
         };
-        let fields = Fields {
-            czxid: znode.czxid,
-            mzxid: znode.mzxid,
-            ctime: znode.ctime,
-            mtime: znode.mtime,
-            owner: znode.owner,
-            version: znode.version,
-            aversion: znode.aversion,
-        };
+        let StatPersisted { czxid, mzxid, ctime, mtime, owner, version, aversion, .. } = znode.stat;
+        let fields = Fields { czxid, mzxid, ctime, mtime, owner, version, aversion };
         let version =
             Version { zxid: self.stamps.zxid, fields, acl: znode.acl, kind, depth: 0, path, data: Data::New(data) };
         let mut replaced = std::ptr::null_mut();

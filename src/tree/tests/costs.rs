@@ -12,20 +12,7 @@ fn digest_anew(state: &State) -> u64 {
     let mut other = State::empty(StateOptions::default());
     other.begin_load(state.head());
     for znode in znodes {
-        let stat = znode.stat();
-        let new = NewZnode {
-            data: znode.data(),
-            acl: AclId::OPEN,
-            owner: znode.owner(),
-            czxid: stat.czxid,
-            mzxid: stat.mzxid,
-            ctime: stat.ctime,
-            mtime: stat.mtime,
-            version: stat.version,
-            aversion: stat.aversion,
-            cversion: znode.stored_cversion(),
-            pzxid: stat.pzxid,
-        };
+        let new = NewZnode { data: znode.data(), acl: AclId::OPEN, stat: znode.persisted() };
         other.load(znode.path(), &new).unwrap();
     }
     other.digest()
