@@ -9,8 +9,7 @@ use super::member::ServerId;
 use super::profile::{Profile, Values};
 use super::secret::{Secret, said_of_secret};
 use super::shapes::{
-    ClientAddress, LogFormat, digest_algorithm, host, is_digest_id, log_format, path, profile_named,
-    timeout,
+    ClientAddress, LogFormat, digest_algorithm, host, is_digest_id, log_format, path, profile_named, timeout,
 };
 use super::value::{
     self, ANY, Expected, boolean, not_negative, number, positive, said_of_list, said_yes_or_no, yes_or_no,

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the tools that start servers: ports, four-letter words, and the end of a process.
 
 stop_limit_s=20

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by tools/bench: ensembles of three on this machine, and what is measured on them. Ensembles are called by their
 # product, `zookeeper` or `corral`, whose script in tools/ starts and stops their members.
 
