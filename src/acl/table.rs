@@ -320,11 +320,6 @@ impl Interner {
         self.spare.push(id.0);
         true
     }
-
-    /// The table it adds to.
-    pub fn table(&self) -> &Arc<AclTable> {
-        &self.table
-    }
 }
 
 #[cfg(test)]

@@ -38,11 +38,6 @@ impl Index {
         }
     }
 
-    /// How owners are read.
-    pub fn rules(&self) -> OwnerRules {
-        self.rules
-    }
-
     /// A znode is there now.
     #[inline]
     pub fn created(&mut self, path: &[u8], owner: i64) {

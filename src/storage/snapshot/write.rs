@@ -135,11 +135,6 @@ impl<'a> SnapshotWriter<'a> {
         Ok(Written { name, bytes: self.offset + index.len() as u64, records })
     }
 
-    /// Gives up: removes the unfinished file.
-    pub fn abandon(self) -> Result<(), DiskError> {
-        self.disk.remove(&self.dir.join(format::aside_name(self.header.zxid)))
-    }
-
     fn turn_to(&mut self, kind: Kind) -> Result<(), DiskError> {
         assert!(kind >= self.kind, "sessions, then ACL lists, then znodes");
         if kind > self.kind {

@@ -66,12 +66,6 @@ impl<'a> View<'a> {
         self.visible(head)
     }
 
-    /// Asks the processor for the place where a path with this hash is looked up. Worth it a few requests ahead.
-    #[inline]
-    pub fn prefetch(&self, hash: PathHash) {
-        self.shared.table.prefetch(normal(hash.0));
-    }
-
     /// How many children the znode at `path` has; None if there is no such znode.
     pub fn child_count(&self, path: &[u8], hash: PathHash) -> Option<i32> {
         Some(self.get(path, hash)?.num_children())
