@@ -32,7 +32,8 @@ const NEIGHBOURS: &[(&str, &str)] = &[
 ];
 
 /// The rooms whose parts have an order.
-const IN_ORDER: &[&str] = &["acl", "admin", "cli", "jute", "session", "storage", "tree", "watch", "zab"];
+const IN_ORDER: &[&str] =
+    &["acl", "admin", "cli", "config", "jute", "server", "session", "sim", "storage", "tree", "watch", "zab"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
