@@ -150,14 +150,9 @@ pub fn start(cluster: &mut Cluster, place: Place) {
 /// Lets it happen.
 pub fn play(cluster: &mut Cluster, fault: Fault) {
     let servers = cluster.len();
-    let others = |place: Place| (0..servers).filter(move |other| *other != place);
-    let find = |cluster: &Cluster, who: Who| match who {
-        Who::Place(place) => Some(place),
-        Who::Leader => cluster.leader(),
-    };
     match fault {
         Fault::Crash(who) | Fault::FailDisk(who) => {
-            let Some(place) = find(cluster, who).filter(|place| cluster.runs(*place)) else { return };
+            let Some(place) = place_of(cluster, who).filter(|place| cluster.runs(*place)) else { return };
             if cluster.leader() == Some(place) {
                 cluster.coverage.count("crash of the leader");
             }
@@ -185,7 +180,7 @@ pub fn play(cluster: &mut Cluster, fault: Fault) {
             }
         }
         Fault::Pause(who) => {
-            let Some(place) = find(cluster, who).filter(|place| cluster.runs(*place)) else { return };
+            let Some(place) = place_of(cluster, who).filter(|place| cluster.runs(*place)) else { return };
             if cluster.leader() == Some(place) {
                 cluster.coverage.count("pause of the leader");
             }
@@ -193,6 +188,60 @@ pub fn play(cluster: &mut Cluster, fault: Fault) {
             cluster.pause(place, true);
         }
         Fault::ResumeAll => (0..servers).for_each(|place| cluster.pause(place, false)),
+        Fault::Cut(..)
+        | Fault::Bridge(..)
+        | Fault::Isolate(_)
+        | Fault::Split(_)
+        | Fault::Heal
+        | Fault::Clog(_)
+        | Fault::Unclog(_)
+        | Fault::Reset(..)
+        | Fault::Slow(..) => play_on_the_network(cluster, fault),
+        Fault::SlowDisk(place, ms) => {
+            cluster.coverage.count("slow disk");
+            cluster.slow_disk(place, ms);
+        }
+        Fault::Rot(place, what) => {
+            if may_lose(cluster, place) && rot(cluster, place, what) {
+                cluster.coverage.count("damaged log");
+                cluster.note_rot(place);
+            }
+        }
+        Fault::Wipe(place) => {
+            if may_lose(cluster, place) {
+                cluster.coverage.count("new disk");
+                cluster.wipe(place);
+            }
+        }
+        Fault::Lie(who, what) => {
+            let Some(place) = place_of(cluster, who).filter(|place| cluster.runs(*place)) else { return };
+            cluster.coverage.count("lie of a stranger");
+            let lie = lies::draw(what, cluster.len());
+            cluster.stranger(place, &lie);
+        }
+        Fault::Nuisance(place, what) => {
+            let (raw, payloads) = lies::nuisance(what);
+            let Some(server) = cluster.server(place) else { return };
+            server.nuisance(&raw, &payloads);
+            cluster.act(place);
+            cluster.coverage.count("nuisance of a client");
+        }
+        Fault::Jump(place, ms) => {
+            cluster.coverage.count("clock jump");
+            cluster.jump(place, ms);
+        }
+        Fault::Drift(place, thousandths) => {
+            cluster.coverage.count("clock drift");
+            cluster.drift(place, thousandths);
+        }
+    }
+}
+
+/// Carries out a fault of the network between the servers.
+fn play_on_the_network(cluster: &mut Cluster, fault: Fault) {
+    let servers = cluster.len();
+    let others = |place: Place| (0..servers).filter(move |other| *other != place);
+    match fault {
         Fault::Cut(a, b) if a != b => {
             cluster.coverage.count("cut in one direction");
             cluster.cut(a, b);
@@ -203,7 +252,7 @@ pub fn play(cluster: &mut Cluster, fault: Fault) {
             cluster.cut(b, a);
         }
         Fault::Isolate(who) => {
-            let Some(place) = find(cluster, who) else { return };
+            let Some(place) = place_of(cluster, who) else { return };
             cluster.coverage.count("isolation");
             if cluster.leader() == Some(place) {
                 cluster.coverage.count("isolation of the leader");
@@ -226,7 +275,7 @@ pub fn play(cluster: &mut Cluster, fault: Fault) {
             cluster.heal();
         }
         Fault::Clog(who) => {
-            let Some(place) = find(cluster, who) else { return };
+            let Some(place) = place_of(cluster, who) else { return };
             cluster.coverage.count("clog");
             for other in others(place) {
                 cluster.clog(place, other);
@@ -248,44 +297,17 @@ pub fn play(cluster: &mut Cluster, fault: Fault) {
             cluster.coverage.count("slow network");
             cluster.slow(a, b, ms);
         }
-        Fault::SlowDisk(place, ms) => {
-            cluster.coverage.count("slow disk");
-            cluster.slow_disk(place, ms);
-        }
-        Fault::Rot(place, what) => {
-            if may_lose(cluster, place) && rot(cluster, place, what) {
-                cluster.coverage.count("damaged log");
-                cluster.note_rot(place);
-            }
-        }
-        Fault::Wipe(place) => {
-            if may_lose(cluster, place) {
-                cluster.coverage.count("new disk");
-                cluster.wipe(place);
-            }
-        }
-        Fault::Lie(who, what) => {
-            let Some(place) = find(cluster, who).filter(|place| cluster.runs(*place)) else { return };
-            cluster.coverage.count("lie of a stranger");
-            let lie = lies::draw(what, cluster.len());
-            cluster.stranger(place, &lie);
-        }
-        Fault::Nuisance(place, what) => {
-            let (raw, payloads) = lies::nuisance(what);
-            let Some(server) = cluster.server(place) else { return };
-            server.nuisance(&raw, &payloads);
-            cluster.act(place);
-            cluster.coverage.count("nuisance of a client");
-        }
-        Fault::Jump(place, ms) => {
-            cluster.coverage.count("clock jump");
-            cluster.jump(place, ms);
-        }
-        Fault::Drift(place, thousandths) => {
-            cluster.coverage.count("clock drift");
-            cluster.drift(place, thousandths);
-        }
+        // Nothing lies between a server and itself.
         Fault::Cut(..) | Fault::Bridge(..) | Fault::Slow(..) => {}
+        _ => unreachable!("no fault of the network: {fault:?}"),
+    }
+}
+
+/// The server that is meant, if there is one.
+fn place_of(cluster: &Cluster, who: Who) -> Option<Place> {
+    match who {
+        Who::Place(place) => Some(place),
+        Who::Leader => cluster.leader(),
     }
 }
 
