@@ -230,6 +230,32 @@ fn every_file_says_what_it_is_for_and_can_be_read_at_a_sitting() {
     }
 }
 
+/// They are the child `tests` of what they test: `tests.rs` in the folder of the module, or a part of it in `tests/`.
+#[test]
+fn tests_of_a_module_have_one_place() {
+    fn walk(dir: &Path, wrong: &mut Vec<String>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.is_dir() {
+                walk(&path, wrong);
+            } else if name.contains("tests") && name != "tests.rs" {
+                wrong.push(format!(
+                    "{}: a file of tests is called tests.rs, or stands in a folder tests",
+                    path.display()
+                ));
+            } else if path.ends_with("tests/mod.rs") {
+                wrong.push(format!("{}: this is tests.rs, beside the folder", path.display()));
+            } else if fs::read_to_string(&path).unwrap().contains("\n#[path") {
+                wrong.push(format!("{}: a module stands where its name says", path.display()));
+            }
+        }
+    }
+    let mut wrong = vec![];
+    walk(&root().join("src"), &mut wrong);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 #[test]
 fn nothing_is_left_undone() {
     for (_, path, text) in sources() {
@@ -269,7 +295,7 @@ fn every_test_that_a_table_names_is_there() {
 
 fn tests_of(document: &str, least: usize) {
     let text = fs::read_to_string(root().join(document)).unwrap();
-    let played = ["src/zab/tests/role.rs", "src/zab/election/script_tests.rs"];
+    let played = ["src/zab/tests/role.rs", "src/zab/election/tests/script.rs"];
     let scripts = played.map(|file| fs::read_to_string(root().join(file)).unwrap()).concat();
     let mut wrong = vec![];
     let mut named = 0;

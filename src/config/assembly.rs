@@ -416,5 +416,4 @@ fn version_in_name(name: &str) -> Option<i64> {
 }
 
 #[cfg(test)]
-#[path = "assembly_tests.rs"]
 mod tests;

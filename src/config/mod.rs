@@ -13,8 +13,6 @@ mod draft;
 pub mod dynamic;
 mod ensemble;
 pub mod ensemble_keys;
-#[cfg(test)]
-mod field_tests;
 pub mod foreign;
 pub mod key;
 pub mod keys;

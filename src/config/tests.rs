@@ -1,5 +1,7 @@
 //! The configuration as a whole: files and arguments in, a value or all mistakes out.
 
+mod fields;
+
 use super::keys::Known;
 use super::*;
 use std::fmt::Write as _;

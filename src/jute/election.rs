@@ -238,5 +238,4 @@ impl<'a> Notification<'a> {
 }
 
 #[cfg(test)]
-#[path = "election_tests.rs"]
 mod tests;

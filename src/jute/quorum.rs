@@ -406,5 +406,4 @@ pub fn txn_head(bytes: &[u8]) -> Result<(Zxid, i32), DecodeError> {
 }
 
 #[cfg(test)]
-#[path = "quorum_tests.rs"]
 mod tests;

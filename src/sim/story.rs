@@ -261,5 +261,4 @@ impl Run {
 }
 
 #[cfg(test)]
-#[path = "story_tests.rs"]
 mod tests;

@@ -10,8 +10,6 @@
 //! and TTL sets follow the znodes that are undone; sessions, the digest and quotas have a journal; the texts of what quotas use
 //! and of the configuration are znodes whose Stat does not move; an ACL goes when no version and no change names it.
 
-#[cfg(test)]
-mod acl_tests;
 mod applied;
 pub mod apply;
 pub mod change;
@@ -23,8 +21,6 @@ pub mod owner;
 pub mod path;
 mod prepare;
 pub mod quota;
-#[cfg(test)]
-mod quota_tests;
 mod reap;
 pub mod state;
 pub mod store;

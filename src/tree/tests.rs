@@ -1,7 +1,9 @@
 //! Scenarios of prepare, multi, apply and reaping, each with the bytes or codes that ZooKeeper gives. What holds
 //! for whole scripts is in the integration test `tree_model`.
 
+mod acl;
 mod costs;
+mod quota;
 
 use super::apply::{ApplyError, DigestCheck, SessionEvent};
 use super::owner::ttl_owner;
@@ -415,7 +417,7 @@ fn what_does_not_fit_the_tree_is_an_error() {
 fn loading_checks_what_it_is_given() {
     use super::state::LoadError;
     use super::store::NewZnode;
-    use super::store::test_support::znode;
+    use super::store::tests::znode;
     let mut state = State::empty(StateOptions::default());
     state.begin_load(Zxid(5));
     let plain = znode(1, None);

@@ -480,5 +480,4 @@ fn members(config: &Config, me: ServerId) -> BTreeMap<ServerId, Place> {
 }
 
 #[cfg(test)]
-#[path = "links_tests.rs"]
 mod tests;

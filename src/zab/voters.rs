@@ -272,5 +272,4 @@ impl Config {
 }
 
 #[cfg(test)]
-#[path = "voters_tests.rs"]
 mod tests;

@@ -421,10 +421,9 @@ impl Net {
 }
 
 #[cfg(test)]
-mod conversation_tests;
-
-#[cfg(test)]
 mod tests {
+    mod conversation;
+
     use super::*;
 
     /// A shard that stood still for long finds more clients ready than it reads in a turn: nobody is called silent whose words

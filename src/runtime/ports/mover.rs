@@ -274,5 +274,4 @@ fn listen_again(open: &Open) {
 }
 
 #[cfg(test)]
-#[path = "mover_tests.rs"]
 mod tests;

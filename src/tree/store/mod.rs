@@ -37,16 +37,8 @@ mod table;
 mod view;
 mod writer;
 
-#[cfg(all(test, not(loom)))]
-mod edge_tests;
-#[cfg(all(test, loom))]
-mod loom_tests;
-#[cfg(all(test, not(loom)))]
-mod model_tests;
-#[cfg(all(test, not(loom)))]
-mod stress_tests;
 #[cfg(test)]
-pub(super) mod test_support;
+pub(super) mod tests;
 
 pub use names::AclNames;
 pub use reader::{Pin, Reader};

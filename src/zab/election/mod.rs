@@ -576,8 +576,4 @@ fn ballot(notification: &Notification<'_>) -> Ballot {
 }
 
 #[cfg(test)]
-mod network_tests;
-#[cfg(test)]
-mod script_tests;
-#[cfg(test)]
 mod tests;

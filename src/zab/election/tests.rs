@@ -1,5 +1,8 @@
 //! What no script shows: bytes that are none, and the timers.
 
+mod network;
+mod script;
+
 use super::*;
 use crate::jute::election::ElectionError;
 use fastrand::Rng;

@@ -21,7 +21,7 @@ mod secrets;
 mod state;
 mod sync;
 #[cfg(test)]
-mod sync_tests;
+mod tests;
 
 pub use decision::{Decision, decide};
 pub use interface::{Census, DropReason, Input, LogPart, Options, Output, Proposal, ProposeError, StepDown};

@@ -4,8 +4,8 @@
 //! make paths collide. Walks are cut into slices between which the tree changes. References are kept across reclaims by
 //! a reader that does not pass its quiescent point. In the end every allocation must have been freed.
 
-use super::ledger;
-use super::*;
+use super::super::ledger;
+use super::super::*;
 use crate::acl::AclId;
 use crate::ids::Zxid;
 use crate::jute::StatPersisted;

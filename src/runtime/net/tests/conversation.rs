@@ -1,6 +1,6 @@
 //! The socket loop with the brains of a server and real sockets, at ports with different transports.
 
-use super::*;
+use super::super::*;
 use crate::jute::OpCode;
 use crate::jute::wire::{put_bytes, put_int, put_long};
 use crate::runtime::ports::Open;

@@ -1,4 +1,13 @@
-//! What several of the store's and the tree's tests need.
+//! The store against a model, with a second thread that reads, at its edges, and under loom; and what several of these need.
+
+#[cfg(not(loom))]
+mod edge;
+#[cfg(not(loom))]
+mod model;
+#[cfg(not(loom))]
+mod stress;
+#[cfg(loom)]
+mod under_loom;
 
 use super::NewZnode;
 use crate::acl::AclId;

@@ -3,7 +3,7 @@
 //! the test with one number for a log, so that elections matter: a leader that lacks something committed is
 //! found out, and so is an ensemble that does not come together when the network is well again.
 
-use super::*;
+use super::super::*;
 use fastrand::Rng;
 
 /// The faults end at this time.

@@ -1,8 +1,8 @@
 //! Cases by name: what must not grow, must not loop, must not be confused.
 
-use super::ledger;
-use super::test_support::znode;
-use super::*;
+use super::super::ledger;
+use super::super::*;
+use super::znode;
 use crate::acl::AclId;
 use crate::ids::Zxid;
 use crate::tree::path::{self, PathHash};
@@ -88,20 +88,20 @@ fn thousands_of_equal_hashes() {
 
 /// Versions a reader walks over, at most, to see `path`, or what is said of its children.
 fn chain(writer: &Writer, path: &[u8]) -> (usize, usize) {
-    let (_, mut block) = writer.shared.find(super::segment::normal(path::hash(path).0), path).unwrap();
+    let (_, mut block) = writer.shared.find(super::super::segment::normal(path::hash(path).0), path).unwrap();
     let (mut versions, mut numbers) = (0, 0);
     // SAFETY: the writer's own thread, between two changes.
     unsafe {
-        if let Some(kids) = (*block).kids.load(super::sync::Relaxed).as_ref() {
-            let mut stat = kids.stat.load(super::sync::Relaxed);
+        if let Some(kids) = (*block).kids.load(super::super::sync::Relaxed).as_ref() {
+            let mut stat = kids.stat.load(super::super::sync::Relaxed);
             while let Some(version) = stat.as_ref() {
                 numbers += 1;
-                stat = version.next.load(super::sync::Relaxed);
+                stat = version.next.load(super::super::sync::Relaxed);
             }
         }
         while !block.is_null() {
             versions += 1;
-            block = super::block::Block::older(block);
+            block = super::super::block::Block::older(block);
         }
     }
     (versions, numbers)

@@ -1,7 +1,7 @@
 //! Configurations in the shapes in which charts, images, modules and guides write them, with values of our own: each of
 //! them starts a server, with these values and these warnings.
 
-use super::{ClientAddress, Config, Mistake, Notice, Overrides, Source, resolve};
+use super::super::{ClientAddress, Config, Mistake, Notice, Overrides, Source, resolve};
 use std::path::Path;
 
 /// One configuration.
@@ -360,7 +360,7 @@ fn values_without_sense_have_others_in_their_place() {
         assert_eq!(said.len(), 1, "{line}: {said:?}");
         config
     };
-    let plain = Config::defaults(super::Profile::Balanced, 8);
+    let plain = Config::defaults(super::super::Profile::Balanced, 8);
     assert_eq!(with("jute.maxbuffer=64M").max_buffer, plain.max_buffer);
     assert_eq!(with("jute.maxbuffer=10").max_buffer, 1024);
     assert_eq!(with("jute.maxbuffer=0x40000000").max_buffer, 64 << 20);

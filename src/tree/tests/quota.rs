@@ -1,6 +1,6 @@
 //! What quotas cost whoever writes below them, and that what is used stays the server's number whatever clients write.
 
-use super::*;
+use super::super::*;
 use crate::acl::Identities;
 use crate::cost::Cost;
 use crate::ids::{SessionId, Zxid};
@@ -8,7 +8,7 @@ use crate::jute::wire::{put_bytes, put_int};
 use crate::jute::{ErrorCode, OpCode, Request};
 use crate::limits;
 use crate::sim::bodies::{create, multi};
-use crate::tree::store::test_support::znode;
+use crate::tree::store::tests::znode;
 
 const SESSION: SessionId = SessionId(1);
 const STATS: &str = "/zookeeper/quota/q/zookeeper_stats";

@@ -1,10 +1,10 @@
 //! Small models under loom: every interleaving of one writer and one reader, with the memory model's reorderings.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test --release --lib store::loom_tests`. Segments have four slots here, so that two znodes
+//! `RUSTFLAGS="--cfg loom" cargo test --release --lib store::tests::under_loom`. Segments have four slots here, so that two znodes
 //! split one. A block that is freed while the reader may look at it fails as a race on its guard.
 
-use super::test_support::znode;
-use super::*;
+use super::super::*;
+use super::znode;
 use crate::ids::Zxid;
 use crate::tree::path::PathHash;
 

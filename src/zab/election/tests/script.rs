@@ -7,14 +7,14 @@
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 
-use super::*;
+use super::super::*;
 
 macro_rules! scripts {
     ($($name:ident)*) => { $(
         #[test]
         fn $name() {
             let file = concat!(stringify!($name), ".txt");
-            run(file, include_str!(concat!("../../../tests/zab/election/", stringify!($name), ".txt")));
+            run(file, include_str!(concat!("../../../../tests/zab/election/", stringify!($name), ".txt")));
         }
     )* };
 }

@@ -1,6 +1,6 @@
 //! How long an ACL lives: as long as a version of a znode or a change on its way names it, and no longer.
 
-use super::*;
+use super::super::*;
 use crate::acl::{Identities, Identity};
 use crate::ids::{SessionId, Zxid};
 use crate::jute::wire::{Reader, put_int};
@@ -198,7 +198,7 @@ fn a_follower_and_a_start_keep_no_more_than_is_used() {
     state.begin_load(Zxid(5));
     let used = state.intern(&list(1));
     state.intern(&list(2));
-    let znode = store::NewZnode { acl: used, ..store::test_support::znode(1, None) };
+    let znode = store::NewZnode { acl: used, ..store::tests::znode(1, None) };
     assert_eq!(state.load(b"/", &znode), Ok::<_, LoadError>(()));
     state.finish_load();
     let mut scene = Scene::new(state);

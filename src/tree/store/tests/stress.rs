@@ -3,8 +3,8 @@
 //! Every transaction sets some pairs of znodes to the same bytes, and creates or deletes children together with a counter
 //! that says how many there are. So a reader at any zxid can tell a torn or recycled state from the bytes alone.
 
-use super::test_support::znode;
-use super::*;
+use super::super::*;
+use super::znode;
 use crate::ids::Zxid;
 use crate::tree::path;
 use fastrand::Rng;
