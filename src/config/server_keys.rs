@@ -411,7 +411,7 @@ keys! {
     }
     "4lw.commands.whitelist" {
         /// As written: names, or `*`.
-        value four_letter_words: Vec<String> = Vec::new(), Shape::new(|text| Ok(value::list(text)), |list| said_of_list(list, "srvr"));
+        value four_letter_words: Vec<String> = vec!["srvr".into()], Shape::new(|text| Ok(value::list(text)), |list| list.join(","));
         example: "*", nonsense: Refused,
         meaning: "four-letter words that are answered, between commas; `*` for all of them; `srvr` always is",
         difference: "",
