@@ -33,26 +33,13 @@ use std::time::{Duration, Instant};
 use support::client::{Arrival, Connection, connect_record};
 use support::duel::{Duel, Pair};
 use support::fields;
-use support::script::{CREDENTIALS, Planned, SUPER_DIGEST, Script};
+use support::script::{CREDENTIALS, Planned, SETTINGS, Script};
 use support::server::{Server, Target, install_zookeeper};
 use support::wire::{self, Acl, Request, flag, op};
 use support::{Scratch, env_number, hex, wait_for};
 
 /// Sessions of a run; the first is the super user's.
 const SESSIONS: usize = 7;
-
-/// The configuration both servers get.
-const SETTINGS: &[&str] = &[
-    "tickTime=2000",
-    "minSessionTimeout=4000",
-    "maxSessionTimeout=40000",
-    "maxClientCnxns=0",
-    "extendedTypesEnabled=true",
-    "enforceQuota=true",
-    "znode.container.checkIntervalMs=3600000",
-    "4lw.commands.whitelist=*",
-    SUPER_DIGEST,
-];
 
 struct Run {
     script: Script,

@@ -31,23 +31,10 @@ use std::path::{Path, PathBuf};
 
 use support::client::{Arrival, Connection, Session, connect_record};
 use support::fields::{self, Field, Value};
-use support::script::SUPER_DIGEST;
+use support::script::SETTINGS;
 use support::server::{Server, Target, install_zookeeper};
 use support::wire::{Request, frame, op, ping, xid};
 use support::{Scratch, hex};
-
-/// The configuration the bytes were captured under.
-const SETTINGS: &[&str] = &[
-    "tickTime=2000",
-    "minSessionTimeout=4000",
-    "maxSessionTimeout=40000",
-    "maxClientCnxns=0",
-    "extendedTypesEnabled=true",
-    "enforceQuota=true",
-    "znode.container.checkIntervalMs=3600000",
-    "4lw.commands.whitelist=*",
-    SUPER_DIGEST,
-];
 
 #[test]
 fn the_bytes_are_zookeepers() {

@@ -279,21 +279,8 @@ fn hint(spelling: &str) -> String {
     }
 }
 
-/// How many bytes must be inserted, removed or replaced to make one of the other; bounded work, since keys
+/// How many letters must be inserted, removed or replaced to make one of the other; bounded work, since keys
 /// longer than any real one are as far as can be.
 fn distance(a: &str, b: &str) -> usize {
-    if a.len().abs_diff(b.len()) > 2 {
-        return usize::MAX;
-    }
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+    if a.len().abs_diff(b.len()) > 2 { usize::MAX } else { strsim::levenshtein(a, b) }
 }

@@ -91,7 +91,20 @@ const ODD_PATHS: &[&str] = &[
 pub const CREDENTIALS: [&str; 3] = ["ann:one", "bob:two", "super:secret"];
 
 /// The super user as the servers' configuration names it.
-pub const SUPER_DIGEST: &str = "DigestAuthenticationProvider.superDigest=super:lK75jTNcA+U9vtVEw5vB51mj/w4=";
+const SUPER_DIGEST: &str = "DigestAuthenticationProvider.superDigest=super:lK75jTNcA+U9vtVEw5vB51mj/w4=";
+
+/// The configuration of servers that are compared, and of those whose bytes were captured.
+pub const SETTINGS: &[&str] = &[
+    "tickTime=2000",
+    "minSessionTimeout=4000",
+    "maxSessionTimeout=40000",
+    "maxClientCnxns=0",
+    "extendedTypesEnabled=true",
+    "enforceQuota=true",
+    "znode.container.checkIntervalMs=3600000",
+    "4lw.commands.whitelist=*",
+    SUPER_DIGEST,
+];
 
 /// The digest identities of `ann:one` and `bob:two`.
 pub const DIGESTS: [&str; 2] = ["ann:grDcJ7OS1jCu/cG2TyJHw/I9L8o=", "bob:yqVrLFrvoaI9z9fohteaNPJvRu8="];
