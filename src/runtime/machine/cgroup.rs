@@ -5,7 +5,7 @@
 //! mounted and from which group on. In a container those two often disagree; then the files at the mount itself count,
 //! which are those of the container's own group.
 
-use super::Read;
+use super::parse::Read;
 use super::volume::Mount;
 
 /// What the groups allow.

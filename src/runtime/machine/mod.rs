@@ -11,6 +11,7 @@ mod volume;
 
 pub use cgroup::Bounds;
 pub use latency::WriteLatency;
+pub use parse::{Limit, Read};
 pub use volume::{Device, Volume};
 
 use crate::config::Config;
@@ -18,21 +19,10 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// The text of a file of the kernel's; `None` where it cannot be read.
-pub type Read<'a> = &'a dyn Fn(&str) -> Option<String>;
-
 /// Bytes of one text that are read: a machine with ten thousand mounts is still understood.
 const TEXT_LIMIT: u64 = 4 << 20;
 /// CAP_IPC_LOCK: locks as much memory as it likes.
 const LOCK_CAPABILITY: u32 = 14;
-
-/// A limit of the process; `None`: unlimited.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Limit {
-    pub soft: Option<u64>,
-    /// As far as this user may raise it.
-    pub hard: Option<u64>,
-}
 
 /// What there is. A fact that could not be told is `None`, empty or 0.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

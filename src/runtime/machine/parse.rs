@@ -3,7 +3,16 @@
 //! A text that is cut short, or of another kernel, gives `None` or an empty list and never an error: a fact
 //! that cannot be told is left out, and nothing that serves clients depends on it.
 
-use super::Limit;
+/// The text of a file of the kernel's; `None` where it cannot be read.
+pub type Read<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// A limit of the process; `None`: unlimited.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Limit {
+    pub soft: Option<u64>,
+    /// As far as this user may raise it.
+    pub hard: Option<u64>,
+}
 
 /// The greatest CPU or node number of a list. Linux knows 8192 CPUs at most; what is above is not a list of them.
 const MAX_CPU: usize = 1 << 16;

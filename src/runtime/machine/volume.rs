@@ -1,7 +1,7 @@
 //! Where a directory lies: its mount, the device under it, and whether what is written there outlives a restart of the
 //! machine.
 
-use super::{Read, parse};
+use super::parse::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// One line of `/proc/self/mountinfo`.
