@@ -1,49 +1,14 @@
-//! Where clients come in: one entrance for each port that there is for them, as one loop sees it.
+//! Where clients come in: accepting at the ports that there are for them, as one loop does it.
 
-use super::{FIRST_LISTENER, Net, Socket, token};
+use super::Net;
+use super::socket::{Socket, token};
 use crate::limits;
 use crate::runtime::descriptors;
-use crate::runtime::ports::Door;
-use crate::runtime::wake::Wake;
 use crate::server::shard::Shard;
 use rustix::event::epoll;
 use std::io::ErrorKind;
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
-
-/// A door and what this loop has of it.
-pub(super) struct Entrance {
-    door: Arc<Door>,
-    /// How often the door has moved, as far as is known here.
-    moves: u64,
-    /// Without one no more connections are taken.
-    listener: Option<Arc<TcpListener>>,
-    is_armed: bool,
-}
-
-impl Entrance {
-    /// The loop that `bell` wakes accepts here.
-    pub(super) fn at(door: Arc<Door>, bell: Arc<Wake>) -> Entrance {
-        Entrance { listener: Some(door.attend(bell)), door, moves: 0, is_armed: false }
-    }
-
-    fn arm(&mut self, epoll: &OwnedFd, number: usize) {
-        if let (Some(listener), false) = (&self.listener, self.is_armed) {
-            // Exclusive: a new connection wakes one shard, not all.
-            let flags = epoll::EventFlags::IN | epoll::EventFlags::EXCLUSIVE;
-            let token = epoll::EventData::new_u64(FIRST_LISTENER + number as u64);
-            self.is_armed = epoll::add(epoll, listener, token, flags).is_ok();
-        }
-    }
-
-    /// Leaves the listener alone until the next tick.
-    fn disarm(&mut self, epoll: &OwnedFd) {
-        if let (Some(listener), true) = (&self.listener, std::mem::take(&mut self.is_armed)) {
-            let _ = epoll::delete(epoll, listener);
-        }
-    }
-}
 
 impl Net {
     /// Takes no more connections.

@@ -4,7 +4,7 @@
 //! None is ever here over plain TCP, where the system has what was sent.
 
 use super::gate::Ticket;
-use super::{Socket, token};
+use super::socket::{Socket, token};
 use crate::ids::ConnId;
 use crate::limits;
 use crate::runtime::transport::Transport;

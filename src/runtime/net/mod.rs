@@ -2,82 +2,33 @@
 //!
 //! Both edges use it. A turn reads every ready socket once, hands the bytes to the shard brain, and at its
 //! end sends what each connection has in one call. How the descriptor is waited for is the edge's business, what carries
-//! the bytes is the listener's (`transport`). `entrance` accepts, `gate` says who may come in, `lingering` has the
+//! the bytes is the listener's (`transport`). `entrance` accepts at each `listener`, `gate` says who may come in, `lingering` has the
 //! connections that are over but for what their transports still have to send.
 
 mod entrance;
 mod gate;
 mod lingering;
+mod listener;
+mod socket;
 
 pub use gate::Gate;
 
 use super::ports::Door;
-use super::transport::{Received, Transport};
+use super::transport::Received;
 use super::wake::Wake;
 use crate::fatal::{Fatal, Reason};
 use crate::ids::ConnId;
 use crate::limits;
 use crate::server::facts::{AdminPlane, WordAnswer};
 use crate::server::shard::Shard;
-use entrance::Entrance;
-use gate::Ticket;
 use lingering::Lingering;
+use listener::Entrance;
 use rustix::event::{Timespec, epoll};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
+use socket::{ALARM, BELL, FIRST_LISTENER, OTHER, PEERS, Sockets, TIMER, token};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Where in the epoll set the descriptors that are no clients stand: the listeners from here on, by their number, then the others.
-const FIRST_LISTENER: u64 = u64::MAX - 63;
-const BELL: u64 = u64::MAX - 1;
-const TIMER: u64 = u64::MAX - 2;
-const OTHER: u64 = u64::MAX - 3;
-const PEERS: u64 = u64::MAX - 4;
-const ALARM: u64 = u64::MAX - 5;
-
-struct Socket {
-    transport: Transport,
-    id: ConnId,
-    /// The client will send nothing more.
-    is_at_end: bool,
-    /// The transport holds plaintext that was not read yet; the connection stands in the list of those.
-    is_unread: bool,
-    /// What the epoll set is armed for.
-    armed: epoll::EventFlags,
-    ticket: Ticket,
-}
-
-/// The sockets by the slots of their connections.
-#[derive(Default)]
-struct Sockets(Vec<Option<Socket>>);
-
-impl Sockets {
-    #[inline]
-    fn find(&mut self, id: ConnId) -> Option<&mut Socket> {
-        self.0.get_mut(id.slot as usize)?.as_mut().filter(|socket| socket.id == id)
-    }
-
-    /// Puts a socket into its slot. One whose connection has ended in this turn may still be there.
-    fn put(&mut self, socket: Socket) -> Option<Socket> {
-        let slot = socket.id.slot as usize;
-        if self.0.len() <= slot {
-            self.0.resize_with(slot + 1, || None);
-        }
-        self.0[slot].replace(socket)
-    }
-
-    fn take(&mut self, id: ConnId) -> Option<Socket> {
-        self.find(id)?;
-        self.0[id.slot as usize].take()
-    }
-}
-
-/// Where a connection's socket stands in the epoll set.
-#[inline]
-fn token(id: ConnId) -> u64 {
-    u64::from(id.generation) << 32 | u64::from(id.slot)
-}
 
 /// What a turn found besides client traffic.
 #[derive(Clone, Copy, Default)]

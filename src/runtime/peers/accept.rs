@@ -1,7 +1,7 @@
 //! Accepting at the ports for servers: how many may be connected, who gives way to whom, and whose a connection is.
 
-use super::Peers;
 use super::socket::Kind;
+use super::{Peers, watch};
 use crate::jute::election::InitialMessage;
 use crate::limits;
 use crate::runtime::descriptors;
@@ -11,7 +11,6 @@ use crate::zab::leader::PeerId;
 use crate::zab::links::LinkId;
 use rustix::event::epoll;
 use std::io::ErrorKind;
-use std::os::fd::OwnedFd;
 
 impl Peers {
     /// Others are accepted at these ports from now on.
@@ -104,9 +103,4 @@ impl Peers {
             }
         }
     }
-}
-
-/// Watches a port; `number` is its token.
-pub(super) fn watch(epoll: &OwnedFd, number: usize, open: &Open) -> rustix::io::Result<()> {
-    epoll::add(epoll, &open.listener, epoll::EventData::new_u64(number as u64), epoll::EventFlags::IN)
 }

@@ -24,7 +24,6 @@ use crate::storage::log::seek::Stretch;
 use crate::storage::snapshot::format::file_name;
 use crate::zab::leader::PeerId;
 use crate::zab::links::LinkId;
-use accept::watch;
 use dial::{Dialled, Dialler, Purpose, dial};
 use rustix::event::{Timespec, epoll};
 use socket::{Fed, Feed, Kind, Piece, Socket, who_gives_way};
@@ -550,4 +549,9 @@ fn stream(dir: &Path, zxid: Zxid, pieces: &SyncSender<Piece>, wake: &Wake) -> Re
         }
         wake.ring();
     }
+}
+
+/// Watches a port; `number` is its token.
+fn watch(epoll: &OwnedFd, number: usize, open: &Open) -> rustix::io::Result<()> {
+    epoll::add(epoll, &open.listener, epoll::EventData::new_u64(number as u64), epoll::EventFlags::IN)
 }

@@ -1,6 +1,6 @@
 //! A port for clients, at which every shard accepts: one listener that all of them watch, and how they learn of another one.
 
-use super::{Open, Port};
+use super::open::{Open, Port};
 use crate::runtime::transport::Security;
 use crate::runtime::wake::Wake;
 use std::net::TcpListener;
@@ -60,7 +60,7 @@ impl Door {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Wanted;
+    use super::super::open::Wanted;
     use super::*;
 
     #[test]

@@ -6,7 +6,8 @@
 //! machine, or on all), the old one is in the way: it stops listening for the moment it takes, and goes on if that fails.
 //! So does any port of this server that is to move itself when clients are to be accepted there; its own turn comes next.
 
-use super::{Door, Open, Place, Port, Wanted, peer_places};
+use super::Door;
+use super::open::{Open, Place, Port, Wanted, peer_places};
 use crate::config::member::{MemberAddress, MemberClient, ServerId};
 use crate::fatal::{Fatal, Reason};
 use crate::runtime::transport::Security;

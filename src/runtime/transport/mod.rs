@@ -5,24 +5,16 @@
 //! are given plaintext and give plaintext.
 
 mod plain;
+mod received;
 #[cfg(test)]
 pub mod tests;
+
+pub use received::Received;
 
 use plain::Plain;
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
-
-/// What has come of a read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Received {
-    /// So many bytes, at least one, stand at the beginning of the buffer.
-    Bytes(usize),
-    /// No plaintext yet: nothing came, or only a part of a record, or the transport's own words.
-    Nothing,
-    /// The other side has said that it sends nothing more. It may still read.
-    End,
-}
 
 /// One connection, as a loop over epoll drives it. The socket is non-blocking, and no call blocks.
 ///

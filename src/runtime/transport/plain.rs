@@ -1,6 +1,6 @@
 //! Plain TCP: what is read and written is what stands on the wire.
 
-use super::Received;
+use super::received::Received;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
