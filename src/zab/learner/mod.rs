@@ -165,14 +165,14 @@ impl Learner {
         debug_assert!(self.is_sound(), "{:?}: committed {}, agreed {}", self.stage, self.committed, self.agreed);
     }
 
-    /// What holds between two inputs: nothing is committed that was not taken in, and a server that is up to date owes no
-    /// acknowledgement.
+    /// What holds between two inputs: of a server that is up to date nothing is committed that was not taken in, and it owes no
+    /// acknowledgement. One that is being brought up to date may be told of more than it has.
     fn is_sound(&self) -> bool {
         let tail = self.tail();
         let is_there = self.committed <= tail && self.agreed <= tail;
         let is_counted = self.pending.is_empty() == (self.pending_bytes == 0);
-        let owes_nothing = !self.is_active() || self.unacked.is_empty();
-        self.is_over() || (is_there && is_counted && owes_nothing)
+        let is_up_to_date = is_there && self.unacked.is_empty();
+        self.is_over() || (is_counted && (!self.is_active() || is_up_to_date))
     }
 
     /// Whether this server is up to date with an established leader.
