@@ -165,17 +165,11 @@ impl Learner {
         debug_assert!(self.is_sound(), "{:?}: committed {}, agreed {}", self.stage, self.committed, self.agreed);
     }
 
-<<<<<<< Updated upstream
     /// What holds between two inputs: of a server that is up to date nothing is committed that was not taken in, and it owes no
     /// acknowledgement. One that is being brought up to date may be told of more than it has.
-=======
-    /// What holds between two inputs: nothing is committed that was not taken in, unless a snapshot is on its way, which may be
-    /// older than what this server knows; and a server that is up to date owes no acknowledgement.
->>>>>>> Stashed changes
     fn is_sound(&self) -> bool {
         let tail = self.tail();
-        let has_another_state = matches!(self.stage, Stage::Receiving { .. }) || self.staged.is_some();
-        let is_there = has_another_state || (self.committed <= tail && self.agreed <= tail);
+        let is_there = self.committed <= tail && self.agreed <= tail;
         let is_counted = self.pending.is_empty() == (self.pending_bytes == 0);
         let is_up_to_date = is_there && self.unacked.is_empty();
         self.is_over() || (is_counted && (!self.is_active() || is_up_to_date))
