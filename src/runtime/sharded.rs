@@ -80,6 +80,8 @@ pub struct ShardParts {
 /// The quorum brain's side.
 pub struct CoreParts {
     pub quorum: Quorum,
+    /// Of what shards, and threads that ask from outside, have for the core: the end that each gets a copy of, and the core's.
+    pub inbox: (Sender<Inbound>, Receiver<Inbound>),
     /// Of a member of an ensemble.
     pub peers: Option<Peers>,
     pub helpers: Helpers,
@@ -98,7 +100,7 @@ pub fn run(
     clocks: Clocks,
     ending: Ending,
 ) -> Result<(), Fatal> {
-    let (sender, inbox) = channel();
+    let sender = &core.inbox.0;
     let bells: Vec<Arc<Wake>> = shards.iter().map(|shard| shard.wake.clone()).collect();
     let (started, starts) = channel();
     let mut threads = vec![];
@@ -122,9 +124,9 @@ pub fn run(
             .map_err(|error| Fatal::new(Reason::IoUringDenied, format!("starting shard {number}: {error}")))?;
         threads.push(thread);
     }
-    drop((sender, started));
+    drop(started);
     all_have_started(&mut threads, &starts)?;
-    core_loop(log_dir, core, inbox, &bells, clocks, &ending)?;
+    core_loop(log_dir, core, &bells, clocks, &ending)?;
     for thread in threads {
         thread.join().map_err(|error| Fatal::new(Reason::System, format!("a shard's thread: {error}")))?;
     }
@@ -216,12 +218,11 @@ async fn readable(fd: BorrowedFd<'_>) {
 fn core_loop(
     log_dir: &Path,
     parts: CoreParts,
-    inbox: Receiver<Inbound>,
     bells: &[Arc<Wake>],
     clocks: Clocks,
     ending: &Ending,
 ) -> Result<(), Fatal> {
-    let CoreParts { mut quorum, peers, helpers, wake, half_tick, spin, delay } = parts;
+    let CoreParts { mut quorum, inbox: (_, inbox), peers, helpers, wake, half_tick, spin, delay } = parts;
     // Dropped before the quorum brain, whose buffers it writes from: declared after it.
     let mut outside = Outside { log: LogRing::new(quorum.log(), log_dir, true)?, peers, helpers };
     let mut waits = Waits::new(&wake, half_tick);

@@ -15,12 +15,14 @@ use super::outside::Outside;
 use super::peers::Peers;
 use super::wake::Wake;
 use crate::fatal::Fatal;
+use crate::server::message::Inbound;
 use crate::server::quorum::{Input, Quorum};
 use crate::server::shard::Shard;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::Receiver;
 
 /// Everything the loop owns. The ring is dropped before the quorum brain, whose buffers it writes from.
 pub struct Single {
@@ -28,6 +30,8 @@ pub struct Single {
     net: Net,
     shard: Shard,
     quorum: Quorum,
+    /// What threads ask from outside.
+    inbox: Receiver<Inbound>,
     alarm: Alarm,
     wake: Arc<Wake>,
     clocks: Clocks,
@@ -41,7 +45,7 @@ impl Single {
         log_dir: &Path,
         net: Net,
         shard: Shard,
-        mut quorum: Quorum,
+        (mut quorum, inbox): (Quorum, Receiver<Inbound>),
         peers: Option<Peers>,
         helpers: Helpers,
         wake: Arc<Wake>,
@@ -58,7 +62,7 @@ impl Single {
         let alarm = Alarm::new()?;
         net.watch_alarm(alarm.as_fd())?;
         let outside = Outside { log, peers, helpers };
-        Ok(Single { outside, net, shard, quorum, alarm, wake, clocks, stop })
+        Ok(Single { outside, net, shard, quorum, inbox, alarm, wake, clocks, stop })
     }
 
     /// Runs until it is told to stop, or until truth is in doubt.
@@ -95,6 +99,9 @@ impl Single {
                 if let Some(peers) = &mut self.outside.peers {
                     peers.tick(&mut self.quorum);
                 }
+            }
+            while let Ok(inbound) = self.inbox.try_recv() {
+                self.quorum.step(Input::Inbound(inbound));
             }
             self.exchange()?;
             self.net.flush(&mut self.shard);

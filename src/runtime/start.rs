@@ -22,8 +22,9 @@ use crate::fatal::{self, Fatal, Reason};
 use crate::ids::Zxid;
 use crate::limits;
 use crate::server::facts::AdminPlane;
+use crate::server::inquiry::Inquirer;
 use crate::server::memory::{Memory, Shares};
-use crate::server::message::{Cursor, ShardId};
+use crate::server::message::{Cursor, Inbound, ShardId};
 use crate::server::quorum::{Core, Quorum, QuorumOptions, SnapshotRule};
 use crate::server::shard::{Shard, ShardOptions};
 use crate::server::stats::Stats;
@@ -37,6 +38,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// How long a stop may take before the process ends without it: everything acknowledged is on disk anyway.
@@ -52,6 +54,8 @@ pub struct Server {
     /// The tree's counters.
     pub store: Store,
     pub started: Instant,
+    /// Asks what only shards and the quorum core know, from any thread.
+    pub inquirer: Inquirer,
 }
 
 /// Runs a server until SIGTERM or SIGINT, or until it cannot go on. `plane` makes whoever answers the
@@ -118,7 +122,9 @@ pub fn run(
         }
         _ => (Quorum::lone(core), None),
     };
-    let server = Server { config: config.clone(), stats: stats.clone(), store: store.clone(), started };
+    let inbox = channel();
+    let inquirer = inquirer(shards, inbox.0.clone(), wake.clone());
+    let server = Server { config: config.clone(), stats: stats.clone(), store: store.clone(), started, inquirer };
     let plane = plane(&server);
     let parts = Parts {
         gate: Arc::new(Gate::new(config.max_client_cnxns, budget.clients)),
@@ -137,7 +143,7 @@ pub fn run(
         plane,
     };
     let stop = Arc::new(AtomicBool::new(false));
-    let core = CoreThread { quorum, peers, helpers, wake: wake.clone(), stop: stop.clone() };
+    let core = CoreThread { quorum, inbox, peers, helpers, wake: wake.clone(), stop: stop.clone() };
     let runner = runner(edge, &parts, core, pins, clocks)?;
     let config = &server.config;
     tracing::info!(
@@ -202,6 +208,7 @@ impl Parts {
 /// What runs on the core's thread.
 struct CoreThread {
     quorum: Quorum,
+    inbox: (Sender<Inbound>, Receiver<Inbound>),
     peers: Option<Peers>,
     helpers: Helpers,
     wake: Arc<Wake>,
@@ -213,7 +220,7 @@ type Runner = Box<dyn FnOnce() -> Result<(), Fatal> + Send>;
 
 /// Wires an edge. Nothing of it runs yet.
 fn runner(edge: Edge, parts: &Parts, core: CoreThread, pins: Pins, clocks: Clocks) -> Result<Runner, Fatal> {
-    let CoreThread { quorum, peers, helpers, wake, stop } = core;
+    let CoreThread { quorum, inbox, peers, helpers, wake, stop } = core;
     let config = &parts.config;
     let log_dir = config.data_log_dir.clone();
     Ok(match edge {
@@ -222,7 +229,7 @@ fn runner(edge: Edge, parts: &Parts, core: CoreThread, pins: Pins, clocks: Clock
             let net = parts.net(wake.clone())?;
             Box::new(move || {
                 pins.take_core();
-                Single::new(&log_dir, net, shard, quorum, peers, helpers, wake, clocks, stop)?.run()
+                Single::new(&log_dir, net, shard, (quorum, inbox.1), peers, helpers, wake, clocks, stop)?.run()
             })
         }
         Edge::Shards(_) => {
@@ -235,7 +242,7 @@ fn runner(edge: Edge, parts: &Parts, core: CoreThread, pins: Pins, clocks: Clock
                 shards.push(ShardParts { net: parts.net(wake.clone())?, shard, wake, thread });
             }
             let delay = Duration::from_micros(u64::from(config.group_commit_delay_us));
-            let core = CoreParts { quorum, peers, helpers, wake, half_tick: parts.half_tick, spin, delay };
+            let core = CoreParts { quorum, inbox, peers, helpers, wake, half_tick: parts.half_tick, spin, delay };
             let ending = Ending { stop, published_all: Arc::default() };
             Box::new(move || {
                 pins.take_core();
@@ -263,6 +270,16 @@ fn serve(runner: Runner, mut signals: Signals, stop: Arc<AtomicBool>, wake: Arc<
         let brain = brain.map_err(|error| Fatal::new(Reason::System, format!("starting a thread: {error}")))?;
         waiter();
         brain.join().map_err(|_| Fatal::new(Reason::System, "the core's thread panicked"))?
+    })
+}
+
+/// Puts questions where the shards of more threads put their requests.
+fn inquirer(shards: usize, to_core: Sender<Inbound>, wake: Arc<Wake>) -> Inquirer {
+    Inquirer::new(shards, move |inbound| {
+        // A core that has ended takes none: the question is dropped, and the asker's channel ends.
+        if to_core.send(inbound).is_ok() {
+            wake.ring();
+        }
     })
 }
 
