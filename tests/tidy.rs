@@ -187,7 +187,7 @@ fn only_the_edges_touch_the_world() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Bytes of a stranger's become text by `Shown` alone: escaped, and no more of them than are of use.
+/// Bytes of a stranger's become text by `Escaped` alone: escaped, and no more of them than are of use.
 #[test]
 fn what_strangers_send_is_not_printed_as_it_came() {
     let mut wrong = vec![];

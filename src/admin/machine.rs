@@ -1,6 +1,6 @@
 //! What the operating system says about this process and its directories.
 //!
-//! Asked only when an administrator asks. What cannot be found out is `None` or `<NA>`, never made up.
+//! WordRequest only when an administrator asks. What cannot be found out is `None` or `<NA>`, never made up.
 
 use super::VERSION;
 use super::facts::DirectorySizes;

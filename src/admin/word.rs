@@ -24,11 +24,11 @@ pub struct Word {
     /// A sentence for who has not met the word.
     pub help: &'static str,
     /// Appends the answer.
-    pub answer: fn(&Asked<'_>, &mut Vec<u8>),
+    pub answer: fn(&WordRequest<'_>, &mut Vec<u8>),
 }
 
 /// What the answer to a word is made from.
-pub struct Asked<'a> {
+pub struct WordRequest<'a> {
     pub sources: &'a Sources,
     /// The bytes sent right behind the word.
     pub argument: &'a [u8],

@@ -2,7 +2,7 @@
 
 use super::logging;
 use crate::admin::{plane, word};
-use crate::config::{self, Config, Mistake, Notice, Overrides, Place, Source};
+use crate::config::{self, Config, Mistake, Notice, Origin, Overrides, Source};
 use crate::fatal::Reason;
 use crate::limits;
 use crate::runtime;
@@ -123,7 +123,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Mistake> {
         Err(problem) => format!("cannot be read: {problem}"),
     };
     Err(Mistake {
-        place: Place::File { name: path.display().to_string(), line: 0 },
+        place: Origin::File { name: path.display().to_string(), line: 0 },
         key: String::new(),
         value: None,
         problem,

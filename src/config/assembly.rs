@@ -9,7 +9,7 @@ use super::draft::{Draft, MemberLine, ReadFile};
 use super::ensemble::Ensemble;
 use super::member::{Member, MemberRole, ServerId};
 use super::membership::{self, Membership};
-use super::mistake::Place;
+use super::mistake::Origin;
 use super::shapes::{self, ClientAddress};
 use super::{keys, properties};
 use crate::limits;
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 /// A membership and where its keys stand.
 struct Described {
     membership: Membership,
-    lines: BTreeMap<String, (Place, String)>,
+    lines: BTreeMap<String, (Origin, String)>,
 }
 
 /// Makes this server the member of an ensemble, or the standalone server that a single line describes.
@@ -130,19 +130,19 @@ impl Draft {
                 self.proposed = self.described(lines).map(|described| described.membership);
                 if self.proposed.as_ref().is_some_and(|proposed| proposed.participants().next().is_none()) {
                     let problem = "no server.N is a participant; expected at least one";
-                    self.mistake(Place::File { name, line: 0 }, "", None, problem);
+                    self.mistake(Origin::File { name, line: 0 }, "", None, problem);
                 }
             }
             Ok(None) => {}
             Err(problem) => {
-                let place = Place::File { name, line: 0 };
+                let place = Origin::File { name, line: 0 };
                 self.mistake(place, "", None, format!("cannot be read: {problem}"));
             }
         }
     }
 
     fn companion_lines(&mut self, name: &str, bytes: &[u8]) -> Vec<MemberLine> {
-        let place = |line: u32| Place::File { name: name.to_owned(), line };
+        let place = |line: u32| Origin::File { name: name.to_owned(), line };
         let (entries, malformed) = properties::parse(bytes);
         for line in malformed {
             self.mistake(place(line.line), "", None, line.problem);
@@ -312,7 +312,7 @@ impl Draft {
     /// The id of this server, from the file `myid`.
     fn my_id(&mut self, membership: &Membership, read: ReadFile<'_>) -> Option<ServerId> {
         let path = self.server.values.data_dir.join("myid");
-        let place = Place::File { name: path.display().to_string(), line: 0 };
+        let place = Origin::File { name: path.display().to_string(), line: 0 };
         let listed = || {
             let ids: Vec<String> = membership.members().map(|member| member.id.to_string()).collect();
             ids.join(", ")
@@ -351,7 +351,7 @@ impl Draft {
         Some(id)
     }
 
-    fn own_line(&mut self, own: &Member, place: &Place, value: &str) {
+    fn own_line(&mut self, own: &Member, place: &Origin, value: &str) {
         let key = format!("server.{}", own.id);
         let open =
             self.ensemble.values.listen_on_all_addresses || own.addresses.iter().any(|address| !address.is_loopback());
@@ -374,7 +374,7 @@ impl Draft {
 
     /// Where a server line says that clients are served. The file's own keys must not say otherwise; what the
     /// command line says comes before both.
-    fn client_of(&mut self, member: &Member, place: &Place, value: &str) {
+    fn client_of(&mut self, member: &Member, place: &Origin, value: &str) {
         let Some(client) = &member.client else { return };
         let key = format!("server.{}", member.id);
         let address = match shapes::host(&client.host) {
@@ -384,7 +384,7 @@ impl Draft {
                 return;
             }
         };
-        let in_file = |draft: &Draft, key: &str| matches!(draft.place_of(key), Place::File { .. });
+        let in_file = |draft: &Draft, key: &str| matches!(draft.place_of(key), Origin::File { .. });
         if self.server.client_port.is_some_and(|port| port != client.port) && in_file(self, "clientPort") {
             self.mistake(place.clone(), &key, Some(value), "clientPort names another port");
         }

@@ -3,7 +3,7 @@
 use super::ensemble_keys::{EnsembleDraft, Settings};
 use super::keys;
 use super::membership::Membership;
-use super::mistake::{Mistake, Notice, Place};
+use super::mistake::{Mistake, Notice, Origin};
 use super::profile::Profile;
 use super::server_keys::{Config, ServerDraft};
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ pub type ReadFile<'a> = &'a dyn Fn(&Path) -> Result<Option<Vec<u8>>, String>;
 
 /// A line of a membership, and where it stands.
 pub(super) struct MemberLine {
-    pub place: Place,
+    pub place: Origin,
     pub key: String,
     pub value: String,
 }
@@ -28,10 +28,10 @@ pub(super) struct Draft {
     pub members: Vec<MemberLine>,
     pub proposed: Option<Membership>,
     /// Keys of no use to a standalone server, with their places.
-    pub ensemble_only: Vec<(String, Place)>,
+    pub ensemble_only: Vec<(String, Origin)>,
     pub file: Option<String>,
     /// Where each key was last set, under its own name.
-    pub places: BTreeMap<&'static str, Place>,
+    pub places: BTreeMap<&'static str, Origin>,
     pub mistakes: Vec<Mistake>,
     pub notices: Vec<Notice>,
 }
@@ -51,24 +51,24 @@ impl Draft {
         }
     }
 
-    pub fn line(&self, line: u32) -> Place {
+    pub fn line(&self, line: u32) -> Origin {
         match &self.file {
-            Some(name) => Place::File { name: name.clone(), line },
-            None => Place::Argument,
+            Some(name) => Origin::File { name: name.clone(), line },
+            None => Origin::Argument,
         }
     }
 
-    pub fn mistake(&mut self, place: Place, key: &str, value: Option<&str>, problem: impl Into<String>) {
+    pub fn mistake(&mut self, place: Origin, key: &str, value: Option<&str>, problem: impl Into<String>) {
         let value = value.filter(|_| !keys::is_secret(key)).map(str::to_owned);
         self.mistakes.push(Mistake { place, key: key.to_owned(), value, problem: problem.into() });
     }
 
-    pub fn notice(&mut self, place: Place, key: &str, warning: bool, text: impl Into<String>) {
+    pub fn notice(&mut self, place: Origin, key: &str, warning: bool, text: impl Into<String>) {
         self.notices.push(Notice { place, key: key.to_owned(), text: text.into(), warning });
     }
 
     /// Where a key was set, or the file as a whole.
-    pub fn place_of(&self, key: &str) -> Place {
+    pub fn place_of(&self, key: &str) -> Origin {
         self.places.get(key).cloned().unwrap_or_else(|| self.line(0))
     }
 

@@ -4,19 +4,19 @@ use std::fmt;
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Origin {
     /// A line of the configuration file, counted from 1; 0 is the file as a whole.
     File { name: String, line: u32 },
     /// An argument of the command.
     Argument,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::File { name, line: 0 } => write!(f, "{name}"),
-            Place::File { name, line } => write!(f, "{name}:{line}"),
-            Place::Argument => f.write_str("command line"),
+            Origin::File { name, line: 0 } => write!(f, "{name}"),
+            Origin::File { name, line } => write!(f, "{name}:{line}"),
+            Origin::Argument => f.write_str("command line"),
         }
     }
 }
@@ -24,7 +24,7 @@ impl fmt::Display for Place {
 /// One reason not to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    pub place: Place,
+    pub place: Origin,
     /// The key, or the argument with its dashes; empty for a line that has none.
     pub key: String,
     /// The value as it was given; `None` where there is none, or where it is secret.
@@ -48,7 +48,7 @@ impl fmt::Display for Mistake {
 /// Something to tell the operator at start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    pub place: Place,
+    pub place: Origin,
     pub key: String,
     pub text: String,
     /// Whether the operator asked for something that will not happen; otherwise it is only information.
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn shapes() {
-        let place = Place::File { name: "zoo.cfg".into(), line: 7 };
+        let place = Origin::File { name: "zoo.cfg".into(), line: 7 };
         let mut mistake = Mistake {
             place,
             key: "tickTime".into(),
@@ -76,10 +76,10 @@ mod tests {
         };
         assert_eq!(mistake.to_string(), "zoo.cfg:7: tickTime = \"soon\": expected a whole number");
         mistake.value = None;
-        mistake.place = Place::Argument;
+        mistake.place = Origin::Argument;
         assert_eq!(mistake.to_string(), "command line: tickTime: expected a whole number");
         mistake.key.clear();
-        mistake.place = Place::File { name: "zoo.cfg".into(), line: 0 };
+        mistake.place = Origin::File { name: "zoo.cfg".into(), line: 0 };
         assert_eq!(mistake.to_string(), "zoo.cfg: expected a whole number");
     }
 }

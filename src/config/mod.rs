@@ -33,7 +33,7 @@ mod value;
 pub use draft::ReadFile;
 pub use ensemble::{Ensemble, Present};
 pub use ensemble_keys::Settings;
-pub use mistake::{Mistake, Notice, Place};
+pub use mistake::{Mistake, Notice, Origin};
 pub use profile::Profile;
 pub use resolve::{Overrides, Source, resolve};
 pub use secret::Secret;

@@ -5,7 +5,7 @@ use super::draft::{Draft, MemberLine, ReadFile};
 use super::foreign::{self, Answer};
 use super::key::{Nonsense, Remarks};
 use super::keys::{self, Known};
-use super::mistake::{Mistake, Notice, Place};
+use super::mistake::{Mistake, Notice, Origin};
 use super::profile::Profile;
 use super::properties;
 use super::server_keys::{CLIENT_PORT, Config, LOCALHOST};
@@ -93,7 +93,7 @@ impl Draft {
     fn file_entry(&mut self, entry: &properties::Entry) {
         let place = self.line(entry.line);
         if let Some(key) = keys::find(&entry.key) {
-            if let Some(Place::File { line, .. }) = self.places.get(key.about().name) {
+            if let Some(Origin::File { line, .. }) = self.places.get(key.about().name) {
                 let text = format!("it stands in line {line} too; this line counts");
                 self.notice(place.clone(), &entry.key, true, text);
             }
@@ -116,7 +116,7 @@ impl Draft {
         }
     }
 
-    fn foreign_entry(&mut self, entry: &properties::Entry, place: Place, answer: Answer) {
+    fn foreign_entry(&mut self, entry: &properties::Entry, place: Origin, answer: Answer) {
         let is_harmless = |harmless: &[&str]| harmless.iter().any(|value| value.eq_ignore_ascii_case(&entry.value));
         match answer {
             Answer::Member => {
@@ -135,10 +135,10 @@ impl Draft {
 
     fn argument(&mut self, argument: &str, key: &str, value: &str) {
         let key = keys::find(key).expect("every argument stands for a key");
-        self.apply(key, Place::Argument, argument, value);
+        self.apply(key, Origin::Argument, argument, value);
     }
 
-    fn apply(&mut self, key: Known, place: Place, spelling: &str, value: &str) {
+    fn apply(&mut self, key: Known, place: Origin, spelling: &str, value: &str) {
         let mut remarks = Remarks::default();
         let read = match key {
             Known::Server(key) => (key.access.read)(&mut self.server, value, &mut remarks),
@@ -173,9 +173,9 @@ impl Draft {
             return Ok((server.values, notices));
         }
         mistakes.sort_by_key(|mistake| match &mistake.place {
-            Place::File { name, line } if file.as_ref() == Some(name) => (0, String::new(), *line),
-            Place::File { name, line } => (1, name.clone(), *line),
-            Place::Argument => (2, String::new(), 0),
+            Origin::File { name, line } if file.as_ref() == Some(name) => (0, String::new(), *line),
+            Origin::File { name, line } => (1, name.clone(), *line),
+            Origin::Argument => (2, String::new(), 0),
         });
         Err(mistakes)
     }
@@ -195,7 +195,7 @@ impl Draft {
     }
 
     fn client_address(&mut self) {
-        let public = matches!(self.place_of("clientPort"), Place::File { line: 1.., .. });
+        let public = matches!(self.place_of("clientPort"), Origin::File { line: 1.., .. });
         let default = if public { ClientAddress::Any } else { ClientAddress::Ip(LOCALHOST) };
         self.server.values.client_address = self.server.client_address.take().unwrap_or(default);
         self.server.values.client_port = self.server.client_port.unwrap_or(CLIENT_PORT);

@@ -16,6 +16,7 @@ use crate::session::{Passwords, SessionSecret};
 use crate::storage::agreed;
 use crate::storage::disk::Disk;
 use crate::storage::dynamic;
+use crate::storage::eligibility::{Eligibility, consume_marker};
 use crate::storage::epochs::EpochFile;
 use crate::storage::identity::{self, DataDirectory, Identity, Past, Starter};
 use crate::storage::log::frame::DirectoryId;
@@ -26,7 +27,6 @@ use crate::storage::rebase;
 use crate::storage::recovery::{self, Plan, Recovered, RecoveryError, RecoveryOptions};
 use crate::storage::retention::{Retention, RetentionOptions};
 use crate::storage::snapshot::format::file_name;
-use crate::storage::standing::{Standing, consume_marker};
 use crate::tree::state::{State, StateOptions};
 use crate::zab::agreed::Held;
 use crate::zab::epochs::Epochs;
@@ -161,7 +161,7 @@ impl Data {
             tracing::warn!("recovery: {note}");
         }
         if directory.identity.past == Past::LeftAlone && config.ensemble.is_none() {
-            tell_left_alone(&directory.identity, recovered.zxid);
+            log_left_alone(&directory.identity, recovered.zxid);
         }
         let place = (&disk as &dyn Disk, dir.as_path(), &directory.identity);
         // Before the log is begun: whatever happens after that, what may be missing is remembered.
@@ -242,8 +242,8 @@ fn judge(
     recovered: &Recovered,
 ) -> Result<(EpochFile, Epochs, bool), Fatal> {
     let disk = RealDisk;
-    let standing = recovered.standing(&directory.identity, config.create_database);
-    if standing == Standing::Unknown {
+    let eligibility = recovered.eligibility(&directory.identity, config.create_database);
+    if eligibility == Eligibility::Unknown {
         tracing::warn!(
             data = %config.data_dir.display(),
             "what this server acknowledged may be missing: it does not vote before a leader has brought it up to date"
@@ -253,7 +253,7 @@ fn judge(
     let epoch = recovered.zxid.epoch();
     let Identity { born, past, .. } = directory.identity;
     // A server that was always on its own has promised nothing but what its log says.
-    let is_first = !born || standing == Standing::Unknown || past == Past::Alone;
+    let is_first = !born || eligibility == Eligibility::Unknown || past == Past::Alone;
     let first = is_first.then_some(Epochs { accepted: epoch, current: epoch });
     let opened = EpochFile::open(&disk, &config.data_dir, directory.identity.directory, first)?;
     if let Some(note) = opened.note {
@@ -276,12 +276,12 @@ fn judge(
         .at_start(recovered.zxid)
         .map_err(|error| Fatal::new(Reason::EpochsLost, format!("{}: {error}", config.data_dir.display())))?;
     file.update(epochs)?;
-    Ok((file, epochs, standing != Standing::Unknown))
+    Ok((file, epochs, eligibility != Eligibility::Unknown))
 }
 
 /// A member's directory, and no ensemble in the configuration. It is the operator's word that nobody else goes on with what
 /// they had in common; what that means is said at every such start.
-fn tell_left_alone(identity: &Identity, zxid: Zxid) {
+fn log_left_alone(identity: &Identity, zxid: Zxid) {
     let missing = if identity.complete { "" } else { "; what it had acknowledged to them may be missing" };
     tracing::warn!(
         server = identity.server,

@@ -18,7 +18,7 @@ pub struct Outside {
 impl Outside {
     /// Does what there is to do now, and what that leads to. `may_write`: false lets more gather for the log's next write.
     /// `publish` is called when shards have something to see.
-    pub fn carry_out(&mut self, quorum: &mut Quorum, may_write: bool, mut publish: impl FnMut()) -> Result<(), Fatal> {
+    pub fn perform(&mut self, quorum: &mut Quorum, may_write: bool, mut publish: impl FnMut()) -> Result<(), Fatal> {
         loop {
             let Work { write, segment, snapshot, effects, published } = quorum.ready(may_write);
             if let Some(write) = write {
@@ -36,7 +36,7 @@ impl Outside {
             }
             // What is done for the peers may put something into the log, and commit what waited.
             let Some(peers) = &mut self.peers else { return Ok(()) };
-            if !peers.carry_out(effects, quorum, &mut self.helpers)? {
+            if !peers.perform(effects, quorum, &mut self.helpers)? {
                 return Ok(());
             }
         }
@@ -56,12 +56,12 @@ impl Outside {
                     }
                 }
                 Done::Cut { zxid, log: Some(writer) } => {
-                    self.go_on_with(writer, quorum);
+                    self.replace_log(writer, quorum);
                     quorum.step(Input::Peer(PeerInput::LogCut(zxid)));
                 }
                 Done::Cut { zxid, log: None } => quorum.step(Input::Peer(PeerInput::LogCutFailed(zxid))),
                 Done::Installed { zxid, log: writer } => {
-                    self.go_on_with(writer, quorum);
+                    self.replace_log(writer, quorum);
                     quorum.step(Input::Peer(PeerInput::SnapshotInstalled(zxid)));
                 }
                 Done::Recorded(record) => {
@@ -76,7 +76,7 @@ impl Outside {
         Ok(())
     }
 
-    fn go_on_with(&mut self, writer: LogWriter, quorum: &mut Quorum) {
+    fn replace_log(&mut self, writer: LogWriter, quorum: &mut Quorum) {
         self.helpers.forget_segment();
         quorum.step(Input::Log(writer));
         self.log.rebind(quorum.log());

@@ -258,7 +258,7 @@ fn core_loop(
         if !holds_back {
             first_waiting = None;
         }
-        outside.carry_out(&mut quorum, !holds_back, publish)?;
+        outside.perform(&mut quorum, !holds_back, publish)?;
         if ending.stop.load(SeqCst) {
             quorum.step(Input::Stop);
             // What the shards had sent by now is taken; what they send while the disk works as well.
@@ -277,7 +277,7 @@ fn core_loop(
                     quorum.begin(clocks.now());
                     quorum.step(Input::Written);
                     // Who waits for an answer does not wait for what has come meanwhile.
-                    outside.carry_out(&mut quorum, false, publish)?;
+                    outside.perform(&mut quorum, false, publish)?;
                 }
                 BELL => waits.arm_bell(&mut outside.log),
                 TIMER => {

@@ -121,7 +121,7 @@ impl Single {
         if let Some(inbound) = self.shard.take_outbound() {
             self.quorum.step(Input::Inbound(inbound));
         }
-        self.outside.carry_out(&mut self.quorum, true, || self.shard.take_in())
+        self.outside.perform(&mut self.quorum, true, || self.shard.take_in())
     }
 
     /// Takes in log writes that are on disk, and begins the next one at once.
@@ -129,7 +129,7 @@ impl Single {
         while let Some(entry) = self.outside.log.completion() {
             self.outside.log.written(entry.result())?;
             self.quorum.step(Input::Written);
-            self.outside.carry_out(&mut self.quorum, true, || self.shard.take_in())?;
+            self.outside.perform(&mut self.quorum, true, || self.shard.take_in())?;
         }
         Ok(())
     }

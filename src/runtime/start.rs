@@ -150,7 +150,7 @@ pub fn run(
         %address, edge = ?edge, profile = %config.profile, data = %config.data_dir.display(), zxid = %zxid,
         took_ms = started.elapsed().as_millis() as u64, "serving"
     );
-    tell_of_the_machine(config.clone());
+    log_machine(config.clone());
     serve(runner, signals, stop, wake)?;
     tracing::info!("stopped");
     Ok(())
@@ -402,7 +402,7 @@ fn shard_options(
 }
 
 /// Tells what the server runs on and what one would change about it, on a thread that measures the disk meanwhile.
-fn tell_of_the_machine(config: Arc<Config>) {
+fn log_machine(config: Arc<Config>) {
     let tell = move || {
         placement::step_back();
         let mut machine = Machine::look(&config);

@@ -2,7 +2,7 @@
 
 use crate::ids::{ConnId, SessionId};
 use crate::server::facts::{Asker, Collect, Facts, Question};
-use crate::server::message::{Ask, Inbound, Item};
+use crate::server::message::{Command, Inbound, Item};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
@@ -23,7 +23,7 @@ impl Inquirer {
     pub fn ask(&self, questions: &'static [Question]) -> Receiver<Facts> {
         let (sender, receiver) = channel();
         let collect = Collect::new(questions, Asker::Channel(sender), self.shards);
-        let what = Ask::Collect(Arc::new(collect));
+        let what = Command::Collect(Arc::new(collect));
         let item = Item { conn: ConnId::NONE, session: SessionId::NONE, xid: 0, what, body: 0..0 };
         (self.inbox)(Inbound { items: vec![item], ..Inbound::default() });
         receiver

@@ -56,14 +56,14 @@ pub struct Item {
     pub conn: ConnId,
     pub session: SessionId,
     pub xid: i32,
-    pub what: Ask,
+    pub what: Command,
     /// Where in [`Inbound::bytes`] the request's body lies.
     pub body: Range<u32>,
 }
 
 /// What is asked of the quorum core.
 #[derive(Debug)]
-pub enum Ask {
+pub enum Command {
     /// A write; its body has been decoded once by the shard and is well formed.
     Write(OpCode),
     /// Answered in order, once everything prepared before it is durable. The body is the path to echo.
@@ -80,7 +80,7 @@ pub enum Ask {
     /// The connection's identities have grown.
     Identities(Arc<Identities>),
     /// The connection has ended; its session lives on until it expires. `owed`: it has asked for what was not answered, and
-    /// the shard is to be told when that is taken up ([`Tell::Gone`]).
+    /// the shard is to be told when that is taken up ([`Response::Gone`]).
     Disconnected { owed: bool },
     /// Every shard shall put its part into this, in step with the sequence.
     Collect(Arc<Collect>),
@@ -114,19 +114,19 @@ pub struct Element {
 pub struct Answer {
     pub shard: ShardId,
     pub conn: ConnId,
-    pub what: Tell,
+    pub what: Response,
 }
 
 impl Answer {
     /// For a shard itself, and none of its connections.
-    pub fn to_shard(shard: ShardId, what: Tell) -> Answer {
+    pub fn to_shard(shard: ShardId, what: Response) -> Answer {
         Answer { shard, conn: ConnId { slot: u32::MAX, generation: 0 }, what }
     }
 }
 
 /// What the quorum core tells a connection.
 #[derive(Debug)]
-pub enum Tell {
+pub enum Response {
     /// The reply frame of the oldest request it awaits, in [`Batch::replies`]; after the reply to a
     /// closeSession the connection is closed.
     Reply { frame: Range<u32>, close: bool },

@@ -34,7 +34,7 @@ pub fn answer(scope: &mut Scope<'_>, xid: i32, request: &Request<'_>, body: &[u8
             scope.charge(Cost::bytes(out.len() - start));
             answered
         }
-        Ok(Some(mut read)) => match read.go_on(scope, body, out, start) {
+        Ok(Some(mut read)) => match read.advance(scope, body, out, start) {
             Ok(Step::Done) => scope.watch_of(request),
             Ok(Step::Over) => return Answered::Over,
             // Nothing of it is done: its watch is not set yet.

@@ -6,10 +6,10 @@ mod costs;
 mod inquiry;
 mod learner;
 mod memory;
+mod observers;
 mod outlived;
 mod slices;
 mod telling;
-mod witness;
 
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::OpCode;

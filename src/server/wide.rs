@@ -103,7 +103,7 @@ impl WideRead {
     /// # Errors
     /// What is to be answered instead: a reply of more than the scope's [`Scope::longest_answer`] is refused as throttled, as there
     /// is no memory for it.
-    pub fn go_on(
+    pub fn advance(
         &mut self,
         scope: &mut Scope<'_>,
         body: &[u8],

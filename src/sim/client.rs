@@ -40,7 +40,7 @@ pub struct Known {
 }
 
 /// A request under way.
-struct Asked {
+struct Sent {
     session: SessionId,
     xid: i32,
     request: Request,
@@ -54,7 +54,7 @@ struct Conn {
     incarnation: u64,
     id: ConnId,
     is_open: bool,
-    asked: VecDeque<Asked>,
+    asked: VecDeque<Sent>,
     watching: Watching,
     /// When it was last heard of, or begun.
     heard_ms: i64,
@@ -74,7 +74,7 @@ pub struct Client {
     last_xid: i32,
     last_zxid: Zxid,
     /// Requests whose outcome nobody told, a list for each connection, in the order they were sent.
-    untold: Vec<Vec<Asked>>,
+    untold: Vec<Vec<Sent>>,
     /// Leaves nothing and closes nothing: only asks.
     pub is_calm: bool,
     /// Answers so far.
@@ -160,7 +160,7 @@ impl Client {
             let answer = server.output(id);
             if !answer.is_empty() {
                 conn.heard_ms = now_ms;
-                self.opened(&answer, &cluster.witness.model, &mut cluster.coverage, known);
+                self.opened(&answer, &cluster.oracle.model, &mut cluster.coverage, known);
             }
         }
         if has_ended {
@@ -236,7 +236,7 @@ impl Client {
         let xid = if request == Request::Ping { PING } else { self.last_xid + 1 };
         server.request(conn.id, xid, op, &body);
         conn.sent_ms = now_ms;
-        conn.asked.push_back(Asked { session: self.session, xid, request, floor: known.zxid, sent_ms: now_ms });
+        conn.asked.push_back(Sent { session: self.session, xid, request, floor: known.zxid, sent_ms: now_ms });
         if xid > 0 {
             self.last_xid = xid;
             known.issued.insert((self.session, xid));
@@ -251,11 +251,11 @@ impl Client {
         let Some(conn) = &mut self.conn else { return };
         conn.heard_ms = cluster.now_ms;
         assert!(zxid >= self.last_zxid, "{} is told of {zxid} after {}", self.session, self.last_zxid);
-        let last = cluster.witness.last();
+        let last = cluster.oracle.last();
         assert!(zxid <= last || zxid.counter() == 0, "{} is told of {zxid}, committed is {last}", self.session);
         self.last_zxid = zxid;
         known.zxid = known.zxid.max(zxid);
-        let model = &cluster.witness.model;
+        let model = &cluster.oracle.model;
         let mut reader = Reader::new(body);
         if *xid == EVENT {
             let (kind, state) = (reader.int().expect("a kind"), reader.int());
@@ -328,8 +328,8 @@ impl Client {
                 if is_one_servers(cluster, &asked) {
                     continue;
                 }
-                let Cluster { witness, coverage, .. } = &mut *cluster;
-                let model = &witness.model;
+                let Cluster { oracle, coverage, .. } = &mut *cluster;
+                let model = &oracle.model;
                 let Some(zxid) = model.requests.get(&(asked.session, asked.xid)) else {
                     coverage.count("untold and not done");
                     is_lost = true;
@@ -377,7 +377,7 @@ impl Client {
 
     /// A version that may fit, or any.
     fn version(&mut self, cluster: &Cluster, path: &[u8]) -> i32 {
-        let now = cluster.witness.model.at(path, cluster.witness.last()).map_or(0, |znode| znode.stat.version);
+        let now = cluster.oracle.model.at(path, cluster.oracle.last()).map_or(0, |znode| znode.stat.version);
         match self.choices.pick(4) {
             0 => now,
             1 => now + 1,
@@ -403,7 +403,7 @@ impl Client {
             }
             _ => {
                 let mut path = self.path();
-                let children = cluster.witness.model.children(&path, cluster.witness.last());
+                let children = cluster.oracle.model.children(&path, cluster.oracle.last());
                 if let Some(name) = children.first().filter(|_| self.choices.pick(3) > 0) {
                     path = [&path[..], b"/", name].concat();
                 }
@@ -415,15 +415,15 @@ impl Client {
 }
 
 /// Whether a write is no transaction, as its session is of one server alone.
-fn is_one_servers(cluster: &Cluster, asked: &Asked) -> bool {
+fn is_one_servers(cluster: &Cluster, asked: &Sent) -> bool {
     let upgrades = cluster.roles.settings.local_session_upgrading;
-    let model = &cluster.witness.model;
+    let model = &cluster.oracle.model;
     let is_local = model.local_sessions && !model.sessions.contains_key(&asked.session);
     is_local && (asked.request == Request::Close || (!upgrades && asked.request.first_ephemeral().is_some()))
 }
 
 /// Holds the answer to such a write against what it must be.
-fn check_one_servers(asked: &Asked, error: i32, reply: &mut Reader<'_>) {
+fn check_one_servers(asked: &Sent, error: i32, reply: &mut Reader<'_>) {
     let refused = ErrorCode::EphemeralOnLocalSession.wire();
     match (&asked.request, asked.request.first_ephemeral()) {
         (Request::Close, _) => assert_eq!(error, 0, "a close never fails"),
@@ -441,7 +441,7 @@ fn check_one_servers(asked: &Asked, error: i32, reply: &mut Reader<'_>) {
 }
 
 /// Holds a write against the state before it: `answer` is what the client was told, if it was.
-fn check_write(model: &Model, asked: &Asked, zxid: Zxid, answer: Option<(i32, &mut Reader<'_>)>) {
+fn check_write(model: &Model, asked: &Sent, zxid: Zxid, answer: Option<(i32, &mut Reader<'_>)>) {
     let txn = model.txn(zxid).expect("it is committed");
     assert!(zxid > asked.floor, "{:?} is done at {zxid}, and was asked for at {}", asked.request, asked.floor);
     let refused = [ErrorCode::SessionMoved.wire(), ErrorCode::SessionExpired.wire()];
@@ -453,7 +453,7 @@ fn check_write(model: &Model, asked: &Asked, zxid: Zxid, answer: Option<(i32, &m
     let mut draft = Draft::at(model, before);
     match &asked.request {
         Request::Write(write) => {
-            let expected = draft.carry_out(asked.session, write, when);
+            let expected = draft.execute(asked.session, write, when);
             let code = expected.as_ref().err().map_or(0, |error| error.wire());
             assert_eq!(txn.error, code, "{write:?} at {zxid}");
             if let Some((error, reply)) = answer {
@@ -471,7 +471,7 @@ fn check_write(model: &Model, asked: &Asked, zxid: Zxid, answer: Option<(i32, &m
                     expected.push(Err(ErrorCode::RuntimeInconsistency.wire()));
                     continue;
                 }
-                let done = draft.carry_out(asked.session, write, when).map_err(ErrorCode::wire);
+                let done = draft.execute(asked.session, write, when).map_err(ErrorCode::wire);
                 if let Err(error) = done {
                     failed = error;
                     expected.iter_mut().for_each(|before| *before = Err(0));
@@ -493,7 +493,7 @@ fn check_write(model: &Model, asked: &Asked, zxid: Zxid, answer: Option<(i32, &m
 }
 
 /// Holds a read against the state of its zxid.
-fn check_read(model: &Model, asked: &Asked, zxid: Zxid, error: i32, reply: &mut Reader<'_>) {
+fn check_read(model: &Model, asked: &Sent, zxid: Zxid, error: i32, reply: &mut Reader<'_>) {
     let missing = ErrorCode::NoNode.wire();
     match &asked.request {
         Request::Get { path, .. } => {

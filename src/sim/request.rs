@@ -191,7 +191,7 @@ impl<'a> Draft<'a> {
     }
 
     /// What comes of a write of a session: carried out at `zxid` and that moment.
-    pub fn carry_out(
+    pub fn execute(
         &mut self,
         session: SessionId,
         write: &Write,

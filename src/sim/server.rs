@@ -20,6 +20,7 @@ use crate::server::snapshot::{SnapshotJob, write_snapshot};
 use crate::server::stats::Stats;
 use crate::session::{PASSWORD_LEN, SessionIds, SessionSecret};
 use crate::storage::agreed;
+use crate::storage::eligibility::Eligibility;
 use crate::storage::epochs::EpochFile;
 use crate::storage::identity::{self, DataDirectory, Identity, Past, Starter};
 use crate::storage::java::stream::StreamSender;
@@ -29,7 +30,6 @@ use crate::storage::log::writer::{FrameWrite, LogOptions, LogWriter, SegmentRequ
 use crate::storage::rebase;
 use crate::storage::recovery::{self, RecoveryOptions};
 use crate::storage::snapshot::format::file_name;
-use crate::storage::standing::Standing;
 use crate::tree::state::StateOptions;
 use crate::watch::WatchLimits;
 use crate::zab::agreed::Held;
@@ -262,10 +262,10 @@ impl SimServer {
             let heard = heard.clone().filter(|_| member.protocol >= PROTOCOL_SECRETS);
             member.secrets.held = agreed::of_member((disk, dir, &directory.identity), own, heard, recovered.zxid)?;
         }
-        let standing = recovered.standing(&directory.identity, sim.autocreate);
+        let eligibility = recovered.eligibility(&directory.identity, sim.autocreate);
         let mut epochs = None;
         if member.is_some() {
-            if standing == Standing::Unknown {
+            if eligibility == Eligibility::Unknown {
                 directory.mark_incomplete(disk)?;
             }
             epochs = Some(open_epochs(disk, &directory.identity, was_born, recovered.zxid)?);
@@ -306,7 +306,7 @@ impl SimServer {
         let found = history.clone();
         let (quorum, file) = match (member, history, epochs) {
             (Some(member), Some(history), Some((epoch_file, epochs))) => {
-                let has_database = standing != Standing::Unknown;
+                let has_database = eligibility != Eligibility::Unknown;
                 (Quorum::member(core, EnsembleOptions { history, epochs, has_database, ..member }), Some(epoch_file))
             }
             _ => (Quorum::lone(core), None),

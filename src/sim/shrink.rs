@@ -1,7 +1,7 @@
 //! A failing list of faults made shorter: chunks are left out for as long as what is left still fails.
 
 use super::faults::Step;
-use super::story::Plan;
+use super::scenario::Plan;
 
 /// The plan with as few steps as were found to fail still, trying at most `attempts` plays. What a step's absence would
 /// have let happen at its time still has that time.

@@ -46,7 +46,7 @@ pub struct Identity {
     pub born: bool,
     /// Nothing this server has acknowledged to its ensemble is missing here. False after a start from nothing, or
     /// after an accepted loss, until a leader has brought the server up to date: see
-    /// [`super::standing::Standing`].
+    /// [`super::eligibility::Eligibility`].
     pub complete: bool,
 }
 

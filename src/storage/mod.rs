@@ -7,6 +7,7 @@
 pub mod agreed;
 pub mod disk;
 pub mod dynamic;
+pub mod eligibility;
 pub mod epochs;
 pub mod identity;
 pub mod inspect;
@@ -18,7 +19,6 @@ pub mod replay;
 mod replay_error;
 pub mod retention;
 pub mod snapshot;
-pub mod standing;
 
 #[cfg(test)]
 mod tests;

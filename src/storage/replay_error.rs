@@ -1,6 +1,6 @@
 //! Why what is on a disk, or comes from a leader, does not make a state.
 
-use crate::shown::Shown;
+use crate::escaped::Escaped;
 use crate::tree::ApplyError;
 use crate::tree::state::LoadError;
 use thiserror::Error;
@@ -12,7 +12,7 @@ pub enum ReplayError {
     #[error("ACL list {0} is not in the snapshot")]
     UnknownAcl(u32),
     /// No tree has such a znode.
-    #[error("{}: {error}", Shown(path))]
+    #[error("{}: {error}", Escaped(path))]
     Znode { path: Vec<u8>, error: LoadError },
     /// The tree is another one than the snapshot was taken of.
     #[error("the tree's digest is {ours:#x}, the snapshot says {theirs:#x}")]

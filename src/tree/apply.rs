@@ -9,7 +9,7 @@ pub use super::applied::{Applied, DigestCheck, SessionEvent};
 
 use super::change::Changes;
 use super::multi::result_op;
-use super::mutate::{At, Creation, Place};
+use super::mutate::{At, Creation, Target};
 use super::owner::{CONTAINER, ttl_owner};
 use super::path;
 use super::prepare::put_created;
@@ -18,12 +18,12 @@ use super::state::State;
 use super::work::{Ending, Work};
 use crate::acl::AclId;
 use crate::cost::Cost;
+use crate::escaped::Escaped;
 use crate::ids::{SessionId, Zxid};
 use crate::jute::reply::{put_bare, put_multi_end, put_multi_ok, put_reply};
 use crate::jute::txn::{CreateTxn, DIGEST_VERSION, MultiTxn, TxnDigest, read_entry};
 use crate::jute::wire::{put_bool, put_buffer, put_int};
 use crate::jute::{AclList, DecodeError, ErrorCode, OpCode, Txn, TxnHeader};
-use crate::shown::Shown;
 use std::fmt;
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ impl fmt::Display for ApplyError {
             ApplyError::Decode(error) => write!(f, "a transaction cannot be read: {error}"),
             ApplyError::Order { zxid, head } => write!(f, "transaction {zxid} comes after {head}"),
             ApplyError::Conflict { zxid, path, why } => {
-                write!(f, "transaction {zxid} does not fit the tree: {why} {}", Shown(path))
+                write!(f, "transaction {zxid} does not fit the tree: {why} {}", Escaped(path))
             }
         }
     }
@@ -124,7 +124,7 @@ impl State {
         }
     }
 
-    /// The same, but what may take longer than a turn is begun only: `None`, and [`State::go_on`] does it.
+    /// The same, but what may take longer than a turn is begun only: `None`, and [`State::resume`] does it.
     pub fn begin_apply(
         &mut self,
         entry: &Arc<[u8]>,
@@ -272,7 +272,7 @@ impl State {
             Txn::Create(create) => self.apply_create(run, op, &create),
             Txn::Delete { path } => self.apply_delete(run, path),
             Txn::SetData { path, data, version } => {
-                let place = Place::of(path);
+                let place = Target::of(path);
                 let Some(znode) = self.facts(place) else { return run.conflict(path, "no znode to set:") };
                 let stat = self.write_data(run.at, place, &znode, (data, version), run.changes);
                 run.answer(|reply| {
@@ -284,7 +284,7 @@ impl State {
                 Ok(())
             }
             Txn::SetAcl { path, acl, version } => {
-                let place = Place::of(path);
+                let place = Target::of(path);
                 let Some(znode) = self.facts(place) else { return run.conflict(path, "no znode to protect:") };
                 let acl = self.intern_txn(acl);
                 let stat = self.write_acl(run.at.zxid, place, &znode, acl, version);
@@ -300,7 +300,7 @@ impl State {
 
     fn apply_create(&mut self, run: &mut Run<'_>, op: OpCode, create: &CreateTxn<'_>) -> Result<(), ApplyError> {
         let Some(parent_path) = path::parent(create.path) else { return run.conflict(create.path, "no path:") };
-        let (place, parent_place) = (Place::of(create.path), Place::of(parent_path));
+        let (place, parent_place) = (Target::of(create.path), Target::of(parent_path));
         let Some(parent) = self.facts(parent_place) else { return run.conflict(create.path, "no parent of") };
         if self.store.find(place.path, place.hash).is_some() {
             // It may have been created, deleted and created again by what the snapshot has seen already: the

@@ -35,14 +35,14 @@ impl Body {
         if path.strip_prefix(ZOOKEEPER).is_some_and(|rest| rest.first() == Some(&b'/')) {
             return Body::NONE;
         }
-        Body(Some(if path == ROOT { 0 } else { go_on(0, path) }))
+        Body(Some(if path == ROOT { 0 } else { extend(0, path) }))
     }
 
     /// Of a path and this data.
     pub fn with(self, data: Option<&[u8]>) -> Body {
         match data {
             None | Some([]) => self,
-            Some(data) => Body(self.0.map(|crc| go_on(crc, data))),
+            Some(data) => Body(self.0.map(|crc| extend(crc, data))),
         }
     }
 
@@ -69,12 +69,12 @@ impl Body {
         bytes[44..48].copy_from_slice(&stat.cversion.to_be_bytes());
         bytes[48..52].copy_from_slice(&stat.aversion.to_be_bytes());
         bytes[52..60].copy_from_slice(&stat.owner.to_be_bytes());
-        u64::from(go_on(body, &bytes))
+        u64::from(extend(body, &bytes))
     }
 }
 
 /// The CRC of what has this one with `bytes` behind it.
-fn go_on(crc: u32, bytes: &[u8]) -> u32 {
+fn extend(crc: u32, bytes: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new_with_initial(crc);
     hasher.update(bytes);
     hasher.finalize()

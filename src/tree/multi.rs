@@ -99,7 +99,7 @@ impl State {
         let record = out.txn.len();
         put_int(&mut out.txn, 0);
         put_multi_ok(&mut out.reply, result_op(op));
-        self.carry_out(context, &request, out)?;
+        self.perform(context, &request, out)?;
         close_frame(&mut out.txn, record);
         Ok(())
     }

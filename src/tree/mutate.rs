@@ -24,16 +24,16 @@ pub(super) struct At {
 
 /// A path with its hash.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'a> {
+pub(super) struct Target<'a> {
     pub path: &'a [u8],
     pub hash: PathHash,
 }
 
-impl<'a> Place<'a> {
+impl<'a> Target<'a> {
     /// Hashes the path, in stored form.
-    pub fn of(path: &'a [u8]) -> Place<'a> {
+    pub fn of(path: &'a [u8]) -> Target<'a> {
         let path = path::stored(path);
-        Place { path, hash: path::hash(path) }
+        Target { path, hash: path::hash(path) }
     }
 }
 
@@ -62,8 +62,8 @@ impl Facts {
 
 /// A znode to be created.
 pub(super) struct Creation<'a> {
-    pub at: Place<'a>,
-    pub parent: Place<'a>,
+    pub at: Target<'a>,
+    pub parent: Target<'a>,
     pub data: Option<&'a [u8]>,
     pub acl: AclId,
     /// As stored.
@@ -73,7 +73,7 @@ pub(super) struct Creation<'a> {
 }
 
 impl State {
-    pub(super) fn facts(&self, place: Place<'_>) -> Option<Facts> {
+    pub(super) fn facts(&self, place: Target<'_>) -> Option<Facts> {
         self.store.find(place.path, place.hash).map(|znode| self.facts_of(&znode))
     }
 
@@ -131,7 +131,7 @@ impl State {
 
     /// What a creation does to its parent, which is all that is left of one whose znode is there already:
     /// counter and pzxid go up together, and only if the counter does.
-    pub(super) fn raise_parent(&mut self, zxid: Zxid, place: Place<'_>, parent: &Facts, cversion: i32) {
+    pub(super) fn raise_parent(&mut self, zxid: Zxid, place: Target<'_>, parent: &Facts, cversion: i32) {
         let cversion = if cversion == -1 { parent.stat.cversion.wrapping_add(1) } else { cversion };
         if cversion > parent.stat.cversion {
             self.set_child_stat(zxid, place, parent, cversion, parent.stat.pzxid.max(zxid.0));
@@ -139,13 +139,13 @@ impl State {
     }
 
     /// What a deletion does to its parent, whether or not the znode was there.
-    pub(super) fn touch_parent(&mut self, zxid: Zxid, place: Place<'_>, parent: &Facts) {
+    pub(super) fn touch_parent(&mut self, zxid: Zxid, place: Target<'_>, parent: &Facts) {
         if zxid.0 > parent.stat.pzxid {
             self.set_child_stat(zxid, place, parent, parent.stat.cversion, zxid.0);
         }
     }
 
-    fn set_child_stat(&mut self, zxid: Zxid, place: Place<'_>, before: &Facts, cversion: i32, pzxid: i64) {
+    fn set_child_stat(&mut self, zxid: Zxid, place: Target<'_>, before: &Facts, cversion: i32, pzxid: i64) {
         self.mark(zxid);
         self.store.set_child_stat(place.path, place.hash, cversion, pzxid);
         let mut after = *before;
@@ -158,8 +158,8 @@ impl State {
     pub(super) fn delete_znode(
         &mut self,
         zxid: Zxid,
-        (place, znode): (Place<'_>, &Facts),
-        (parent_place, parent): (Place<'_>, &Facts),
+        (place, znode): (Target<'_>, &Facts),
+        (parent_place, parent): (Target<'_>, &Facts),
         changes: &mut Changes,
     ) {
         self.mark(zxid);
@@ -186,7 +186,7 @@ impl State {
     pub(super) fn write_data(
         &mut self,
         at: At,
-        place: Place<'_>,
+        place: Target<'_>,
         znode: &Facts,
         (data, version): (Option<&[u8]>, i32),
         changes: &mut Changes,
@@ -218,7 +218,14 @@ impl State {
     }
 
     /// Sets a znode's ACL and gives it that aversion; returns its Stat as clients see it. No watch fires.
-    pub(super) fn write_acl(&mut self, zxid: Zxid, place: Place<'_>, znode: &Facts, acl: AclId, aversion: i32) -> Stat {
+    pub(super) fn write_acl(
+        &mut self,
+        zxid: Zxid,
+        place: Target<'_>,
+        znode: &Facts,
+        acl: AclId,
+        aversion: i32,
+    ) -> Stat {
         self.mark(zxid);
         self.charge(Cost::CHANGE + Cost::bytes(place.path.len()));
         self.store.set_acl(place.path, place.hash, acl, aversion);
@@ -231,9 +238,9 @@ impl State {
     /// Deletes a znode if it is there and has no children. False if not; the parent is touched all the same.
     pub(super) fn delete_if_there(&mut self, zxid: Zxid, path: &[u8], changes: &mut Changes) -> bool {
         let Some(parent_path) = path::parent(path) else { return false };
-        let parent_place = Place::of(parent_path);
+        let parent_place = Target::of(parent_path);
         let Some(parent) = self.facts(parent_place) else { return false };
-        let place = Place::of(path);
+        let place = Target::of(path);
         match self.facts(place) {
             Some(znode) if znode.num_children == 0 && !path::is_special(path) => {
                 self.delete_znode(zxid, (place, &znode), (parent_place, &parent), changes);

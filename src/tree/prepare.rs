@@ -5,7 +5,7 @@
 //! function that either fails and has changed nothing, or has made the change and appended its record to
 //! `Outcome::txn` and its answer to `Outcome::reply`; who calls puts the headers around them.
 
-use super::mutate::{At, Creation, Facts, Place};
+use super::mutate::{At, Creation, Facts, Target};
 use super::owner::{CONTAINER, ttl_owner};
 use super::path::{self, CONFIG};
 use super::quota::parse_path;
@@ -32,13 +32,13 @@ impl State {
     /// childless znode past its ACL.
     pub fn prepare(&mut self, context: &Context<'_>, op: OpCode, request: &Request<'_>, out: &mut Outcome) {
         self.begin_prepare(context, op, request, out);
-        self.go_on(Cost::ENDLESS, out);
+        self.resume(Cost::ENDLESS, out);
     }
 
-    /// The same, but what may take longer than a turn is begun only: [`State::is_under_way`] says so, and [`State::go_on`] does
+    /// The same, but what may take longer than a turn is begun only: [`State::is_under_way`] says so, and [`State::resume`] does
     /// the rest.
     pub fn begin_prepare(&mut self, context: &Context<'_>, op: OpCode, request: &Request<'_>, out: &mut Outcome) {
-        let carry_out = |state: &mut State, out: &mut Outcome| state.carry_out(context, request, out);
+        let carry_out = |state: &mut State, out: &mut Outcome| state.perform(context, request, out);
         match request {
             Request::Multi(ops) => self.prepare_multi(context, ops, out),
             Request::CloseSession => self.begin_close_session(context, out),
@@ -66,7 +66,7 @@ impl State {
             }
             state.check_session(context, false)?;
             let text = text?;
-            let place = Place::of(CONFIG);
+            let place = Target::of(CONFIG);
             let znode = state.permitted(context, OpCode::Reconfig, place)?;
             let at = At { zxid: context.zxid, time_ms: context.time_ms };
             let stat = state.write_data(at, place, &znode, (Some(text), -1), &mut out.changes);
@@ -81,7 +81,7 @@ impl State {
     /// stamped `stamp`, which is the head or above it, and not published; the Stat says `version` and this time.
     /// Nobody who watches is told, and nothing that is counted changes.
     pub fn show_config(&mut self, stamp: Zxid, text: &[u8], version: i64, time_ms: i64) {
-        let place = Place::of(CONFIG);
+        let place = Target::of(CONFIG);
         if self.store.find(place.path, place.hash).is_none() {
             return;
         }
@@ -149,7 +149,7 @@ impl State {
     }
 
     /// One operation, alone or in a multi.
-    pub(super) fn carry_out(&mut self, context: &Context<'_>, request: &Request<'_>, out: &mut Outcome) -> Checked {
+    pub(super) fn perform(&mut self, context: &Context<'_>, request: &Request<'_>, out: &mut Outcome) -> Checked {
         match *request {
             Request::Create(ref create) => {
                 let mut acl = mem::take(&mut self.scratch.acl);
@@ -182,7 +182,7 @@ impl State {
         out: &mut Outcome,
     ) -> Checked {
         let mode = CreateMode::from_wire(create.flags).ok_or(ErrorCode::BadArguments)?;
-        let mut place = Place::of(create.path);
+        let mut place = Target::of(create.path);
         if !mode.is_sequential() {
             // Looked up after the checks: by then the line is here.
             self.store.prefetch(place.hash);
@@ -194,7 +194,7 @@ impl State {
         }
         acl.clear();
         self.fix_up(context, create.acl, acl)?;
-        let parent_place = Place::of(path::parent(create.path).ok_or(ErrorCode::BadArguments)?);
+        let parent_place = Target::of(path::parent(create.path).ok_or(ErrorCode::BadArguments)?);
         let parent = self.store.find(parent_place.path, parent_place.hash).ok_or(ErrorCode::NoNode)?;
         self.check_acl(context, create.op, parent.acl())?;
         let path = if mode.is_sequential() {
@@ -209,7 +209,7 @@ impl State {
             return Err(ErrorCode::BadArguments);
         }
         if mode.is_sequential() {
-            place = Place::of(path);
+            place = Target::of(path);
         }
         if self.store.find(place.path, place.hash).is_some() {
             return Err(ErrorCode::NodeExists);
@@ -270,9 +270,9 @@ impl State {
         if !path::has_parent(path) || path::is_special(path) {
             return Err(ErrorCode::BadArguments);
         }
-        let parent_place = Place::of(path::parent(path).ok_or(ErrorCode::BadArguments)?);
+        let parent_place = Target::of(path::parent(path).ok_or(ErrorCode::BadArguments)?);
         let parent = self.permitted(context, OpCode::Delete, parent_place)?;
-        let place = Place::of(path);
+        let place = Target::of(path);
         let znode = self.facts(place).ok_or(ErrorCode::NoNode)?;
         next_version(znode.stat.version, version)?;
         if znode.num_children > 0 {
@@ -287,7 +287,7 @@ impl State {
         if context.session != SessionId::NONE || !path::has_parent(path) || path::is_special(path) {
             return Err(ErrorCode::BadArguments);
         }
-        let place = Place::of(path);
+        let place = Target::of(path);
         let znode = self.facts(place).ok_or(ErrorCode::NoNode)?;
         if znode.num_children > 0 {
             return Err(ErrorCode::NotEmpty);
@@ -295,7 +295,7 @@ impl State {
         if self.options.owners.is_ephemeral(znode.stat.owner) {
             return Err(ErrorCode::BadVersion);
         }
-        let parent_place = Place::of(path::parent(path).ok_or(ErrorCode::BadArguments)?);
+        let parent_place = Target::of(path::parent(path).ok_or(ErrorCode::BadArguments)?);
         let parent = self.facts(parent_place).ok_or(ErrorCode::NoNode)?;
         self.delete_znode(context.zxid, (place, &znode), (parent_place, &parent), &mut out.changes);
         txn::put_delete(&mut out.txn, path);
@@ -314,7 +314,7 @@ impl State {
         if !path::is_valid(path) {
             return Err(ErrorCode::BadArguments);
         }
-        let place = Place::of(path);
+        let place = Target::of(path);
         let znode = self.permitted(context, OpCode::SetData, place)?;
         let grows = data.map_or(0, <[u8]>::len) as i64 - i64::from(znode.data_length);
         self.check_quota(path, 0, grows)?;
@@ -341,7 +341,7 @@ impl State {
         }
         list.clear();
         self.fix_up(context, acl, list)?;
-        let place = Place::of(path);
+        let place = Target::of(path);
         let znode = self.permitted(context, OpCode::SetAcl, place)?;
         let aversion = next_version(znode.stat.aversion, version)?;
         let acl = self.interner.intern(list);
@@ -356,7 +356,7 @@ impl State {
         if !path::is_valid(path) {
             return Err(ErrorCode::BadArguments);
         }
-        let place = Place::of(path);
+        let place = Target::of(path);
         let znode = self.store.find(place.path, place.hash).ok_or(ErrorCode::NoNode)?;
         self.check_acl(context, OpCode::Check, znode.acl())?;
         let next = next_version(znode.stat().version, version)?;
@@ -365,7 +365,7 @@ impl State {
     }
 
     /// The znode whose ACL decides about `op`, if it is there and lets the caller.
-    fn permitted(&self, context: &Context<'_>, op: OpCode, place: Place<'_>) -> Checked<Facts> {
+    fn permitted(&self, context: &Context<'_>, op: OpCode, place: Target<'_>) -> Checked<Facts> {
         let znode = self.store.find(place.path, place.hash).ok_or(ErrorCode::NoNode)?;
         self.check_acl(context, op, znode.acl())?;
         Ok(self.facts_of(&znode))

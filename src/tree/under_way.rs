@@ -25,7 +25,7 @@ pub enum Completed {
 }
 
 impl State {
-    /// Whether the transaction at the head is not complete: [`State::go_on`] is to be called until it is, and nothing else is to
+    /// Whether the transaction at the head is not complete: [`State::resume`] is to be called until it is, and nothing else is to
     /// be prepared, applied or published at its zxid.
     pub fn is_under_way(&self) -> bool {
         self.work.is_some()
@@ -35,10 +35,10 @@ impl State {
     /// no reply frame: an expired session has nobody to tell.
     pub fn close_session(&mut self, context: &Context<'_>, out: &mut Outcome) {
         self.begin_close_session(context, out);
-        self.go_on(Cost::ENDLESS, out);
+        self.resume(Cost::ENDLESS, out);
     }
 
-    /// Begins to; see [`State::go_on`].
+    /// Begins to; see [`State::resume`].
     pub fn begin_close_session(&mut self, context: &Context<'_>, out: &mut Outcome) {
         self.begin(context.zxid);
         put_txn_header(context, OpCode::CloseSession, &mut out.txn);
@@ -50,7 +50,7 @@ impl State {
 
     /// Goes on with the transaction at the head until it is complete or this has cost so much; at least something is done.
     /// `out` is the one that it began with: its entry and changes grow there.
-    pub fn go_on(&mut self, budget: Cost, out: &mut Outcome) -> Option<Completed> {
+    pub fn resume(&mut self, budget: Cost, out: &mut Outcome) -> Option<Completed> {
         match self.work.take()? {
             Work::Close { mut ending, mut list } => {
                 let until = self.meter().reading() + budget;

@@ -38,7 +38,7 @@ pub enum WatchMode {
 
 /// How many watches the data table has: what `wchs` shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Summary {
+pub struct WatchTotals {
     /// Connections with at least one.
     pub connections: usize,
     /// Paths with at least one.
@@ -206,9 +206,9 @@ impl Watches {
     }
 
     /// The data table in numbers.
-    pub fn summary(&self) -> Summary {
+    pub fn summary(&self) -> WatchTotals {
         let counts = self.lists.counts();
-        Summary { connections: counts.data_conns, paths: counts.data_paths, watches: counts.data }
+        WatchTotals { connections: counts.data_conns, paths: counts.data_paths, watches: counts.data }
     }
 
     /// Calls `each` with every connection and path of the data table, connection by connection: what `wchc`

@@ -6,7 +6,7 @@ const CHUNK: usize = 1024;
 pub(super) const NIL: u32 = u32::MAX;
 
 #[derive(Debug)]
-enum Place<T> {
+enum Slot<T> {
     Used(T),
     /// Nothing; the next free place, or [`NIL`].
     Free(u32),
@@ -15,7 +15,7 @@ enum Place<T> {
 /// Items, each under a number that is given to another item once it is removed.
 #[derive(Debug)]
 pub(super) struct Slab<T> {
-    chunks: Vec<Vec<Place<T>>>,
+    chunks: Vec<Vec<Slot<T>>>,
     free: u32,
 }
 
@@ -33,9 +33,9 @@ impl<T> Slab<T> {
     pub fn insert(&mut self, item: T) -> u32 {
         if self.free != NIL {
             let at = self.free;
-            match std::mem::replace(self.place(at), Place::Used(item)) {
-                Place::Free(next) => self.free = next,
-                Place::Used(_) => unreachable!("a free place is free"),
+            match std::mem::replace(self.place(at), Slot::Used(item)) {
+                Slot::Free(next) => self.free = next,
+                Slot::Used(_) => unreachable!("a free place is free"),
             }
             return at;
         }
@@ -45,7 +45,7 @@ impl<T> Slab<T> {
         let before = (self.chunks.len() - 1) * CHUNK;
         let chunk = self.chunks.last_mut().expect("one was pushed if there was none");
         let at = u32::try_from(before + chunk.len()).ok().filter(|&at| at != NIL).expect("fewer than 2^32 - 1 items");
-        chunk.push(Place::Used(item));
+        chunk.push(Slot::Used(item));
         at
     }
 
@@ -55,16 +55,16 @@ impl<T> Slab<T> {
     /// If there is none under that number.
     pub fn remove(&mut self, at: u32) -> T {
         let free = self.free;
-        match std::mem::replace(self.place(at), Place::Free(free)) {
-            Place::Used(item) => {
+        match std::mem::replace(self.place(at), Slot::Free(free)) {
+            Slot::Used(item) => {
                 self.free = at;
                 item
             }
-            Place::Free(_) => unreachable!("an item is removed once"),
+            Slot::Free(_) => unreachable!("an item is removed once"),
         }
     }
 
-    fn place(&mut self, at: u32) -> &mut Place<T> {
+    fn place(&mut self, at: u32) -> &mut Slot<T> {
         &mut self.chunks[at as usize / CHUNK][at as usize % CHUNK]
     }
 }
@@ -75,8 +75,8 @@ impl<T> std::ops::Index<u32> for Slab<T> {
     #[inline]
     fn index(&self, at: u32) -> &T {
         match &self.chunks[at as usize / CHUNK][at as usize % CHUNK] {
-            Place::Used(item) => item,
-            Place::Free(_) => unreachable!("a number is used while its item is there"),
+            Slot::Used(item) => item,
+            Slot::Free(_) => unreachable!("a number is used while its item is there"),
         }
     }
 }
@@ -85,8 +85,8 @@ impl<T> std::ops::IndexMut<u32> for Slab<T> {
     #[inline]
     fn index_mut(&mut self, at: u32) -> &mut T {
         match self.place(at) {
-            Place::Used(item) => item,
-            Place::Free(_) => unreachable!("a number is used while its item is there"),
+            Slot::Used(item) => item,
+            Slot::Free(_) => unreachable!("a number is used while its item is there"),
         }
     }
 }

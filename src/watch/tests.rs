@@ -189,7 +189,7 @@ fn counts_are_of_the_data_table() {
     add(&mut watches, 1, b"/b", PersistentRecursive);
     add(&mut watches, 2, b"/b", Child);
     add(&mut watches, 5, b"/b", Data);
-    assert_eq!(watches.summary(), Summary { connections: 2, paths: 2, watches: 3 });
+    assert_eq!(watches.summary(), WatchTotals { connections: 2, paths: 2, watches: 3 });
     assert_eq!(watches.total(), 5);
     let mut seen = vec![];
     watches.for_each_data_watch(&mut |slot, path| seen.push((slot, path.to_vec())));
@@ -364,7 +364,7 @@ proptest! {
             }
             prop_assert_eq!(watches.total(), model.data.len() + model.child.len());
             prop_assert_eq!(watches.is_empty(), model.data.is_empty() && model.child.is_empty());
-            let summary = Summary {
+            let summary = WatchTotals {
                 connections: model.data.keys().map(|key| key.1).collect::<BTreeSet<_>>().len(),
                 paths: model.data.keys().map(|key| &key.0).collect::<BTreeSet<_>>().len(),
                 watches: model.data.len(),

@@ -364,12 +364,7 @@ impl Peers {
     }
 
     /// Does what the brain wants done, and sends what there is to send. Whether there was anything, which may lead to more.
-    pub fn carry_out(
-        &mut self,
-        effects: Vec<Effect>,
-        quorum: &mut Quorum,
-        helpers: &mut Helpers,
-    ) -> Result<bool, Fatal> {
+    pub fn perform(&mut self, effects: Vec<Effect>, quorum: &mut Quorum, helpers: &mut Helpers) -> Result<bool, Fatal> {
         let has_effects = !effects.is_empty();
         for effect in effects {
             self.effect(effect, quorum, helpers)?;

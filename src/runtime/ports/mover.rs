@@ -7,7 +7,7 @@
 //! So does any port of this server that is to move itself when clients are to be accepted there; its own turn comes next.
 
 use super::Door;
-use super::open::{Open, Place, Port, Wanted, peer_places};
+use super::open::{Endpoint, Open, Port, Wanted, peer_places};
 use crate::config::member::{MemberAddress, MemberClient, ServerId};
 use crate::fatal::{Fatal, Reason};
 use crate::runtime::transport::Security;
@@ -112,7 +112,7 @@ impl Display for Addresses {
 struct ClientPort {
     open: Open,
     door: Arc<Door>,
-    to: Option<Wish<Place>>,
+    to: Option<Wish<Endpoint>>,
 }
 
 impl ClientPort {
@@ -148,7 +148,7 @@ impl Work {
             match next {
                 Ok(Listen { client, peers }) => {
                     if let Some(MemberClient { host, port }) = client {
-                        self.wish(Port::Client, Place::of(&host, port));
+                        self.wish(Port::Client, Endpoint::of(&host, port));
                     }
                     self.to_peers = peers.map(|to| Wish { to: Addresses(to), attempts: 0 }).or(self.to_peers);
                 }
@@ -160,7 +160,7 @@ impl Work {
     }
 
     /// This port for clients is to be there.
-    fn wish(&mut self, port: Port, to: Place) {
+    fn wish(&mut self, port: Port, to: Endpoint) {
         if let Some(client) = self.clients.iter_mut().find(|client| client.open.wanted.port == port) {
             client.to = Some(Wish { to, attempts: 0 });
         }
@@ -180,7 +180,7 @@ impl Work {
         }
     }
 
-    fn move_client(&mut self, number: usize, to: &Place) -> Result<(), Fatal> {
+    fn move_client(&mut self, number: usize, to: &Endpoint) -> Result<(), Fatal> {
         let ClientPort { open, .. } = &self.clients[number];
         if open.wanted.place == *to {
             return Ok(());
@@ -207,7 +207,7 @@ impl Work {
     }
 
     /// Ports for other servers that are not among those wanted: what stays must not give way to anything.
-    fn peers_to_go(&self, wanted: &[(Port, Place)]) -> Vec<Open> {
+    fn peers_to_go(&self, wanted: &[(Port, Endpoint)]) -> Vec<Open> {
         let is_to_go = |open: &&Open| wanted.iter().all(|(_, place)| *place != open.wanted.place);
         self.peers.iter().filter(is_to_go).cloned().collect()
     }

@@ -37,20 +37,20 @@ impl fmt::Display for Port {
 
 /// Where a port is to be.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Place {
+pub struct Endpoint {
     pub address: ClientAddress,
     pub port: u16,
 }
 
-impl Place {
+impl Endpoint {
     /// A host of a server's line, which was checked when it was read: a name, or an address without brackets.
-    pub(super) fn of(host: &str, port: u16) -> Place {
+    pub(super) fn of(host: &str, port: u16) -> Endpoint {
         let address = match host.parse::<IpAddr>() {
             Ok(address) if address.is_unspecified() => ClientAddress::Any,
             Ok(address) => ClientAddress::Ip(address),
             Err(_) => ClientAddress::Name(host.to_owned()),
         };
-        Place { address, port }
+        Endpoint { address, port }
     }
 
     /// What it is bound to, in this order until one can be.
@@ -64,7 +64,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.address {
             ClientAddress::Ip(address) => SocketAddr::new(*address, self.port).fmt(f),
@@ -103,7 +103,7 @@ impl SocketOptions {
 #[derive(Clone)]
 pub struct Wanted {
     pub port: Port,
-    pub(super) place: Place,
+    pub(super) place: Endpoint,
     pub(super) options: SocketOptions,
     /// What carries the bytes of its connections.
     pub security: Security,
@@ -111,7 +111,7 @@ pub struct Wanted {
 
 impl Wanted {
     /// For other servers.
-    pub(super) fn for_peers(port: Port, place: Place, security: Security) -> Wanted {
+    pub(super) fn for_peers(port: Port, place: Endpoint, security: Security) -> Wanted {
         Wanted { port, place, options: SocketOptions::PEERS, security }
     }
 }
@@ -157,14 +157,14 @@ impl Open {
 
     /// Opens the ports for clients of a server that starts: here stands which there are, and what carries the bytes of each.
     pub fn clients(config: &Config) -> Result<Vec<Open>, Fatal> {
-        let place = Place { address: config.client_address.clone(), port: config.client_port };
+        let place = Endpoint { address: config.client_address.clone(), port: config.client_port };
         let wanted = [(Port::Client, place, Security::Plain)];
         wanted.into_iter().map(|(port, place, security)| Open::client(config, port, place, security)).collect()
     }
 
     /// Opens one of them. A member waits for its name and its address to be there as for those of its other ports; a port that
     /// somebody else has is not waited for, nor is anything by a server on its own.
-    fn client(config: &Config, port: Port, place: Place, security: Security) -> Result<Open, Fatal> {
+    fn client(config: &Config, port: Port, place: Endpoint, security: Security) -> Result<Open, Fatal> {
         let wanted = Wanted { port, place, options: SocketOptions::of_clients(config), security };
         let take = || Open::try_take(wanted.clone(), &port.to_string());
         let Some(ensemble) = &config.ensemble else { return take().map_err(|refused| refused.fatal) };
@@ -239,12 +239,12 @@ fn is_said(attempt: u32) -> bool {
 }
 
 /// Where a member's ports for the others are to be. `everywhere`: on every address of the machine (`quorumListenOnAllIPs`).
-pub(super) fn peer_places(addresses: &[MemberAddress], everywhere: bool) -> Vec<(Port, Place)> {
+pub(super) fn peer_places(addresses: &[MemberAddress], everywhere: bool) -> Vec<(Port, Endpoint)> {
     let mut places = vec![];
     for address in addresses {
         for (port, number) in [(Port::Election, address.election_port), (Port::Quorum, address.quorum_port)] {
-            let place = Place::of(&address.host, number);
-            let place = if everywhere { Place { address: ClientAddress::Any, ..place } } else { place };
+            let place = Endpoint::of(&address.host, number);
+            let place = if everywhere { Endpoint { address: ClientAddress::Any, ..place } } else { place };
             if !places.contains(&(port, place.clone())) {
                 places.push((port, place));
             }
@@ -284,7 +284,7 @@ mod tests {
     impl Wanted {
         /// At this port of the loopback address, plain.
         pub fn local(port: Port, number: u16) -> Wanted {
-            Wanted::for_peers(port, Place::of("127.0.0.1", number), Security::Plain)
+            Wanted::for_peers(port, Endpoint::of("127.0.0.1", number), Security::Plain)
         }
     }
 
@@ -295,8 +295,8 @@ mod tests {
         }
     }
 
-    fn at(host: &str) -> Place {
-        Place::of(host, 1)
+    fn at(host: &str) -> Endpoint {
+        Endpoint::of(host, 1)
     }
 
     /// How often something is tried that is refused so often, and what comes of it.
@@ -325,7 +325,7 @@ mod tests {
     /// A name that is not known yet and an address of no interface are waited for; what will never be is not.
     #[test]
     fn what_is_not_there_yet_passes() {
-        let refused = |place: Place| {
+        let refused = |place: Endpoint| {
             let wanted = Wanted::for_peers(Port::Election, place, Security::Plain);
             let refused = Open::try_take(wanted, "server.1").err();
             let refused = refused.expect("it cannot be taken");
@@ -339,7 +339,7 @@ mod tests {
         }
         let holder = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = holder.local_addr().unwrap().port();
-        let (reason, passes, _) = refused(Place::of("127.0.0.1", port));
+        let (reason, passes, _) = refused(Endpoint::of("127.0.0.1", port));
         assert_eq!((reason, passes), (Reason::PortInUse, true));
     }
 }

@@ -211,7 +211,7 @@ impl Record {
 
 /// What this server is to the ensemble, as `srvr` and `isro` say it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Standing {
+pub enum ServerState {
     Looking,
     Following,
     Observing,

@@ -21,7 +21,7 @@ impl Lone {
 
     /// Carries out what is waiting, as far as the log has room for it.
     pub(super) fn work(&mut self) {
-        let applied = self.core.go_on();
+        let applied = self.core.resume();
         assert!(applied.is_none(), "no leader decides here");
         while let Some(mut pending) = self.core.next_pending() {
             while let Some(item) = pending.item() {
@@ -29,7 +29,7 @@ impl Lone {
                     return self.core.backlog.put_back(pending);
                 }
                 self.core.charge_request(item.body.len());
-                self.core.carry_out(pending.inbound.shard, item, &pending.inbound.bytes);
+                self.core.execute(pending.inbound.shard, item, &pending.inbound.bytes);
                 pending.done();
             }
         }
@@ -62,7 +62,7 @@ impl Lone {
     /// Goes on with what the last turn has left over.
     pub(super) fn carry_on(&mut self) {
         if self.core.goes_on() {
-            let applied = self.core.go_on();
+            let applied = self.core.resume();
             assert!(applied.is_none(), "no leader decides here");
             self.core.close_expired();
             self.core.delete_reaped();

@@ -17,7 +17,7 @@ mod secrets;
 mod turn;
 
 pub use core::{Core, QuorumOptions, SnapshotRule};
-pub use interface::{Effect, EnsembleOptions, Listen, PeerInput, Record, RoleSettings, Standing};
+pub use interface::{Effect, EnsembleOptions, Listen, PeerInput, Record, RoleSettings, ServerState};
 pub use lone::Lone;
 pub use member::Member;
 pub use secrets::MemberSecrets;

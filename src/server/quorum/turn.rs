@@ -1,7 +1,7 @@
 //! One turn of the quorum brain: what it is told, and what it wants done.
 
 use super::core::Core;
-use super::interface::{Effect, EnsembleOptions, PeerInput, Standing};
+use super::interface::{Effect, EnsembleOptions, PeerInput, ServerState};
 use super::lone::Lone;
 use super::member::Member;
 use crate::cost::Cost;
@@ -225,10 +225,10 @@ impl Quorum {
     }
 
     /// What this server is to its ensemble; `None` if it stands alone.
-    pub fn standing(&self) -> Option<Standing> {
+    pub fn server_state(&self) -> Option<ServerState> {
         match self {
             Quorum::Lone(_) => None,
-            Quorum::Member(member) => Some(member.standing()),
+            Quorum::Member(member) => Some(member.server_state()),
         }
     }
 

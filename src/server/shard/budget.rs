@@ -62,7 +62,7 @@ impl Shard {
 
     /// What a connection has asked for lately.
     #[cfg(test)]
-    pub(crate) fn asked_lately(&mut self, id: ConnId) -> Cost {
+    pub(crate) fn recent_cost(&mut self, id: ConnId) -> Cost {
         let turn = self.budget.turn;
         let conn = self.conns.find(id).expect("it is there");
         conn.cost.share.charge(turn, Cost::NONE);

@@ -6,7 +6,7 @@ use crate::cost::Cost;
 use crate::ids::{ConnId, SessionId};
 use crate::jute::connect::{self, ConnectRequest};
 use crate::limits;
-use crate::server::message::Ask;
+use crate::server::message::Command;
 use crate::session::timeouts::negotiate;
 
 impl Shard {
@@ -64,7 +64,7 @@ impl Shard {
                 match phase {
                     Phase::Closing => return bytes.len(),
                     Phase::Greeting if used == 0 && (self.options.is_word)(&length) => {
-                        self.asked(id, length, &rest[4..]);
+                        self.take_word(id, length, &rest[4..]);
                         return bytes.len();
                     }
                     _ => {}
@@ -136,15 +136,15 @@ impl Shard {
         let or_read_only = request.read_only == Some(true);
         if request.session == SessionId::NONE {
             conn.phase = Phase::Opening;
-            self.ask(id, SessionId::NONE, 0, Ask::NewSession { timeout_ms, identities, or_read_only }, &[]);
+            self.submit(id, SessionId::NONE, 0, Command::NewSession { timeout_ms, identities, or_read_only }, &[]);
         } else if self.passwords.verify(request.session, request.password) {
             conn.phase = Phase::Opening;
-            self.ask(id, request.session, 0, Ask::Resume { timeout_ms, identities, or_read_only }, &[]);
+            self.submit(id, request.session, 0, Command::Resume { timeout_ms, identities, or_read_only }, &[]);
         } else {
             tracing::info!(peer = %conn.peer, session = %request.session, "wrong session password");
             conn.phase = Phase::Opening;
             let passwords = self.passwords_number;
-            self.ask(id, request.session, 0, Ask::WrongPassword { passwords }, &[]);
+            self.submit(id, request.session, 0, Command::WrongPassword { passwords }, &[]);
         }
     }
 

@@ -30,7 +30,7 @@ use crate::ids::{ConnId, SessionId, Zxid};
 use crate::limits;
 use crate::server::facts::{Facts, WordRequest};
 use crate::server::memory::Memory;
-use crate::server::message::{Adopted, Ask, Clock, Cursor, Inbound, Item, ShardId, Touched};
+use crate::server::message::{Adopted, Clock, Command, Cursor, Inbound, Item, ShardId, Touched};
 use crate::server::stats::Stats;
 use crate::session::Passwords;
 use crate::tree::owner::OwnerRules;
@@ -184,7 +184,7 @@ impl Shard {
             self.heard.ended.push(conn.session);
         }
         if conn.session != SessionId::NONE || owed {
-            self.ask(conn.id, conn.session, 0, Ask::Disconnected { owed }, &[]);
+            self.submit(conn.id, conn.session, 0, Command::Disconnected { owed }, &[]);
         }
         self.stats().connections.set(self.conns.count() as u64);
         self.count_watches();
@@ -196,7 +196,7 @@ impl Shard {
     }
 
     /// Hands something to the quorum core, with the rest of this turn.
-    fn ask(&mut self, conn: ConnId, session: SessionId, xid: i32, what: Ask, body: &[u8]) {
+    fn submit(&mut self, conn: ConnId, session: SessionId, xid: i32, what: Command, body: &[u8]) {
         let start = self.outbound.bytes.len() as u32;
         self.outbound.bytes.extend_from_slice(body);
         let body = start..start + body.len() as u32;
@@ -243,7 +243,7 @@ impl Shard {
         self.outbound.touched = Some(Touched { upto_ms: now, sessions });
         let deadline = now - self.options.setup_deadline_ms;
         self.make_room();
-        self.tell_of_refusals();
+        self.log_refusals();
         let mut late = vec![];
         for conn in self.conns.iter_mut() {
             let is_late = match conn.phase {

@@ -76,7 +76,7 @@ impl Shard {
     }
 
     /// One line of the log for all that were refused since the last tick.
-    pub(super) fn tell_of_refusals(&mut self) {
+    pub(super) fn log_refusals(&mut self) {
         let refused = self.stats().throttled.value();
         if refused != self.pressure.refusals_told {
             let memory = &self.options.memory;

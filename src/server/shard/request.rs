@@ -4,40 +4,40 @@ use super::Shard;
 use super::conn::{Asking, Pending};
 use crate::acl::{self, Identities};
 use crate::cost::Cost;
+use crate::escaped::Escaped;
 use crate::ids::{ConnId, Zxid};
 use crate::jute::reply::{self, PING_XID};
 use crate::jute::request::{Request, RequestHeader};
 use crate::jute::wire::{Reader, put_int};
 use crate::jute::{AnsweredBy, Effect, ErrorCode, OpCode};
 use crate::server::count::COUNTS;
-use crate::server::message::Ask;
+use crate::server::message::Command;
 use crate::server::read::{self, Answered};
-use crate::shown::Shown;
 use std::sync::Arc;
 
 /// A request, as far as its header.
-pub(super) struct Asked<'a> {
+pub(super) struct Incoming<'a> {
     pub xid: i32,
     /// None: no operation has this number.
     pub op: Option<OpCode>,
     pub body: &'a [u8],
 }
 
-impl<'a> Asked<'a> {
+impl<'a> Incoming<'a> {
     /// None: the frame is shorter than a header.
     #[inline]
-    pub fn read(frame: &'a [u8]) -> Option<Asked<'a>> {
+    pub fn read(frame: &'a [u8]) -> Option<Incoming<'a>> {
         let mut reader = Reader::new(frame);
         let header = RequestHeader::read(&mut reader).ok()?;
-        Some(Asked { xid: header.xid, op: OpCode::from_wire(header.op), body: reader.rest() })
+        Some(Incoming { xid: header.xid, op: OpCode::from_wire(header.op), body: reader.rest() })
     }
 }
 
 impl Shard {
     /// Handles the frame of a request.
     pub(super) fn request(&mut self, id: ConnId, frame: &[u8]) {
-        let Some(asked) = Asked::read(frame) else { return self.end(id) };
-        let Asked { xid, op, body } = asked;
+        let Some(asked) = Incoming::read(frame) else { return self.end(id) };
+        let Incoming { xid, op, body } = asked;
         let now = self.clock.mono_ms;
         let Some(conn) = self.conns.find(id) else { return };
         conn.stats.received += 1;
@@ -62,13 +62,13 @@ impl Shard {
             return self.mark_dirty(id);
         }
         let ask = match op {
-            Some(op @ OpCode::CloseSession) => Some(Ask::Write(op)),
+            Some(op @ OpCode::CloseSession) => Some(Command::Write(op)),
             Some(op) if is_the_cores(op) => match Request::decode(op, body) {
                 // The tree is as large as it may be: refused here, in its turn.
                 Ok(request) if self.pressure.is_tree_full && makes_more(&request) => None,
-                Ok(Request::Sync { .. }) => Some(Ask::Sync),
-                Ok(Request::GetEphemerals { prefix }) => Some(Ask::Ephemerals { all: is_all(prefix) }),
-                Ok(_) => Some(Ask::Write(op)),
+                Ok(Request::Sync { .. }) => Some(Command::Sync),
+                Ok(Request::GetEphemerals { prefix }) => Some(Command::Ephemerals { all: is_all(prefix) }),
+                Ok(_) => Some(Command::Write(op)),
                 // Answered here, in its turn, and never seen by the core or a peer.
                 Err(_) => None,
             },
@@ -87,7 +87,7 @@ impl Shard {
             self.budget.cross(conn);
             self.budget.charge(conn, self.tree.reader.meter().reading());
             self.core_has_been_given(bytes);
-            self.ask(id, session, xid, ask, body);
+            self.submit(id, session, xid, ask, body);
         } else if conn.pending.is_empty() {
             let identities = conn.caller.identities.clone();
             self.answer(id, &asked, now, &identities, None);
@@ -110,12 +110,12 @@ impl Shard {
     pub(super) fn answer(
         &mut self,
         id: ConnId,
-        asked: &Asked<'_>,
+        asked: &Incoming<'_>,
         since_ms: i64,
         identities: &Arc<Identities>,
         bound: Option<Cost>,
     ) {
-        let Asked { xid, op, body } = *asked;
+        let Incoming { xid, op, body } = *asked;
         let zxid = self.tree.applied;
         let Some(conn) = self.conns.find(id) else { return };
         let before = conn.output.len();
@@ -158,7 +158,7 @@ impl Shard {
                 match (answered, rest, op) {
                     (Answered::Unfinished(read), Some(rest), Some(op)) => {
                         let asking = Asking { xid, op, body: body.into(), since_ms };
-                        return self.go_on_in_slices(id, asking, read, rest);
+                        return self.continue_in_slices(id, asking, read, rest);
                     }
                     (Answered::Over, ..) => self.end_for_watches(id),
                     _ => {}
@@ -233,12 +233,12 @@ impl Shard {
                     let length = |identity: &acl::Identity| identity.scheme.len() + identity.id.len() + 8;
                     conn.caller.identity_bytes = identities.iter().map(length).sum();
                     let session = conn.session;
-                    self.ask(id, session, 0, Ask::Identities(identities), &[]);
+                    self.submit(id, session, 0, Command::Identities(identities), &[]);
                 }
             }
             _ => {
                 tracing::warn!(
-                    peer = %conn.peer, session = %conn.session, scheme = %Shown(scheme),
+                    peer = %conn.peer, session = %conn.session, scheme = %Escaped(scheme),
                     "authentication failed"
                 );
                 reply::put_bare(&mut conn.output, xid, Zxid::ZERO, ErrorCode::AuthFailed);

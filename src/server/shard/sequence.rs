@@ -2,14 +2,14 @@
 
 use super::Shard;
 use super::conn::{Pending, Phase};
-use super::request::Asked;
+use super::request::Incoming;
 use super::state::Taking;
 use crate::acl::AclId;
 use crate::cost::Cost;
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::{OpCode, connect, reply};
 use crate::limits;
-use crate::server::message::{Answer, Ask, Batch, Element, Tell};
+use crate::server::message::{Answer, Batch, Command, Element, Response};
 use crate::server::scope::may_read;
 use std::ops::Range;
 
@@ -61,11 +61,11 @@ impl Shard {
         }
         self.tree.applied = self.tree.applied.max(element.zxid);
         match &element.answer {
-            Some(Answer { what: Tell::Collect(collect), .. }) => self.deposit(collect),
-            Some(Answer { what: Tell::Passwords { number, passwords }, .. }) => {
+            Some(Answer { what: Response::Collect(collect), .. }) => self.deposit(collect),
+            Some(Answer { what: Response::Passwords { number, passwords }, .. }) => {
                 (self.passwords_number, self.passwords) = (*number, passwords.clone());
             }
-            Some(Answer { shard, what: Tell::Adopt(adoption), .. }) if *shard == self.options.shard => {
+            Some(Answer { shard, what: Response::Adopt(adoption), .. }) if *shard == self.options.shard => {
                 if let Some(adopted) = adoption.take() {
                     self.adopt(adopted);
                 }
@@ -78,28 +78,28 @@ impl Shard {
         true
     }
 
-    fn told(&mut self, batch: &Batch, zxid: Zxid, id: ConnId, what: &Tell) {
+    fn told(&mut self, batch: &Batch, zxid: Zxid, id: ConnId, what: &Response) {
         match what {
-            Tell::Reply { frame, close } => self.reply(batch, zxid, id, frame, *close),
-            Tell::Ephemerals { prefix } => {
+            Response::Reply { frame, close } => self.reply(batch, zxid, id, frame, *close),
+            Response::Ephemerals { prefix } => {
                 self.list_ephemerals(id, &batch.replies[prefix.start as usize..prefix.end as usize]);
             }
-            Tell::Opened { session, timeout_ms, read_only } => {
+            Response::Opened { session, timeout_ms, read_only } => {
                 self.opened(id, *session, *timeout_ms, *read_only, zxid);
             }
-            Tell::Refused => self.refuse(id),
-            Tell::Gone => self.taken_up(id),
-            Tell::Close => {
+            Response::Refused => self.refuse(id),
+            Response::Gone => self.taken_up(id),
+            Response::Close => {
                 // The session is no longer this connection's: nothing to report when it goes.
                 if let Some(conn) = self.conns.find(id) {
                     conn.session = SessionId::NONE;
                 }
                 self.end(id);
             }
-            Tell::Collect(_) | Tell::Adopt(_) | Tell::Passwords { .. } => {
+            Response::Collect(_) | Response::Adopt(_) | Response::Passwords { .. } => {
                 unreachable!("the shard's business, seen before")
             }
-            Tell::Collected(question) => self.collected(id, question),
+            Response::Collected(question) => self.collected(id, question),
         }
     }
 
@@ -157,7 +157,7 @@ impl Shard {
             conn.stops.is_barred &= !conn.pending.is_empty();
             self.expect_no_more(id, price, is_between);
             self.begin_work();
-            match Asked::read(&frame) {
+            match Incoming::read(&frame) {
                 Some(asked) => self.answer(id, &asked, since_ms, &identities, is_between.then_some(price)),
                 None => unreachable!("its header has been read before it was let wait"),
             }
@@ -170,7 +170,7 @@ impl Shard {
         let now = self.clock.mono_ms;
         let Some(conn) = self.conns.find(id) else {
             // The client has gone meanwhile: the session waits for it, until it expires.
-            return self.ask(id, session, 0, Ask::Disconnected { owed: false }, &[]);
+            return self.submit(id, session, 0, Command::Disconnected { owed: false }, &[]);
         };
         let since_ms = conn.since_ms;
         conn.session = session;

@@ -52,7 +52,7 @@ impl Shard {
 
     /// A read has used up its budget, `out` is what it has so far. It goes on in slices, or waits until it may begin
     /// again.
-    pub(super) fn go_on_in_slices(&mut self, id: ConnId, asking: Asking, read: WideRead, mut out: Vec<u8>) {
+    pub(super) fn continue_in_slices(&mut self, id: ConnId, asking: Asking, read: WideRead, mut out: Vec<u8>) {
         let identities = self.identities_of(id);
         let Some(conn) = self.conns.find(id) else { return };
         debug_assert!(!conn.awaits_core(), "between two writes a read is refused when it is too long");
@@ -187,7 +187,7 @@ impl Shard {
         self.begin_work();
         let step = self.conns.find(id).is_some().then(|| {
             let mut scope = self.scope(id, identities, pin.as_ref(), self.slice_cost());
-            (read.go_on(&mut scope, &asking.body, out, 0), scope.zxid)
+            (read.advance(&mut scope, &asking.body, out, 0), scope.zxid)
         });
         self.settle(id);
         running.charge.follow(running.out.capacity());

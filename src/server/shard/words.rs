@@ -5,12 +5,12 @@ use super::conn::Phase;
 use crate::ids::{ConnId, SessionId};
 use crate::limits;
 use crate::server::facts::{Asker, Collect, ConnStats, ConnectionFacts, Facts, Question, ShardFacts, WordRequest};
-use crate::server::message::Ask;
+use crate::server::message::Command;
 use std::sync::Arc;
 
 impl Shard {
     /// A connection has begun with a word: it wants text, not a session.
-    pub(super) fn asked(&mut self, id: ConnId, word: [u8; 4], rest: &[u8]) {
+    pub(super) fn take_word(&mut self, id: ConnId, word: [u8; 4], rest: &[u8]) {
         let now = self.clock.mono_ms;
         let Some(conn) = self.conns.find(id) else { return };
         conn.close(now);
@@ -39,14 +39,14 @@ impl Shard {
         let conn = request.conn;
         let asker = Asker::Connection { shard: self.options.shard, request };
         let collect = Arc::new(Collect::new(questions, asker, self.options.shards));
-        self.ask(conn, SessionId::NONE, 0, Ask::Collect(collect), &[]);
+        self.submit(conn, SessionId::NONE, 0, Command::Collect(collect), &[]);
     }
 
     /// Adds this shard's part. That the last one is in goes through the core to the shard whose connection has asked.
     pub(super) fn deposit(&mut self, collect: &Arc<Collect>) {
         let facts = self.facts(collect.questions());
         if let Some((shard, conn)) = collect.deposit(facts) {
-            self.ask(conn, SessionId::NONE, 0, Ask::Collected { question: collect.clone(), shard }, &[]);
+            self.submit(conn, SessionId::NONE, 0, Command::Collected { question: collect.clone(), shard }, &[]);
         }
     }
 

@@ -385,10 +385,10 @@ fn what_it_takes_to_begin_a_read_is_charged_to_its_client() {
     let (mut server, mut clients, _) = waiting_to_begin(true, 1);
     let conn = clients[READS_IN_SLICES].conn;
     let check = Cost::COMPARISON * 2 * ACL_ENTRIES;
-    let mut before = server.shard.asked_lately(conn);
+    let mut before = server.shard.recent_cost(conn);
     for turns in 0.. {
         server.turn();
-        let after = server.shard.asked_lately(conn);
+        let after = server.shard.recent_cost(conn);
         if after > before {
             // It stands behind the others: nothing is listed for it yet.
             let more = after.less(before);

@@ -3,7 +3,7 @@
 use super::member::Member;
 use super::{Cluster, Place};
 use crate::ids::Zxid;
-use crate::server::quorum::Standing;
+use crate::server::quorum::ServerState;
 use crate::zab::voters::{Config, ServerId};
 
 impl Cluster {
@@ -18,7 +18,7 @@ impl Cluster {
         assert!(is_current, "server {} serves and shows {shown}, {due} was shown when it came", place + 1);
         if !server.quorum.serves() {
             // What it has taken over from a leader, or found in its own snapshot, may be committed only now.
-            let most = self.witness.last().max(log.floor()).max(*started_from);
+            let most = self.oracle.last().max(log.floor()).max(*started_from);
             // Or it led, and comes to know of what the others had acknowledged when it is on its own disk too.
             if shown <= most || shown.counter() == 0 {
                 return;
@@ -28,17 +28,17 @@ impl Cluster {
             return;
         }
         let floor = self.members[place].log.floor();
-        if floor > self.witness.last() {
+        if floor > self.oracle.last() {
             // It has taken over a state that nobody has shown yet: another one's log tells what it is made of.
-            let last = self.witness.last();
+            let last = self.oracle.last();
             let has_it = |member: &&Member| member.log.floor() <= last && member.log.last() >= floor;
             if let Some(Member { log, seen, .. }) = self.members.iter().find(has_it) {
-                let fresh = self.witness.shown(log, &mut seen.clone(), floor);
+                let fresh = self.oracle.shown(log, &mut seen.clone(), floor);
                 self.check_durable(place, &fresh);
             }
         }
         let Member { log, seen, .. } = &mut self.members[place];
-        let fresh = self.witness.shown(log, seen, shown);
+        let fresh = self.oracle.shown(log, seen, shown);
         self.check_durable(place, &fresh);
     }
 
@@ -55,7 +55,7 @@ impl Cluster {
 
     /// Whether what was shown at `zxid` is on the disks of a quorum, that of `without` not counted.
     fn is_durable(&self, config: &Config, zxid: Zxid, without: Option<Place>) -> bool {
-        let txn = self.witness.txn(zxid).expect("it was shown");
+        let txn = self.oracle.txn(zxid).expect("it was shown");
         let holds = |id: ServerId| {
             let place = id.0 as usize - 1;
             let member = &self.members[place];
@@ -71,7 +71,7 @@ impl Cluster {
     /// counted for nothing then, it was never told, and it is sent all of it again.
     pub(super) fn check_cut(&self, place: Place, zxid: Zxid) {
         let Member { log, seen, epochs, .. } = &self.members[place];
-        for lost in self.witness.lost(log, zxid) {
+        for lost in self.oracle.lost(log, zxid) {
             let leader = self.leaders.get(&lost.epoch()).filter(|_| epochs.accepted == lost.epoch());
             let by_others =
                 leader.is_some_and(|leader| self.is_durable(&self.members[*leader].config, lost, Some(place)));
@@ -82,14 +82,14 @@ impl Cluster {
     pub(super) fn note_leader(&mut self, place: Place) {
         let Some(server) = &self.members[place].server else { return };
         let roll_overs = server.stats.quorum.roll_overs.value();
-        if self.standing(place) != Some(Standing::Leading) || !self.serves(place) {
+        if self.server_state(place) != Some(ServerState::Leading) || !self.serves(place) {
             self.members[place].roll_overs = roll_overs;
             return;
         }
         let Some((zxid, _)) = self.digest(place) else { return };
         match self.leaders.insert(zxid.epoch(), place) {
             None => {
-                self.witness.leads(&self.members[place].log, zxid.epoch());
+                self.oracle.leads(&self.members[place].log, zxid.epoch());
                 if std::mem::replace(&mut self.members[place].roll_overs, roll_overs) < roll_overs {
                     assert_eq!(self.leaders.get(&(zxid.epoch() - 1)), Some(&place), "it led the epoch before");
                     self.roll_overs += 1;

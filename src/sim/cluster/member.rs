@@ -7,8 +7,8 @@ use crate::jute::quorum::PROTOCOL_SECRETS;
 use crate::server::message::Clock;
 use crate::server::quorum::{Listen, Record};
 use crate::sim::disk::SimDisk;
+use crate::sim::oracle::Seen;
 use crate::sim::server::SimServer;
-use crate::sim::witness::Seen;
 use crate::storage::log::writer::FrameWrite;
 use crate::zab::epochs::Epochs;
 use crate::zab::history::{History, HistoryLimits};
@@ -61,7 +61,7 @@ pub(super) struct Worker {
 
 impl Worker {
     /// It is asked for something that takes so long. How long until that is done.
-    pub(super) fn ask(&mut self, now_ms: i64, takes_ms: i64) -> i64 {
+    pub(super) fn schedule(&mut self, now_ms: i64, takes_ms: i64) -> i64 {
         self.until_ms = self.until_ms.max(now_ms) + takes_ms;
         self.until_ms - now_ms
     }
@@ -191,8 +191,8 @@ mod tests {
     #[test]
     fn a_worker_does_one_thing_after_the_other() {
         let mut worker = Worker::default();
-        assert_eq!(worker.ask(0, 300), 300);
-        assert_eq!(worker.ask(10, 2), 292, "behind the first");
-        assert_eq!(worker.ask(400, 2), 2, "it has nothing else to do");
+        assert_eq!(worker.schedule(0, 300), 300);
+        assert_eq!(worker.schedule(10, 2), 292, "behind the first");
+        assert_eq!(worker.schedule(400, 2), 2, "it has nothing else to do");
     }
 }

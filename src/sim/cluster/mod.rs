@@ -3,7 +3,7 @@
 //! Every message takes its time, drawn from a seed; connections keep their order and end as a whole. Servers crash with
 //! what their disk had not been told to keep, stop and go on, are slow, have clocks of their own, and are cut off from
 //! each other. The same seed makes the same run, of which `trace` is a digest. Whatever a server shows is held against
-//! what all have shown ([`Witness`]), at every step.
+//! what all have shown ([`Oracle`]), at every step.
 
 mod event;
 mod judge;
@@ -15,11 +15,11 @@ mod wires;
 
 use super::coverage::Coverage;
 use super::disk::{Choices, SimDisk};
+use super::oracle::{Oracle, Seen};
 use super::server::{DIR, SimServer, TICK_MS};
-use super::witness::{Seen, Witness};
 use crate::ids::Zxid;
 use crate::limits;
-use crate::server::quorum::{Effect, Input, PeerInput, RoleSettings, Standing};
+use crate::server::quorum::{Effect, Input, PeerInput, RoleSettings, ServerState};
 use crate::storage::log::frame::{BLOCK, Claim, FRAME_HEADER, Txns, claim};
 use crate::storage::log::writer::FrameWrite;
 use crate::tree::state::StateOptions;
@@ -67,7 +67,7 @@ pub struct Cluster {
     leaders: BTreeMap<i64, Place>,
     /// How many of these epochs began without an election.
     roll_overs: usize,
-    pub witness: Witness,
+    pub oracle: Oracle,
     pub coverage: Coverage,
     /// A digest of all that has happened.
     pub trace: u64,
@@ -105,7 +105,7 @@ impl Cluster {
             choices: Choices::drawn(seed),
             leaders: BTreeMap::new(),
             roll_overs: 0,
-            witness: Witness::new(),
+            oracle: Oracle::new(),
             coverage: Coverage::default(),
             trace: 0xcbf2_9ce4_8422_2325,
             events: 0,
@@ -162,14 +162,14 @@ impl Cluster {
 
     /// The established leader, if exactly one server says to be it.
     pub fn leader(&self) -> Option<Place> {
-        let leads = |place: &Place| self.standing(*place) == Some(Standing::Leading) && self.serves(*place);
+        let leads = |place: &Place| self.server_state(*place) == Some(ServerState::Leading) && self.serves(*place);
         let mut leaders = (0..self.len()).filter(leads);
         leaders.next().filter(|_| leaders.next().is_none())
     }
 
     /// What a server says it is.
-    pub fn standing(&self, place: Place) -> Option<Standing> {
-        self.members[place].server.as_ref()?.quorum.standing()
+    pub fn server_state(&self, place: Place) -> Option<ServerState> {
+        self.members[place].server.as_ref()?.quorum.server_state()
     }
 
     /// Whether a server takes clients.
@@ -387,7 +387,7 @@ impl Cluster {
         if done {
             self.check_cut(place, zxid);
             let Member { log, seen, .. } = &mut self.members[place];
-            self.witness.cut(log, seen, zxid);
+            self.oracle.cut(log, seen, zxid);
             self.coverage.count("sync by truncation");
         }
         let input = if done { PeerInput::LogCut(zxid) } else { PeerInput::LogCutFailed(zxid) };
@@ -503,7 +503,7 @@ impl Cluster {
                 let part = self.members[place].server.as_ref().expect("it runs").read_log(&stretch);
                 self.coverage.count("log read for a learner");
                 let takes_ms = self.disk_ms(place, 10);
-                let delay_ms = self.members[place].reader.ask(self.now_ms, takes_ms);
+                let delay_ms = self.members[place].reader.schedule(self.now_ms, takes_ms);
                 self.after(delay_ms, Event::LogRead { place, incarnation, peer, part });
             }
             Effect::SendSnapshot(peer) => self.members[place].wanting.push(peer),
@@ -513,7 +513,7 @@ impl Cluster {
                 server.as_mut().expect("it runs").install_snapshot(*job);
                 disk.fold();
                 let Member { log, seen, .. } = &mut self.members[place];
-                self.witness.installed(seen, zxid);
+                self.oracle.installed(seen, zxid);
                 log.reset(zxid);
                 self.coverage.count("snapshot installed");
                 self.input(place, PeerInput::SnapshotInstalled(zxid));

@@ -18,7 +18,7 @@ impl Cluster {
         let member = &mut self.members[place];
         member.records.push_back(record);
         let incarnation = member.incarnation;
-        let delay_ms = member.recorder.ask(self.now_ms, takes_ms);
+        let delay_ms = member.recorder.schedule(self.now_ms, takes_ms);
         self.after(delay_ms, Event::Recorded { place, incarnation });
     }
 

@@ -144,7 +144,7 @@ impl Cluster {
                 self.input(place, PeerInput::Dialled { peer, link });
             }
             End::Leader => {
-                self.members[place].due = self.witness.last();
+                self.members[place].due = self.oracle.last();
                 self.input(place, PeerInput::Leader);
             }
             End::Learner(peer) => self.input(place, PeerInput::Learner(peer)),

@@ -215,7 +215,7 @@ fn a_multi_that_makes_many_quotas_counts_no_more_than_it_may() {
 fn go_on(state: &mut State, slice: Cost, out: &mut Outcome) -> usize {
     for slices in 1.. {
         let begun = state.meter().reading();
-        let completed = state.go_on(slice, out);
+        let completed = state.resume(slice, out);
         assert!(state.meter().reading() < begun + slice + limits::SLICE_COST);
         if completed.is_some() {
             return slices;
@@ -245,7 +245,7 @@ fn a_quota_of_many_znodes_is_counted_in_slices_and_the_same_everywhere() {
     let begun = scene.cost();
     scene.leader.begin_prepare(&context, OpCode::Create, &request, &mut out);
     assert!(scene.leader.is_under_way() && scene.cost() < begun + limits::SLICE_COST);
-    assert!(scene.leader.go_on(limits::SLICE_COST, &mut out).is_none());
+    assert!(scene.leader.resume(limits::SLICE_COST, &mut out).is_none());
     // Taken back in the middle of it, it never was.
     scene.leader.undo(kept);
     assert!(!scene.leader.is_under_way() && scene.leader.find(STATS.as_bytes()).is_none());

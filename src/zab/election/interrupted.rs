@@ -48,7 +48,7 @@ impl Election {
             let own = looking.candidacy.own_vote();
             self.begin_round(round, own, now_ms, out);
         } else if round == self.round && looking.proposal.is_some() {
-            self.tell(from, now_ms, out);
+            self.answer(from, now_ms, out);
         }
     }
 

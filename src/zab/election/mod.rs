@@ -227,7 +227,7 @@ impl Election {
             return;
         }
         if !self.config.is_voter(from) {
-            return self.tell(from, now_ms, out);
+            return self.answer(from, now_ms, out);
         }
         let looks = notification.state == PeerState::Looking;
         match &self.phase {
@@ -289,7 +289,7 @@ impl Election {
     /// Who has no vote is told what this server knows, and not listened to: this is how observers and newcomers
     /// find the leader. While this server looks itself, not at every message: a newcomer that takes it for a
     /// voter of an earlier round answers the answer, and so on without end.
-    fn tell(&mut self, from: ServerId, now_ms: i64, out: &mut Vec<Output>) {
+    fn answer(&mut self, from: ServerId, now_ms: i64, out: &mut Vec<Output>) {
         match &mut self.phase {
             Phase::Idle => {}
             Phase::Settled(_) => self.send_own(from, out),

@@ -101,7 +101,7 @@ impl Leader {
                 told = self.proposals.committed;
                 self.agreed_on(config, now, out)
             });
-            self.tell_committed(&proposal.txn, designated, out);
+            self.announce_committed(&proposal.txn, designated, out);
             self.history.push(proposal.txn);
         }
         if self.proposals.committed > told {
@@ -164,8 +164,8 @@ impl Leader {
     }
 
     /// COMMIT to followers, INFORM to observers, or their forms that name the designated leader. What a follower is to be
-    /// told before its UPTODATE waits for it, see [`Leader::tell_held`].
-    fn tell_committed(&mut self, txn: &Txn, designated: Option<ServerId>, out: &mut Vec<Output>) {
+    /// told before its UPTODATE waits for it, see [`Leader::send_held`].
+    fn announce_committed(&mut self, txn: &Txn, designated: Option<ServerId>, out: &mut Vec<Output>) {
         for (id, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.is_live()) {
             let message = match (peer.kind, designated) {
                 (LearnerKind::Follower, _) if peer.stage == Stage::Active => commit_of(txn.zxid, designated),
@@ -188,7 +188,7 @@ impl Leader {
     /// that came after NEWLEADER only, and fail when there is none (ZOOKEEPER-4394); and none of them activates a
     /// configuration there whose proposal is not the first it holds.
     /// Zxids of an epoch have no gaps, so nothing is kept but where to begin, and who is to lead.
-    pub(super) fn tell_held(&mut self, id: PeerId, out: &mut Vec<Output>) {
+    pub(super) fn send_held(&mut self, id: PeerId, out: &mut Vec<Output>) {
         let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.kind == LearnerKind::Follower) else { return };
         let activations = std::mem::take(&mut peer.held_activations);
         let mut zxid = peer.told;

@@ -65,7 +65,7 @@ impl Leader {
                 // A new election takes an epoch above both. (ZooKeeper 3.9 leaves such a voter out until its leader ends.)
                 return self.step_down(StepDown::VoterPromisedMore { voter: server, accepted }, out);
             }
-            self.ask_for_promise(id, now, out);
+            self.request_promise(id, now, out);
             return;
         }
         if votes {
@@ -126,12 +126,12 @@ impl Leader {
         out.push(Output::WriteEpochs { epochs: self.epochs, after: After::Nothing });
         let waiting: Vec<PeerId> = self.peers_at(|stage| stage != Stage::Silent);
         for id in waiting {
-            self.ask_for_promise(id, now, out);
+            self.request_promise(id, now, out);
         }
     }
 
     /// LEADERINFO, which leaves when this server's own promise is on disk.
-    fn ask_for_promise(&mut self, id: PeerId, now: i64, out: &mut Vec<Output>) {
+    fn request_promise(&mut self, id: PeerId, now: i64, out: &mut Vec<Output>) {
         let (init_ms, sync_ms) = (self.init_ms(), self.sync_ms());
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.stage = Stage::Introduced { asked: true };

@@ -70,11 +70,11 @@ impl Leader {
         // Those that are yet to come so far are told before NEWLEADER.
         let live: Vec<PeerId> = self.peers.iter().filter(|(_, peer)| peer.is_live()).map(|(id, _)| *id).collect();
         out.push(Output::Agreed(agreed));
-        live.into_iter().for_each(|id| self.tell_agreed(id, out));
+        live.into_iter().for_each(|id| self.send_agreed(id, out));
     }
 
     /// Tells a learner what is agreed on, if it knows of that.
-    pub(super) fn tell_agreed(&self, id: PeerId, out: &mut Vec<Output>) {
+    pub(super) fn send_agreed(&self, id: PeerId, out: &mut Vec<Output>) {
         if let Some(agreed) = self.secrets.agreed.filter(|_| self.peers.get(&id).is_some_and(|peer| peer.knows_secrets))
         {
             let mut data = vec![];

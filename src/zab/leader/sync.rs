@@ -42,7 +42,7 @@ impl Leader {
             self.set_stage(id, Stage::ReadingLog { last, upto }, i64::MAX);
             out.push(Output::ReadLog { peer: id, after: last, upto });
         } else {
-            self.carry_out(id, decision, None, now, out);
+            self.perform(id, decision, None, now, out);
         }
     }
 
@@ -52,7 +52,7 @@ impl Leader {
             Some(Stage::ReadingLog { last, upto }) => {
                 let factor = self.options.settings.snapshot_size_factor.unwrap_or_default();
                 let decision = decide_with_log(part, upto, &self.history, last, factor);
-                self.carry_out(id, decision, Some((part, upto)), now, out);
+                self.perform(id, decision, Some((part, upto)), now, out);
             }
             Some(Stage::ReadingRest { sent, upto }) if is_stretch(&part.txns, sent) => {
                 self.send_part(id, sent, part, upto, now, out);
@@ -62,7 +62,7 @@ impl Leader {
         }
     }
 
-    fn carry_out(
+    fn perform(
         &mut self,
         id: PeerId,
         decision: Decision,
@@ -164,7 +164,7 @@ impl Leader {
         // An observer has not been sent the proposal it would take it from, and would think it agreed on.
         let proposed = self.config.pending().filter(|_| self.proposals.reconfig.is_none() || !observes);
         let config = proposed.unwrap_or(self.config.current()).to_string();
-        self.tell_agreed(id, out);
+        self.send_agreed(id, out);
         self.send(id, Message::with(PacketType::NewLeader, self.new_leader_zxid(), config.into_bytes()), out);
     }
 
@@ -233,7 +233,7 @@ impl Leader {
             peer.serves = true;
             let syncs = std::mem::take(&mut peer.syncs_due);
             self.send(id, Message::bare(PacketType::UpToDate, Zxid(-1)), out);
-            self.tell_held(id, out);
+            self.send_held(id, out);
             (0..syncs).for_each(|_| self.send(id, Message::bare(PacketType::Sync, Zxid::ZERO), out));
         }
     }

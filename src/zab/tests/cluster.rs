@@ -232,7 +232,7 @@ impl Cluster {
         if looking.len() <= self.voters / 2 {
             return;
         }
-        let best = looking.iter().copied().max_by_key(|at| (self.nodes[*at].standing(), *at)).unwrap();
+        let best = looking.iter().copied().max_by_key(|at| (self.nodes[*at].server_state(), *at)).unwrap();
         let leader = if self.random.u8(..100) < 85 { best } else { looking[self.random.usize(..looking.len())] };
         let node = &mut self.nodes[leader];
         let mut history = node.history.take().unwrap();

@@ -143,7 +143,7 @@ impl Node {
         }
     }
 
-    pub fn standing(&self) -> (i64, Zxid) {
+    pub fn server_state(&self) -> (i64, Zxid) {
         let last = self.history.as_ref().unwrap().last();
         (self.epochs.at_start(last).unwrap().current, last)
     }

@@ -7,7 +7,7 @@ use arbitrary::Arbitrary;
 use corral::ids::Zxid;
 use corral::jute::quorum::{ForwardedRequest, LearnerInfo, Packet, PacketType, touches, txn_head};
 use corral::jute::wire::{put_bytes, put_int, put_long};
-use corral::server::quorum::{Input, Effect, PeerInput, Standing};
+use corral::server::quorum::{Input, Effect, PeerInput, ServerState};
 use corral::sim::disk::SimDisk;
 use corral::sim::server::SimServer;
 use corral::zab::leader::PeerId;
@@ -147,7 +147,7 @@ fuzz_target!(|story: Story| {
     let mut server = member(&disk, if story.leads { alone } else { three });
     elapse(&mut server, 40);
     if story.leads {
-        assert_eq!(server.quorum.standing(), Some(Standing::Leading), "alone it leads");
+        assert_eq!(server.quorum.server_state(), Some(ServerState::Leading), "alone it leads");
     }
     let mut peer = PeerId(1);
     server.quorum.step(Input::Peer(PeerInput::Learner(peer)));
@@ -170,7 +170,7 @@ fuzz_target!(|story: Story| {
     }
     if story.leads {
         elapse(&mut server, 4);
-        assert_eq!(server.quorum.standing(), Some(Standing::Leading), "a stranger at its port unseats no leader");
+        assert_eq!(server.quorum.server_state(), Some(ServerState::Leading), "a stranger at its port unseats no leader");
         assert!(server.quorum.serves());
     }
 });

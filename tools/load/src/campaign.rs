@@ -1,12 +1,12 @@
 //! Several runs that belong together: two targets in turn, and the search for the capacity with runs below it.
 
-use crate::company::{Company, Present};
+use crate::background::{Background, Present};
 use crate::document::{Comparison, Document, Run, Step, Sweep, Target};
 use crate::engine::{self, Load, Targets, Watcher};
 use crate::failure::{Failure, Result, While};
 use crate::sample::Sampled;
 use crate::statistics::{self, Figure};
-use crate::told;
+use crate::to_document;
 use crate::znodes;
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub fn measure(name: &str, side: &Side, load: &Load, onlooker: &mut dyn Onlooker
     let outcome = engine::measure(&side.targets, load, onlooker).during(|| side.told.label.clone());
     // Also after a failure: a sampler that goes on would be the next run's.
     let sampled = onlooker.sampled()?;
-    Ok(told::load_run(name, &side.told, load, &outcome?, sampled))
+    Ok(to_document::load_run(name, &side.told, load, &outcome?, sampled))
 }
 
 /// Measures `a` and `b` in turn, `rounds` times each, each under its load and in its company, which comes before the
@@ -39,7 +39,7 @@ pub fn measure(name: &str, side: &Side, load: &Load, onlooker: &mut dyn Onlooker
 /// to come second.
 pub fn compare(
     document: &mut Document,
-    sides: [(&Side, &Load, Company); 2],
+    sides: [(&Side, &Load, Background); 2],
     rounds: usize,
     onlooker: &mut dyn Onlooker,
 ) -> Result<()> {

@@ -4,10 +4,10 @@
 //! from /proc when the server's process is named.
 
 mod args;
+mod background;
 mod budgets;
 mod campaign;
 mod codec;
-mod company;
 mod connection;
 mod connects;
 mod document;
@@ -22,8 +22,8 @@ mod idle;
 mod intervention;
 mod latency;
 mod leader;
-mod lookout;
 mod markdown;
+mod monitor;
 mod output;
 mod poll;
 mod process;
@@ -37,7 +37,7 @@ mod storm;
 mod summary;
 mod table;
 mod target;
-mod told;
+mod to_document;
 mod watch;
 mod workload;
 mod yaml;
@@ -48,13 +48,13 @@ use args::{
     LoadRunArgs, OutputArgs, RecordArgs, ReplayArgs, ReportArgs, RunArgs, ScenarioArgs, StagesArgs, StormArgs,
     SweepArgs, TableArgs, WatchArgs, What,
 };
+use background::Background;
 use campaign::{Search, Side};
 use clap::Parser;
-use company::Company;
 use document::{Document, Run};
 use engine::Load;
 use failure::{Failure, Result};
-use lookout::Lookout;
+use monitor::Monitor;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 use table::{Extent, Role, Server};
@@ -144,15 +144,15 @@ fn only(loads: Vec<Load>) -> Result<Load> {
 
 fn run(LoadRunArgs { run: args, interventions }: &LoadRunArgs) -> Result<Missed> {
     let (loads, side) = prepared(args)?;
-    let mut lookout = Lookout::new(&args.sample, &side.targets).intervening(interventions);
-    let names: Vec<String> = loads.iter().map(told::title).collect();
+    let mut monitor = Monitor::new(&args.sample, &side.targets).intervening(interventions);
+    let names: Vec<String> = loads.iter().map(to_document::title).collect();
     let mut document = output::document(format!("{} on {}", names.join(", "), side.told.label), &args.output);
     for (number, (load, name)) in loads.iter().zip(&names).enumerate() {
         // Names are what runs are told apart by.
         let again = names[..number].contains(name);
         let name = if again { format!("{name}, {}", number + 1) } else { name.clone() };
         znodes::plant(side.targets.addresses[0], &load.workload)?;
-        document.runs.push(campaign::measure(&name, &side, load, &mut lookout)?);
+        document.runs.push(campaign::measure(&name, &side, load, &mut monitor)?);
     }
     finish(document, &args.limits, &args.output)
 }
@@ -160,23 +160,23 @@ fn run(LoadRunArgs { run: args, interventions }: &LoadRunArgs) -> Result<Missed>
 fn sweep(args: &SweepArgs) -> Result<Missed> {
     let (loads, side) = prepared(&args.run)?;
     let load = only(loads)?;
-    let mut lookout = Lookout::new(&args.run.sample, &side.targets);
+    let mut monitor = Monitor::new(&args.run.sample, &side.targets);
     let mut document = output::document(format!("{} on {}", load.workload.name, side.told.label), &args.run.output);
     let shares = args.shares.iter().map(|percent| f64::from(*percent) / 100.0).collect();
     let search = Search { probe: args.probe, halvings: args.halvings.into(), shares };
-    campaign::sweep(&mut document, &side, &load, &search, &mut lookout)?;
+    campaign::sweep(&mut document, &side, &load, &search, &mut monitor)?;
     finish(document, &args.run.limits, &args.run.output)
 }
 
 fn compare(args: &CompareArgs) -> Result<Missed> {
     let (loads, a) = prepared(&args.run)?;
     let load = only(loads)?;
-    let company = Company { sessions: args.with_idle, watches: args.with_watches };
+    let company = Background { sessions: args.with_idle, watches: args.with_watches };
     let (targets, is_same) = match &args.with {
         Some(with) => (engine::Targets { addresses: with.0.clone(), pids: args.with_pid.clone() }, false),
         None => (a.targets.clone(), true),
     };
-    if is_same && args.with_keys.is_none() && company == Company::default() {
+    if is_same && args.with_keys.is_none() && company == Background::default() {
         return Err(Failure::usage(
             "there is nothing to compare: --with names a target, others what B has more than A",
         ));
@@ -187,11 +187,11 @@ fn compare(args: &CompareArgs) -> Result<Missed> {
     };
     let told = target::told(&targets, args.with_label.as_deref(), args.with_profile.as_deref());
     let b = Side { targets, told };
-    let mut lookout = Lookout::new(&args.run.sample, &a.targets);
-    let title = format!("{} and {} under {}", a.told.label, b.told.label, told::title(&load));
+    let mut monitor = Monitor::new(&args.run.sample, &a.targets);
+    let title = format!("{} and {} under {}", a.told.label, b.told.label, to_document::title(&load));
     let mut document = output::document(title, &args.run.output);
-    let sides = [(&a, &load, Company::default()), (&b, &other, company)];
-    campaign::compare(&mut document, sides, args.rounds as usize, &mut lookout)?;
+    let sides = [(&a, &load, Background::default()), (&b, &other, company)];
+    campaign::compare(&mut document, sides, args.rounds as usize, &mut monitor)?;
     let worse = if args.fail_if_worse { output::worse(&document) } else { vec![] };
     let missed = finish(document, &args.run.limits, &args.run.output)?;
     Ok([worse, missed].concat())
@@ -201,28 +201,28 @@ fn idle(args: &IdleArgs) -> Result<Missed> {
     let (address, pid) = args.target.one()?;
     let outcome = idle::measure(address, pid, args.sessions, args.timeout_ms, args.seconds)?;
     let told = args.target.told(&args.target.targets(&[])?);
-    finish_run(told::idle(&told, &outcome), &LimitArgs::default(), &args.output)
+    finish_run(to_document::idle(&told, &outcome), &LimitArgs::default(), &args.output)
 }
 
 fn watch(args: &WatchArgs) -> Result<Missed> {
     let (address, pid) = args.target.one()?;
     let outcome = watch::measure(address, pid, args.watchers, args.znodes, args.rounds)?;
     let told = args.target.told(&args.target.targets(&[])?);
-    finish_run(told::watch(&told, &outcome), &args.limits, &args.output)
+    finish_run(to_document::watch(&told, &outcome), &args.limits, &args.output)
 }
 
 fn connects(args: &ConnectsArgs) -> Result<Missed> {
     let (address, pid) = args.target.one()?;
     let outcome = connects::measure(address, pid, args.rate, args.seconds, args.neighbour)?;
     let told = args.target.told(&args.target.targets(&[])?);
-    finish_run(told::connects(&told, args.rate, &outcome), &args.limits, &args.output)
+    finish_run(to_document::connects(&told, args.rate, &outcome), &args.limits, &args.output)
 }
 
 fn storm(args: &StormArgs) -> Result<Missed> {
     let (address, pid) = args.target.one()?;
     let outcome = storm::measure(address, pid, args.sessions, args.rounds)?;
     let told = args.target.told(&args.target.targets(&[])?);
-    finish_run(told::storm(&told, &outcome), &args.limits, &args.output)
+    finish_run(to_document::storm(&told, &outcome), &args.limits, &args.output)
 }
 
 fn scenario(args: &ScenarioArgs) -> Result<Missed> {

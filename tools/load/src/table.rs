@@ -4,13 +4,13 @@
 //! The machine a table is made on changes its speed within minutes, so each load goes round all servers several times,
 //! and medians and ratios are what counts.
 
-use crate::budgets::{self, Shown};
+use crate::budgets::{self, Escaped};
 use crate::engine::{self, Load, Nobody, Outcome, Targets};
 use crate::failure::{Failure, Result, While};
 use crate::statistics::median;
 use crate::summary::{per_second, percentiles, short};
 use crate::target::resolve;
-use crate::told::title;
+use crate::to_document::title;
 use crate::workload::{Overrides, Workload};
 use crate::{connects, idle, watch};
 use std::fmt::Write;
@@ -277,7 +277,7 @@ fn write_load(
     for ((role, server), figures) in entrants.iter().zip(medians) {
         let of_floor = |field: fn(&Figures) -> f64| field(figures) / floor.as_ref().map_or(f64::NAN, field);
         let of_base = |field: fn(&Figures) -> f64| field(figures) / field(&base);
-        let shown = Shown {
+        let shown = Escaped {
             throughput: of_base(|f| f.throughput),
             p50: of_base(|f| f.p50),
             p99: of_base(|f| f.p99),

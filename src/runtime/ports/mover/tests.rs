@@ -212,7 +212,7 @@ fn ports_for_clients_move_each_by_itself() {
     let mut work = Work::new(plan(&stats), ports.into(), vec![]);
     let mut move_to = |ports: &[(usize, u16)]| {
         for (number, port) in ports {
-            work.clients[*number].to = Some(Wish { to: Place::of("127.0.0.1", *port), attempts: 0 });
+            work.clients[*number].to = Some(Wish { to: Endpoint::of("127.0.0.1", *port), attempts: 0 });
         }
         for _ in 0..2 {
             work.attempt();
@@ -228,11 +228,11 @@ fn ports_for_clients_move_each_by_itself() {
 
 #[test]
 fn what_cannot_be_is_given_up_and_the_old_port_stays() {
-    let mut wish = Wish { to: Place::of("10.0.0.1", 2181), attempts: 0 };
+    let mut wish = Wish { to: Endpoint::of("10.0.0.1", 2181), attempts: 0 };
     let outcome = || Err(Fatal::new(Reason::CannotListen, "not here"));
     let tries = (1..).take_while(|_| wish.goes_on(ServerId(2), outcome())).count();
     assert_eq!(tries as u32 + 1, ATTEMPTS);
-    assert!(!Wish { to: Place::of("h", 1), attempts: 0 }.goes_on(ServerId(2), Ok(())));
-    let [one, two] = ["10.0.0.1", "0.0.0.0"].map(|host| Place::of(host, 2181).to_string());
+    assert!(!Wish { to: Endpoint::of("h", 1), attempts: 0 }.goes_on(ServerId(2), Ok(())));
+    let [one, two] = ["10.0.0.1", "0.0.0.0"].map(|host| Endpoint::of(host, 2181).to_string());
     assert_eq!((one.as_str(), two.as_str()), ("10.0.0.1:2181", "*:2181"));
 }

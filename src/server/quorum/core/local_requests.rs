@@ -3,7 +3,7 @@
 use super::{Core, Live};
 use crate::ids::{SessionId, Zxid};
 use crate::jute::{ErrorCode, reply};
-use crate::server::message::{Ask, Item, ShardId, Tell};
+use crate::server::message::{Command, Item, Response, ShardId};
 use std::sync::Arc;
 
 impl Core {
@@ -11,10 +11,10 @@ impl Core {
     pub(in crate::server::quorum) fn local_item(&mut self, shard: ShardId, item: &Item) -> bool {
         let live = |identities: &_| Live { shard, conn: item.conn, identities: Arc::clone(identities) };
         match &item.what {
-            Ask::NewSession { timeout_ms, identities, .. } if self.sessions.locals.opens() => {
+            Command::NewSession { timeout_ms, identities, .. } if self.sessions.locals.opens() => {
                 self.open_local(*timeout_ms, live(identities), false);
             }
-            Ask::Resume { timeout_ms, identities, .. } if self.sessions.locals.knows(item.session) => {
+            Command::Resume { timeout_ms, identities, .. } if self.sessions.locals.knows(item.session) => {
                 self.resume_local(item.session, *timeout_ms, live(identities), false);
             }
             _ => return false,
@@ -50,7 +50,7 @@ impl Core {
         self.sessions.locals.remove(item.session);
         self.sessions.live.remove(&item.session);
         let frame = self.write_reply(|out| reply::put_bare(out, item.xid, zxid, ErrorCode::Ok));
-        self.tell(shard, item.conn, Tell::Reply { frame, close: true });
+        self.respond(shard, item.conn, Response::Reply { frame, close: true });
     }
 
     /// Ends the local sessions that no shard has heard of in time.
@@ -61,7 +61,7 @@ impl Core {
             tracing::info!(%session, "a session of this server alone expired");
             self.stats.core.stale_sessions_expired.add(1);
             if let Some(live) = self.sessions.live.remove(&session) {
-                self.tell(live.shard, live.conn, Tell::Close);
+                self.respond(live.shard, live.conn, Response::Close);
             }
         }
     }

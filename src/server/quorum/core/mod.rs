@@ -6,9 +6,9 @@
 //! ([`Authority`]): a lone server carries out what its shards send; a member of an ensemble does so while it leads, and
 //! applies what its leader sends while it follows.
 //!
-//! The calls an owner makes are few: [`Core::carry_out`] a request, [`Core::transact`] and [`Core::transact_then`] for a
+//! The calls an owner makes are few: [`Core::execute`] a request, [`Core::transact`] and [`Core::transact_then`] for a
 //! transaction of its own, [`Core::apply`] and [`Core::log_applied`] for a leader's, [`Core::commit`], [`Core::take_back`], and
-//! [`Core::tell`], [`Core::step`] and [`Core::announce`] for what connections hear.
+//! [`Core::respond`], [`Core::step`] and [`Core::announce`] for what connections hear.
 
 mod backlog;
 mod budget;
@@ -30,7 +30,7 @@ mod under_way;
 use crate::fatal::Fatal;
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::limits;
-use crate::server::message::{Adopted, Adoption, Answer, Batch, Clock, Cursor, Element, ShardId, Tell, Touched};
+use crate::server::message::{Adopted, Adoption, Answer, Batch, Clock, Cursor, Element, Response, ShardId, Touched};
 use crate::server::stats::Stats;
 use crate::session::SessionIds;
 use crate::storage::log::writer::{FrameWrite, LogWriter};
@@ -416,7 +416,7 @@ impl Core {
         for shard in 0..self.options.shards {
             let reader = state.reader()?;
             let adopted = Adopted { reader, store: state.store().store(), acls: state.acls() };
-            answers.push(Answer::to_shard(shard as ShardId, Tell::Adopt(Adoption::new(adopted))));
+            answers.push(Answer::to_shard(shard as ShardId, Response::Adopt(Adoption::new(adopted))));
         }
         self.announce(answers);
         self.plan.begin_anew(state.reader()?, zxid);
@@ -440,7 +440,7 @@ impl Core {
     }
 
     /// Tells a connection something, behind all that was prepared.
-    pub(super) fn tell(&mut self, shard: ShardId, conn: ConnId, what: Tell) {
+    pub(super) fn respond(&mut self, shard: ShardId, conn: ConnId, what: Response) {
         self.step(0..0, Some(Answer { shard, conn, what }));
     }
 
@@ -452,7 +452,7 @@ impl Core {
     /// Tells a connection the reply that `put` writes.
     pub(super) fn reply(&mut self, shard: ShardId, conn: ConnId, put: impl FnOnce(&mut Vec<u8>)) {
         let frame = self.write_reply(put);
-        self.tell(shard, conn, Tell::Reply { frame, close: false });
+        self.respond(shard, conn, Response::Reply { frame, close: false });
     }
 
     /// Where among the replies of the gathering group lies what `put` writes to their end.

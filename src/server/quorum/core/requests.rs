@@ -8,64 +8,66 @@ use crate::jute::request::Request;
 use crate::jute::wire::{Reader, put_buffer, put_bytes, put_int};
 use crate::jute::{OpCode, reply};
 use crate::limits;
-use crate::server::message::{Ask, Item, ShardId, Tell};
+use crate::server::message::{Command, Item, Response, ShardId};
 use crate::tree::state::{Context, Outcome, State};
 
 impl Core {
     /// One item from a shard, carried out by this server itself.
-    pub(in crate::server::quorum) fn carry_out(&mut self, shard: ShardId, item: &Item, bytes: &[u8]) {
+    pub(in crate::server::quorum) fn execute(&mut self, shard: ShardId, item: &Item, bytes: &[u8]) {
         let body = &bytes[item.body.start as usize..item.body.end as usize];
         let conn = item.conn;
         match &item.what {
-            Ask::NewSession { timeout_ms, identities, .. } => {
+            Command::NewSession { timeout_ms, identities, .. } => {
                 let session = self.sessions.new_id(&self.state);
                 let live = Live { shard, conn, identities: identities.clone() };
                 self.sessions.live.insert(session, live);
                 let timeout_ms = *timeout_ms;
                 self.transact(session, 0, |state, context, out| state.create_session(context, timeout_ms, out));
                 self.sessions.tracker.add(session, timeout_ms, self.clock.mono_ms);
-                self.tell(shard, conn, Tell::Opened { session, timeout_ms, read_only: false });
+                self.respond(shard, conn, Response::Opened { session, timeout_ms, read_only: false });
             }
-            Ask::Resume { timeout_ms, identities, .. } => {
+            Command::Resume { timeout_ms, identities, .. } => {
                 let live = Live { shard, conn, identities: identities.clone() };
-                self.resume(item.session, *timeout_ms, live);
+                self.resume_session(item.session, *timeout_ms, live);
             }
-            Ask::WrongPassword { .. } => self.tell(shard, conn, Tell::Refused),
-            Ask::Identities(identities) => {
+            Command::WrongPassword { .. } => self.respond(shard, conn, Response::Refused),
+            Command::Identities(identities) => {
                 if let Some(live) = self.sessions.owner(shard, item) {
                     live.identities = identities.clone();
                 }
             }
-            Ask::Disconnected { owed } => {
+            Command::Disconnected { owed } => {
                 if self.sessions.owner(shard, item).is_some() {
                     self.sessions.live.remove(&item.session);
                 }
                 if *owed {
-                    self.tell(shard, conn, Tell::Gone);
+                    self.respond(shard, conn, Response::Gone);
                 }
             }
-            Ask::Collect(question) => {
+            Command::Collect(question) => {
                 question.deposit_core(self.facts(question.questions()));
-                self.tell(shard, conn, Tell::Collect(question.clone()));
+                self.respond(shard, conn, Response::Collect(question.clone()));
             }
-            Ask::Collected { question, shard } => self.tell(*shard, conn, Tell::Collected(question.clone())),
-            Ask::Write(op) if *op != OpCode::CloseSession => self.write(shard, item, *op, body),
-            Ask::Write(_) | Ask::Sync | Ask::Ephemerals { .. } if self.sessions.owner(shard, item).is_none() => {
-                self.tell(shard, conn, Tell::Close);
+            Command::Collected { question, shard } => self.respond(*shard, conn, Response::Collected(question.clone())),
+            Command::Write(op) if *op != OpCode::CloseSession => self.write(shard, item, *op, body),
+            Command::Write(_) | Command::Sync | Command::Ephemerals { .. }
+                if self.sessions.owner(shard, item).is_none() =>
+            {
+                self.respond(shard, conn, Response::Close);
             }
-            Ask::Write(_) => self.close_session(item.session, Some((shard, conn, item.xid))),
-            Ask::Sync => {
+            Command::Write(_) => self.close_session(item.session, Some((shard, conn, item.xid))),
+            Command::Sync => {
                 let path = Reader::new(body).buffer().unwrap_or_default();
                 let zxid = self.head();
                 self.reply(shard, conn, |out| reply::put_reply(out, item.xid, zxid, |out| put_buffer(out, path)));
             }
-            Ask::Ephemerals { all } => {
+            Command::Ephemerals { all } => {
                 let prefix = if *all { &[] } else { Reader::new(body).string().unwrap_or_default() };
                 let count = self.state.index().ephemerals(item.session).map_or(0, |paths| paths.len());
                 if count > limits::SLICE {
                     // Not here, where everybody waits.
                     let prefix = self.write_reply(|out| out.extend_from_slice(prefix));
-                    return self.tell(shard, conn, Tell::Ephemerals { prefix });
+                    return self.respond(shard, conn, Response::Ephemerals { prefix });
                 }
                 let (head, replies) = (self.head(), &mut self.groups.outcome.reply);
                 let start = replies.len() as u32;
@@ -77,13 +79,15 @@ impl Core {
                     }
                 });
                 let frame = start..replies.len() as u32;
-                self.tell(shard, conn, Tell::Reply { frame, close: false });
+                self.respond(shard, conn, Response::Reply { frame, close: false });
             }
         }
     }
 
     fn write(&mut self, shard: ShardId, item: &Item, op: OpCode, body: &[u8]) {
-        let Some(live) = self.sessions.owner(shard, item) else { return self.tell(shard, item.conn, Tell::Close) };
+        let Some(live) = self.sessions.owner(shard, item) else {
+            return self.respond(shard, item.conn, Response::Close);
+        };
         let identities = live.identities.clone();
         let request = Request::decode(op, body).expect("the shard has decoded it once");
         let prepare = |state: &mut State, context: &Context<'_>, out: &mut Outcome| {
@@ -92,7 +96,7 @@ impl Core {
         self.transact_then(item.session, item.xid, &identities, prepare, Then::Answer(Some((shard, item.conn))));
     }
 
-    fn resume(&mut self, session: SessionId, timeout_ms: i32, live: Live) {
+    fn resume_session(&mut self, session: SessionId, timeout_ms: i32, live: Live) {
         let valid = self.sessions.take_up(session, timeout_ms, self.clock.mono_ms);
         self.take_over(session, timeout_ms, live, valid);
     }
@@ -106,7 +110,7 @@ impl Core {
         valid: bool,
     ) {
         if !valid {
-            return self.tell(live.shard, live.conn, Tell::Refused);
+            return self.respond(live.shard, live.conn, Response::Refused);
         }
         self.speak_for(session, timeout_ms, live, false);
     }
@@ -122,9 +126,9 @@ impl Core {
     ) {
         let (shard, conn) = (live.shard, live.conn);
         if let Some(old) = self.sessions.live.insert(session, live) {
-            self.tell(old.shard, old.conn, Tell::Close);
+            self.respond(old.shard, old.conn, Response::Close);
         }
-        self.tell(shard, conn, Tell::Opened { session, timeout_ms, read_only });
+        self.respond(shard, conn, Response::Opened { session, timeout_ms, read_only });
     }
 
     /// Ends a session and deletes its ephemerals, in one transaction. `asked` is the connection that wanted it

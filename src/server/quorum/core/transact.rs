@@ -7,7 +7,7 @@ use crate::acl::Identities;
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::{ErrorCode, reply};
 use crate::limits;
-use crate::server::message::{Answer, ShardId, Tell};
+use crate::server::message::{Answer, Response, ShardId};
 use crate::tree::apply::{ApplyError, Mode};
 use crate::tree::state::{Context, Outcome, State};
 use crate::tree::under_way::Completed;
@@ -126,7 +126,7 @@ impl Core {
         then: Then,
     ) {
         let (zxid, changes, reply) = self.prepare_as(session, cxid, identities, prepare);
-        if self.state.is_under_way() && self.state.go_on(self.slice(), &mut self.groups.outcome).is_none() {
+        if self.state.is_under_way() && self.state.resume(self.slice(), &mut self.groups.outcome).is_none() {
             return self.set_aside(zxid, changes, reply, then);
         }
         let done = self.log_prepared(zxid, changes, reply);
@@ -150,12 +150,12 @@ impl Core {
     /// Goes on with the transaction that is not complete, if there is one. Returns one of a leader's that is complete now: it
     /// is for [`Core::log_applied`].
     #[must_use]
-    pub(in crate::server::quorum) fn go_on(&mut self) -> Option<Applying> {
+    pub(in crate::server::quorum) fn resume(&mut self) -> Option<Applying> {
         if self.under_way.is_none() || self.is_spent() {
             return None;
         }
         let (slice, Some(mut under_way)) = (self.slice(), self.under_way.take()) else { return None };
-        let Some(completed) = self.state.go_on(slice, &mut under_way.outcome) else {
+        let Some(completed) = self.state.resume(slice, &mut under_way.outcome) else {
             self.under_way = Some(under_way);
             return None;
         };
@@ -176,7 +176,7 @@ impl Core {
     }
 
     /// Applies a transaction of the leader at the head. `None`: it goes on in another turn, and comes back from
-    /// [`Core::go_on`]. What is applied is for [`Core::log_applied`].
+    /// [`Core::resume`]. What is applied is for [`Core::log_applied`].
     pub(in crate::server::quorum) fn apply(&mut self, txn: &Txn) -> Result<Option<Applying>, ApplyError> {
         self.charge_request(txn.bytes.len());
         let slice = self.slice();
@@ -185,7 +185,7 @@ impl Core {
         let begun = self.state.begin_apply(&txn.bytes, Mode::Strict, &mut out.changes, Some(&mut out.reply))?;
         let applied = match begun {
             Some(applied) => applied,
-            None => match self.state.go_on(slice, out) {
+            None => match self.state.resume(slice, out) {
                 Some(Completed::Applied(applied)) => applied,
                 _ => {
                     self.set_aside(txn.zxid, changes, reply, Then::Applied(txn.clone()));
@@ -201,15 +201,15 @@ impl Core {
     pub(in crate::server::quorum) fn log_applied(
         &mut self,
         applying: &Applying,
-        told: Option<(ShardId, ConnId, Tell)>,
+        told: Option<(ShardId, ConnId, Response)>,
     ) {
         let Applying { txn, applied, changes, reply } = applying;
         let out = &mut self.groups.outcome;
         match &told {
-            Some((.., Tell::Reply { close: true, .. })) => {
+            Some((.., Response::Reply { close: true, .. })) => {
                 reply::put_bare(&mut out.reply, applied.header.cxid, txn.zxid, ErrorCode::Ok);
             }
-            Some((.., Tell::Reply { .. })) => {}
+            Some((.., Response::Reply { .. })) => {}
             _ => out.reply.truncate(*reply),
         }
         out.txn.clear();
@@ -217,7 +217,7 @@ impl Core {
         let (changes, frame) = self.append_to_log(txn.zxid, *changes, *reply);
         let answer = told.map(|(shard, conn, what)| {
             let what = match what {
-                Tell::Reply { close, .. } => Tell::Reply { frame, close },
+                Response::Reply { close, .. } => Response::Reply { frame, close },
                 what => what,
             };
             Answer { shard, conn, what }
@@ -236,7 +236,7 @@ impl Core {
     fn conclude(&mut self, then: Then, (changes, frame): (Range<usize>, Range<u32>)) {
         match then {
             Then::Answer(asker) => {
-                let what = Tell::Reply { frame, close: false };
+                let what = Response::Reply { frame, close: false };
                 self.step(changes, asker.map(|(shard, conn)| Answer { shard, conn, what }));
             }
             Then::End { session, asked } => {
@@ -246,9 +246,9 @@ impl Core {
                     Some((shard, conn, xid)) => {
                         let head = self.groups.head;
                         let frame = self.write_reply(|out| reply::put_bare(out, xid, head, ErrorCode::Ok));
-                        Some(Answer { shard, conn, what: Tell::Reply { frame, close: true } })
+                        Some(Answer { shard, conn, what: Response::Reply { frame, close: true } })
                     }
-                    None => live.map(|Live { shard, conn, .. }| Answer { shard, conn, what: Tell::Close }),
+                    None => live.map(|Live { shard, conn, .. }| Answer { shard, conn, what: Response::Close }),
                 };
                 self.step(changes, answer);
             }

@@ -5,7 +5,7 @@ use super::Member;
 use super::roles::Role;
 use crate::fatal::Reason;
 use crate::jute::ErrorCode;
-use crate::server::message::Tell;
+use crate::server::message::Response;
 use crate::server::quorum::core::Applying;
 use crate::tree::apply::{DigestCheck, SessionEvent};
 use crate::zab::history::Txn;
@@ -63,17 +63,17 @@ impl Member {
         let mine = here.filter(|(_, conn)| asker == Some(*conn));
         let told = match (applied.session, here, mine) {
             (Some(SessionEvent::Opened { timeout_ms }), Some(to), _) if is_awaited => {
-                Some((to, Tell::Opened { session, timeout_ms, read_only: false }))
+                Some((to, Response::Opened { session, timeout_ms, read_only: false }))
             }
-            (Some(SessionEvent::Closed), Some(to), None) => Some((to, Tell::Close)),
-            (_, _, Some(to)) if applied.error == ErrorCode::SessionMoved.wire() => Some((to, Tell::Close)),
-            (closed, _, Some(to)) => Some((to, Tell::Reply { frame: 0..0, close: closed.is_some() })),
+            (Some(SessionEvent::Closed), Some(to), None) => Some((to, Response::Close)),
+            (_, _, Some(to)) if applied.error == ErrorCode::SessionMoved.wire() => Some((to, Response::Close)),
+            (closed, _, Some(to)) => Some((to, Response::Reply { frame: 0..0, close: closed.is_some() })),
             _ => None,
         };
         if applied.session == Some(SessionEvent::Closed) {
             self.core.sessions.live.remove(&session);
         }
         self.core.log_applied(applying, told.map(|((shard, conn), what)| (shard, conn, what)));
-        self.ask_on(session);
+        self.resume_queue(session);
     }
 }

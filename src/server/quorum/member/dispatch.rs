@@ -5,7 +5,7 @@ use super::roles::Role;
 use super::voting::Verdict;
 use crate::ids::{SessionId, Zxid};
 use crate::jute::election::PeerState;
-use crate::server::message::{Ask, Inbound, Item, ShardId, Tell};
+use crate::server::message::{Command, Inbound, Item, Response, ShardId};
 use crate::server::quorum::interface::PeerInput;
 use crate::zab::election::{self, Settled};
 use crate::zab::epochs::Epochs;
@@ -28,13 +28,13 @@ impl Member {
 
     /// Carries out what is waiting, as far as the log has room for it: of the leader, of learners, of clients.
     pub(in crate::server::quorum) fn work(&mut self) {
-        self.go_on_under_way();
+        self.resume_under_way();
         self.read_leader();
-        self.ask_on_crowded();
+        self.resume_crowded();
         self.work_forwarded();
         self.work_backlog();
         self.propose_all();
-        self.go_on_handing_over();
+        self.advance_hand_over();
         self.forward_fresh();
     }
 
@@ -52,8 +52,8 @@ impl Member {
     }
 
     /// Goes on with the transaction that is not complete, if there is one.
-    fn go_on_under_way(&mut self) {
-        if let Some(applying) = self.core.go_on() {
+    fn resume_under_way(&mut self) {
+        if let Some(applying) = self.core.resume() {
             self.applied(&applying);
         }
     }
@@ -110,7 +110,7 @@ impl Member {
         if !self.core.goes_on() {
             return;
         }
-        self.go_on_under_way();
+        self.resume_under_way();
         if self.core.decides() {
             let closed = self.core.close_expired();
             self.disown(&closed);
@@ -169,7 +169,7 @@ impl Member {
         let mut verdict = self.elect(election::Input::Tick, now);
         self.link(links::Input::Tick, now, &mut verdict);
         self.heed(verdict);
-        self.tell_standing();
+        self.publish_status();
     }
 
     fn tick_role(&mut self) {
@@ -206,18 +206,18 @@ impl Member {
     /// One item from a shard, as this member's place has it.
     fn item(&mut self, shard: ShardId, item: &Item, bytes: &[u8]) {
         match (&item.what, &self.role) {
-            (Ask::Collect(_) | Ask::Collected { .. } | Ask::Identities(_), _) => {
-                self.core.carry_out(shard, item, bytes);
+            (Command::Collect(_) | Command::Collected { .. } | Command::Identities(_), _) => {
+                self.core.execute(shard, item, bytes);
             }
-            (Ask::Disconnected { .. }, _) => {
+            (Command::Disconnected { .. }, _) => {
                 self.drop_held(shard, item);
-                self.core.carry_out(shard, item, bytes);
+                self.core.execute(shard, item, bytes);
             }
-            (Ask::WrongPassword { passwords }, _) => self.wrong_password(shard, item, *passwords),
+            (Command::WrongPassword { passwords }, _) => self.wrong_password(shard, item, *passwords),
             (_, Role::Leading(leading)) if leading.serves() => self.leading_item(shard, item, bytes),
             (_, Role::Following(following)) if following.serves() => self.following_item(shard, item, bytes),
             (_, Role::Looking) => self.reading_item(shard, item),
-            _ => self.core.tell(shard, item.conn, Tell::Close),
+            _ => self.core.respond(shard, item.conn, Response::Close),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::fatal::Reason;
 use crate::ids::{SessionId, Zxid};
 use crate::jute::quorum::Packet;
 use crate::limits;
-use crate::server::message::{Ask, Item, ShardId, Tell};
+use crate::server::message::{Command, Item, Response, ShardId};
 use crate::server::quorum::core::Live;
 use crate::server::rebuild::Rebuild;
 use crate::server::snapshot::SnapshotJob;
@@ -92,7 +92,7 @@ impl Member {
             _ => return,
         };
         let mut done = 0;
-        self.go_on();
+        self.perform_ready();
         while !self.core.is_busy()
             && let Role::Following(following) = &mut self.role
             && following.outputs.is_empty()
@@ -206,7 +206,7 @@ impl Member {
         {
             following.outputs.push_back(output);
         }
-        self.go_on();
+        self.perform_ready();
     }
 
     /// Puts new outputs through the gate, and carries out those that may be.
@@ -217,11 +217,11 @@ impl Member {
                 following.outputs.push_back(output);
             }
         }
-        self.go_on();
+        self.perform_ready();
     }
 
     /// Carries out what may be carried out now.
-    fn go_on(&mut self) {
+    fn perform_ready(&mut self) {
         while !self.core.is_busy()
             && let Role::Following(following) = &mut self.role
             && !following.cutting
@@ -230,7 +230,7 @@ impl Member {
             && !self.core.is_spent()
             && let Some(output) = following.outputs.pop_front()
         {
-            self.carry_out(output);
+            self.perform(output);
         }
     }
 
@@ -242,7 +242,7 @@ impl Member {
         }
     }
 
-    fn carry_out(&mut self, output: Output) {
+    fn perform(&mut self, output: Output) {
         let Role::Following(following) = &mut self.role else { return };
         match output {
             Output::Send { message, .. } => message.put(&mut self.outbox.to_leader),
@@ -273,7 +273,7 @@ impl Member {
                 }
                 self.begin_epoch(epoch);
                 tracing::info!(epoch, zxid = %self.core.head(), through, "following");
-                self.tell_place();
+                self.publish_role();
                 self.announce_epoch(epoch, self.core.now_ms());
             }
             Output::CollectTouches { ping } => {
@@ -333,30 +333,30 @@ impl Member {
         }
         let Role::Following(following) = &mut self.role else { return };
         match &item.what {
-            Ask::NewSession { timeout_ms, identities, .. } => {
+            Command::NewSession { timeout_ms, identities, .. } => {
                 let session = self.core.new_session();
                 let live = Live { shard, conn: item.conn, identities: identities.clone() };
                 self.core.sessions.live.insert(session, live);
                 let auth = auth_of(&self.core.sessions, session);
                 if !following.create_session(session, *timeout_ms, auth) {
                     self.core.sessions.live.remove(&session);
-                    self.core.tell(shard, item.conn, Tell::Close);
+                    self.core.respond(shard, item.conn, Response::Close);
                 } else {
                     following.opening.insert(session);
                 }
             }
-            Ask::Resume { timeout_ms, identities, .. } => {
+            Command::Resume { timeout_ms, identities, .. } => {
                 let live = Live { shard, conn: item.conn, identities: identities.clone() };
                 if following.learner.revalidate(item.session, *timeout_ms, &mut following.fresh).is_err() {
-                    return self.core.tell(shard, item.conn, Tell::Close);
+                    return self.core.respond(shard, item.conn, Response::Close);
                 }
                 if let Some((_, older)) = following.resumes.insert(item.session, (*timeout_ms, live)) {
-                    self.core.tell(older.shard, older.conn, Tell::Close);
+                    self.core.respond(older.shard, older.conn, Response::Close);
                 }
             }
             what => match Plain::of(what) {
-                Some(what) if self.core.sessions.owner(shard, item).is_some() => self.ask(shard, item, what, body),
-                _ => self.core.tell(shard, item.conn, Tell::Close),
+                Some(what) if self.core.sessions.owner(shard, item).is_some() => self.submit(shard, item, what, body),
+                _ => self.core.respond(shard, item.conn, Response::Close),
             },
         }
     }

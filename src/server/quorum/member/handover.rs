@@ -21,7 +21,7 @@ impl Member {
             Role::Leading(_) => self.step_leader(leader::Input::HandOver),
             _ => self.leave_role(),
         }
-        self.go_on_handing_over();
+        self.advance_hand_over();
     }
 
     /// A leader makes way for another one as soon as a follower holds all it has; if none does in time, it stays. Nothing
@@ -29,7 +29,7 @@ impl Member {
     pub(in crate::server::quorum) fn hand_over(&mut self) {
         if matches!(&self.role, Role::Leading(leading) if leading.serves()) {
             self.begin_hand_over(false);
-            self.go_on_handing_over();
+            self.advance_hand_over();
         }
     }
 
@@ -60,7 +60,7 @@ impl Member {
     }
 
     /// Goes, if everything is ready for that or must not be waited for any longer.
-    pub(super) fn go_on_handing_over(&mut self) {
+    pub(super) fn advance_hand_over(&mut self) {
         let Role::Leading(leading) = &mut self.role else { return };
         let Some(HandOver { stops, until_ms }) = leading.handing_over else { return };
         let is_late = self.core.now_ms() >= until_ms;

@@ -14,7 +14,7 @@ use crate::jute::request::Request;
 use crate::jute::wire::Reader;
 use crate::jute::{ErrorCode, OpCode};
 use crate::limits;
-use crate::server::message::{Ask, Item, ShardId, Tell};
+use crate::server::message::{Command, Item, Response, ShardId};
 use crate::server::quorum::core::Then;
 use crate::storage::log::seek::Stretch;
 use crate::tree::state::{Context, Outcome, State};
@@ -98,7 +98,7 @@ impl Member {
         let Role::Leading(leading) = &mut self.role else { return self.hold_early(peer) };
         leading.inboxes.insert(peer, Inbox::default());
         self.step_leader(Input::Connected(peer));
-        self.tell_learners();
+        self.publish_learners();
     }
 
     pub(super) fn learner_sent(&mut self, peer: PeerId, bytes: &[u8]) {
@@ -166,13 +166,13 @@ impl Member {
             leading.forwarded.forget(peer);
         }
         self.step_leader(Input::Disconnected(peer));
-        self.tell_learners();
+        self.publish_learners();
     }
 
     pub(super) fn tick_leading(&mut self) {
         self.step_leader(Input::Tick);
         self.watch_disk();
-        self.go_on_handing_over();
+        self.advance_hand_over();
     }
 
     pub(super) fn log_durable_leading(&mut self, zxid: Zxid) {
@@ -194,7 +194,7 @@ impl Member {
         while let Role::Leading(leading) = &mut self.role
             && let Some(output) = leading.gate.next()
         {
-            self.carry_out_leading(output);
+            self.perform_leading(output);
         }
     }
 
@@ -209,12 +209,12 @@ impl Member {
         for output in out {
             let Role::Leading(leading) = &mut self.role else { return };
             if let Some(output) = leading.gate.pass(output) {
-                self.carry_out_leading(output);
+                self.perform_leading(output);
             }
         }
     }
 
-    fn carry_out_leading(&mut self, output: Output) {
+    fn perform_leading(&mut self, output: Output) {
         let Role::Leading(leading) = &mut self.role else { return };
         match output {
             Output::Send { to, message, .. } => {
@@ -225,7 +225,7 @@ impl Member {
                     message.put(self.outbox.to_learners.entry(to).or_default());
                 }
                 if message.kind == PacketType::UpToDate {
-                    self.tell_learners();
+                    self.publish_learners();
                 }
             }
             Output::Drop { peer, reason } => {
@@ -233,7 +233,7 @@ impl Member {
                 leading.inboxes.remove(&peer);
                 leading.forwarded.forget(peer);
                 self.outbox.close_learner(peer);
-                self.tell_learners();
+                self.publish_learners();
             }
             Output::WriteEpochs { epochs, .. } => self.write_epochs(epochs),
             Output::Agreed(agreed) => {
@@ -276,7 +276,7 @@ impl Member {
                     self.core.sessions.tracker.add(session, timeout_ms, self.core.now_ms());
                     leading.owners.moved(session, peer);
                     if let Some(live) = self.core.sessions.live.remove(&session) {
-                        self.core.tell(live.shard, live.conn, Tell::Close);
+                        self.core.respond(live.shard, live.conn, Response::Close);
                     }
                 }
                 self.step_leader(Input::Revalidated { peer, session, valid });
@@ -325,28 +325,28 @@ impl Member {
         tracing::info!(epoch, zxid = %self.core.head(), "leading");
         let now = self.core.now_ms();
         self.core.begin_to_lead();
-        self.tell_learners();
-        self.tell_place();
+        self.publish_learners();
+        self.publish_role();
         self.announce_epoch(epoch, now);
     }
 
     /// One item from a shard of a leader that serves.
     pub(super) fn leading_item(&mut self, shard: ShardId, item: &Item, bytes: &[u8]) {
         if !matches!(&self.role, Role::Leading(leading) if leading.takes_clients) {
-            return self.core.tell(shard, item.conn, Tell::Close);
+            return self.core.respond(shard, item.conn, Response::Close);
         }
         if self.core.local_item(shard, item) {
             return;
         }
         let body = &bytes[item.body.start as usize..item.body.end as usize];
         match Plain::of(&item.what) {
-            Some(what) if self.core.sessions.owner(shard, item).is_some() => self.ask(shard, item, what, body),
-            Some(_) => self.core.tell(shard, item.conn, Tell::Close),
+            Some(what) if self.core.sessions.owner(shard, item).is_some() => self.submit(shard, item, what, body),
+            Some(_) => self.core.respond(shard, item.conn, Response::Close),
             None => {
-                if let (Ask::Resume { .. }, Role::Leading(leading)) = (&item.what, &mut self.role) {
+                if let (Command::Resume { .. }, Role::Leading(leading)) = (&item.what, &mut self.role) {
                     leading.owners.remove(item.session);
                 }
-                self.core.carry_out(shard, item, bytes);
+                self.core.execute(shard, item, bytes);
             }
         }
     }

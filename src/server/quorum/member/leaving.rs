@@ -5,7 +5,7 @@ use super::roles::Role;
 use super::{Effect, Member};
 use crate::fatal::Reason;
 use crate::ids::Zxid;
-use crate::server::message::{Answer, Ask, Tell};
+use crate::server::message::{Answer, Command, Response};
 use crate::zab::election::{self, LogEnd};
 use crate::zab::history::Txn;
 
@@ -22,7 +22,7 @@ impl Member {
                 self.search.masters_failed += usize::from(following.fails_behind_a_master());
                 let (history, waiting) = following.into_parts();
                 self.history = Some(history);
-                let close = |(shard, conn)| Answer { shard, conn, what: Tell::Close };
+                let close = |(shard, conn)| Answer { shard, conn, what: Response::Close };
                 unanswered = waiting.into_iter().map(close).collect();
             }
             Role::Leading(leading) => {
@@ -41,7 +41,7 @@ impl Member {
         self.search.reads_only = false;
         // Whoever leads next knows nothing of these, nor does this server in another place.
         self.core.sessions.locals.clear();
-        self.tell_place();
+        self.publish_role();
         // Who asks meanwhile is not told that this server still has its place.
         self.elect(election::Input::RoleEnded, self.core.now_ms());
         self.requests.clear();
@@ -85,18 +85,20 @@ impl Member {
 
     /// Closes every client's connection; sessions live on. `unanswered` is what would have been told to some, and is not.
     pub(super) fn dismiss_clients(&mut self, unanswered: Vec<Answer>) {
-        let close = |(shard, conn)| Answer { shard, conn, what: Tell::Close };
+        let close = |(shard, conn)| Answer { shard, conn, what: Response::Close };
         let mut known: Vec<_> = self.core.sessions.live.drain().map(|(_, live)| (live.shard, live.conn)).collect();
         known.sort_unstable_by_key(|(shard, conn)| (*shard, conn.slot));
         let unanswered = unanswered.into_iter().map(|Answer { shard, conn, what }| match what {
             // It has ended before, and what it left behind is gone as well.
-            Tell::Gone => Answer { shard, conn, what },
+            Response::Gone => Answer { shard, conn, what },
             _ => close((shard, conn)),
         });
         let waiting = self.core.backlog.drain().flat_map(|inbound| {
-            let asked = inbound.items.into_iter().filter(|item| !matches!(item.what, Ask::Collected { .. }));
+            let asked = inbound.items.into_iter().filter(|item| !matches!(item.what, Command::Collected { .. }));
             asked.map(move |item| match item.what {
-                Ask::Disconnected { owed: true } => Answer { shard: inbound.shard, conn: item.conn, what: Tell::Gone },
+                Command::Disconnected { owed: true } => {
+                    Answer { shard: inbound.shard, conn: item.conn, what: Response::Gone }
+                }
                 _ => close((inbound.shard, item.conn)),
             })
         });

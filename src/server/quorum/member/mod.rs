@@ -34,7 +34,7 @@ mod upgrade;
 mod voting;
 
 use super::core::{Core, LocalRules};
-use super::interface::{Effect, EnsembleOptions, Record, Standing};
+use super::interface::{Effect, EnsembleOptions, Record, ServerState};
 use crate::fatal::{Fatal, Reason};
 use crate::ids::Zxid;
 use crate::zab::agreed::Agreed;
@@ -145,17 +145,17 @@ impl Member {
             options,
         };
         member.begin_secrets();
-        member.tell_standing();
+        member.publish_status();
         member
     }
 
     /// What this server is now.
-    pub(super) fn standing(&self) -> Standing {
+    pub(super) fn server_state(&self) -> ServerState {
         match &self.role {
-            Role::Leaving | Role::Looking | Role::Joining(_) | Role::Stopped => Standing::Looking,
-            Role::Following(following) if following.is_observer() => Standing::Observing,
-            Role::Following(_) => Standing::Following,
-            Role::Leading(_) => Standing::Leading,
+            Role::Leaving | Role::Looking | Role::Joining(_) | Role::Stopped => ServerState::Looking,
+            Role::Following(following) if following.is_observer() => ServerState::Observing,
+            Role::Following(_) => ServerState::Following,
+            Role::Leading(_) => ServerState::Leading,
         }
     }
 

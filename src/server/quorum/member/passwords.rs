@@ -2,7 +2,7 @@
 
 use super::roles::Role;
 use super::{Effect, Member, Record};
-use crate::server::message::{Answer, Item, ShardId, Tell};
+use crate::server::message::{Answer, Item, Response, ShardId};
 use crate::session::has_secret;
 use crate::zab::agreed::Agreed;
 use std::sync::atomic::Ordering::Relaxed;
@@ -45,14 +45,14 @@ impl Member {
             _ => false,
         };
         let is_sure = self.serves() && passwords == self.passwords_number && (is_known || is_none);
-        self.core.tell(shard, item.conn, if is_sure { Tell::Refused } else { Tell::Close });
+        self.core.respond(shard, item.conn, if is_sure { Response::Refused } else { Response::Close });
     }
 
     /// What is agreed on counts for whoever comes from here on.
     pub(super) fn use_agreed(&mut self) {
         let secrets = &self.options.secrets;
         self.passwords_number += 1;
-        let what = Tell::Passwords { number: self.passwords_number, passwords: secrets.passwords(self.agreed) };
+        let what = Response::Passwords { number: self.passwords_number, passwords: secrets.passwords(self.agreed) };
         self.core.announce([Answer::to_shard(0, what)]);
         self.core.sessions.are_secret = secrets.are_secret(self.agreed);
         let were_public = self.core.stats().quorum.public_passwords.swap(!self.core.sessions.are_secret, Relaxed);

@@ -10,7 +10,7 @@ use super::Member;
 use crate::ids::Zxid;
 use crate::jute::wire::put_int;
 use crate::jute::{ErrorCode, OpCode, reply};
-use crate::server::message::{Ask, Item, ShardId, Tell};
+use crate::server::message::{Command, Item, Response, ShardId};
 use crate::server::quorum::core::Live;
 
 impl Member {
@@ -26,7 +26,7 @@ impl Member {
         if !self.search.reads_only && is_time && shown > Zxid::ZERO {
             tracing::warn!(zxid = %shown, "no leader is found: reads are served to clients that ask for no more");
             self.search.reads_only = true;
-            self.tell_place();
+            self.publish_role();
         }
     }
 
@@ -43,35 +43,35 @@ impl Member {
         let (conn, session) = (item.conn, item.session);
         let is_owner = self.core.sessions.owner(shard, item).is_some();
         if !self.search.reads_only {
-            return self.core.tell(shard, conn, Tell::Close);
+            return self.core.respond(shard, conn, Response::Close);
         }
         // The zxid of what it sees.
         let shown = self.core.shown();
         match &item.what {
-            Ask::NewSession { timeout_ms, identities, or_read_only: true } => {
+            Command::NewSession { timeout_ms, identities, or_read_only: true } => {
                 self.core.open_local(*timeout_ms, Live { shard, conn, identities: identities.clone() }, true);
             }
             // One of the ensemble's own is not judged by a server that may be behind: its client asks elsewhere, and has it
             // still when there is a leader again.
-            Ask::Resume { timeout_ms, identities, or_read_only: true }
+            Command::Resume { timeout_ms, identities, or_read_only: true }
                 if self.core.sessions.locals.gave(session)
                     && self.core.state().session_timeout_ms(session).is_none() =>
             {
                 if !self.core.sessions.locals.knows(session) {
-                    return self.core.tell(shard, conn, Tell::Refused);
+                    return self.core.respond(shard, conn, Response::Refused);
                 }
                 let live = Live { shard, conn, identities: identities.clone() };
                 self.core.resume_local(session, *timeout_ms, live, true);
             }
-            Ask::Write(OpCode::CloseSession) if is_owner => self.core.close_local(shard, item, shown),
-            Ask::Write(_) | Ask::Sync if is_owner => {
+            Command::Write(OpCode::CloseSession) if is_owner => self.core.close_local(shard, item, shown),
+            Command::Write(_) | Command::Sync if is_owner => {
                 self.core.reply(shard, conn, |out| reply::put_bare(out, item.xid, shown, ErrorCode::NotReadOnly));
             }
             // It has none.
-            Ask::Ephemerals { .. } if is_owner => {
+            Command::Ephemerals { .. } if is_owner => {
                 self.core.reply(shard, conn, |out| reply::put_reply(out, item.xid, shown, |out| put_int(out, 0)));
             }
-            _ => self.core.tell(shard, conn, Tell::Close),
+            _ => self.core.respond(shard, conn, Response::Close),
         }
     }
 }

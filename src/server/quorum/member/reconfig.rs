@@ -22,11 +22,11 @@ use super::roles::Role;
 use super::voting::Verdict;
 use super::{Effect, Member, Record};
 use crate::acl::Identities;
+use crate::escaped::Escaped;
 use crate::ids::{SessionId, Zxid};
 use crate::jute::{ErrorCode, OpCode, Reconfig, Request};
-use crate::server::message::{Answer, Item, ShardId, Tell};
+use crate::server::message::{Answer, Item, Response, ShardId};
 use crate::server::quorum::interface::Listen;
-use crate::shown::Shown;
 use crate::zab::change::Rules;
 use crate::zab::election;
 use crate::zab::links;
@@ -86,7 +86,7 @@ impl Member {
         self.records.unwritten = None;
         match &mut self.role {
             Role::Following(following) => {
-                following.go_on_recorded();
+                following.config_recorded();
                 self.read_leader();
             }
             Role::Leading(_) => self.log_durable_leading(self.core.durable()),
@@ -118,7 +118,7 @@ impl Member {
         let is_newer = config.version() > before.current().version();
         if is_newer {
             self.count_by(Config::new(config.clone(), before.pending().cloned()), self.core.now_ms());
-            self.tell_config();
+            self.publish_config();
         }
         let Role::Following(following) = &self.role else { return };
         let leader = following.leader();
@@ -146,7 +146,7 @@ impl Member {
     /// A configuration is agreed on, as this leader says. If another server is to lead, nothing new is begun here.
     pub(super) fn config_agreed_leading(&mut self, config: Voters, designated: ServerId, zxid: Zxid) {
         self.count_by(Config::new(config, None), self.core.now_ms());
-        self.tell_config();
+        self.publish_config();
         let Role::Leading(leading) = &mut self.role else { return };
         if designated != self.options.id {
             tracing::info!(to = designated.0, "another server leads under the new configuration");
@@ -172,7 +172,7 @@ impl Member {
         let identities =
             self.core.sessions.live.get(&item.session).map(|live| live.identities.clone()).unwrap_or_default();
         let (changes, frame) = self.reconfigure((item.session, item.xid), &identities, &asked);
-        let what = Tell::Reply { frame, close: false };
+        let what = Response::Reply { frame, close: false };
         self.core.step(changes, Some(Answer { shard, conn: item.conn, what }));
     }
 
@@ -215,7 +215,7 @@ impl Member {
             several_addresses: self.options.announces_all,
         };
         let next = config.current().changed(asked, rules, zxid.0).map_err(|problem| {
-            tracing::warn!(problem = %Shown(problem.to_string().as_bytes()), "a reconfiguration is refused");
+            tracing::warn!(problem = %Escaped(problem.to_string().as_bytes()), "a reconfiguration is refused");
             ErrorCode::BadArguments
         })?;
         if !leading.leader().is_quorum_synced(&next, self.core.now_ms()) {

@@ -8,11 +8,11 @@ use super::upgrade::makes_ephemeral;
 use crate::ids::SessionId;
 use crate::jute::wire::{Reader, put_buffer};
 use crate::jute::{OpCode, reply};
-use crate::server::message::{Item, ShardId, Tell};
+use crate::server::message::{Item, Response, ShardId};
 
 impl Member {
     /// A request of a session: carried out now, or when what it waits for has come.
-    pub(super) fn ask(&mut self, shard: ShardId, item: &Item, what: Plain, body: &[u8]) {
+    pub(super) fn submit(&mut self, shard: ShardId, item: &Item, what: Plain, body: &[u8]) {
         let is_own = self.is_answered_here(item.session, what, body);
         let asked = self.requests.queues.get(&item.session);
         let waits = asked.is_some_and(|asked| !asked.held.is_empty() || asked.must_wait(is_own));
@@ -20,10 +20,10 @@ impl Member {
             let held = self.hold(shard, item, what, body);
             return self.requests.of(item.session).held.push_back(held);
         }
-        self.carry_out_asked(shard, item, what, body);
+        self.execute(shard, item, what, body);
         if self.core.sessions.locals.opens() {
             // It may have become a global one, for what has only now to be done.
-            self.ask_on(item.session);
+            self.resume_queue(item.session);
         }
     }
 
@@ -43,7 +43,7 @@ impl Member {
     }
 
     /// Something that the session waited for has come.
-    pub(super) fn ask_on(&mut self, session: SessionId) {
+    pub(super) fn resume_queue(&mut self, session: SessionId) {
         while let Some(asked) = self.requests.queues.get(&session)
             && let Some(Held { what, body, .. }) = asked.held.front()
             && !self.core.sessions.locals.is_upgrading(session)
@@ -59,13 +59,13 @@ impl Member {
             let asked = self.requests.queues.get_mut(&session);
             let Some(held) = asked.and_then(|asked| asked.held.pop_front()) else { return };
             let Held { shard, conn, xid, what, body, identities } = held;
-            let item = Item { conn, session, xid, what: what.ask(), body: 0..body.len() as u32 };
+            let item = Item { conn, session, xid, what: what.command(), body: 0..body.len() as u32 };
             let Some(live) = self.core.sessions.owner(shard, &item) else {
-                self.core.tell(shard, conn, Tell::Close);
+                self.core.respond(shard, conn, Response::Close);
                 continue;
             };
             let now = std::mem::replace(&mut live.identities, identities);
-            self.carry_out_asked(shard, &item, what, &body);
+            self.execute(shard, &item, what, &body);
             if let Some(live) = self.core.sessions.owner(shard, &item) {
                 live.identities = now;
             }
@@ -76,16 +76,16 @@ impl Member {
     }
 
     /// Goes on with writes for which nothing but room in the log or at the leader, or a number, was lacking.
-    pub(super) fn ask_on_crowded(&mut self) {
+    pub(super) fn resume_crowded(&mut self) {
         while !self.requests.crowded.is_empty()
-            && self.may_ask_on()
+            && self.may_resume()
             && let Some(session) = self.requests.crowded.pop_first()
         {
-            self.ask_on(session);
+            self.resume_queue(session);
         }
     }
 
-    fn may_ask_on(&self) -> bool {
+    fn may_resume(&self) -> bool {
         match &self.role {
             Role::Leading(leading) => leading.serves() && self.core.has_room(),
             Role::Following(_) => !self.core.is_under_way() && self.leader_takes(),
@@ -97,11 +97,11 @@ impl Member {
     pub(super) fn drop_held(&mut self, shard: ShardId, item: &Item) {
         if let Some(asked) = self.requests.queues.get_mut(&item.session) {
             asked.held.retain(|held| (held.shard, held.conn) != (shard, item.conn));
-            self.ask_on(item.session);
+            self.resume_queue(item.session);
         }
     }
 
-    fn carry_out_asked(&mut self, shard: ShardId, item: &Item, what: Plain, body: &[u8]) {
+    fn execute(&mut self, shard: ShardId, item: &Item, what: Plain, body: &[u8]) {
         if let Plain::Write(op) = what
             && self.core.sessions.locals.knows(item.session)
         {
@@ -112,7 +112,7 @@ impl Member {
                 let held = self.hold(shard, item, what, body);
                 match self.upgrade(item.session) {
                     true => self.requests.of(item.session).held.push_front(held),
-                    false => self.core.tell(shard, item.conn, Tell::Close),
+                    false => self.core.respond(shard, item.conn, Response::Close),
                 }
                 return;
             }
@@ -132,7 +132,7 @@ impl Member {
                     }
                     _ => None,
                 };
-                let Some(bytes) = bytes else { return self.core.tell(shard, item.conn, Tell::Close) };
+                let Some(bytes) = bytes else { return self.core.respond(shard, item.conn, Response::Close) };
                 self.requests.next_sync += 1;
                 let Item { session, conn, xid, .. } = *item;
                 self.requests.syncs.insert(tag, Syncing { session, shard, conn, xid, path, bytes });
@@ -141,7 +141,7 @@ impl Member {
             (Plain::Write(op), Role::Following(following)) => {
                 let auth = auth_of(&self.core.sessions, item.session);
                 let Some(bytes) = following.forward(item.session, item.xid, op, body, auth) else {
-                    return self.core.tell(shard, item.conn, Tell::Close);
+                    return self.core.respond(shard, item.conn, Response::Close);
                 };
                 let passed = Passed { xid: item.xid, conn: item.conn, bytes };
                 self.requests.of(item.session).writes.push_back(passed);
@@ -150,8 +150,8 @@ impl Member {
             (what, _) => {
                 let Item { session, conn, xid, .. } = *item;
                 // Where the body lies among the bytes of a batch is no matter here.
-                let item = Item { conn, session, xid, what: what.ask(), body: 0..body.len() as u32 };
-                self.core.carry_out(shard, &item, body);
+                let item = Item { conn, session, xid, what: what.command(), body: 0..body.len() as u32 };
+                self.core.execute(shard, &item, body);
             }
         }
     }
@@ -167,14 +167,14 @@ impl Member {
         }
         let zxid = self.core.head();
         self.core.reply(shard, conn, |out| reply::put_reply(out, xid, zxid, |out| put_buffer(out, path.as_deref())));
-        self.ask_on(session);
+        self.resume_queue(session);
     }
 
     /// The sync of this tag was not taken.
     pub(super) fn sync_refused(&mut self, tag: u64) {
         if let Some(Syncing { session, shard, conn, .. }) = self.requests.syncs.remove(&tag) {
             self.requests.queues.remove(&session);
-            self.core.tell(shard, conn, Tell::Close);
+            self.core.respond(shard, conn, Response::Close);
         }
     }
 }

@@ -7,7 +7,7 @@
 use crate::acl::Identities;
 use crate::ids::{ConnId, SessionId};
 use crate::jute::OpCode;
-use crate::server::message::{Ask, ShardId};
+use crate::server::message::{Command, ShardId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -90,21 +90,21 @@ pub(crate) enum Plain {
 
 impl Plain {
     /// `None`: it is another one.
-    pub fn of(ask: &Ask) -> Option<Plain> {
+    pub fn of(ask: &Command) -> Option<Plain> {
         match ask {
-            Ask::Write(op) => Some(Plain::Write(*op)),
-            Ask::Sync => Some(Plain::Sync),
-            Ask::Ephemerals { all } => Some(Plain::Ephemerals { all: *all }),
+            Command::Write(op) => Some(Plain::Write(*op)),
+            Command::Sync => Some(Plain::Sync),
+            Command::Ephemerals { all } => Some(Plain::Ephemerals { all: *all }),
             _ => None,
         }
     }
 
     /// As a shard asks it.
-    pub fn ask(self) -> Ask {
+    pub fn command(self) -> Command {
         match self {
-            Plain::Write(op) => Ask::Write(op),
-            Plain::Sync => Ask::Sync,
-            Plain::Ephemerals { all } => Ask::Ephemerals { all },
+            Plain::Write(op) => Command::Write(op),
+            Plain::Sync => Command::Sync,
+            Plain::Ephemerals { all } => Command::Ephemerals { all },
         }
     }
 }

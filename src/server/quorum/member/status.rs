@@ -1,27 +1,27 @@
 //! What a member says of itself to whoever counts and watches: its place, and as a leader who follows.
 
 use super::roles::Role;
-use super::{Member, Standing};
+use super::{Member, ServerState};
 use crate::config::Present;
 use crate::server::stats::Mode;
 use std::sync::atomic::Ordering::Relaxed;
 
 impl Member {
     /// Its place, as of now: clients are told another one at once.
-    pub(super) fn tell_place(&self) {
-        let mode = match (self.standing(), self.serves()) {
-            (Standing::Looking, _) if self.search.reads_only => Mode::ReadOnly,
-            (_, false) | (Standing::Looking, _) => Mode::NotServing,
-            (Standing::Leading, _) => Mode::Leader,
-            (Standing::Following, _) => Mode::Follower,
-            (Standing::Observing, _) => Mode::Observer,
+    pub(super) fn publish_role(&self) {
+        let mode = match (self.server_state(), self.serves()) {
+            (ServerState::Looking, _) if self.search.reads_only => Mode::ReadOnly,
+            (_, false) | (ServerState::Looking, _) => Mode::NotServing,
+            (ServerState::Leading, _) => Mode::Leader,
+            (ServerState::Following, _) => Mode::Follower,
+            (ServerState::Observing, _) => Mode::Observer,
         };
         self.core.stats().quorum.mode.store(mode as u8, Relaxed);
-        self.tell_config();
+        self.publish_config();
     }
 
     /// The configuration that it acts by.
-    pub(super) fn tell_config(&self) {
+    pub(super) fn publish_config(&self) {
         let membership = self.election.config().current().membership();
         let mut present = self.core.stats().quorum.present.lock().expect("no holder panics");
         if present.as_ref().is_some_and(|present| present.membership == *membership) {
@@ -31,19 +31,19 @@ impl Member {
     }
 
     /// Everything, every half tick.
-    pub(super) fn tell_standing(&self) {
-        self.tell_place();
+    pub(super) fn publish_status(&self) {
+        self.publish_role();
         self.core.stats().core.local_sessions.set(self.core.sessions.locals.len() as u64);
         let stats = &self.core.stats().quorum;
         stats.voters.set(self.election.config().current().voters().count() as u64);
         if let Role::Following(following) = &self.role {
             stats.master.set(following.master().0 as u64);
         }
-        self.tell_learners();
+        self.publish_learners();
     }
 
     /// Who follows this leader: told as it changes, so that a leader that says it serves has those it serves with.
-    pub(super) fn tell_learners(&self) {
+    pub(super) fn publish_learners(&self) {
         let stats = &self.core.stats().quorum;
         if let Role::Leading(leading) = &self.role {
             let census = leading.leader.census();

@@ -36,7 +36,7 @@ fn a_leader_is_cut_off(seed: u64, disk_ms: i64, comes_back: Return) {
     cluster.slow_disk(first, disk_ms);
     ask(&mut cluster, first, conn, 1, OpCode::Create, &create(b"/lost", b"", 0));
     cluster.act(first);
-    let has_given_up = |cluster: &mut Cluster| cluster.standing(first) == Some(Standing::Looking);
+    let has_given_up = |cluster: &mut Cluster| cluster.server_state(first) == Some(ServerState::Looking);
     assert!(cluster.run(3_000, has_given_up), "nobody follows it");
     assert_eq!(cluster.members[first].write.is_some(), disk_ms > 0, "its last write is under way");
     assert!(has(&mut cluster, first, "/lost"), "it is in memory");
@@ -58,7 +58,7 @@ fn a_leader_is_cut_off(seed: u64, disk_ms: i64, comes_back: Return) {
         let leader = cluster.leader().expect("somebody leads");
         let third = 3 - first - leader;
         cluster.crash(third);
-        let looks = |cluster: &mut Cluster| cluster.standing(leader) == Some(Standing::Looking);
+        let looks = |cluster: &mut Cluster| cluster.server_state(leader) == Some(ServerState::Looking);
         assert!(cluster.run(2_500, looks), "without the third it has no quorum");
         // What it says of that comes in the middle of the cut.
         cluster.run(100, |_| false);
@@ -126,7 +126,7 @@ fn what_a_follower_lacked_is_on_its_disk_before_its_epoch_is_and_before_it_count
         ask(&mut cluster, leader, conn, n, OpCode::Create, &create(format!("/{n}").as_bytes(), &[7; 6_000], 0));
     }
     cluster.act(leader);
-    let is_alone = |cluster: &mut Cluster| cluster.standing(leader) == Some(Standing::Looking);
+    let is_alone = |cluster: &mut Cluster| cluster.server_state(leader) == Some(ServerState::Looking);
     assert!(cluster.run(3_000, is_alone), "nobody follows it");
     let tail = cluster.members[leader].log.last();
     assert!(cluster.members[slow].log.last() < tail);

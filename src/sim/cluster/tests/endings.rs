@@ -79,7 +79,7 @@ fn a_leader_that_is_leader_no_more_takes_back_what_it_has_done_of_a_sessions_end
     // It has heard nothing from anybody for too long.
     cluster.now_ms += 5_000;
     cluster.server(leader).unwrap().quorum.step(Input::Tick);
-    assert_ne!(cluster.standing(leader), Some(Standing::Leading));
+    assert_ne!(cluster.server_state(leader), Some(ServerState::Leading));
     assert_eq!(owned(&mut cluster, leader), OWNED);
     let other = (leader + 1) % 3;
     assert_eq!(cluster.digest(leader), digests[other], "as everybody has it");

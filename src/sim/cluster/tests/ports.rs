@@ -14,7 +14,7 @@ fn moved_line(place: Place, [quorum, election, client]: [u16; 3]) -> String {
 }
 
 fn move_ports(cluster: &mut Cluster, place: Place, by: [u16; 3]) {
-    reconfigure(cluster, &Asked { joining: Some(&moved_line(place, by)), ..NOTHING });
+    reconfigure(cluster, &Change { joining: Some(&moved_line(place, by)), ..NOTHING });
 }
 
 /// Whether a server listens where that line says.
@@ -35,7 +35,11 @@ fn a_follower_moves_and_keeps_its_connections() {
         for by in [[0, 0, 7], [10, 20, 7], [0, 0, 0], [11, 20, 0], [11, 21, 8]] {
             move_ports(&mut cluster, follower, by);
             let stays = |cluster: &mut Cluster| {
-                assert_eq!(cluster.standing(follower), Some(Standing::Following), "{by:?}: nobody has to come again");
+                assert_eq!(
+                    cluster.server_state(follower),
+                    Some(ServerState::Following),
+                    "{by:?}: nobody has to come again"
+                );
                 listens_as(cluster, follower, by)
             };
             assert!(cluster.run(2_000, stays), "{by:?}: {:?}", cluster.members[follower].listens);
@@ -79,7 +83,7 @@ fn a_leader_whose_quorum_port_moves_hands_over_and_follows() {
         assert!(cluster.run(2_000, |cluster| listens_as(cluster, leader, by)));
         work(&mut cluster, &mut clients, 500);
         agree(&mut cluster, &[0, 1, 2], &clients);
-        assert_eq!(cluster.standing(leader), Some(Standing::Following));
+        assert_eq!(cluster.server_state(leader), Some(ServerState::Following));
     }
 }
 

@@ -90,7 +90,7 @@ impl Asker {
         Some((error, body))
     }
 
-    pub(super) fn reconfig(&mut self, cluster: &mut Cluster, asked: &Asked<'_>) -> Option<Result<String, ErrorCode>> {
+    pub(super) fn reconfig(&mut self, cluster: &mut Cluster, asked: &Change<'_>) -> Option<Result<String, ErrorCode>> {
         let (error, body) = self.ask(cluster, OpCode::Reconfig, &asked.body())?;
         Some(match error {
             0 => Ok(String::from_utf8(Reader::new(&body).string().unwrap().to_vec()).unwrap()),
@@ -106,14 +106,14 @@ impl Asker {
 }
 
 #[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
+pub(super) struct Change<'a> {
     pub joining: Option<&'a str>,
     pub leaving: Option<&'a str>,
     pub members: Option<&'a str>,
     pub version: i64,
 }
 
-impl Asked<'_> {
+impl Change<'_> {
     fn body(&self) -> Vec<u8> {
         let mut body = vec![];
         for part in [self.joining, self.leaving, self.members] {
@@ -124,10 +124,10 @@ impl Asked<'_> {
     }
 }
 
-pub(super) const NOTHING: Asked<'static> = Asked { joining: None, leaving: None, members: None, version: -1 };
+pub(super) const NOTHING: Change<'static> = Change { joining: None, leaving: None, members: None, version: -1 };
 
 /// Asks until it is done, whoever leads.
-pub(super) fn reconfigure(cluster: &mut Cluster, asked: &Asked<'_>) {
+pub(super) fn reconfigure(cluster: &mut Cluster, asked: &Change<'_>) {
     let done = |cluster: &mut Cluster| {
         let leader = cluster.leader().expect("somebody leads");
         cluster.shown(leader).expect("a configuration").version()
@@ -243,10 +243,10 @@ fn it_grows_from_three_to_five_and_shrinks_again() {
     let mut watcher = Asker::at(&mut cluster, watcher_at);
     watcher.config(&mut cluster, true);
     let (fourth, fifth) = (join(&mut cluster, "participant"), join(&mut cluster, "participant"));
-    assert_eq!(cluster.standing(fourth), Some(Standing::Following), "as one who has no vote yet");
+    assert_eq!(cluster.server_state(fourth), Some(ServerState::Following), "as one who has no vote yet");
     let joining = [line(4, "participant"), line(5, "participant")].join(",");
-    // Asked at a follower: it is the leader that decides.
-    let asked = Asked { joining: Some(&joining), ..NOTHING };
+    // Change at a follower: it is the leader that decides.
+    let asked = Change { joining: Some(&joining), ..NOTHING };
     let answer = Asker::at(&mut cluster, fourth).reconfig(&mut cluster, &asked).unwrap().unwrap();
     assert_eq!(ids(&Voters::parse(answer.as_bytes()).unwrap()), [1, 2, 3, 4, 5]);
     let told = cluster.run(1_000, |cluster| {
@@ -269,7 +269,7 @@ fn it_grows_from_three_to_five_and_shrinks_again() {
     let leader = cluster.leader().unwrap();
     let gone: Vec<Place> = [fourth, fifth, 0, 1, 2].into_iter().filter(|place| *place != leader).take(2).collect();
     let leaving = gone.iter().map(|place| (place + 1).to_string()).collect::<Vec<_>>().join(",");
-    reconfigure(&mut cluster, &Asked { leaving: Some(&leaving), ..NOTHING });
+    reconfigure(&mut cluster, &Change { leaving: Some(&leaving), ..NOTHING });
     let left: Vec<Place> = (0..5).filter(|place| !gone.contains(place)).collect();
     agree(&mut cluster, &left, &clients);
     assert_eq!(cluster.leader(), Some(leader));
@@ -291,14 +291,14 @@ fn a_leader_that_is_taken_away_hands_over() {
         let leader = cluster.leader().unwrap();
         let leaving = (leader + 1).to_string();
         let joining = line(fourth + 1, "participant");
-        reconfigure(&mut cluster, &Asked { joining: Some(&joining), leaving: Some(&leaving), ..NOTHING });
+        reconfigure(&mut cluster, &Change { joining: Some(&joining), leaving: Some(&leaving), ..NOTHING });
         let hands_over = |cluster: &mut Cluster| cluster.leader().is_some_and(|now| now != leader);
         assert!(cluster.run(2_000, hands_over), "{:?}", standings(&cluster));
         work(&mut cluster, &mut clients, 1_000);
         let left: Vec<Place> = (0..4).filter(|place| *place != leader).collect();
         agree(&mut cluster, &left, &clients);
         agree(&mut cluster, &[0, 1, 2, 3], &clients);
-        assert_eq!(cluster.standing(leader), Some(Standing::Following));
+        assert_eq!(cluster.server_state(leader), Some(ServerState::Following));
         assert_eq!(ids(&cluster.shown(leader).unwrap()).len(), 3);
     }
 }
@@ -316,7 +316,7 @@ fn servers_are_replaced_one_by_one_under_load() {
             members.push(new);
             work(&mut cluster, &mut clients, 200);
             let (joining, leaving) = (line(new + 1, "participant"), (old + 1).to_string());
-            reconfigure(&mut cluster, &Asked { joining: Some(&joining), leaving: Some(&leaving), ..NOTHING });
+            reconfigure(&mut cluster, &Change { joining: Some(&joining), leaving: Some(&leaving), ..NOTHING });
             work(&mut cluster, &mut clients, 300);
             agree(&mut cluster, &members, &clients);
             cluster.crash(old);
@@ -337,15 +337,16 @@ fn an_observer_becomes_a_voter_and_a_voter_an_observer() {
     let mut cluster = started(3, 6);
     let mut clients: Vec<Client> = (0..2).map(Client::new).collect();
     let fourth = join(&mut cluster, "observer");
-    reconfigure(&mut cluster, &Asked { joining: Some(&line(4, "observer")), ..NOTHING });
-    assert!(cluster.run(3_000, |cluster| cluster.standing(fourth) == Some(Standing::Observing)));
+    reconfigure(&mut cluster, &Change { joining: Some(&line(4, "observer")), ..NOTHING });
+    assert!(cluster.run(3_000, |cluster| cluster.server_state(fourth) == Some(ServerState::Observing)));
     work(&mut cluster, &mut clients, 500);
     agree(&mut cluster, &[0, 1, 2, 3], &clients);
     let demoted = (0..3).find(|place| cluster.leader() != Some(*place)).unwrap();
     let joining = [line(4, "participant"), line(demoted + 1, "observer")].join(",");
-    reconfigure(&mut cluster, &Asked { joining: Some(&joining), ..NOTHING });
+    reconfigure(&mut cluster, &Change { joining: Some(&joining), ..NOTHING });
     let roles = |cluster: &mut Cluster| {
-        cluster.standing(fourth) == Some(Standing::Following) && cluster.standing(demoted) == Some(Standing::Observing)
+        cluster.server_state(fourth) == Some(ServerState::Following)
+            && cluster.server_state(demoted) == Some(ServerState::Observing)
     };
     assert!(cluster.run(5_000, roles), "{:?}", standings(&cluster));
     work(&mut cluster, &mut clients, 500);
@@ -367,11 +368,11 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
         let mut asker = Asker::at(&mut cluster, place);
         let far = [line(7, "participant"), line(8, "participant"), line(9, "participant")].join(",");
         for (asked, expected) in [
-            (Asked { leaving: Some("3"), version: 5, ..NOTHING }, ErrorCode::BadVersion),
-            (Asked { joining: Some("server.4"), ..NOTHING }, ErrorCode::BadArguments),
-            (Asked { leaving: Some("2,3"), ..NOTHING }, ErrorCode::BadArguments),
-            (Asked { members: Some("dataDir=/"), ..NOTHING }, ErrorCode::BadArguments),
-            (Asked { joining: Some(&far), leaving: Some("3"), ..NOTHING }, ErrorCode::NewConfigNoQuorum),
+            (Change { leaving: Some("3"), version: 5, ..NOTHING }, ErrorCode::BadVersion),
+            (Change { joining: Some("server.4"), ..NOTHING }, ErrorCode::BadArguments),
+            (Change { leaving: Some("2,3"), ..NOTHING }, ErrorCode::BadArguments),
+            (Change { members: Some("dataDir=/"), ..NOTHING }, ErrorCode::BadArguments),
+            (Change { joining: Some(&far), leaving: Some("3"), ..NOTHING }, ErrorCode::NewConfigNoQuorum),
         ] {
             assert_eq!(asker.reconfig(&mut cluster, &asked), Some(Err(expected)), "server {}", place + 1);
         }
@@ -380,7 +381,7 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
     assert_eq!(cluster.shown(leader).unwrap().version(), 1 << 32);
     let whole = text(&[1, 2]) + &line(3, "observer");
     let answer =
-        Asker::at(&mut cluster, leader).reconfig(&mut cluster, &Asked { members: Some(&whole), ..NOTHING }).unwrap();
+        Asker::at(&mut cluster, leader).reconfig(&mut cluster, &Change { members: Some(&whole), ..NOTHING }).unwrap();
     // The leader may have been the one that observes from now on: then it hands over.
     assert!(answer.is_ok_and(|text| text.contains("3888:observer")));
     agree(&mut cluster, &[0, 1, 2], &[]);
@@ -396,7 +397,7 @@ fn the_permission_is_asked_for() {
     }
     assert!(cluster.run(5_000, all_serve));
     for place in 0..3 {
-        let asked = Asked { leaving: Some("3"), ..NOTHING };
+        let asked = Change { leaving: Some("3"), ..NOTHING };
         let answer = Asker::at(&mut cluster, place).reconfig(&mut cluster, &asked);
         assert_eq!(answer, Some(Err(ErrorCode::NoAuth)), "server {}", place + 1);
     }
@@ -409,7 +410,7 @@ fn one_server_grows_to_three_and_is_alone_again() {
     work(&mut cluster, &mut clients, 300);
     for id in 2..=3 {
         let place = join(&mut cluster, "participant");
-        reconfigure(&mut cluster, &Asked { joining: Some(&line(id, "participant")), ..NOTHING });
+        reconfigure(&mut cluster, &Change { joining: Some(&line(id, "participant")), ..NOTHING });
         work(&mut cluster, &mut clients, 300);
         agree(&mut cluster, &(0..=place).collect::<Vec<_>>(), &clients);
     }
@@ -420,7 +421,7 @@ fn one_server_grows_to_three_and_is_alone_again() {
     agree(&mut cluster, &[0, 1, 2], &clients);
     let leader = cluster.leader().unwrap();
     let leaving: Vec<String> = (0..3).filter(|place| *place != leader).map(|place| (place + 1).to_string()).collect();
-    reconfigure(&mut cluster, &Asked { leaving: Some(&leaving.join(",")), ..NOTHING });
+    reconfigure(&mut cluster, &Change { leaving: Some(&leaving.join(",")), ..NOTHING });
     (0..3).filter(|place| *place != leader).for_each(|place| cluster.crash(place));
     work(&mut cluster, &mut clients, 500);
     agree(&mut cluster, &[leader], &clients);
@@ -436,7 +437,7 @@ fn what_waits_behind_a_sync_is_not_begun_by_a_leader_that_is_to_go() {
     let rest: Vec<Place> = (0..3).filter(|place| *place != leader).collect();
     let conn = Asker::at(&mut cluster, leader).conn;
     let leaving = (leader + 1).to_string();
-    let reconfig = Asked { leaving: Some(&leaving), ..NOTHING }.body();
+    let reconfig = Change { leaving: Some(&leaving), ..NOTHING }.body();
     let server = cluster.server(leader).unwrap();
     server.request(conn, 1, OpCode::Reconfig, &reconfig);
     server.request(conn, 2, OpCode::Sync, &path_alone(b"/"));

@@ -59,7 +59,7 @@ fn a_minority_cannot_reconfigure() {
     }
     // It still takes the others for connected: the proposal stays one.
     let leaving = format!("{}", others[0] + 1);
-    assert_eq!(asker.reconfig(&mut cluster, &Asked { leaving: Some(&leaving), ..NOTHING }), None);
+    assert_eq!(asker.reconfig(&mut cluster, &Change { leaving: Some(&leaving), ..NOTHING }), None);
     let another = |cluster: &mut Cluster| others.iter().any(|place| cluster.serves(*place));
     assert!(cluster.run(10_000, another), "{:?}", standings(&cluster));
     let mut clients: Vec<Client> = (0..2).map(Client::new).collect();
@@ -128,7 +128,7 @@ fn changes_survive_crashes_and_cuts() {
                     // Asks and does not wait.
                     if let Some(leader) = cluster.leader() {
                         let (joining, leaving) = (line(b + 1, "participant"), (a + 1).to_string());
-                        let asked = Asked {
+                        let asked = Change {
                             joining: Some(&joining).filter(|_| a != b).map(|line| line.as_str()),
                             leaving: Some(&leaving),
                             ..NOTHING

@@ -235,7 +235,7 @@ fn a_reconfiguration_that_is_only_in_the_log_is_known_after_a_restart() {
     let before = cluster.file(0).clone();
     let (fourth, fifth) = (join(&mut cluster, "participant"), join(&mut cluster, "participant"));
     let joining = [line(4, "participant"), line(5, "participant")].join(",");
-    reconfigure(&mut cluster, &Asked { joining: Some(&joining), leaving: Some("1,2"), ..NOTHING });
+    reconfigure(&mut cluster, &Change { joining: Some(&joining), leaving: Some("1,2"), ..NOTHING });
     agree(&mut cluster, &[2, fourth, fifth], &[]);
     let agreed = cluster.file(2).clone();
     (0..5).for_each(|place| cluster.crash(place));

@@ -29,7 +29,7 @@ fn write(cluster: &mut Cluster, name: &str, count: i32) -> Zxid {
 /// As soon as the member serves it shows all that was shown before, and a client that has seen that may come, though nothing
 /// is written.
 fn serves_what_is_committed(cluster: &mut Cluster, place: Place) {
-    let last = cluster.witness.last();
+    let last = cluster.oracle.last();
     assert!(cluster.run(10_000, |cluster| cluster.serves(place)), "server {} serves", place + 1);
     let shown = cluster.digest(place).unwrap().0;
     assert!(shown >= last, "server {} shows {shown}, and {last} was shown", place + 1);
@@ -144,7 +144,7 @@ fn a_member_that_only_read_shows_what_is_committed_when_it_follows_again() {
         let reads = |cluster: &mut Cluster| cluster.server(place).unwrap().stats.quorum.mode() == Mode::ReadOnly;
         assert!(cluster.run(2_000, reads));
         let shown = cluster.digest(place).unwrap().0;
-        let last = cluster.witness.last();
+        let last = cluster.oracle.last();
         assert!(!cluster.serves(place) && shown >= first && shown < last, "{shown}");
         cluster.heal();
         serves_what_is_committed(&mut cluster, place);

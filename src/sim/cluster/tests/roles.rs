@@ -106,7 +106,7 @@ fn whoever_does_not_lead_stops_at_once() {
     // The last but one: the quorum is gone, and it looks for a leader.
     let other = (leader + 2) % 3;
     cluster.crash(leader);
-    assert!(cluster.run(3_000, |cluster| cluster.standing(other) == Some(Standing::Looking)));
+    assert!(cluster.run(3_000, |cluster| cluster.server_state(other) == Some(ServerState::Looking)));
     assert!(idle_after(&mut cluster, other) <= 10);
     cluster.crash(other);
     converge(&mut cluster, &mut clients);
@@ -145,7 +145,7 @@ fn a_leader_with_a_slow_disk_hands_over_and_follows() {
     }
     assert!(other(&cluster), "{:?}", standings(&cluster));
     cluster.slow_disk(leader, 0);
-    let follows = |cluster: &mut Cluster| cluster.standing(leader) == Some(Standing::Following);
+    let follows = |cluster: &mut Cluster| cluster.server_state(leader) == Some(ServerState::Following);
     assert!(cluster.run(5_000, follows), "{:?}", standings(&cluster));
     converge(&mut cluster, &mut clients);
     assert_ne!(cluster.leader(), Some(leader));
@@ -174,7 +174,7 @@ pub(super) fn with_an_observer(seed: u64, roles: RoleSettings) -> Cluster {
 #[test]
 fn an_observer_serves_and_does_not_count() {
     let mut cluster = with_an_observer(41, RoleSettings::default());
-    assert_eq!(cluster.standing(3), Some(Standing::Observing));
+    assert_eq!(cluster.server_state(3), Some(ServerState::Observing));
     // All on the observer: what they read and write goes through it.
     let mut clients: Vec<Client> = (0..4).map(|number| Client::at(number, 3)).collect();
     work(&mut cluster, &mut clients, 1_000);
@@ -188,7 +188,7 @@ fn an_observer_serves_and_does_not_count() {
     assert!(cluster.run(3_000, |cluster| cluster.leader().is_none()), "{:?}", standings(&cluster));
     assert!(cluster.run(3_000, |cluster| !cluster.serves(3)), "{:?}", standings(&cluster));
     converge(&mut cluster, &mut clients);
-    assert_eq!(cluster.standing(3), Some(Standing::Observing));
+    assert_eq!(cluster.server_state(3), Some(ServerState::Observing));
 }
 
 /// It is gone while much happens, and its leader changes: by snapshot, from the log, from memory.

@@ -1,7 +1,7 @@
 //! Epochs that come to their end while clients write: the next one begins, whatever goes wrong on the way.
 
 use super::super::*;
-use super::reconfig::{self, Asked, Asker, NOTHING};
+use super::reconfig::{self, Asker, Change, NOTHING};
 use super::steps::{ask, isolate, rest_alone, session, start_all, told};
 use super::writers::{Client, converge, work};
 use crate::ids::SessionId;
@@ -32,7 +32,7 @@ fn goes_on(voters: usize, observers: usize) {
     // A round takes no longer than a few writes.
     let least = clients.iter().map(|client| client.acknowledged.len()).min().unwrap_or_default();
     assert!(least > 60, "every client gets on: {least}");
-    let epoch = cluster.witness.last().epoch();
+    let epoch = cluster.oracle.last().epoch();
     assert_eq!(epoch, 1 + cluster.roll_overs() as i64);
     (0..cluster.len()).for_each(|place| cluster.crash(place));
     converge(&mut cluster, &mut clients);
@@ -82,7 +82,7 @@ fn interrupted(voters: usize, after_ms: i64, fault: impl Fn(&mut Cluster, Place)
     fault(&mut cluster, leader);
     work(&mut cluster, &mut clients, 1_500);
     converge(&mut cluster, &mut clients);
-    assert!(cluster.witness.last().epoch() >= 2);
+    assert!(cluster.oracle.last().epoch() >= 2);
     found
 }
 
@@ -145,7 +145,7 @@ fn a_follower_that_is_late_with_its_promise_goes_along() {
     cluster.slow_disk(late, 60);
     let is_behind = |cluster: &Cluster| {
         let of = |place: Place| cluster.members[place].epochs.current;
-        of(late) < of(leader) && cluster.witness.last().epoch() > of(late)
+        of(late) < of(leader) && cluster.oracle.last().epoch() > of(late)
     };
     let mut was_behind = false;
     for _ in 0..2_000 {
@@ -242,7 +242,7 @@ fn before_the_last(seed: u64) -> (Cluster, Place, Asker) {
 fn a_reconfiguration_may_be_the_last_of_its_epoch() {
     let (mut cluster, leader, mut asker) = before_the_last(21);
     let line = reconfig::line(4, "participant");
-    let promote = Asked { joining: Some(&line), ..NOTHING };
+    let promote = Change { joining: Some(&line), ..NOTHING };
     assert!(asker.reconfig(&mut cluster, &promote).expect("an answer").is_ok());
     let is_over = |cluster: &mut Cluster| cluster.server(leader).unwrap().quorum.state().head() >= Zxid(2 << 32);
     let path = path_alone(b"/");
@@ -260,7 +260,7 @@ fn a_reconfiguration_may_be_the_last_of_its_epoch() {
 fn a_leader_may_be_removed_with_the_last_of_its_epoch() {
     let (mut cluster, leader, mut asker) = before_the_last(22);
     let id = (leader + 1).to_string();
-    let removed = asker.reconfig(&mut cluster, &Asked { leaving: Some(&id), ..NOTHING });
+    let removed = asker.reconfig(&mut cluster, &Change { leaving: Some(&id), ..NOTHING });
     assert!(removed.is_none_or(|removed| removed.is_ok()));
     let left: Vec<Place> = (0..4).filter(|place| *place != leader).collect();
     let has_another = |cluster: &mut Cluster| cluster.leader().is_some_and(|found| found != leader);

@@ -163,7 +163,10 @@ fn comes_back_while_others_acknowledge(count: usize) -> (Cluster, Place, Zxid) {
     cluster.run(10, |_| false);
     assert!(cluster.reset(leader, place) > 0);
     assert!(cluster.run(300, |cluster| !cluster.serves(place)), "it has lost its leader");
-    assert!(cluster.run(300, |cluster| cluster.standing(place) == Some(Standing::Following)), "and finds it again");
+    assert!(
+        cluster.run(300, |cluster| cluster.server_state(place) == Some(ServerState::Following)),
+        "and finds it again"
+    );
     // It says where it stands, and what it is answered is slow to come.
     cluster.slow(leader, place, 60);
     cluster.run(100, |_| false);
@@ -180,7 +183,7 @@ fn comes_back_while_others_acknowledge(count: usize) -> (Cluster, Place, Zxid) {
 #[test]
 fn what_a_follower_cuts_off_may_be_committed_without_it() {
     let (mut cluster, place, tail) = comes_back_while_others_acknowledge(2);
-    assert_eq!(cluster.witness.last(), tail, "three of five have it");
+    assert_eq!(cluster.oracle.last(), tail, "three of five have it");
     assert!(
         cluster.run(500, |cluster| cluster.digest(place).is_some_and(|(shown, _)| shown == tail)),
         "it has it again"
@@ -192,8 +195,8 @@ fn what_a_follower_cuts_off_may_be_committed_without_it() {
 #[test]
 fn what_a_follower_acknowledged_before_it_came_back_does_not_count() {
     let (mut cluster, place, tail) = comes_back_while_others_acknowledge(1);
-    assert!(cluster.witness.last() < tail, "two of five have it");
-    assert!(cluster.run(500, |cluster| cluster.witness.last() == tail), "and three when it has it again");
+    assert!(cluster.oracle.last() < tail, "two of five have it");
+    assert!(cluster.run(500, |cluster| cluster.oracle.last() == tail), "and three when it has it again");
     assert_eq!(cluster.members[place].log.last(), tail);
     assert_eq!(cluster.elections(), 1);
 }

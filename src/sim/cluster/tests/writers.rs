@@ -177,8 +177,8 @@ pub(super) fn converge(cluster: &mut Cluster, clients: &mut [Client]) {
     }
 }
 
-pub(super) fn standings(cluster: &Cluster) -> Vec<(Option<Standing>, bool)> {
-    (0..cluster.len()).map(|place| (cluster.standing(place), cluster.serves(place))).collect()
+pub(super) fn standings(cluster: &Cluster) -> Vec<(Option<ServerState>, bool)> {
+    (0..cluster.len()).map(|place| (cluster.server_state(place), cluster.serves(place))).collect()
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::failure::{Failure, Result};
 use crate::latency::{Errors, Latencies};
 use crate::poll::{Clock, Poll};
 use crate::process;
-use crate::told::{self, Story};
+use crate::to_document::{self, Story};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::time::Duration;
@@ -224,7 +224,7 @@ impl Player<'_> {
             operation: "request",
             operations: all.count() + failed,
             latency,
-            errors: told::errors(&errors, unanswered + left),
+            errors: to_document::errors(&errors, unanswered + left),
             server_cpu,
             values: vec![],
         }

@@ -1,6 +1,6 @@
 //! Double barrier: nobody goes on before all have entered, and nobody before all have left.
 
-use super::crowd::{Actor, Crowd, Story};
+use super::client_pool::{Actor, ClientPool, Story};
 use super::{Played, Setting};
 use crate::codec::flags;
 use crate::failure::{Failure, Result};
@@ -22,7 +22,7 @@ struct Count {
 }
 
 /// All sessions meet `rounds` times, at a barrier of its own each time.
-pub fn play(crowd: &mut Crowd, target: SocketAddr, directory: &str, setting: &Setting) -> Result<Played> {
+pub fn play(crowd: &mut ClientPool, target: SocketAddr, directory: &str, setting: &Setting) -> Result<Played> {
     let paths: Vec<String> = (0..setting.rounds).map(|round| format!("{directory}/b{round:05}")).collect();
     znodes::plant_empty(target, &paths.iter().map(String::as_str).collect::<Vec<&str>>())?;
     let counts: Vec<Count> =

@@ -1,6 +1,6 @@
 //! Membership and configuration: one client changes something, all others must know, and only then comes the next change.
 
-use super::crowd::{Actor, Crowd, Signal, Story};
+use super::client_pool::{Actor, ClientPool, Signal, Story};
 use super::{Played, Setting};
 use crate::codec::{self, flags};
 use crate::failure::{Failure, Result};
@@ -74,7 +74,7 @@ impl Board {
 }
 
 /// One member joins and leaves `rounds` times; everybody else watches the list of members.
-pub fn membership(crowd: &mut Crowd, directory: &str, setting: &Setting) -> Result<Played> {
+pub fn membership(crowd: &mut ClientPool, directory: &str, setting: &Setting) -> Result<Played> {
     let board = Board::new(setting.sessions - 1);
     let actors = crowd.actors();
     let stories = actors.iter().map(|actor| {
@@ -126,7 +126,7 @@ async fn observe(actor: &Actor, directory: &str, board: &Board) -> Result<()> {
 }
 
 /// A configuration is changed `rounds` times; everybody else watches it and reads it again.
-pub fn config(crowd: &mut Crowd, directory: &str, setting: &Setting) -> Result<Played> {
+pub fn config(crowd: &mut ClientPool, directory: &str, setting: &Setting) -> Result<Played> {
     let board = Board::new(setting.sessions - 1);
     let path = format!("{directory}/config");
     let planted = Signal::default();

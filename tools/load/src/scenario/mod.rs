@@ -2,16 +2,16 @@
 
 mod barrier;
 mod broadcast;
-mod crowd;
+mod client_pool;
+mod lock_and_latch;
 mod queue;
-mod turns;
 
 use crate::args::ScenarioKind;
 use crate::document::{ErrorCount, Run, Target};
 use crate::engine::Targets;
 use crate::failure::{Failure, Result};
 use crate::latency::Latencies;
-use crate::told::Story as Told;
+use crate::to_document::Story as Told;
 use crate::workload::ROOT;
 use crate::{process, znodes};
 use std::time::{Duration, Instant};
@@ -67,12 +67,12 @@ pub fn play(kind: ScenarioKind, targets: &Targets, told: &Target, setting: &Sett
     // What an interrupted scenario has left would take part in this one.
     znodes::delete_tree(targets.addresses[0], &directory)?;
     znodes::plant_empty(targets.addresses[0], &[ROOT, &directory])?;
-    let mut crowd = crowd::Crowd::open(&targets.addresses, setting.sessions)?;
+    let mut crowd = client_pool::ClientPool::open(&targets.addresses, setting.sessions)?;
     let cpu = || targets.pids.iter().map(|pid| process::cpu(*pid)).sum::<Result<Duration>>();
     let (before, start) = (cpu()?, Instant::now());
     let played = match kind {
-        ScenarioKind::Lock => turns::lock(&mut crowd, &directory, setting),
-        ScenarioKind::Latch => turns::latch(&mut crowd, &directory, setting),
+        ScenarioKind::Lock => lock_and_latch::lock(&mut crowd, &directory, setting),
+        ScenarioKind::Latch => lock_and_latch::latch(&mut crowd, &directory, setting),
         ScenarioKind::Barrier => barrier::play(&mut crowd, targets.addresses[0], &directory, setting),
         ScenarioKind::Queue => queue::play(&mut crowd, &directory, setting),
         ScenarioKind::Membership => broadcast::membership(&mut crowd, &directory, setting),

@@ -1,6 +1,6 @@
 //! Queue: half of the sessions put items in, the other half take them out, the oldest first. Every item comes out once.
 
-use super::crowd::{Actor, Crowd, Signal, Story, sequence};
+use super::client_pool::{Actor, ClientPool, Signal, Story, sequence};
 use super::{Played, Setting};
 use crate::codec::flags;
 use crate::failure::{Failure, Result};
@@ -24,7 +24,7 @@ struct Items {
 }
 
 /// Every producer puts in `rounds` items.
-pub fn play(crowd: &mut Crowd, directory: &str, setting: &Setting) -> Result<Played> {
+pub fn play(crowd: &mut ClientPool, directory: &str, setting: &Setting) -> Result<Played> {
     let producers = setting.sessions / 2;
     let count = producers * setting.rounds;
     let items = Items {

@@ -76,7 +76,7 @@ impl Following {
         self.recording = true;
     }
 
-    pub fn go_on_recorded(&mut self) {
+    pub fn config_recorded(&mut self) {
         self.recording = false;
     }
 

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// One for all runs of an invocation.
-pub struct Lookout {
+pub struct Monitor {
     every: Option<Duration>,
     /// Metrics that were named, and whose they are.
     metrics: Option<(MetricsAddress, SocketAddr)>,
@@ -24,23 +24,23 @@ pub struct Lookout {
     progress: Progress,
 }
 
-impl Lookout {
+impl Monitor {
     /// Samples the first target of each run, if that was asked for: its `mntr`, or the metrics that were named for
     /// `targets`.
-    pub fn new(args: &SampleArgs, targets: &Targets) -> Lookout {
+    pub fn new(args: &SampleArgs, targets: &Targets) -> Monitor {
         let metrics = args.metrics.clone().zip(targets.addresses.first().copied());
         let every = args.sample.map(Duration::from_millis);
         let (source, interventions) = (Source::default(), vec![]);
-        Lookout { every, metrics, source, sampler: None, interventions, plan: None, progress: Progress::new("") }
+        Monitor { every, metrics, source, sampler: None, interventions, plan: None, progress: Progress::new("") }
     }
 
     /// The same, and does this to the servers in each run.
-    pub fn intervening(self, interventions: &[Intervention]) -> Lookout {
-        Lookout { interventions: interventions.to_vec(), ..self }
+    pub fn intervening(self, interventions: &[Intervention]) -> Monitor {
+        Monitor { interventions: interventions.to_vec(), ..self }
     }
 }
 
-impl Watcher for Lookout {
+impl Watcher for Monitor {
     fn begin(&mut self, zero: Instant) -> Result<()> {
         if let Some(every) = self.every {
             self.sampler = Some(Sampler::start(self.source.clone(), every, zero)?);
@@ -60,7 +60,7 @@ impl Watcher for Lookout {
     }
 }
 
-impl Onlooker for Lookout {
+impl Onlooker for Monitor {
     fn next(&mut self, name: &str, targets: &Targets) {
         self.progress = Progress::new(name);
         let address = targets.addresses.first().copied();

@@ -4,9 +4,9 @@ use crate::limits;
 use std::fmt;
 
 /// Bytes of a stranger's: shown as printable ASCII, and no more of them than [`limits::SHOWN_BYTES`].
-pub struct Shown<'a>(pub &'a [u8]);
+pub struct Escaped<'a>(pub &'a [u8]);
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.0;
         write!(f, "{}", bytes[..bytes.len().min(limits::SHOWN_BYTES)].escape_ascii())?;
@@ -23,9 +23,9 @@ mod tests {
 
     #[test]
     fn it_is_one_short_line_whatever_it_was() {
-        assert_eq!(Shown(b"/a b/c").to_string(), "/a b/c");
-        assert_eq!(Shown(b"\x1b[2J\r\n\xc3\xa9\0").to_string(), r"\x1b[2J\r\n\xc3\xa9\x00");
-        let long = Shown(&[b'\n'; 1 << 20]).to_string();
+        assert_eq!(Escaped(b"/a b/c").to_string(), "/a b/c");
+        assert_eq!(Escaped(b"\x1b[2J\r\n\xc3\xa9\0").to_string(), r"\x1b[2J\r\n\xc3\xa9\x00");
+        let long = Escaped(&[b'\n'; 1 << 20]).to_string();
         assert!(long.len() < 3 * limits::SHOWN_BYTES && long.ends_with("... (1048576 bytes)"), "{long}");
     }
 }

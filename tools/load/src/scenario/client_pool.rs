@@ -211,14 +211,14 @@ impl Actor {
 pub type Story<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
 
 /// All of them.
-pub struct Crowd {
+pub struct ClientPool {
     shared: Rc<Shared>,
     poll: Poll,
 }
 
-impl Crowd {
+impl ClientPool {
     /// Opens the sessions, on the targets in turn.
-    pub fn open(targets: &[SocketAddr], sessions: usize) -> Result<Crowd> {
+    pub fn open(targets: &[SocketAddr], sessions: usize) -> Result<ClientPool> {
         crate::process::raise_open_files()?;
         let clock = Clock::start();
         let poll = Poll::new(clock)?;
@@ -237,7 +237,7 @@ impl Crowd {
             to_send: RefCell::default(),
             fresh: RefCell::default(),
         };
-        Ok(Crowd { shared: Rc::new(shared), poll })
+        Ok(ClientPool { shared: Rc::new(shared), poll })
     }
 
     /// The clients.

@@ -10,7 +10,7 @@ use super::disk::Choices;
 use super::faults::{self, Step};
 use crate::config::Settings;
 use crate::ids::{SessionId, Zxid};
-use crate::server::quorum::{RoleSettings, Standing};
+use crate::server::quorum::{RoleSettings, ServerState};
 use crate::zab::history::HistoryLimits;
 
 /// Everything a run is made of.
@@ -113,12 +113,12 @@ impl Plan {
         let settings = Settings {
             snapshot_size_factor: usual.snapshot_size_factor.filter(|_| self.seed.is_multiple_of(2)),
             slow_write_ms: self.seed.is_multiple_of(3).then_some(150),
-            // In one story of four.
+            // In one scenario of four.
             local_sessions: matches!(self.seed % 8, 5 | 6),
             local_session_upgrading: self.seed % 16 != 6,
             ..usual
         };
-        cluster.witness.model.local_sessions = settings.local_sessions;
+        cluster.oracle.model.local_sessions = settings.local_sessions;
         cluster.roles = RoleSettings { history: HistoryLimits { count: 60, bytes: 1 << 20 }, ..settings.into() };
         cluster
     }
@@ -131,12 +131,12 @@ impl Plan {
             known: Known::default(),
         };
         (0..run.cluster.len()).for_each(|place| run.cluster.start(place));
-        run.go_on(1_000);
+        run.advance(1_000);
         for step in &self.steps {
-            run.go_on(step.after_ms);
+            run.advance(step.after_ms);
             faults::play(&mut run.cluster, step.fault);
         }
-        run.go_on(200);
+        run.advance(200);
         run.come_together();
         run.judge();
         let Run { cluster, clients, .. } = run;
@@ -144,7 +144,7 @@ impl Plan {
             trace: cluster.trace,
             events: cluster.events,
             elections: cluster.elections(),
-            commits: cluster.witness.commits(),
+            commits: cluster.oracle.commits(),
             answers: clients.iter().map(|client| client.answers).sum(),
             virtual_ms: cluster.now_ms,
             coverage: cluster.coverage,
@@ -160,7 +160,7 @@ struct Run {
 
 impl Run {
     /// Lets servers and clients go on for so long.
-    fn go_on(&mut self, ms: i64) {
+    fn advance(&mut self, ms: i64) {
         let end_ms = self.cluster.now_ms + ms;
         while let Some(client) = self.clients.iter_mut().min_by_key(|client| client.next_ms)
             && client.next_ms < end_ms
@@ -176,8 +176,8 @@ impl Run {
         (0..self.cluster.len()).all(|place| self.cluster.serves(place))
     }
 
-    fn standings(&self) -> Vec<(Option<Standing>, bool)> {
-        (0..self.cluster.len()).map(|place| (self.cluster.standing(place), self.cluster.serves(place))).collect()
+    fn standings(&self) -> Vec<(Option<ServerState>, bool)> {
+        (0..self.cluster.len()).map(|place| (self.cluster.server_state(place), self.cluster.serves(place))).collect()
     }
 
     /// Everything heals: all serve, clients get on, sessions live or end as they should, and the trees are one.
@@ -185,17 +185,17 @@ impl Run {
         faults::heal(&mut self.cluster);
         self.clients.iter_mut().for_each(|client| client.is_calm = true);
         // Who has lost a connection by it is told first: until then all seem to serve.
-        self.go_on(SETTLING_MS);
+        self.advance(SETTLING_MS);
         let by_ms = self.cluster.now_ms + RECOVERY_MS;
         while !self.all_serve() {
             assert!(self.cluster.now_ms < by_ms, "all serve: {:?}", self.standings());
-            self.go_on(50);
+            self.advance(50);
         }
-        self.go_on(LONGEST_TIMEOUT_MS);
+        self.advance(LONGEST_TIMEOUT_MS);
         let sessions: Vec<SessionId> = self.clients.iter().map(|client| client.session).collect();
         let answers: Vec<u64> = self.clients.iter().map(|client| client.answers).collect();
         let elections = self.cluster.elections();
-        self.go_on(CALM_MS);
+        self.advance(CALM_MS);
         assert_eq!(self.cluster.elections(), elections, "a leader stays when nothing is wrong");
         for ((client, session), answers) in self.clients.iter().zip(sessions).zip(answers) {
             assert!(session != SessionId::NONE && client.session == session, "{session} is served, and stays");
@@ -226,7 +226,7 @@ impl Run {
     fn judge(&mut self) {
         let Run { cluster, clients, known } = self;
         clients.iter_mut().for_each(|client| client.resolve(cluster));
-        let model = &cluster.witness.model;
+        let model = &cluster.oracle.model;
         for (session, xid) in model.requests.keys() {
             assert!(known.issued.contains(&(*session, *xid)), "nobody asked for {xid} of {session}");
         }
@@ -244,7 +244,7 @@ impl Run {
         }
         cluster.coverage.add(
             "multi that fails",
-            model.between(Zxid::ZERO, cluster.witness.last()).filter(|txn| txn.is_failed_multi()).count() as u64,
+            model.between(Zxid::ZERO, cluster.oracle.last()).filter(|txn| txn.is_failed_multi()).count() as u64,
         );
         let znodes: Vec<(Vec<u8>, _)> = model.now().map(|(path, znode)| (path.to_vec(), znode.clone())).collect();
         for place in 0..cluster.len() {

@@ -25,14 +25,14 @@ const GLANCE_NS: u64 = 20_000_000;
 
 /// Who is to be there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Company {
+pub struct Background {
     /// Sessions that ping.
     pub sessions: usize,
     /// Watches that do not fire, each on a path of its own where no znode is; at least so many.
     pub watches: usize,
 }
 
-impl Company {
+impl Background {
     /// Opens the sessions, leaves the watches, and keeps both alive until they are sent away. None when nobody is to
     /// be there.
     pub fn invite(self, target: SocketAddr) -> Result<Option<Present>> {
@@ -63,7 +63,7 @@ impl Company {
     }
 }
 
-/// Company that is there.
+/// Background that is there.
 pub struct Present {
     is_over: Arc<AtomicBool>,
     thread: JoinHandle<Result<()>>,

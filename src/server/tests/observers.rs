@@ -17,16 +17,16 @@ const STEPS: usize = 250;
 
 /// What a reader has asked.
 #[derive(Debug)]
-enum Asked {
+enum Query {
     List { parent: usize, watch: bool },
     Count { parent: usize },
     Lists,
 }
 
 /// One reader's side of the story.
-struct Witness {
+struct Observer {
     conn: ConnId,
-    asked: VecDeque<(i32, Asked)>,
+    asked: VecDeque<(i32, Query)>,
     xid: i32,
     zxid: i64,
     /// Parents whose children it watches, since which zxid.
@@ -46,7 +46,7 @@ fn change_after(history: &History, parent: usize, zxid: i64) -> Option<i64> {
     history.range(zxid + 1..).find(|(_, state)| state[parent] != *then).map(|(zxid, _)| *zxid)
 }
 
-impl Witness {
+impl Observer {
     fn ask(&mut self, server: &mut Server, dice: &mut Rng) {
         let parent = dice.usize(..3);
         let path = PARENTS[parent].as_bytes();
@@ -54,16 +54,16 @@ impl Witness {
         let (op, body, asked) = match dice.u64(..4) {
             0 | 1 => {
                 let watch = dice.u64(..2) == 0;
-                (OpCode::GetChildren, path_and(path, watch), Asked::List { parent, watch })
+                (OpCode::GetChildren, path_and(path, watch), Query::List { parent, watch })
             }
             2 => {
                 let mut body = vec![];
                 put_bytes(&mut body, path);
-                (OpCode::GetAllChildrenNumber, body, Asked::Count { parent })
+                (OpCode::GetAllChildrenNumber, body, Query::Count { parent })
             }
             _ => {
                 let ops = PARENTS.map(|parent| (OpCode::GetChildren, path_and(parent.as_bytes(), false)));
-                (OpCode::MultiRead, multi(&ops), Asked::Lists)
+                (OpCode::MultiRead, multi(&ops), Query::Lists)
             }
         };
         self.asked.push_back((self.xid, asked));
@@ -92,14 +92,14 @@ impl Witness {
             let state = at(history, zxid);
             let mut reply = Reader::new(&body);
             match asked {
-                Asked::List { parent, watch } => {
+                Query::List { parent, watch } => {
                     assert_eq!(names(&mut reply), state[parent], "the state at {zxid}");
                     if watch {
                         self.armed.entry(parent).or_insert(zxid);
                     }
                 }
-                Asked::Count { parent } => assert_eq!(reply.int(), Ok(state[parent].len() as i32)),
-                Asked::Lists => {
+                Query::Count { parent } => assert_eq!(reply.int(), Ok(state[parent].len() as i32)),
+                Query::Lists => {
                     for children in state {
                         (0..9).for_each(|_| _ = reply.bool().unwrap());
                         assert_eq!(names(&mut reply), *children);
@@ -125,8 +125,8 @@ fn story(seed: u64, slice: usize) -> usize {
         server.settle();
     }
     server.frames(writer);
-    let mut witnesses: Vec<Witness> = (0..6)
-        .map(|_| Witness {
+    let mut observers: Vec<Observer> = (0..6)
+        .map(|_| Observer {
             conn: server.connect(SessionId::NONE, 2000).0,
             asked: VecDeque::new(),
             xid: 0,
@@ -139,7 +139,7 @@ fn story(seed: u64, slice: usize) -> usize {
         let which = dice.usize(..6);
         server.at(0);
         match dice.u64(..5) {
-            0 | 1 => witnesses[which].ask(&mut server, &mut dice),
+            0 | 1 => observers[which].ask(&mut server, &mut dice),
             2 => server.turn(),
             _ => {
                 // One write that succeeds: a child comes, or goes. What it does is known by its zxid.
@@ -160,18 +160,18 @@ fn story(seed: u64, slice: usize) -> usize {
                 assert_eq!(server.frames(writer).iter().map(|frame| frame.2).collect::<Vec<_>>(), [0]);
             }
         }
-        witnesses.iter_mut().for_each(|witness| witness.check(&mut server, &history));
+        observers.iter_mut().for_each(|observer| observer.check(&mut server, &history));
     }
     for _ in 0..10_000 {
-        if witnesses.iter().all(|witness| witness.asked.is_empty()) {
+        if observers.iter().all(|observer| observer.asked.is_empty()) {
             break;
         }
         server.turn();
-        witnesses.iter_mut().for_each(|witness| witness.check(&mut server, &history));
+        observers.iter_mut().for_each(|observer| observer.check(&mut server, &history));
     }
     server.settle();
     assert_eq!(server.free_pins(), crate::tree::store::MAX_PINS);
-    witnesses.iter().map(|witness| witness.xid as usize - witness.asked.len()).sum()
+    observers.iter().map(|observer| observer.xid as usize - observer.asked.len()).sum()
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Lock and latch: candidates in a row, each of whom waits for the one before.
 
-use super::crowd::{Actor, CANDIDATE, Crowd, Story, sequence};
+use super::client_pool::{Actor, CANDIDATE, ClientPool, Story, sequence};
 use super::{Played, Setting};
 use crate::failure::{Failure, Result};
 use crate::latency::Latencies;
@@ -71,7 +71,7 @@ async fn stand(actor: &Actor, directory: &str) -> Result<String> {
 }
 
 /// Every session takes the lock `rounds` times.
-pub fn lock(crowd: &mut Crowd, directory: &str, setting: &Setting) -> Result<Played> {
+pub fn lock(crowd: &mut ClientPool, directory: &str, setting: &Setting) -> Result<Played> {
     let board = Board::new();
     let actors = crowd.actors();
     let stories = actors.iter().map(|actor| {
@@ -99,7 +99,7 @@ pub fn lock(crowd: &mut Crowd, directory: &str, setting: &Setting) -> Result<Pla
 }
 
 /// The leader's session ends `rounds` times; it comes back as the last of the row.
-pub fn latch(crowd: &mut Crowd, directory: &str, setting: &Setting) -> Result<Played> {
+pub fn latch(crowd: &mut ClientPool, directory: &str, setting: &Setting) -> Result<Played> {
     let board = Board::new();
     let actors = crowd.actors();
     let stories = actors.iter().map(|actor| {

@@ -24,7 +24,7 @@ use std::path::Path;
 /// (ZooKeeper 3.9, `FileTxnSnapLog.restore`: a server without a database, without `db.autocreate` and without the
 /// mark has the zxid -1, and neither votes nor is voted for. There it is forgotten at the next start.)
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Standing {
+pub enum Eligibility {
     /// All it ever acknowledged is here: it votes with it.
     Known,
     /// It has never acknowledged anything: it votes, with zxid zero.
@@ -35,17 +35,17 @@ pub enum Standing {
 }
 
 impl Recovered {
-    /// The table of [`Standing`]. `identity` is the directory's at the start, `autocreate` is db.autocreate.
-    pub fn standing(&self, identity: &Identity, autocreate: bool) -> Standing {
+    /// The table of [`Eligibility`]. `identity` is the directory's at the start, `autocreate` is db.autocreate.
+    pub fn eligibility(&self, identity: &Identity, autocreate: bool) -> Eligibility {
         let own_without_log =
             self.plan == Plan::SnapshotOnly && self.snapshot.is_some_and(|snapshot| !snapshot.installed);
         let nothing = self.snapshot.is_none() && self.zxid == Zxid::ZERO;
         if !identity.complete || own_without_log {
-            Standing::Unknown
+            Eligibility::Unknown
         } else if nothing && !identity.born {
-            if autocreate || self.marked_new { Standing::New } else { Standing::Unknown }
+            if autocreate || self.marked_new { Eligibility::New } else { Eligibility::Unknown }
         } else {
-            Standing::Known
+            Eligibility::Known
         }
     }
 }
@@ -75,7 +75,7 @@ mod tests {
     /// Every row of the table, and what each would be without the one thing that decides it.
     #[test]
     fn who_may_vote() {
-        use Standing::*;
+        use Eligibility::*;
         let nothing = (Plan::Fresh, None, 0);
         let begun = (Plan::LogOnly, None, 0);
         let log = (Plan::LogOnly, None, 5);
@@ -109,7 +109,7 @@ mod tests {
             recovered.marked_new = marked_new;
             let identity =
                 Identity { directory: DirectoryId::default(), server: 1, past: Past::Member, born, complete };
-            assert_eq!(recovered.standing(&identity, autocreate), expected, "row {at}");
+            assert_eq!(recovered.eligibility(&identity, autocreate), expected, "row {at}");
         }
     }
 
@@ -147,15 +147,15 @@ mod tests {
             accept_log_loss: false,
             threads: 1,
         };
-        let standing = || {
+        let eligibility = || {
             let recovered = recovery::recover(&disk, &options, &mut Nothing).unwrap();
-            recovered.standing(&directory.identity, false)
+            recovered.eligibility(&directory.identity, false)
         };
-        assert_eq!(standing(), Standing::Unknown);
+        assert_eq!(eligibility(), Eligibility::Unknown);
         disk.open(&dir.join(MARKER), Access::Create).unwrap();
-        assert_eq!(standing(), Standing::New);
+        assert_eq!(eligibility(), Eligibility::New);
         consume_marker(&disk, dir).unwrap();
-        assert_eq!(standing(), Standing::Unknown);
+        assert_eq!(eligibility(), Eligibility::Unknown);
         consume_marker(&disk, dir).unwrap();
     }
 

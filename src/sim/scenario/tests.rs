@@ -36,7 +36,7 @@ fn play(seed: u64) -> Option<Report> {
     std::panic::set_hook(said);
     let Plan { voters, observers, clients, steps, .. } = &plan;
     eprintln!("seed {seed} fails; to see it again:\n");
-    eprintln!("    CORRAL_SIM_SEED={seed} cargo test --lib sim::story::tests::seeds -- --nocapture\n");
+    eprintln!("    CORRAL_SIM_SEED={seed} cargo test --lib sim::scenario::tests::seeds -- --nocapture\n");
     eprintln!("{voters} voters, {observers} observers, {clients} clients; of {} steps these are enough:", steps.len());
     shortest.steps.iter().for_each(|step| eprintln!("    {step:?}"));
     None
@@ -148,7 +148,7 @@ fn the_same_seed_is_the_same_run() {
 }
 
 /// What servers send each other, and when, is in the trace to the byte; what they answer is held against the model. The order
-/// of the znodes in a snapshot means nothing: of a story in which one is sent the trace is left out.
+/// of the znodes in a snapshot means nothing: of a scenario in which one is sent the trace is left out.
 #[test]
 fn nothing_that_is_sent_or_written_depends_on_the_keys_of_the_hashes() {
     let play = |plan: &Plan| {
@@ -165,16 +165,16 @@ fn nothing_that_is_sent_or_written_depends_on_the_keys_of_the_hashes() {
             assert_eq!(report, crate::ids::other_keys::with(keys, || play(&plan)), "seed {seed}");
         }
     }
-    assert!(traces > 2, "{traces} of {all} stories without a snapshot");
+    assert!(traces > 2, "{traces} of {all} scenarios without a snapshot");
 }
 
-fn story(seed: u64, voters: usize, observers: usize, steps: Vec<Step>) -> Report {
+fn scenario(seed: u64, voters: usize, observers: usize, steps: Vec<Step>) -> Report {
     Plan { seed, voters, observers, clients: 4, last_counter: Zxid::LAST_COUNTER, steps }.play()
 }
 
 #[test]
 fn without_faults_there_is_one_election_and_everybody_is_served() {
-    let report = story(1, 3, 0, vec![]);
+    let report = scenario(1, 3, 0, vec![]);
     assert_eq!(report.elections, 1);
     assert!(report.answers > 500 && report.commits > 200, "{report:?}");
     assert_eq!(report.coverage.of("session found expired"), 0);
@@ -182,7 +182,7 @@ fn without_faults_there_is_one_election_and_everybody_is_served() {
 
 #[test]
 fn observers_serve_and_do_not_vote() {
-    let report = story(4, 3, 2, vec![Step { after_ms: 500, fault: Fault::Crash(Who::Leader) }]);
+    let report = scenario(4, 3, 2, vec![Step { after_ms: 500, fault: Fault::Crash(Who::Leader) }]);
     assert_eq!(report.elections, 2);
 }
 
@@ -193,7 +193,7 @@ fn a_lost_leader_is_replaced_again_and_again() {
         steps.push(Step { after_ms: 1_000, fault: Fault::Crash(Who::Leader) });
         steps.push(Step { after_ms: 1_500, fault: Fault::StartAll });
     }
-    let report = story(2, 3, 0, steps);
+    let report = scenario(2, 3, 0, steps);
     assert_eq!(report.elections, 6);
 }
 
@@ -206,7 +206,7 @@ fn a_server_that_comes_back_with_nothing_is_brought_up_before_it_votes() {
         (900, Fault::Crash(Who::Leader)),
         (1500, Fault::StartAll),
     ];
-    let report = story(3, 3, 0, steps.map(|(after_ms, fault)| Step { after_ms, fault }).to_vec());
+    let report = scenario(3, 3, 0, steps.map(|(after_ms, fault)| Step { after_ms, fault }).to_vec());
     assert_eq!(report.coverage.of("new disk"), 1);
     assert!(report.coverage.of("snapshot installed") >= 1, "{}", report.coverage);
 }

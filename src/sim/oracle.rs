@@ -57,21 +57,21 @@ impl Seen {
 }
 
 /// The order. See the module's text.
-pub struct Witness {
+pub struct Oracle {
     log: Vec<Txn>,
     pub model: Model,
 }
 
-impl Default for Witness {
+impl Default for Oracle {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Witness {
+impl Oracle {
     /// Nothing has been shown.
-    pub fn new() -> Witness {
-        Witness { log: vec![], model: Model::new() }
+    pub fn new() -> Oracle {
+        Oracle { log: vec![], model: Model::new() }
     }
 
     /// How many transactions are committed.
