@@ -15,39 +15,39 @@ pub struct Cost(u64);
 
 impl Cost {
     /// No work at all.
-    pub const NONE: Cost = Cost(0);
+    pub(crate) const NONE: Cost = Cost(0);
     /// More than any budget.
-    pub const ENDLESS: Cost = Cost(u64::MAX);
+    pub(crate) const ENDLESS: Cost = Cost(u64::MAX);
     /// A request that is taken in and answered, whatever it asks.
-    pub const REQUEST: Cost = Cost(8);
+    pub(crate) const REQUEST: Cost = Cost(8);
     /// A look-up of a znode that no cache holds, or a step of a listing.
-    pub const ZNODE: Cost = Cost(16);
+    pub(crate) const ZNODE: Cost = Cost(16);
     /// A step along the chain of a znode's versions.
-    pub const VERSION: Cost = Cost(8);
+    pub(crate) const VERSION: Cost = Cost(8);
     /// An ACL entry held against an identity of the caller, beside the bytes that are compared.
-    pub const COMPARISON: Cost = Cost(2);
+    pub(crate) const COMPARISON: Cost = Cost(2);
 
     /// A change of a znode with all that follows from it: its version, its parent's numbers, digests, what watches hear of; or
     /// to take it back. The bytes come on top.
-    pub const CHANGE: Cost = Cost(24);
+    pub(crate) const CHANGE: Cost = Cost(24);
 
     /// Bytes that are parsed, copied, hashed or answered: 128 of them are a unit, as sixteen nanoseconds copy as many.
-    pub const fn bytes(count: usize) -> Cost {
+    pub(crate) const fn bytes(count: usize) -> Cost {
         Cost(count.div_ceil(128) as u64)
     }
 
     /// So many times this.
-    pub const fn times(self, count: usize) -> Cost {
+    pub(crate) const fn times(self, count: usize) -> Cost {
         Cost(self.0.saturating_mul(count as u64))
     }
 
     /// This and that.
-    pub const fn plus(self, other: Cost) -> Cost {
+    pub(crate) const fn plus(self, other: Cost) -> Cost {
         Cost(self.0.saturating_add(other.0))
     }
 
     /// What is left of it when `other` is taken away; never below nothing.
-    pub const fn less(self, other: Cost) -> Cost {
+    pub(crate) const fn less(self, other: Cost) -> Cost {
         Cost(self.0.saturating_sub(other.0))
     }
 
@@ -55,12 +55,12 @@ impl Cost {
     ///
     /// # Panics
     /// If `other` is [`Cost::NONE`].
-    pub const fn over(self, other: Cost) -> usize {
+    pub(crate) const fn over(self, other: Cost) -> usize {
         (self.0 / other.0) as usize
     }
 
     /// The bare number, for metrics and messages.
-    pub const fn units(self) -> u64 {
+    pub(crate) const fn units(self) -> u64 {
         self.0
     }
 }
@@ -95,18 +95,18 @@ impl Sum for Cost {
 
 /// Adds up what one thread has done. What a step has cost is the difference of two readings.
 #[derive(Debug, Default)]
-pub struct Meter(Cell<Cost>);
+pub(crate) struct Meter(Cell<Cost>);
 
 impl Meter {
     /// So much more has been done.
     #[inline]
-    pub fn charge(&self, cost: Cost) {
+    pub(crate) fn charge(&self, cost: Cost) {
         self.0.set(self.0.get() + cost);
     }
 
     /// All that has been done so far.
     #[inline]
-    pub fn reading(&self) -> Cost {
+    pub(crate) fn reading(&self) -> Cost {
         self.0.get()
     }
 }

@@ -4,7 +4,7 @@ use crate::limits;
 use std::fmt;
 
 /// Bytes of a stranger's: shown as printable ASCII, and no more of them than [`limits::SHOWN_BYTES`].
-pub struct Escaped<'a>(pub &'a [u8]);
+pub(crate) struct Escaped<'a>(pub &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

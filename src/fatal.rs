@@ -86,7 +86,7 @@ pub struct Fatal {
 
 impl Fatal {
     /// A fatal failure with its detail.
-    pub fn new(reason: Reason, detail: impl Into<String>) -> Fatal {
+    pub(crate) fn new(reason: Reason, detail: impl Into<String>) -> Fatal {
         Fatal { reason, detail: detail.into() }
     }
 }
@@ -103,7 +103,7 @@ impl std::error::Error for Fatal {}
 
 /// Says why on standard error and ends the process with the reason's status. No destructor runs: whatever is
 /// half done stays as a power loss would leave it, which recovery is made for.
-pub fn exit(fatal: &Fatal) -> ! {
+pub(crate) fn exit(fatal: &Fatal) -> ! {
     // Nobody may be there to read it; the status tells all the same.
     let _ = writeln!(std::io::stderr(), "{fatal}");
     std::process::exit(fatal.reason.status())

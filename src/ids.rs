@@ -15,7 +15,7 @@ impl Zxid {
     pub const ZERO: Zxid = Zxid(0);
 
     /// The largest number of a transaction within its epoch: the one after it is not used, as in ZooKeeper.
-    pub const LAST_COUNTER: u32 = u32::MAX - 1;
+    pub(crate) const LAST_COUNTER: u32 = u32::MAX - 1;
 
     /// The first half: which leader's reign this transaction belongs to.
     pub fn epoch(self) -> i64 {
@@ -67,7 +67,7 @@ impl fmt::Debug for SessionId {
 }
 
 /// Which shard of a server; they are numbered from 0.
-pub type ShardId = u16;
+pub(crate) type ShardId = u16;
 
 /// One connection of one shard. The slot is reused after the connection ends, the generation is not, so
 /// an answer that arrives late never reaches a stranger.
@@ -102,7 +102,7 @@ static HAS_HASHED: AtomicBool = AtomicBool::new(false);
 ///
 /// # Panics
 /// If something was hashed already: it would not be found again.
-pub fn key_hashes(keys: [u64; 4]) {
+pub(crate) fn key_hashes(keys: [u64; 4]) {
     debug_assert!(!HAS_HASHED.load(Relaxed), "keys are given before the first hash");
     for (place, key) in HASH_KEYS.iter().zip(keys) {
         place.store(key, Relaxed);
@@ -111,7 +111,7 @@ pub fn key_hashes(keys: [u64; 4]) {
 
 /// The state of every hasher: the same for the whole life of a process, so that no order in it depends on anything but its keys.
 #[inline]
-pub fn hash_state() -> ahash::RandomState {
+pub(crate) fn hash_state() -> ahash::RandomState {
     #[cfg(debug_assertions)]
     HAS_HASHED.store(true, Relaxed);
     #[cfg(test)]

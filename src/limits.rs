@@ -6,31 +6,31 @@ use crate::cost::Cost;
 
 /// Unsent bytes of one connection above which no more of its requests are taken: a client that pipelines
 /// large reads is slowed to the pace at which it reads, before the hard limit ends it.
-pub const OUTPUT_PAUSE: usize = 1 << 20;
+pub(crate) const OUTPUT_PAUSE: usize = 1 << 20;
 
 /// Bytes of requests of one connection that wait behind its own writes; above it the connection is not
 /// read. One request is always taken when none waits, however long it may be.
-pub const WAITING_BYTES: usize = 2 << 20;
+pub(crate) const WAITING_BYTES: usize = 2 << 20;
 
 /// Bytes for which room is made ahead in a list that is likely to become as long as the last of its kind: a busy turn's
 /// requests or answers. What is longer grows as it comes, and what was long once is not kept for ever.
-pub const ROOM_AHEAD: usize = 32 << 10;
+pub(crate) const ROOM_AHEAD: usize = 32 << 10;
 
 /// Bytes taken from one socket before the next one has its turn.
-pub const READ_CHUNK: usize = 64 << 10;
+pub(crate) const READ_CHUNK: usize = 64 << 10;
 
 /// Bytes given to one socket before everybody else has a turn: a client that reads as fast as it is sent to would
 /// have the loop for itself while it is given sixteen megabytes.
-pub const SEND_PER_TURN: usize = 1 << 20;
+pub(crate) const SEND_PER_TURN: usize = 1 << 20;
 
 /// The same when this turn has cost [`TURN_COST`] already: many who read at once would stand in everybody's way otherwise.
 /// What clients ask for at an easy pace is shorter.
-pub const SEND_IN_FULL_TURN: usize = 16 << 10;
+pub(crate) const SEND_IN_FULL_TURN: usize = 16 << 10;
 
 /// Znodes that one read looks at in one go (a listing, a subtree's count, a multiRead), or what else it does for
 /// [`SLICE_COST`]; what takes more goes on in slices of as many, one slice a turn of the shard. A slice takes about half a
 /// millisecond, which is what a neighbour may lose by it.
-pub const SLICE: usize = 2048;
+pub(crate) const SLICE: usize = 2048;
 
 /// What a slice costs.
 pub const SLICE_COST: Cost = Cost::ZNODE.times(SLICE);
@@ -44,14 +44,14 @@ pub const TURN_COST: Cost = SLICE_COST.times(8);
 pub const CORE_TURN: Cost = SLICE_COST.times(8);
 
 /// What of such a turn a leader gives to requests that its learners have forwarded while clients of its own wait.
-pub const FORWARDED_TURN: Cost = SLICE_COST.times(4);
+pub(crate) const FORWARDED_TURN: Cost = SLICE_COST.times(4);
 
 /// What of a turn those may use who have asked for more than [`LIGHT_COST`] in each: the rest is kept for the others, however
 /// many connections are opened to ask for much.
-pub const HEAVY_COST: Cost = SLICE_COST.times(4);
+pub(crate) const HEAVY_COST: Cost = SLICE_COST.times(4);
 
 /// What a connection may ask in every turn, taken together, and not count among those who ask for much: some thirty znodes.
-pub const LIGHT_COST: Cost = Cost::ZNODE.times(32);
+pub(crate) const LIGHT_COST: Cost = Cost::ZNODE.times(32);
 
 /// What the reads of a shard may be expected to cost, taken together, that stand between two writes of their connections: they
 /// must be carried out when the first of these is answered, whatever the turn has cost by then. A connection that would exceed
@@ -73,239 +73,239 @@ pub const BETWEEN_COST: Cost = Cost::VERSION.times(2 * VERSIONS_AHEAD).plus(LIGH
 
 /// Reads in slices that one shard has under way; each may hold a pin of the tree, and a reply as long as
 /// `corral.outputLimit`. More of them wait.
-pub const READS_IN_SLICES: usize = 4;
+pub(crate) const READS_IN_SLICES: usize = 4;
 
 /// Changes of one transaction that are told to watchers in one go, whatever the turn has cost: a tenth of a millisecond's work
 /// where few watch. Longer ones go on while the turn allows it, and in the next.
-pub const CHANGES_TOLD: usize = 1024;
+pub(crate) const CHANGES_TOLD: usize = 1024;
 
 /// Watches of ended connections that are removed in one turn: half a millisecond's work.
-pub const WATCHES_REMOVED_PER_TURN: usize = 1024;
+pub(crate) const WATCHES_REMOVED_PER_TURN: usize = 1024;
 
 /// What a watch takes in memory: its record, and its entry in the table of keys at the fill that table has.
-pub const WATCH_BYTES: usize = 40;
+pub(crate) const WATCH_BYTES: usize = 40;
 
 /// What a watched path takes beside its bytes: its record, its entry in the table of paths, the allocation.
-pub const WATCHED_PATH_BYTES: usize = 72;
+pub(crate) const WATCHED_PATH_BYTES: usize = 72;
 
 /// Of the memory for watches one address may have a half, so that one who takes all he gets leaves something.
-pub const WATCHES_OF_ONE_ADDRESS: usize = 2;
+pub(crate) const WATCHES_OF_ONE_ADDRESS: usize = 2;
 
 /// Bytes of requests that the shards together may have in the quorum core; above it sockets are left alone until
 /// some are answered. As many as a slow disk writes in half a second; the number of requests is limited by
 /// `globalOutstandingLimit`, which allows a thousand of the longest.
-pub const CORE_BYTES: usize = 64 << 20;
+pub(crate) const CORE_BYTES: usize = 64 << 20;
 
 /// Milliseconds for which batches may wait for a shard that takes in none before the process ends. Its clients
 /// get no answer and no session of any shard expires meanwhile: longer than a machine that swaps or is moved
 /// stands still, shorter than the longest session timeouts.
-pub const SHARD_STALL_MS: i64 = 20_000;
+pub(crate) const SHARD_STALL_MS: i64 = 20_000;
 
 /// Bytes of replies gathered before they are published or written: what one group of the quorum core's
 /// answers may take.
-pub const BATCH_REPLIES: usize = 8 << 20;
+pub(crate) const BATCH_REPLIES: usize = 8 << 20;
 
 /// Descriptors kept for the log, snapshots and the rings when connections are limited by what the process
 /// may open; each shard needs a few more.
-pub const RESERVED_DESCRIPTORS: usize = 64;
+pub(crate) const RESERVED_DESCRIPTORS: usize = 64;
 
 /// Descriptors kept back for the log's next segment and whatever else must be opened while the server runs: a segment takes
 /// two at a time, its directory one, a snapshot as many.
-pub const KEPT_DESCRIPTORS: usize = 8;
+pub(crate) const KEPT_DESCRIPTORS: usize = 8;
 
 /// Connections that others may have made to the ports for servers: an ensemble has a few dozen servers, with two connections
 /// each and some that are being replaced.
-pub const PEER_SOCKETS: usize = 256;
+pub(crate) const PEER_SOCKETS: usize = 256;
 
 /// Connections to those ports that have not said a word; when there is one more, the oldest goes. A server speaks at once.
-pub const PEER_UNKNOWN: usize = 64;
+pub(crate) const PEER_UNKNOWN: usize = 64;
 
 /// Sockets of other servers looked at in one turn, and connections accepted at one of their ports.
-pub const PEER_EVENTS: usize = 256;
-pub const PEER_ACCEPTS: usize = 32;
+pub(crate) const PEER_EVENTS: usize = 256;
+pub(crate) const PEER_ACCEPTS: usize = 32;
 
 /// Bytes read from another server's socket before the next one has its turn.
-pub const PEER_READ: usize = 256 << 10;
+pub(crate) const PEER_READ: usize = 256 << 10;
 
 /// Bytes given to another server's socket before everybody else has a turn: a snapshot that goes out holds nobody up.
-pub const PEER_SEND_PER_TURN: usize = 256 << 10;
+pub(crate) const PEER_SEND_PER_TURN: usize = 256 << 10;
 
 /// Bytes that wait for a learner that does not read; above it the connection ends, and the learner comes again. Where
 /// transactions may be longer it is more: see [`learner_unsent`].
 const PEER_UNSENT: usize = 256 << 20;
 
 /// Bytes of a snapshot that wait in a socket's buffer before its file is read on.
-pub const PEER_FEED: usize = 1 << 20;
+pub(crate) const PEER_FEED: usize = 1 << 20;
 
 /// Pieces of a snapshot, of about a mebibyte, that are read ahead for a learner.
-pub const PEER_PIECES_AHEAD: usize = 2;
+pub(crate) const PEER_PIECES_AHEAD: usize = 2;
 
 /// Milliseconds that a connection to another server may take to send what it was given before it was closed.
-pub const PEER_LINGER_MS: i64 = 5_000;
+pub(crate) const PEER_LINGER_MS: i64 = 5_000;
 
 /// Sockets of clients looked at in one turn, and connections accepted.
-pub const CLIENT_EVENTS: usize = 1024;
-pub const CLIENT_ACCEPTS: usize = 256;
+pub(crate) const CLIENT_EVENTS: usize = 1024;
+pub(crate) const CLIENT_ACCEPTS: usize = 256;
 
 /// Milliseconds that a client's connection may take to send what its transport holds when it is over.
-pub const CLIENT_LINGER_MS: u64 = 5_000;
+pub(crate) const CLIENT_LINGER_MS: u64 = 5_000;
 
 /// Send-buffer capacity an idle connection may keep.
-pub const IDLE_BUFFER: usize = 16 << 10;
+pub(crate) const IDLE_BUFFER: usize = 16 << 10;
 
 /// Identities one connection may have; every write is checked against all of them.
-pub const IDENTITIES: usize = 64;
+pub(crate) const IDENTITIES: usize = 64;
 
 /// Bytes of a connection's identities, their schemes included. They go with every write that a follower forwards, and an
 /// `auth` entry of an ACL becomes a copy of them: twenty of the longest distinguished names in use fit.
-pub const IDENTITY_BYTES: usize = 4 << 10;
+pub(crate) const IDENTITY_BYTES: usize = 4 << 10;
 
 /// Bytes of an auth packet's credentials: nobody has a name and password this long, and the name has to fit above.
-pub const CREDENTIAL_BYTES: usize = 16 << 10;
+pub(crate) const CREDENTIAL_BYTES: usize = 16 << 10;
 
 /// Entries of an ACL as a client sends it and as it is stored, when `auth` has become whoever the client is. Every request
 /// for the znode may have to compare them all, which takes a hundred microseconds; lists in use have a dozen. Older lists may
 /// be longer, and stay.
-pub const ACL_ENTRIES: usize = 1024;
+pub(crate) const ACL_ENTRIES: usize = 1024;
 
 /// Bytes of an ACL as it is stored: as many entries of sixty-four bytes. It is also what the transaction of a request may be
 /// longer than the request.
-pub const ACL_BYTES: usize = 64 << 10;
+pub(crate) const ACL_BYTES: usize = 64 << 10;
 
 /// Identities of a forwarded request that a leader takes. A follower of this kind sends no more than [`IDENTITIES`], a
 /// ZooKeeper any number: a request with more is refused.
-pub const FORWARDED_IDENTITIES: usize = 4 * IDENTITIES;
+pub(crate) const FORWARDED_IDENTITIES: usize = 4 * IDENTITIES;
 
 /// Bytes of those, with their lengths.
-pub const FORWARDED_IDENTITY_BYTES: usize = 4 * IDENTITY_BYTES;
+pub(crate) const FORWARDED_IDENTITY_BYTES: usize = 4 * IDENTITY_BYTES;
 
 /// Bytes of a four-letter word's argument (`stmk`).
-pub const WORD_ARGUMENT: usize = 8;
+pub(crate) const WORD_ARGUMENT: usize = 8;
 
 /// Bytes of ephemeral paths listed in a closeSession transaction. A session with more is closed by a
 /// transaction that lists none: applying it deletes whatever the session still owns.
-pub const CLOSE_SESSION_PATHS: usize = 512 << 10;
+pub(crate) const CLOSE_SESSION_PATHS: usize = 512 << 10;
 
 /// Milliseconds for which a leader that goes waits until what it has proposed is agreed on and a follower has all of it:
 /// an ensemble in order needs some round trips and disk writes, and whoever stops a server waits ten seconds and kills it.
-pub const HAND_OVER_MS: i64 = 5_000;
+pub(crate) const HAND_OVER_MS: i64 = 5_000;
 
 /// Bytes of the log that are read at a time for a learner that lacks more than is in memory. They are held until they
 /// have left for it, for each such learner; so many take a disk some milliseconds.
-pub const LOG_PART: usize = 4 << 20;
+pub(crate) const LOG_PART: usize = 4 << 20;
 
 /// Transactions a leader has proposed and not committed; beyond it nothing more is prepared. A quorum that is slow
 /// keeps clients waiting, not memory growing.
-pub const UNCOMMITTED_TXNS: i64 = 50_000;
+pub(crate) const UNCOMMITTED_TXNS: i64 = 50_000;
 
 /// Their bytes, and one transaction more: every follower holds all of them, too, see [`learner_pending`].
-pub const UNCOMMITTED_BYTES: usize = 128 << 20;
+pub(crate) const UNCOMMITTED_BYTES: usize = 128 << 20;
 
 /// Bytes of the text of a quota's limits that are read: what tools write has a hundred. A longer text limits nothing.
-pub const QUOTA_TEXT: usize = 1024;
+pub(crate) const QUOTA_TEXT: usize = 1024;
 
 /// What the quotas that one multi makes may cost to be counted: some three thousand znodes, a millisecond, in which nothing else
 /// is carried out. A multi that would count more is refused as throttled; a quota that is made by itself may be of any size,
 /// and is counted in slices.
-pub const COUNTED_IN_MULTI: Cost = SLICE_COST.times(4);
+pub(crate) const COUNTED_IN_MULTI: Cost = SLICE_COST.times(4);
 
 /// Versions of one znode that are prepared and nobody sees yet; beyond it nothing more is prepared until half of them are
 /// published. Whoever reads the znode walks over them, which takes a few microseconds. A group of the log, gathered for as
 /// long as a write of the disk takes, has some dozens where many clients change one znode or create below it.
-pub const VERSIONS_AHEAD: usize = 256;
+pub(crate) const VERSIONS_AHEAD: usize = 256;
 
 /// Bytes from its leader that a follower takes in while its log has no room; above it the connection is not read. Where
 /// one packet may be longer it is as much as that: see [`leader_inbox`].
 const LEADER_INBOX: usize = 4 << 20;
 
 /// Learners that wait for a server to lead: more than an ensemble has.
-pub const EARLY_LEARNERS: usize = 256;
+pub(crate) const EARLY_LEARNERS: usize = 256;
 
 /// Bytes each of them may have said: an introduction is shorter than a hundred.
-pub const EARLY_BYTES: usize = 4096;
+pub(crate) const EARLY_BYTES: usize = 4096;
 
 /// Bytes of a configuration's text that a reconfiguration may make: every notification of an election carries it, in a
 /// frame of half a megabyte at most.
-pub const CONFIG_TEXT: usize = 64 << 10;
+pub(crate) const CONFIG_TEXT: usize = 64 << 10;
 
 /// Bytes of a configuration file: it is text of a few kilobytes, a longer one is some other file.
-pub const CONFIG_FILE: usize = 1 << 20;
+pub(crate) const CONFIG_FILE: usize = 1 << 20;
 
 /// How far ahead of what a member knows an epoch may be that another one claims: a learner's promise, a vote, a leader's
 /// proposal. Each election takes one, so a member that was away for a year of elections every half minute is still within
 /// it; and whoever claims what is not so has to be at two thousand elections to use up all epochs there are.
-pub const EPOCH_JUMP: i64 = 1 << 20;
+pub(crate) const EPOCH_JUMP: i64 = 1 << 20;
 
 /// Bytes that a request on its way from a follower to its leader counts for, beside its body and its client's identities: its
 /// head, and where it stands on either side.
-pub const FORWARDED_REQUEST: usize = 256;
+pub(crate) const FORWARDED_REQUEST: usize = 256;
 
 /// Bytes of requests that a follower may have under way to its leader; above it none is passed on until some have come
 /// back, and their clients wait. As many as its shards give away, see [`CORE_BYTES`].
-pub const UNDER_WAY_BYTES: usize = CORE_BYTES;
+pub(crate) const UNDER_WAY_BYTES: usize = CORE_BYTES;
 
 /// A learner whose requests come to so many times [`forwarded`] is ended. No server with clients comes there: beyond the bound
 /// only heads are kept, of which these are half a million.
-pub const FORWARDED_TIMES: usize = 3;
+pub(crate) const FORWARDED_TIMES: usize = 3;
 
 /// Milliseconds between two searches for containers and TTL znodes that have had their time: the core may be busy with each
 /// for one of them, where there are thousands (`znode.container.checkIntervalMs`).
-pub const REAP_INTERVAL_MS: i64 = 10;
+pub(crate) const REAP_INTERVAL_MS: i64 = 10;
 
 /// Bytes by which what one holder has of the memory may differ from what the ledger knows: small buffers are filled and emptied
 /// with every request, and ten thousand connections are out by forty megabytes at most.
-pub const CHARGE_STEP: usize = 4 << 10;
+pub(crate) const CHARGE_STEP: usize = 4 << 10;
 
 /// Bytes of an answer that is given however little memory is left for answers: a status, a stat, a short list.
-pub const SHORT_ANSWER: usize = 16 << 10;
+pub(crate) const SHORT_ANSWER: usize = 16 << 10;
 
 /// Bytes of the longest answer: its length is a signed word of the protocol's.
-pub const LONGEST_ANSWER: usize = i32::MAX as usize - 1024;
+pub(crate) const LONGEST_ANSWER: usize = i32::MAX as usize - 1024;
 
 /// Bytes that a connection has to move in half a tick, in either direction, while memory is short and it holds more than
 /// [`SHORT_ANSWER`] of it: one that does less, twice in a row, may be ended to make room.
-pub const MOVED_PER_HALF_TICK: usize = 64 << 10;
+pub(crate) const MOVED_PER_HALF_TICK: usize = 64 << 10;
 
 /// Most bytes of a memory ceiling that are set aside for answers under way, whatever the ceiling: with more of them a
 /// machine has been out of bandwidth for long.
-pub const REPLIES_SHARE: usize = 4 << 30;
+pub(crate) const REPLIES_SHARE: usize = 4 << 30;
 
 /// Most bytes of it for requests that have come and wait.
-pub const REQUESTS_SHARE: usize = 2 << 30;
+pub(crate) const REQUESTS_SHARE: usize = 2 << 30;
 
 /// Most bytes of it for watches, unless `corral.maxWatchBytes` says otherwise.
-pub const WATCHES_SHARE: usize = 1 << 30;
+pub(crate) const WATCHES_SHARE: usize = 1 << 30;
 
 /// Bytes that are read at once from a connection without a session, whose connect request is shorter than a hundred, and from
 /// any that begins a request while memory is short.
-pub const GREETING_BYTES: usize = 4 << 10;
+pub(crate) const GREETING_BYTES: usize = 4 << 10;
 
 /// Most bytes of it for what no client asks for: buffers of the log, what waits for other servers, pieces of snapshots, code.
-pub const OTHERS_SHARE: usize = 1 << 30;
+pub(crate) const OTHERS_SHARE: usize = 1 << 30;
 
 /// What a znode takes in memory beside its path and data, at most: its header, its entries in the table and in its
 /// parent's set of children, numbers about children of its own.
-pub const ZNODE_BYTES: usize = 250;
+pub(crate) const ZNODE_BYTES: usize = 250;
 
 /// Bytes of a stranger's that are shown in a line of the log: enough to know a path or a name by.
-pub const SHOWN_BYTES: usize = 128;
+pub(crate) const SHOWN_BYTES: usize = 128;
 
 /// Bytes of a line of the log. The longest of our own, what is said of the machine at a start, has two thousand.
-pub const LOG_LINE: usize = 8 << 10;
+pub(crate) const LOG_LINE: usize = 8 << 10;
 
 /// Lines of the log that one place in the source may cause at once: all that is of interest of most mishaps, and half a screen
 /// more than anybody reads.
-pub const LOG_BURST: i64 = 100;
+pub(crate) const LOG_BURST: i64 = 100;
 
 /// Milliseconds to the next one after these. It says how many were left out.
-pub const LOG_EVERY_MS: i64 = 1_000;
+pub(crate) const LOG_EVERY_MS: i64 = 1_000;
 
 /// Bytes of the longest request an operator may allow (`jute.maxbuffer`): buffers of the log, and what servers hold for
 /// each other, are a few times as much.
-pub const LONGEST_FRAME: u32 = 64 << 20;
+pub(crate) const LONGEST_FRAME: u32 = 64 << 20;
 
 /// Bytes of the shortest: a connect request and the paths of this server's own znodes fit.
-pub const SHORTEST_FRAME: u32 = 1024;
+pub(crate) const SHORTEST_FRAME: u32 = 1024;
 
 /// Bytes of transactions in memory from which a leader brings others up to date.
 const HISTORY_BYTES: usize = 64 << 20;
@@ -314,10 +314,10 @@ const HISTORY_BYTES: usize = 64 << 20;
 const LEARNER_PENDING: usize = 256 << 20;
 
 /// Bytes that one write of the log carries. Larger writes gain no throughput.
-pub const LOG_WRITE: usize = 1 << 20;
+pub(crate) const LOG_WRITE: usize = 1 << 20;
 
 /// Bytes in which the log is written: its frames begin and end on it.
-pub const LOG_BLOCK: usize = 4096;
+pub(crate) const LOG_BLOCK: usize = 4096;
 
 /// Bytes of the longest transaction where requests have so many at most: an `auth` ACL that was written out may have
 /// doubled it; or the end of a session with its paths, or a configuration. What would become longer is refused.
@@ -347,25 +347,25 @@ pub const fn txn_cost(max_txn: usize) -> Cost {
 
 /// Bytes from its leader that a follower takes in: a packet that could not come whole would never be carried out, and the
 /// leader be taken for silent.
-pub const fn leader_inbox(max_txn: usize) -> usize {
+pub(crate) const fn leader_inbox(max_txn: usize) -> usize {
     at_least(packet(max_txn), LEADER_INBOX)
 }
 
 /// Bytes of proposals a learner keeps until they are committed: more than a leader may have under way, or one that has them
 /// would be left by all.
-pub const fn learner_pending(max_txn: usize) -> usize {
+pub(crate) const fn learner_pending(max_txn: usize) -> usize {
     at_least(UNCOMMITTED_BYTES + 2 * packet(max_txn), LEARNER_PENDING)
 }
 
 /// Bytes that may wait for a learner: what is in memory for it, and all that is under way behind.
-pub const fn learner_unsent(max_txn: usize) -> usize {
+pub(crate) const fn learner_unsent(max_txn: usize) -> usize {
     at_least(history(max_txn) + UNCOMMITTED_BYTES + 2 * packet(max_txn), PEER_UNSENT)
 }
 
 /// Bytes of requests that one learner has forwarded and its leader has not proposed, where transactions may have so many. A
 /// follower of this kind has no more under way, see [`UNDER_WAY_BYTES`]: the last of them may be the longest there is. One of
 /// ZooKeeper's may have a thousand of any length (`globalOutstandingLimit`); what is beyond is answered as throttled.
-pub const fn forwarded(max_txn: usize) -> usize {
+pub(crate) const fn forwarded(max_txn: usize) -> usize {
     UNDER_WAY_BYTES + FORWARDED_REQUEST + packet(max_txn)
 }
 
@@ -376,7 +376,7 @@ pub const fn history(max_txn: usize) -> usize {
 
 /// Bytes of the smallest segment of the log that any transaction fits into: its own header, and the longest frame, which is
 /// one transaction with two headers or a whole write.
-pub const fn least_segment(max_txn: usize) -> u64 {
+pub(crate) const fn least_segment(max_txn: usize) -> u64 {
     let frame = at_least(64 + 12 + max_txn, LOG_WRITE).next_multiple_of(LOG_BLOCK);
     (LOG_BLOCK + frame) as u64
 }

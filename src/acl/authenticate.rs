@@ -35,7 +35,7 @@ impl fmt::Display for DigestAlgorithm {
 
 impl DigestAlgorithm {
     /// By the name Java gives it, in any case.
-    pub fn from_name(name: &str) -> Option<DigestAlgorithm> {
+    pub(crate) fn from_name(name: &str) -> Option<DigestAlgorithm> {
         Some(match name.to_ascii_uppercase().as_str() {
             "SHA1" | "SHA-1" | "SHA" => DigestAlgorithm::Sha1,
             "SHA-256" => DigestAlgorithm::Sha256,
@@ -47,7 +47,7 @@ impl DigestAlgorithm {
 
 /// What the server's configuration says of authentication.
 #[derive(Clone, Default)]
-pub struct AuthConfig {
+pub(crate) struct AuthConfig {
     /// The schemes that are switched on.
     pub schemes: Schemes,
     /// Who has this digest (`user:base64`) is super (`DigestAuthenticationProvider.superDigest`).
@@ -72,7 +72,7 @@ impl fmt::Debug for AuthConfig {
 
 /// The packet was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum AuthFailed {
+pub(crate) enum AuthFailed {
     /// Unknown scheme, or not what the scheme accepts: reply AuthFailed, then close.
     Refused,
     /// The client means another ensemble: close without a reply, so that it tries another server.
@@ -91,7 +91,7 @@ impl fmt::Display for AuthFailed {
 impl std::error::Error for AuthFailed {}
 
 /// The identities an auth packet brings: for `ip` and `ensemble` none that the connection does not have.
-pub fn authenticate(scheme: &[u8], auth: &[u8], config: &AuthConfig) -> Result<Vec<Identity>, AuthFailed> {
+pub(crate) fn authenticate(scheme: &[u8], auth: &[u8], config: &AuthConfig) -> Result<Vec<Identity>, AuthFailed> {
     if auth.len() > limits::CREDENTIAL_BYTES {
         return Err(AuthFailed::Refused);
     }

@@ -20,7 +20,7 @@ use hashbrown::HashSet;
 /// # Errors
 /// [`ErrorCode::InvalidAcl`], also beyond [`limits::ACL_ENTRIES`] and [`limits::ACL_BYTES`]; and
 /// [`ErrorCode::MarshallingError`] for a null id that ZooKeeper's check of that scheme stumbles over.
-pub fn fix_up(
+pub(crate) fn fix_up(
     acl: Option<AclList<'_>>,
     identities: &Identities,
     schemes: Schemes,

@@ -29,18 +29,18 @@ impl Identity {
     }
 
     /// What every connection starts with.
-    pub fn ip(address: IpAddr) -> Identity {
+    pub(crate) fn ip(address: IpAddr) -> Identity {
         Identity::new(b"ip", java_name(address).as_bytes())
     }
 
     /// The one that no ACL stops.
-    pub fn superuser() -> Identity {
+    pub(crate) fn superuser() -> Identity {
         Identity::new(b"super", b"")
     }
 
     /// Who, as whoAmI and the audit log say it: without a digest's hash, and empty where the scheme has
     /// no provider (`super`). ZooKeeper 3.9, `AuthUtil.getUser`.
-    pub fn user(&self) -> &[u8] {
+    pub(crate) fn user(&self) -> &[u8] {
         match &*self.scheme {
             b"digest" => self.id.split(|&byte| byte == b':').next().unwrap_or(b""),
             b"super" => b"",
@@ -78,7 +78,8 @@ impl Identities {
     }
 
     /// The same, and whoever has a SASL identity passes for `user` as well (`letAnySaslUserDoX`).
-    pub fn with_any_sasl_user(self, user: Option<Arc<[u8]>>) -> Identities {
+    #[cfg(test)]
+    pub(crate) fn with_any_sasl_user(self, user: Option<Arc<[u8]>>) -> Identities {
         Identities { any_sasl_user: user, ..self }
     }
 
@@ -113,18 +114,19 @@ impl Identities {
     }
 
     /// Whether one of them has that scheme.
-    pub fn has_scheme(&self, scheme: &[u8]) -> bool {
+    pub(crate) fn has_scheme(&self, scheme: &[u8]) -> bool {
         self.list.iter().any(|identity| &*identity.scheme == scheme)
     }
 
     /// Whether no ACL stops them.
-    pub fn is_super(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_super(&self) -> bool {
         self.is_super
     }
 
     /// Whether the list lets them do at least one of the `wanted` permissions. An empty list lets
     /// everybody do everything (ZooKeeper 3.9, `ZooKeeperServer.checkACL`). `skipACL` is the caller's.
-    pub fn allows(&self, list: AclList<'_>, wanted: i32) -> bool {
+    pub(crate) fn allows(&self, list: AclList<'_>, wanted: i32) -> bool {
         list.is_empty()
             || self.is_super
             || list.iter().any(|entry| entry.perms & wanted != 0 && self.match_entry(&entry))
@@ -161,7 +163,7 @@ impl Identities {
 ///
 /// Every entry is taken apart and looked for among the keys of the identities, eight of which are compared in the time of
 /// one unit.
-pub fn check_cost(list: AclList<'_>, identities: &Identities) -> Cost {
+pub(crate) fn check_cost(list: AclList<'_>, identities: &Identities) -> Cost {
     if list.is_empty() || identities.is_super {
         return Cost::NONE;
     }

@@ -12,7 +12,7 @@ pub(super) enum Address {
 
 impl Address {
     /// Reads an address; `None` if it is none.
-    pub fn parse(text: &[u8]) -> Option<Address> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Address> {
         let text = std::str::from_utf8(text).ok()?;
         if text.contains(':') { parse_v6(text).map(Address::V6) } else { parse_v4(text).map(Address::V4) }
     }
@@ -34,7 +34,7 @@ pub(super) struct Prefix {
 
 impl Prefix {
     /// Reads a prefix; `None` where the address or the number of bits is not valid.
-    pub fn parse(text: &[u8]) -> Option<Prefix> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Prefix> {
         let mut parts = text.splitn(2, |&byte| byte == b'/');
         let address = Address::parse(parts.next()?)?;
         let bits = match parts.next() {
@@ -45,7 +45,7 @@ impl Prefix {
     }
 
     /// Whether the address lies in it.
-    pub fn covers(self, address: Address) -> bool {
+    pub(crate) fn covers(self, address: Address) -> bool {
         match (self.address, address) {
             (Address::V4(a), Address::V4(b)) => (a ^ b).checked_shr(32 - self.bits).unwrap_or(0) == 0,
             (Address::V6(a), Address::V6(b)) => (a ^ b).checked_shr(128 - self.bits).unwrap_or(0) == 0,

@@ -4,7 +4,7 @@ use crate::jute::wire::put_int;
 use crate::jute::{AclEntry, AclList};
 
 /// Appends the list as a caller without ADMIN sees it: of each digest only the user, then `:x`.
-pub fn mask_digests(list: AclList<'_>, out: &mut Vec<u8>) {
+pub(crate) fn mask_digests(list: AclList<'_>, out: &mut Vec<u8>) {
     put_int(out, list.len() as i32);
     let mut masked = Vec::new();
     for entry in list.iter() {

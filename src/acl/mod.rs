@@ -17,9 +17,11 @@ mod mask;
 mod scheme;
 mod table;
 
-pub use authenticate::{AuthConfig, AuthFailed, DigestAlgorithm, authenticate};
-pub use fix_up::fix_up;
-pub use identity::{Identities, Identity, check_cost};
-pub use mask::mask_digests;
-pub use scheme::{Scheme, Schemes};
-pub use table::{AclId, AclTable, AllAcls, Interner, StoredAcl};
+pub(crate) use authenticate::{AuthConfig, DigestAlgorithm, authenticate};
+pub(crate) use fix_up::fix_up;
+pub(crate) use identity::check_cost;
+pub use identity::{Identities, Identity};
+pub(crate) use mask::mask_digests;
+pub(crate) use scheme::{Scheme, Schemes};
+pub use table::AclId;
+pub(crate) use table::{AclTable, AllAcls, Interner, StoredAcl};

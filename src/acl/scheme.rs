@@ -3,7 +3,7 @@
 /// A scheme a server can have switched on. `world` and `auth` are not among them: they have no provider,
 /// the evaluation and the fix-up know them by name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Scheme {
+pub(crate) enum Scheme {
     /// By address prefix; every connection has this identity.
     Ip,
     /// User and password.
@@ -18,7 +18,7 @@ pub enum Scheme {
 
 impl Scheme {
     /// The scheme of that name.
-    pub fn from_name(name: &[u8]) -> Option<Scheme> {
+    pub(crate) fn from_name(name: &[u8]) -> Option<Scheme> {
         Some(match name {
             b"ip" => Scheme::Ip,
             b"digest" => Scheme::Digest,
@@ -30,7 +30,7 @@ impl Scheme {
     }
 
     /// What `auth` in an ACL expands to: an address alone does not count as authenticated.
-    pub fn is_authenticated(self) -> bool {
+    pub(crate) fn is_authenticated(self) -> bool {
         matches!(self, Scheme::Digest | Scheme::Sasl | Scheme::X509)
     }
 }
@@ -42,9 +42,10 @@ pub struct Schemes(u8);
 
 impl Schemes {
     /// None at all.
-    pub const NONE: Schemes = Schemes(0);
+    pub(crate) const NONE: Schemes = Schemes(0);
     /// Every scheme known here.
-    pub const ALL: Schemes = Schemes::NONE
+    #[cfg(test)]
+    pub(crate) const ALL: Schemes = Schemes::NONE
         .with(Scheme::Ip)
         .with(Scheme::Digest)
         .with(Scheme::Sasl)
@@ -52,22 +53,22 @@ impl Schemes {
         .with(Scheme::Ensemble);
 
     /// These and one more.
-    pub const fn with(self, scheme: Scheme) -> Schemes {
+    pub(crate) const fn with(self, scheme: Scheme) -> Schemes {
         Schemes(self.0 | 1 << scheme as u8)
     }
 
     /// These but for one.
-    pub const fn without(self, scheme: Scheme) -> Schemes {
+    pub(crate) const fn without(self, scheme: Scheme) -> Schemes {
         Schemes(self.0 & !(1 << scheme as u8))
     }
 
     /// Whether the scheme is switched on.
-    pub const fn has(self, scheme: Scheme) -> bool {
+    pub(crate) const fn has(self, scheme: Scheme) -> bool {
         self.0 & 1 << scheme as u8 != 0
     }
 
     /// The scheme of that name, if it is switched on.
-    pub fn find(self, name: &[u8]) -> Option<Scheme> {
+    pub(crate) fn find(self, name: &[u8]) -> Option<Scheme> {
         Scheme::from_name(name).filter(|&scheme| self.has(scheme))
     }
 }

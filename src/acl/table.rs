@@ -47,7 +47,7 @@ const CHUNKS: usize = 27;
 const STEPS: usize = 256;
 
 /// A list, in as many hands as need it beyond the tree.
-pub struct StoredAcl {
+pub(crate) struct StoredAcl {
     bytes: Box<[u8]>,
     hash: u64,
 }
@@ -74,7 +74,7 @@ pub struct AclTable {
 
 impl AclTable {
     /// A table that knows [`AclId::OPEN`] only, and the one interner that can add to it.
-    pub fn new() -> (Arc<AclTable>, Interner) {
+    pub(crate) fn new() -> (Arc<AclTable>, Interner) {
         let table = Arc::new(AclTable {
             chunks: [const { OnceLock::new() }; CHUNKS],
             numbers: AtomicU32::new(0),
@@ -126,17 +126,18 @@ impl AclTable {
     }
 
     /// How many lists there are, [`AclId::OPEN`] included.
-    pub fn len(&self) -> u32 {
+    pub(crate) fn len(&self) -> u32 {
         self.lists.load(Ordering::Relaxed)
     }
 
     /// Never: [`AclId::OPEN`] is always there.
-    pub fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Bytes of all lists together.
-    pub fn total_bytes(&self) -> u64 {
+    pub(crate) fn total_bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 }
@@ -173,7 +174,7 @@ pub struct AllAcls(Arc<AclTable>);
 impl AllAcls {
     /// Number and wire bytes of each but [`AclId::OPEN`], in the order of their numbers. Lists that are interned meanwhile
     /// may be among them.
-    pub fn iter(&self) -> impl Iterator<Item = (AclId, &[u8])> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (AclId, &[u8])> {
         let numbers = 1..self.0.numbers.load(Ordering::Acquire);
         numbers.filter_map(|id| self.0.find(AclId(id)).map(|list| (AclId(id), list)))
     }
@@ -207,7 +208,7 @@ impl Interner {
     ///
     /// # Panics
     /// If the bytes are no list, or 2^32 different lists exist.
-    pub fn intern(&mut self, list: &[u8]) -> AclId {
+    pub(crate) fn intern(&mut self, list: &[u8]) -> AclId {
         if list == OPEN_LIST {
             return AclId::OPEN;
         }
@@ -227,7 +228,8 @@ impl Interner {
     }
 
     /// The number of a list as decoded from a transaction or a snapshot; null counts as empty.
-    pub fn intern_list(&mut self, list: Option<AclList<'_>>) -> AclId {
+    #[cfg(test)]
+    pub(crate) fn intern_list(&mut self, list: Option<AclList<'_>>) -> AclId {
         let mut bytes = Vec::new();
         match list {
             Some(list) => list.put(&mut bytes),
@@ -256,7 +258,7 @@ impl Interner {
     /// A hold on the list with that number, for what outlives the versions that carry it: it is not freed before the
     /// hold is given up. `None` for [`AclId::OPEN`], which always is there.
     #[inline]
-    pub fn hold(&self, id: AclId) -> Option<Arc<StoredAcl>> {
+    pub(crate) fn hold(&self, id: AclId) -> Option<Arc<StoredAcl>> {
         if id == AclId::OPEN {
             return None;
         }
@@ -272,13 +274,13 @@ impl Interner {
     }
 
     /// Every list, none of which is freed while this lives.
-    pub fn all(&self) -> AllAcls {
+    pub(crate) fn all(&self) -> AllAcls {
         self.table.readers.fetch_add(1, Ordering::Relaxed);
         AllAcls(Arc::clone(&self.table))
     }
 
     /// These numbers have lost a name.
-    pub fn lost(&mut self, numbers: impl Iterator<Item = AclId>) {
+    pub(crate) fn lost(&mut self, numbers: impl Iterator<Item = AclId>) {
         let before = self.idle.len();
         self.idle.extend(numbers);
         self.recent += self.idle.len() - before;
@@ -286,7 +288,7 @@ impl Interner {
 
     /// Frees lists that nothing names, of those that were interned or have lost a name since they were looked at. `is_named`
     /// says whether a version carries the number. Does a bounded amount of work.
-    pub fn free(&mut self, is_named: impl Fn(AclId) -> bool) {
+    pub(crate) fn free(&mut self, is_named: impl Fn(AclId) -> bool) {
         if self.idle.is_empty() || self.table.readers.load(Ordering::Acquire) > 0 {
             return;
         }

@@ -26,11 +26,11 @@ pub struct ServerFacts {
 }
 
 /// Things that expire together: the moment since 1970 in milliseconds, and who.
-pub type Expiry<T> = Vec<(i64, Vec<T>)>;
+pub(crate) type Expiry<T> = Vec<(i64, Vec<T>)>;
 
 /// What `dump` says.
 #[derive(Clone, Debug, Default)]
-pub struct DumpFacts {
+pub(crate) struct DumpFacts {
     /// Soonest first.
     pub sessions: Expiry<SessionId>,
     /// Those that the server alone knows, soonest first, if it opens such ones.
@@ -45,7 +45,7 @@ pub struct DumpFacts {
 
 /// Sizes of the two directories, bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct DirectorySizes {
+pub(crate) struct DirectorySizes {
     pub data: u64,
     pub log: u64,
 }
@@ -57,7 +57,7 @@ pub fn connections(facts: &Facts) -> impl Iterator<Item = &ConnectionFacts> {
 
 /// What `dump` says at `wall_ms`. A connection without a session goes when it has had `setup_ms`; one with a session when that
 /// expires.
-pub fn dump(facts: &Facts, wall_ms: i64, setup_ms: i64) -> DumpFacts {
+pub(crate) fn dump(facts: &Facts, wall_ms: i64, setup_ms: i64) -> DumpFacts {
     let dated = |expiry: &[(i64, Vec<SessionId>)]| -> Expiry<SessionId> {
         expiry.iter().map(|(from_now, sessions)| (wall_ms + from_now, sessions.clone())).collect()
     };

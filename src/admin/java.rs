@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use std::net::{IpAddr, SocketAddr};
 
 /// A fraction as `Double.toString` has it: at least one decimal, powers of ten outside 0.001 to 10^7.
-pub fn double(value: f64) -> String {
+pub(crate) fn double(value: f64) -> String {
     let magnitude = value.abs();
     if value == 0.0 || (1e-3..1e7).contains(&magnitude) {
         return format!("{value:?}");
@@ -29,7 +29,7 @@ pub fn address(peer: SocketAddr) -> String {
 }
 
 /// A moment (milliseconds since 1970) as `Date.toString` has it, in UTC: `Sat Nov 21 14:09:29 UTC 2026`.
-pub fn date(ms: i64) -> String {
+pub(crate) fn date(ms: i64) -> String {
     // Years have four digits: later moments are the last of them.
     let moment = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX);
     moment.strftime("%a %b %d %H:%M:%S UTC %Y").to_string()

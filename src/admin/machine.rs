@@ -57,7 +57,7 @@ fn kib(table: &str, name: &str) -> Option<u64> {
 
 /// Bytes of the files in the two directories. Where they are one, or one lies in the other, a file may
 /// count for both, as in ZooKeeper.
-pub fn directory_sizes(data: &Path, log: &Path) -> DirectorySizes {
+pub(crate) fn directory_sizes(data: &Path, log: &Path) -> DirectorySizes {
     DirectorySizes { data: size(data, DEPTH), log: size(log, DEPTH) }
 }
 
@@ -86,7 +86,7 @@ pub fn open_files() -> Option<u64> {
 }
 
 /// Descriptors this process may have open.
-pub fn max_files() -> Option<u64> {
+pub(crate) fn max_files() -> Option<u64> {
     soft_limit(&fs::read_to_string("/proc/self/limits").ok()?)
 }
 

@@ -14,9 +14,9 @@ pub mod word;
 pub mod words;
 
 /// Lines of the log that were left out, because there were too many of their kind.
-pub static LOG_LINES_LEFT_OUT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+pub(crate) static LOG_LINES_LEFT_OUT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
 
 /// What Corral says where ZooKeeper gives its version: the version it speaks like, then its own. Clients and
 /// monitoring read the first three numbers; the shape is ZooKeeper's `<version>-<commit>, built on <time>`.
-pub const VERSION: &str =
+pub(crate) const VERSION: &str =
     concat!("3.9.5-corral-", env!("CARGO_PKG_VERSION"), ", built on ", env!("CORRAL_BUILT"), " UTC");

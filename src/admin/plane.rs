@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Whoever answers the words of one server.
-pub struct Plane {
+pub(crate) struct Plane {
     sources: Sources,
     whitelist: Whitelist,
 }
@@ -25,7 +25,7 @@ pub fn for_server(server: &Server) -> Arc<dyn AdminPlane> {
 
 impl Plane {
     /// A plane over a server's configuration and counters.
-    pub fn new(
+    pub(crate) fn new(
         config: Arc<Config>,
         stats: Arc<Stats>,
         started: Instant,

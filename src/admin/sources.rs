@@ -10,7 +10,7 @@ use std::time::Instant;
 
 /// How much there is in the tree.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct TreeSize {
+pub(crate) struct TreeSize {
     /// The root once.
     pub znodes: u64,
     /// Lengths of paths and data together.
@@ -29,7 +29,7 @@ pub struct Sources {
 
 impl Sources {
     /// Of a server that has `started` with this configuration.
-    pub fn new(
+    pub(crate) fn new(
         config: Arc<Config>,
         stats: Arc<Stats>,
         started: Instant,
@@ -39,7 +39,7 @@ impl Sources {
     }
 
     /// What `srvr` says.
-    pub fn server(&self) -> ServerFacts {
+    pub(crate) fn server(&self) -> ServerFacts {
         let (stats, quorum) = (&self.stats, &self.stats.quorum);
         let proposals = (quorum.last_proposal.value(), quorum.min_proposal.value(), quorum.max_proposal.value());
         ServerFacts {
@@ -56,7 +56,7 @@ impl Sources {
     }
 
     /// What metrics are read from.
-    pub fn scrape(&self) -> Scrape<'_> {
+    pub(crate) fn scrape(&self) -> Scrape<'_> {
         let process = Process {
             version: VERSION,
             uptime_ms: self.started.elapsed().as_millis() as u64,
@@ -75,7 +75,7 @@ impl Sources {
     }
 
     /// The configuration as it is now: ports and members may be others than at the start.
-    pub fn present(&self) -> Config {
+    pub(crate) fn present(&self) -> Config {
         let client_port = match self.stats.client_port.load(Relaxed) {
             0 => self.config.client_port,
             port => port,
@@ -85,7 +85,7 @@ impl Sources {
     }
 
     /// Bytes in the two directories.
-    pub fn sizes(&self) -> DirectorySizes {
+    pub(crate) fn sizes(&self) -> DirectorySizes {
         machine::directory_sizes(&self.config.data_dir, &self.config.data_log_dir)
     }
 }

@@ -53,7 +53,7 @@ const NOT_SERVING_BARE: Option<&str> = Some("This ZooKeeper instance is not curr
 
 /// Every word.
 #[rustfmt::skip]
-pub const WORDS: &[Word] = &[
+pub(crate) const WORDS: &[Word] = &[
     Word {
         name: "ruok", bytes: *b"ruok", allowed: ByName,
         needs: &[], without_place: None,
@@ -190,20 +190,20 @@ pub fn find(bytes: [u8; 4]) -> Option<&'static Word> {
 }
 
 /// Whether the first four bytes of a connection are a word.
-pub fn is_word(bytes: &[u8; 4]) -> bool {
+pub(crate) fn is_word(bytes: &[u8; 4]) -> bool {
     find(*bytes).is_some()
 }
 
 /// The words that are answered (`4lw.commands.whitelist`).
 #[derive(Clone, Debug)]
-pub struct Whitelist {
+pub(crate) struct Whitelist {
     names: Vec<&'static str>,
 }
 
 impl Whitelist {
     /// From the configuration: names, or `*` for all. Names of no word are left out, as in ZooKeeper; `srvr` is always allowed,
     /// since scripts find out by it whether a server is up.
-    pub fn new(names: &[String], serves_read_only: bool) -> Whitelist {
+    pub(crate) fn new(names: &[String], serves_read_only: bool) -> Whitelist {
         let all = names.iter().any(|name| name == "*");
         let is_allowed = |word: &&Word| {
             let always = match word.allowed {
@@ -217,12 +217,12 @@ impl Whitelist {
     }
 
     /// Whether the word is answered.
-    pub fn allows(&self, word: &Word) -> bool {
+    pub(crate) fn allows(&self, word: &Word) -> bool {
         self.names.contains(&word.name)
     }
 
     /// What a word that is not allowed is answered.
-    pub fn refusal(word: &Word) -> String {
+    pub(crate) fn refusal(word: &Word) -> String {
         format!("{} is not executed because it is not in the whitelist.\n", word.name)
     }
 }

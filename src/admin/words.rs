@@ -13,13 +13,13 @@ use std::fmt::Display;
 use std::io::Write;
 
 /// `ruok`.
-pub const RUOK: &[u8] = b"imok";
+pub(crate) const RUOK: &[u8] = b"imok";
 /// `crst`.
-pub const CRST: &[u8] = b"Connection stats reset.\n";
+pub(crate) const CRST: &[u8] = b"Connection stats reset.\n";
 /// `srst`.
-pub const SRST: &[u8] = b"Server stats reset.\n";
+pub(crate) const SRST: &[u8] = b"Server stats reset.\n";
 /// The trace mask of a server nobody has given another one: ZooKeeper's default.
-pub const TRACE_MASK: i64 = 306;
+pub(crate) const TRACE_MASK: i64 = 306;
 
 const READ_INTEREST: u8 = 1;
 const WRITE_INTEREST: u8 = 4;
@@ -43,7 +43,7 @@ pub fn srvr(out: &mut Vec<u8>, server: &ServerFacts) {
 }
 
 /// `isro`.
-pub fn isro(mode: Mode) -> &'static [u8] {
+pub(crate) fn isro(mode: Mode) -> &'static [u8] {
     if mode == Mode::ReadOnly { b"ro" } else { b"rw" }
 }
 
@@ -88,7 +88,7 @@ fn proposals(server: &ServerFacts) -> (i64, i64, i64) {
 }
 
 /// `cons`.
-pub fn cons<'a>(out: &mut Vec<u8>, connections: impl Iterator<Item = &'a ConnectionFacts>) {
+pub(crate) fn cons<'a>(out: &mut Vec<u8>, connections: impl Iterator<Item = &'a ConnectionFacts>) {
     for connection in connections {
         brief(out, connection);
         if connection.session != SessionId::NONE {
@@ -118,13 +118,13 @@ fn brief(out: &mut Vec<u8>, connection: &ConnectionFacts) {
 }
 
 /// `dirs`.
-pub fn dirs(out: &mut Vec<u8>, sizes: DirectorySizes) {
+pub(crate) fn dirs(out: &mut Vec<u8>, sizes: DirectorySizes) {
     line!(out, "datadir_size: {}", sizes.data);
     line!(out, "logdir_size: {}", sizes.log);
 }
 
 /// `dump`.
-pub fn dump(out: &mut Vec<u8>, facts: &DumpFacts) {
+pub(crate) fn dump(out: &mut Vec<u8>, facts: &DumpFacts) {
     line!(out, "SessionTracker dump:");
     if let Some(local) = &facts.local {
         expiry(out, "Local Session", local, |session| session.to_string());
@@ -168,7 +168,7 @@ fn expiry<T>(out: &mut Vec<u8>, what: &str, buckets: &Expiry<T>, show: impl Fn(&
 }
 
 /// `envi`: names and values in the order given.
-pub fn envi(out: &mut Vec<u8>, environment: &[(&'static str, String)]) {
+pub(crate) fn envi(out: &mut Vec<u8>, environment: &[(&'static str, String)]) {
     line!(out, "Environment:");
     for (name, value) in environment {
         line!(out, "{name}={value}");
@@ -176,14 +176,14 @@ pub fn envi(out: &mut Vec<u8>, environment: &[(&'static str, String)]) {
 }
 
 /// `wchs`. A watch is a session and the path it watches, each pair once.
-pub fn wchs(out: &mut Vec<u8>, watches: &[(SessionId, &[u8])]) {
+pub(crate) fn wchs(out: &mut Vec<u8>, watches: &[(SessionId, &[u8])]) {
     let (sessions, paths) = (by_session(watches), by_path(watches));
     line!(out, "{} connections watching {} paths", groups(&sessions), groups(&paths));
     line!(out, "Total watches:{}", watches.len());
 }
 
 /// `wchc`.
-pub fn wchc(out: &mut Vec<u8>, watches: &[(SessionId, &[u8])]) {
+pub(crate) fn wchc(out: &mut Vec<u8>, watches: &[(SessionId, &[u8])]) {
     for group in by_session(watches).chunk_by(|a, b| a.0 == b.0) {
         line!(out, "{}", group[0].0);
         for (_, path) in group {
@@ -194,7 +194,7 @@ pub fn wchc(out: &mut Vec<u8>, watches: &[(SessionId, &[u8])]) {
 }
 
 /// `wchp`.
-pub fn wchp(out: &mut Vec<u8>, watches: &[(SessionId, &[u8])]) {
+pub(crate) fn wchp(out: &mut Vec<u8>, watches: &[(SessionId, &[u8])]) {
     for group in by_path(watches).chunk_by(|a, b| a.0 == b.0) {
         out.extend_from_slice(group[0].0);
         line!(out, "");

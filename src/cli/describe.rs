@@ -6,7 +6,7 @@ use crate::jute::wire::Reader;
 use std::fmt::Write;
 
 /// A log entry: who did what. Data is given by its length only.
-pub fn transaction(entry: &[u8]) -> String {
+pub(crate) fn transaction(entry: &[u8]) -> String {
     match txn::read_entry(entry) {
         Err(error) => format!("not a transaction: {error}"),
         Ok((header, record, digest)) => {

@@ -22,7 +22,7 @@ there must be none, which is why all are to be stopped. No transaction is lost. 
 /// The arguments of `corral epochs`.
 #[derive(clap::Args)]
 #[command(long_about = LONG_ABOUT)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// The server's data directory
     #[arg(value_name = "DIR")]
     dir: PathBuf,

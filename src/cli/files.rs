@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 /// The subcommands of `corral log`.
 #[derive(Subcommand)]
-pub enum LogCommand {
+pub(crate) enum LogCommand {
     /// Check every frame of the log, as a start of the server would
     Verify {
         /// The server's data directory
@@ -38,7 +38,7 @@ pub enum LogCommand {
 
 /// The subcommands of `corral snapshot`.
 #[derive(Subcommand)]
-pub enum SnapshotCommand {
+pub(crate) enum SnapshotCommand {
     /// Check every snapshot
     Verify {
         /// The server's data directory

@@ -18,7 +18,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// How a line is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Form {
+pub(crate) enum Form {
     Text,
     /// With escape sequences of our own for colours. What others have put into it is without them already.
     Colored,
@@ -26,7 +26,7 @@ pub enum Form {
 }
 
 /// Takes whole lines and passes on what may be seen of them.
-pub struct Lines<W> {
+pub(crate) struct Lines<W> {
     form: Form,
     clocks: Clocks,
     quiet: Mutex<Quiet<Identifier>>,
@@ -35,7 +35,7 @@ pub struct Lines<W> {
 
 impl<W> Lines<W> {
     /// `out` makes what takes a line.
-    pub fn new(form: Form, out: W) -> Self {
+    pub(crate) fn new(form: Form, out: W) -> Self {
         Lines { form, clocks: Clocks::start(), quiet: Mutex::default(), out }
     }
 }

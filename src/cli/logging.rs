@@ -30,7 +30,7 @@ pub fn start(format: LogFormat) {
 
 /// From here on a panic in any thread is a line of the log and the end of the whole process, with SIGABRT: no half of a server
 /// goes on. So it is whatever the build does with panics.
-pub fn abort_on_panic() {
+pub(crate) fn abort_on_panic() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let thread = std::thread::current();

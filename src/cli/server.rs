@@ -13,7 +13,7 @@ use std::process::ExitCode;
 const CONFIG_FILE_LIMIT: u64 = limits::CONFIG_FILE as u64;
 
 /// What `corral server --help` begins with.
-pub const LONG_ABOUT: &str = "\
+pub(crate) const LONG_ABOUT: &str = "\
 Run a server in the foreground until SIGTERM or SIGINT.
 
 Without arguments it serves 127.0.0.1:2181 and keeps its data in ./corral-data. A file has the syntax \
@@ -26,7 +26,7 @@ level.";
 
 /// The arguments of `corral server`.
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// Configuration file in the syntax of zoo.cfg (also taken without the flag)
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,

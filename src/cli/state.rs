@@ -24,7 +24,7 @@ reason is given there, and the exit status is the one the server would end with.
 /// The arguments of `corral state`.
 #[derive(clap::Args)]
 #[command(long_about = LONG_ABOUT)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// The server's data directory
     #[arg(value_name = "DIR")]
     dir: PathBuf,

@@ -11,7 +11,7 @@ use std::path::Path;
 
 /// How the files beside a configuration are read: their bytes, `None` where there is no file, or why it cannot
 /// be read.
-pub type ReadFile<'a> = &'a dyn Fn(&Path) -> Result<Option<Vec<u8>>, String>;
+pub(crate) type ReadFile<'a> = &'a dyn Fn(&Path) -> Result<Option<Vec<u8>>, String>;
 
 /// A line of a membership, and where it stands.
 pub(super) struct MemberLine {
@@ -37,7 +37,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub fn new(profile: Profile, cores: usize, file: Option<String>) -> Self {
+    pub(crate) fn new(profile: Profile, cores: usize, file: Option<String>) -> Self {
         Draft {
             server: ServerDraft::new(Config::defaults(profile, cores)),
             ensemble: EnsembleDraft::new(Settings::default()),
@@ -51,29 +51,29 @@ impl Draft {
         }
     }
 
-    pub fn line(&self, line: u32) -> Origin {
+    pub(crate) fn line(&self, line: u32) -> Origin {
         match &self.file {
             Some(name) => Origin::File { name: name.clone(), line },
             None => Origin::Argument,
         }
     }
 
-    pub fn mistake(&mut self, place: Origin, key: &str, value: Option<&str>, problem: impl Into<String>) {
+    pub(crate) fn mistake(&mut self, place: Origin, key: &str, value: Option<&str>, problem: impl Into<String>) {
         let value = value.filter(|_| !keys::is_secret(key)).map(str::to_owned);
         self.mistakes.push(Mistake { place, key: key.to_owned(), value, problem: problem.into() });
     }
 
-    pub fn notice(&mut self, place: Origin, key: &str, warning: bool, text: impl Into<String>) {
+    pub(crate) fn notice(&mut self, place: Origin, key: &str, warning: bool, text: impl Into<String>) {
         self.notices.push(Notice { place, key: key.to_owned(), text: text.into(), warning });
     }
 
     /// Where a key was set, or the file as a whole.
-    pub fn place_of(&self, key: &str) -> Origin {
+    pub(crate) fn place_of(&self, key: &str) -> Origin {
         self.places.get(key).cloned().unwrap_or_else(|| self.line(0))
     }
 
     /// Whether something is wrong with this key already.
-    pub fn has_mistake(&self, key: &str) -> bool {
+    pub(crate) fn has_mistake(&self, key: &str) -> bool {
         self.mistakes.iter().any(|mistake| mistake.key == key)
     }
 }

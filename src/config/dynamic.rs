@@ -9,10 +9,10 @@ use super::membership::Membership;
 use super::properties;
 
 /// How the name of the file goes on that holds a proposed membership.
-pub const NEXT: &str = ".dynamic.next";
+pub(crate) const NEXT: &str = ".dynamic.next";
 
 /// How the name of the file goes on that keeps the configuration as the operator wrote it.
-pub const BACKUP: &str = ".bak";
+pub(crate) const BACKUP: &str = ".bak";
 
 /// How the name of the file goes on that holds the membership of this version.
 pub fn suffix(version: i64) -> String {
@@ -20,14 +20,14 @@ pub fn suffix(version: i64) -> String {
 }
 
 /// Where the configuration file says its membership stands, if it does.
-pub fn pointer(file: &[u8]) -> Option<String> {
+pub(crate) fn pointer(file: &[u8]) -> Option<String> {
     let entries = properties::parse(file).0;
     entries.into_iter().rev().find(|entry| entry.key == "dynamicConfigFile").map(|entry| entry.value)
 }
 
 /// The configuration file with its membership in the file `dynamic`. `has_client`: it says there where the clients of this
 /// server are served, so it must not say it here.
-pub fn pointed(file: &[u8], dynamic: &str, has_client: bool) -> Vec<u8> {
+pub(crate) fn pointed(file: &[u8], dynamic: &str, has_client: bool) -> Vec<u8> {
     let drops = |key: &str| {
         Membership::is_key(key)
             || matches!(key, "dynamicConfigFile" | "peerType")

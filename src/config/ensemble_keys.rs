@@ -322,7 +322,7 @@ impl Default for Settings {
 
 impl Settings {
     /// How long an observer waits at most before it looks for a leader again, ms: voters first.
-    pub fn observer_delay_ms(&self) -> i64 {
+    pub(crate) fn observer_delay_ms(&self) -> i64 {
         self.observer_election_delay_ms + self.observer_reconnect_delay_ms
     }
 

@@ -19,7 +19,7 @@ pub enum Answer {
 }
 
 /// Some keys and the answer to them. A name that ends in `*` stands for everything that starts so.
-pub struct Group {
+pub(crate) struct Group {
     pub names: &'static [&'static str],
     pub answer: Answer,
 }
@@ -39,7 +39,7 @@ const fn refuse(because: &'static str) -> Answer {
 }
 
 /// Every key of ZooKeeper 3.9 that is not in [`super::keys::KEYS`]. Exact names come before patterns.
-pub const GROUPS: &[Group] = &[
+pub(crate) const GROUPS: &[Group] = &[
     Group { names: &["server.*", "group.*", "weight.*"], answer: Answer::Member },
     Group { names: &["oraclePath"], answer: refuse(NO_ORACLE) },
     Group {

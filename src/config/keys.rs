@@ -31,7 +31,7 @@ impl Known {
 }
 
 /// Keys whose values are never shown.
-pub fn is_secret(key: &str) -> bool {
+pub(crate) fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     key.contains("password") || key.contains("superdigest") || key.contains("secret")
 }

@@ -16,7 +16,7 @@ pub struct ServerId(pub i64);
 impl ServerId {
     /// An id as a server may have it: negative ones name connections without one, the largest stands for
     /// "none".
-    pub fn parse(text: &str) -> Option<ServerId> {
+    pub(crate) fn parse(text: &str) -> Option<ServerId> {
         text.parse().ok().filter(|id| (0..i64::MAX).contains(id)).map(ServerId)
     }
 }
@@ -44,12 +44,12 @@ pub enum MemberRole {
 
 impl MemberRole {
     /// The role of that name, in any case.
-    pub fn named(name: &str) -> Option<MemberRole> {
+    pub(crate) fn named(name: &str) -> Option<MemberRole> {
         [MemberRole::Participant, MemberRole::Observer].into_iter().find(|role| role.name().eq_ignore_ascii_case(name))
     }
 
     /// Its name in a configuration.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             MemberRole::Participant => "participant",
             MemberRole::Observer => "observer",
@@ -71,7 +71,7 @@ pub struct MemberAddress {
 impl MemberAddress {
     /// Whether only the machine itself can reach it. A name other than `localhost` counts as reachable, since
     /// what it resolves to is not known here.
-    pub fn is_loopback(&self) -> bool {
+    pub(crate) fn is_loopback(&self) -> bool {
         match self.host.parse::<IpAddr>() {
             Ok(address) => address.is_loopback(),
             Err(_) => self.host.eq_ignore_ascii_case("localhost"),
@@ -79,7 +79,7 @@ impl MemberAddress {
     }
 
     /// Whether it stands for every address of its machine.
-    pub fn is_wildcard(&self) -> bool {
+    pub(crate) fn is_wildcard(&self) -> bool {
         self.host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified())
     }
 }
@@ -130,7 +130,7 @@ impl Member {
     }
 
     /// A `host:port` between servers that both claim. Wildcards are nobody's in particular.
-    pub fn shared_address(&self, other: &Member) -> Option<String> {
+    pub(crate) fn shared_address(&self, other: &Member) -> Option<String> {
         let ends = |member: &Member| -> Vec<(String, u16)> {
             let named = member.addresses.iter().filter(|address| !address.is_wildcard());
             named.flat_map(|at| [at.quorum_port, at.election_port].map(|port| (at.host.clone(), port))).collect()

@@ -29,7 +29,7 @@ pub struct Groups {
 
 impl Membership {
     /// Whether this is a key of a membership: what [`Draft::take`] should be given.
-    pub fn is_key(key: &str) -> bool {
+    pub(crate) fn is_key(key: &str) -> bool {
         key == "version" || ["server.", "group.", "weight."].iter().any(|prefix| key.starts_with(prefix))
     }
 
@@ -44,7 +44,7 @@ impl Membership {
     }
 
     /// Those who vote, in the order of their ids.
-    pub fn participants(&self) -> impl Iterator<Item = &Member> {
+    pub(crate) fn participants(&self) -> impl Iterator<Item = &Member> {
         self.members.values().filter(|member| member.role == MemberRole::Participant)
     }
 
@@ -59,13 +59,13 @@ impl Membership {
     }
 
     /// The same members and groups under another version.
-    pub fn with_version(mut self, version: i64) -> Membership {
+    pub(crate) fn with_version(mut self, version: i64) -> Membership {
         self.version = version;
         self
     }
 
     /// Whether both say the same but for the version.
-    pub fn same_but_version(&self, other: &Membership) -> bool {
+    pub(crate) fn same_but_version(&self, other: &Membership) -> bool {
         self.members == other.members && self.groups == other.groups
     }
 }
@@ -111,7 +111,7 @@ fn java_order(ids: impl Iterator<Item = i64>) -> Vec<i64> {
 
 /// What is wrong with a membership as a whole.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// The server it is about, if it is about one.
     pub server: Option<ServerId>,
     /// What is wrong and what was expected.
@@ -120,7 +120,7 @@ pub struct Problem {
 
 /// A membership being read, key by key.
 #[derive(Default)]
-pub struct Draft {
+pub(crate) struct Draft {
     members: BTreeMap<ServerId, Member>,
     groups: Groups,
     /// The group numbers seen, and whether any key of hierarchical quorums was.
@@ -133,7 +133,7 @@ const GIVEN_TWICE: &str = "given twice; expected once";
 
 impl Draft {
     /// Takes one key; answers with what is wrong or was expected instead.
-    pub fn take(&mut self, key: &str, value: &str) -> Result<(), String> {
+    pub(crate) fn take(&mut self, key: &str, value: &str) -> Result<(), String> {
         if let Some(id) = key.strip_prefix("server.") {
             let id = ServerId::parse(id).ok_or("expected server.N with N a server id")?;
             let member = Member::parse(id, value)?;
@@ -172,13 +172,14 @@ impl Draft {
     }
 
     /// Whether no server was taken.
-    pub fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
 
     /// What was taken as a whole. It may have no participant: whether that is a mistake depends on where it
     /// stands.
-    pub fn finish(mut self) -> Result<Membership, Vec<Problem>> {
+    pub(crate) fn finish(mut self) -> Result<Membership, Vec<Problem>> {
         let mut problems = vec![];
         if self.hierarchical {
             let participants = self.members.values().filter(|member| member.role == MemberRole::Participant);

@@ -30,12 +30,12 @@ mod shapes;
 mod tests;
 mod value;
 
-pub use draft::ReadFile;
-pub use ensemble::{Ensemble, Present};
+pub use ensemble::Ensemble;
+pub(crate) use ensemble::Present;
 pub use ensemble_keys::Settings;
-pub use mistake::{Mistake, Notice, Origin};
+pub(crate) use mistake::{Mistake, Notice, Origin};
 pub use profile::Profile;
 pub use resolve::{Overrides, Source, resolve};
-pub use secret::Secret;
+pub(crate) use secret::Secret;
 pub use server_keys::{Config, Edge};
-pub use shapes::{ClientAddress, LogFormat};
+pub(crate) use shapes::{ClientAddress, LogFormat};

@@ -23,7 +23,7 @@ impl Profile {
     pub const ALL: [Profile; 4] = [Profile::Latency, Profile::Balanced, Profile::Throughput, Profile::Small];
 
     /// What a server on so many cores takes when nothing was said.
-    pub fn for_cores(cores: usize) -> Profile {
+    pub(crate) fn for_cores(cores: usize) -> Profile {
         if cores <= 2 { Profile::Small } else { Profile::Balanced }
     }
 

@@ -45,7 +45,7 @@ pub fn parse(bytes: &[u8]) -> (Vec<Entry>, Vec<Malformed>) {
 
 /// The file without the entries whose keys `drops` names; everything else stands as it stood, comments and line ends
 /// included.
-pub fn without(bytes: &[u8], drops: impl Fn(&str) -> bool) -> Vec<u8> {
+pub(crate) fn without(bytes: &[u8], drops: impl Fn(&str) -> bool) -> Vec<u8> {
     let dropped: BTreeSet<u32> =
         parse(bytes).0.into_iter().filter(|entry| drops(&entry.key)).map(|entry| entry.line).collect();
     let mut kept = Vec::with_capacity(bytes.len());

@@ -9,12 +9,12 @@ pub struct Secret<T>(T);
 
 impl<T> Secret<T> {
     /// Wraps it.
-    pub fn new(value: T) -> Self {
+    pub(crate) fn new(value: T) -> Self {
         Secret(value)
     }
 
     /// The value itself, for the one place that checks credentials against it.
-    pub fn reveal(&self) -> &T {
+    pub(crate) fn reveal(&self) -> &T {
         &self.0
     }
 }

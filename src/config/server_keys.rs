@@ -536,14 +536,14 @@ impl Config {
     }
 
     /// Connections that may wait to be accepted.
-    pub fn listen_backlog(&self) -> u32 {
+    pub(crate) fn listen_backlog(&self) -> u32 {
         // ZooKeeper's 50 makes the clients of a failed server wait out their SYN retries when they all
         // come at once.
         self.client_port_listen_backlog.unwrap_or(1024)
     }
 
     /// The configuration of a server that runs: where its clients are served now, and what its ensemble is.
-    pub fn as_of(&self, client_port: u16, present: Option<Present>) -> Config {
+    pub(crate) fn as_of(&self, client_port: u16, present: Option<Present>) -> Config {
         let mut config = Config { client_port, ..self.clone() };
         if let (Some(ensemble), Some(Present { own, membership })) = (&mut config.ensemble, present) {
             (ensemble.own, ensemble.membership) = (own, membership);

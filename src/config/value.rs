@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 /// What was expected instead of the value that stands there.
-pub type Expected = String;
+pub(crate) type Expected = String;
 
 /// Every number that ZooKeeper's parser takes.
 pub(super) const ANY: RangeInclusive<i32> = i32::MIN..=i32::MAX;
@@ -28,7 +28,7 @@ pub fn positive(value: &str) -> Result<u32, Expected> {
 }
 
 /// A whole number from 0 on.
-pub fn not_negative(value: &str) -> Result<u32, Expected> {
+pub(crate) fn not_negative(value: &str) -> Result<u32, Expected> {
     number(value, 0..=i32::MAX as u32)
 }
 
@@ -67,7 +67,7 @@ pub fn decoded(value: &str) -> Result<i64, Expected> {
 }
 
 /// `true` or `false` in any case, as ZooKeeper reads the switches of its configuration file.
-pub fn boolean(value: &str) -> Result<bool, Expected> {
+pub(crate) fn boolean(value: &str) -> Result<bool, Expected> {
     match value.to_ascii_lowercase().as_str() {
         "true" => Ok(true),
         "false" => Ok(false),
@@ -76,7 +76,7 @@ pub fn boolean(value: &str) -> Result<bool, Expected> {
 }
 
 /// `yes` or `no`; `true` and `false` are taken as well.
-pub fn yes_or_no(value: &str) -> Result<bool, Expected> {
+pub(crate) fn yes_or_no(value: &str) -> Result<bool, Expected> {
     match value.to_ascii_lowercase().as_str() {
         "yes" | "true" => Ok(true),
         "no" | "false" => Ok(false),
@@ -85,12 +85,12 @@ pub fn yes_or_no(value: &str) -> Result<bool, Expected> {
 }
 
 /// What [`yes_or_no`] reads.
-pub fn said_yes_or_no(value: &bool) -> String {
+pub(crate) fn said_yes_or_no(value: &bool) -> String {
     if *value { "yes" } else { "no" }.into()
 }
 
 /// A time with a unit (ms, s, m, h or d), or a plain number in `unit_ms`. Answers in milliseconds.
-pub fn interval(value: &str, unit_ms: u64) -> Result<u64, Expected> {
+pub(crate) fn interval(value: &str, unit_ms: u64) -> Result<u64, Expected> {
     let digits = value.bytes().take_while(u8::is_ascii_digit).count();
     let (number, suffix) = value.split_at(digits);
     let unit = match suffix.to_ascii_lowercase().as_str() {
@@ -114,7 +114,7 @@ pub fn list(value: &str) -> Vec<String> {
 }
 
 /// What [`list`] reads, or these words when it is empty.
-pub fn said_of_list(list: &[String], words: &str) -> String {
+pub(crate) fn said_of_list(list: &[String], words: &str) -> String {
     if list.is_empty() { words.into() } else { list.join(",") }
 }
 

@@ -118,7 +118,7 @@ operations! {
 
 impl OpCode {
     /// Whether the operation may become a transaction that changes something.
-    pub const fn is_write(self) -> bool {
+    pub(crate) const fn is_write(self) -> bool {
         !matches!(self.effect(), Effect::Nothing)
     }
 }
@@ -174,7 +174,7 @@ pub enum Work {
 
 impl Work {
     /// Whether it may come to more than one slice.
-    pub const fn is_wide(self) -> bool {
+    pub(crate) const fn is_wide(self) -> bool {
         matches!(self, Work::Children | Work::Subtree | Work::Request)
     }
 }
@@ -244,7 +244,7 @@ codes! {
 
 impl CreateMode {
     /// The name gets the parent's counter appended.
-    pub fn is_sequential(self) -> bool {
+    pub(crate) fn is_sequential(self) -> bool {
         matches!(
             self,
             CreateMode::PersistentSequential
@@ -254,12 +254,12 @@ impl CreateMode {
     }
 
     /// The znode goes with its session.
-    pub fn is_ephemeral(self) -> bool {
+    pub(crate) fn is_ephemeral(self) -> bool {
         matches!(self, CreateMode::Ephemeral | CreateMode::EphemeralSequential)
     }
 
     /// The znode goes when it has been childless and unchanged for its time to live.
-    pub fn is_ttl(self) -> bool {
+    pub(crate) fn is_ttl(self) -> bool {
         matches!(self, CreateMode::PersistentWithTtl | CreateMode::PersistentSequentialWithTtl)
     }
 }
@@ -295,11 +295,11 @@ codes! {
 
 /// Permission bits of an ACL entry.
 pub mod perms {
-    pub const READ: i32 = 1;
-    pub const WRITE: i32 = 2;
+    pub(crate) const READ: i32 = 1;
+    pub(crate) const WRITE: i32 = 2;
     pub const CREATE: i32 = 4;
     pub const DELETE: i32 = 8;
-    pub const ADMIN: i32 = 16;
+    pub(crate) const ADMIN: i32 = 16;
     pub const ALL: i32 = 31;
 }
 

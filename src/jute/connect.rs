@@ -4,11 +4,11 @@ use super::wire::{DecodeError, Reader, put_bool, put_bytes, put_frame, put_int, 
 use crate::ids::{SessionId, Zxid};
 
 /// The length of a session password, bytes.
-pub const PASSWORD_LEN: usize = 16;
+pub(crate) const PASSWORD_LEN: usize = 16;
 
 /// The first frame of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ConnectRequest<'a> {
+pub(crate) struct ConnectRequest<'a> {
     /// The newest state the client has seen, on any server.
     pub last_zxid_seen: Zxid,
     /// The session timeout asked for, milliseconds.
@@ -24,7 +24,7 @@ pub struct ConnectRequest<'a> {
 
 impl<'a> ConnectRequest<'a> {
     /// Decodes the payload of the first frame.
-    pub fn decode(payload: &'a [u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(payload: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(payload);
         reader.int()?; // protocol version: Java reads and ignores it
         Ok(ConnectRequest {
@@ -38,7 +38,7 @@ impl<'a> ConnectRequest<'a> {
 }
 
 /// Appends the ConnectResponse frame of an established session.
-pub fn put_accepted(
+pub(crate) fn put_accepted(
     out: &mut Vec<u8>,
     session: SessionId,
     password: &[u8; PASSWORD_LEN],
@@ -57,7 +57,7 @@ pub fn put_accepted(
 }
 
 /// Appends the ConnectResponse frame that says: this session is over (or was never yours).
-pub fn put_refused(out: &mut Vec<u8>, read_only: Option<bool>) {
+pub(crate) fn put_refused(out: &mut Vec<u8>, read_only: Option<bool>) {
     put_accepted(out, SessionId::NONE, &[0; PASSWORD_LEN], 0, read_only);
 }
 

@@ -16,13 +16,13 @@ const ONE_ADDRESS: i64 = -65536;
 const SEVERAL_ADDRESSES: i64 = -65535;
 
 /// The longest address text of an initial message, bytes.
-pub const INITIAL_ADDRESSES: usize = 2048;
+pub(crate) const INITIAL_ADDRESSES: usize = 2048;
 
 /// The longest payload of a frame, bytes.
-pub const FRAME_PAYLOAD: usize = 512 << 10;
+pub(crate) const FRAME_PAYLOAD: usize = 512 << 10;
 
 /// The id an observer without one announces; the receiver makes one up.
-pub const ANONYMOUS: i64 = i64::MAX;
+pub(crate) const ANONYMOUS: i64 = i64::MAX;
 
 /// What this server writes into its notifications: the first version with a configuration in it.
 const NOTIFICATION_VERSION: i32 = 2;

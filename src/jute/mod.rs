@@ -16,11 +16,12 @@ pub mod request;
 pub mod txn;
 pub mod wire;
 
-pub use codes::{
-    AddWatchMode, AnsweredBy, CreateMode, Effect, ErrorCode, EventType, OpCode, PartOf, WatcherType, Work,
-};
-pub use connect::ConnectRequest;
+pub(crate) use codes::{AddWatchMode, AnsweredBy, CreateMode, PartOf, WatcherType, Work};
+pub use codes::{Effect, ErrorCode, EventType, OpCode};
 pub use records::{AclEntry, AclList, Stat, StatPersisted};
-pub use request::{Create, MultiOp, MultiOps, Reconfig, Request, SetWatches};
-pub use txn::{Txn, TxnHeader};
-pub use wire::{DecodeError, Reader};
+pub(crate) use request::Reconfig;
+pub use request::{Create, MultiOps, Request, SetWatches};
+pub(crate) use txn::Txn;
+pub use txn::TxnHeader;
+pub(crate) use wire::DecodeError;
+pub use wire::Reader;

@@ -14,7 +14,7 @@ const WHOSE: usize = 16;
 
 /// Where it stands in such a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Overlong {
+pub(crate) struct Overlong {
     whose: [u8; WHOSE],
     /// Bytes of the field it is in that are still to come.
     left: usize,
@@ -27,7 +27,7 @@ impl Overlong {
     ///
     /// # Errors
     /// [`PacketError::Invalid`] if it is no request.
-    pub fn begin(bytes: &[u8]) -> Result<Option<(Self, usize)>, PacketError> {
+    pub(crate) fn begin(bytes: &[u8]) -> Result<Option<(Self, usize)>, PacketError> {
         let Some((head, rest)) = bytes.split_at_checked(HEAD) else { return Ok(None) };
         let number = |at: usize| Reader::new(&head[at..]).int().unwrap_or_default();
         let length = usize::try_from(number(HEAD - 4)).unwrap_or_default();
@@ -42,7 +42,7 @@ impl Overlong {
     ///
     /// # Errors
     /// [`PacketError::Invalid`] where a length is none.
-    pub fn skip(&mut self, bytes: &[u8]) -> Result<(usize, bool), PacketError> {
+    pub(crate) fn skip(&mut self, bytes: &[u8]) -> Result<(usize, bool), PacketError> {
         let mut done = 0;
         loop {
             let part = self.left.min(bytes.len() - done);
@@ -71,7 +71,7 @@ impl Overlong {
     }
 
     /// Session, cxid and operation, as the data of a request without a body.
-    pub fn whose(&self) -> &[u8] {
+    pub(crate) fn whose(&self) -> &[u8] {
         &self.whose
     }
 }

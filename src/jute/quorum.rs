@@ -12,20 +12,20 @@ use crate::limits::{FORWARDED_IDENTITIES, FORWARDED_IDENTITY_BYTES};
 use std::fmt;
 
 /// The protocol with LEADERINFO and ACKEPOCH; what a leader answers, and the least this server speaks.
-pub const PROTOCOL_EPOCHS: i32 = 0x10000;
+pub(crate) const PROTOCOL_EPOCHS: i32 = 0x10000;
 
 /// The protocol of a learner that goes over into another epoch with its leader. ZooKeeper only asks for at least
 /// [`PROTOCOL_EPOCHS`].
-pub const PROTOCOL_CORRAL: i32 = 0x10001;
+pub(crate) const PROTOCOL_CORRAL: i32 = 0x10001;
 
 /// That of one that is told a secret for session passwords, too: what this server announces as a learner.
-pub const PROTOCOL_SECRETS: i32 = 0x10002;
+pub(crate) const PROTOCOL_SECRETS: i32 = 0x10002;
 
 /// The number of [`PacketType::Agreed`], far from those that ZooKeeper may give yet.
 const AGREED: i32 = 0x436f_7272;
 
 /// The string that ends a snapshot's stream.
-pub const SNAPSHOT_SIGNATURE: &[u8] = b"BenWasHere";
+pub(crate) const SNAPSHOT_SIGNATURE: &[u8] = b"BenWasHere";
 
 /// What a packet is for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -202,7 +202,7 @@ impl<'a> Packet<'a> {
 }
 
 /// Appends the first two fields of a packet.
-pub fn put_head(out: &mut Vec<u8>, kind: PacketType, zxid: Zxid) {
+pub(crate) fn put_head(out: &mut Vec<u8>, kind: PacketType, zxid: Zxid) {
     put_int(out, kind.wire());
     put_long(out, zxid.0);
 }
@@ -287,7 +287,7 @@ impl<'a> Identities<'a> {
 }
 
 /// Appends one identity of a forwarded request.
-pub fn put_identity(out: &mut Vec<u8>, scheme: &[u8], id: &[u8]) {
+pub(crate) fn put_identity(out: &mut Vec<u8>, scheme: &[u8], id: &[u8]) {
     put_bytes(out, scheme);
     put_bytes(out, id);
 }
@@ -348,7 +348,7 @@ impl<'a> ForwardedRequest<'a> {
 }
 
 /// A session a learner has heard of since its last answer, with its timeout in milliseconds.
-pub type Touch = (SessionId, i32);
+pub(crate) type Touch = (SessionId, i32);
 
 /// The touched sessions in the data of a PING's answer. Bytes that are no whole number of entries end the
 /// connection, as in ZooKeeper.
@@ -361,38 +361,38 @@ pub fn touches(data: &[u8]) -> Result<impl Iterator<Item = Touch> + '_, DecodeEr
 }
 
 /// Appends one touched session.
-pub fn put_touch(out: &mut Vec<u8>, (session, timeout_ms): Touch) {
+pub(crate) fn put_touch(out: &mut Vec<u8>, (session, timeout_ms): Touch) {
     put_long(out, session.0);
     put_int(out, timeout_ms);
 }
 
 /// A learner's question about a session: the data of REVALIDATE on its way to the leader.
-pub fn revalidate_question(data: &[u8]) -> Result<Touch, DecodeError> {
+pub(crate) fn revalidate_question(data: &[u8]) -> Result<Touch, DecodeError> {
     let mut r = Reader::new(data);
     Ok((SessionId(r.long()?), r.int()?))
 }
 
 /// The leader's answer about a session: whether it lives.
-pub fn revalidate_answer(data: &[u8]) -> Result<(SessionId, bool), DecodeError> {
+pub(crate) fn revalidate_answer(data: &[u8]) -> Result<(SessionId, bool), DecodeError> {
     let mut r = Reader::new(data);
     Ok((SessionId(r.long()?), r.bool()?))
 }
 
 /// Appends the leader's answer about a session.
-pub fn put_revalidate_answer(out: &mut Vec<u8>, session: SessionId, valid: bool) {
+pub(crate) fn put_revalidate_answer(out: &mut Vec<u8>, session: SessionId, valid: bool) {
     put_long(out, session.0);
     put_bool(out, valid);
 }
 
 /// The designated leader in front of the data of COMMITANDACTIVATE and INFORMANDACTIVATE, and what
 /// follows it: nothing, or the transaction.
-pub fn designated(data: &[u8]) -> Result<(i64, &[u8]), DecodeError> {
+pub(crate) fn designated(data: &[u8]) -> Result<(i64, &[u8]), DecodeError> {
     let mut r = Reader::new(data);
     Ok((r.long()?, r.rest()))
 }
 
 /// The single integer that is the data of LEADERINFO (protocol version) and ACKEPOCH (current epoch).
-pub fn single_int(data: Option<&[u8]>) -> Result<i32, DecodeError> {
+pub(crate) fn single_int(data: Option<&[u8]>) -> Result<i32, DecodeError> {
     Reader::new(data.ok_or(DecodeError::Null)?).int()
 }
 

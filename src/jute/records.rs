@@ -33,7 +33,8 @@ pub struct Stat {
 
 impl Stat {
     /// Bytes on the wire.
-    pub const WIRE_LEN: usize = 68;
+    #[cfg(test)]
+    pub(crate) const WIRE_LEN: usize = 68;
 
     /// Appends the record.
     #[inline]
@@ -178,7 +179,7 @@ impl AclEntry<'_> {
 }
 
 /// Permissions, scheme and id of an entry that may have nulls.
-pub type SentAclEntry<'a> = (i32, Option<&'a [u8]>, Option<&'a [u8]>);
+pub(crate) type SentAclEntry<'a> = (i32, Option<&'a [u8]>, Option<&'a [u8]>);
 
 /// An ACL as it stands on the wire, checked once: a count and its entries. Null strings in an entry read as
 /// empty ones.
@@ -210,7 +211,7 @@ impl<'a> AclList<'a> {
     }
 
     /// The list whose wire bytes (count and entries, nothing after) have been read before: they are not checked again.
-    pub fn of_checked(bytes: &'a [u8]) -> Self {
+    pub(crate) fn of_checked(bytes: &'a [u8]) -> Self {
         let mut reader = Reader::new(bytes);
         let count = reader.int().map_or(0, |count| count.max(0) as usize);
         AclList { count, entries: reader.rest() }
@@ -228,7 +229,7 @@ impl<'a> AclList<'a> {
     }
 
     /// The entries in order as a client sent them: null is told from empty.
-    pub fn iter_sent(&self) -> impl Iterator<Item = SentAclEntry<'a>> + use<'a> {
+    pub(crate) fn iter_sent(&self) -> impl Iterator<Item = SentAclEntry<'a>> + use<'a> {
         let mut reader = Reader::new(self.entries);
         std::iter::from_fn(move || Self::sent(&mut reader).ok())
     }

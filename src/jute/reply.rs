@@ -5,16 +5,16 @@ use super::wire::{close_frame, halves, put_bool, put_bytes, put_int, put_words};
 use crate::ids::Zxid;
 
 /// The xid of a watch event.
-pub const NOTIFICATION_XID: i32 = -1;
+pub(crate) const NOTIFICATION_XID: i32 = -1;
 /// The xid of a ping and its reply.
-pub const PING_XID: i32 = -2;
+pub(crate) const PING_XID: i32 = -2;
 /// The state every event carries: connected.
 const STATE_SYNC_CONNECTED: i32 = 3;
 
 /// Appends the start of a reply frame, its length word and its header; [`close_frame`] fills in the length when the body is
 /// there, which is none until then.
 #[inline]
-pub fn open_frame(out: &mut Vec<u8>, xid: i32, zxid: Zxid, error: ErrorCode) {
+pub(crate) fn open_frame(out: &mut Vec<u8>, xid: i32, zxid: Zxid, error: ErrorCode) {
     const HEADER: u32 = 16;
     let [high, low] = halves(zxid.0);
     put_words(out, [HEADER, xid as u32, high, low, error.wire() as u32]);
@@ -22,7 +22,7 @@ pub fn open_frame(out: &mut Vec<u8>, xid: i32, zxid: Zxid, error: ErrorCode) {
 
 /// Appends a reply frame without a body: an error, or an operation that answers nothing.
 #[inline]
-pub fn put_bare(out: &mut Vec<u8>, xid: i32, zxid: Zxid, error: ErrorCode) {
+pub(crate) fn put_bare(out: &mut Vec<u8>, xid: i32, zxid: Zxid, error: ErrorCode) {
     open_frame(out, xid, zxid, error);
 }
 
@@ -34,7 +34,7 @@ pub fn put_reply(out: &mut Vec<u8>, xid: i32, zxid: Zxid, body: impl FnOnce(&mut
 
 /// The same, for an error that has one.
 #[inline]
-pub fn put_reply_of(out: &mut Vec<u8>, xid: i32, zxid: Zxid, error: ErrorCode, body: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn put_reply_of(out: &mut Vec<u8>, xid: i32, zxid: Zxid, error: ErrorCode, body: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     open_frame(out, xid, zxid, error);
     body(out);
@@ -52,14 +52,14 @@ pub fn put_event(out: &mut Vec<u8>, kind: EventType, zxid: Zxid, path: &[u8]) {
 }
 
 /// Appends the header of one successful result of a multi.
-pub fn put_multi_ok(out: &mut Vec<u8>, op: OpCode) {
+pub(crate) fn put_multi_ok(out: &mut Vec<u8>, op: OpCode) {
     put_int(out, op.wire());
     put_bool(out, false);
     put_int(out, 0);
 }
 
 /// Appends one failed result of a multi.
-pub fn put_multi_error(out: &mut Vec<u8>, error: ErrorCode) {
+pub(crate) fn put_multi_error(out: &mut Vec<u8>, error: ErrorCode) {
     put_int(out, -1);
     put_bool(out, false);
     put_int(out, error.wire());
@@ -67,7 +67,7 @@ pub fn put_multi_error(out: &mut Vec<u8>, error: ErrorCode) {
 }
 
 /// Appends the end of a multi's results.
-pub fn put_multi_end(out: &mut Vec<u8>) {
+pub(crate) fn put_multi_end(out: &mut Vec<u8>) {
     put_int(out, -1);
     put_bool(out, true);
     put_int(out, -1);

@@ -9,7 +9,7 @@ use super::wire::{DecodeError, Reader, Strings};
 
 /// The first eight bytes of every request but the first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RequestHeader {
+pub(crate) struct RequestHeader {
     /// The client's number for this request; echoed in the reply.
     pub xid: i32,
     /// The operation; may be a number nobody knows.
@@ -17,11 +17,8 @@ pub struct RequestHeader {
 }
 
 impl RequestHeader {
-    /// Bytes on the wire.
-    pub const WIRE_LEN: usize = 8;
-
     /// Reads the header.
-    pub fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(RequestHeader { xid: reader.int()?, op: reader.int()? })
     }
 }
@@ -54,14 +51,13 @@ pub struct SetWatches<'a> {
 
 impl SetWatches<'_> {
     /// Where in the body the vectors of paths begin, one after another in the order of these numbers.
-    pub const VECTORS_AT: usize = 8;
+    pub(crate) const VECTORS_AT: usize = 8;
     pub const DATA: usize = 0;
-    pub const EXIST: usize = 1;
-    pub const CHILD: usize = 2;
+    pub(crate) const EXIST: usize = 1;
+    pub(crate) const CHILD: usize = 2;
     pub const PERSISTENT: usize = 3;
-    pub const PERSISTENT_RECURSIVE: usize = 4;
     /// How many there are; the older form of the request ends after the first three.
-    pub const VECTORS: usize = 5;
+    pub(crate) const VECTORS: usize = 5;
 }
 
 /// Which servers the ensemble is to have: those it has with some more and some less or, if `new_members` is there, these
@@ -300,7 +296,7 @@ impl<'a> Request<'a> {
 }
 
 /// One operation of a multi.
-pub type MultiOp<'a> = Request<'a>;
+pub(crate) type MultiOp<'a> = Request<'a>;
 
 /// The operations of a multi or multiRead: checked once, decoded again while they are carried out.
 #[derive(Clone, Copy, Debug)]
@@ -316,12 +312,12 @@ impl<'a> MultiOps<'a> {
     }
 
     /// The operations of a body that has been decoded once.
-    pub fn of_checked(bytes: &'a [u8]) -> Self {
+    pub(crate) fn of_checked(bytes: &'a [u8]) -> Self {
         MultiOps { bytes }
     }
 
     /// The operation that begins `at` this place, which is moved behind it; `None` at the end.
-    pub fn next_at(&self, at: &mut usize) -> Option<MultiOp<'a>> {
+    pub(crate) fn next_at(&self, at: &mut usize) -> Option<MultiOp<'a>> {
         let mut reader = Reader::new(self.bytes.get(*at..)?);
         let op = Self::next(&mut reader, None).ok().flatten();
         *at = self.bytes.len() - reader.rest().len();

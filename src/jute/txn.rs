@@ -26,9 +26,6 @@ pub struct TxnHeader {
 }
 
 impl TxnHeader {
-    /// Bytes on the wire.
-    pub const WIRE_LEN: usize = 32;
-
     /// Appends the header.
     pub fn put(&self, out: &mut Vec<u8>) {
         let [s0, s1] = halves(self.session.0);
@@ -97,7 +94,7 @@ pub enum Txn<'a> {
 
 impl<'a> Txn<'a> {
     /// Reads the record of operation `op`.
-    pub fn read(op: OpCode, r: &mut Reader<'a>) -> Result<Self, DecodeError> {
+    pub(crate) fn read(op: OpCode, r: &mut Reader<'a>) -> Result<Self, DecodeError> {
         Ok(match op {
             OpCode::CreateSession => Txn::CreateSession { timeout_ms: r.int()? },
             OpCode::CloseSession => {
@@ -199,7 +196,7 @@ impl<'a> MultiTxn<'a> {
     }
 
     /// The members in order, each with its operation.
-    pub fn iter(&self) -> impl Iterator<Item = (OpCode, Txn<'a>)> + use<'a> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (OpCode, Txn<'a>)> + use<'a> {
         let mut reader = Reader::new(self.bytes);
         std::iter::from_fn(move || Self::member(&mut reader).ok())
     }
@@ -213,7 +210,7 @@ pub struct TxnDigest {
 }
 
 /// The digest version this server writes and understands.
-pub const DIGEST_VERSION: i32 = 2;
+pub(crate) const DIGEST_VERSION: i32 = 2;
 
 /// Reads a whole log entry body: header, record, digest if there is one.
 pub fn read_entry(bytes: &[u8]) -> Result<(TxnHeader, Txn<'_>, Option<TxnDigest>), DecodeError> {
@@ -226,7 +223,7 @@ pub fn read_entry(bytes: &[u8]) -> Result<(TxnHeader, Txn<'_>, Option<TxnDigest>
 }
 
 /// Appends the digest that follows a record.
-pub fn put_digest(out: &mut Vec<u8>, tree_digest: u64) {
+pub(crate) fn put_digest(out: &mut Vec<u8>, tree_digest: u64) {
     put_int(out, DIGEST_VERSION);
     put_long(out, tree_digest as i64);
 }
@@ -249,37 +246,37 @@ pub fn put_create(out: &mut Vec<u8>, op: OpCode, create: &CreateTxn<'_>) {
 }
 
 /// Appends the record of a delete or deleteContainer.
-pub fn put_delete(out: &mut Vec<u8>, path: &[u8]) {
+pub(crate) fn put_delete(out: &mut Vec<u8>, path: &[u8]) {
     put_bytes(out, path);
 }
 
 /// Appends the record of a setData; `version` is the new one.
-pub fn put_set_data(out: &mut Vec<u8>, path: &[u8], data: Option<&[u8]>, version: i32) {
+pub(crate) fn put_set_data(out: &mut Vec<u8>, path: &[u8], data: Option<&[u8]>, version: i32) {
     put_bytes(out, path);
     put_buffer(out, data);
     put_int(out, version);
 }
 
 /// Appends the record of a setACL; `version` is the new aversion.
-pub fn put_set_acl(out: &mut Vec<u8>, path: &[u8], acl: AclList<'_>, version: i32) {
+pub(crate) fn put_set_acl(out: &mut Vec<u8>, path: &[u8], acl: AclList<'_>, version: i32) {
     put_bytes(out, path);
     acl.put(out);
     put_int(out, version);
 }
 
 /// Appends the record of a check.
-pub fn put_check(out: &mut Vec<u8>, path: &[u8], version: i32) {
+pub(crate) fn put_check(out: &mut Vec<u8>, path: &[u8], version: i32) {
     put_bytes(out, path);
     put_int(out, version);
 }
 
 /// Appends the record of an error.
-pub fn put_error(out: &mut Vec<u8>, code: ErrorCode) {
+pub(crate) fn put_error(out: &mut Vec<u8>, code: ErrorCode) {
     put_int(out, code.wire());
 }
 
 /// Appends one member of a multi; `record` appends the member's own record.
-pub fn put_member(out: &mut Vec<u8>, op: OpCode, record: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn put_member(out: &mut Vec<u8>, op: OpCode, record: impl FnOnce(&mut Vec<u8>)) {
     put_int(out, op.wire());
     super::wire::put_frame(out, record);
 }

@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A vector of strings, kept as bytes after each was checked once.
-    pub fn strings(&mut self) -> Result<Strings<'a>, DecodeError> {
+    pub(crate) fn strings(&mut self) -> Result<Strings<'a>, DecodeError> {
         let count = self.count()?.unwrap_or(0);
         let start = self.rest;
         for _ in 0..count {
@@ -128,7 +128,7 @@ impl<'a> Strings<'a> {
     }
 
     /// Those behind the first so many bytes, which are whole strings with their lengths.
-    pub fn behind(&self, bytes: usize) -> Strings<'a> {
+    pub(crate) fn behind(&self, bytes: usize) -> Strings<'a> {
         Strings { bytes: &self.bytes[bytes..] }
     }
 
@@ -146,13 +146,13 @@ pub fn put_int(out: &mut Vec<u8>, value: i32) {
 
 /// Appends 32-bit integers, all at once: whether there is room is asked once.
 #[inline]
-pub fn put_words<const N: usize>(out: &mut Vec<u8>, words: [u32; N]) {
+pub(crate) fn put_words<const N: usize>(out: &mut Vec<u8>, words: [u32; N]) {
     out.extend_from_slice(words.map(u32::to_be_bytes).as_flattened());
 }
 
 /// A 64-bit integer as two words of [`put_words`].
 #[inline]
-pub fn halves(value: i64) -> [u32; 2] {
+pub(crate) fn halves(value: i64) -> [u32; 2] {
     [(value >> 32) as u32, value as u32]
 }
 
@@ -186,7 +186,7 @@ pub fn put_buffer(out: &mut Vec<u8>, value: Option<&[u8]>) {
 
 /// Appends one frame: the length word, then what `body` appends.
 #[inline]
-pub fn put_frame(out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn put_frame(out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     put_int(out, 0);
     body(out);
@@ -195,7 +195,7 @@ pub fn put_frame(out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
 
 /// Fills in the length word of the frame that begins at `start` and ends where `out` does.
 #[inline]
-pub fn close_frame(out: &mut [u8], start: usize) {
+pub(crate) fn close_frame(out: &mut [u8], start: usize) {
     let length = (out.len() - start - 4) as i32;
     out[start..start + 4].copy_from_slice(&length.to_be_bytes());
 }

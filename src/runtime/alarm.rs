@@ -6,7 +6,7 @@ use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A timer that goes off once.
-pub struct Alarm {
+pub(crate) struct Alarm {
     timer: OwnedFd,
     /// What it is set to.
     at_ms: Option<i64>,
@@ -18,20 +18,20 @@ fn system(error: rustix::io::Errno) -> Fatal {
 
 impl Alarm {
     /// It is not set.
-    pub fn new() -> Result<Alarm, Fatal> {
+    pub(crate) fn new() -> Result<Alarm, Fatal> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags).map_err(system)?;
         Ok(Alarm { timer, at_ms: None })
     }
 
     /// Readable when the time has come.
-    pub fn as_fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.timer.as_fd()
     }
 
     /// It goes off at this time, or not at all; it is `now_ms`.
     #[inline]
-    pub fn set(&mut self, at_ms: Option<i64>, now_ms: i64) {
+    pub(crate) fn set(&mut self, at_ms: Option<i64>, now_ms: i64) {
         if at_ms != self.at_ms {
             self.arm(at_ms, now_ms);
         }
@@ -50,7 +50,7 @@ impl Alarm {
     }
 
     /// It has gone off, and is not set any more.
-    pub fn gone_off(&mut self) {
+    pub(crate) fn gone_off(&mut self) {
         let _ = rustix::io::read(&self.timer, &mut [0; 8]);
         self.at_ms = None;
     }

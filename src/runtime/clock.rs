@@ -5,18 +5,18 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A source of [`Clock`] readings that share one start.
 #[derive(Clone, Copy)]
-pub struct Clocks {
+pub(crate) struct Clocks {
     start: Instant,
 }
 
 impl Clocks {
     /// Starts counting now.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Clocks { start: Instant::now() }
     }
 
     /// The time now.
-    pub fn now(&self) -> Clock {
+    pub(crate) fn now(&self) -> Clock {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Clock { mono_ms: self.start.elapsed().as_millis() as i64, wall_ms: wall.as_millis() as i64 }
     }

@@ -58,7 +58,7 @@ pub struct Data {
 }
 
 /// What only a member of an ensemble has.
-pub struct MemberData {
+pub(crate) struct MemberData {
     pub epochs: Epochs,
     /// The end of the log.
     pub history: History,
@@ -129,7 +129,7 @@ fn places(config: &Config, directory: &DataDirectory) -> Places {
 
 impl Data {
     /// Brings back what the directory holds, and begins the log's next segment.
-    pub fn recover(config: &Config, state: StateOptions) -> Result<Data, Fatal> {
+    pub(crate) fn recover(config: &Config, state: StateOptions) -> Result<Data, Fatal> {
         let disk = RealDisk;
         let begun = Instant::now();
         let (dir, log_dir) = (&config.data_dir, &config.data_log_dir);
@@ -214,7 +214,7 @@ impl Data {
     }
 
     /// The parts: the state, its log, how passwords are made, what only a member has, and what the helper threads do.
-    pub fn into_parts(self, config: &Arc<Config>) -> (State, LogWriter, Passwords, Option<MemberData>, Work) {
+    pub(crate) fn into_parts(self, config: &Arc<Config>) -> (State, LogWriter, Passwords, Option<MemberData>, Work) {
         let Data { state, log, passwords, snapshot, keeper, member, .. } = self;
         (state, log, passwords, member, work(config, snapshot, keeper))
     }
@@ -419,7 +419,7 @@ impl Keeper {
 ///
 /// # Errors
 /// If the system has no randomness.
-pub fn key_hashes() -> Result<(), Fatal> {
+pub(crate) fn key_hashes() -> Result<(), Fatal> {
     let bytes: [u8; 32] = entropy()?;
     let (keys, _) = bytes.as_chunks::<8>();
     crate::ids::key_hashes(std::array::from_fn(|at| u64::from_ne_bytes(keys[at])));

@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// Who may have how many.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Budget {
+pub(crate) struct Budget {
     /// Clients' connections.
     pub clients: usize,
     /// Connections that other servers, or whoever speaks to their ports, have made.
@@ -23,7 +23,7 @@ pub struct Budget {
 
 impl Budget {
     /// Of a process that may open so many files, with so many shards; clients no more than `wanted` unless that is 0.
-    pub fn of(open_files: usize, shards: usize, is_member: bool, wanted: usize) -> Budget {
+    pub(crate) fn of(open_files: usize, shards: usize, is_member: bool, wanted: usize) -> Budget {
         let room = open_files.saturating_sub(kept(shards));
         // A process with hardly any has clients all the same.
         let peers = if is_member { limits::PEER_SOCKETS.min(room / 2) } else { 0 };
@@ -48,7 +48,7 @@ static IS_SHORT: AtomicBool = AtomicBool::new(false);
 
 /// Keeps some back from now on. For the start: what is opened first has the lowest numbers, which are there to be had again
 /// also when the limit is lowered under a running process.
-pub fn keep_some() -> Result<(), Fatal> {
+pub(crate) fn keep_some() -> Result<(), Fatal> {
     let mut reserve = RESERVE.lock().unwrap_or_else(PoisonError::into_inner);
     reserve
         .fill()
@@ -57,12 +57,12 @@ pub fn keep_some() -> Result<(), Fatal> {
 
 /// Opens a file that must not be refused for want of a descriptor: by `open`, which is called again after one that was kept
 /// back has been given up.
-pub fn opened<T>(open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(crate) fn opened<T>(open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     RESERVE.lock().unwrap_or_else(PoisonError::into_inner).opened(open)
 }
 
 /// Whether connections may be accepted: not before those that were kept back are back.
-pub fn may_accept() -> bool {
+pub(crate) fn may_accept() -> bool {
     !IS_SHORT.load(Relaxed) || keep_some().is_ok()
 }
 

@@ -22,7 +22,7 @@ const CUT_PAUSE: Duration = Duration::from_millis(5);
 
 /// The file system.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct RealDisk;
+pub(crate) struct RealDisk;
 
 impl Disk for RealDisk {
     fn list(&self, dir: &Path) -> Result<Vec<String>, DiskError> {

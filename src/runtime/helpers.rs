@@ -23,7 +23,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 /// What a helper has finished.
-pub enum Done {
+pub(crate) enum Done {
     Segment(PreparedSegment),
     Snapshot {
         zxid: Zxid,
@@ -51,28 +51,28 @@ pub enum Done {
 }
 
 /// A log that is to go on from elsewhere. `above` is the largest number of a segment asked for so far.
-pub enum Rebase {
+pub(crate) enum Rebase {
     Cut { zxid: Zxid, above: SegmentId },
     Install { job: Box<SnapshotJob>, above: SegmentId },
 }
 
 /// Makes a segment.
-pub type MakeSegment = dyn FnMut(SegmentRequest) -> Result<PreparedSegment, Fatal> + Send;
+pub(crate) type MakeSegment = dyn FnMut(SegmentRequest) -> Result<PreparedSegment, Fatal> + Send;
 /// Writes a snapshot.
-pub type WriteSnapshot = dyn FnMut(&mut SnapshotJob) -> Result<(), Fatal> + Send;
+pub(crate) type WriteSnapshot = dyn FnMut(&mut SnapshotJob) -> Result<(), Fatal> + Send;
 
 /// Lets the log go on from elsewhere; `None`: it cannot, and is as it was.
-pub type RebaseLog = dyn FnMut(&mut Rebase) -> Result<Option<LogWriter>, Fatal> + Send;
+pub(crate) type RebaseLog = dyn FnMut(&mut Rebase) -> Result<Option<LogWriter>, Fatal> + Send;
 /// Writes a record down.
-pub type WriteRecord = dyn FnMut(&Record) -> Result<(), Fatal> + Send;
+pub(crate) type WriteRecord = dyn FnMut(&Record) -> Result<(), Fatal> + Send;
 /// Reads the log back.
-pub type ReadLog = dyn FnMut(&Stretch) -> LogPart + Send;
+pub(crate) type ReadLog = dyn FnMut(&Stretch) -> LogPart + Send;
 
 /// Marks an orderly stop of a log that ends there; no number of a segment above the second was asked for.
-pub type CloseLog = dyn FnOnce(Position, SegmentId) + Send;
+pub(crate) type CloseLog = dyn FnOnce(Position, SegmentId) + Send;
 
 /// The work the helpers are given.
-pub struct Work {
+pub(crate) struct Work {
     pub segment: Box<MakeSegment>,
     pub snapshot: Box<WriteSnapshot>,
     pub rebase: Box<RebaseLog>,
@@ -88,7 +88,7 @@ enum Task {
 }
 
 /// The helpers, from the side of the quorum brain's loop.
-pub struct Helpers {
+pub(crate) struct Helpers {
     segments: Sender<SegmentRequest>,
     tasks: Sender<Task>,
     records: Sender<Record>,
@@ -102,7 +102,7 @@ pub struct Helpers {
 
 impl Helpers {
     /// Starts the threads; `wake` is rung when something is finished, and so many bytes of memory are kept ready.
-    pub fn start(work: Work, wake: Arc<Wake>, memory_ahead: usize) -> Self {
+    pub(crate) fn start(work: Work, wake: Arc<Wake>, memory_ahead: usize) -> Self {
         let (segments, segment_requests) = channel::<SegmentRequest>();
         let (tasks, to_do) = channel::<Task>();
         let (records, to_write) = channel::<Record>();
@@ -129,7 +129,7 @@ impl Helpers {
     }
 
     /// Asks for a segment, once.
-    pub fn want_segment(&mut self, request: SegmentRequest) {
+    pub(crate) fn want_segment(&mut self, request: SegmentRequest) {
         if self.asked.map(|asked| asked.id) != Some(request.id) {
             self.asked = Some(request);
             let _ = self.segments.send(request);
@@ -138,52 +138,52 @@ impl Helpers {
 
     /// The tree's memory was last taken at this address; called once a turn.
     #[inline]
-    pub fn run_ahead_of(&mut self, address: usize) {
+    pub(crate) fn run_ahead_of(&mut self, address: usize) {
         self.memory.note(address);
     }
 
     /// Has a snapshot written.
-    pub fn write_snapshot(&mut self, job: SnapshotJob) {
+    pub(crate) fn write_snapshot(&mut self, job: SnapshotJob) {
         let _ = self.tasks.send(Task::Snapshot(Box::new(job)));
     }
 
     /// Has the log cut after `zxid`. What was asked for the old one is of no use any more.
-    pub fn cut_log(&mut self, zxid: Zxid, above: SegmentId) {
+    pub(crate) fn cut_log(&mut self, zxid: Zxid, above: SegmentId) {
         let _ = self.tasks.send(Task::Rebase(Rebase::Cut { zxid, above }));
     }
 
     /// Has another server's state written down, and the log begun anew behind it.
-    pub fn install_snapshot(&mut self, job: Box<SnapshotJob>, above: SegmentId) {
+    pub(crate) fn install_snapshot(&mut self, job: Box<SnapshotJob>, above: SegmentId) {
         let _ = self.tasks.send(Task::Rebase(Rebase::Install { job, above }));
     }
 
     /// The log goes on elsewhere: a segment that is still being made is not for it.
-    pub fn forget_segment(&mut self) {
+    pub(crate) fn forget_segment(&mut self) {
         self.asked = None;
     }
 
     /// Whether this is the segment that the log waits for.
-    pub fn is_awaited(&self, segment: &PreparedSegment) -> bool {
+    pub(crate) fn is_awaited(&self, segment: &PreparedSegment) -> bool {
         self.asked.is_some_and(|asked| asked.id == segment.id)
     }
 
     /// Has a record written down.
-    pub fn record(&mut self, record: Record) {
+    pub(crate) fn record(&mut self, record: Record) {
         let _ = self.records.send(record);
     }
 
     /// Has the log read back for a learner.
-    pub fn read_log(&mut self, peer: PeerId, stretch: Stretch) {
+    pub(crate) fn read_log(&mut self, peer: PeerId, stretch: Stretch) {
         let _ = self.reads.send((peer, stretch));
     }
 
     /// What has been finished since the last call.
-    pub fn finished(&self) -> Option<Done> {
+    pub(crate) fn finished(&self) -> Option<Done> {
         self.done.try_recv().ok()
     }
 
     /// Lets the threads finish what they have begun, and waits for them; then the end of the log is marked, if it is known.
-    pub fn stop(self, end: Option<(Position, SegmentId)>) {
+    pub(crate) fn stop(self, end: Option<(Position, SegmentId)>) {
         let Helpers { segments, tasks, records, reads, threads, close_log, .. } = self;
         drop((segments, tasks, records, reads));
         for thread in threads {

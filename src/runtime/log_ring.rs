@@ -21,10 +21,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The completion of a log write.
-pub const WRITE: u64 = 1;
+pub(crate) const WRITE: u64 = 1;
 
 /// The ring and the files it writes to.
-pub struct LogRing {
+pub(crate) struct LogRing {
     ring: IoUring,
     dir: PathBuf,
     buffers: [(*mut u8, usize); 2],
@@ -41,7 +41,7 @@ unsafe impl Send for LogRing {}
 impl LogRing {
     /// A ring on the writer's buffers, for segments in `dir`. `deferred`: the thread that makes it is the only
     /// one that will use it and waits in it, so the kernel may leave completions until then.
-    pub fn new(log: &mut LogWriter, dir: &Path, deferred: bool) -> Result<Self, Fatal> {
+    pub(crate) fn new(log: &mut LogWriter, dir: &Path, deferred: bool) -> Result<Self, Fatal> {
         let mut builder = IoUring::builder();
         builder.setup_single_issuer().setup_coop_taskrun();
         if deferred {
@@ -73,7 +73,7 @@ impl LogRing {
     }
 
     /// The log goes on with another writer, whose buffers are others. No write is in flight.
-    pub fn rebind(&mut self, log: &mut LogWriter) {
+    pub(crate) fn rebind(&mut self, log: &mut LogWriter) {
         assert!(self.in_flight.is_none(), "no write is in flight");
         if self.buffers_registered {
             let _ = self.ring.submitter().unregister_buffers();
@@ -87,12 +87,12 @@ impl LogRing {
     }
 
     /// The ring itself, for an edge that waits in it for other things as well.
-    pub fn ring(&mut self) -> &mut IoUring {
+    pub(crate) fn ring(&mut self) -> &mut IoUring {
         &mut self.ring
     }
 
     /// Starts a write.
-    pub fn submit(&mut self, write: FrameWrite) -> Result<(), Fatal> {
+    pub(crate) fn submit(&mut self, write: FrameWrite) -> Result<(), Fatal> {
         assert!(self.in_flight.is_none(), "one log write at a time");
         self.open(write.segment)?;
         let (base, len) = self.buffers[write.buffer];
@@ -119,7 +119,7 @@ impl LogRing {
     ///
     /// # Safety
     /// What the entry points to must stay valid until its completion.
-    pub unsafe fn push(&mut self, entry: &squeue::Entry) {
+    pub(crate) unsafe fn push(&mut self, entry: &squeue::Entry) {
         // SAFETY: passed on to the caller.
         while unsafe { self.ring.submission().push(entry) }.is_err() {
             let _ = self.ring.submit();
@@ -127,13 +127,13 @@ impl LogRing {
     }
 
     /// The next completion, if there is one.
-    pub fn completion(&mut self) -> Option<cqueue::Entry> {
+    pub(crate) fn completion(&mut self) -> Option<cqueue::Entry> {
         self.ring.completion().next()
     }
 
     /// Checks the completion of the log's write: anything but all of it on disk ends the server, and is never
     /// tried again (a second attempt may say Ok and lie).
-    pub fn written(&mut self, result: i32) -> Result<(), Fatal> {
+    pub(crate) fn written(&mut self, result: i32) -> Result<(), Fatal> {
         let write = self.in_flight.take().expect("a write was in flight");
         if result == write.len as i32 {
             return Ok(());
@@ -172,7 +172,7 @@ impl LogRing {
     }
 
     /// What a failed call of the ring means.
-    pub fn ring_failed(error: std::io::Error) -> Fatal {
+    pub(crate) fn ring_failed(error: std::io::Error) -> Fatal {
         Fatal::new(Reason::System, format!("io_uring_enter: {error}"))
     }
 }

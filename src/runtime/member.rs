@@ -65,7 +65,7 @@ pub fn options(config: &Config, ensemble: &Ensemble, data: MemberData) -> Result
 }
 
 /// What a member's connections are told: so many of them, and of this memory.
-pub fn peer_options(
+pub(crate) fn peer_options(
     config: &Config,
     ensemble: &Ensemble,
     (max_sockets, memory): (usize, Arc<Pot>),

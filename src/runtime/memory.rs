@@ -68,14 +68,14 @@ impl Drop for Ahead {
 }
 
 /// A state that is being rebuilt, with memory kept ready for it.
-pub struct Growing<'a> {
+pub(crate) struct Growing<'a> {
     rebuild: &'a mut Rebuild,
     ahead: Ahead,
 }
 
 impl<'a> Growing<'a> {
     /// Runs ahead by so many bytes until this is dropped.
-    pub fn new(rebuild: &'a mut Rebuild, bytes: usize) -> Self {
+    pub(crate) fn new(rebuild: &'a mut Rebuild, bytes: usize) -> Self {
         Growing { rebuild, ahead: Ahead::start(bytes) }
     }
 }
@@ -140,7 +140,7 @@ fn run(places: &Receiver<usize>, ahead: usize) {
 /// What is touched first from now on comes in small pages, whatever the allocator asks for. Where a machine's memory is its
 /// host's until it is touched, a huge page may cost milliseconds: the kernel gives back to the host what lies free in large
 /// pieces, and keeps the small.
-pub fn forgo_huge_pages() {
+pub(crate) fn forgo_huge_pages() {
     // SAFETY: a system call with numbers for arguments, see the top.
     if unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) } != 0 {
         let error = std::io::Error::last_os_error();

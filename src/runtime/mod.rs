@@ -30,5 +30,5 @@ mod start;
 mod transport;
 mod wake;
 
-pub use data::key_hashes;
+pub(crate) use data::key_hashes;
 pub use start::{Server, run};

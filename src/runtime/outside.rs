@@ -8,7 +8,7 @@ use crate::server::quorum::{Input, PeerInput, Quorum, Work};
 use crate::storage::log::writer::LogWriter;
 
 /// The quorum brain's means: its log's ring, the connections to other members, the threads that help.
-pub struct Outside {
+pub(crate) struct Outside {
     pub log: LogRing,
     /// Of a member of an ensemble.
     pub peers: Option<Peers>,
@@ -18,7 +18,12 @@ pub struct Outside {
 impl Outside {
     /// Does what there is to do now, and what that leads to. `may_write`: false lets more gather for the log's next write.
     /// `publish` is called when shards have something to see.
-    pub fn perform(&mut self, quorum: &mut Quorum, may_write: bool, mut publish: impl FnMut()) -> Result<(), Fatal> {
+    pub(crate) fn perform(
+        &mut self,
+        quorum: &mut Quorum,
+        may_write: bool,
+        mut publish: impl FnMut(),
+    ) -> Result<(), Fatal> {
         loop {
             let Work { write, segment, snapshot, effects, published } = quorum.ready(may_write);
             if let Some(write) = write {
@@ -43,7 +48,7 @@ impl Outside {
     }
 
     /// Hands everything that helper threads have finished to the brain, and where it belongs else.
-    pub fn finish(&mut self, quorum: &mut Quorum) -> Result<(), Fatal> {
+    pub(crate) fn finish(&mut self, quorum: &mut Quorum) -> Result<(), Fatal> {
         while let Some(done) = self.helpers.finished() {
             match done {
                 // Made for a log that goes on elsewhere by now, it lies there until old files are removed.
@@ -83,7 +88,7 @@ impl Outside {
     }
 
     /// Ends: the log is closed as one that was stopped in order.
-    pub fn end(self, mut quorum: Quorum) {
+    pub(crate) fn end(self, mut quorum: Quorum) {
         let Outside { log, helpers, .. } = self;
         let end = quorum.log().closing().map(|end| (end, quorum.log().highest()));
         // The ring writes from the brain's buffers.

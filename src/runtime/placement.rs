@@ -12,14 +12,14 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// The CPU of each busy thread.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Pins {
+pub(crate) struct Pins {
     /// The quorum core's first, then the shards'; empty: the scheduler chooses.
     cpus: Vec<usize>,
 }
 
 impl Pins {
     /// What the configuration asks for, on the CPUs this process may use.
-    pub fn of(config: &Config) -> Pins {
+    pub(crate) fn of(config: &Config) -> Pins {
         let threads = match config.edge() {
             Edge::OneThread => 1,
             Edge::Shards(shards) => usize::from(shards) + 1,
@@ -38,14 +38,14 @@ impl Pins {
     }
 
     /// Keeps the calling thread, which is the quorum core's or the one thread, on its CPU.
-    pub fn take_core(&self) {
+    pub(crate) fn take_core(&self) {
         if let Some(cpu) = self.cpus.first() {
             stay_on(*cpu);
         }
     }
 
     /// That of a shard, counted from 0.
-    pub fn shard(&self, number: usize) -> Option<usize> {
+    pub(crate) fn shard(&self, number: usize) -> Option<usize> {
         self.cpus.get(number + 1).copied()
     }
 }
@@ -60,19 +60,19 @@ fn stay_on(cpu: usize) {
 }
 
 /// Lets the calling thread give way to those that answer clients, where there are not cores enough for all.
-pub fn step_back() {
+pub(crate) fn step_back() {
     const NICENESS: i32 = 10;
     // Of the calling thread alone, as Linux has it. If it is refused nothing but latency suffers.
     let _ = rustix::process::setpriority_process(None, NICENESS);
 }
 
 /// Bytes of memory that a shard's executor must be able to lock, or it does not start (glommio 0.9).
-pub const SHARD_LOCKS: u64 = 512 << 10;
+pub(crate) const SHARD_LOCKS: u64 = 512 << 10;
 
 /// Raises the limit on locked memory as far as it goes, for the shards' rings and the log's registered buffers, and locks
 /// all memory if asked to. Locking counts only without a limit: below one, memory that is asked for later could not be had
 /// at all. Fails where shards could not start.
-pub fn lock_memory(config: &Config) -> Result<(), Fatal> {
+pub(crate) fn lock_memory(config: &Config) -> Result<(), Fatal> {
     let mut limit = getrlimit(Resource::Memlock);
     limit.current = limit.maximum;
     // If it is refused the log's ring says what follows from it.

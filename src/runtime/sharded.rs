@@ -53,7 +53,7 @@ const SLICE: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How a shard's thread behaves.
 #[derive(Clone, Copy, Debug)]
-pub struct ShardThread {
+pub(crate) struct ShardThread {
     /// The CPU to stay on.
     pub cpu: Option<usize>,
     /// How long to look for work before sleeping.
@@ -62,7 +62,7 @@ pub struct ShardThread {
 
 /// What the threads of a server share to end together.
 #[derive(Clone)]
-pub struct Ending {
+pub(crate) struct Ending {
     /// Somebody wants the server to stop.
     pub stop: Arc<AtomicBool>,
     /// The quorum brain has published its last batch.
@@ -70,7 +70,7 @@ pub struct Ending {
 }
 
 /// One shard, ready to run.
-pub struct ShardParts {
+pub(crate) struct ShardParts {
     pub net: Net,
     pub shard: Shard,
     pub wake: Arc<Wake>,
@@ -78,7 +78,7 @@ pub struct ShardParts {
 }
 
 /// The quorum brain's side.
-pub struct CoreParts {
+pub(crate) struct CoreParts {
     pub quorum: Quorum,
     /// Of what shards, and threads that ask from outside, have for the core: the end that each gets a copy of, and the core's.
     pub inbox: (Sender<Inbound>, Receiver<Inbound>),

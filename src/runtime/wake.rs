@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst, fence};
 
 /// The bell of one loop.
-pub struct Wake {
+pub(crate) struct Wake {
     fd: OwnedFd,
     waits: AtomicBool,
     /// Rung since the loop last looked.
@@ -15,7 +15,7 @@ pub struct Wake {
 
 impl Wake {
     /// A bell nobody waits at.
-    pub fn new() -> Result<Self, Fatal> {
+    pub(crate) fn new() -> Result<Self, Fatal> {
         let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|error| Fatal::new(Reason::System, format!("eventfd: {error}")))?;
         Ok(Wake { fd, waits: AtomicBool::new(false), rung: AtomicBool::new(false) })
@@ -24,7 +24,7 @@ impl Wake {
     /// The loop is about to wait; false if it must not, because the bell has been rung since it was last
     /// awake. Whoever rings from now on ends the wait.
     #[must_use]
-    pub fn about_to_wait(&self) -> bool {
+    pub(crate) fn about_to_wait(&self) -> bool {
         self.waits.store(true, SeqCst);
         fence(SeqCst);
         if self.rung.load(SeqCst) {
@@ -35,7 +35,7 @@ impl Wake {
     }
 
     /// The loop is awake and looks for work from here on: rings before this have been heard.
-    pub fn awake(&self) {
+    pub(crate) fn awake(&self) {
         self.waits.store(false, SeqCst);
         // A swap, so that what the ringer did before it rang is seen from here on.
         self.rung.swap(false, SeqCst);
@@ -43,7 +43,7 @@ impl Wake {
     }
 
     /// There is work: ends the wait, if there is one.
-    pub fn ring(&self) {
+    pub(crate) fn ring(&self) {
         self.rung.store(true, SeqCst);
         fence(SeqCst);
         if self.waits.swap(false, SeqCst) {
@@ -53,7 +53,7 @@ impl Wake {
     }
 
     /// Empties the counter, so that the descriptor is not readable any more.
-    pub fn hush(&self) {
+    pub(crate) fn hush(&self) {
         let _ = rustix::io::read(&self.fd, &mut [0; 8]);
     }
 }

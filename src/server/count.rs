@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 /// Whether what happens is counted and timed. It always is, but in the build that `tools/steady metrics` compares with, to show
 /// what counting costs.
-pub const COUNTS: bool = !cfg!(corral_uncounted);
+pub(crate) const COUNTS: bool = !cfg!(corral_uncounted);
 
 /// A counter with one writer.
 #[derive(Debug, Default)]
@@ -13,7 +13,7 @@ pub struct Count(AtomicU64);
 impl Count {
     /// Adds to it.
     #[inline]
-    pub fn add(&self, n: u64) {
+    pub(crate) fn add(&self, n: u64) {
         // One writer: no read-modify-write instruction is needed.
         if COUNTS {
             self.set(self.value().wrapping_add(n));
@@ -21,13 +21,13 @@ impl Count {
     }
 
     /// Its value.
-    pub fn value(&self) -> u64 {
+    pub(crate) fn value(&self) -> u64 {
         self.0.load(Relaxed)
     }
 
     /// Sets it.
     #[inline]
-    pub fn set(&self, n: u64) {
+    pub(crate) fn set(&self, n: u64) {
         self.0.store(n, Relaxed);
     }
 }
@@ -55,7 +55,7 @@ impl Default for Summary {
 impl Summary {
     /// Adds one measurement.
     #[inline]
-    pub fn record(&self, ms: i64) {
+    pub(crate) fn record(&self, ms: i64) {
         if !COUNTS {
             return;
         }
@@ -71,14 +71,14 @@ impl Summary {
     }
 
     /// What was recorded since the last reset.
-    pub fn read(&self) -> Measured {
+    pub(crate) fn read(&self) -> Measured {
         let count = self.count.value();
         let min = if count == 0 { 0 } else { self.min.load(Relaxed) };
         Measured { count, sum: self.sum.value(), min, max: self.max.load(Relaxed) }
     }
 
     /// Forgets everything.
-    pub fn reset(&self) {
+    pub(crate) fn reset(&self) {
         self.count.set(0);
         self.sum.set(0);
         self.min.store(i64::MAX, Relaxed);
@@ -97,7 +97,7 @@ pub struct Measured {
 
 impl Measured {
     /// The average with four decimals, rounded half up, as ZooKeeper rounds it; 0 for nothing.
-    pub fn average(&self) -> f64 {
+    pub(crate) fn average(&self) -> f64 {
         if self.count == 0 {
             return 0.0;
         }
@@ -107,7 +107,7 @@ impl Measured {
     }
 
     /// Both together.
-    pub fn and(self, other: Measured) -> Measured {
+    pub(crate) fn and(self, other: Measured) -> Measured {
         match (self.count, other.count) {
             (_, 0) => self,
             (0, _) => other,

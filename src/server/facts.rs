@@ -72,7 +72,7 @@ pub struct ConnStats {
 
 impl ConnStats {
     /// Nothing counted yet.
-    pub fn new(established_wall_ms: i64) -> Self {
+    pub(crate) fn new(established_wall_ms: i64) -> Self {
         ConnStats {
             received: 0,
             sent: 0,
@@ -90,7 +90,7 @@ impl ConnStats {
 
     /// Counts the answer to a request, `latency_ms` after it came.
     #[inline]
-    pub fn answered(&mut self, op: &'static str, xid: i32, zxid: Zxid, wall_ms: i64, latency_ms: i64) {
+    pub(crate) fn answered(&mut self, op: &'static str, xid: i32, zxid: Zxid, wall_ms: i64, latency_ms: i64) {
         self.sent += 1;
         self.last_op = op;
         self.last_xid = xid;
@@ -126,7 +126,7 @@ pub struct Facts {
 
 /// A four-letter word that a connection has sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct WordRequest {
+pub(crate) struct WordRequest {
     pub conn: ConnId,
     pub word: [u8; 4],
     /// The bytes sent right behind it.
@@ -135,7 +135,7 @@ pub struct WordRequest {
 
 /// Who gets the facts.
 #[derive(Debug)]
-pub enum Asker {
+pub(crate) enum Asker {
     /// A connection of this shard.
     Connection { shard: ShardId, request: WordRequest },
     /// Whoever holds the other end, and does not wait for ever. The channel ends without facts where the server loses its place
@@ -155,23 +155,23 @@ pub struct Collect {
 
 impl Collect {
     /// Questions to the quorum core and `shards` shards.
-    pub fn new(questions: &'static [Question], asker: Asker, shards: usize) -> Self {
+    pub(crate) fn new(questions: &'static [Question], asker: Asker, shards: usize) -> Self {
         Collect { questions, asker, shards, parts: Mutex::default() }
     }
 
     /// What is asked.
-    pub fn questions(&self) -> &'static [Question] {
+    pub(crate) fn questions(&self) -> &'static [Question] {
         self.questions
     }
 
     /// Adds the core's part; it comes before any shard's.
-    pub fn deposit_core(&self, facts: CoreFacts) {
+    pub(crate) fn deposit_core(&self, facts: CoreFacts) {
         self.parts.lock().expect("no holder panics").1 = facts;
     }
 
     /// Adds one shard's part. The last one goes to the asker with all others, at once if that is a channel. A connection is
     /// to be told by its own shard: these two are returned, and [`Collect::answer`] is for that shard.
-    pub fn deposit(&self, facts: ShardFacts) -> Option<(ShardId, ConnId)> {
+    pub(crate) fn deposit(&self, facts: ShardFacts) -> Option<(ShardId, ConnId)> {
         let mut parts = self.parts.lock().expect("no holder panics");
         parts.0.push(facts);
         let is_last = parts.0.len() == self.shards;
@@ -188,7 +188,7 @@ impl Collect {
     }
 
     /// The word of the connection that asked, and the facts; nothing if a channel asked, which has them.
-    pub fn answer(&self) -> Option<(WordRequest, Facts)> {
+    pub(crate) fn answer(&self) -> Option<(WordRequest, Facts)> {
         match &self.asker {
             Asker::Connection { request, .. } => Some((request.clone(), self.take())),
             Asker::Channel(_) => None,

@@ -19,56 +19,56 @@ pub struct Pot {
 
 impl Pot {
     /// Nothing of `share` bytes is used.
-    pub fn new(share: usize) -> Arc<Pot> {
+    pub(crate) fn new(share: usize) -> Arc<Pot> {
         Arc::new(Pot { share, used: AtomicUsize::new(0) })
     }
 
     /// Bytes it has in all.
-    pub fn share(&self) -> usize {
+    pub(crate) fn share(&self) -> usize {
         self.share
     }
 
     /// Bytes that are charged on it now.
-    pub fn used(&self) -> usize {
+    pub(crate) fn used(&self) -> usize {
         self.used.load(Relaxed)
     }
 
     /// Bytes that are left of it.
     #[inline]
-    pub fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         self.share.saturating_sub(self.used())
     }
 
     /// Whether three quarters are used: whoever holds some should hold no more.
     #[inline]
-    pub fn is_pressed(&self) -> bool {
+    pub(crate) fn is_pressed(&self) -> bool {
         self.room() < self.share / 4
     }
 }
 
 /// What one holder has of a [`Pot`]; given back when dropped.
 #[derive(Debug)]
-pub struct Charge {
+pub(crate) struct Charge {
     pot: Arc<Pot>,
     bytes: usize,
 }
 
 impl Charge {
     /// Nothing yet.
-    pub fn on(pot: &Arc<Pot>) -> Charge {
+    pub(crate) fn on(pot: &Arc<Pot>) -> Charge {
         Charge { pot: pot.clone(), bytes: 0 }
     }
 
     /// The holder has so many bytes now. The pot is told when that is [`limits::CHARGE_STEP`] more or less than it knows.
     #[inline]
-    pub fn follow(&mut self, bytes: usize) {
+    pub(crate) fn follow(&mut self, bytes: usize) {
         if bytes.abs_diff(self.bytes) > limits::CHARGE_STEP {
             self.set(bytes);
         }
     }
 
     /// Bytes the pot knows of.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
@@ -93,7 +93,7 @@ impl Drop for Charge {
 
 /// The pots of one server.
 #[derive(Clone, Debug)]
-pub struct Memory {
+pub(crate) struct Memory {
     /// What is answered and not sent, of all connections.
     pub replies: Arc<Pot>,
     /// What has come and cannot be carried out yet, of all connections.
@@ -118,7 +118,7 @@ pub struct Shares {
 
 impl Shares {
     /// An eighth for each class, as far as that makes sense.
-    pub fn of(limit: usize) -> Shares {
+    pub(crate) fn of(limit: usize) -> Shares {
         let eighth = |most: usize| (limit / 8).min(most);
         let (replies, requests) = (eighth(limits::REPLIES_SHARE), eighth(limits::REQUESTS_SHARE));
         let watches = eighth(limits::WATCHES_SHARE);
@@ -128,20 +128,20 @@ impl Shares {
     }
 
     /// With so many bytes for watches instead, at the tree's cost or to its good.
-    pub fn with_watches(self, watches: usize) -> Shares {
+    pub(crate) fn with_watches(self, watches: usize) -> Shares {
         Shares { watches, tree: (self.tree + self.watches).saturating_sub(watches), ..self }
     }
 }
 
 impl Memory {
     /// Pots of these shares.
-    pub fn new(shares: Shares) -> Memory {
+    pub(crate) fn new(shares: Shares) -> Memory {
         let Shares { replies, requests, others, tree, .. } = shares;
         Memory { replies: Pot::new(replies), requests: Pot::new(requests), others: Pot::new(others), tree }
     }
 
     /// No ceiling.
-    pub fn unlimited() -> Memory {
+    pub(crate) fn unlimited() -> Memory {
         let pot = || Pot::new(usize::MAX);
         Memory { replies: pot(), requests: pot(), others: pot(), tree: usize::MAX }
     }

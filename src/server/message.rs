@@ -5,7 +5,7 @@
 //! a [`Cursor`] holds a shard's place. Nothing is freed before every cursor has moved past it.
 
 use crate::acl::{AclTable, Identities};
-pub use crate::ids::ShardId;
+pub(crate) use crate::ids::ShardId;
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::OpCode;
 use crate::server::facts::Collect;
@@ -119,7 +119,7 @@ pub struct Answer {
 
 impl Answer {
     /// For a shard itself, and none of its connections.
-    pub fn to_shard(shard: ShardId, what: Response) -> Answer {
+    pub(crate) fn to_shard(shard: ShardId, what: Response) -> Answer {
         Answer { shard, conn: ConnId { slot: u32::MAX, generation: 0 }, what }
     }
 }
@@ -155,7 +155,7 @@ pub enum Response {
 pub struct Adoption(Mutex<Option<Adopted>>);
 
 /// What a shard reads.
-pub struct Adopted {
+pub(crate) struct Adopted {
     pub reader: Reader,
     pub store: Store,
     pub acls: Arc<AclTable>,
@@ -163,12 +163,12 @@ pub struct Adopted {
 
 impl Adoption {
     /// For one shard.
-    pub fn new(adopted: Adopted) -> Self {
+    pub(crate) fn new(adopted: Adopted) -> Self {
         Adoption(Mutex::new(Some(adopted)))
     }
 
     /// Takes it.
-    pub fn take(&self) -> Option<Adopted> {
+    pub(crate) fn take(&self) -> Option<Adopted> {
         self.0.lock().expect("no holder panics").take()
     }
 }
@@ -201,7 +201,7 @@ impl Drop for Link {
 }
 
 /// The writing end of the sequence: the quorum core's.
-pub struct Publisher {
+pub(crate) struct Publisher {
     last: Arc<Link>,
     published: u64,
 }
@@ -224,17 +224,17 @@ impl std::ops::Deref for Taken {
 
 impl Publisher {
     /// A sequence with nothing in it.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Publisher { last: Arc::default(), published: 0 }
     }
 
     /// A place at the end of the sequence: it will see every batch published from now on.
-    pub fn cursor(&self) -> Cursor {
+    pub(crate) fn cursor(&self) -> Cursor {
         Cursor { at: self.last.clone() }
     }
 
     /// Appends a batch; every shard that looks from now on sees it.
-    pub fn publish(&mut self, batch: Batch) {
+    pub(crate) fn publish(&mut self, batch: Batch) {
         let link = Arc::new(Link { batch, next: OnceLock::new() });
         assert!(self.last.next.set(link.clone()).is_ok(), "one publisher");
         self.last = link;
@@ -242,7 +242,7 @@ impl Publisher {
     }
 
     /// How many batches there were.
-    pub fn published(&self) -> u64 {
+    pub(crate) fn published(&self) -> u64 {
         self.published
     }
 }
@@ -267,7 +267,7 @@ impl Cursor {
     }
 
     /// Whether there is a batch not taken in yet.
-    pub fn is_behind(&self) -> bool {
+    pub(crate) fn is_behind(&self) -> bool {
         self.at.next.get().is_some()
     }
 }

@@ -10,7 +10,7 @@ use crate::zab::leader::LogPart;
 
 /// Carries out `Effect::ReadLog`: on a helper thread, beside the log's writer and beside retention. A log that cannot be
 /// read counts as one that has not got it: the learner is sent a snapshot.
-pub fn read_log(disk: &dyn Disk, place: &RecoveryOptions<'_>, stretch: &Stretch) -> LogPart {
+pub(crate) fn read_log(disk: &dyn Disk, place: &RecoveryOptions<'_>, stretch: &Stretch) -> LogPart {
     match read(disk, place, stretch) {
         Ok(part) => part,
         Err(error) => {

@@ -50,7 +50,7 @@ impl Rebuild {
     }
 
     /// The same for a member of an ensemble, which keeps so much of its log's end in memory.
-    pub fn for_member(options: StateOptions, limits: HistoryLimits) -> Self {
+    pub(crate) fn for_member(options: StateOptions, limits: HistoryLimits) -> Self {
         Rebuild { history: Some(History::new(limits, Zxid::ZERO)), ..Rebuild::new(options) }
     }
 

@@ -42,7 +42,7 @@ pub struct Scope<'a> {
 
 /// Whether a connection with these identities may read what that ACL protects. What it takes to find out is charged.
 #[inline]
-pub fn may_read(acls: &AclTable, acl: AclId, identities: &Identities, meter: &Meter) -> bool {
+pub(crate) fn may_read(acls: &AclTable, acl: AclId, identities: &Identities, meter: &Meter) -> bool {
     acl == AclId::OPEN || is_allowed(acls, acl, identities, perms::READ, meter)
 }
 
@@ -122,7 +122,7 @@ impl<'a> Scope<'a> {
     }
 
     /// What this step has cost so far.
-    pub fn spent(&self) -> Cost {
+    pub(crate) fn spent(&self) -> Cost {
         self.view.meter().reading().less(self.begun)
     }
 

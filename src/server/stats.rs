@@ -44,7 +44,7 @@ pub struct ShardStats {
 
 impl ShardStats {
     /// Forgets what `srst` resets: packets and latencies, not what is there now.
-    pub fn reset(&self) {
+    pub(crate) fn reset(&self) {
         let packets = [&self.received, &self.sent, &self.received_bytes];
         for count in packets.into_iter().chain([&self.last_response, &self.min_response, &self.max_response]) {
             count.set(0);
@@ -56,7 +56,7 @@ impl ShardStats {
 
     /// Counts a reply of `length` bytes.
     #[inline]
-    pub fn responded(&self, length: u64) {
+    pub(crate) fn responded(&self, length: u64) {
         if !COUNTS {
             return;
         }
@@ -164,7 +164,7 @@ pub struct QuorumStats {
 
 impl QuorumStats {
     /// What the server is now.
-    pub fn mode(&self) -> Mode {
+    pub(crate) fn mode(&self) -> Mode {
         let mode = self.mode.load(Relaxed);
         Mode::ALL.into_iter().find(|known| *known as u8 == mode).unwrap_or(Mode::NotServing)
     }
@@ -177,7 +177,7 @@ impl QuorumStats {
 
     /// Counts a proposal of `bytes`.
     #[inline]
-    pub fn proposed(&self, bytes: u64) {
+    pub(crate) fn proposed(&self, bytes: u64) {
         self.last_proposal.set(bytes);
         if bytes > self.max_proposal.value() {
             self.max_proposal.set(bytes);
@@ -189,7 +189,7 @@ impl QuorumStats {
     }
 
     /// A leader begins with nothing proposed, as ZooKeeper's does.
-    pub fn begin_to_lead(&self) {
+    pub(crate) fn begin_to_lead(&self) {
         for count in [&self.last_proposal, &self.min_proposal, &self.max_proposal] {
             count.set(0);
         }
@@ -210,7 +210,7 @@ pub struct Stats {
 
 impl Stats {
     /// For a server of `shards` shards.
-    pub fn new(shards: usize) -> Self {
+    pub(crate) fn new(shards: usize) -> Self {
         Stats {
             shards: (0..shards).map(|_| ShardStats::default()).collect(),
             core: CoreStats::default(),
@@ -221,17 +221,17 @@ impl Stats {
     }
 
     /// What all shards have counted.
-    pub fn sum(&self, count: impl Fn(&ShardStats) -> &Count) -> u64 {
+    pub(crate) fn sum(&self, count: impl Fn(&ShardStats) -> &Count) -> u64 {
         self.shards.iter().map(|shard| count(shard).value()).sum()
     }
 
     /// What all shards have measured.
-    pub fn measured(&self, summary: impl Fn(&ShardStats) -> &Summary) -> Measured {
+    pub(crate) fn measured(&self, summary: impl Fn(&ShardStats) -> &Summary) -> Measured {
         self.shards.iter().map(|shard| summary(shard).read()).fold(Measured::default(), Measured::and)
     }
 
     /// The newest zxid that is durable and visible.
-    pub fn zxid(&self) -> Zxid {
+    pub(crate) fn zxid(&self) -> Zxid {
         Zxid(self.core.zxid.load(Relaxed))
     }
 }
@@ -356,7 +356,7 @@ const MEMBERS: &[Mode] = &[Mode::Leader, Mode::Follower, Mode::Observer];
 
 /// All metrics, in the order of `mntr`: what the server is, gauges, counters, summaries.
 #[rustfmt::skip]
-pub const METRICS: &[Metric] = &[
+pub(crate) const METRICS: &[Metric] = &[
     Metric { name: "version", kind: Text, unit: Plain,
         help: "Which ZooKeeper this server speaks like, and its own version.",
         read: |from| Some(Value::Text(from.process.version)) },

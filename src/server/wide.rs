@@ -64,7 +64,7 @@ impl WideRead {
     /// any other request.
     ///
     /// [`Work::is_wide`]: crate::jute::Work::is_wide
-    pub fn begin(scope: &Scope<'_>, xid: i32, request: &Request<'_>) -> Result<Option<WideRead>, ErrorCode> {
+    pub(crate) fn begin(scope: &Scope<'_>, xid: i32, request: &Request<'_>) -> Result<Option<WideRead>, ErrorCode> {
         let progress = match *request {
             Request::GetChildren { path, .. } => {
                 scope.permitted(OpCode::GetChildren, path)?;
@@ -88,12 +88,12 @@ impl WideRead {
 
     /// Begins the list of a session's ephemerals, found by looking at every znode. The prefix is given as the body;
     /// an empty one means all.
-    pub fn ephemerals(xid: i32, session: SessionId) -> WideRead {
+    pub(crate) fn ephemerals(xid: i32, session: SessionId) -> WideRead {
         WideRead { xid, progress: Progress::Ephemerals { list: Listing::default(), session } }
     }
 
     /// Whether all of it must be read at one zxid.
-    pub fn needs_pin(&self) -> bool {
+    pub(crate) fn needs_pin(&self) -> bool {
         !matches!(self.progress, Progress::SetWatches { .. })
     }
 
@@ -103,7 +103,7 @@ impl WideRead {
     /// # Errors
     /// What is to be answered instead: a reply of more than the scope's [`Scope::longest_answer`] is refused as throttled, as there
     /// is no memory for it.
-    pub fn advance(
+    pub(crate) fn advance(
         &mut self,
         scope: &mut Scope<'_>,
         body: &[u8],

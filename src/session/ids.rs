@@ -15,20 +15,20 @@ const SECRET: u64 = 0b01 << 54;
 const PUBLIC: u64 = 0b10 << 54;
 
 /// Whether this session's password is made under a secret, by its id. Others may have a password that anybody can compute.
-pub fn has_secret(session: SessionId) -> bool {
+pub(crate) fn has_secret(session: SessionId) -> bool {
     session.0 as u64 & KIND == SECRET
 }
 
 /// Gives out session ids (ZooKeeper 3.9, `SessionTrackerImpl.initializeNextSessionId`).
 #[derive(Clone, Debug)]
-pub struct SessionIds {
+pub(crate) struct SessionIds {
     next: u64,
 }
 
 impl SessionIds {
     /// Starts at a time of `now_ms`, of which 38 bits count. Successive starts of a server should hand in
     /// growing times: with less than 65536 new sessions per ms no id then comes twice in eight years.
-    pub fn new(now_ms: i64, server_id: u8) -> SessionIds {
+    pub(crate) fn new(now_ms: i64, server_id: u8) -> SessionIds {
         // Unsigned on the way down, so that the top byte is the server's alone.
         let time = ((now_ms as u64) << 24) >> 8;
         SessionIds { next: time | u64::from(server_id) << 56 }
@@ -36,7 +36,7 @@ impl SessionIds {
 
     /// The next one, of a session with a secret password or one that anybody may compute. Never [`SessionId::NONE`], nor the
     /// value that marks containers in `ephemeralOwner`: one of the two bits is set.
-    pub fn next(&mut self, secret: bool) -> SessionId {
+    pub(crate) fn next(&mut self, secret: bool) -> SessionId {
         let id = if secret { self.next & !KIND | SECRET } else { self.next | PUBLIC };
         self.next = self.next.wrapping_add(1);
         SessionId(id as i64)

@@ -9,6 +9,7 @@ mod password;
 pub mod timeouts;
 mod tracker;
 
-pub use ids::{SessionIds, has_secret};
-pub use password::{PASSWORD_LEN, Passwords, SessionSecret, zookeeper_password};
-pub use tracker::Tracker;
+pub(crate) use ids::{SessionIds, has_secret};
+pub use password::zookeeper_password;
+pub(crate) use password::{PASSWORD_LEN, Passwords, SessionSecret};
+pub(crate) use tracker::Tracker;

@@ -12,7 +12,7 @@ use std::fmt;
 use subtle::{Choice, ConstantTimeEq};
 
 /// Bytes of a session password.
-pub const PASSWORD_LEN: usize = 16;
+pub(crate) const PASSWORD_LEN: usize = 16;
 
 /// What passwords are made under.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,18 +48,18 @@ pub struct Passwords {
 
 impl Passwords {
     /// All under this secret, and none are right but those.
-    pub fn secret(secret: SessionSecret) -> Passwords {
+    pub(crate) fn secret(secret: SessionSecret) -> Passwords {
         Passwords { secret, also: vec![], zookeeper: false }
     }
 
     /// The session's password.
-    pub fn password(&self, session: SessionId) -> [u8; PASSWORD_LEN] {
+    pub(crate) fn password(&self, session: SessionId) -> [u8; PASSWORD_LEN] {
         if self.is_public(session) { zookeeper_password(session) } else { self.secret.password(session) }
     }
 
     /// Whether it is. Takes as long for a wrong one as for the right one; never true of
     /// [`SessionId::NONE`].
-    pub fn verify(&self, session: SessionId, shown: &[u8]) -> bool {
+    pub(crate) fn verify(&self, session: SessionId, shown: &[u8]) -> bool {
         let mut right = self.secret.password(session).ct_eq(shown);
         for also in &self.also {
             right |= also.password(session).ct_eq(shown);

@@ -2,17 +2,19 @@
 
 /// What a client gets for the timeout it asked for, in ms: the nearest within the bounds. Where the bounds
 /// contradict each other the upper one wins, as in ZooKeeper.
-pub fn negotiate(asked_ms: i32, min_ms: i32, max_ms: i32) -> i32 {
+pub(crate) fn negotiate(asked_ms: i32, min_ms: i32, max_ms: i32) -> i32 {
     asked_ms.max(min_ms).min(max_ms)
 }
 
 /// The lower bound where the configuration names none: two ticks.
-pub fn default_min_ms(tick_ms: i32) -> i32 {
+#[cfg(test)]
+pub(crate) fn default_min_ms(tick_ms: i32) -> i32 {
     tick_ms.saturating_mul(2)
 }
 
 /// The upper bound where the configuration names none: twenty ticks.
-pub fn default_max_ms(tick_ms: i32) -> i32 {
+#[cfg(test)]
+pub(crate) fn default_max_ms(tick_ms: i32) -> i32 {
     tick_ms.saturating_mul(20)
 }
 

@@ -27,7 +27,7 @@ struct Entry {
 
 /// Every session and its instant. Times are ms of a clock that never goes back; they may start anywhere.
 #[derive(Clone, Debug)]
-pub struct Tracker {
+pub(crate) struct Tracker {
     tick_ms: i64,
     index: HashMap<SessionId, u32, ahash::RandomState>,
     entries: Vec<Entry>,
@@ -41,7 +41,7 @@ impl Tracker {
     ///
     /// # Panics
     /// If the tick is not positive.
-    pub fn new(tick_ms: i64) -> Tracker {
+    pub(crate) fn new(tick_ms: i64) -> Tracker {
         assert!(tick_ms > 0, "a tick takes time");
         Tracker {
             tick_ms,
@@ -54,7 +54,7 @@ impl Tracker {
 
     /// Starts to track a session, with its full timeout from now. One that is known gets the new timeout; one
     /// that has expired and was not removed stays expired.
-    pub fn add(&mut self, id: SessionId, timeout_ms: i32, now_ms: i64) {
+    pub(crate) fn add(&mut self, id: SessionId, timeout_ms: i32, now_ms: i64) {
         if let Some(&at) = self.index.get(&id) {
             self.entries[at as usize].timeout_ms = timeout_ms;
             self.touch(id, now_ms);
@@ -78,7 +78,7 @@ impl Tracker {
     }
 
     /// The session was heard of. False if there is no such session, or no more.
-    pub fn touch(&mut self, id: SessionId, now_ms: i64) -> bool {
+    pub(crate) fn touch(&mut self, id: SessionId, now_ms: i64) -> bool {
         let Some(&at) = self.index.get(&id) else { return false };
         let entry = &self.entries[at as usize];
         if entry.is_closing {
@@ -95,7 +95,8 @@ impl Tracker {
 
     /// The session's end has begun: it will not expire any more, nor can it be touched. False if there is
     /// no such session, or its end had begun before.
-    pub fn close(&mut self, id: SessionId) -> bool {
+    #[cfg(test)]
+    pub(crate) fn close(&mut self, id: SessionId) -> bool {
         match self.index.get(&id) {
             Some(&at) if !self.entries[at as usize].is_closing => {
                 self.unlink(at);
@@ -107,7 +108,7 @@ impl Tracker {
     }
 
     /// Forgets the session. False if there is none.
-    pub fn remove(&mut self, id: SessionId) -> bool {
+    pub(crate) fn remove(&mut self, id: SessionId) -> bool {
         let Some(at) = self.index.remove(&id) else { return false };
         if !self.entries[at as usize].is_closing {
             self.unlink(at);
@@ -117,19 +118,19 @@ impl Tracker {
     }
 
     /// Whether the session is alive: known, and its end has not begun.
-    pub fn contains(&self, id: SessionId) -> bool {
+    pub(crate) fn contains(&self, id: SessionId) -> bool {
         self.timeout(id).is_some()
     }
 
     /// The timeout of a session that is alive, ms.
-    pub fn timeout(&self, id: SessionId) -> Option<i32> {
+    pub(crate) fn timeout(&self, id: SessionId) -> Option<i32> {
         let entry = &self.entries[*self.index.get(&id)? as usize];
         (!entry.is_closing).then_some(entry.timeout_ms)
     }
 
     /// Appends the sessions whose instant has come, by instant, then by id. They are closing from now on and
     /// are reported only once; [`Tracker::remove`] forgets them.
-    pub fn expired(&mut self, now_ms: i64, out: &mut Vec<SessionId>) {
+    pub(crate) fn expired(&mut self, now_ms: i64, out: &mut Vec<SessionId>) {
         while let Some(first) = self.instants.first_entry()
             && *first.key() <= now_ms
         {
@@ -146,22 +147,24 @@ impl Tracker {
     }
 
     /// The next instant at which something expires, ms.
-    pub fn next_ms(&self) -> Option<i64> {
+    #[cfg(test)]
+    pub(crate) fn next_ms(&self) -> Option<i64> {
         self.instants.first_key_value().map(|(&at_ms, _)| at_ms)
     }
 
     /// How many sessions are known, those included whose end has begun.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.index.len()
     }
 
     /// No session at all.
-    pub fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
         self.index.is_empty()
     }
 
     /// The instants in order, each with its sessions by id: what `dump` shows.
-    pub fn buckets(&self) -> impl Iterator<Item = (i64, Vec<SessionId>)> {
+    pub(crate) fn buckets(&self) -> impl Iterator<Item = (i64, Vec<SessionId>)> {
         self.instants.iter().map(|(&at_ms, &first)| {
             let mut sessions = Vec::new();
             let mut at = first;

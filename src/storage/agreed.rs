@@ -17,7 +17,7 @@ use crate::zab::agreed::{AGREED_LEN, Agreed, Held};
 use std::path::Path;
 
 /// The file's name, in the directory of the snapshots.
-pub const FILE: &str = "ensemble-secret";
+pub(crate) const FILE: &str = "ensemble-secret";
 
 const MAGIC: [u8; 8] = *b"CORRALES";
 const VERSION: u32 = 1;
@@ -50,7 +50,7 @@ pub fn read(disk: &dyn Disk, dir: &Path, directory: DirectoryId) -> Result<Optio
 /// What a member goes on with, that has this secret of its own in its directory and heard this, and whose log ends at `last`. What
 /// was always a server's on its own has its own secret, as the file in it says at the time, and sessions may be under it if
 /// anything ever happened there. That is written down: from now on the directory is a member's.
-pub fn of_member(
+pub(crate) fn of_member(
     (disk, dir, directory): (&dyn Disk, &Path, &Identity),
     own: SessionSecret,
     heard: Option<Held>,
@@ -69,7 +69,7 @@ pub fn of_member(
 /// How a server on its own makes passwords: as the ensemble did that it was left alone by, if it was. What it last heard there may
 /// be of a leader that came to nothing: it counts if the log, which ends at `last`, has something of that leader's epoch, and is
 /// taken in any case. That sessions are under it from now on is written down.
-pub fn of_lone(
+pub(crate) fn of_lone(
     (disk, dir, directory): (&dyn Disk, &Path, &Identity),
     own: SessionSecret,
     heard: Option<Held>,

@@ -48,13 +48,13 @@ pub trait Disk: Send + Sync {
 
 /// Bytes in one write of [`DiskFile::zero_fill`] and [`DiskFile::write_straight`]: a device is done with them in less than
 /// a millisecond.
-pub const PIECE: usize = 256 << 10;
+pub(crate) const PIECE: usize = 256 << 10;
 
 /// What direct reads and writes are made of.
 pub const BLOCK: usize = 4096;
 
 /// A buffer for [`DiskFile::read_straight`]. To be used again: fresh memory costs as much as reading into it.
-pub type Blocks = rkyv::util::AlignedVec<BLOCK>;
+pub(crate) type Blocks = rkyv::util::AlignedVec<BLOCK>;
 
 /// An open file.
 pub trait DiskFile: Send + Sync {
@@ -112,12 +112,12 @@ pub struct DiskError {
 
 impl DiskError {
     /// For `map_err`.
-    pub fn new(operation: &'static str, path: &Path, source: io::Error) -> DiskError {
+    pub(crate) fn new(operation: &'static str, path: &Path, source: io::Error) -> DiskError {
         DiskError { operation, path: path.to_path_buf(), source }
     }
 
     /// Whether the path is not there.
-    pub fn is_not_found(&self) -> bool {
+    pub(crate) fn is_not_found(&self) -> bool {
         self.source.kind() == io::ErrorKind::NotFound
     }
 }
@@ -135,7 +135,7 @@ const EMFILE: i32 = 24;
 const ENFILE: i32 = 23;
 
 /// Whether the process, or the whole system, has no descriptor left: nothing that a disk has to do with.
-pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
 }
 
@@ -156,7 +156,7 @@ impl From<DiskError> for Fatal {
 }
 
 /// Reads a whole file that may not be longer than `limit` bytes.
-pub fn read_small(disk: &dyn Disk, path: &Path, limit: usize) -> Result<Vec<u8>, DiskError> {
+pub(crate) fn read_small(disk: &dyn Disk, path: &Path, limit: usize) -> Result<Vec<u8>, DiskError> {
     let file = disk.open(path, Access::Read)?;
     let length = file.length()?;
     if length > limit as u64 {
@@ -170,7 +170,7 @@ pub fn read_small(disk: &dyn Disk, path: &Path, limit: usize) -> Result<Vec<u8>,
 }
 
 /// Puts a small file in place at once: written beside it, synced, renamed, the directory synced.
-pub fn replace_small(disk: &dyn Disk, dir: &Path, name: &str, bytes: &[u8]) -> Result<(), DiskError> {
+pub(crate) fn replace_small(disk: &dyn Disk, dir: &Path, name: &str, bytes: &[u8]) -> Result<(), DiskError> {
     let aside = dir.join(format!("{name}{ASIDE}"));
     let file = disk.open(&aside, Access::Create)?;
     file.write_at(bytes, 0)?;
@@ -180,7 +180,7 @@ pub fn replace_small(disk: &dyn Disk, dir: &Path, name: &str, bytes: &[u8]) -> R
 }
 
 /// How the name of a file ends that is not finished. Such files are removed at start.
-pub const ASIDE: &str = ".tmp";
+pub(crate) const ASIDE: &str = ".tmp";
 
 #[cfg(test)]
 mod tests {

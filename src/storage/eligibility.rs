@@ -24,7 +24,7 @@ use std::path::Path;
 /// (ZooKeeper 3.9, `FileTxnSnapLog.restore`: a server without a database, without `db.autocreate` and without the
 /// mark has the zxid -1, and neither votes nor is voted for. There it is forgotten at the next start.)
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Eligibility {
+pub(crate) enum Eligibility {
     /// All it ever acknowledged is here: it votes with it.
     Known,
     /// It has never acknowledged anything: it votes, with zxid zero.
@@ -36,7 +36,7 @@ pub enum Eligibility {
 
 impl Recovered {
     /// The table of [`Eligibility`]. `identity` is the directory's at the start, `autocreate` is db.autocreate.
-    pub fn eligibility(&self, identity: &Identity, autocreate: bool) -> Eligibility {
+    pub(crate) fn eligibility(&self, identity: &Identity, autocreate: bool) -> Eligibility {
         let own_without_log =
             self.plan == Plan::SnapshotOnly && self.snapshot.is_some_and(|snapshot| !snapshot.installed);
         let nothing = self.snapshot.is_none() && self.zxid == Zxid::ZERO;
@@ -52,7 +52,7 @@ impl Recovered {
 
 /// Removes the operator's mark, if it is there: it holds for one start. After
 /// [`super::identity::DataDirectory::mark_born`].
-pub fn consume_marker(disk: &dyn Disk, log_dir: &Path) -> Result<(), DiskError> {
+pub(crate) fn consume_marker(disk: &dyn Disk, log_dir: &Path) -> Result<(), DiskError> {
     match disk.remove(&log_dir.join(MARKER)) {
         Ok(()) => disk.sync_dir(log_dir),
         Err(error) if error.is_not_found() => Ok(()),

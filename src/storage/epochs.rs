@@ -32,10 +32,10 @@ use crate::zab::epochs::Epochs;
 use std::path::Path;
 
 /// The file's name, in the directory of the snapshots.
-pub const FILE: &str = "epochs";
+pub(crate) const FILE: &str = "epochs";
 
 /// Where [`replace`] keeps the file as it was.
-pub const KEPT: &str = "epochs.before";
+pub(crate) const KEPT: &str = "epochs.before";
 
 const MAGIC: [u8; 8] = *b"CORRALEP";
 const VERSION: u32 = 1;
@@ -45,7 +45,7 @@ const RECORD: usize = 64;
 
 /// The file, open. After an error from [`EpochFile::update`] what it holds is known only to the next start: the
 /// process must end.
-pub struct EpochFile {
+pub(crate) struct EpochFile {
     file: Box<dyn DiskFile>,
     directory: DirectoryId,
     sequence: u64,
@@ -53,7 +53,7 @@ pub struct EpochFile {
 }
 
 /// A file that was opened.
-pub struct Opened {
+pub(crate) struct Opened {
     pub epochs: EpochFile,
     /// What an operator should know: a slot that had to be written again.
     pub note: Option<String>,
@@ -62,7 +62,12 @@ pub struct Opened {
 impl EpochFile {
     /// Opens the file in `dir` and mends it. `first` is what it begins with if there is none; `None` if there
     /// must be one.
-    pub fn open(disk: &dyn Disk, dir: &Path, directory: DirectoryId, first: Option<Epochs>) -> Result<Opened, Fatal> {
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        dir: &Path,
+        directory: DirectoryId,
+        first: Option<Epochs>,
+    ) -> Result<Opened, Fatal> {
         let path = dir.join(FILE);
         let lost = |what: &str| Fatal::new(Reason::EpochsLost, format!("{}: {what}", path.display()));
         let bytes = match disk::read_small(disk, &path, SLOTS * BLOCK) {
@@ -120,7 +125,7 @@ impl EpochFile {
     }
 
     /// What is durable in both slots.
-    pub fn record(&self) -> Epochs {
+    pub(crate) fn record(&self) -> Epochs {
         self.record
     }
 
@@ -128,7 +133,7 @@ impl EpochFile {
     ///
     /// # Panics
     /// If an epoch would go back, or the one acknowledged is newer than the one promised.
-    pub fn update(&mut self, record: Epochs) -> Result<(), DiskError> {
+    pub(crate) fn update(&mut self, record: Epochs) -> Result<(), DiskError> {
         check(record);
         let forward = record.accepted >= self.record.accepted && record.current >= self.record.current;
         assert!(forward, "{record:?} after {:?}", self.record);

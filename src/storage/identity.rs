@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// The version of the layout this program writes and reads.
-pub const LAYOUT: u32 = 1;
+pub(crate) const LAYOUT: u32 = 1;
 
 const IDENTITY: &str = "identity";
 const LOCK: &str = "lock";
@@ -72,7 +72,7 @@ pub enum Past {
 
 impl Past {
     /// In words, as the file has it.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Past::Alone => "alone",
             Past::Member => "member",
@@ -233,23 +233,23 @@ pub fn lock(disk: &dyn Disk, dir: &Path) -> Result<Option<DataDirectory>, Fatal>
 
 impl DataDirectory {
     /// Notes that this is a member's, who may vote from now on: its epochs are on disk.
-    pub fn mark_member(&mut self, disk: &dyn Disk) -> Result<(), DiskError> {
+    pub(crate) fn mark_member(&mut self, disk: &dyn Disk) -> Result<(), DiskError> {
         self.write(disk, Identity { past: Past::Member, ..self.identity })
     }
 
     /// Notes that a log has been begun.
-    pub fn mark_born(&mut self, disk: &dyn Disk) -> Result<(), DiskError> {
+    pub(crate) fn mark_born(&mut self, disk: &dyn Disk) -> Result<(), DiskError> {
         self.write(disk, Identity { born: true, ..self.identity })
     }
 
     /// Notes that something may be missing here. Before the log is begun: whatever happens after that, the
     /// server remembers.
-    pub fn mark_incomplete(&mut self, disk: &dyn Disk) -> Result<(), DiskError> {
+    pub(crate) fn mark_incomplete(&mut self, disk: &dyn Disk) -> Result<(), DiskError> {
         self.write(disk, Identity { complete: false, ..self.identity })
     }
 
     /// Notes that nothing is missing any more: a leader's history is here, durable, and its epoch too.
-    pub fn mark_complete(&mut self, disk: &dyn Disk) -> Result<(), DiskError> {
+    pub(crate) fn mark_complete(&mut self, disk: &dyn Disk) -> Result<(), DiskError> {
         self.write(disk, Identity { complete: true, ..self.identity })
     }
 
@@ -263,7 +263,7 @@ impl DataDirectory {
 
     /// The secret under which session passwords are made; made from `entropy` if there is none. A damaged one is
     /// an error: a new one in silence would end every session.
-    pub fn session_secret(&self, disk: &dyn Disk, entropy: [u8; 32]) -> Result<[u8; 32], Fatal> {
+    pub(crate) fn session_secret(&self, disk: &dyn Disk, entropy: [u8; 32]) -> Result<[u8; 32], Fatal> {
         let path = self.dir.join(SECRET);
         match disk::read_small(disk, &path, LIMIT) {
             Ok(bytes) => {

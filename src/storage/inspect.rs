@@ -15,10 +15,10 @@ use crate::ids::{SessionId, Zxid};
 use std::path::Path;
 
 /// Describes a transaction in one line.
-pub type Describe<'a> = &'a dyn Fn(&[u8]) -> String;
+pub(crate) type Describe<'a> = &'a dyn Fn(&[u8]) -> String;
 
 /// Checks the log in `dir` as a start would: every frame of every segment. True if it is whole.
-pub fn verify_log(
+pub(crate) fn verify_log(
     disk: &dyn Disk,
     dir: &Path,
     directory: DirectoryId,
@@ -76,7 +76,7 @@ pub fn verify_log(
 
 /// Prints one segment frame by frame, with every transaction if `describe` is there. Goes on behind damage.
 /// True if there was none before the last whole frame.
-pub fn dump_segment(
+pub(crate) fn dump_segment(
     disk: &dyn Disk,
     dir: &Path,
     id: SegmentId,
@@ -141,7 +141,7 @@ pub fn dump_segment(
 }
 
 /// Prints every segment in `dir` with [`dump_segment`], oldest number first.
-pub fn dump_log(
+pub(crate) fn dump_log(
     disk: &dyn Disk,
     dir: &Path,
     describe: Option<Describe<'_>>,
@@ -157,7 +157,7 @@ pub fn dump_log(
 }
 
 /// Checks every snapshot in `dir`. True if all are whole.
-pub fn verify_snapshots(disk: &dyn Disk, dir: &Path, line: &mut dyn FnMut(String)) -> Result<bool, DiskError> {
+pub(crate) fn verify_snapshots(disk: &dyn Disk, dir: &Path, line: &mut dyn FnMut(String)) -> Result<bool, DiskError> {
     let mut whole = true;
     for (_, name) in load::list(disk, dir)? {
         whole &= report(
@@ -173,7 +173,7 @@ pub fn verify_snapshots(disk: &dyn Disk, dir: &Path, line: &mut dyn FnMut(String
 }
 
 /// Prints everything in the snapshot called `name`; `acl` describes an ACL list's bytes.
-pub fn dump_snapshot(
+pub(crate) fn dump_snapshot(
     disk: &dyn Disk,
     dir: &Path,
     name: &str,

@@ -75,7 +75,7 @@ impl std::error::Error for TruncateError {}
 
 impl TruncateError {
     /// The process's end, if it is one; else the log is as it was.
-    pub fn fatal(self) -> Option<Fatal> {
+    pub(crate) fn fatal(self) -> Option<Fatal> {
         match self {
             TruncateError::NotThere(_) | TruncateError::NoSnapshot(_) => None,
             TruncateError::Log(error) => Some(super::recovery::RecoveryError::from(error).into()),
@@ -113,14 +113,18 @@ pub fn truncate(
 
 /// The first segment that may go on from a snapshot which is about to be installed: what its header names as
 /// `log_from`. `above` is as for [`truncate`].
-pub fn next_segment(disk: &dyn Disk, options: &RecoveryOptions<'_>, above: SegmentId) -> Result<SegmentId, LogError> {
+pub(crate) fn next_segment(
+    disk: &dyn Disk,
+    options: &RecoveryOptions<'_>,
+    above: SegmentId,
+) -> Result<SegmentId, LogError> {
     let chain = Chain::discover_running(disk, options.log_dir, options.directory)?;
     Ok(chain.highest.max(above).next())
 }
 
 /// Begins the log anew behind the snapshot at `zxid`, which is durable, installed, and names `log_from`. The log
 /// before it and all snapshots behind it go.
-pub fn begin_behind(
+pub(crate) fn begin_behind(
     disk: &dyn Disk,
     options: &RecoveryOptions<'_>,
     zxid: Zxid,

@@ -73,7 +73,7 @@ pub struct RecoveryOptions<'a> {
 
 /// What was recovered, and where the log goes on.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Recovered {
+pub(crate) struct Recovered {
     pub plan: Plan,
     /// The last transaction of the state.
     pub zxid: Zxid,
@@ -185,7 +185,7 @@ pub fn finish(plan: Plan, snapshots: Snapshots, last: Zxid, witness: Zxid, accep
 
 /// Why nothing was recovered.
 #[derive(Debug)]
-pub enum RecoveryError {
+pub(crate) enum RecoveryError {
     Disk(DiskError),
     Log(LogError),
     /// One of the tables says no; the line has what was found.
@@ -257,7 +257,7 @@ impl From<RecoveryError> for Fatal {
 }
 
 /// Recovers the state into `replay`. Reads only.
-pub fn recover(
+pub(crate) fn recover(
     disk: &dyn Disk,
     options: &RecoveryOptions<'_>,
     replay: &mut dyn Replay,
@@ -434,7 +434,7 @@ fn found(log_dir: &Path, newest: Option<Zxid>, snapshots: Snapshots, log: Log, l
 
 /// Lets the log go on behind what was recovered: begins its next segment, and only then disposes of the files
 /// that are no part of it. At most `spares` files are kept to be used again.
-pub fn begin_log(
+pub(crate) fn begin_log(
     disk: &dyn Disk,
     options: &RecoveryOptions<'_>,
     recovered: &Recovered,

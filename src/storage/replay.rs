@@ -1,6 +1,6 @@
 //! What recovery hands to whoever builds the state: a snapshot's records, then the log's transactions.
 
-pub use super::replay_error::ReplayError;
+pub(crate) use super::replay_error::ReplayError;
 
 use super::log::frame::DirectoryId;
 use super::log::segment::SegmentId;

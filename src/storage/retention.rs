@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 /// How much is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RetentionOptions {
+pub(crate) struct RetentionOptions {
     /// Whole snapshots (ZooKeeper's autopurge.snapRetainCount, at least 3 there).
     pub snapshots: usize,
     /// Log files kept to be used again.
@@ -35,7 +35,7 @@ impl Default for RetentionOptions {
 
 /// What a purge did.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Purged {
+pub(crate) struct Purged {
     pub snapshots: Vec<String>,
     pub segments: Vec<SegmentId>,
     /// Damaged snapshots found, which were left alone unless they are older than all that is kept.
@@ -44,19 +44,19 @@ pub struct Purged {
 
 /// Purges; remembers which snapshots it has found whole.
 #[derive(Debug, Default)]
-pub struct Retention {
+pub(crate) struct Retention {
     whole: BTreeSet<String>,
 }
 
 impl Retention {
     /// Says that the snapshot called `name` was written by this process, or loaded: it need not be read again.
-    pub fn is_whole(&mut self, name: &str) {
+    pub(crate) fn is_whole(&mut self, name: &str) {
         self.whole.insert(name.to_string());
     }
 
     /// Removes what is not needed. To be called on a helper thread, since it may read snapshots. The running log
     /// may go on meanwhile, and segments be prepared for it: only spares are taken there, only others given up here.
-    pub fn purge(
+    pub(crate) fn purge(
         &mut self,
         disk: &dyn Disk,
         snapshot_dir: &Path,
@@ -116,14 +116,14 @@ impl Retention {
 
 /// The segments, oldest first, that no replay from `oldest` or later reads: those whose successor already begins
 /// at or before it.
-pub fn not_needed(chain: &Chain, oldest: Zxid) -> Vec<SegmentId> {
+pub(crate) fn not_needed(chain: &Chain, oldest: Zxid) -> Vec<SegmentId> {
     let goes = |pair: &&[super::log::chain::Segment]| pair[1].header.after.zxid <= oldest;
     chain.segments.windows(2).take_while(goes).map(|pair| pair[0].header.id).collect()
 }
 
 /// Makes spares of segments that are no part of the log any more, as long as there are fewer than `spares`, and
 /// removes the others, at once. In the order given: oldest first keeps the chain whole at every moment.
-pub fn dispose(disk: &dyn Disk, dir: &Path, segments: &[SegmentId], spares: usize) -> Result<(), DiskError> {
+pub(crate) fn dispose(disk: &dyn Disk, dir: &Path, segments: &[SegmentId], spares: usize) -> Result<(), DiskError> {
     for path in give_up(disk, dir, segments, spares)? {
         disk.remove(&path)?;
     }

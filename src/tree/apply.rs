@@ -5,7 +5,8 @@
 //! taken while transactions went on, which may contain effects of those that follow (ZooKeeper 3.9,
 //! `DataTree.processTxn`).
 
-pub use super::applied::{Applied, DigestCheck, SessionEvent};
+pub use super::applied::DigestCheck;
+pub(crate) use super::applied::{Applied, SessionEvent};
 
 use super::change::Changes;
 use super::multi::result_op;
@@ -125,7 +126,7 @@ impl State {
     }
 
     /// The same, but what may take longer than a turn is begun only: `None`, and [`State::resume`] does it.
-    pub fn begin_apply(
+    pub(crate) fn begin_apply(
         &mut self,
         entry: &Arc<[u8]>,
         mode: Mode,

@@ -23,15 +23,16 @@ pub struct Body(Option<u32>);
 
 impl Body {
     /// Of a znode that does not count.
-    pub const NONE: Body = Body(None);
+    pub(crate) const NONE: Body = Body(None);
 
     /// Reads all of `data`.
-    pub fn of(path: &[u8], data: Option<&[u8]>) -> Body {
+    #[cfg(test)]
+    pub(crate) fn of(path: &[u8], data: Option<&[u8]>) -> Body {
         Body::of_path(path).with(data)
     }
 
     /// Of a path without its data, which [`Body::with`] adds: whoever replaces data reads the path once for both.
-    pub fn of_path(path: &[u8]) -> Body {
+    pub(crate) fn of_path(path: &[u8]) -> Body {
         if path.strip_prefix(ZOOKEEPER).is_some_and(|rest| rest.first() == Some(&b'/')) {
             return Body::NONE;
         }
@@ -39,7 +40,7 @@ impl Body {
     }
 
     /// Of a path and this data.
-    pub fn with(self, data: Option<&[u8]>) -> Body {
+    pub(crate) fn with(self, data: Option<&[u8]>) -> Body {
         match data {
             None | Some([]) => self,
             Some(data) => Body(self.0.map(|crc| extend(crc, data))),
@@ -47,17 +48,17 @@ impl Body {
     }
 
     /// As a number that is not 0, to be kept.
-    pub fn to_note(self) -> u64 {
+    pub(crate) fn to_note(self) -> u64 {
         self.0.map_or(NOTED, |crc| NOTED << 1 | u64::from(crc))
     }
 
     /// From that number.
-    pub fn of_note(note: u64) -> Body {
+    pub(crate) fn of_note(note: u64) -> Body {
         Body((note != NOTED).then_some(note as u32))
     }
 
     /// The znode's digest.
-    pub fn digest(self, stat: &StatPersisted) -> u64 {
+    pub(crate) fn digest(self, stat: &StatPersisted) -> u64 {
         let Some(body) = self.0 else { return 0 };
         let mut bytes = [0; 60];
         bytes[0..8].copy_from_slice(&stat.czxid.to_be_bytes());
@@ -95,7 +96,7 @@ impl Digest {
     }
 
     /// `zookeeper.digest.enabled`: without it every digest is 0 and none is written.
-    pub fn is_enabled(&self) -> bool {
+    pub(crate) fn is_enabled(&self) -> bool {
         self.enabled
     }
 
@@ -107,7 +108,7 @@ impl Digest {
 
     /// The same, with the data still to come.
     #[inline]
-    pub fn body_of_path(&self, path: &[u8]) -> Body {
+    pub(crate) fn body_of_path(&self, path: &[u8]) -> Body {
         if self.enabled { Body::of_path(path) } else { Body::NONE }
     }
 

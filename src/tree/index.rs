@@ -27,7 +27,7 @@ pub struct Index {
 
 impl Index {
     /// Of an empty tree.
-    pub fn new(rules: OwnerRules) -> Self {
+    pub(crate) fn new(rules: OwnerRules) -> Self {
         Index {
             rules,
             ephemerals: BTreeMap::new(),
@@ -40,7 +40,7 @@ impl Index {
 
     /// A znode is there now.
     #[inline]
-    pub fn created(&mut self, path: &[u8], owner: i64) {
+    pub(crate) fn created(&mut self, path: &[u8], owner: i64) {
         match self.rules.kind(owner) {
             Kind::Persistent => {}
             Kind::Container => {
@@ -58,7 +58,7 @@ impl Index {
 
     /// A znode is gone.
     #[inline]
-    pub fn deleted(&mut self, path: &[u8], owner: i64) {
+    pub(crate) fn deleted(&mut self, path: &[u8], owner: i64) {
         match self.rules.kind(owner) {
             Kind::Persistent => {}
             Kind::Container => {
@@ -79,17 +79,17 @@ impl Index {
     }
 
     /// The ephemerals of a session.
-    pub fn ephemerals(&self, session: SessionId) -> Option<&Paths> {
+    pub(crate) fn ephemerals(&self, session: SessionId) -> Option<&Paths> {
         self.ephemerals.get(&session)
     }
 
     /// Every session that owns a znode, with its paths, in order.
-    pub fn owners(&self) -> impl Iterator<Item = (SessionId, &Paths)> {
+    pub(crate) fn owners(&self) -> impl Iterator<Item = (SessionId, &Paths)> {
         self.ephemerals.iter().map(|(session, paths)| (*session, paths))
     }
 
     /// How many ephemerals there are.
-    pub fn ephemeral_count(&self) -> usize {
+    pub(crate) fn ephemeral_count(&self) -> usize {
         self.ephemeral_count
     }
 

@@ -31,8 +31,8 @@ mod usage;
 pub mod walk;
 mod work;
 
-pub use apply::{Applied, ApplyError, Mode};
+pub(crate) use apply::ApplyError;
+pub use apply::Mode;
 pub use change::{Change, ChangeKind, Changes};
 pub use owner::OwnerRules;
-pub use path::PathHash;
 pub use state::{Context, Outcome, State, StateOptions};

@@ -10,7 +10,7 @@ use crate::jute::Stat;
 /// The owner of every container.
 pub const CONTAINER: i64 = i64::MIN;
 /// The longest time to live: 40 bits of milliseconds.
-pub const TTL_MAX_MS: i64 = 0xff_ffff_ffff;
+pub(crate) const TTL_MAX_MS: i64 = 0xff_ffff_ffff;
 
 const EXTENDED: i64 = 0xff << 56;
 const FEATURE: i64 = 0xffff << 40;
@@ -61,7 +61,7 @@ impl OwnerRules {
     }
 
     /// It belongs to a session.
-    pub fn is_ephemeral(self, owner: i64) -> bool {
+    pub(crate) fn is_ephemeral(self, owner: i64) -> bool {
         owner != 0 && matches!(self.kind(owner), Kind::Ephemeral(_))
     }
 
@@ -73,7 +73,7 @@ impl OwnerRules {
 }
 
 /// The owner of a znode that lives `ms` milliseconds; `None` outside 1 … [`TTL_MAX_MS`].
-pub fn ttl_owner(ms: i64) -> Option<i64> {
+pub(crate) fn ttl_owner(ms: i64) -> Option<i64> {
     (1..=TTL_MAX_MS).contains(&ms).then_some(EXTENDED | ms)
 }
 

@@ -14,11 +14,11 @@ pub struct PathHash(pub u64);
 /// The root's path.
 pub const ROOT: &[u8] = b"/";
 /// The znode of the server's own affairs.
-pub const ZOOKEEPER: &[u8] = b"/zookeeper";
+pub(crate) const ZOOKEEPER: &[u8] = b"/zookeeper";
 /// Below it stand the quotas, see `quota`.
-pub const QUOTA: &[u8] = b"/zookeeper/quota";
+pub(crate) const QUOTA: &[u8] = b"/zookeeper/quota";
 /// The text of the ensemble's membership.
-pub const CONFIG: &[u8] = b"/zookeeper/config";
+pub(crate) const CONFIG: &[u8] = b"/zookeeper/config";
 
 /// The hash of `path`, which must be the stored form (see [`stored`]).
 #[inline]
@@ -28,7 +28,7 @@ pub fn hash(path: &[u8]) -> PathHash {
 
 /// The form under which a path is looked up: the empty path is the root.
 #[inline]
-pub fn stored(path: &[u8]) -> &[u8] {
+pub(crate) fn stored(path: &[u8]) -> &[u8] {
     if path.is_empty() { ROOT } else { path }
 }
 
@@ -47,14 +47,14 @@ pub fn parent(path: &[u8]) -> Option<&[u8]> {
 }
 
 /// The four znodes that can never be deleted (ZooKeeper 3.9, `DataTree.isSpecialPath`).
-pub fn is_special(path: &[u8]) -> bool {
+pub(crate) fn is_special(path: &[u8]) -> bool {
     path == ROOT || path == ZOOKEEPER || path == QUOTA || path == CONFIG
 }
 
 /// Whether the parent of `path` may be looked up at all: it has a slash and no NUL (ZooKeeper 3.9,
 /// `PrepRequestProcessor.validatePathForCreate`).
 #[inline]
-pub fn has_parent(path: &[u8]) -> bool {
+pub(crate) fn has_parent(path: &[u8]) -> bool {
     path.contains(&b'/') && !path.contains(&0)
 }
 
@@ -62,7 +62,7 @@ pub fn has_parent(path: &[u8]) -> bool {
 /// no empty, `.` or `..` segment, no control character, surrogate, private-use or special character.
 ///
 /// ZooKeeper reads bytes that are no UTF-8 as U+FFFD, which is one of the refused; so are they here.
-pub fn is_valid(path: &[u8]) -> bool {
+pub(crate) fn is_valid(path: &[u8]) -> bool {
     let [b'/', rest @ ..] = path else { return false };
     if rest.is_empty() {
         return true;

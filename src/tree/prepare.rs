@@ -37,7 +37,13 @@ impl State {
 
     /// The same, but what may take longer than a turn is begun only: [`State::is_under_way`] says so, and [`State::resume`] does
     /// the rest.
-    pub fn begin_prepare(&mut self, context: &Context<'_>, op: OpCode, request: &Request<'_>, out: &mut Outcome) {
+    pub(crate) fn begin_prepare(
+        &mut self,
+        context: &Context<'_>,
+        op: OpCode,
+        request: &Request<'_>,
+        out: &mut Outcome,
+    ) {
         let carry_out = |state: &mut State, out: &mut Outcome| state.perform(context, request, out);
         match request {
             Request::Multi(ops) => self.prepare_multi(context, ops, out),
@@ -59,7 +65,7 @@ impl State {
 
     /// Sets the text of the ensemble's membership. `text` is the new one, or why the reconfiguration is not
     /// to be: what is checked between the session and the permission is up to the ensemble.
-    pub fn reconfigure(&mut self, context: &Context<'_>, text: Checked<&[u8]>, out: &mut Outcome) {
+    pub(crate) fn reconfigure(&mut self, context: &Context<'_>, text: Checked<&[u8]>, out: &mut Outcome) {
         self.transact(context, OpCode::Reconfig, out, |state, out| {
             if !state.options.reconfig_enabled {
                 return Err(ErrorCode::ReconfigDisabled);
@@ -80,7 +86,7 @@ impl State {
     /// Puts the text of the membership where it is found, without a transaction: the first one comes from none. It is
     /// stamped `stamp`, which is the head or above it, and not published; the Stat says `version` and this time.
     /// Nobody who watches is told, and nothing that is counted changes.
-    pub fn show_config(&mut self, stamp: Zxid, text: &[u8], version: i64, time_ms: i64) {
+    pub(crate) fn show_config(&mut self, stamp: Zxid, text: &[u8], version: i64, time_ms: i64) {
         let place = Target::of(CONFIG);
         if self.store.find(place.path, place.hash).is_none() {
             return;

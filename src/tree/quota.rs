@@ -19,14 +19,14 @@ const STATS: &[u8] = b"zookeeper_stats";
 
 /// Which of a quota's two znodes a path names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum QuotaNode {
+pub(crate) enum QuotaNode {
     Limits,
     Stats,
 }
 
 /// The subtree a path below `/zookeeper/quota` speaks of and which of the two znodes it is. The root can have
 /// no quota.
-pub fn parse_path(path: &[u8]) -> Option<(&[u8], QuotaNode)> {
+pub(crate) fn parse_path(path: &[u8]) -> Option<(&[u8], QuotaNode)> {
     let rest = path.strip_prefix(QUOTA)?;
     let slash = rest.iter().rposition(|byte| *byte == b'/')?;
     let node = match &rest[slash + 1..] {
@@ -38,32 +38,32 @@ pub fn parse_path(path: &[u8]) -> Option<(&[u8], QuotaNode)> {
 }
 
 /// Where the znode is that says what the subtree at `prefix` uses.
-pub fn stats_path(prefix: &[u8]) -> Box<[u8]> {
+pub(crate) fn stats_path(prefix: &[u8]) -> Box<[u8]> {
     [QUOTA, prefix, b"/", STATS].concat().into_boxed_slice()
 }
 
 /// What a subtree uses: its znodes, the one at its top included, and the bytes of their data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Usage {
+pub(crate) struct Usage {
     pub count: i64,
     pub bytes: i64,
 }
 
 impl Usage {
     /// So much more.
-    pub fn plus(self, count: i64, bytes: i64) -> Usage {
+    pub(crate) fn plus(self, count: i64, bytes: i64) -> Usage {
         Usage { count: self.count.saturating_add(count), bytes: self.bytes.saturating_add(bytes) }
     }
 
     /// Appends it as the text of a stats znode.
-    pub fn put(&self, out: &mut Vec<u8>) {
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
         write!(out, "count={},bytes={}", self.count, self.bytes).expect("a Vec takes every write");
     }
 }
 
 /// The limits of a quota that refuse writes where `enforceQuota` is on; -1 is unset. The others are for tools to show.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct HardLimits {
+pub(crate) struct HardLimits {
     pub count: i64,
     pub bytes: i64,
 }
@@ -71,7 +71,7 @@ pub struct HardLimits {
 impl HardLimits {
     /// Reads the text of a limits znode. What cannot be read is unset, and so is all of a text that no tool writes
     /// ([`limits::QUOTA_TEXT`]).
-    pub fn parse(text: &[u8]) -> HardLimits {
+    pub(crate) fn parse(text: &[u8]) -> HardLimits {
         let mut hard = HardLimits { count: -1, bytes: -1 };
         #[cfg(test)]
         tests::READ.set(tests::READ.get() + 1);
@@ -89,7 +89,7 @@ impl HardLimits {
     }
 
     /// Whether a subtree that uses `used` may grow by so much.
-    pub fn allow(&self, used: Usage, count: i64, bytes: i64) -> bool {
+    pub(crate) fn allow(&self, used: Usage, count: i64, bytes: i64) -> bool {
         let fits = |hard: i64, used: i64, more: i64| more == 0 || hard < 0 || used.saturating_add(more) <= hard;
         fits(self.count, used.count, count) && fits(self.bytes, used.bytes, bytes)
     }
@@ -166,35 +166,41 @@ impl Default for Quotas {
 
 impl Quotas {
     /// There is now a limits znode for the subtree.
-    pub fn add(&mut self, zxid: Zxid, prefix: &[u8], text: &[u8]) {
+    pub(crate) fn add(&mut self, zxid: Zxid, prefix: &[u8], text: &[u8]) {
         let stats: Arc<[u8]> = stats_path(prefix).into();
         self.journal.push_back(Mark { zxid, stats: Arc::clone(&stats), before: None });
         self.put(stats, Account { hard: HardLimits::parse(text), used: None }, Some(zxid));
     }
 
     /// The limits znode has another text.
-    pub fn limit(&mut self, zxid: Zxid, prefix: &[u8], text: &[u8]) {
+    pub(crate) fn limit(&mut self, zxid: Zxid, prefix: &[u8], text: &[u8]) {
         if let Some(quota) = self.change(zxid, prefix) {
             quota.account.hard = HardLimits::parse(text);
         }
     }
 
     /// The limits znode is gone.
-    pub fn remove(&mut self, zxid: Zxid, prefix: &[u8]) {
+    pub(crate) fn remove(&mut self, zxid: Zxid, prefix: &[u8]) {
         if let Some(Quota { stats, account, .. }) = self.take(prefix) {
             self.journal.push_back(Mark { zxid, stats, before: Some(account) });
         }
     }
 
     /// What the subtree uses has been counted, or there is no znode any more that says it.
-    pub fn set_used(&mut self, zxid: Zxid, prefix: &[u8], used: Option<Usage>) {
+    pub(crate) fn set_used(&mut self, zxid: Zxid, prefix: &[u8], used: Option<Usage>) {
         if let Some(quota) = self.change(zxid, prefix) {
             quota.account.used = used;
         }
     }
 
     /// Adds to what the quota of `path` uses, if there is one; what that is now, and the znode to write it into.
-    pub fn add_used(&mut self, zxid: Zxid, path: &[u8], count: i64, bytes: i64) -> Option<(&[u8], PathHash, Usage)> {
+    pub(crate) fn add_used(
+        &mut self,
+        zxid: Zxid,
+        path: &[u8],
+        count: i64,
+        bytes: i64,
+    ) -> Option<(&[u8], PathHash, Usage)> {
         let node = self.nearest(path)?;
         let quota = mark(&mut self.journal, self.nodes[node].quota.as_mut()?, zxid);
         let used = quota.account.used?.plus(count, bytes);
@@ -203,13 +209,13 @@ impl Quotas {
     }
 
     /// Whether the quota of `path` lets its subtree grow by so much (ZooKeeper 3.9, `ZooKeeperServer.checkQuota`).
-    pub fn allow(&self, path: &[u8], count: i64, bytes: i64) -> bool {
+    pub(crate) fn allow(&self, path: &[u8], count: i64, bytes: i64) -> bool {
         let account = self.nearest(path).and_then(|node| Some(self.nodes[node].quota.as_ref()?.account));
         account.is_none_or(|account| account.used.is_none_or(|used| account.hard.allow(used, count, bytes)))
     }
 
     /// The subtree of the quota that `path` counts towards: the longest prefix that has one.
-    pub fn nearest_prefix(&self, path: &[u8]) -> Option<&[u8]> {
+    pub(crate) fn nearest_prefix(&self, path: &[u8]) -> Option<&[u8]> {
         self.nearest(path).and_then(|node| Some(self.nodes[node].quota.as_ref()?.prefix()))
     }
 
@@ -220,19 +226,19 @@ impl Quotas {
 
     /// None at all: the usual case.
     #[inline]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// Their subtrees in order, so that one comes before those in it.
-    pub fn prefixes(&self) -> Vec<&[u8]> {
+    pub(crate) fn prefixes(&self) -> Vec<&[u8]> {
         let mut all: Vec<&[u8]> = self.nodes.iter().filter_map(|node| Some(node.quota.as_ref()?.prefix())).collect();
         all.sort_unstable();
         all
     }
 
     /// Takes back every change above `down_to`.
-    pub fn undo(&mut self, down_to: Zxid) {
+    pub(crate) fn undo(&mut self, down_to: Zxid) {
         while let Some(mark) = self.journal.pop_back_if(|mark| mark.zxid > down_to) {
             match mark.before {
                 Some(account) => self.put(mark.stats, account, None),
@@ -242,7 +248,7 @@ impl Quotas {
     }
 
     /// Nothing up to `zxid` will be taken back.
-    pub fn publish(&mut self, zxid: Zxid) {
+    pub(crate) fn publish(&mut self, zxid: Zxid) {
         while self.journal.pop_front_if(|mark| mark.zxid <= zxid).is_some() {}
     }
 

@@ -16,7 +16,7 @@ impl State {
     /// had children and have none any more, and TTL znodes without children that have not been set for
     /// longer than they live. Goes on where the last call ended; true when it has come around once, false
     /// when there is more to look at right away.
-    pub fn reap(&mut self, now_ms: i64, limit: usize, out: &mut Vec<Vec<u8>>) -> bool {
+    pub(crate) fn reap(&mut self, now_ms: i64, limit: usize, out: &mut Vec<Vec<u8>>) -> bool {
         let mut sweep = std::mem::take(&mut self.sweep);
         let mut found = 0;
         let mut looked = 0;
@@ -47,7 +47,7 @@ impl State {
     }
 
     /// Whether the znode may be deleted as of `now_ms`: it may have been some turns since it was found.
-    pub fn is_outlived(&self, path: &[u8], now_ms: i64) -> bool {
+    pub(crate) fn is_outlived(&self, path: &[u8], now_ms: i64) -> bool {
         let Some(znode) = self.find(path) else { return false };
         if znode.num_children() > 0 {
             return false;

@@ -234,7 +234,7 @@ impl State {
     }
 
     /// A znode with this path is added soon.
-    pub fn prefetch(&self, path: &[u8]) {
+    pub(crate) fn prefetch(&self, path: &[u8]) {
         self.store.prefetch(path::hash(path::stored(path)));
     }
 
@@ -354,7 +354,7 @@ impl State {
 
     /// Where everything is charged that is done to this state.
     #[inline]
-    pub fn meter(&self) -> &Meter {
+    pub(crate) fn meter(&self) -> &Meter {
         self.store.meter()
     }
 
@@ -374,7 +374,7 @@ impl State {
     }
 
     /// All of them as they are now, for whoever writes them down; none is freed until that is given up.
-    pub fn all_acls(&self) -> AllAcls {
+    pub(crate) fn all_acls(&self) -> AllAcls {
         self.interner.all()
     }
 
@@ -428,7 +428,7 @@ impl State {
     }
 
     /// Sessions that own ephemerals but do not exist: to be closed after loading.
-    pub fn orphaned_sessions(&self) -> Vec<SessionId> {
+    pub(crate) fn orphaned_sessions(&self) -> Vec<SessionId> {
         let owners = self.index.owners().map(|(session, _)| session);
         owners.filter(|session| !self.sessions.contains_key(session)).collect()
     }

@@ -27,7 +27,7 @@ pub enum Completed {
 impl State {
     /// Whether the transaction at the head is not complete: [`State::resume`] is to be called until it is, and nothing else is to
     /// be prepared, applied or published at its zxid.
-    pub fn is_under_way(&self) -> bool {
+    pub(crate) fn is_under_way(&self) -> bool {
         self.work.is_some()
     }
 
@@ -39,7 +39,7 @@ impl State {
     }
 
     /// Begins to; see [`State::resume`].
-    pub fn begin_close_session(&mut self, context: &Context<'_>, out: &mut Outcome) {
+    pub(crate) fn begin_close_session(&mut self, context: &Context<'_>, out: &mut Outcome) {
         self.begin(context.zxid);
         put_txn_header(context, OpCode::CloseSession, &mut out.txn);
         let list = List { at: out.txn.len(), count: 0, is_given_up: false };

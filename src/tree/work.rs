@@ -36,7 +36,7 @@ pub(super) struct Ending {
 }
 
 impl Ending {
-    pub fn new(zxid: Zxid, session: SessionId) -> Ending {
+    pub(crate) fn new(zxid: Zxid, session: SessionId) -> Ending {
         Ending { zxid, session, listed: 0, last: None, passed_over: 0 }
     }
 }
@@ -52,7 +52,7 @@ pub(super) struct List {
 }
 
 impl List {
-    pub fn add(&mut self, path: &[u8], txn: &mut Vec<u8>) {
+    pub(crate) fn add(&mut self, path: &[u8], txn: &mut Vec<u8>) {
         if self.is_given_up {
             return;
         }
@@ -87,7 +87,7 @@ pub(super) enum Countings {
 
 impl Countings {
     /// More was to be counted than may be, and has not been.
-    pub fn are_too_many(&self) -> bool {
+    pub(crate) fn are_too_many(&self) -> bool {
         matches!(self, Countings::AtOnce(Cost::NONE))
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct Groups {
 
 impl Groups {
     /// Another connection from this address.
-    pub fn join(&mut self, address: IpAddr) -> Group {
+    pub(crate) fn join(&mut self, address: IpAddr) -> Group {
         if let Some(group) = self.by_address.get(&address).copied() {
             self.account(group).connections += 1;
             return group;
@@ -54,7 +54,7 @@ impl Groups {
     }
 
     /// One of its connections has ended.
-    pub fn leave(&mut self, group: Group) {
+    pub(crate) fn leave(&mut self, group: Group) {
         if group == NIL {
             return;
         }
@@ -66,13 +66,13 @@ impl Groups {
     }
 
     /// What it takes.
-    pub fn bytes(&self, group: Group) -> usize {
+    pub(crate) fn bytes(&self, group: Group) -> usize {
         self.accounts.get(group as usize).and_then(Option::as_ref).map_or(0, |account| account.bytes)
     }
 
     /// It takes more.
     #[inline]
-    pub fn add(&mut self, group: Group, bytes: usize) {
+    pub(crate) fn add(&mut self, group: Group, bytes: usize) {
         if group != NIL {
             self.account(group).bytes += bytes;
         }
@@ -80,7 +80,7 @@ impl Groups {
 
     /// It takes less.
     #[inline]
-    pub fn take(&mut self, group: Group, bytes: usize) {
+    pub(crate) fn take(&mut self, group: Group, bytes: usize) {
         if group != NIL {
             let account = self.account(group);
             account.bytes -= bytes;

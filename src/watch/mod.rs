@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use table::{List, Lists, Table, modes};
 
-pub use table::WatchLimits;
+pub(crate) use table::WatchLimits;
 
 /// What a client asks for when it sets a watch.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -97,7 +97,7 @@ impl Watches {
     }
 
     /// Whether the connection has a watch of that kind on the path (checkWatches).
-    pub fn check(&self, slot: u32, path: &[u8], kind: WatcherType) -> bool {
+    pub(crate) fn check(&self, slot: u32, path: &[u8], kind: WatcherType) -> bool {
         let hash = path::hash(path).0;
         meant(kind).iter().any(|&(table, wanted)| self.lists.modes(table, slot, path, hash) & wanted != 0)
     }
@@ -213,7 +213,7 @@ impl Watches {
 
     /// Calls `each` with every connection and path of the data table, connection by connection: what `wchc`
     /// and `wchp` show.
-    pub fn for_each_data_watch(&self, each: &mut impl FnMut(u32, &[u8])) {
+    pub(crate) fn for_each_data_watch(&self, each: &mut impl FnMut(u32, &[u8])) {
         self.lists.for_each_data_watch(each);
     }
 

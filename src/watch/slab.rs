@@ -30,7 +30,7 @@ impl<T> Slab<T> {
     ///
     /// # Panics
     /// If there are 2^32 - 1 items.
-    pub fn insert(&mut self, item: T) -> u32 {
+    pub(crate) fn insert(&mut self, item: T) -> u32 {
         if self.free != NIL {
             let at = self.free;
             match std::mem::replace(self.place(at), Slot::Used(item)) {
@@ -53,7 +53,7 @@ impl<T> Slab<T> {
     ///
     /// # Panics
     /// If there is none under that number.
-    pub fn remove(&mut self, at: u32) -> T {
+    pub(crate) fn remove(&mut self, at: u32) -> T {
         let free = self.free;
         match std::mem::replace(self.place(at), Slot::Free(free)) {
             Slot::Used(item) => {

@@ -26,7 +26,7 @@ pub struct WatchLimits {
 impl WatchLimits {
     /// Those of one shard of so many, which have so many bytes for watches together. One address has half of each, and so half
     /// of all, however its connections are spread.
-    pub fn of_shard(bytes: usize, shards: usize, per_connection: usize) -> WatchLimits {
+    pub(crate) fn of_shard(bytes: usize, shards: usize, per_connection: usize) -> WatchLimits {
         let bytes = (bytes / shards).max(1);
         WatchLimits { per_connection, bytes, per_address: (bytes / limits::WATCHES_OF_ONE_ADDRESS).max(1) }
     }
@@ -48,9 +48,9 @@ pub(super) enum Table {
 
 /// The modes of one watch; a set, never empty in a stored watch.
 pub(super) mod modes {
-    pub const ONE_SHOT: u8 = 1;
+    pub(crate) const ONE_SHOT: u8 = 1;
     pub const PERSISTENT: u8 = 2;
-    pub const RECURSIVE: u8 = 4;
+    pub(crate) const RECURSIVE: u8 = 4;
     pub const ALL: u8 = ONE_SHOT | PERSISTENT | RECURSIVE;
 }
 
@@ -173,12 +173,12 @@ impl Lists {
     }
 
     /// How many there are.
-    pub fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         self.counts
     }
 
     /// A connection from this address has that slot now.
-    pub fn join(&mut self, slot: u32, address: IpAddr) {
+    pub(crate) fn join(&mut self, slot: u32, address: IpAddr) {
         Self::conn(&mut self.conns, slot).group = self.groups.join(address);
     }
 
@@ -191,12 +191,12 @@ impl Lists {
 
     /// The number of a path, if somebody watches it.
     #[inline]
-    pub fn find_path(&self, path: &[u8], hash: u64) -> Option<u32> {
+    pub(crate) fn find_path(&self, path: &[u8], hash: u64) -> Option<u32> {
         self.by_path.find(hash, |at| *self.paths[at].path == *path)
     }
 
     /// Adds modes to the watch of a connection on a path in a table, which is made if it is not there.
-    pub fn add(&mut self, table: Table, slot: u32, path: &[u8], hash: u64, added: u8) {
+    pub(crate) fn add(&mut self, table: Table, slot: u32, path: &[u8], hash: u64, added: u8) {
         let path = match self.find_path(path, hash) {
             Some(at) => at,
             None => {
@@ -218,14 +218,14 @@ impl Lists {
     }
 
     /// The modes of the watch of a connection on a path in a table; 0 if there is none.
-    pub fn modes(&self, table: Table, slot: u32, path: &[u8], hash: u64) -> u8 {
+    pub(crate) fn modes(&self, table: Table, slot: u32, path: &[u8], hash: u64) -> u8 {
         let path = self.find_path(path, hash);
         let key = path.map(|path| Key { table, slot, path });
         key.and_then(|key| self.find(key, key.hash())).map_or(0, |at| self.watches[at].modes)
     }
 
     /// Takes modes away from a watch; true if it had one of them.
-    pub fn remove(&mut self, table: Table, slot: u32, path: &[u8], hash: u64, removed: u8) -> bool {
+    pub(crate) fn remove(&mut self, table: Table, slot: u32, path: &[u8], hash: u64, removed: u8) -> bool {
         let Some(path) = self.find_path(path, hash) else { return false };
         let key = Key { table, slot, path };
         let Some(at) = self.find(key, key.hash()) else { return false };
@@ -239,13 +239,13 @@ impl Lists {
     }
 
     /// Bytes of memory taken, watches of ended connections left out.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         (self.counts.data + self.counts.child - self.ended) * limits::WATCH_BYTES + self.path_bytes
     }
 
     /// Whether a connection may have `added` more watches, on a path that is new if its length is given.
     #[inline]
-    pub fn has_room(&self, limits: WatchLimits, slot: u32, added: usize, new_path: Option<usize>) -> bool {
+    pub(crate) fn has_room(&self, limits: WatchLimits, slot: u32, added: usize, new_path: Option<usize>) -> bool {
         let (own, group) = self.conns.get(slot as usize).map_or((0, NIL), |conn| (conn.watches as usize, conn.group));
         let more = added * limits::WATCH_BYTES + new_path.map_or(0, path_cost);
         own + added <= limits.per_connection
@@ -254,7 +254,7 @@ impl Lists {
     }
 
     /// A connection has ended; whether it has watches.
-    pub fn end_connection(&mut self, slot: u32) -> bool {
+    pub(crate) fn end_connection(&mut self, slot: u32) -> bool {
         let Some(conn) = self.conns.get_mut(slot as usize) else { return false };
         let group = std::mem::replace(&mut conn.group, NIL);
         self.groups.take(group, conn.watches as usize * limits::WATCH_BYTES);
@@ -266,7 +266,7 @@ impl Lists {
 
     /// Removes watches of a connection that has ended, `left` at most, of which those removed are taken away. Whether
     /// all are gone.
-    pub fn remove_some(&mut self, slot: u32, left: &mut usize) -> bool {
+    pub(crate) fn remove_some(&mut self, slot: u32, left: &mut usize) -> bool {
         loop {
             let conn = &mut self.conns[slot as usize];
             if conn.head == NIL {
@@ -287,7 +287,7 @@ impl Lists {
     /// Appends the connections in one of a path's lists to `out`, those aside that were told something in this
     /// round already. One-shot modes are used up, those of the ones aside too, unless the event happened
     /// `below` the path. Call [`Lists::forget_if_unwatched`] for the path in the end.
-    pub fn collect(&mut self, path: u32, list: List, below: bool, round: u64, out: &mut Vec<u32>) {
+    pub(crate) fn collect(&mut self, path: u32, list: List, below: bool, round: u64, out: &mut Vec<u32>) {
         let mut at = self.paths[path].heads[list as usize];
         while at != NIL {
             let watch = &self.watches[at];
@@ -305,7 +305,7 @@ impl Lists {
     }
 
     /// Lets go of a path that nobody watches any more.
-    pub fn forget_if_unwatched(&mut self, path: u32) {
+    pub(crate) fn forget_if_unwatched(&mut self, path: u32) {
         let watched = &self.paths[path];
         if watched.heads == [NIL; 3] {
             self.path_bytes -= path_cost(watched.path.len());
@@ -316,7 +316,7 @@ impl Lists {
     }
 
     /// Calls `each` with every connection and path of the data table, connection by connection.
-    pub fn for_each_data_watch(&self, each: &mut impl FnMut(u32, &[u8])) {
+    pub(crate) fn for_each_data_watch(&self, each: &mut impl FnMut(u32, &[u8])) {
         for conn in self.conns.iter().filter(|conn| !conn.has_ended) {
             let mut at = conn.head;
             while at != NIL {

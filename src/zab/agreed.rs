@@ -34,17 +34,17 @@ const EVERYWHERE: u8 = 1;
 const USED: u8 = 2;
 
 /// Bytes of one, on the wire and on disk.
-pub const AGREED_LEN: usize = 33;
+pub(crate) const AGREED_LEN: usize = 33;
 
 impl Agreed {
     /// Appends it.
-    pub fn put(&self, out: &mut Vec<u8>) {
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
         out.push(if self.everywhere { EVERYWHERE } else { 0 } | if self.used { USED } else { 0 });
         out.extend_from_slice(&self.secret.0);
     }
 
     /// Reads it; what follows is for versions to come.
-    pub fn decode(bytes: &[u8]) -> Option<Agreed> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Agreed> {
         let mut r = Reader::new(bytes);
         let bits = r.bytes(1).ok()?[0];
         let secret = r.bytes(32).ok()?.try_into().ok()?;
@@ -63,13 +63,13 @@ pub struct Held {
 impl Held {
     /// A member that was told nothing yet has this secret of its own. `used`: sessions may be under it, from when its server was
     /// on its own.
-    pub fn own(secret: SessionSecret, used: bool) -> Held {
+    pub(crate) fn own(secret: SessionSecret, used: bool) -> Held {
         Held { entries: vec![(0, Agreed { secret, everywhere: false, used })] }
     }
 
     /// The same where its server has been left alone, with a log that ends in the epoch `current`, and gives sessions passwords
     /// under what counted there. Of those that may join it nothing is known.
-    pub fn left_alone(&self, current: i64) -> Held {
+    pub(crate) fn left_alone(&self, current: i64) -> Held {
         let (epoch, agreed) = self.entry(current);
         let later = self.entries.iter().copied().filter(|(other, _)| *other > epoch);
         let own = (epoch, Agreed { everywhere: false, used: true, ..agreed });
@@ -77,18 +77,18 @@ impl Held {
     }
 
     /// As it was written down; `None` if it cannot have been.
-    pub fn of(entries: Vec<(i64, Agreed)>) -> Option<Held> {
+    pub(crate) fn of(entries: Vec<(i64, Agreed)>) -> Option<Held> {
         let rises = entries.windows(2).all(|pair| pair[0].0 < pair[1].0);
         (rises && matches!(entries.len(), 1 | 2) && entries[0].0 >= 0).then_some(Held { entries })
     }
 
     /// To be written down.
-    pub fn entries(&self) -> &[(i64, Agreed)] {
+    pub(crate) fn entries(&self) -> &[(i64, Agreed)] {
         &self.entries
     }
 
     /// What counts for a member that has acknowledged the leader of this epoch, and of none since.
-    pub fn at(&self, current: i64) -> Agreed {
+    pub(crate) fn at(&self, current: i64) -> Agreed {
         self.entry(current).1
     }
 
@@ -97,12 +97,12 @@ impl Held {
     }
 
     /// The last that was heard.
-    pub fn newest(&self) -> Agreed {
+    pub(crate) fn newest(&self) -> Agreed {
         self.entries[self.entries.len() - 1].1
     }
 
     /// The leader of `epoch` says this, and that of `current` is the last one acknowledged. Whether it is to be written down.
-    pub fn agree(&mut self, epoch: i64, agreed: Agreed, current: i64) -> bool {
+    pub(crate) fn agree(&mut self, epoch: i64, agreed: Agreed, current: i64) -> bool {
         // Epochs may have been set back by an operator's hand: what is noted for a later one would not count.
         let last = self.entries[self.entries.len() - 1];
         if last.1 == agreed && last.0 <= epoch {

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 /// What an operator has chosen that decides about a change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// The least number of voters: 2, or 1 where a single participant is an ensemble (`standaloneEnabled=false`).
     pub min_voters: usize,
     /// Members may have several addresses (`multiAddress.enabled`).
@@ -22,7 +22,7 @@ pub struct Rules {
 
 /// Why a reconfiguration cannot be.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
-pub enum ChangeError {
+pub(crate) enum ChangeError {
     #[error("not UTF-8")]
     NotUtf8,
     /// Single servers are changed where each has one vote.
@@ -58,7 +58,7 @@ const EXPECTED: &str = "expected server.N=host:quorumPort:electionPort[:role];[h
 
 impl Voters {
     /// What `asked` would make of this configuration, under the version given; or why it cannot be.
-    pub fn changed(&self, asked: &Reconfig<'_>, rules: Rules, version: i64) -> Result<Voters, ChangeError> {
+    pub(crate) fn changed(&self, asked: &Reconfig<'_>, rules: Rules, version: i64) -> Result<Voters, ChangeError> {
         let next = match asked.new_members {
             Some(text) => whole(text)?,
             None => self.some_changed(asked)?,

@@ -24,7 +24,7 @@ use crate::limits;
 use std::fmt;
 
 /// The largest epoch: it must fit the upper half of a positive zxid.
-pub const MAX_EPOCH: i64 = i32::MAX as i64;
+pub(crate) const MAX_EPOCH: i64 = i32::MAX as i64;
 
 /// What is on disk, or is to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -37,7 +37,7 @@ pub struct Epochs {
 
 /// Why the epochs found are not those of this server's log: it must not vote with them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum EpochError {
+pub(crate) enum EpochError {
     OutOfRange(i64),
     AcceptedBehindCurrent(Epochs),
     AcceptedBehindLog {
@@ -73,7 +73,7 @@ impl std::error::Error for EpochError {}
 impl Epochs {
     /// Judges what was found at the start beside a log that ends at `last_logged`. What is returned must be
     /// made durable before it is used, if it differs.
-    pub fn at_start(self, last_logged: Zxid) -> Result<Epochs, EpochError> {
+    pub(crate) fn at_start(self, last_logged: Zxid) -> Result<Epochs, EpochError> {
         for epoch in [self.accepted, self.current, last_logged.epoch()] {
             if !(0..=MAX_EPOCH).contains(&epoch) {
                 return Err(EpochError::OutOfRange(epoch));
@@ -89,20 +89,20 @@ impl Epochs {
     }
 
     /// After `epoch` was promised. It is newer than any promised before.
-    pub fn promised(self, epoch: i64) -> Epochs {
+    pub(crate) fn promised(self, epoch: i64) -> Epochs {
         assert!(epoch > self.accepted && epoch <= MAX_EPOCH, "epoch {epoch} promised after {self:?}");
         Epochs { accepted: epoch, ..self }
     }
 
     /// After the leader of the promised `epoch` was acknowledged.
-    pub fn established(self, epoch: i64) -> Epochs {
+    pub(crate) fn established(self, epoch: i64) -> Epochs {
         assert!(epoch == self.accepted && epoch >= self.current, "epoch {epoch} established in {self:?}");
         Epochs { current: epoch, ..self }
     }
 
     /// Set back by an operator's hand to a promise of `accepted`, beside a log that ends at `last_logged`: the way back for an
     /// ensemble that has no epochs left. Never below the log: its transactions are those of leaders that were followed.
-    pub fn set_back(self, accepted: i64, last_logged: Zxid) -> Result<Epochs, EpochError> {
+    pub(crate) fn set_back(self, accepted: i64, last_logged: Zxid) -> Result<Epochs, EpochError> {
         if !(0..self.accepted).contains(&accepted) {
             return Err(EpochError::NotBack { accepted: self.accepted, to: accepted });
         }
@@ -110,19 +110,19 @@ impl Epochs {
     }
 
     /// Whether these are at least as far as `other`, in both.
-    pub fn reach(self, other: Epochs) -> bool {
+    pub(crate) fn reach(self, other: Epochs) -> bool {
         self.accepted >= other.accepted && self.current >= other.current
     }
 }
 
 /// Whether somebody who knows of `known` may take `claimed` for an epoch of the same ensemble. What is written down of one that
 /// is not would be the end of all elections: no epoch is left above it.
-pub fn is_plausible(claimed: i64, known: i64) -> bool {
+pub(crate) fn is_plausible(claimed: i64, known: i64) -> bool {
     claimed <= known.saturating_add(limits::EPOCH_JUMP)
 }
 
 /// The zxid of an epoch's NEWLEADER: no transaction has it.
-pub fn first_zxid(epoch: i64) -> Zxid {
+pub(crate) fn first_zxid(epoch: i64) -> Zxid {
     Zxid(epoch << 32)
 }
 

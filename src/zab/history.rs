@@ -44,7 +44,7 @@ pub struct History {
 
 /// Whether `next` may follow `previous` in a log: the next one of the same epoch, or the first one of a
 /// higher epoch. Anything else is a hole (invariant I2).
-pub fn follows(previous: Zxid, next: Zxid) -> bool {
+pub(crate) fn follows(previous: Zxid, next: Zxid) -> bool {
     if next.epoch() == previous.epoch() {
         previous.counter() != u32::MAX && next == previous.next()
     } else {
@@ -54,33 +54,35 @@ pub fn follows(previous: Zxid, next: Zxid) -> bool {
 
 impl History {
     /// Nothing yet after `floor`: the zxid of the state the log goes on from.
-    pub fn new(limits: HistoryLimits, floor: Zxid) -> Self {
+    pub(crate) fn new(limits: HistoryLimits, floor: Zxid) -> Self {
         History { limits, floor, entries: VecDeque::new(), bytes: 0 }
     }
 
     /// The transaction before the first one kept; all after it are here.
-    pub fn floor(&self) -> Zxid {
+    pub(crate) fn floor(&self) -> Zxid {
         self.floor
     }
 
     /// The end of the log.
-    pub fn last(&self) -> Zxid {
+    pub(crate) fn last(&self) -> Zxid {
         self.entries.back().map_or(self.floor, |txn| txn.zxid)
     }
 
     /// How many transactions are kept.
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// None is kept.
-    pub fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
     /// Appends what the log has got. Zxids only rise; that they follow without a gap is for the caller to
     /// see to, which knows what to do about one.
-    pub fn push(&mut self, txn: Txn) {
+    pub(crate) fn push(&mut self, txn: Txn) {
         assert!(txn.zxid > self.last(), "{} appended after {}", txn.zxid, self.last());
         self.bytes += txn.bytes.len();
         self.entries.push_back(txn);
@@ -92,13 +94,13 @@ impl History {
     }
 
     /// The transactions after `zxid`, in order. Complete only if `zxid` is not below [`History::floor`].
-    pub fn after(&self, zxid: Zxid) -> impl Iterator<Item = &Txn> {
+    pub(crate) fn after(&self, zxid: Zxid) -> impl Iterator<Item = &Txn> {
         let start = self.entries.partition_point(|txn| txn.zxid <= zxid);
         self.entries.range(start..)
     }
 
     /// The largest zxid at or below `zxid` that is known here.
-    pub fn at_or_before(&self, zxid: Zxid) -> Option<Zxid> {
+    pub(crate) fn at_or_before(&self, zxid: Zxid) -> Option<Zxid> {
         let after = self.entries.partition_point(|txn| txn.zxid <= zxid);
         match after.checked_sub(1) {
             Some(at) => Some(self.entries[at].zxid),
@@ -107,7 +109,7 @@ impl History {
     }
 
     /// Forgets what the log has lost: everything after `zxid`.
-    pub fn truncate(&mut self, zxid: Zxid) {
+    pub(crate) fn truncate(&mut self, zxid: Zxid) {
         if zxid < self.floor {
             self.reset(zxid);
             return;
@@ -119,7 +121,7 @@ impl History {
     }
 
     /// Begins anew after a snapshot of `floor`.
-    pub fn reset(&mut self, floor: Zxid) {
+    pub(crate) fn reset(&mut self, floor: Zxid) {
         *self = History::new(self.limits, floor);
     }
 }

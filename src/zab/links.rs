@@ -24,14 +24,14 @@ use crate::jute::wire::put_frame;
 
 /// Messages that wait to be taken; beyond it the oldest is dropped, as in ZooKeeper: of votes only the newest
 /// counts.
-pub const INBOX: usize = 100;
+pub(crate) const INBOX: usize = 100;
 
 /// One connection, as its holder calls it; never used again for another one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct LinkId(pub u64);
 
 /// A host (IPv6 without brackets) and its election port.
-pub type Address = (String, u16);
+pub(crate) type Address = (String, u16);
 
 /// The pauses between two attempts to reach a server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -187,22 +187,23 @@ impl Links {
     }
 
     /// The oldest message that was received and not taken, and whose it is.
-    pub fn next_message(&mut self) -> Option<(ServerId, Vec<u8>)> {
+    pub(crate) fn next_message(&mut self) -> Option<(ServerId, Vec<u8>)> {
         self.inbox.pop_front()
     }
 
     /// Whether there is a live connection to this server.
-    pub fn is_connected(&self, peer: ServerId) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_connected(&self, peer: ServerId) -> bool {
         self.peers.get(&peer).is_some_and(|peer| peer.link.is_some())
     }
 
     /// The latest time by which [`Input::Tick`] must come, if any.
-    pub fn deadline_ms(&self) -> Option<i64> {
+    pub(crate) fn deadline_ms(&self) -> Option<i64> {
         self.peers.values().filter(|peer| peer.is_wanting()).map(|peer| peer.retry_at_ms.unwrap_or(0)).min()
     }
 
     /// Gives up all connections, which are to be closed: nothing is said to anybody any more.
-    pub fn close_all(&mut self) -> Vec<LinkId> {
+    pub(crate) fn close_all(&mut self) -> Vec<LinkId> {
         self.peers.clear();
         std::mem::take(&mut self.links).into_keys().collect()
     }

@@ -50,22 +50,22 @@ pub struct Message {
 
 impl Message {
     /// A packet of type and zxid alone.
-    pub fn bare(kind: PacketType, zxid: Zxid) -> Self {
+    pub(crate) fn bare(kind: PacketType, zxid: Zxid) -> Self {
         Message { kind, zxid, data: Data::Null, auth: None }
     }
 
     /// A packet with data of its own.
-    pub fn with(kind: PacketType, zxid: Zxid, data: Vec<u8>) -> Self {
+    pub(crate) fn with(kind: PacketType, zxid: Zxid, data: Vec<u8>) -> Self {
         Message { kind, zxid, data: Data::Bytes(data), auth: None }
     }
 
     /// A packet that carries a transaction.
-    pub fn txn(kind: PacketType, zxid: Zxid, bytes: &Arc<[u8]>) -> Self {
+    pub(crate) fn txn(kind: PacketType, zxid: Zxid, bytes: &Arc<[u8]>) -> Self {
         Message { kind, zxid, data: Data::Txn(bytes.clone()), auth: None }
     }
 
     /// Appends the packet.
-    pub fn put(&self, out: &mut Vec<u8>) {
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
         put_head(out, self.kind, self.zxid);
         match &self.data {
             Data::Null => put_buffer(out, None),
@@ -99,7 +99,7 @@ pub enum After {
 }
 
 /// An output that may have to wait.
-pub trait Gated {
+pub(crate) trait Gated {
     /// What for.
     fn after(&self) -> After;
 
@@ -113,7 +113,7 @@ pub trait Gated {
 /// as much as the peers send ahead of this server's disk: an edge stops reading from them when
 /// [`Gate::held`] passes its limit.
 #[derive(Debug)]
-pub struct Gate<T> {
+pub(crate) struct Gate<T> {
     /// `None` while the log is being cut or replaced.
     log: Option<Zxid>,
     epochs: Epochs,
@@ -122,12 +122,12 @@ pub struct Gate<T> {
 
 impl<T: Gated> Gate<T> {
     /// A gate at the beginning of a role: all writes of roles before it have ended.
-    pub fn new(log: Zxid, epochs: Epochs) -> Self {
+    pub(crate) fn new(log: Zxid, epochs: Epochs) -> Self {
         Gate { log: Some(log), epochs, held: VecDeque::new() }
     }
 
     /// Gives `output` back if nothing keeps it, or holds it.
-    pub fn pass(&mut self, output: T) -> Option<T> {
+    pub(crate) fn pass(&mut self, output: T) -> Option<T> {
         if output.restarts_log() {
             assert!(output.after() == After::Nothing, "what cuts the log does not wait for it");
             self.log = None;
@@ -142,25 +142,26 @@ impl<T: Gated> Gate<T> {
 
     /// Everything up to `zxid` is durable, a cut or a replacement before it included. Afterwards [`Gate::next`]
     /// gives what waited for it.
-    pub fn log_durable(&mut self, zxid: Zxid) {
+    pub(crate) fn log_durable(&mut self, zxid: Zxid) {
         self.log = Some(self.log.map_or(zxid, |log| log.max(zxid)));
     }
 
     /// These epochs are durable. Afterwards [`Gate::next`] gives what waited for them.
-    pub fn epochs_durable(&mut self, epochs: Epochs) {
+    pub(crate) fn epochs_durable(&mut self, epochs: Epochs) {
         assert!(epochs.reach(self.epochs), "epochs went from {:?} to {epochs:?}", self.epochs);
         self.epochs = epochs;
     }
 
     /// The next thing that need not wait any longer.
     #[expect(clippy::should_implement_trait, reason = "not an iterator: it gives more after each report")]
-    pub fn next(&mut self) -> Option<T> {
+    pub(crate) fn next(&mut self) -> Option<T> {
         let after = self.held.front()?.after();
         if self.open(after) { self.held.pop_front() } else { None }
     }
 
     /// How many things wait.
-    pub fn held(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
         self.held.len()
     }
 

@@ -12,11 +12,12 @@ use crate::config::membership::{Draft, Membership};
 use crate::config::properties;
 use thiserror::Error;
 
-pub use crate::config::member::{Member, MemberAddress, MemberClient, MemberRole, ServerId};
+pub use crate::config::member::Member;
+pub(crate) use crate::config::member::{MemberAddress, MemberClient, MemberRole, ServerId};
 
 /// One reason why a configuration is none.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Mistake {
+pub(crate) struct Mistake {
     /// The key; empty where the configuration as a whole is meant.
     pub key: String,
     /// The value as it was given.
@@ -39,7 +40,7 @@ impl std::error::Error for Mistake {}
 /// A membership without a participant is no configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[error("no server.N is a participant; expected at least one")]
-pub struct NobodyVotes;
+pub(crate) struct NobodyVotes;
 
 /// One configuration of the ensemble, with at least one participant.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,7 +49,7 @@ pub struct Voters(Membership);
 impl Voters {
     /// Reads the text form: `key=value` lines in any order, blank lines and comments skipped. Every mistake
     /// is reported.
-    pub fn parse(text: &[u8]) -> Result<Voters, Vec<Mistake>> {
+    pub(crate) fn parse(text: &[u8]) -> Result<Voters, Vec<Mistake>> {
         // A file may be of another time; what servers tell each other, and a znode holds, is UTF-8.
         if std::str::from_utf8(text).is_err() {
             let problem = "the text is no UTF-8".to_owned();
@@ -71,7 +72,7 @@ impl Voters {
     }
 
     /// Reads the keys `server.N`, `group.N`, `weight.N` and `version`; any other key is a mistake.
-    pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Voters, Vec<Mistake>> {
+    pub(crate) fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Voters, Vec<Mistake>> {
         let mut draft = Draft::default();
         let mut mistakes = vec![];
         for (key, value) in pairs {
@@ -93,7 +94,7 @@ impl Voters {
     }
 
     /// Takes a membership; answers with what is wrong if nobody votes in it.
-    pub fn new(membership: Membership) -> Result<Voters, NobodyVotes> {
+    pub(crate) fn new(membership: Membership) -> Result<Voters, NobodyVotes> {
         if membership.participants().next().is_none() {
             return Err(NobodyVotes);
         }
@@ -101,59 +102,59 @@ impl Voters {
     }
 
     /// The text and its parts.
-    pub fn membership(&self) -> &Membership {
+    pub(crate) fn membership(&self) -> &Membership {
         &self.0
     }
 
     /// The zxid of the reconfiguration this came from; 0 for one read from a file.
-    pub fn version(&self) -> i64 {
+    pub(crate) fn version(&self) -> i64 {
         self.0.version()
     }
 
     /// The same members and quorums under another version.
-    pub fn with_version(self, version: i64) -> Voters {
+    pub(crate) fn with_version(self, version: i64) -> Voters {
         Voters(self.0.with_version(version))
     }
 
     /// All members, in the order of their ids.
-    pub fn members(&self) -> impl Iterator<Item = &Member> {
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
         self.0.members()
     }
 
     /// One member.
-    pub fn member(&self, id: ServerId) -> Option<&Member> {
+    pub(crate) fn member(&self, id: ServerId) -> Option<&Member> {
         self.0.member(id)
     }
 
     /// Where this server listens for its learners when it leads: hosts and ports, none if it is no member.
-    pub fn quorum_addresses(&self, id: ServerId) -> Vec<(&str, u16)> {
+    pub(crate) fn quorum_addresses(&self, id: ServerId) -> Vec<(&str, u16)> {
         let addresses = self.member(id).into_iter().flat_map(|member| &member.addresses);
         addresses.map(|address| (address.host.as_str(), address.quorum_port)).collect()
     }
 
     /// Where this server listens for elections: hosts and ports, none if it is no member.
-    pub fn election_addresses(&self, id: ServerId) -> Vec<(&str, u16)> {
+    pub(crate) fn election_addresses(&self, id: ServerId) -> Vec<(&str, u16)> {
         let addresses = self.member(id).into_iter().flat_map(|member| &member.addresses);
         addresses.map(|address| (address.host.as_str(), address.election_port)).collect()
     }
 
     /// The ids of those who vote, ascending.
-    pub fn voters(&self) -> impl Iterator<Item = ServerId> {
+    pub(crate) fn voters(&self) -> impl Iterator<Item = ServerId> {
         self.0.participants().map(|member| member.id)
     }
 
     /// Whether this server's votes and acknowledgements count.
-    pub fn is_voter(&self, id: ServerId) -> bool {
+    pub(crate) fn is_voter(&self, id: ServerId) -> bool {
         self.member(id).is_some_and(|member| member.role == MemberRole::Participant)
     }
 
     /// Whether this server is listed as an observer.
-    pub fn is_observer(&self, id: ServerId) -> bool {
+    pub(crate) fn is_observer(&self, id: ServerId) -> bool {
         self.member(id).is_some_and(|member| member.role == MemberRole::Observer)
     }
 
     /// What a server's vote weighs: 0 for who does not vote, 1 for all others without hierarchical quorums.
-    pub fn weight(&self, id: ServerId) -> i64 {
+    pub(crate) fn weight(&self, id: ServerId) -> i64 {
         match self.0.groups() {
             _ if !self.is_voter(id) => 0,
             Some(groups) => groups.weights.get(&id).copied().unwrap_or(0),
@@ -162,13 +163,13 @@ impl Voters {
     }
 
     /// Whether these servers are a quorum; who does not vote is not counted.
-    pub fn is_quorum(&self, servers: &BTreeSet<ServerId>) -> bool {
+    pub(crate) fn is_quorum(&self, servers: &BTreeSet<ServerId>) -> bool {
         self.is_quorum_by(|id| servers.contains(&id))
     }
 
     /// Whether the voters for which `holds` is true are a quorum. Majority: more than half of them.
     /// Hierarchical: more than half of the groups that weigh anything, each with more than half of its weight.
-    pub fn is_quorum_by(&self, holds: impl Fn(ServerId) -> bool) -> bool {
+    pub(crate) fn is_quorum_by(&self, holds: impl Fn(ServerId) -> bool) -> bool {
         let Some(groups) = self.0.groups() else {
             let holding = self.voters().filter(|id| holds(*id)).count();
             return holding > self.voters().count() / 2;
@@ -188,7 +189,7 @@ impl Voters {
     }
 
     /// Whether both say the same but for the version: an election need not begin anew for such a change.
-    pub fn same_but_version(&self, other: &Voters) -> bool {
+    pub(crate) fn same_but_version(&self, other: &Voters) -> bool {
         self.0.same_but_version(&other.0)
     }
 }
@@ -236,12 +237,12 @@ impl Config {
     }
 
     /// Whether this server votes in either configuration.
-    pub fn is_voter(&self, id: ServerId) -> bool {
+    pub(crate) fn is_voter(&self, id: ServerId) -> bool {
         self.all().any(|voters| voters.is_voter(id))
     }
 
     /// Whether this server follows without a voice: it is listed as an observer, and votes in no configuration that counts.
-    pub fn observes(&self, id: ServerId) -> bool {
+    pub(crate) fn observes(&self, id: ServerId) -> bool {
         self.current.is_observer(id) && !self.is_voter(id)
     }
 
@@ -256,17 +257,17 @@ impl Config {
     }
 
     /// Whether these servers are a quorum of every configuration that counts.
-    pub fn is_quorum_in_all(&self, servers: &BTreeSet<ServerId>) -> bool {
+    pub(crate) fn is_quorum_in_all(&self, servers: &BTreeSet<ServerId>) -> bool {
         self.is_quorum_in_all_by(|id| servers.contains(&id))
     }
 
     /// Whether these servers are a quorum of one of the configurations that count.
-    pub fn is_quorum_in_any(&self, servers: &BTreeSet<ServerId>) -> bool {
+    pub(crate) fn is_quorum_in_any(&self, servers: &BTreeSet<ServerId>) -> bool {
         self.all().any(|voters| voters.is_quorum(servers))
     }
 
     /// Whether those for which `holds` is true are a quorum of every configuration that counts.
-    pub fn is_quorum_in_all_by(&self, holds: impl Fn(ServerId) -> bool) -> bool {
+    pub(crate) fn is_quorum_in_all_by(&self, holds: impl Fn(ServerId) -> bool) -> bool {
         self.all().all(|voters| voters.is_quorum_by(&holds))
     }
 }

@@ -23,7 +23,7 @@ const UNLIMITED: u64 = 1 << 62;
 const DEPTH: usize = 32;
 
 /// The bounds of the groups named in the text of `/proc/self/cgroup`.
-pub fn bounds(groups: &str, mounts: &[Mount], read: Read<'_>) -> Bounds {
+pub(crate) fn bounds(groups: &str, mounts: &[Mount], read: Read<'_>) -> Bounds {
     let mut bounds = Bounds::default();
     for line in groups.lines() {
         // number:controllers:path, no controllers in version 2.

@@ -34,7 +34,7 @@ pub struct WriteLatency {
 
 impl WriteLatency {
     /// Measures in a directory that exists. Errors are those of making and writing the file.
-    pub fn measure(dir: &Path) -> io::Result<WriteLatency> {
+    pub(crate) fn measure(dir: &Path) -> io::Result<WriteLatency> {
         let (file, direct) = nameless(dir)?;
         let buffer = vec![0x5a; (BLOCKS + 1) * BLOCK];
         let blocks = &buffer[buffer.as_ptr().align_offset(BLOCK)..][..BLOCKS * BLOCK];

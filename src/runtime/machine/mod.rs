@@ -9,10 +9,13 @@ mod latency;
 mod parse;
 mod volume;
 
-pub use cgroup::Bounds;
-pub use latency::WriteLatency;
-pub use parse::{Limit, Read};
-pub use volume::{Device, Volume};
+pub(crate) use cgroup::Bounds;
+pub(crate) use latency::WriteLatency;
+pub(crate) use parse::Limit;
+pub use parse::Read;
+#[cfg(test)]
+pub(crate) use volume::Device;
+pub(crate) use volume::Volume;
 
 use crate::config::Config;
 use std::fs::File;
@@ -66,7 +69,7 @@ pub struct Machine {
 
 impl Machine {
     /// Looks at this machine, with the eyes of a server of this configuration. Measures nothing and writes nothing.
-    pub fn look(config: &Config) -> Machine {
+    pub(crate) fn look(config: &Config) -> Machine {
         let (log, data) = (existing(&config.data_log_dir), existing(&config.data_dir));
         let mut machine = Machine::told_by(&read, &log, &data);
         machine.snapshot_bytes = largest_snapshot(&config.data_dir);
@@ -74,7 +77,7 @@ impl Machine {
     }
 
     /// Measures the log's disk: about a tenth of a second, on the calling thread.
-    pub fn measure(&mut self) {
+    pub(crate) fn measure(&mut self) {
         match WriteLatency::measure(&self.log.path) {
             Ok(latency) => self.writes = Some(latency),
             Err(error) => self.unmeasured = Some(error.to_string()),
@@ -124,7 +127,7 @@ impl Machine {
     }
 
     /// The memory this process can have, in bytes; 0: unknown.
-    pub fn usable_memory(&self) -> u64 {
+    pub(crate) fn usable_memory(&self) -> u64 {
         match self.bounds.memory {
             Some(limit) if self.memory == 0 || limit < self.memory => limit,
             _ => self.memory,
@@ -132,18 +135,18 @@ impl Machine {
     }
 
     /// Thousandths of a CPU that this process can have; 0: unknown.
-    pub fn usable_cpu_milli(&self) -> u64 {
+    pub(crate) fn usable_cpu_milli(&self) -> u64 {
         let all = self.cpus.len() as u64 * 1000;
         self.bounds.cpu_milli.map_or(all, |quota| quota.min(all))
     }
 
     /// The kernel's first two numbers.
-    pub fn kernel_version(&self) -> Option<(u32, u32)> {
+    pub(crate) fn kernel_version(&self) -> Option<(u32, u32)> {
         parse::version(&self.kernel)
     }
 
     /// Every fact as (name, words), in the order they are shown.
-    pub fn facts(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn facts(&self) -> Vec<(&'static str, String)> {
         let or_unknown = |text: &str| if text.is_empty() { "unknown".to_owned() } else { text.to_owned() };
         let cpus = match self.bounds.cpu_milli {
             Some(quota) => format!("{}, {} of them by quota", parse::as_ranges(&self.cpus), milli(quota)),
@@ -179,12 +182,12 @@ impl Machine {
 }
 
 /// The CPUs this process may run on, in order; empty if the kernel does not tell.
-pub fn cpus() -> Vec<usize> {
+pub(crate) fn cpus() -> Vec<usize> {
     cpus_of(&read("/proc/self/status").unwrap_or_default())
 }
 
 /// Whether this process may lock memory past its limit.
-pub fn locks_without_limit() -> bool {
+pub(crate) fn locks_without_limit() -> bool {
     parse::has_capability(&read("/proc/self/status").unwrap_or_default(), LOCK_CAPABILITY)
 }
 

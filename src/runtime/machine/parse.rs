@@ -33,7 +33,7 @@ pub fn list(text: &str) -> Vec<usize> {
 }
 
 /// A list as people write it: `0-3,8`.
-pub fn as_ranges(numbers: &[usize]) -> String {
+pub(crate) fn as_ranges(numbers: &[usize]) -> String {
     let mut ranges: Vec<(usize, usize)> = vec![];
     for &number in numbers {
         match ranges.last_mut() {
@@ -52,12 +52,12 @@ pub fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// Bytes of a line `NAME: 123 kB`.
-pub fn kib(text: &str, name: &str) -> Option<u64> {
+pub(crate) fn kib(text: &str, name: &str) -> Option<u64> {
     field(text, name)?.strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// Whether the capability of that number is in the mask of a line such as `CapEff: 000001ffffffffff`.
-pub fn has_capability(status: &str, number: u32) -> bool {
+pub(crate) fn has_capability(status: &str, number: u32) -> bool {
     let mask = field(status, "CapEff").and_then(|mask| u64::from_str_radix(mask, 16).ok());
     mask.is_some_and(|mask| mask >> number & 1 == 1)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// One line of `/proc/self/mountinfo`.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Mount {
+pub(crate) struct Mount {
     /// `major:minor` of the device; 0 as major for those without one.
     pub number: String,
     /// The directory of the file system that is mounted.
@@ -22,12 +22,12 @@ pub struct Mount {
 
 impl Mount {
     /// Whether an option is set.
-    pub fn has_option(&self, name: &str) -> bool {
+    pub(crate) fn has_option(&self, name: &str) -> bool {
         self.options.split(',').any(|option| option == name)
     }
 
     /// The value of an option `name=value`.
-    pub fn option(&self, name: &str) -> Option<&str> {
+    pub(crate) fn option(&self, name: &str) -> Option<&str> {
         self.options.split(',').find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
     }
 }
@@ -100,7 +100,7 @@ pub struct Device {
 
 impl Volume {
     /// Looks up a directory that exists, as an absolute path without links.
-    pub fn of(path: &Path, mounts: &[Mount], read: Read<'_>) -> Volume {
+    pub(crate) fn of(path: &Path, mounts: &[Mount], read: Read<'_>) -> Volume {
         let Some(mount) = covering(path, mounts) else {
             return Volume { path: path.to_path_buf(), ..Volume::default() };
         };
@@ -118,7 +118,7 @@ impl Volume {
     }
 
     /// The file system and the device, in words.
-    pub fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let unknown = |text: &str| if text.is_empty() { "an unknown file system".to_owned() } else { text.to_owned() };
         let mut text = unknown(&self.file_system);
         if let Some(device) = &self.device {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 impl Net {
     /// Takes no more connections.
-    pub fn stop_accepting(&mut self) {
+    pub(crate) fn stop_accepting(&mut self) {
         for entrance in &mut self.entrances {
             entrance.disarm(&self.epoll);
             entrance.listener = None;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 /// Who may connect: limits per address and in all, counted over all shards.
-pub struct Gate {
+pub(crate) struct Gate {
     per_address: Mutex<HashMap<IpAddr, u32>>,
     total: AtomicUsize,
     max_per_address: u32,
@@ -15,7 +15,7 @@ pub struct Gate {
 
 impl Gate {
     /// 0 means no limit (`maxClientCnxns`, `maxCnxns`).
-    pub fn new(max_per_address: u32, max_total: usize) -> Self {
+    pub(crate) fn new(max_per_address: u32, max_total: usize) -> Self {
         Gate { per_address: Mutex::default(), total: AtomicUsize::new(0), max_per_address, max_total }
     }
 

@@ -11,7 +11,7 @@ mod lingering;
 mod listener;
 mod socket;
 
-pub use gate::Gate;
+pub(crate) use gate::Gate;
 
 use super::ports::Door;
 use super::transport::Received;
@@ -32,7 +32,7 @@ use std::time::Duration;
 
 /// What a turn found besides client traffic.
 #[derive(Clone, Copy, Default)]
-pub struct Found {
+pub(crate) struct Found {
     /// Half a tick has passed.
     pub tick: bool,
     /// The extra descriptor is readable.
@@ -70,17 +70,17 @@ impl Ticks {
 }
 
 /// What a wait has found; made on the thread that waits.
-pub struct Events(Vec<epoll::Event>);
+pub(crate) struct Events(Vec<epoll::Event>);
 
 impl Events {
     /// Room for the sockets of one turn.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Events(Vec::with_capacity(limits::CLIENT_EVENTS))
     }
 }
 
 /// The sockets of one shard.
-pub struct Net {
+pub(crate) struct Net {
     epoll: OwnedFd,
     entrances: Vec<Entrance>,
     timer: OwnedFd,
@@ -99,7 +99,7 @@ pub struct Net {
 
 impl Net {
     /// An epoll set with a listener at each of these doors, the bell and a timer that ticks every `half_tick`.
-    pub fn new(
+    pub(crate) fn new(
         doors: &[Arc<Door>],
         wake: Arc<Wake>,
         gate: Arc<Gate>,
@@ -137,22 +137,22 @@ impl Net {
     }
 
     /// The one descriptor to wait for.
-    pub fn as_fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.epoll.as_fd()
     }
 
     /// Watches one more descriptor; [`Found::other`] says when it is readable.
-    pub fn watch(&self, fd: BorrowedFd<'_>) -> Result<(), Fatal> {
+    pub(crate) fn watch(&self, fd: BorrowedFd<'_>) -> Result<(), Fatal> {
         self.watch_as(OTHER, fd)
     }
 
     /// Watches the ensemble's connections; [`Found::peers`] says when there is something.
-    pub fn watch_peers(&self, fd: BorrowedFd<'_>) -> Result<(), Fatal> {
+    pub(crate) fn watch_peers(&self, fd: BorrowedFd<'_>) -> Result<(), Fatal> {
         self.watch_as(PEERS, fd)
     }
 
     /// Watches the quorum brain's alarm; [`Found::alarm`] says when it has gone off.
-    pub fn watch_alarm(&self, fd: BorrowedFd<'_>) -> Result<(), Fatal> {
+    pub(crate) fn watch_alarm(&self, fd: BorrowedFd<'_>) -> Result<(), Fatal> {
         self.watch_as(ALARM, fd)
     }
 
@@ -162,7 +162,7 @@ impl Net {
     }
 
     /// Waits until something is ready, not at all if `wait` is false.
-    pub fn wait(&mut self, events: &mut Events, wait: bool) {
+    pub(crate) fn wait(&mut self, events: &mut Events, wait: bool) {
         let events = &mut events.0;
         events.clear();
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -174,7 +174,7 @@ impl Net {
     }
 
     /// Passes what the wait has found to the shard.
-    pub fn process(&mut self, events: &Events, shard: &mut Shard) -> Found {
+    pub(crate) fn process(&mut self, events: &Events, shard: &mut Shard) -> Found {
         let mut found = Found::default();
         let mut has_timer = false;
         self.follow_doors(shard);
@@ -345,7 +345,7 @@ impl Net {
     }
 
     /// Ends a turn: words are answered, everything there is to send is sent, sockets are armed and closed.
-    pub fn flush(&mut self, shard: &mut Shard) {
+    pub(crate) fn flush(&mut self, shard: &mut Shard) {
         for (request, facts) in shard.take_words() {
             match self.plane.answer(request.word, &request.argument, facts.as_ref()) {
                 WordAnswer::Text(text) => shard.answer_word(request.conn, &text),

@@ -23,14 +23,14 @@ pub enum Purpose {
 }
 
 /// What has come of an attempt.
-pub struct Dialled {
+pub(crate) struct Dialled {
     pub purpose: Purpose,
     pub outcome: io::Result<Transport>,
 }
 
 /// How connections are made, and where they go when they are.
 #[derive(Clone)]
-pub struct Dialler {
+pub(crate) struct Dialler {
     pub security: Security,
     /// The time that all addresses of one server have together.
     pub timeout: Duration,
@@ -39,7 +39,7 @@ pub struct Dialler {
 }
 
 /// Connects to the first of `addresses` that answers in time. Every call ends in one [`Dialled`].
-pub fn dial(purpose: Purpose, addresses: Vec<Address>, dialler: &Dialler) {
+pub(crate) fn dial(purpose: Purpose, addresses: Vec<Address>, dialler: &Dialler) {
     let Dialler { security, timeout, done, wake } = dialler.clone();
     let done_too = done.clone();
     let body = move || {

@@ -39,7 +39,7 @@ const FIRST_SOCKET: u64 = 1 << 16;
 
 /// What the connections are told once.
 #[derive(Clone, Debug)]
-pub struct PeerOptions {
+pub(crate) struct PeerOptions {
     /// How long an attempt to connect may take (`cnxTimeout`).
     pub connect_timeout: Duration,
     /// How long a new connection may take to say whose it is, ms; at the quorum port, to say anything.
@@ -59,7 +59,7 @@ pub struct PeerOptions {
 }
 
 /// The connections of one member.
-pub struct Peers {
+pub(crate) struct Peers {
     options: PeerOptions,
     epoll: OwnedFd,
     now_ms: i64,
@@ -94,7 +94,7 @@ fn system(error: rustix::io::Errno) -> Fatal {
 
 impl Peers {
     /// Nobody is connected yet; `wake` is the bell of the loop that calls [`Peers::turn`].
-    pub fn new(options: PeerOptions, ports: (Vec<Open>, Mover), wake: Arc<Wake>) -> Result<Peers, Fatal> {
+    pub(crate) fn new(options: PeerOptions, ports: (Vec<Open>, Mover), wake: Arc<Wake>) -> Result<Peers, Fatal> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system)?;
         let (ports, mover) = ports;
         for (number, open) in ports.iter().enumerate() {
@@ -127,12 +127,12 @@ impl Peers {
     }
 
     /// The one descriptor to wait for.
-    pub fn as_fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.epoll.as_fd()
     }
 
     /// A turn of the loop: the time, and whether the descriptor is readable. What was read goes to the brain.
-    pub fn turn(&mut self, quorum: &mut Quorum, now_ms: i64, is_ready: bool) {
+    pub(crate) fn turn(&mut self, quorum: &mut Quorum, now_ms: i64, is_ready: bool) {
         self.now_ms = now_ms;
         while let Ok(dialled) = self.dialled.try_recv() {
             self.dialled(quorum, dialled);
@@ -177,7 +177,7 @@ impl Peers {
     }
 
     /// Half a tick has passed: connections that took too long are ended, listeners that had to rest go on.
-    pub fn tick(&mut self, quorum: &mut Quorum) {
+    pub(crate) fn tick(&mut self, quorum: &mut Quorum) {
         self.resting
             .retain(|number| self.ports.get(*number).is_some_and(|open| watch(&self.epoll, *number, open).is_err()));
         let now_ms = self.now_ms;
@@ -322,7 +322,7 @@ impl Peers {
 
     /// A snapshot has been written: it goes to those who wait for one, whenever they came. The next one may take longer than
     /// they have time; what this one lacks is read from the log.
-    pub fn snapshot_written(&mut self, zxid: Zxid) {
+    pub(crate) fn snapshot_written(&mut self, zxid: Zxid) {
         for peer in std::mem::take(&mut self.wanting) {
             if let Some(socket) = self.sockets.get_mut(&peer.0) {
                 let (sender, pieces) = sync_channel(limits::PEER_PIECES_AHEAD);
@@ -364,7 +364,12 @@ impl Peers {
     }
 
     /// Does what the brain wants done, and sends what there is to send. Whether there was anything, which may lead to more.
-    pub fn perform(&mut self, effects: Vec<Effect>, quorum: &mut Quorum, helpers: &mut Helpers) -> Result<bool, Fatal> {
+    pub(crate) fn perform(
+        &mut self,
+        effects: Vec<Effect>,
+        quorum: &mut Quorum,
+        helpers: &mut Helpers,
+    ) -> Result<bool, Fatal> {
         let has_effects = !effects.is_empty();
         for effect in effects {
             self.effect(effect, quorum, helpers)?;

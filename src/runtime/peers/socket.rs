@@ -20,10 +20,10 @@ pub enum Kind {
 }
 
 /// A piece of a snapshot's stream.
-pub type Piece = Result<Vec<u8>, String>;
+pub(crate) type Piece = Result<Vec<u8>, String>;
 
 /// A snapshot that is being sent.
-pub struct Feed {
+pub(crate) struct Feed {
     pub pieces: Receiver<Piece>,
     /// What is to follow it.
     pub behind: Vec<u8>,
@@ -31,7 +31,7 @@ pub struct Feed {
 
 /// What came of feeding a socket from its snapshot.
 #[derive(PartialEq, Eq, Debug)]
-pub enum Fed {
+pub(crate) enum Fed {
     /// Nothing new, or no room for it.
     Nothing,
     Piece,
@@ -42,7 +42,7 @@ pub enum Fed {
 }
 
 /// A connection.
-pub struct Socket {
+pub(crate) struct Socket {
     pub transport: Transport,
     pub kind: Kind,
     out: Vec<u8>,
@@ -73,7 +73,7 @@ pub struct Socket {
 
 impl Socket {
     /// A connection on which nothing was sent yet, and which has until then to agree on how to speak.
-    pub fn new(transport: Transport, kind: Kind, greets_until_ms: i64, memory: &Arc<Pot>) -> Socket {
+    pub(crate) fn new(transport: Transport, kind: Kind, greets_until_ms: i64, memory: &Arc<Pot>) -> Socket {
         let mut armed = EventFlags::IN;
         armed.set(EventFlags::OUT, transport.is_full());
         Socket {
@@ -98,12 +98,12 @@ impl Socket {
     }
 
     /// Bytes that wait to be sent.
-    pub fn unsent(&self) -> usize {
+    pub(crate) fn unsent(&self) -> usize {
         self.out.len() - self.sent + self.feed.as_ref().map_or(0, |feed| feed.behind.len())
     }
 
     /// Queues bytes, behind the snapshot that is being sent.
-    pub fn give(&mut self, bytes: &[u8]) {
+    pub(crate) fn give(&mut self, bytes: &[u8]) {
         match &mut self.feed {
             Some(feed) => {
                 feed.behind.extend_from_slice(bytes);
@@ -114,7 +114,7 @@ impl Socket {
     }
 
     /// Queues a message whose leaving is to be told.
-    pub fn give_told(&mut self, bytes: &[u8]) {
+    pub(crate) fn give_told(&mut self, bytes: &[u8]) {
         self.push(bytes);
         self.ends.push_back(self.given);
     }
@@ -142,7 +142,7 @@ impl Socket {
     }
 
     /// Takes on a piece of the snapshot, if there is room and one is ready.
-    pub fn feed_on(&mut self) -> Fed {
+    pub(crate) fn feed_on(&mut self) -> Fed {
         let Some(feed) = &mut self.feed else { return Fed::Nothing };
         if self.out.len() - self.sent >= limits::PEER_FEED {
             return Fed::Nothing;
@@ -164,7 +164,7 @@ impl Socket {
 
     /// Sends what the system takes. Returns how many of the messages to be told of have left; an error means that the
     /// connection is over.
-    pub fn send(&mut self) -> Result<usize, ()> {
+    pub(crate) fn send(&mut self) -> Result<usize, ()> {
         let end = self.out.len().min(self.sent + limits::PEER_SEND_PER_TURN);
         while self.sent < end && !self.waits_for_room() {
             match self.transport.write(&self.out[self.sent..end]) {
@@ -194,18 +194,18 @@ impl Socket {
     }
 
     /// Whether the system is to say when there is room for more.
-    pub fn waits_for_room(&self) -> bool {
+    pub(crate) fn waits_for_room(&self) -> bool {
         self.is_paused || self.transport.is_full()
     }
 
     /// Whether it was accepted and has not said whose it is, or nothing at all.
-    pub fn is_silent(&self) -> bool {
+    pub(crate) fn is_silent(&self) -> bool {
         let is_accepted = matches!(self.kind, Kind::Unknown(_) | Kind::Learner);
         is_accepted && self.ends_at_ms.is_some() && !self.is_closing
     }
 
     /// Whether it is to be ended now. One that is closing says goodbye behind what it was given.
-    pub fn is_over(&mut self, now_ms: i64) -> bool {
+    pub(crate) fn is_over(&mut self, now_ms: i64) -> bool {
         let is_mute = self.transport.is_handshaking() && now_ms >= self.greets_until_ms;
         let is_late = is_mute || self.ends_at_ms.is_some_and(|at_ms| now_ms >= at_ms);
         is_late || (self.is_closing && self.out.is_empty() && self.feed.is_none() && self.transport.close())
@@ -213,7 +213,7 @@ impl Socket {
 }
 
 /// Half a tick has passed: who is to be ended, as `memory` is used up and they hold most of it and take nothing.
-pub fn who_gives_way(sockets: &mut BTreeMap<u64, Socket>, memory: &Pot) -> Vec<u64> {
+pub(crate) fn who_gives_way(sockets: &mut BTreeMap<u64, Socket>, memory: &Pot) -> Vec<u64> {
     let slow =
         sockets.iter_mut().filter_map(|(token, socket)| socket.is_slow().then_some((socket.charge.bytes(), *token)));
     let mut slow: Vec<(usize, u64)> = slow.collect();

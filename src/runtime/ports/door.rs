@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 /// One port of a server for clients, which may move.
-pub struct Door {
+pub(crate) struct Door {
     /// What the log calls it.
     pub port: Port,
     /// What carries the bytes of those who come in here.
@@ -22,7 +22,7 @@ pub struct Door {
 
 impl Door {
     /// The port that is open at the start.
-    pub fn new(open: &Open) -> Door {
+    pub(crate) fn new(open: &Open) -> Door {
         let Open { wanted, listener } = open;
         Door {
             port: wanted.port,
@@ -34,14 +34,14 @@ impl Door {
     }
 
     /// What a loop is to accept at, that is woken by `bell` when it is another one.
-    pub fn attend(&self, bell: Arc<Wake>) -> Arc<TcpListener> {
+    pub(crate) fn attend(&self, bell: Arc<Wake>) -> Arc<TcpListener> {
         self.bells.lock().expect("no holder panics").push(bell);
         self.listener.lock().expect("no holder panics").clone()
     }
 
     /// The listener, if it has moved more often than a loop knows of.
     #[inline]
-    pub fn moved(&self, known: &mut u64) -> Option<Arc<TcpListener>> {
+    pub(crate) fn moved(&self, known: &mut u64) -> Option<Arc<TcpListener>> {
         let moves = self.moves.load(SeqCst);
         if moves == *known {
             return None;
@@ -51,7 +51,7 @@ impl Door {
     }
 
     /// Clients are accepted here from now on. The old port closes when the last loop has looked.
-    pub fn move_to(&self, listener: Arc<TcpListener>) {
+    pub(crate) fn move_to(&self, listener: Arc<TcpListener>) {
         *self.listener.lock().expect("no holder panics") = listener;
         self.moves.fetch_add(1, SeqCst);
         self.bells.lock().expect("no holder panics").iter().for_each(|bell| bell.ring());

@@ -9,6 +9,7 @@ mod door;
 mod mover;
 mod open;
 
-pub use door::Door;
-pub use mover::{Mover, Plan};
+pub(crate) use door::Door;
+pub(crate) use mover::Mover;
+pub use mover::Plan;
 pub use open::{Open, Port};

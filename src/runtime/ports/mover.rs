@@ -40,14 +40,14 @@ pub struct Plan {
 }
 
 /// The mover, from the side of the loop that accepts other servers.
-pub struct Mover {
+pub(crate) struct Mover {
     wishes: Sender<Listen>,
     moved: Arc<Mutex<Option<Vec<Open>>>>,
 }
 
 impl Mover {
     /// Starts the thread; these ports are open: those for clients with their doors, and those for other servers.
-    pub fn start(plan: Plan, clients: Vec<(Open, Arc<Door>)>, peers: Vec<Open>) -> Result<Mover, Fatal> {
+    pub(crate) fn start(plan: Plan, clients: Vec<(Open, Arc<Door>)>, peers: Vec<Open>) -> Result<Mover, Fatal> {
         let (wishes, wanted) = channel();
         let work = Work::new(plan, clients, peers);
         let moved = work.moved.clone();
@@ -59,13 +59,13 @@ impl Mover {
     }
 
     /// Has the ports moved, as far as they are elsewhere.
-    pub fn move_to(&self, listen: Listen) {
+    pub(crate) fn move_to(&self, listen: Listen) {
         // The thread is there as long as this is.
         let _ = self.wishes.send(listen);
     }
 
     /// The ports for other servers, if they have moved since the last call.
-    pub fn moved(&self) -> Option<Vec<Open>> {
+    pub(crate) fn moved(&self) -> Option<Vec<Open>> {
         self.moved.lock().expect("no holder panics").take()
     }
 }

@@ -37,7 +37,7 @@ impl fmt::Display for Port {
 
 /// Where a port is to be.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     pub address: ClientAddress,
     pub port: u16,
 }
@@ -75,7 +75,7 @@ impl fmt::Display for Endpoint {
 
 /// What the sockets of a port are like.
 #[derive(Clone, Copy, Debug)]
-pub struct SocketOptions {
+pub(crate) struct SocketOptions {
     keep_alive: bool,
     /// Bytes; 0: the system's.
     send_buffer: u32,
@@ -101,7 +101,7 @@ impl SocketOptions {
 
 /// A port as it is to be.
 #[derive(Clone)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     pub port: Port,
     pub(super) place: Endpoint,
     pub(super) options: SocketOptions,
@@ -175,7 +175,7 @@ impl Open {
     /// Opens the election and the quorum port of every address of a member that starts, tried again as often as
     /// `electionPortBindRetry` says: a server that has just ended may still hold them, and its own name and address may come
     /// to be a moment after it.
-    pub fn peers(ensemble: &Ensemble, security: &Security) -> Result<Vec<Open>, Fatal> {
+    pub(crate) fn peers(ensemble: &Ensemble, security: &Security) -> Result<Vec<Open>, Fatal> {
         let wanted = peer_places(&ensemble.own.addresses, ensemble.settings.listen_on_all_addresses);
         let name = format!("server.{}", ensemble.id);
         let take = || {

@@ -56,7 +56,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 ///
 /// An enum, so that calls are direct: as long as `Plain` is the only one of a program, nothing is left of the seam.
 #[derive(Debug)]
-pub enum Transport {
+pub(crate) enum Transport {
     Plain(Plain),
     #[cfg(test)]
     Veiled(Box<tests::Veiled>),
@@ -76,45 +76,45 @@ macro_rules! each {
 impl Transport {
     /// Reads plaintext into a buffer that has room. An error ends the connection.
     #[inline]
-    pub fn read(&mut self, into: &mut [u8]) -> io::Result<Received> {
+    pub(crate) fn read(&mut self, into: &mut [u8]) -> io::Result<Received> {
         debug_assert!(!into.is_empty(), "no room would look like the end of the stream");
         each!(self, transport => transport.read(into))
     }
 
     /// Takes some of these bytes, of which there is at least one; 0: none for now. An error ends the connection.
     #[inline]
-    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         each!(self, transport => transport.write(bytes))
     }
 
     /// The socket has room again: sends what the transport holds. An error ends the connection.
     #[inline]
-    pub fn push(&mut self) -> io::Result<()> {
+    pub(crate) fn push(&mut self) -> io::Result<()> {
         each!(self, transport => transport.push())
     }
 
     /// Ends the connection in good order; whether all has left, or never will. To be called again, after each
     /// [`push`](Self::push), until it has.
     #[inline]
-    pub fn close(&mut self) -> bool {
+    pub(crate) fn close(&mut self) -> bool {
         each!(self, transport => transport.close())
     }
 
     /// Whether it waits for room in the socket.
     #[inline]
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         each!(self, transport => transport.is_full())
     }
 
     /// Whether a read gives something although nothing comes from the socket.
     #[inline]
-    pub fn has_more(&self) -> bool {
+    pub(crate) fn has_more(&self) -> bool {
         each!(self, transport => transport.has_more())
     }
 
     /// Whether the two sides have not agreed yet on how to speak.
     #[inline]
-    pub fn is_handshaking(&self) -> bool {
+    pub(crate) fn is_handshaking(&self) -> bool {
         each!(self, transport => transport.is_handshaking())
     }
 }
@@ -127,7 +127,7 @@ impl AsFd for Transport {
 
 /// Which transport connections get: those of one listener, or those that this server makes to others.
 #[derive(Clone, Debug)]
-pub enum Security {
+pub(crate) enum Security {
     /// Bytes as they are.
     Plain,
     #[cfg(test)]
@@ -136,7 +136,7 @@ pub enum Security {
 
 impl Security {
     /// For a connection that was accepted.
-    pub fn accepted(&self, stream: TcpStream) -> io::Result<Transport> {
+    pub(crate) fn accepted(&self, stream: TcpStream) -> io::Result<Transport> {
         prepare(&stream)?;
         Ok(match self {
             Security::Plain => Transport::Plain(Plain::new(stream)),
@@ -146,7 +146,7 @@ impl Security {
     }
 
     /// For a connection that this server has made to `host`, the name or address that a configuration has.
-    pub fn connected(&self, stream: TcpStream, host: &str) -> io::Result<Transport> {
+    pub(crate) fn connected(&self, stream: TcpStream, host: &str) -> io::Result<Transport> {
         prepare(&stream).map_err(|error| io::Error::new(error.kind(), format!("{host}: {error}")))?;
         Ok(match self {
             Security::Plain => Transport::Plain(Plain::new(stream)),

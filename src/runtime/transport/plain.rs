@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 /// A socket and nothing else.
 #[derive(Debug)]
-pub struct Plain {
+pub(crate) struct Plain {
     stream: TcpStream,
     /// The last write was not taken.
     is_full: bool,
@@ -15,12 +15,12 @@ pub struct Plain {
 
 impl Plain {
     /// Over a socket that does not block.
-    pub fn new(stream: TcpStream) -> Plain {
+    pub(crate) fn new(stream: TcpStream) -> Plain {
         Plain { stream, is_full: false }
     }
 
     #[inline]
-    pub fn read(&mut self, into: &mut [u8]) -> io::Result<Received> {
+    pub(crate) fn read(&mut self, into: &mut [u8]) -> io::Result<Received> {
         match self.stream.read(into) {
             Ok(0) => Ok(Received::End),
             Ok(n) => Ok(Received::Bytes(n)),
@@ -32,7 +32,7 @@ impl Plain {
     }
 
     #[inline]
-    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             match self.stream.write(bytes) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -46,29 +46,29 @@ impl Plain {
     }
 
     #[inline]
-    pub fn push(&mut self) -> io::Result<()> {
+    pub(crate) fn push(&mut self) -> io::Result<()> {
         self.is_full = false;
         Ok(())
     }
 
     /// The system sends what it has taken, and the end behind it.
     #[inline]
-    pub fn close(&mut self) -> bool {
+    pub(crate) fn close(&mut self) -> bool {
         true
     }
 
     #[inline]
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.is_full
     }
 
     #[inline]
-    pub fn has_more(&self) -> bool {
+    pub(crate) fn has_more(&self) -> bool {
         false
     }
 
     #[inline]
-    pub fn is_handshaking(&self) -> bool {
+    pub(crate) fn is_handshaking(&self) -> bool {
         false
     }
 }

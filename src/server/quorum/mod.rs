@@ -16,9 +16,10 @@ mod member;
 mod secrets;
 mod turn;
 
-pub use core::{Core, QuorumOptions, SnapshotRule};
-pub use interface::{Effect, EnsembleOptions, Listen, PeerInput, Record, RoleSettings, ServerState};
-pub use lone::Lone;
+pub(crate) use core::{Core, QuorumOptions, SnapshotRule};
+pub use interface::{Effect, EnsembleOptions, PeerInput, Record, ServerState};
+pub(crate) use interface::{Listen, RoleSettings};
 pub use member::Member;
-pub use secrets::MemberSecrets;
-pub use turn::{Input, Quorum, Work};
+pub(crate) use secrets::MemberSecrets;
+pub(crate) use turn::Work;
+pub use turn::{Input, Quorum};

@@ -27,7 +27,7 @@ impl MemberSecrets {
     }
 
     /// The same for a member that has acknowledged the leader of this epoch, and is none's at the moment.
-    pub fn passwords_at(&self, current: i64) -> Passwords {
+    pub(crate) fn passwords_at(&self, current: i64) -> Passwords {
         self.passwords(self.held.at(current))
     }
 

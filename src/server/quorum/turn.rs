@@ -64,13 +64,7 @@ pub struct Work {
     pub published: bool,
 }
 
-impl Work {
-    /// Whether there is nothing to be done.
-    pub fn is_empty(&self) -> bool {
-        let Work { write, segment, snapshot, effects, published } = self;
-        write.is_none() && segment.is_none() && snapshot.is_none() && effects.is_empty() && !published
-    }
-}
+impl Work {}
 
 impl Quorum {
     /// A server on its own.
@@ -190,7 +184,7 @@ impl Quorum {
 
     /// The latest time by which [`Input::Deadline`] must be said, ms.
     #[inline]
-    pub fn deadline_ms(&self) -> Option<i64> {
+    pub(crate) fn deadline_ms(&self) -> Option<i64> {
         match self {
             Quorum::Lone(lone) => lone.core.deadline_ms(),
             Quorum::Member(member) => member.deadline_ms(),
@@ -204,7 +198,7 @@ impl Quorum {
 
     /// Whether nothing is waiting for the disk or for a shard: the server may stop. A member of an ensemble is to be told
     /// first ([`Input::Stop`]).
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         match self {
             Quorum::Lone(lone) => lone.core.is_at_rest(true),
             Quorum::Member(member) => member.is_idle(),
@@ -212,7 +206,7 @@ impl Quorum {
     }
 
     /// Whether more of what the leader sends may be taken in.
-    pub fn takes_from_leader(&self) -> bool {
+    pub(crate) fn takes_from_leader(&self) -> bool {
         match self {
             Quorum::Lone(_) => true,
             Quorum::Member(member) => member.takes_from_leader(),
@@ -220,7 +214,7 @@ impl Quorum {
     }
 
     /// Why the process must end: a shard stands still, as of the last tick.
-    pub fn stalled_shard(&self) -> Option<Fatal> {
+    pub(crate) fn stalled_shard(&self) -> Option<Fatal> {
         self.core().stalled_shard()
     }
 
@@ -246,12 +240,13 @@ impl Quorum {
     }
 
     /// The zxid of the newest snapshot, or of the state the server started from.
-    pub fn last_snapshot(&self) -> Zxid {
+    #[cfg(test)]
+    pub(crate) fn last_snapshot(&self) -> Zxid {
         self.core().last_snapshot()
     }
 
     /// As a follower: bytes of requests that the leader has. As a leader: those that learners have forwarded.
-    pub fn bytes_under_way(&self) -> usize {
+    pub(crate) fn bytes_under_way(&self) -> usize {
         match self {
             Quorum::Lone(_) => 0,
             Quorum::Member(member) => member.bytes_under_way(),

@@ -31,7 +31,7 @@ impl Shard {
 
     /// What this turn has cost so far.
     #[inline]
-    pub fn spent(&self) -> Cost {
+    pub(crate) fn spent(&self) -> Cost {
         self.tree.reader.meter().reading().less(self.budget.begun)
     }
 
@@ -170,7 +170,7 @@ impl Shard {
     }
 
     /// Bytes that one socket may be given now.
-    pub fn send_share(&self) -> usize {
+    pub(crate) fn send_share(&self) -> usize {
         if self.spent() < limits::TURN_COST { limits::SEND_PER_TURN } else { limits::SEND_IN_FULL_TURN }
     }
 }

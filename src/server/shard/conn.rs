@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// How far a connection has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Nothing understood yet: a ConnectRequest or a four-letter word may come.
     Greeting,
     /// The quorum core has been asked for the session; nothing more is read.
@@ -36,7 +36,7 @@ pub enum Pending {
 
 /// A read that is not done, or not begun.
 #[derive(Debug)]
-pub struct Asking {
+pub(crate) struct Asking {
     pub xid: i32,
     pub op: OpCode,
     /// The request's body; of getEphemerals the prefix alone.
@@ -46,7 +46,7 @@ pub struct Asking {
 
 /// Why no further request is taken, besides what the shard as a whole has to do.
 #[derive(Debug, Default)]
-pub struct Stops {
+pub(crate) struct Stops {
     /// A read is in slices.
     pub is_reading: bool,
     /// The last of the pending requests may have to be answered in slices when its turn comes: nothing is taken behind it.
@@ -73,7 +73,7 @@ pub struct Caller {
 
 /// What the pending requests amount to.
 #[derive(Debug)]
-pub struct Queued {
+pub(crate) struct Queued {
     /// How many of them the quorum core has.
     pub in_core: usize,
     /// Bytes held by `Pending::Local`.
@@ -84,7 +84,7 @@ pub struct Queued {
 
 /// How far the output is sent.
 #[derive(Debug)]
-pub struct Sending {
+pub(crate) struct Sending {
     /// So many bytes of it are gone already.
     pub sent: usize,
     /// What it takes of the memory for replies.
@@ -99,7 +99,7 @@ pub struct Sending {
 
 /// How fast a client is.
 #[derive(Debug, Default)]
-pub struct Pace {
+pub(crate) struct Pace {
     /// Bytes received and sent since the last tick, and for how many ticks they have been too few.
     pub moved: usize,
     pub slow_ticks: u8,
@@ -107,7 +107,7 @@ pub struct Pace {
 
 /// What a client costs.
 #[derive(Debug, Default)]
-pub struct Spending {
+pub(crate) struct Spending {
     /// What is expected of the reads that wait.
     pub expected: Expected,
     /// What has been asked for lately.
@@ -116,7 +116,7 @@ pub struct Spending {
 
 /// In which of the shard's lists a connection is.
 #[derive(Debug, Default)]
-pub struct Listed {
+pub(crate) struct Listed {
     /// Of those with output.
     pub is_dirty: bool,
     /// Of those that are not read.
@@ -127,7 +127,7 @@ pub struct Listed {
 
 /// A connection.
 #[derive(Debug)]
-pub struct Conn {
+pub(crate) struct Conn {
     pub id: ConnId,
     pub peer: SocketAddr,
     pub phase: Phase,
@@ -156,7 +156,7 @@ pub struct Conn {
 
 impl Conn {
     /// A connection that has just been accepted.
-    pub fn new(id: ConnId, peer: SocketAddr, now_ms: i64, wall_ms: i64, memory: &Memory) -> Self {
+    pub(crate) fn new(id: ConnId, peer: SocketAddr, now_ms: i64, wall_ms: i64, memory: &Memory) -> Self {
         let identities = Arc::new(Identities::of(peer.ip()));
         Conn {
             id,
@@ -182,7 +182,7 @@ impl Conn {
     }
 
     /// Nothing more is taken from here on: what is queued is sent, then the connection ends.
-    pub fn close(&mut self, now_ms: i64) {
+    pub(crate) fn close(&mut self, now_ms: i64) {
         if self.phase != Phase::Closing {
             self.phase = Phase::Closing;
             self.closing_since_ms = now_ms;
@@ -190,14 +190,14 @@ impl Conn {
     }
 
     /// Whether requests are taken or will be.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.phase == Phase::Open
     }
 
     /// Whether nothing of its own stands in the way of its next request: the usual case, found out in few looks. None of its
     /// requests waits then but for the quorum core.
     #[inline]
-    pub fn is_at_ease(&self) -> bool {
+    pub(crate) fn is_at_ease(&self) -> bool {
         let is_held = self.stops.is_reading | self.stops.is_barred | self.stops.wants_room | self.stops.wants_to_cross;
         self.phase == Phase::Open
             && !is_held
@@ -208,12 +208,12 @@ impl Conn {
 
     /// What came and waits has changed.
     #[inline]
-    pub fn account_requests(&mut self) {
+    pub(crate) fn account_requests(&mut self) {
         self.queued.requests.follow(self.input.capacity() + self.queued.waiting_bytes);
     }
 
     /// Whether it holds what it holds because of what this server has not done yet.
-    pub fn waits_for_us(&self) -> bool {
+    pub(crate) fn waits_for_us(&self) -> bool {
         self.unsent().is_empty()
             && (self.stops.is_reading
                 || self.stops.wanted_credit > 0
@@ -223,18 +223,18 @@ impl Conn {
     }
 
     /// Whether the quorum core has requests of it.
-    pub fn awaits_core(&self) -> bool {
+    pub(crate) fn awaits_core(&self) -> bool {
         self.queued.in_core > 0
     }
 
     /// Whether the oldest of its requests need not wait for the quorum core.
-    pub fn may_answer(&self) -> bool {
+    pub(crate) fn may_answer(&self) -> bool {
         matches!(self.pending.front(), Some(Pending::Local { .. }))
     }
 
     /// The first `n` unsent bytes are gone. What has been sent is let go of as soon as that is cheap: no more
     /// bytes are ever moved than were sent.
-    pub fn take_sent(&mut self, n: usize) {
+    pub(crate) fn take_sent(&mut self, n: usize) {
         self.sending.sent += n;
         let is_all = self.sending.sent == self.output.len();
         if is_all
@@ -256,7 +256,7 @@ impl Conn {
     /// Something has been put into the output behind what was `before` long, in this turn. Gives the bytes that stood there
     /// unsent when the turn began: whatever has been put there since, its socket has not been offered yet.
     #[inline]
-    pub fn put(&mut self, turn: u64, before: usize) -> usize {
+    pub(crate) fn put(&mut self, turn: u64, before: usize) -> usize {
         if self.sending.put_in != turn {
             self.sending.put_in = turn;
             self.sending.waits = before.saturating_sub(self.sending.sent);
@@ -267,7 +267,7 @@ impl Conn {
 
     /// It has bytes to send, and stands in the list of those once.
     #[inline]
-    pub fn mark_dirty(&mut self, list: &mut Vec<ConnId>) {
+    pub(crate) fn mark_dirty(&mut self, list: &mut Vec<ConnId>) {
         if !self.listed.is_dirty {
             self.listed.is_dirty = true;
             list.push(self.id);
@@ -275,22 +275,22 @@ impl Conn {
     }
 
     /// Bytes that are still to be sent.
-    pub fn unsent(&self) -> &[u8] {
+    pub(crate) fn unsent(&self) -> &[u8] {
         &self.output[self.sending.sent..]
     }
 
     /// Those of them that may be sent now.
-    pub fn sendable(&self) -> &[u8] {
+    pub(crate) fn sendable(&self) -> &[u8] {
         &self.output[self.sending.sent..self.sending.hold.unwrap_or(self.output.len())]
     }
 
     /// A reply belongs here that is not ready yet: what is put into the output from now on waits behind it.
-    pub fn hold_back(&mut self) {
+    pub(crate) fn hold_back(&mut self) {
         self.sending.hold = Some(self.output.len());
     }
 
     /// Puts the reply into its place; what waited behind it may go.
-    pub fn release(&mut self, mut reply: Vec<u8>) {
+    pub(crate) fn release(&mut self, mut reply: Vec<u8>) {
         let hold = self.sending.hold.take().unwrap_or(self.output.len());
         if hold == self.sending.sent {
             // All before it is gone: the large part stays where it is.
@@ -306,7 +306,7 @@ impl Conn {
 
 /// The shard's connections: slots that are used again, told apart by their generation.
 #[derive(Debug, Default)]
-pub struct Conns {
+pub(crate) struct Conns {
     slots: Vec<(u32, Option<Box<Conn>>)>,
     free: Vec<u32>,
     count: usize,
@@ -314,7 +314,7 @@ pub struct Conns {
 
 impl Conns {
     /// Adds the connection that `make` builds for its new id.
-    pub fn add(&mut self, make: impl FnOnce(ConnId) -> Conn) -> ConnId {
+    pub(crate) fn add(&mut self, make: impl FnOnce(ConnId) -> Conn) -> ConnId {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push((0, None));
             (self.slots.len() - 1) as u32
@@ -328,7 +328,7 @@ impl Conns {
 
     /// The connection, if it is still this one.
     #[inline]
-    pub fn find(&mut self, id: ConnId) -> Option<&mut Conn> {
+    pub(crate) fn find(&mut self, id: ConnId) -> Option<&mut Conn> {
         match self.slots.get_mut(id.slot as usize) {
             Some((generation, Some(conn))) if *generation == id.generation => Some(conn),
             _ => None,
@@ -337,12 +337,12 @@ impl Conns {
 
     /// The connection in a slot now.
     #[inline]
-    pub fn at(&mut self, slot: u32) -> Option<&mut Conn> {
+    pub(crate) fn at(&mut self, slot: u32) -> Option<&mut Conn> {
         self.slots.get_mut(slot as usize)?.1.as_deref_mut()
     }
 
     /// Ends the connection; its id will never be found again. Its slot rests until [`Conns::free`].
-    pub fn remove(&mut self, id: ConnId) -> Option<Box<Conn>> {
+    pub(crate) fn remove(&mut self, id: ConnId) -> Option<Box<Conn>> {
         let (generation, place) = self.slots.get_mut(id.slot as usize)?;
         if *generation != id.generation {
             return None;
@@ -354,18 +354,18 @@ impl Conns {
     }
 
     /// Nothing speaks of the slot's last connection any more: another one may have it.
-    pub fn free(&mut self, slot: u32) {
+    pub(crate) fn free(&mut self, slot: u32) {
         debug_assert!(self.slots[slot as usize].1.is_none() && !self.free.contains(&slot), "freed once");
         self.free.push(slot);
     }
 
     /// All connections, by slot.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Conn> {
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Conn> {
         self.slots.iter_mut().filter_map(|(_, conn)| conn.as_deref_mut())
     }
 
     /// How many there are.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.count
     }
 }

@@ -11,7 +11,7 @@ use crate::session::timeouts::negotiate;
 
 impl Shard {
     /// Bytes have come from a client. Everything published so far is taken in first.
-    pub fn received(&mut self, id: ConnId, bytes: &[u8]) {
+    pub(crate) fn received(&mut self, id: ConnId, bytes: &[u8]) {
         self.take_in();
         let Some(conn) = self.conns.find(id) else { return };
         self.stats.shards[self.options.shard as usize].received_bytes.add(bytes.len() as u64);

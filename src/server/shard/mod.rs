@@ -42,7 +42,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What a shard is told once.
-pub struct ShardOptions {
+pub(crate) struct ShardOptions {
     pub shard: ShardId,
     /// How many shards there are.
     pub shards: usize,
@@ -100,7 +100,7 @@ pub struct Shard {
 impl Shard {
     /// A shard that starts at `applied` and hears what `cursor` brings. It is parked: see [`Shard::unpark`].
     #[expect(clippy::too_many_arguments, reason = "the parts of a shard, each used once")]
-    pub fn new(
+    pub(crate) fn new(
         options: ShardOptions,
         reader: Reader,
         store: Store,
@@ -135,7 +135,7 @@ impl Shard {
     }
 
     /// A turn begins: the time, as of now.
-    pub fn begin(&mut self, clock: Clock) {
+    pub(crate) fn begin(&mut self, clock: Clock) {
         self.clock = clock;
         self.budget.turn += 1;
         self.pressure.is_tree_full = self.options.memory.tree <= tree_bytes(&self.tree.store);
@@ -146,7 +146,7 @@ impl Shard {
     }
 
     /// A client has connected.
-    pub fn accept(&mut self, peer: SocketAddr) -> ConnId {
+    pub(crate) fn accept(&mut self, peer: SocketAddr) -> ConnId {
         let Clock { mono_ms, wall_ms } = self.clock;
         let id = self.conns.add(|id| Conn::new(id, peer, mono_ms, wall_ms, &self.options.memory));
         self.watches.join(id.slot, peer.ip());
@@ -156,12 +156,12 @@ impl Shard {
 
     /// The client will send nothing more. Whether the connection is still needed: an answer is under way to a
     /// client that has said its last word (`echo srvr | nc` closes its side at once).
-    pub fn at_end(&mut self, id: ConnId) -> bool {
+    pub(crate) fn at_end(&mut self, id: ConnId) -> bool {
         self.conns.find(id).is_some_and(|conn| conn.phase == Phase::Closing)
     }
 
     /// The socket of a connection is gone; the session lives on.
-    pub fn disconnected(&mut self, id: ConnId) {
+    pub(crate) fn disconnected(&mut self, id: ConnId) {
         let Some(conn) = self.conns.remove(id) else { return };
         self.forget(*conn);
     }
@@ -191,7 +191,7 @@ impl Shard {
     }
 
     /// How it makes passwords of sessions.
-    pub fn passwords(&self) -> &Passwords {
+    pub(crate) fn passwords(&self) -> &Passwords {
         &self.passwords
     }
 
@@ -220,7 +220,7 @@ impl Shard {
 
     /// Periodic work, every half tick: report whose sessions were heard of, end connections that never
     /// said who they are, let go of buffers that idle connections do not need.
-    pub fn tick(&mut self) {
+    pub(crate) fn tick(&mut self) {
         self.take_in();
         let now = self.clock.mono_ms;
         let mut sessions = std::mem::take(&mut self.heard.ended);
@@ -270,7 +270,7 @@ impl Shard {
     }
 
     /// What this turn has for the quorum core.
-    pub fn take_outbound(&mut self) -> Option<Inbound> {
+    pub(crate) fn take_outbound(&mut self) -> Option<Inbound> {
         if self.outbound.is_empty() {
             return None;
         }
@@ -279,12 +279,12 @@ impl Shard {
     }
 
     /// The connections that have something to send, each once.
-    pub fn take_dirty(&mut self, into: &mut Vec<ConnId>) {
+    pub(crate) fn take_dirty(&mut self, into: &mut Vec<ConnId>) {
         into.append(&mut self.edge.dirty);
     }
 
     /// What a connection has to send now.
-    pub fn unsent(&mut self, id: ConnId) -> &[u8] {
+    pub(crate) fn unsent(&mut self, id: ConnId) -> &[u8] {
         match self.conns.find(id) {
             Some(conn) => {
                 conn.listed.is_dirty = false;
@@ -295,7 +295,7 @@ impl Shard {
     }
 
     /// The first `n` of the unsent bytes have been taken by the socket.
-    pub fn sent(&mut self, id: ConnId, n: usize) {
+    pub(crate) fn sent(&mut self, id: ConnId, n: usize) {
         self.tree.reader.meter().charge(Cost::bytes(n));
         let Some(conn) = self.conns.find(id) else { return };
         conn.take_sent(n);
@@ -305,12 +305,12 @@ impl Shard {
     }
 
     /// The socket would take more than it was given in this turn: it is its turn again in the next.
-    pub fn send_on(&mut self, id: ConnId) {
+    pub(crate) fn send_on(&mut self, id: ConnId) {
         self.mark_dirty(id);
     }
 
     /// Ends the turn: a slice of what takes longer is done, and paused connections that may go on do so.
-    pub fn end_turn(&mut self) {
+    pub(crate) fn end_turn(&mut self) {
         self.work_off();
         if !self.unread.paused.is_empty() {
             self.extend_budget();
@@ -324,7 +324,7 @@ impl Shard {
     }
 
     /// The connections whose sockets must be closed.
-    pub fn take_ended(&mut self, into: &mut Vec<ConnId>) {
+    pub(crate) fn take_ended(&mut self, into: &mut Vec<ConnId>) {
         into.append(&mut self.edge.ended);
     }
 
@@ -336,17 +336,17 @@ impl Shard {
     }
 
     /// The connections that may have become readable or not: ask [`Shard::wants_input`] for each.
-    pub fn take_interest(&mut self, into: &mut Vec<ConnId>) {
+    pub(crate) fn take_interest(&mut self, into: &mut Vec<ConnId>) {
         into.append(&mut self.edge.interest);
     }
 
     /// Whether bytes of this connection are wanted now.
-    pub fn wants_input(&mut self, id: ConnId) -> bool {
+    pub(crate) fn wants_input(&mut self, id: ConnId) -> bool {
         self.conns.find(id).is_some_and(|conn| !conn.listed.is_paused)
     }
 
     /// Whether nothing keeps this shard from sleeping until something is published or received.
-    pub fn may_sleep(&self) -> bool {
+    pub(crate) fn may_sleep(&self) -> bool {
         let is_done = self.words.is_empty() && self.edge.ended.is_empty() && self.edge.interest.is_empty();
         is_done
             && !self.budget.has_left_over
@@ -360,7 +360,7 @@ impl Shard {
 
     /// Whether a client is owed something that only further turns can give: a read that waits or is in slices, or bytes its
     /// socket would have taken.
-    pub fn is_busy(&self) -> bool {
+    pub(crate) fn is_busy(&self) -> bool {
         self.budget.has_left_over
             || self.sequence.taking.is_some()
             || !self.slices.is_empty()
@@ -368,18 +368,18 @@ impl Shard {
     }
 
     /// The end of a turn of a loop that does not park: nothing read in it is looked at any more.
-    pub fn quiesce(&mut self) {
+    pub(crate) fn quiesce(&mut self) {
         self.tree.reader.quiesce();
     }
 
     /// About to wait: memory that was retired may be freed without asking this shard. Its point is kept
     /// only while a read may yet run at it.
-    pub fn park(&mut self) {
+    pub(crate) fn park(&mut self) {
         self.tree.reader.park(self.credit.requests > 0);
     }
 
     /// Awake again: the tree may be read once everything published was taken in.
-    pub fn unpark(&mut self) {
+    pub(crate) fn unpark(&mut self) {
         let published = self.tree.reader.resume();
         self.take_in();
         debug_assert!(
@@ -389,12 +389,12 @@ impl Shard {
     }
 
     /// The server stops: what has been taken is answered, nothing more is taken.
-    pub fn stop_taking(&mut self) {
+    pub(crate) fn stop_taking(&mut self) {
         self.is_stopping = true;
     }
 
     /// Ends every connection, after what is queued for it was sent: the server stops.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let ids: Vec<ConnId> = self.conns.iter_mut().map(|conn| conn.id).collect();
         for id in ids {
             self.end(id);

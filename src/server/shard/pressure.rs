@@ -39,7 +39,7 @@ impl Shard {
 
     /// Bytes that may be read from a connection's socket now; 0: none are wanted.
     #[inline]
-    pub fn wants_bytes(&mut self, id: ConnId) -> usize {
+    pub(crate) fn wants_bytes(&mut self, id: ConnId) -> usize {
         let is_pressed = self.options.memory.requests.is_pressed();
         match self.conns.find(id) {
             Some(conn) if conn.listed.is_paused => 0,

@@ -26,7 +26,7 @@ pub(super) struct Incoming<'a> {
 impl<'a> Incoming<'a> {
     /// None: the frame is shorter than a header.
     #[inline]
-    pub fn read(frame: &'a [u8]) -> Option<Incoming<'a>> {
+    pub(crate) fn read(frame: &'a [u8]) -> Option<Incoming<'a>> {
         let mut reader = Reader::new(frame);
         let header = RequestHeader::read(&mut reader).ok()?;
         Some(Incoming { xid: header.xid, op: OpCode::from_wire(header.op), body: reader.rest() })

@@ -5,7 +5,7 @@ use crate::limits;
 
 /// What a connection has asked for lately.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Share {
+pub(crate) struct Share {
     pub turn: u64,
     pub cost: Cost,
 }
@@ -13,7 +13,7 @@ pub struct Share {
 impl Share {
     /// So much more, in this turn.
     #[inline]
-    pub fn charge(&mut self, turn: u64, cost: Cost) {
+    pub(crate) fn charge(&mut self, turn: u64, cost: Cost) {
         if self.turn != turn {
             self.cost = self.cost.less(limits::LIGHT_COST * (turn - self.turn) as usize);
             self.turn = turn;
@@ -24,7 +24,7 @@ impl Share {
 
 /// What is expected of the reads of a connection that wait behind its writes.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Expected {
+pub(crate) struct Expected {
     /// Of those that stand between two writes.
     pub between: Cost,
     /// Of those behind the last one.
@@ -34,7 +34,7 @@ pub struct Expected {
 impl Expected {
     /// Whether its reads behind the last write may not come to stand between two writes as well, where so much is expected of
     /// those that do.
-    pub fn exceeds(self, crossing: Cost) -> bool {
+    pub(crate) fn exceeds(self, crossing: Cost) -> bool {
         self.behind > Cost::NONE && crossing + self.behind > limits::CROSSING_COST
     }
 }

@@ -120,14 +120,14 @@ pub(super) struct Budget {
 impl Budget {
     /// What the meter shows to have been done since the work began was done for this connection.
     #[inline]
-    pub fn charge(&mut self, conn: &mut Conn, reading: Cost) {
+    pub(crate) fn charge(&mut self, conn: &mut Conn, reading: Cost) {
         conn.cost.share.charge(self.turn, reading.less(self.mark));
         self.mark = reading;
     }
 
     /// The quorum core is asked: what waits before that stands between two writes now.
     #[inline]
-    pub fn cross(&mut self, conn: &mut Conn) {
+    pub(crate) fn cross(&mut self, conn: &mut Conn) {
         let behind = std::mem::take(&mut conn.cost.expected.behind);
         conn.cost.expected.between += behind;
         self.crossing += behind;
@@ -135,7 +135,7 @@ impl Budget {
 
     /// Whether one that had too much of its reads between writes still has.
     #[inline]
-    pub fn is_still_crossed_by(&self, conn: &Conn) -> bool {
+    pub(crate) fn is_still_crossed_by(&self, conn: &Conn) -> bool {
         conn.stops.wants_to_cross && conn.cost.expected.exceeds(self.crossing)
     }
 }
@@ -165,7 +165,7 @@ pub(super) struct Slices {
 }
 
 impl Slices {
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.running.is_empty() && self.waiting.is_empty()
     }
 }

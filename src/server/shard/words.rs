@@ -20,12 +20,12 @@ impl Shard {
 
     /// The words that are to be answered, each by [`Shard::answer_word`] or [`Shard::collect`]; after the latter a word comes
     /// a second time, with the facts.
-    pub fn take_words(&mut self) -> Vec<(WordRequest, Option<Facts>)> {
+    pub(crate) fn take_words(&mut self) -> Vec<(WordRequest, Option<Facts>)> {
         std::mem::take(&mut self.words)
     }
 
     /// The text for a connection that asked a word; it is closed behind it.
-    pub fn answer_word(&mut self, id: ConnId, text: &[u8]) {
+    pub(crate) fn answer_word(&mut self, id: ConnId, text: &[u8]) {
         let Some(conn) = self.conns.find(id) else { return };
         if text.is_empty() {
             return self.end(id);
@@ -35,7 +35,7 @@ impl Shard {
     }
 
     /// Asks the core and every shard what is to be known for a word.
-    pub fn collect(&mut self, request: WordRequest, questions: &'static [Question]) {
+    pub(crate) fn collect(&mut self, request: WordRequest, questions: &'static [Question]) {
         let conn = request.conn;
         let asker = Asker::Connection { shard: self.options.shard, request };
         let collect = Arc::new(Collect::new(questions, asker, self.options.shards));

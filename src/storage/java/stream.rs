@@ -35,7 +35,7 @@ const STEP: usize = 64 << 10;
 const RECORD: usize = 2 * 4 + 8 + 60;
 
 /// Sends a snapshot file. The file is held open: it may be purged meanwhile.
-pub struct StreamSender {
+pub(crate) struct StreamSender {
     snapshot: Snapshot,
     /// The next chunk.
     next: usize,
@@ -45,18 +45,19 @@ pub struct StreamSender {
 
 impl StreamSender {
     /// Opens the snapshot called `name`, whose znodes were written parents first.
-    pub fn open(disk: &dyn Disk, dir: &Path, name: &str) -> Result<StreamSender, SnapshotError> {
+    pub(crate) fn open(disk: &dyn Disk, dir: &Path, name: &str) -> Result<StreamSender, SnapshotError> {
         Ok(StreamSender { snapshot: Snapshot::open(disk, dir, name)?, next: 0, counts: 0 })
     }
 
     /// What the snapshot says of itself; its zxid is the SNAP packet's.
-    pub fn header(&self) -> &SnapshotHeader {
+    #[cfg(test)]
+    pub(crate) fn header(&self) -> &SnapshotHeader {
         self.snapshot.header()
     }
 
     /// Appends the next piece of the stream: a chunk, about a mebibyte and at most one znode more. False if it is
     /// the last one. Reads the disk. After an error the stream cannot be completed.
-    pub fn piece(&mut self, out: &mut Vec<u8>) -> Result<bool, SnapshotError> {
+    pub(crate) fn piece(&mut self, out: &mut Vec<u8>) -> Result<bool, SnapshotError> {
         let chunk = self.snapshot.entries().get(self.next).map(|entry| entry.kind);
         let counts = match chunk {
             Some(Kind::Sessions) => 1,

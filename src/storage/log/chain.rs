@@ -20,7 +20,7 @@ use std::path::Path;
 
 /// The segments of a log, oldest first.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Chain {
+pub(crate) struct Chain {
     pub segments: Vec<Segment>,
     /// Files named as segments that are not on the chain.
     pub dead: Vec<SegmentId>,
@@ -35,11 +35,11 @@ pub struct Chain {
 }
 
 /// Takes the next transaction, or says why not.
-pub type Take<'a> = &'a mut dyn FnMut(Zxid, &[u8]) -> Result<(), ReplayError>;
+pub(crate) type Take<'a> = &'a mut dyn FnMut(Zxid, &[u8]) -> Result<(), ReplayError>;
 
 /// A segment with the checksum of its header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Segment {
+pub(crate) struct Segment {
     pub header: SegmentHeader,
     pub checksum: u32,
 }
@@ -108,13 +108,13 @@ impl std::error::Error for LogError {}
 
 impl Chain {
     /// Finds the log in `dir`. Nothing is changed.
-    pub fn discover(disk: &dyn Disk, dir: &Path, directory: DirectoryId) -> Result<Chain, LogError> {
+    pub(crate) fn discover(disk: &dyn Disk, dir: &Path, directory: DirectoryId) -> Result<Chain, LogError> {
         Chain::follow(disk, dir, directory, false)
     }
 
     /// Finds a log that is being written to, as it was at some moment not long ago: a segment whose header is
     /// only now being written may be missing at its end.
-    pub fn discover_running(disk: &dyn Disk, dir: &Path, directory: DirectoryId) -> Result<Chain, LogError> {
+    pub(crate) fn discover_running(disk: &dyn Disk, dir: &Path, directory: DirectoryId) -> Result<Chain, LogError> {
         Chain::follow(disk, dir, directory, true)
     }
 
@@ -171,18 +171,18 @@ impl Chain {
     }
 
     /// The transaction before the first one the log holds; `None` if there is no log.
-    pub fn starts_after(&self) -> Option<Zxid> {
+    pub(crate) fn starts_after(&self) -> Option<Zxid> {
         self.segments.first().map(|segment| segment.header.after.zxid)
     }
 
     /// Whether the log reaches back to the state in which a server is born.
-    pub fn starts_at_birth(&self) -> bool {
+    pub(crate) fn starts_at_birth(&self) -> bool {
         self.segments.first().is_some_and(|segment| segment.header.after == Position::default())
     }
 
     /// Hands every transaction after `from` to `take`, in order; returns where the log ends. `from` must not be
     /// before [`Chain::starts_after`], and everything up to it need not be whole.
-    pub fn replay(&self, disk: &dyn Disk, dir: &Path, from: Zxid, take: Take<'_>) -> Result<Tail, LogError> {
+    pub(crate) fn replay(&self, disk: &dyn Disk, dir: &Path, from: Zxid, take: Take<'_>) -> Result<Tail, LogError> {
         let first = self.segments.iter().rposition(|segment| segment.header.after.zxid <= from);
         let first = first.expect("the log starts at or before the transaction it is read from");
         let mut skipped = Vec::new();
@@ -226,7 +226,7 @@ fn read_header(reader: &SegmentReader, id: SegmentId, directory: DirectoryId) ->
 
 /// Where a log ends.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Tail {
+pub(crate) struct Tail {
     /// Its last whole frame.
     pub position: Position,
     /// What lies behind it, if it is more than space never used.
@@ -238,7 +238,7 @@ pub struct Tail {
 /// The remains of the last write, which was not finished when the process or the machine stopped. (Or the last
 /// acknowledged frame, damaged since: where the server was not stopped in order that cannot be told apart.)
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Torn {
+pub(crate) struct Torn {
     pub segment: SegmentId,
     pub offset: u64,
     /// The first and last transaction it says it held, if its front can be read.
@@ -262,7 +262,7 @@ impl fmt::Display for Torn {
 
 /// Damaged frames that only held transactions a snapshot holds too.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Skipped {
+pub(crate) struct Skipped {
     pub segment: SegmentId,
     pub offset: u64,
     /// The last transaction that may have been there.

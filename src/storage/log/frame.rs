@@ -16,14 +16,14 @@ use crate::limits;
 /// The unit of writing: frames and segment headers begin and end on it.
 pub const BLOCK: usize = limits::LOG_BLOCK;
 /// Bytes of a frame before its transactions.
-pub const FRAME_HEADER: usize = 64;
+pub(crate) const FRAME_HEADER: usize = 64;
 /// Bytes before each transaction.
-pub const TXN_HEADER: usize = 12;
+pub(crate) const TXN_HEADER: usize = 12;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"CFr1");
 
 /// Rounds up to a whole number of blocks.
-pub const fn round_up(bytes: usize) -> usize {
+pub(crate) const fn round_up(bytes: usize) -> usize {
     bytes.next_multiple_of(BLOCK)
 }
 
@@ -46,7 +46,7 @@ impl std::fmt::Display for DirectoryId {
 
 /// What a frame says of itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct FrameHeader {
+pub(crate) struct FrameHeader {
     pub segment: SegmentId,
     /// Where in the segment it lies, in bytes.
     pub offset: u64,
@@ -66,14 +66,14 @@ pub struct FrameHeader {
 
 impl FrameHeader {
     /// Bytes on disk, padding included.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         round_up(FRAME_HEADER + self.length as usize)
     }
 }
 
 /// Writes the header into the front of `frame`, whose transactions lie behind it, zeroes the padding and
 /// returns the checksum. `frame` is the whole padded frame.
-pub fn seal(frame: &mut [u8], header: &FrameHeader, seed: u32) -> u32 {
+pub(crate) fn seal(frame: &mut [u8], header: &FrameHeader, seed: u32) -> u32 {
     let end = FRAME_HEADER + header.length as usize;
     assert_eq!(frame.len(), header.size());
     frame[..4].copy_from_slice(&MAGIC.to_le_bytes());
@@ -94,7 +94,7 @@ pub fn seal(frame: &mut [u8], header: &FrameHeader, seed: u32) -> u32 {
 
 /// Puts a transaction's header and bytes at the front of `out`, which must have room; returns the bytes taken.
 #[inline]
-pub fn put_txn(out: &mut [u8], zxid: Zxid, txn: &[u8]) -> usize {
+pub(crate) fn put_txn(out: &mut [u8], zxid: Zxid, txn: &[u8]) -> usize {
     let end = TXN_HEADER + txn.len();
     out[..4].copy_from_slice(&(txn.len() as u32).to_le_bytes());
     out[4..12].copy_from_slice(&zxid.0.to_le_bytes());
@@ -104,7 +104,7 @@ pub fn put_txn(out: &mut [u8], zxid: Zxid, txn: &[u8]) -> usize {
 
 /// What a block looks like where a frame of `segment` might begin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Claim {
+pub(crate) enum Claim {
     /// It says it is a frame of this segment at this place. Its checksum has not been looked at.
     Frame(FrameHeader),
     /// It says it is a frame, of another segment or place: content from an earlier life of the file.
@@ -116,7 +116,7 @@ pub enum Claim {
 }
 
 /// Reads the front of a block, at least a frame header long, as what might begin at `offset` of `segment`.
-pub fn claim(block: &[u8], segment: SegmentId, offset: u64) -> Claim {
+pub(crate) fn claim(block: &[u8], segment: SegmentId, offset: u64) -> Claim {
     let u32_at = |at: usize| u32::from_le_bytes(block[at..at + 4].try_into().expect("four bytes"));
     let u64_at = |at: usize| u64::from_le_bytes(block[at..at + 8].try_into().expect("eight bytes"));
     let zxid_at = |at: usize| Zxid(u64_at(at) as i64);
@@ -141,7 +141,7 @@ pub fn claim(block: &[u8], segment: SegmentId, offset: u64) -> Claim {
 
 /// Whether `frame` (from its header to at least its last transaction) has the checksum its header claims, and
 /// holds the transactions its header says, in order.
-pub fn is_valid(frame: &[u8], header: &FrameHeader, seed: u32) -> bool {
+pub(crate) fn is_valid(frame: &[u8], header: &FrameHeader, seed: u32) -> bool {
     let end = FRAME_HEADER + header.length as usize;
     if frame.len() < end || crc32c::crc32c_append(seed, &frame[8..end]) != header.checksum {
         return false;
@@ -159,19 +159,19 @@ pub fn is_valid(frame: &[u8], header: &FrameHeader, seed: u32) -> bool {
 }
 
 /// Whether `zxid` may come next after `last`: the next number, or the beginning of a later epoch.
-pub fn follows(last: Zxid, zxid: Zxid) -> bool {
+pub(crate) fn follows(last: Zxid, zxid: Zxid) -> bool {
     zxid > last && (zxid == last.next() || (zxid.epoch() > last.epoch() && zxid.counter() <= 1))
 }
 
 /// The transactions of a frame.
 #[derive(Clone, Debug)]
-pub struct Txns<'a> {
+pub(crate) struct Txns<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Txns<'a> {
     /// Over the bytes behind a frame's header.
-    pub fn new(payload: &'a [u8]) -> Self {
+    pub(crate) fn new(payload: &'a [u8]) -> Self {
         Txns { rest: payload }
     }
 }

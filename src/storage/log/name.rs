@@ -22,7 +22,7 @@ impl SegmentId {
     }
 
     /// The name of the file when it is kept to be used again.
-    pub fn spare_name(self) -> String {
+    pub(crate) fn spare_name(self) -> String {
         format!("{SPARE_PREFIX}{self}")
     }
 }

@@ -12,7 +12,7 @@ use std::path::Path;
 const WINDOW: usize = 1 << 20;
 
 /// A segment file opened for reading.
-pub struct SegmentReader {
+pub(crate) struct SegmentReader {
     file: Box<dyn DiskFile>,
     id: SegmentId,
     length: u64,
@@ -21,7 +21,7 @@ pub struct SegmentReader {
 }
 
 /// What lies at a place where a frame may begin.
-pub enum Probe<'a> {
+pub(crate) enum Probe<'a> {
     /// A whole frame of this segment.
     Frame(FrameHeader, Txns<'a>),
     /// None; what the block looks like instead. [`Claim::Frame`] here is a frame whose content is damaged.
@@ -30,19 +30,19 @@ pub enum Probe<'a> {
 
 impl SegmentReader {
     /// Opens segment `id` in `dir`.
-    pub fn open(disk: &dyn Disk, dir: &Path, id: SegmentId) -> Result<SegmentReader, DiskError> {
+    pub(crate) fn open(disk: &dyn Disk, dir: &Path, id: SegmentId) -> Result<SegmentReader, DiskError> {
         let file = disk.open(&dir.join(id.file_name()), Access::Read)?;
         let length = file.length()?;
         Ok(SegmentReader { file, id, length, window: Vec::new(), window_at: 0 })
     }
 
     /// Bytes of the file.
-    pub fn length(&self) -> u64 {
+    pub(crate) fn length(&self) -> u64 {
         self.length
     }
 
     /// The header, with its checksum; `None` if the block holds none, or one of the file's earlier life.
-    pub fn header(&self) -> Result<Result<Option<(SegmentHeader, u32)>, UnknownVersion>, DiskError> {
+    pub(crate) fn header(&self) -> Result<Result<Option<(SegmentHeader, u32)>, UnknownVersion>, DiskError> {
         // Not through the window: of most segments no more than the header is wanted.
         let mut block = [0; BLOCK];
         let read = self.file.read_at(&mut block, 0)?;
@@ -51,7 +51,7 @@ impl SegmentReader {
     }
 
     /// Looks at the place `offset` bytes into the segment.
-    pub fn probe(&mut self, offset: u64, directory: DirectoryId) -> Result<Probe<'_>, DiskError> {
+    pub(crate) fn probe(&mut self, offset: u64, directory: DirectoryId) -> Result<Probe<'_>, DiskError> {
         let id = self.id;
         let block = self.bytes(offset, BLOCK)?;
         if block.len() < FRAME_HEADER {
@@ -74,7 +74,12 @@ impl SegmentReader {
     }
 
     /// The first whole frame at or behind `from`, a block's beginning, and before `to`.
-    pub fn find(&mut self, from: u64, to: u64, directory: DirectoryId) -> Result<Option<FrameHeader>, DiskError> {
+    pub(crate) fn find(
+        &mut self,
+        from: u64,
+        to: u64,
+        directory: DirectoryId,
+    ) -> Result<Option<FrameHeader>, DiskError> {
         let mut offset = from;
         while offset < to.min(self.length) {
             if let Probe::Frame(header, _) = self.probe(offset, directory)? {

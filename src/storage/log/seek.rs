@@ -24,7 +24,7 @@ pub struct Cut {
 impl Chain {
     /// The place behind transaction `zxid`, which may also be the one before the first the log holds. `None` if
     /// the log has no such transaction.
-    pub fn cut_behind(&self, disk: &dyn Disk, dir: &Path, zxid: Zxid) -> Result<Option<Cut>, LogError> {
+    pub(crate) fn cut_behind(&self, disk: &dyn Disk, dir: &Path, zxid: Zxid) -> Result<Option<Cut>, LogError> {
         let Some(at) = self.segments.iter().rposition(|segment| segment.header.after.zxid <= zxid) else {
             return Ok(None);
         };
@@ -83,7 +83,7 @@ pub struct Stretch {
 
 /// What came of reading a stretch.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum ReadBack {
+pub(crate) enum ReadBack {
     /// The transactions in order, without a gap. Whole: nothing up to the end of the stretch is left out.
     Txns { txns: Vec<(Zxid, Vec<u8>)>, whole: bool },
     /// The log does not hold all of it: it does not reach back that far, or no more.
@@ -95,7 +95,12 @@ const ATTEMPTS: usize = 3;
 
 /// Reads a stretch of the log in `dir`, which may be running: the writer may go on, and old segments may go.
 /// To be called on a helper thread: it reads whole segments.
-pub fn read_txns(disk: &dyn Disk, dir: &Path, directory: DirectoryId, stretch: &Stretch) -> Result<ReadBack, LogError> {
+pub(crate) fn read_txns(
+    disk: &dyn Disk,
+    dir: &Path,
+    directory: DirectoryId,
+    stretch: &Stretch,
+) -> Result<ReadBack, LogError> {
     let attempt = || Chain::discover_running(disk, dir, directory).and_then(|chain| chain.read(disk, dir, stretch));
     let mut done = attempt();
     for _ in 1..ATTEMPTS {
@@ -180,7 +185,7 @@ impl Chain {
 
 /// Bytes of the log from the segment that holds `zxid` to the beginning of the newest one: about what a reader of all
 /// that follows `zxid` has to go through. Zero if the log does not reach back that far.
-pub fn volume_behind(disk: &dyn Disk, dir: &Path, directory: DirectoryId, zxid: Zxid) -> Result<u64, LogError> {
+pub(crate) fn volume_behind(disk: &dyn Disk, dir: &Path, directory: DirectoryId, zxid: Zxid) -> Result<u64, LogError> {
     let segments = Chain::discover_running(disk, dir, directory)?.segments;
     let Some(at) = segments.iter().rposition(|segment| segment.header.after.zxid < zxid) else { return Ok(0) };
     // Each header names where its predecessor ends.

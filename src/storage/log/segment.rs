@@ -5,7 +5,8 @@
 //! with old content); the log writer begins it with a header. The first segment of a start is begun here,
 //! aside, and gets its name when all of it is durable.
 
-pub use super::name::{Named, SegmentId, named};
+pub(crate) use super::name::Named;
+pub use super::name::{SegmentId, named};
 
 use super::frame::{self, BLOCK, DirectoryId, FrameHeader, TXN_HEADER, round_up};
 use crate::ids::Zxid;
@@ -45,7 +46,7 @@ const HEADER: usize = 88;
 
 impl SegmentHeader {
     /// Whether the segment is the mark of an orderly stop ([`close`]): it has no room for a frame.
-    pub fn is_mark(&self) -> bool {
+    pub(crate) fn is_mark(&self) -> bool {
         self.capacity == BLOCK as u64
     }
 

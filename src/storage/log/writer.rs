@@ -35,12 +35,12 @@ impl Default for LogOptions {
 
 impl LogOptions {
     /// Bytes of each of the two buffers: the longest frame.
-    pub fn frame_bytes(&self) -> usize {
+    pub(crate) fn frame_bytes(&self) -> usize {
         round_up(self.buffer_bytes).max(round_up(FRAME_HEADER + TXN_HEADER + self.max_txn))
     }
 
     /// Bytes of the smallest segment that any frame fits into.
-    pub fn least_segment_bytes(&self) -> u64 {
+    pub(crate) fn least_segment_bytes(&self) -> u64 {
         (BLOCK + self.frame_bytes()) as u64
     }
 
@@ -54,7 +54,7 @@ impl LogOptions {
     }
 
     /// Checks that the longest transaction fits into a segment.
-    pub fn check(&self) -> Result<(), SegmentTooSmall> {
+    pub(crate) fn check(&self) -> Result<(), SegmentTooSmall> {
         let needed = self.least_segment_bytes();
         if self.full_segment_bytes() < needed {
             return Err(SegmentTooSmall { segment_bytes: self.segment_bytes, needed });
@@ -151,7 +151,7 @@ enum Flight {
 
 impl LogWriter {
     /// The size of the segment a start begins, in bytes, where larger frames do not ask for more.
-    pub const FIRST_SEGMENT: u64 = 4 << 20;
+    pub(crate) const FIRST_SEGMENT: u64 = 4 << 20;
     /// How much larger than its predecessor a segment may be, until it has its full size.
     const GROWTH: u64 = 4;
 
@@ -267,12 +267,12 @@ impl LogWriter {
     }
 
     /// The last durable transaction.
-    pub fn durable(&self) -> Zxid {
+    pub(crate) fn durable(&self) -> Zxid {
         self.durable
     }
 
     /// The last transaction appended.
-    pub fn appended(&self) -> Zxid {
+    pub(crate) fn appended(&self) -> Zxid {
         self.gathered.last
     }
 
@@ -284,7 +284,7 @@ impl LogWriter {
     }
 
     /// Whether all that was appended is durable.
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.flight.is_none() && self.gathered.count == 0
     }
 
@@ -294,7 +294,7 @@ impl LogWriter {
     }
 
     /// The largest number a segment has had or been asked for under.
-    pub fn highest(&self) -> SegmentId {
+    pub(crate) fn highest(&self) -> SegmentId {
         self.segment.next()
     }
 
@@ -330,7 +330,7 @@ impl LogWriter {
     /// The two buffers as the ring registers them: address and length, page-aligned, valid and in place as
     /// long as this writer lives. A buffer named by a write must not be touched until it is reported written;
     /// the writer itself keeps to that.
-    pub fn buffers(&mut self) -> [(*mut u8, usize); 2] {
+    pub(crate) fn buffers(&mut self) -> [(*mut u8, usize); 2] {
         let [first, second] = &mut self.buffers;
         [first, second].map(|buffer| (buffer.bytes_mut().as_mut_ptr(), buffer.bytes().len()))
     }

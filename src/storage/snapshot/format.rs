@@ -20,17 +20,17 @@ use crate::storage::log::segment::SegmentId;
 use rkyv::{Archive, Serialize};
 
 /// The version written, and the only one read.
-pub const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 /// Bytes of the header.
 pub const HEADER: usize = 128;
 /// Bytes of an entry of the index.
 pub const ENTRY: usize = 24;
 /// Bytes of the footer.
-pub const FOOTER: usize = 40;
+pub(crate) const FOOTER: usize = 40;
 /// Chunks begin at multiples of this, in the file and in memory.
-pub const ALIGN: usize = 16;
+pub(crate) const ALIGN: usize = 16;
 /// Payload bytes at which a chunk is closed.
-pub const CHUNK: usize = 1 << 20;
+pub(crate) const CHUNK: usize = 1 << 20;
 
 const MAGIC: [u8; 8] = *b"CORRALSN";
 const END_MAGIC: [u8; 8] = *b"CORRALSE";
@@ -114,12 +114,12 @@ pub struct Entry {
 }
 
 /// The checksum of chunk number `number` of the snapshot whose header has `header_checksum`.
-pub fn chunk_checksum(header_checksum: u32, number: u32, bytes: &[u8]) -> u32 {
+pub(crate) fn chunk_checksum(header_checksum: u32, number: u32, bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c_append(header_checksum, &number.to_le_bytes()), bytes)
 }
 
 /// Index and footer, to be written at `offset`.
-pub fn encode_index(entries: &[Entry], offset: u64, header_checksum: u32) -> Vec<u8> {
+pub(crate) fn encode_index(entries: &[Entry], offset: u64, header_checksum: u32) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(entries.len() * ENTRY + FOOTER);
     let mut records = 0u64;
     for entry in entries {
@@ -142,7 +142,7 @@ pub fn encode_index(entries: &[Entry], offset: u64, header_checksum: u32) -> Vec
 }
 
 /// Where the index begins, read from the footer of a file of `length` bytes; `None` if it is no footer.
-pub fn index_offset(footer: &[u8; FOOTER], length: u64) -> Option<u64> {
+pub(crate) fn index_offset(footer: &[u8; FOOTER], length: u64) -> Option<u64> {
     let offset = u64_at(footer, 0);
     let size = u64::from(u32_at(footer, 8)) * ENTRY as u64 + FOOTER as u64;
     (footer[32..] == END_MAGIC && footer[28..32] == [0; 4] && offset.checked_add(size) == Some(length))
@@ -150,7 +150,7 @@ pub fn index_offset(footer: &[u8; FOOTER], length: u64) -> Option<u64> {
 }
 
 /// Reads index and footer, which begin at `offset`. `None` if anything is not as it was written.
-pub fn decode_index(bytes: &[u8], offset: u64, header_checksum: u32) -> Option<Vec<Entry>> {
+pub(crate) fn decode_index(bytes: &[u8], offset: u64, header_checksum: u32) -> Option<Vec<Entry>> {
     let (index, footer) = bytes.split_at_checked(bytes.len().checked_sub(FOOTER)?)?;
     if crc32c::crc32c_append(header_checksum, &bytes[..bytes.len() - 16]) != u32_at(footer, 24) {
         return None;
@@ -189,18 +189,18 @@ pub fn file_name(zxid: Zxid) -> String {
 }
 
 /// The name it is written under.
-pub fn aside_name(zxid: Zxid) -> String {
+pub(crate) fn aside_name(zxid: Zxid) -> String {
     format!("{}{ASIDE}", file_name(zxid))
 }
 
 /// The zxid in a snapshot's file name; `None` for other files.
-pub fn zxid_of(name: &str) -> Option<Zxid> {
+pub(crate) fn zxid_of(name: &str) -> Option<Zxid> {
     let hex = name.strip_prefix(PREFIX)?;
     (hex.len() == 16).then(|| u64::from_str_radix(hex, 16).ok()).flatten().map(|zxid| Zxid(zxid as i64))
 }
 
 /// Whether the name is that of a snapshot never finished.
-pub fn is_aside(name: &str) -> bool {
+pub(crate) fn is_aside(name: &str) -> bool {
     name.strip_suffix(ASIDE).is_some_and(|name| zxid_of(name).is_some())
 }
 
@@ -208,41 +208,41 @@ const PREFIX: &str = "snapshot-";
 
 /// The archive of a chunk of sessions.
 #[derive(Archive, Serialize, Default)]
-pub struct SessionsV1 {
+pub(crate) struct SessionsV1 {
     pub sessions: Vec<SessionV1>,
 }
 
 /// A session.
 #[derive(Archive, Serialize, Clone, Copy)]
-pub struct SessionV1 {
+pub(crate) struct SessionV1 {
     pub id: i64,
     pub timeout_ms: i32,
 }
 
 /// The archive of a chunk of ACL lists: their bytes lie one behind the other in `bytes`.
 #[derive(Archive, Serialize, Default)]
-pub struct AclsV1 {
+pub(crate) struct AclsV1 {
     pub acls: Vec<AclV1>,
     pub bytes: Vec<u8>,
 }
 
 /// An ACL list.
 #[derive(Archive, Serialize, Clone, Copy)]
-pub struct AclV1 {
+pub(crate) struct AclV1 {
     pub id: u32,
     pub length: u32,
 }
 
 /// The archive of a chunk of znodes: path and data of each lie one behind the other in `bytes`.
 #[derive(Archive, Serialize, Default)]
-pub struct ZnodesV1 {
+pub(crate) struct ZnodesV1 {
     pub znodes: Vec<ZnodeV1>,
     pub bytes: Vec<u8>,
 }
 
 /// A znode. The fields are those of a record, [`crate::storage::replay::ZnodeRecord`], and have the archive's own order.
 #[derive(Archive, Serialize, Clone, Copy)]
-pub struct ZnodeV1 {
+pub(crate) struct ZnodeV1 {
     pub owner: i64,
     pub czxid: i64,
     pub mzxid: i64,

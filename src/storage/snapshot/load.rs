@@ -115,7 +115,11 @@ impl Snapshot {
     }
 
     /// Reads, checks and hands over chunk number `number`, and nothing else. The inner error is the receiver's.
-    pub fn hand_over(&self, number: usize, replay: &mut dyn Replay) -> Result<Result<(), ReplayError>, SnapshotError> {
+    pub(crate) fn hand_over(
+        &self,
+        number: usize,
+        replay: &mut dyn Replay,
+    ) -> Result<Result<(), ReplayError>, SnapshotError> {
         Ok(self.chunk(number, Blocks::new())?.hand_over(replay))
     }
 

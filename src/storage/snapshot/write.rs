@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 const SYNC_EVERY: u64 = 8 << 20;
 
 /// A snapshot being written. Dropped before it is finished, it leaves a file that the next start removes.
-pub struct SnapshotWriter<'a> {
+pub(crate) struct SnapshotWriter<'a> {
     disk: &'a dyn Disk,
     dir: PathBuf,
     header: SnapshotHeader,
@@ -52,7 +52,11 @@ pub struct Written {
 
 impl<'a> SnapshotWriter<'a> {
     /// Begins a snapshot in `dir`.
-    pub fn create(disk: &'a dyn Disk, dir: &Path, header: SnapshotHeader) -> Result<SnapshotWriter<'a>, DiskError> {
+    pub(crate) fn create(
+        disk: &'a dyn Disk,
+        dir: &Path,
+        header: SnapshotHeader,
+    ) -> Result<SnapshotWriter<'a>, DiskError> {
         let file = disk.open(&dir.join(format::aside_name(header.zxid)), Access::Create)?;
         let (bytes, header_checksum) = header.encode();
         Ok(SnapshotWriter {
@@ -74,14 +78,14 @@ impl<'a> SnapshotWriter<'a> {
     }
 
     /// Adds a session. All sessions come first.
-    pub fn push_session(&mut self, id: SessionId, timeout_ms: i32) -> Result<(), DiskError> {
+    pub(crate) fn push_session(&mut self, id: SessionId, timeout_ms: i32) -> Result<(), DiskError> {
         self.turn_to(Kind::Sessions)?;
         self.sessions.sessions.push(SessionV1 { id: id.0, timeout_ms });
         if self.sessions.sessions.len() * size_of::<SessionV1>() >= CHUNK { self.flush() } else { Ok(()) }
     }
 
     /// Adds an ACL list. All lists come before the first znode.
-    pub fn push_acl(&mut self, id: u32, list: &[u8]) -> Result<(), DiskError> {
+    pub(crate) fn push_acl(&mut self, id: u32, list: &[u8]) -> Result<(), DiskError> {
         self.turn_to(Kind::Acls)?;
         self.acls.acls.push(AclV1 { id, length: list.len() as u32 });
         self.acls.bytes.extend_from_slice(list);
@@ -90,7 +94,7 @@ impl<'a> SnapshotWriter<'a> {
 
     /// Adds a znode, in any order.
     #[inline]
-    pub fn push_znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), DiskError> {
+    pub(crate) fn push_znode(&mut self, record: &ZnodeRecord<'_>) -> Result<(), DiskError> {
         if self.kind != Kind::Znodes {
             self.turn_to(Kind::Znodes)?;
         }
@@ -116,12 +120,12 @@ impl<'a> SnapshotWriter<'a> {
     }
 
     /// Bytes written so far.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.offset
     }
 
     /// Completes the snapshot: index, footer, sync, its name, the directory's sync.
-    pub fn finish(mut self) -> Result<Written, DiskError> {
+    pub(crate) fn finish(mut self) -> Result<Written, DiskError> {
         self.flush()?;
         let index = format::encode_index(&self.entries, self.offset, self.header_checksum);
         let at = self.offset - self.pending.len() as u64;

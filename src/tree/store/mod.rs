@@ -40,8 +40,13 @@ mod writer;
 #[cfg(test)]
 pub(super) mod tests;
 
-pub use names::AclNames;
-pub use reader::{Pin, Reader};
-pub use shared::{MAX_PINS, MAX_READERS, Store, StoreFull};
-pub use view::{Cursor, View, Znode};
-pub use writer::{NewZnode, Undone, Writer};
+pub(crate) use reader::Pin;
+pub use reader::Reader;
+pub use shared::Store;
+pub(crate) use shared::StoreFull;
+#[cfg(test)]
+pub(crate) use shared::{MAX_PINS, MAX_READERS};
+pub use view::Cursor;
+pub(crate) use view::{View, Znode};
+pub(crate) use writer::Undone;
+pub use writer::{NewZnode, Writer};

@@ -7,7 +7,7 @@ use crate::acl::AclId;
 
 /// How many versions carry each ACL; the writer's.
 #[derive(Debug, Default)]
-pub struct AclNames {
+pub(crate) struct AclNames {
     /// By number.
     counts: Vec<u32>,
     /// Numbers that were carried and are not, or were not a moment ago.
@@ -16,12 +16,12 @@ pub struct AclNames {
 
 impl AclNames {
     /// Whether a version carries it. [`AclId::OPEN`] is not counted.
-    pub fn carry(&self, acl: AclId) -> bool {
+    pub(crate) fn carry(&self, acl: AclId) -> bool {
         self.counts.get(acl.0 as usize).is_some_and(|count| *count > 0)
     }
 
     /// The numbers whose last version has gone since the last call; some may have another by now.
-    pub fn take_lost(&mut self) -> std::vec::Drain<'_, AclId> {
+    pub(crate) fn take_lost(&mut self) -> std::vec::Drain<'_, AclId> {
         self.lost.drain(..)
     }
 

@@ -79,7 +79,7 @@ impl Reader {
 
     /// Where everything that is looked at through this reader is charged, and whatever else its owner does.
     #[inline]
-    pub fn meter(&self) -> &Meter {
+    pub(crate) fn meter(&self) -> &Meter {
         &self.meter
     }
 
@@ -97,7 +97,7 @@ impl Reader {
 
     /// Goes offline: freeing does not wait for it until it resumes. With `hold_point`, everything from its point on
     /// stays readable for it; without, it will stand at what is published when it resumes.
-    pub fn park(&mut self, hold_point: bool) {
+    pub(crate) fn park(&mut self, hold_point: bool) {
         let slot = &self.shared.readers[self.slot];
         if !hold_point {
             self.point = NO_POINT;
@@ -125,14 +125,14 @@ impl Reader {
     ///
     /// # Panics
     /// If the reader has no point, or `zxid` lies before it or is not published.
-    pub fn pin(&self, zxid: Zxid) -> Result<Pin, StoreFull> {
+    pub(crate) fn pin(&self, zxid: Zxid) -> Result<Pin, StoreFull> {
         assert!(zxid.0 <= self.shared.published.load(Acquire), "a pin is taken at or below what is published");
         self.pin_ahead(zxid)
     }
 
     /// The same for a zxid that may not be published yet. For the writer's own thread, between two transactions: nothing is
     /// added at or below `zxid` any more, and while the pin is used it must not be undone.
-    pub fn pin_ahead(&self, zxid: Zxid) -> Result<Pin, StoreFull> {
+    pub(crate) fn pin_ahead(&self, zxid: Zxid) -> Result<Pin, StoreFull> {
         assert!(self.point != NO_POINT && zxid.0 >= self.point, "a pin is taken at or after the reader's point");
         let slot = self.shared.claim_pin(zxid.0)?;
         Ok(Pin { shared: Arc::clone(&self.shared), slot, zxid: zxid.0 })
@@ -142,7 +142,7 @@ impl Reader {
     ///
     /// # Panics
     /// If the reader is parked or the pin belongs to another store.
-    pub fn view_pinned<'a>(&'a self, pin: &'a Pin) -> View<'a> {
+    pub(crate) fn view_pinned<'a>(&'a self, pin: &'a Pin) -> View<'a> {
         assert!(self.online, "a parked reader reads nothing");
         assert!(Arc::ptr_eq(&self.shared, &pin.shared), "the pin belongs to this store");
         View { shared: &self.shared, zxid: pin.zxid, meter: &self.meter }
@@ -164,7 +164,7 @@ pub struct Pin {
 
 impl Pin {
     /// The zxid it keeps.
-    pub fn zxid(&self) -> Zxid {
+    pub(crate) fn zxid(&self) -> Zxid {
         Zxid(self.zxid)
     }
 }

@@ -18,9 +18,9 @@ use std::fmt;
 use std::sync::Mutex;
 
 /// Readers of one store at most: one per shard, and a few for snapshots and the admin plane.
-pub const MAX_READERS: usize = if cfg!(loom) { 2 } else { 128 };
+pub(crate) const MAX_READERS: usize = if cfg!(loom) { 2 } else { 128 };
 /// Pins of one store at most; each may keep one version of every znode alive.
-pub const MAX_PINS: usize = if cfg!(loom) { 2 } else { 16 };
+pub(crate) const MAX_PINS: usize = if cfg!(loom) { 2 } else { 16 };
 
 /// No more readers or pins than the store has room for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -183,7 +183,7 @@ impl Store {
     }
 
     /// Bytes of paths and data at the head.
-    pub fn data_bytes(&self) -> u64 {
+    pub(crate) fn data_bytes(&self) -> u64 {
         self.shared.data_bytes.load(Relaxed).max(0) as u64
     }
 }

@@ -13,7 +13,6 @@ use super::sync::Acquire;
 use super::table::prefetch;
 use crate::acl::AclId;
 use crate::cost::{Cost, Meter};
-use crate::ids::Zxid;
 use crate::jute::{Stat, StatPersisted};
 use crate::tree::path::PathHash;
 use std::fmt;
@@ -41,20 +40,21 @@ pub struct Cursor {
 
 impl Cursor {
     /// Whether the walk has ended.
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.done
     }
 }
 
 impl<'a> View<'a> {
     /// The zxid it shows.
-    pub fn zxid(&self) -> Zxid {
-        Zxid(self.zxid)
+    #[cfg(test)]
+    pub(crate) fn zxid(&self) -> crate::ids::Zxid {
+        crate::ids::Zxid(self.zxid)
     }
 
     /// Everything that its reader has looked at so far.
     #[inline]
-    pub fn meter(&self) -> &'a Meter {
+    pub(crate) fn meter(&self) -> &'a Meter {
         self.meter
     }
 
@@ -67,7 +67,8 @@ impl<'a> View<'a> {
     }
 
     /// How many children the znode at `path` has; None if there is no such znode.
-    pub fn child_count(&self, path: &[u8], hash: PathHash) -> Option<i32> {
+    #[cfg(test)]
+    pub(crate) fn child_count(&self, path: &[u8], hash: PathHash) -> Option<i32> {
         Some(self.get(path, hash)?.num_children())
     }
 
@@ -238,7 +239,7 @@ impl<'a> Znode<'a> {
 
     /// Its full path; `/` for the root.
     #[inline]
-    pub fn path(&self) -> &'a [u8] {
+    pub(crate) fn path(&self) -> &'a [u8] {
         // SAFETY: the block is alive for 'a.
         unsafe { Block::path(self.block.as_ptr()) }
     }
@@ -263,7 +264,7 @@ impl<'a> Znode<'a> {
 
     /// What is kept of it beside path, data and ACL.
     #[inline]
-    pub fn persisted(&self) -> StatPersisted {
+    pub(crate) fn persisted(&self) -> StatPersisted {
         self.persisted_with(&self.kids())
     }
 
@@ -276,7 +277,7 @@ impl<'a> Znode<'a> {
 
     /// Bytes of its data; 0 for null.
     #[inline]
-    pub fn data_length(&self) -> i32 {
+    pub(crate) fn data_length(&self) -> i32 {
         self.block().data_len as i32
     }
 
@@ -298,18 +299,18 @@ impl<'a> Znode<'a> {
     }
 
     /// Zxid that last created or deleted a child.
-    pub fn pzxid(&self) -> i64 {
+    pub(crate) fn pzxid(&self) -> i64 {
         self.kids().pzxid
     }
 
     /// Children at this zxid.
-    pub fn num_children(&self) -> i32 {
+    pub(crate) fn num_children(&self) -> i32 {
         self.kids().count
     }
 
     /// Zxid that last changed its data.
     #[inline]
-    pub fn mzxid(&self) -> i64 {
+    pub(crate) fn mzxid(&self) -> i64 {
         self.block().fields.mzxid
     }
 

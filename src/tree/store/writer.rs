@@ -144,19 +144,19 @@ impl Writer {
 
     /// Whether some znode has been changed by so many transactions that are not published that no more should come first: a
     /// reader walks over all of them.
-    pub fn is_crowded(&self) -> bool {
+    pub(crate) fn is_crowded(&self) -> bool {
         self.stamps.is_crowded()
     }
 
     /// Where whatever is looked at at the head is charged, and what is let go of; and whatever else its owner does.
     #[inline]
-    pub fn meter(&self) -> &Meter {
+    pub(crate) fn meter(&self) -> &Meter {
         &self.meter
     }
 
     /// What follows from a znode's path and data and takes long to find, where the data is long: it is made once, and kept with
     /// the data. `None` if that is short. `make` makes no 0.
-    pub fn of_long_data(&self, znode: &Znode<'_>, make: impl FnOnce() -> u64) -> Option<u64> {
+    pub(crate) fn of_long_data(&self, znode: &Znode<'_>, make: impl FnOnce() -> u64) -> Option<u64> {
         let block = znode.block.as_ptr();
         // SAFETY: a znode's block is live, and this is the writer.
         unsafe {
@@ -183,7 +183,7 @@ impl Writer {
 
     /// Asks the processor for the place where a path with this hash is looked up. Worth it a few requests ahead.
     #[inline]
-    pub fn prefetch(&self, hash: PathHash) {
+    pub(crate) fn prefetch(&self, hash: PathHash) {
         self.shared.table.prefetch(normal(hash.0));
     }
 
@@ -194,7 +194,7 @@ impl Writer {
     }
 
     /// Which ACLs versions carry, superseded and unlinked ones too.
-    pub fn acl_names(&mut self) -> &mut AclNames {
+    pub(crate) fn acl_names(&mut self) -> &mut AclNames {
         &mut self.limbo.spare.names
     }
 
@@ -204,7 +204,8 @@ impl Writer {
     }
 
     /// Bytes of paths and data at the head.
-    pub fn data_bytes(&self) -> u64 {
+    #[cfg(test)]
+    pub(crate) fn data_bytes(&self) -> u64 {
         self.store().data_bytes()
     }
 

@@ -22,7 +22,8 @@ mod vote;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use interface::{DropReason, Input, LogEnd, Output, Settings, Settled};
+pub(crate) use interface::{DropReason, LogEnd, Settled};
+pub use interface::{Input, Output, Settings};
 pub use vote::Vote;
 use vote::{Ballot, NO_DATABASE, supporters};
 
@@ -124,7 +125,7 @@ impl Election {
     }
 
     /// The latest time by which [`Input::Tick`] must come; none once a leader is found.
-    pub fn deadline_ms(&self) -> Option<i64> {
+    pub(crate) fn deadline_ms(&self) -> Option<i64> {
         let Phase::Looking(looking) = &self.phase else { return None };
         let yields = looking.yield_until_ms.filter(|_| matches!(looking.candidacy, Candidacy::Yields(_)));
         [Some(looking.resend_at_ms), looking.finalize_at_ms, yields, looking.gives_way_at_ms()]

@@ -20,20 +20,20 @@ pub struct Vote {
 
 impl Vote {
     /// What a server says that has no vote: nobody, and worse than everybody.
-    pub const NOBODY: Vote = Vote { peer_epoch: i64::MIN, zxid: Zxid(i64::MIN), leader: ServerId(i64::MIN) };
+    pub(crate) const NOBODY: Vote = Vote { peer_epoch: i64::MIN, zxid: Zxid(i64::MIN), leader: ServerId(i64::MIN) };
 
     /// Whether this candidate's log is at least as long as the other's, whoever they are.
-    pub fn is_as_advanced_as(&self, other: &Vote) -> bool {
+    pub(crate) fn is_as_advanced_as(&self, other: &Vote) -> bool {
         (self.peer_epoch, self.zxid) >= (other.peer_epoch, other.zxid)
     }
 }
 
 /// The zxid a server announces that has no database: its vote is not counted.
-pub const NO_DATABASE: Zxid = Zxid(-1);
+pub(crate) const NO_DATABASE: Zxid = Zxid(-1);
 
 /// A vote as one server cast it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Ballot {
+pub(crate) struct Ballot {
     pub vote: Vote,
     /// The round of election it belongs to.
     pub round: i64,
@@ -47,7 +47,7 @@ impl Ballot {
     /// Whether both count for the same leader. While either sender still elects, everything must match. Of
     /// two that have settled, zxid and round may differ by timing; servers that speak different versions know
     /// different epochs (ZooKeeper 3.9, Vote.equals; ZOOKEEPER-1732).
-    pub fn agrees_with(&self, other: &Ballot) -> bool {
+    pub(crate) fn agrees_with(&self, other: &Ballot) -> bool {
         if self.state == PeerState::Looking || other.state == PeerState::Looking {
             return self.vote == other.vote && self.round == other.round;
         }
@@ -57,7 +57,7 @@ impl Ballot {
 }
 
 /// Those whose ballot agrees with this one.
-pub fn supporters(ballots: &BTreeMap<ServerId, Ballot>, of: &Ballot) -> BTreeSet<ServerId> {
+pub(crate) fn supporters(ballots: &BTreeMap<ServerId, Ballot>, of: &Ballot) -> BTreeSet<ServerId> {
     ballots.iter().filter(|(_, ballot)| of.agrees_with(ballot)).map(|(id, _)| *id).collect()
 }
 

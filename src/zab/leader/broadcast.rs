@@ -18,7 +18,7 @@ use crate::zab::voters::{Config, ServerId, Voters};
 impl Leader {
     /// Proposes a transaction: into the log and to the followers, at once and in parallel. Behind the epoch's last
     /// counter nothing is proposed before the next epoch has begun.
-    pub fn propose(&mut self, proposal: Proposal, now: i64, out: &mut Vec<Output>) -> Result<(), ProposeError> {
+    pub(crate) fn propose(&mut self, proposal: Proposal, now: i64, out: &mut Vec<Output>) -> Result<(), ProposeError> {
         if !self.leads() {
             return Err(ProposeError::NotLeading);
         }

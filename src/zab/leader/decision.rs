@@ -26,7 +26,7 @@ use crate::zab::history::{History, Txn, follows};
 
 /// What a learner is sent first. See the table above.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// DIFF with this zxid, then every transaction after `after`.
     Diff {
         zxid: Zxid,
@@ -42,7 +42,7 @@ pub enum Decision {
 }
 
 /// The table, for what is in memory. `shown` is the zxid the leader shows.
-pub fn decide(history: &History, shown: Zxid, peer: Zxid, force_snapshot: bool) -> Decision {
+pub(crate) fn decide(history: &History, shown: Zxid, peer: Zxid, force_snapshot: bool) -> Decision {
     let bare = peer.counter() == 0;
     if force_snapshot {
         Decision::Snap

@@ -45,7 +45,7 @@ pub struct Options {
 
 impl Options {
     /// ZooKeeper's defaults.
-    pub fn new(id: ServerId, tick_ms: i64, init_limit: i64, sync_limit: i64) -> Self {
+    pub(crate) fn new(id: ServerId, tick_ms: i64, init_limit: i64, sync_limit: i64) -> Self {
         Options {
             id,
             tick_ms,
@@ -112,7 +112,7 @@ pub struct LogPart {
 
 /// A transaction to be agreed on.
 #[derive(Clone, Debug)]
-pub struct Proposal {
+pub(crate) struct Proposal {
     /// [`super::Leader::next_zxid`].
     pub zxid: Zxid,
     pub bytes: Arc<[u8]>,
@@ -122,7 +122,7 @@ pub struct Proposal {
 
 /// Why a proposal was not taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ProposeError {
+pub(crate) enum ProposeError {
     /// The leader is not established, or its role is over.
     NotLeading,
     /// Another server is to lead under the new configuration.
@@ -319,7 +319,7 @@ pub enum DropReason {
 
 /// How many learners a leader has, as ZooKeeper counts them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Census {
+pub(crate) struct Census {
     /// Connections, whatever their state.
     pub learners: usize,
     /// Followers that have acknowledged NEWLEADER, those without a vote included.

@@ -23,9 +23,10 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
-pub use decision::{Decision, decide};
-pub use interface::{Census, DropReason, Input, LogPart, Options, Output, Proposal, ProposeError, StepDown};
-pub use peer::{LearnerKind, PeerId};
+pub(crate) use interface::{Census, DropReason, LogPart, Options, Proposal, ProposeError, StepDown};
+pub use interface::{Input, Output};
+pub(crate) use peer::LearnerKind;
+pub use peer::PeerId;
 
 use crate::ids::Zxid;
 use crate::jute::quorum::{Packet, PacketType};
@@ -167,7 +168,7 @@ impl Leader {
     }
 
     /// Whether a quorum follows.
-    pub fn is_established(&self) -> bool {
+    pub(crate) fn is_established(&self) -> bool {
         self.phase == Phase::Established
     }
 
@@ -182,7 +183,7 @@ impl Leader {
     }
 
     /// The zxid the next proposal must have.
-    pub fn next_zxid(&self) -> Zxid {
+    pub(crate) fn next_zxid(&self) -> Zxid {
         self.proposals.last.next()
     }
 
@@ -192,12 +193,12 @@ impl Leader {
     }
 
     /// Proposals that are not committed.
-    pub fn outstanding(&self) -> usize {
+    pub(crate) fn outstanding(&self) -> usize {
         self.proposals.outstanding.len()
     }
 
     /// Who is connected, and how far they are.
-    pub fn census(&self) -> Census {
+    pub(crate) fn census(&self) -> Census {
         let mut census =
             Census { learners: self.peers.len(), pending_syncs: self.barriers.waiting(), ..Census::default() };
         for peer in self.peers.values().filter(|peer| peer.is_synced()) {
@@ -213,13 +214,13 @@ impl Leader {
     }
 
     /// A voter that could lead at once: it has acknowledged everything that was proposed.
-    pub fn successor(&self) -> Option<ServerId> {
+    pub(crate) fn successor(&self) -> Option<ServerId> {
         let is_up = |peer: &&Peer| peer.stage == Stage::Active && peer.unacked.is_empty() && self.counts(peer);
         self.peers.values().find(is_up).map(|peer| peer.server)
     }
 
     /// Whether there is no other voter.
-    pub fn is_alone(&self) -> bool {
+    pub(crate) fn is_alone(&self) -> bool {
         self.config.voters().iter().all(|voter| *voter == self.options.id)
     }
 
@@ -234,7 +235,7 @@ impl Leader {
     }
 
     /// Whether those that are connected are enough for an epoch to begin.
-    pub fn may_be_established(&self) -> bool {
+    pub(crate) fn may_be_established(&self) -> bool {
         let helping: BTreeSet<ServerId> =
             self.peers.values().filter(|peer| self.helps_to_establish(peer)).map(|peer| peer.server).collect();
         self.config.is_quorum_in_all_by(|server| server == self.options.id || helping.contains(&server))
@@ -242,7 +243,7 @@ impl Leader {
 
     /// Whether a quorum of these voters is connected and up to date: without one they would not get on as the
     /// configuration (ZooKeeper 3.9, `Leader.isQuorumSynced`).
-    pub fn is_quorum_synced(&self, voters: &Voters, now: i64) -> bool {
+    pub(crate) fn is_quorum_synced(&self, voters: &Voters, now: i64) -> bool {
         let follows = |peer: &Peer| {
             peer.kind == LearnerKind::Follower && peer.stage == Stage::Active && peer.synced_until_ms >= now
         };
@@ -252,14 +253,15 @@ impl Leader {
     }
 
     /// The learners that have been sent UPTODATE.
-    pub fn active(&self) -> impl Iterator<Item = (PeerId, ServerId, LearnerKind)> {
+    #[cfg(test)]
+    pub(crate) fn active(&self) -> impl Iterator<Item = (PeerId, ServerId, LearnerKind)> {
         let active = self.peers.iter().filter(|(_, peer)| peer.stage == Stage::Active);
         active.map(|(id, peer)| (*id, peer.server, peer.kind))
     }
 
     /// Ends the role and gives back the log's end, with what was proposed and not committed: it is in the log,
     /// all writes of which must have ended.
-    pub fn into_history(mut self) -> History {
+    pub(crate) fn into_history(mut self) -> History {
         for proposal in self.proposals.outstanding {
             self.history.push(proposal.txn);
         }

@@ -117,22 +117,22 @@ impl Peer {
 
     /// It is heard of: the leader may count on it until then. What it was given to come is longer than what one packet is
     /// worth (ZooKeeper 3.9: initLimit + syncLimit).
-    pub fn counts_until(&mut self, until_ms: i64) {
+    pub(crate) fn counts_until(&mut self, until_ms: i64) {
         self.synced_until_ms = self.synced_until_ms.max(until_ms);
     }
 
     /// Has acknowledged NEWLEADER, in this epoch or one before.
-    pub fn is_synced(&self) -> bool {
+    pub(crate) fn is_synced(&self) -> bool {
         self.serves || self.stage == Stage::Synced
     }
 
     /// Gets what is proposed from now on, and what is committed: a follower once it has been sent UPTODATE.
-    pub fn is_live(&self) -> bool {
+    pub(crate) fn is_live(&self) -> bool {
         matches!(self.stage, Stage::Joined | Stage::Synced | Stage::Active)
     }
 
     /// Is between its promise and its first ACK.
-    pub fn is_syncing(&self) -> bool {
+    pub(crate) fn is_syncing(&self) -> bool {
         matches!(self.stage, Stage::ReadingLog { .. } | Stage::Streaming | Stage::ReadingRest { .. } | Stage::Joined)
     }
 }

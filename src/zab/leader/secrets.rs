@@ -84,7 +84,7 @@ impl Leader {
     }
 
     /// Members, and others who follow, that are not known to know of secrets.
-    pub fn without_secrets(&self) -> BTreeSet<ServerId> {
+    pub(crate) fn without_secrets(&self) -> BTreeSet<ServerId> {
         let members = self.config.all().flat_map(|voters| voters.members()).map(|member| member.id);
         let members = members.filter(|id| *id != self.options.id && !self.secrets.knowing.contains(id));
         let others = self.peers.values().filter(|peer| peer.stage != Stage::Silent && !peer.knows_secrets);

@@ -47,7 +47,7 @@ pub(super) struct Proposals {
 
 impl Proposals {
     /// Of a leader whose log ends with `last`.
-    pub fn behind(last: Zxid, committed: Zxid) -> Self {
+    pub(crate) fn behind(last: Zxid, committed: Zxid) -> Self {
         Proposals { outstanding: VecDeque::new(), last, committed, acked: BTreeMap::new(), reconfig: None }
     }
 }
@@ -98,12 +98,12 @@ pub(super) struct Barriers {
 
 impl Barriers {
     /// How many syncs wait.
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
     /// Nobody is there to be answered any more.
-    pub fn forget(&mut self, peer: PeerId) {
+    pub(crate) fn forget(&mut self, peer: PeerId) {
         self.waiting.retain(|waiting| waiting.from != SyncFrom::Learner(peer));
     }
 }
@@ -127,7 +127,7 @@ pub(super) struct Secrets {
 }
 
 impl Secrets {
-    pub fn new(options: &Options, config: &Config) -> Secrets {
+    pub(crate) fn new(options: &Options, config: &Config) -> Secrets {
         let everywhere = |agreed: &Agreed| agreed.everywhere && !options.zookeeper_passwords;
         let agreed = options.agreed.map(|agreed| Agreed { everywhere: everywhere(&agreed), ..agreed });
         let is_known = options.agreed.is_some_and(|agreed| agreed.everywhere);

@@ -38,7 +38,7 @@ pub struct Options {
 
 impl Options {
     /// The usual limits.
-    pub fn new(id: ServerId, kind: LearnerKind, tick_ms: i64, init_limit: i64, sync_limit: i64) -> Self {
+    pub(crate) fn new(id: ServerId, kind: LearnerKind, tick_ms: i64, init_limit: i64, sync_limit: i64) -> Self {
         Options {
             id,
             kind,

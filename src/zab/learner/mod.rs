@@ -15,7 +15,8 @@ mod requests;
 mod rollover;
 mod stream;
 
-pub use interface::{Input, LeaveReason, NotActive, Options, Output};
+pub use interface::{Input, Output};
+pub(crate) use interface::{LeaveReason, NotActive, Options};
 
 use crate::ids::Zxid;
 use crate::jute::quorum::{LearnerInfo, PROTOCOL_SECRETS, Packet, PacketType};
@@ -176,7 +177,7 @@ impl Learner {
     }
 
     /// Whether this server is up to date with an established leader.
-    pub fn is_active(&self) -> bool {
+    pub(crate) fn is_active(&self) -> bool {
         self.stage == Stage::Active
     }
 
@@ -196,13 +197,13 @@ impl Learner {
     }
 
     /// The leader's epoch, once it has named one.
-    pub fn leader_epoch(&self) -> i64 {
+    pub(crate) fn leader_epoch(&self) -> i64 {
         self.epoch
     }
 
     /// Ends the role and gives back the log's end. All writes of the role must have ended; what a gate still
     /// held is void, an epoch among it: what counts then is what is on disk, judged by [`Epochs::at_start`].
-    pub fn into_history(self) -> History {
+    pub(crate) fn into_history(self) -> History {
         self.history
     }
 

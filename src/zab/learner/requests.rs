@@ -8,7 +8,7 @@ use crate::zab::message::{After, Auth, Data, Message};
 impl Learner {
     /// Forwards a client's request; it comes back as a commit with its session and cxid. Only what decodes
     /// may be forwarded: a Java leader stumbles over the rest.
-    pub fn forward(
+    pub(crate) fn forward(
         &mut self,
         request: ForwardedRequest<'_>,
         auth: Auth,
@@ -41,7 +41,12 @@ impl Learner {
     }
 
     /// Asks whether a session lives; [`Output::Revalidated`] says it.
-    pub fn revalidate(&mut self, session: SessionId, timeout_ms: i32, out: &mut Vec<Output>) -> Result<(), NotActive> {
+    pub(crate) fn revalidate(
+        &mut self,
+        session: SessionId,
+        timeout_ms: i32,
+        out: &mut Vec<Output>,
+    ) -> Result<(), NotActive> {
         if !self.may_ask() {
             return Err(NotActive);
         }

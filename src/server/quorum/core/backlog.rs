@@ -11,7 +11,7 @@ pub(crate) struct Pending {
 
 impl Pending {
     /// The next item that is not carried out.
-    pub fn item(&self) -> Option<&Item> {
+    pub(crate) fn item(&self) -> Option<&Item> {
         self.inbound.items.get(self.done)
     }
 
@@ -29,28 +29,28 @@ pub(crate) struct Backlog {
 
 impl Backlog {
     /// A shard has sent this.
-    pub fn push(&mut self, inbound: Inbound) {
+    pub(crate) fn push(&mut self, inbound: Inbound) {
         self.queue.push_back(Pending { inbound, done: 0 });
     }
 
     /// What was sent first.
-    pub fn pop(&mut self) -> Option<Pending> {
+    pub(crate) fn pop(&mut self) -> Option<Pending> {
         self.queue.pop_front()
     }
 
     /// There was no room for the rest of it.
-    pub fn put_back(&mut self, pending: Pending) {
+    pub(crate) fn put_back(&mut self, pending: Pending) {
         self.queue.push_front(pending);
     }
 
     /// Nothing waits.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
     /// Nothing of what waits is carried out any more. What had been taken up of the first one is among it: its connections are
     /// told once more.
-    pub fn drain(&mut self) -> impl Iterator<Item = Inbound> {
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Inbound> {
         self.queue.drain(..).map(|pending| pending.inbound)
     }
 

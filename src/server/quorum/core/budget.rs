@@ -20,17 +20,17 @@ pub(super) struct Budget {
 
 impl Budget {
     /// The budget is whole: the meter shows `reading` now.
-    pub fn begin(&mut self, reading: Cost) {
+    pub(crate) fn begin(&mut self, reading: Cost) {
         self.begun = reading;
     }
 
     /// What the turn has cost so far, where the meter shows `reading`.
-    pub fn spent(&self, reading: Cost) -> Cost {
+    pub(crate) fn spent(&self, reading: Cost) -> Cost {
         reading.less(self.begun)
     }
 
     /// Whether the turn has cost so much. Whoever asks has something to do, and does that in the next turn then.
-    pub fn has_spent(&self, reading: Cost, limit: Cost) -> bool {
+    pub(crate) fn has_spent(&self, reading: Cost, limit: Cost) -> bool {
         let is_spent = self.spent(reading) >= limit;
         if is_spent {
             self.has_left_over.set(true);
@@ -40,17 +40,17 @@ impl Budget {
 
     /// Whether the whole turn is spent; see [`Budget::has_spent`].
     #[inline]
-    pub fn is_spent(&self, reading: Cost) -> bool {
+    pub(crate) fn is_spent(&self, reading: Cost) -> bool {
         self.has_spent(reading, limits::CORE_TURN)
     }
 
     /// Whether something waits for the next turn.
-    pub fn has_left_over(&self) -> bool {
+    pub(crate) fn has_left_over(&self) -> bool {
         self.has_left_over.get()
     }
 
     /// The same; and it goes on now.
-    pub fn take_left_over(&mut self) -> bool {
+    pub(crate) fn take_left_over(&mut self) -> bool {
         self.has_left_over.take()
     }
 }

@@ -9,7 +9,7 @@ use crate::tree::store::Reader;
 impl Core {
     /// The start replayed so many transactions, which are behind the last snapshot as those to come are: the next start
     /// does not replay them once more.
-    pub fn count_replayed(&mut self, txns: u64) {
+    pub(crate) fn count_replayed(&mut self, txns: u64) {
         self.plan.replayed(txns);
     }
 
@@ -51,6 +51,7 @@ impl Core {
     }
 
     /// The zxid of the newest snapshot, or of the state the server started from.
+    #[cfg(test)]
     pub(in crate::server::quorum) fn last_snapshot(&self) -> Zxid {
         self.plan.last()
     }

@@ -46,7 +46,7 @@ pub(super) struct Groups {
 
 impl Groups {
     /// Nothing is on its way; all up to `head` is durable.
-    pub fn new(log: LogWriter, head: Zxid, committed: Zxid, outcome: Outcome) -> Groups {
+    pub(crate) fn new(log: LogWriter, head: Zxid, committed: Zxid, outcome: Outcome) -> Groups {
         Groups {
             log,
             publisher: Publisher::new(),
@@ -63,14 +63,14 @@ impl Groups {
     }
 
     /// Adds a step: these changes of the gathering group, and what they mean for one connection.
-    pub fn step(&mut self, changes: Range<usize>, answer: Option<Answer>) {
+    pub(crate) fn step(&mut self, changes: Range<usize>, answer: Option<Answer>) {
         let changes = changes.start as u32..changes.end as u32;
         self.elements.push(Element { zxid: self.head, changes, answer });
     }
 
     /// Hands the transaction in the outcome to the log. What it changed and answered begins at `changes` and `reply`;
     /// returns where both are now.
-    pub fn append(&mut self, zxid: Zxid, changes: usize, reply: usize) -> (Range<usize>, Range<u32>) {
+    pub(crate) fn append(&mut self, zxid: Zxid, changes: usize, reply: usize) -> (Range<usize>, Range<u32>) {
         // The same one again is a request that a ZooKeeper could not decode.
         assert!(zxid >= self.head, "zxids go up: {zxid} behind {}", self.head);
         let before = std::mem::replace(&mut self.head, zxid);
@@ -95,7 +95,7 @@ impl Groups {
 
     /// The next write, if there is one and none is being written; and whether a group goes with it. A write at the start
     /// of a segment is its header and carries no transaction.
-    pub fn next_write(&mut self, now_ms: i64) -> Option<(FrameWrite, bool)> {
+    pub(crate) fn next_write(&mut self, now_ms: i64) -> Option<(FrameWrite, bool)> {
         let write = self.log.next_write()?;
         self.write_since_ms = now_ms;
         let has_group = write.offset > 0;
@@ -113,7 +113,7 @@ impl Groups {
     }
 
     /// The write is on disk: up to where the log is durable now. `None` if it carried no group.
-    pub fn written(&mut self) -> Option<Zxid> {
+    pub(crate) fn written(&mut self) -> Option<Zxid> {
         let durable = self.log.written();
         let group = self.in_flight.take()?;
         assert!(group.last_zxid <= durable || self.committed < Zxid(i64::MAX), "nobody is told of what is not on disk");
@@ -122,22 +122,22 @@ impl Groups {
     }
 
     /// For how long the write that is in flight has been so, ms; if one is that carries a group.
-    pub fn write_takes_ms(&self, now_ms: i64) -> Option<i64> {
+    pub(crate) fn write_takes_ms(&self, now_ms: i64) -> Option<i64> {
         self.in_flight.is_some().then(|| now_ms - self.write_since_ms)
     }
 
     /// For how long the last write was in flight, ms, if it ended now.
-    pub fn write_took_ms(&self, now_ms: i64) -> i64 {
+    pub(crate) fn write_took_ms(&self, now_ms: i64) -> i64 {
         now_ms - self.write_since_ms
     }
 
     /// The next group on disk that is committed.
-    pub fn pop_committed(&mut self) -> Option<Batch> {
+    pub(crate) fn pop_committed(&mut self) -> Option<Batch> {
         self.waiting.pop_front_if(|group| group.last_zxid <= self.committed)
     }
 
     /// Answers that wait for nothing that is not durable yet. `shown` is what readers see.
-    pub fn take_answers(&mut self, shown: Zxid) -> Option<Batch> {
+    pub(crate) fn take_answers(&mut self, shown: Zxid) -> Option<Batch> {
         let is_behind = self.in_flight.is_some() || !self.waiting.is_empty() || self.held.is_some();
         if self.elements.is_empty() || is_behind || !self.log.is_idle() {
             return None;
@@ -161,39 +161,39 @@ impl Groups {
     }
 
     /// Links a batch to the sequence.
-    pub fn publish(&mut self, batch: Batch) {
+    pub(crate) fn publish(&mut self, batch: Batch) {
         self.has_published = true;
         self.publisher.publish(batch);
     }
 
     /// Whether anything was published since the last call: shards have something to see.
-    pub fn take_published(&mut self) -> bool {
+    pub(crate) fn take_published(&mut self) -> bool {
         std::mem::take(&mut self.has_published)
     }
 
     /// Whether a transaction waits for a frame.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.held.is_some()
     }
 
     /// Whether the log has everything that was handed to it on disk.
-    pub fn is_written(&self) -> bool {
+    pub(crate) fn is_written(&self) -> bool {
         self.in_flight.is_none() && self.held.is_none() && self.log.is_idle()
     }
 
     /// Whether no group waits to be committed.
-    pub fn is_committed(&self) -> bool {
+    pub(crate) fn is_committed(&self) -> bool {
         self.waiting.is_empty()
     }
 
     /// Whether no step waits for a group.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.elements.is_empty()
     }
 
     /// Everything up to `shown` is shown without a batch of its own: steps up to there lose their changes, and those that
     /// answer nobody go. To be called while nobody is served.
-    pub fn show(&mut self, shown: Zxid) {
+    pub(crate) fn show(&mut self, shown: Zxid) {
         let is_due = |element: &Element| element.zxid > shown || element.answer.is_some();
         let held = self.held.as_mut().map(|held| &mut held.group);
         let batches = self.waiting.iter_mut().chain(&mut self.in_flight).chain(held).map(|batch| &mut batch.elements);
@@ -206,14 +206,14 @@ impl Groups {
     }
 
     /// The transactions behind `end` were taken back: whoever is sent away meanwhile learns nothing of them.
-    pub fn take_back(&mut self, end: Zxid) {
+    pub(crate) fn take_back(&mut self, end: Zxid) {
         self.head = end;
         self.elements.iter_mut().for_each(|element| element.zxid = element.zxid.min(end));
     }
 
     /// Drops what would have been told of groups that are on disk and not committed, and of what has gathered: the answers,
     /// which nobody gets.
-    pub fn drop_unpublished(&mut self) -> Vec<Answer> {
+    pub(crate) fn drop_unpublished(&mut self) -> Vec<Answer> {
         let waiting = self.waiting.drain(..).flat_map(|group| group.elements);
         let answers = waiting.chain(self.elements.drain(..)).filter_map(|element| element.answer);
         let unanswered = answers.collect();

@@ -38,7 +38,7 @@ pub(crate) struct LocalSessions {
 
 impl LocalSessions {
     /// None, and none are opened.
-    pub fn new(tick_ms: i64) -> LocalSessions {
+    pub(crate) fn new(tick_ms: i64) -> LocalSessions {
         LocalSessions {
             rules: LocalRules::default(),
             tick_ms,
@@ -49,106 +49,106 @@ impl LocalSessions {
         }
     }
 
-    pub fn set_rules(&mut self, rules: LocalRules) {
+    pub(crate) fn set_rules(&mut self, rules: LocalRules) {
         self.rules = rules;
     }
 
     /// Whether new sessions are local.
-    pub fn opens(&self) -> bool {
+    pub(crate) fn opens(&self) -> bool {
         self.rules.opens
     }
 
     /// Whether one becomes global when it creates an ephemeral.
-    pub fn upgrades(&self) -> bool {
+    pub(crate) fn upgrades(&self) -> bool {
         self.rules.upgrades
     }
 
     /// Forgets all.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = LocalSessions { rules: self.rules, ..LocalSessions::new(self.tick_ms) };
     }
 
     /// A new one.
-    pub fn add(&mut self, session: SessionId, timeout_ms: i32, now_ms: i64) {
+    pub(crate) fn add(&mut self, session: SessionId, timeout_ms: i32, now_ms: i64) {
         self.sessions.add(session, timeout_ms, now_ms);
         let given = &mut self.given[usize::from(has_secret(session))];
         *given = Some((given.map_or(session, |(first, _)| first), session));
     }
 
     /// Whether this session is this server's, whatever else is known of it.
-    pub fn knows(&self, session: SessionId) -> bool {
+    pub(crate) fn knows(&self, session: SessionId) -> bool {
         self.sessions.contains(session) || self.is_upgrading(session)
     }
 
     /// Whether it was, since all were forgotten.
-    pub fn gave(&self, session: SessionId) -> bool {
+    pub(crate) fn gave(&self, session: SessionId) -> bool {
         self.given[usize::from(has_secret(session))].is_some_and(|(first, last)| (first..=last).contains(&session))
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.sessions.len() + self.upgrading.len()
     }
 
     /// Whether a session that is not the ensemble's may ask for transactions: one of this server, or of another one that does
     /// not say so. A session that was the ensemble's and has just ended is not taken for such a one: what its last server
     /// had passed on would be done behind the end of its ephemerals.
-    pub fn may_ask(&self, session: SessionId) -> bool {
+    pub(crate) fn may_ask(&self, session: SessionId) -> bool {
         let is_of_another = (session.0 as u64 >> 56) as u8 != self.rules.server && !self.ended.contains_key(&session);
         self.rules.opens && (is_of_another || self.sessions.contains(session))
     }
 
     /// A session of the ensemble is over.
-    pub fn ended(&mut self, session: SessionId, now_ms: i64) {
+    pub(crate) fn ended(&mut self, session: SessionId, now_ms: i64) {
         if self.rules.opens {
             self.ended.insert(session, now_ms + self.rules.echo_ms);
         }
     }
 
     /// So long this server could not hear what learners have passed on.
-    pub fn was_away(&mut self, ms: i64) {
+    pub(crate) fn was_away(&mut self, ms: i64) {
         self.ended.values_mut().for_each(|until_ms| *until_ms += ms);
     }
 
     /// Those that ended long enough ago are forgotten.
-    pub fn forget_ended(&mut self, now_ms: i64) {
+    pub(crate) fn forget_ended(&mut self, now_ms: i64) {
         self.ended.retain(|_, until_ms| *until_ms > now_ms);
     }
 
     /// It is to become global: its timeout, if it is one that can.
-    pub fn begin_upgrade(&mut self, session: SessionId) -> Option<i32> {
+    pub(crate) fn begin_upgrade(&mut self, session: SessionId) -> Option<i32> {
         let timeout_ms = self.sessions.timeout(session)?;
         self.sessions.remove(session);
         self.upgrading.insert(session, timeout_ms);
         Some(timeout_ms)
     }
 
-    pub fn is_upgrading(&self, session: SessionId) -> bool {
+    pub(crate) fn is_upgrading(&self, session: SessionId) -> bool {
         self.upgrading.contains_key(&session)
     }
 
     /// Its createSession has come: it is global from now on. False: it is not one of these.
-    pub fn finish_upgrade(&mut self, session: SessionId) -> bool {
+    pub(crate) fn finish_upgrade(&mut self, session: SessionId) -> bool {
         self.upgrading.remove(&session).is_some()
     }
 
     /// The timeout that the leader was told, if it was.
-    pub fn upgrading_timeout_ms(&self, session: SessionId) -> Option<i32> {
+    pub(crate) fn upgrading_timeout_ms(&self, session: SessionId) -> Option<i32> {
         self.upgrading.get(&session).copied()
     }
 
     /// A session is on another connection, with another timeout.
-    pub fn resumed(&mut self, session: SessionId, timeout_ms: i32, now_ms: i64) {
+    pub(crate) fn resumed(&mut self, session: SessionId, timeout_ms: i32, now_ms: i64) {
         self.sessions.add(session, timeout_ms, now_ms);
     }
 
     /// It is over.
-    pub fn remove(&mut self, session: SessionId) {
+    pub(crate) fn remove(&mut self, session: SessionId) {
         self.sessions.remove(session);
     }
 
     /// Those that nobody has heard of in time: they are over.
-    pub fn expired(&mut self, known_ms: i64) -> Vec<SessionId> {
+    pub(crate) fn expired(&mut self, known_ms: i64) -> Vec<SessionId> {
         let mut expired = vec![];
         self.sessions.expired(known_ms, &mut expired);
         expired.iter().for_each(|session| self.remove(*session));
@@ -156,11 +156,11 @@ impl LocalSessions {
     }
 
     /// The moments of their ends, each with its sessions.
-    pub fn buckets(&self) -> impl Iterator<Item = (i64, Vec<SessionId>)> {
+    pub(crate) fn buckets(&self) -> impl Iterator<Item = (i64, Vec<SessionId>)> {
         self.sessions.buckets()
     }
 
-    pub fn touch(&mut self, session: SessionId, now_ms: i64) {
+    pub(crate) fn touch(&mut self, session: SessionId, now_ms: i64) {
         self.sessions.touch(session, now_ms);
     }
 }

@@ -46,7 +46,7 @@ use proposals::Proposals;
 use reaper::Reaper;
 pub(super) use sessions::{Live, Sessions};
 use snapshots::SnapshotPlan;
-pub use snapshots::SnapshotRule;
+pub(crate) use snapshots::SnapshotRule;
 use stall::Watchdog;
 use std::ops::Range;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ use under_way::UnderWay;
 pub(super) use under_way::{Applying, Then};
 
 /// What the quorum brain is told once.
-pub struct QuorumOptions {
+pub(crate) struct QuorumOptions {
     pub shards: usize,
     pub tick_ms: i64,
     /// A log write that takes longer is logged as slow, ms.
@@ -115,7 +115,7 @@ impl Core {
     /// A core on recovered state: `zxid` is the last transaction in it, all of it is durable. `reader` is for
     /// snapshots.
     #[expect(clippy::too_many_arguments, reason = "the parts of a server, each used once")]
-    pub fn new(
+    pub(crate) fn new(
         mut options: QuorumOptions,
         mut state: State,
         reader: Reader,
@@ -158,17 +158,17 @@ impl Core {
     }
 
     /// A place in the sequence for a shard: to be taken before anything is published.
-    pub fn cursor(&self) -> Cursor {
+    pub(crate) fn cursor(&self) -> Cursor {
         self.groups.publisher.cursor()
     }
 
     /// The state at its head.
-    pub fn state(&self) -> &State {
+    pub(crate) fn state(&self) -> &State {
         &self.state
     }
 
     /// The log's writing end: the edge registers its buffers and hands in segments.
-    pub fn log(&mut self) -> &mut LogWriter {
+    pub(crate) fn log(&mut self) -> &mut LogWriter {
         &mut self.groups.log
     }
 

@@ -16,43 +16,43 @@ pub(crate) struct Proposals {
 
 impl Proposals {
     /// A transaction is to be proposed.
-    pub fn push(&mut self, zxid: Zxid, txn: &[u8]) {
+    pub(crate) fn push(&mut self, zxid: Zxid, txn: &[u8]) {
         self.fresh.push((zxid, txn.to_vec()));
         self.lengths.push_back((zxid, txn.len()));
         self.bytes += txn.len();
     }
 
     /// Those that were prepared since the last call.
-    pub fn take(&mut self) -> Vec<(Zxid, Vec<u8>)> {
+    pub(crate) fn take(&mut self) -> Vec<(Zxid, Vec<u8>)> {
         std::mem::take(&mut self.fresh)
     }
 
     /// Those that were not proposed after all come back.
-    pub fn give_back(&mut self, rest: Vec<(Zxid, Vec<u8>)>) {
+    pub(crate) fn give_back(&mut self, rest: Vec<(Zxid, Vec<u8>)>) {
         debug_assert!(self.fresh.is_empty(), "nothing is prepared meanwhile");
         self.fresh = rest;
     }
 
     /// Whether all were taken.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.fresh.is_empty()
     }
 
     /// Everything up to `zxid` is committed.
-    pub fn commit(&mut self, zxid: Zxid) {
+    pub(crate) fn commit(&mut self, zxid: Zxid) {
         while let Some((_, length)) = self.lengths.pop_front_if(|(at, _)| *at <= zxid) {
             self.bytes -= length;
         }
     }
 
     /// The server leads no more, or begins to: none are under way. What was prepared and not taken stays.
-    pub fn forget_under_way(&mut self) {
+    pub(crate) fn forget_under_way(&mut self) {
         self.lengths.clear();
         self.bytes = 0;
     }
 
     /// Bytes of those that are under way.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 }

@@ -15,12 +15,12 @@ pub(super) struct Reaper {
 
 impl Reaper {
     /// The first sweep begins after one interval.
-    pub fn new(interval_ms: i64, per_minute: usize, now_ms: i64) -> Reaper {
+    pub(crate) fn new(interval_ms: i64, per_minute: usize, now_ms: i64) -> Reaper {
         Reaper { interval_ms, per_minute, next_ms: now_ms + interval_ms, left: None, found: VecDeque::new() }
     }
 
     /// Begins a sweep, if it is time for that. One that is under way goes on instead.
-    pub fn begin_sweep(&mut self, now_ms: i64) -> bool {
+    pub(crate) fn begin_sweep(&mut self, now_ms: i64) -> bool {
         let is_due = now_ms >= self.next_ms;
         if is_due {
             self.next_ms = now_ms + self.interval_ms;

@@ -54,7 +54,7 @@ impl Sessions {
     }
 
     /// This server decides from now on which sessions expire: all of the state's count as just heard of.
-    pub fn begin_tracking(&mut self, state: &State, now_ms: i64) {
+    pub(crate) fn begin_tracking(&mut self, state: &State, now_ms: i64) {
         self.track(state, now_ms);
         self.expiry_not_before_ms = now_ms + self.tick_ms;
     }
@@ -68,7 +68,7 @@ impl Sessions {
     }
 
     /// A session id that nobody has.
-    pub fn new_id(&mut self, state: &State) -> SessionId {
+    pub(crate) fn new_id(&mut self, state: &State) -> SessionId {
         let mut session = self.ids.next(self.are_secret);
         while state.session_timeout_ms(session).is_some() {
             // The clock was set back across a restart: a living session has this id.
@@ -89,7 +89,7 @@ impl Sessions {
     }
 
     /// A session goes on with another timeout, as of now. False: it does not live.
-    pub fn take_up(&mut self, session: SessionId, timeout_ms: i32, now_ms: i64) -> bool {
+    pub(crate) fn take_up(&mut self, session: SessionId, timeout_ms: i32, now_ms: i64) -> bool {
         let is_alive = self.tracker.contains(session);
         if is_alive {
             self.tracker.remove(session);
@@ -109,20 +109,20 @@ impl Sessions {
     }
 
     /// The core could not run for so long, and so could not hear either: one full round first.
-    pub fn was_away(&mut self, away_ms: i64, now_ms: i64) {
+    pub(crate) fn was_away(&mut self, away_ms: i64, now_ms: i64) {
         self.expiry_not_before_ms = now_ms + self.tick_ms;
         self.locals.was_away(away_ms);
     }
 
     /// Up to when it is known which sessions were heard of: one's last sign of life may still be on its way from a shard,
     /// so only what every shard has reported past counts. `None`: nobody can be said to be silent.
-    pub fn heard_upto_ms(&self, now_ms: i64) -> Option<i64> {
+    pub(crate) fn heard_upto_ms(&self, now_ms: i64) -> Option<i64> {
         let known_ms = self.reported_ms.iter().copied().min().unwrap_or(now_ms);
         (now_ms >= self.expiry_not_before_ms).then_some(known_ms.min(now_ms))
     }
 
     /// Notes the sessions that nobody has heard of in time as over.
-    pub fn expire(&mut self, now_ms: i64) {
+    pub(crate) fn expire(&mut self, now_ms: i64) {
         if let Some(known_ms) = self.heard_upto_ms(now_ms) {
             self.tracker.expired(known_ms, &mut self.expired);
         }

@@ -154,6 +154,7 @@ impl SnapshotPlan {
     }
 
     /// The zxid of the newest snapshot, or of the state the server started from.
+    #[cfg(test)]
     pub(super) fn last(&self) -> Zxid {
         self.last
     }

@@ -16,7 +16,7 @@ pub(crate) struct EarlyLearners {
 
 impl EarlyLearners {
     /// One has come. False: there are too many.
-    pub fn hold(&mut self, peer: PeerId) -> bool {
+    pub(crate) fn hold(&mut self, peer: PeerId) -> bool {
         let has_room = self.learners.len() < limits::EARLY_LEARNERS;
         if has_room {
             self.learners.insert(peer, vec![]);
@@ -25,7 +25,7 @@ impl EarlyLearners {
     }
 
     /// One has said something. Nobody says much before it is answered: false, that was too much.
-    pub fn said(&mut self, peer: PeerId, bytes: &[u8]) -> bool {
+    pub(crate) fn said(&mut self, peer: PeerId, bytes: &[u8]) -> bool {
         let Some(said) = self.learners.get_mut(&peer) else { return true };
         said.extend_from_slice(bytes);
         let is_little = said.len() <= limits::EARLY_BYTES;
@@ -36,12 +36,12 @@ impl EarlyLearners {
     }
 
     /// Its connection is over.
-    pub fn remove(&mut self, peer: PeerId) {
+    pub(crate) fn remove(&mut self, peer: PeerId) {
         self.learners.remove(&peer);
     }
 
     /// All of them, and what each has said.
-    pub fn take(&mut self) -> BTreeMap<PeerId, Vec<u8>> {
+    pub(crate) fn take(&mut self) -> BTreeMap<PeerId, Vec<u8>> {
         std::mem::take(&mut self.learners)
     }
 }

@@ -30,36 +30,36 @@ pub(crate) struct UnderWay {
 
 impl UnderWay {
     /// One more, of so many bytes; [`UnderWay::ended`] when it is answered.
-    pub fn begun(&mut self, bytes: usize) {
+    pub(crate) fn begun(&mut self, bytes: usize) {
         self.bytes += bytes;
     }
 
     /// One of so many bytes was answered.
-    pub fn ended(&mut self, bytes: usize) {
+    pub(crate) fn ended(&mut self, bytes: usize) {
         self.bytes -= bytes;
     }
 
     /// One of them asks for a session.
-    pub fn creates(&mut self, session: SessionId, bytes: usize) {
+    pub(crate) fn creates(&mut self, session: SessionId, bytes: usize) {
         if let Some(before) = self.creating.insert(session, bytes) {
             self.ended(before);
         }
     }
 
     /// It is there, whoever asked for it.
-    pub fn created(&mut self, session: SessionId) {
+    pub(crate) fn created(&mut self, session: SessionId) {
         if let Some(bytes) = self.creating.remove(&session) {
             self.ended(bytes);
         }
     }
 
     /// Bytes of all of them.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Whether one more may be passed on.
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.bytes < limits::UNDER_WAY_BYTES
     }
 }
@@ -108,7 +108,7 @@ pub(crate) struct AllForwarded {
 
 impl AllForwarded {
     /// One more, where a learner may have so many bytes here. False: it has far more than that, and goes on.
-    pub fn push(&mut self, mut request: Forwarded, limit: usize) -> bool {
+    pub(crate) fn push(&mut self, mut request: Forwarded, limit: usize) -> bool {
         let bytes = self.bytes.entry(request.peer).or_default();
         if OpCode::from_wire(request.op) == Some(OpCode::Sync) {
             // Its path is the learner's to echo.
@@ -126,7 +126,7 @@ impl AllForwarded {
     }
 
     /// The next one, unless its learner waits for a sync that came before it.
-    pub fn pop(&mut self) -> Option<Forwarded> {
+    pub(crate) fn pop(&mut self) -> Option<Forwarded> {
         while let Some(request) = self.requests.pop_front() {
             match self.behind_sync.get_mut(&request.peer) {
                 Some(behind) => behind.push_back(request),
@@ -142,24 +142,24 @@ impl AllForwarded {
     }
 
     /// What a learner asks for from now on waits for a sync of its.
-    pub fn wait(&mut self, peer: PeerId) {
+    pub(crate) fn wait(&mut self, peer: PeerId) {
         self.behind_sync.insert(peer, VecDeque::new());
     }
 
     /// The sync is answered: what waited for it goes before what came later.
-    pub fn synced(&mut self, peer: PeerId) {
+    pub(crate) fn synced(&mut self, peer: PeerId) {
         for request in self.behind_sync.remove(&peer).into_iter().flatten().rev() {
             self.requests.push_front(request);
         }
     }
 
     /// Whether there is any that waits for no sync.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.requests.is_empty()
     }
 
     /// A learner's connection is over: whatever it asked for, nobody waits for that any more.
-    pub fn forget(&mut self, peer: PeerId) {
+    pub(crate) fn forget(&mut self, peer: PeerId) {
         self.behind_sync.remove(&peer);
         if self.bytes.remove(&peer).is_some_and(|bytes| bytes > 0) {
             self.requests.retain(|request| request.peer != peer);
@@ -167,7 +167,7 @@ impl AllForwarded {
     }
 
     /// Bytes of all of them.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let mut all: Vec<&Forwarded> = self.requests.iter().collect();
         all.extend(self.behind_sync.values().flatten());
         let kept: usize = all.iter().map(|request| request.bytes()).sum();

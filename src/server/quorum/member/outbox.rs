@@ -20,14 +20,14 @@ impl Outbox {
     }
 
     /// What was said to a learner so far goes before the effects that follow.
-    pub fn flush(&mut self, peer: PeerId) {
+    pub(crate) fn flush(&mut self, peer: PeerId) {
         if let Some(bytes) = self.to_learners.remove(&peer).filter(|bytes| !bytes.is_empty()) {
             self.effects.push(Effect::ToLearner { peer, bytes });
         }
     }
 
     /// Ends a learner's connection behind what was said to it.
-    pub fn close_learner(&mut self, peer: PeerId) {
+    pub(crate) fn close_learner(&mut self, peer: PeerId) {
         self.flush(peer);
         self.effects.push(Effect::CloseLearner(peer));
     }

@@ -22,7 +22,7 @@ pub(crate) struct Owners {
 
 impl Owners {
     /// The session speaks through this learner from now on.
-    pub fn moved(&mut self, session: SessionId, peer: PeerId) {
+    pub(crate) fn moved(&mut self, session: SessionId, peer: PeerId) {
         if self.of(session, peer).is_none() {
             self.moves += 1;
             self.by_session.insert(session, Owner { peer, since: self.moves });
@@ -30,12 +30,12 @@ impl Owners {
     }
 
     /// It speaks through none.
-    pub fn remove(&mut self, session: SessionId) {
+    pub(crate) fn remove(&mut self, session: SessionId) {
         self.by_session.remove(&session);
     }
 
     /// Since when it speaks through this learner, if it does.
-    pub fn of(&self, session: SessionId, peer: PeerId) -> Option<Owner> {
+    pub(crate) fn of(&self, session: SessionId, peer: PeerId) -> Option<Owner> {
         self.by_session.get(&session).copied().filter(|owner| owner.peer == peer)
     }
 

@@ -20,12 +20,12 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    pub fn is_written(&self) -> bool {
+    pub(crate) fn is_written(&self) -> bool {
         self.written == self.asked
     }
 
     /// How much of a log that is durable up to `zxid` this server may acknowledge to itself.
-    pub fn acknowledgeable(&self, zxid: Zxid) -> Zxid {
+    pub(crate) fn acknowledgeable(&self, zxid: Zxid) -> Zxid {
         self.unwritten.map_or(zxid, |first| zxid.min(Zxid(first.0 - 1)))
     }
 }

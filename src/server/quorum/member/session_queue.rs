@@ -24,14 +24,14 @@ pub(crate) struct SessionQueues {
 
 impl SessionQueues {
     /// The role is over: nothing of it is answered.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.queues.clear();
         self.crowded.clear();
         self.syncs.clear();
     }
 
     /// The queue of a session.
-    pub fn of(&mut self, session: SessionId) -> &mut SessionQueue {
+    pub(crate) fn of(&mut self, session: SessionId) -> &mut SessionQueue {
         self.queues.entry(session).or_default()
     }
 }
@@ -90,7 +90,7 @@ pub(crate) enum Plain {
 
 impl Plain {
     /// `None`: it is another one.
-    pub fn of(ask: &Command) -> Option<Plain> {
+    pub(crate) fn of(ask: &Command) -> Option<Plain> {
         match ask {
             Command::Write(op) => Some(Plain::Write(*op)),
             Command::Sync => Some(Plain::Sync),
@@ -100,7 +100,7 @@ impl Plain {
     }
 
     /// As a shard asks it.
-    pub fn command(self) -> Command {
+    pub(crate) fn command(self) -> Command {
         match self {
             Plain::Write(op) => Command::Write(op),
             Plain::Sync => Command::Sync,
@@ -111,12 +111,12 @@ impl Plain {
 
 impl SessionQueue {
     /// Whether a request waits for what is under way. `is_own`: it is answered by this server.
-    pub fn must_wait(&self, is_own: bool) -> bool {
+    pub(crate) fn must_wait(&self, is_own: bool) -> bool {
         self.syncing || (is_own && !self.writes.is_empty())
     }
 
     /// Whether nothing is under way, and nothing waits.
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.writes.is_empty() && !self.syncing && self.held.is_empty()
     }
 }

@@ -54,44 +54,51 @@ pub(crate) struct Following {
 }
 
 impl Following {
-    pub fn is_observer(&self) -> bool {
+    pub(crate) fn is_observer(&self) -> bool {
         self.kind == LearnerKind::Observer
     }
 
-    pub fn leader(&self) -> ServerId {
+    pub(crate) fn leader(&self) -> ServerId {
         self.leader
     }
 
-    pub fn master(&self) -> ServerId {
+    pub(crate) fn master(&self) -> ServerId {
         self.master
     }
 
     /// Whether somebody who stands in for the leader has not brought this server up to date.
-    pub fn fails_behind_a_master(&self) -> bool {
+    pub(crate) fn fails_behind_a_master(&self) -> bool {
         self.master != self.leader && !self.serves
     }
 
     /// What the leader says next is taken in when the files say what it said before.
-    pub fn wait_for_record(&mut self) {
+    pub(crate) fn wait_for_record(&mut self) {
         self.recording = true;
     }
 
-    pub fn config_recorded(&mut self) {
+    pub(crate) fn config_recorded(&mut self) {
         self.recording = false;
     }
 
-    pub fn serves(&self) -> bool {
+    pub(crate) fn serves(&self) -> bool {
         self.serves
     }
 
     /// Ends the role: the log's end, and the connections that still wait for a session of before.
-    pub fn into_parts(self) -> (History, Vec<(ShardId, ConnId)>) {
+    pub(crate) fn into_parts(self) -> (History, Vec<(ShardId, ConnId)>) {
         let waiting = self.resumes.into_values().map(|(_, live)| (live.shard, live.conn)).collect();
         (self.learner.into_history(), waiting)
     }
 
     /// Passes a write on; `None` if nobody takes it, or the bytes that are under way until it comes back.
-    pub fn forward(&mut self, session: SessionId, cxid: i32, op: OpCode, body: &[u8], auth: Auth) -> Option<usize> {
+    pub(crate) fn forward(
+        &mut self,
+        session: SessionId,
+        cxid: i32,
+        op: OpCode,
+        body: &[u8],
+        auth: Auth,
+    ) -> Option<usize> {
         let request = ForwardedRequest { session, cxid, op: op.wire(), body };
         let bytes = request_bytes(body, &auth);
         self.learner.forward(request, auth, &mut self.fresh).ok()?;
@@ -100,7 +107,7 @@ impl Following {
     }
 
     /// Asks for a session; false if nobody takes that.
-    pub fn create_session(&mut self, session: SessionId, timeout_ms: i32, auth: Auth) -> bool {
+    pub(crate) fn create_session(&mut self, session: SessionId, timeout_ms: i32, auth: Auth) -> bool {
         let mut body = vec![];
         put_int(&mut body, timeout_ms);
         let Some(bytes) = self.forward(session, 0, OpCode::CreateSession, &body, auth) else { return false };
@@ -109,7 +116,7 @@ impl Following {
     }
 
     /// Passes a sync on; `None` if nobody takes it, or the bytes that are under way until it is answered.
-    pub fn sync(&mut self, tag: u64, session: SessionId, cxid: i32, body: &[u8], auth: Auth) -> Option<usize> {
+    pub(crate) fn sync(&mut self, tag: u64, session: SessionId, cxid: i32, body: &[u8], auth: Auth) -> Option<usize> {
         let request = ForwardedRequest { session, cxid, op: OpCode::Sync.wire(), body };
         let bytes = request_bytes(body, &auth);
         self.learner.sync(tag, request, auth, &mut self.fresh).ok()?;

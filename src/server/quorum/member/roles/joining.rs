@@ -23,12 +23,12 @@ pub(crate) struct Joining {
 
 impl Joining {
     /// Whether the leader has refused for as long as it may.
-    pub fn has_refused(&self, now: i64) -> bool {
+    pub(crate) fn has_refused(&self, now: i64) -> bool {
         self.leader_since_ms.is_some_and(|since_ms| now >= since_ms + LEADER_REFUSES_MS)
     }
 
     /// Whether the leader's time is over.
-    pub fn is_over(&self, now: i64, limit_ms: i64) -> bool {
+    pub(crate) fn is_over(&self, now: i64, limit_ms: i64) -> bool {
         self.leader_since_ms.is_some_and(|since_ms| now >= since_ms + limit_ms)
     }
 }

@@ -59,27 +59,27 @@ impl Leading {
         &self.leader
     }
 
-    pub fn is_reconfiguring(&self) -> bool {
+    pub(crate) fn is_reconfiguring(&self) -> bool {
         self.reconfig.is_some()
     }
 
     /// The transaction of this zxid makes this the configuration.
-    pub fn reconfigures(&mut self, zxid: Zxid, config: Voters) {
+    pub(crate) fn reconfigures(&mut self, zxid: Zxid, config: Voters) {
         self.reconfig = Some((zxid, config));
     }
 
     /// Another server is to lead: nothing new is taken, nor what waits behind a sync.
-    pub fn hand_over(&mut self) {
+    pub(crate) fn hand_over(&mut self) {
         self.serves = false;
         self.forwarded = AllForwarded::default();
     }
 
-    pub fn into_history(self) -> History {
+    pub(crate) fn into_history(self) -> History {
         self.leader.into_history()
     }
 
     /// A client of this server wants a sync.
-    pub fn wants_sync(&mut self, tag: u64) {
+    pub(crate) fn wants_sync(&mut self, tag: u64) {
         self.syncs.push(tag);
     }
 }
