@@ -55,7 +55,7 @@ impl Cost {
     ///
     /// # Panics
     /// If `other` is [`Cost::NONE`].
-    pub(crate) const fn over(self, other: Cost) -> usize {
+    pub const fn over(self, other: Cost) -> usize {
         (self.0 / other.0) as usize
     }
 

@@ -18,6 +18,7 @@ pub mod limits;
 pub mod runtime;
 pub mod server;
 pub mod session;
+#[cfg(any(test, feature = "sim"))]
 pub mod sim;
 pub mod storage;
 pub mod tree;

@@ -31,6 +31,9 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("fatal", "ids"),
 ];
 
+/// Public items of the library at most: what its tests, benchmarks and programs name, and what follows from that.
+const PUBLIC_ITEMS: usize = 700;
+
 /// Fields of a type at most.
 const FIELDS: usize = 20;
 
@@ -149,6 +152,7 @@ fn the_house_has_an_order_and_nothing_in_it_is_too_large() {
     for ((measure, room), value) in measures() {
         let most = match measure.as_str() {
             "upward arrows between rooms" | "upward arrows inside rooms" | "circles of files" => 0,
+            "public items" if room.is_empty() => PUBLIC_ITEMS,
             "functions over 100 lines" => 0,
             "fields of the widest type" if !matches!(room.as_str(), "" | "sim") => FIELDS,
             _ => continue,

@@ -141,6 +141,7 @@ impl Memory {
     }
 
     /// No ceiling.
+    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn unlimited() -> Memory {
         let pot = || Pot::new(usize::MAX);
         Memory { replies: pot(), requests: pot(), others: pot(), tree: usize::MAX }

@@ -10,6 +10,8 @@ pub mod timeouts;
 mod tracker;
 
 pub(crate) use ids::{SessionIds, has_secret};
+#[cfg(any(test, feature = "sim"))]
+pub(crate) use password::PASSWORD_LEN;
 pub use password::zookeeper_password;
-pub(crate) use password::{PASSWORD_LEN, Passwords, SessionSecret};
+pub(crate) use password::{Passwords, SessionSecret};
 pub(crate) use tracker::Tracker;

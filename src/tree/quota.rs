@@ -226,7 +226,7 @@ impl Quotas {
 
     /// None at all: the usual case.
     #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 

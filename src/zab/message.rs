@@ -153,7 +153,6 @@ impl<T: Gated> Gate<T> {
     }
 
     /// The next thing that need not wait any longer.
-    #[expect(clippy::should_implement_trait, reason = "not an iterator: it gives more after each report")]
     pub(crate) fn next(&mut self) -> Option<T> {
         let after = self.held.front()?.after();
         if self.open(after) { self.held.pop_front() } else { None }

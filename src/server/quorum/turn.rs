@@ -246,6 +246,7 @@ impl Quorum {
     }
 
     /// As a follower: bytes of requests that the leader has. As a leader: those that learners have forwarded.
+    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn bytes_under_way(&self) -> usize {
         match self {
             Quorum::Lone(_) => 0,

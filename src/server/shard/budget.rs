@@ -31,7 +31,7 @@ impl Shard {
 
     /// What this turn has cost so far.
     #[inline]
-    pub(crate) fn spent(&self) -> Cost {
+    pub fn spent(&self) -> Cost {
         self.tree.reader.meter().reading().less(self.budget.begun)
     }
 

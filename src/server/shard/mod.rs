@@ -161,7 +161,7 @@ impl Shard {
     }
 
     /// The socket of a connection is gone; the session lives on.
-    pub(crate) fn disconnected(&mut self, id: ConnId) {
+    pub fn disconnected(&mut self, id: ConnId) {
         let Some(conn) = self.conns.remove(id) else { return };
         self.forget(*conn);
     }
@@ -191,6 +191,7 @@ impl Shard {
     }
 
     /// How it makes passwords of sessions.
+    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn passwords(&self) -> &Passwords {
         &self.passwords
     }
@@ -220,7 +221,7 @@ impl Shard {
 
     /// Periodic work, every half tick: report whose sessions were heard of, end connections that never
     /// said who they are, let go of buffers that idle connections do not need.
-    pub(crate) fn tick(&mut self) {
+    pub fn tick(&mut self) {
         self.take_in();
         let now = self.clock.mono_ms;
         let mut sessions = std::mem::take(&mut self.heard.ended);
@@ -270,7 +271,7 @@ impl Shard {
     }
 
     /// What this turn has for the quorum core.
-    pub(crate) fn take_outbound(&mut self) -> Option<Inbound> {
+    pub fn take_outbound(&mut self) -> Option<Inbound> {
         if self.outbound.is_empty() {
             return None;
         }
@@ -279,7 +280,7 @@ impl Shard {
     }
 
     /// The connections that have something to send, each once.
-    pub(crate) fn take_dirty(&mut self, into: &mut Vec<ConnId>) {
+    pub fn take_dirty(&mut self, into: &mut Vec<ConnId>) {
         into.append(&mut self.edge.dirty);
     }
 
@@ -310,7 +311,7 @@ impl Shard {
     }
 
     /// Ends the turn: a slice of what takes longer is done, and paused connections that may go on do so.
-    pub(crate) fn end_turn(&mut self) {
+    pub fn end_turn(&mut self) {
         self.work_off();
         if !self.unread.paused.is_empty() {
             self.extend_budget();
@@ -324,7 +325,7 @@ impl Shard {
     }
 
     /// The connections whose sockets must be closed.
-    pub(crate) fn take_ended(&mut self, into: &mut Vec<ConnId>) {
+    pub fn take_ended(&mut self, into: &mut Vec<ConnId>) {
         into.append(&mut self.edge.ended);
     }
 
@@ -336,7 +337,7 @@ impl Shard {
     }
 
     /// The connections that may have become readable or not: ask [`Shard::wants_input`] for each.
-    pub(crate) fn take_interest(&mut self, into: &mut Vec<ConnId>) {
+    pub fn take_interest(&mut self, into: &mut Vec<ConnId>) {
         into.append(&mut self.edge.interest);
     }
 
@@ -346,7 +347,7 @@ impl Shard {
     }
 
     /// Whether nothing keeps this shard from sleeping until something is published or received.
-    pub(crate) fn may_sleep(&self) -> bool {
+    pub fn may_sleep(&self) -> bool {
         let is_done = self.words.is_empty() && self.edge.ended.is_empty() && self.edge.interest.is_empty();
         is_done
             && !self.budget.has_left_over

@@ -16,7 +16,7 @@ use std::ops::Range;
 impl Shard {
     /// Takes in everything that has been published and not been taken in yet; of transactions with very many changes what may
     /// be done in this turn.
-    pub(crate) fn take_in(&mut self) {
+    pub fn take_in(&mut self) {
         // However many connections something comes from: a long transaction has one share of each turn.
         let is_spent = self.sequence.taking.is_some() && self.spent() >= limits::HEAVY_COST;
         if is_spent || self.sequence.taking.is_none() && !self.sequence.cursor.is_behind() {

@@ -1,6 +1,8 @@
 //! The store's sources, without the rest of the server, so that loom's build is small.
 
 #![cfg(loom)]
+// What other rooms of the server use of these files.
+#![allow(dead_code, unused_imports)]
 
 #[path = "../../../src/cost.rs"]
 pub mod cost;

@@ -54,6 +54,7 @@ impl UnderWay {
     }
 
     /// Bytes of all of them.
+    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -167,6 +168,7 @@ impl AllForwarded {
     }
 
     /// Bytes of all of them.
+    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn bytes(&self) -> usize {
         let mut all: Vec<&Forwarded> = self.requests.iter().collect();
         all.extend(self.behind_sync.values().flatten());

@@ -183,6 +183,7 @@ impl Member {
     }
 
     /// As a follower: bytes of requests that the leader has. As a leader: those that learners have forwarded.
+    #[cfg(any(test, feature = "sim"))]
     pub(super) fn bytes_under_way(&self) -> usize {
         match &self.role {
             Role::Following(following) => following.under_way.bytes(),
