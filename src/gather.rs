@@ -1,13 +1,13 @@
-//! Lists that are gathered, handed over whole, and gathered again: what a shard has for the quorum core, what a group of
-//! transactions has for the shards.
+//! Lists that are filled, handed over as a whole, and filled again: a shard's messages to the quorum core, the changes of a
+//! group of transactions for the shards.
 
 use crate::limits;
 
-/// Takes what was gathered. What comes next is likely to become as long, so there is room for it at once, and it does not move
-/// a dozen times while it grows; no more than [`limits::ROOM_AHEAD`] all the same.
+/// Takes the list, and leaves an empty one. The next list will probably become as long, so its memory is reserved at once, and
+/// not reallocated a dozen times while the list grows; but no more than [`limits::MAX_RESERVED_BYTES`].
 pub fn take<T>(list: &mut Vec<T>) -> Vec<T> {
-    let expected = list.len().min(limits::ROOM_AHEAD / size_of::<T>());
-    std::mem::replace(list, Vec::with_capacity(expected))
+    let capacity = list.len().min(limits::MAX_RESERVED_BYTES / size_of::<T>());
+    std::mem::replace(list, Vec::with_capacity(capacity))
 }
 
 #[cfg(test)]
@@ -15,7 +15,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_room_for_as_many_again_but_not_for_very_many() {
+    fn as_much_capacity_is_reserved_again_up_to_a_limit() {
         let mut list = vec![7u64; 100];
         let taken = take(&mut list);
         assert_eq!((taken.len(), list.len()), (100, 0));
@@ -23,8 +23,8 @@ mod tests {
         let mut none: Vec<u64> = vec![];
         take(&mut none);
         assert_eq!(none.capacity(), 0);
-        let mut long = vec![7u64; limits::ROOM_AHEAD];
+        let mut long = vec![7u64; limits::MAX_RESERVED_BYTES];
         take(&mut long);
-        assert!(long.capacity() <= limits::ROOM_AHEAD / 4, "{}", long.capacity());
+        assert!(long.capacity() <= limits::MAX_RESERVED_BYTES / 4, "{}", long.capacity());
     }
 }

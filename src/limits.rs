@@ -12,9 +12,9 @@ pub(crate) const OUTPUT_PAUSE: usize = 1 << 20;
 /// read. One request is always taken when none waits, however long it may be.
 pub(crate) const WAITING_BYTES: usize = 2 << 20;
 
-/// Bytes for which room is made ahead in a list that is likely to become as long as the last of its kind: a busy turn's
-/// requests or answers. What is longer grows as it comes, and what was long once is not kept for ever.
-pub(crate) const ROOM_AHEAD: usize = 32 << 10;
+/// Bytes that are reserved, at most, for a list that will probably become as long as the last one of its kind: a busy turn's
+/// requests or answers. A longer list grows as it is filled, and one long list does not make all later ones large.
+pub(crate) const MAX_RESERVED_BYTES: usize = 32 << 10;
 
 /// Bytes taken from one socket before the next one has its turn.
 pub(crate) const READ_CHUNK: usize = 64 << 10;
@@ -218,11 +218,11 @@ pub(crate) const VERSIONS_AHEAD: usize = 256;
 /// one packet may be longer it is as much as that: see [`leader_inbox`].
 const LEADER_INBOX: usize = 4 << 20;
 
-/// Learners that wait for a server to lead: more than an ensemble has.
+/// Early learners, which wait for this server to lead: more than an ensemble has.
 pub(crate) const EARLY_LEARNERS: usize = 256;
 
-/// Bytes each of them may have said: an introduction is shorter than a hundred.
-pub(crate) const EARLY_BYTES: usize = 4096;
+/// Bytes kept from one early learner: its FOLLOWERINFO or OBSERVERINFO is shorter than a hundred.
+pub(crate) const EARLY_LEARNER_BYTES: usize = 4096;
 
 /// Bytes of a configuration's text that a reconfiguration may make: every notification of an election carries it, in a
 /// frame of half a megabyte at most.

@@ -2,7 +2,7 @@
 //! parts tell.
 
 use crate::ids::{SessionId, Zxid};
-use crate::server::count::Measured;
+use crate::server::count::SummaryValues;
 use crate::server::facts::{ConnectionFacts, Facts};
 use crate::server::stats::Mode;
 use std::collections::BTreeMap;
@@ -12,20 +12,20 @@ use std::net::SocketAddr;
 #[derive(Clone, Debug)]
 pub struct ServerFacts {
     /// From the arrival of a request until its answer, milliseconds.
-    pub latency: Measured,
+    pub latency: SummaryValues,
     pub packets_received: u64,
     pub packets_sent: u64,
     pub connections: u64,
     pub outstanding: u64,
     pub zxid: Zxid,
     pub mode: Mode,
-    /// Bytes of the last, least and greatest proposal of a leader, if it has proposed any.
-    pub proposals: Option<(u64, u64, u64)>,
+    /// Bytes of a leader's last, smallest and largest proposal; `None` before the first proposal.
+    pub proposal_sizes: Option<(u64, u64, u64)>,
     /// As ZooKeeper counts: the root twice, so that an empty tree has five.
     pub znodes: u64,
 }
 
-/// Things that expire together: the moment since 1970 in milliseconds, and who.
+/// Sets that expire together: the time, in milliseconds since 1970, and the members of the set.
 pub(crate) type Expiry<T> = Vec<(i64, Vec<T>)>;
 
 /// What `dump` says.
@@ -100,8 +100,8 @@ pub(super) mod tests {
             session: SessionId(session),
             timeout_ms: 4000,
             queued: 0,
-            reads: true,
-            writes: false,
+            read_interest: true,
+            write_interest: false,
             stats: ConnStats::new(1000),
             age_ms: 2000,
         };

@@ -1,20 +1,20 @@
 //! The answer to `mntr`: one metric a line, under ZooKeeper's names.
 //!
-//! Only what is measured is printed, and nothing is printed under a name that means something else in
-//! ZooKeeper: monitoring that misses a line can say so, one that reads a wrong figure cannot.
+//! Only measured values are printed, and no value is printed under a name that means something else in ZooKeeper: a
+//! monitoring system notices a missing line, but not a wrong figure.
 
 use super::java;
 use crate::server::stats::{Scrape, Value, metrics};
 use std::fmt::Display;
 use std::io::Write;
 
-/// Appends the answer.
-pub fn mntr(out: &mut Vec<u8>, from: &Scrape<'_>) {
-    for (metric, value) in metrics(from) {
+/// Appends the answer to `out`: lines `zk_<name>\t<value>`, and five lines for a summary.
+pub fn mntr(out: &mut Vec<u8>, scrape: &Scrape<'_>) {
+    for (metric, value) in metrics(scrape) {
         let name = metric.name;
         match value {
-            Value::Whole(value) => line(out, "", name, value),
-            Value::Fraction(value) => line(out, "", name, java::double(value)),
+            Value::Integer(value) => line(out, "", name, value),
+            Value::Float(value) => line(out, "", name, java::double(value)),
             Value::Text(value) => line(out, "", name, value),
             Value::Summary(measured) => {
                 line(out, "avg_", name, java::double(measured.average()));
@@ -38,8 +38,8 @@ mod tests {
     use crate::server::stats::{Mode, Process, Stats};
     use std::sync::atomic::Ordering::Relaxed;
 
-    /// Every counter has another value, so that no two lines can change places.
-    fn counted(mode: Mode) -> Stats {
+    /// Every counter has a value of its own, so that no two lines can be confused.
+    fn distinct_stats(mode: Mode) -> Stats {
         let stats = Stats::new(2);
         let Stats { shards, core, quorum, connections_rejected, .. } = &stats;
         shards[0].latency.record(2);
@@ -119,7 +119,7 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    /// These lines, in this order; there may come others between.
+    /// The answer has these lines, in this order; other lines may stand between them.
     #[test]
     fn golden_of_a_leader() {
         let expected = format!(
@@ -149,22 +149,22 @@ mod tests {
         );
         let name = |line: &str| line.split('\t').next().unwrap().to_owned();
         let names: Vec<String> = expected.lines().map(name).collect();
-        let text = rendered(&counted(Mode::Leader));
+        let text = rendered(&distinct_stats(Mode::Leader));
         let known: Vec<&str> = text.lines().filter(|line| names.contains(&name(line))).collect();
         assert_eq!(known.join("\n") + "\n", expected);
     }
 
-    /// The lines of a leader, but for those that tell what a server is.
+    /// Every mode has the lines of a leader, except those that depend on the mode.
     #[test]
-    fn others_say_what_they_are_and_a_leader_who_follows() {
-        let of_a_role = "zk_server_state zk_peer_state zk_quorum_size zk_observer_master_id zk_learners zk_synced_followers \
+    fn the_other_modes_print_their_own_lines() {
+        let mode_lines = "zk_server_state zk_peer_state zk_quorum_size zk_observer_master_id zk_learners zk_synced_followers \
                          zk_synced_non_voting_followers zk_synced_observers zk_pending_syncs zk_leader_uptime \
                          zk_last_proposal_size zk_max_proposal_size zk_min_proposal_size";
         let says = |mode| {
-            let text = rendered(&counted(mode));
-            let is_of_a_role =
-                |line: &&str| of_a_role.split_whitespace().any(|name| line.split('\t').next() == Some(name));
-            let (special, rest): (Vec<&str>, Vec<&str>) = text.lines().partition(is_of_a_role);
+            let text = rendered(&distinct_stats(mode));
+            let depends_on_mode =
+                |line: &&str| mode_lines.split_whitespace().any(|name| line.split('\t').next() == Some(name));
+            let (special, rest): (Vec<&str>, Vec<&str>) = text.lines().partition(depends_on_mode);
             (special.join("\n"), rest.join("\n"))
         };
         let (_, common) = says(Mode::Leader);
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_left_out() {
+    fn unknown_values_are_left_out() {
         let stats = Stats::new(2);
         stats.quorum.mode.store(Mode::Leader as u8, Relaxed);
         let process = Process {

@@ -1,4 +1,4 @@
-//! What is known about a running server at any time, without a question to its parts.
+//! What the admin plane knows about a running server without a request to the server's threads.
 
 use super::facts::{DirectorySizes, ServerFacts};
 use super::{LOG_LINES_LEFT_OUT, VERSION, machine, words};
@@ -8,40 +8,40 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Instant;
 
-/// How much there is in the tree.
+/// The size of the tree.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TreeSize {
-    /// The root once.
+    /// The number of znodes; the root counts once.
     pub znodes: u64,
-    /// Lengths of paths and data together.
+    /// The sum of the lengths of all paths and data, bytes.
     pub data_bytes: u64,
 }
 
-/// What answers are made from.
+/// The sources of answers: the configuration, the counters, and the tree's size.
 pub struct Sources {
     pub config: Arc<Config>,
     pub stats: Arc<Stats>,
     started: Instant,
-    tree: Box<dyn Fn() -> TreeSize + Send + Sync>,
-    /// Nothing is traced by it; it is kept because `stmk` sets it and `gtmk` tells it.
+    tree_size: Box<dyn Fn() -> TreeSize + Send + Sync>,
+    /// Without effect on tracing; kept because `stmk` sets it and `gtmk` returns it.
     pub trace_mask: AtomicI64,
 }
 
 impl Sources {
-    /// Of a server that has `started` with this configuration.
+    /// The sources of a server that has `started` with this configuration; `tree_size` reads the tree's size.
     pub(crate) fn new(
         config: Arc<Config>,
         stats: Arc<Stats>,
         started: Instant,
-        tree: Box<dyn Fn() -> TreeSize + Send + Sync>,
+        tree_size: Box<dyn Fn() -> TreeSize + Send + Sync>,
     ) -> Sources {
-        Sources { config, stats, started, tree, trace_mask: AtomicI64::new(words::TRACE_MASK) }
+        Sources { config, stats, started, tree_size, trace_mask: AtomicI64::new(words::DEFAULT_TRACE_MASK) }
     }
 
-    /// What `srvr` says.
-    pub(crate) fn server(&self) -> ServerFacts {
+    /// The facts that `srvr` and `stat` print.
+    pub(crate) fn server_facts(&self) -> ServerFacts {
         let (stats, quorum) = (&self.stats, &self.stats.quorum);
-        let proposals = (quorum.last_proposal.value(), quorum.min_proposal.value(), quorum.max_proposal.value());
+        let proposal_sizes = (quorum.last_proposal.value(), quorum.min_proposal.value(), quorum.max_proposal.value());
         ServerFacts {
             latency: stats.measured(|shard| &shard.latency),
             packets_received: stats.sum(|shard| &shard.received),
@@ -50,12 +50,12 @@ impl Sources {
             outstanding: stats.sum(|shard| &shard.outstanding),
             zxid: stats.zxid(),
             mode: quorum.mode(),
-            proposals: Some(proposals).filter(|(last, ..)| *last > 0),
+            proposal_sizes: Some(proposal_sizes).filter(|(last, ..)| *last > 0),
             znodes: self.znodes(),
         }
     }
 
-    /// What metrics are read from.
+    /// The counters and the process's state from which metrics are read.
     pub(crate) fn scrape(&self) -> Scrape<'_> {
         let process = Process {
             version: VERSION,
@@ -63,19 +63,19 @@ impl Sources {
             open_files: machine::open_files(),
             max_files: machine::max_files(),
             znodes: self.znodes(),
-            data_bytes: (self.tree)().data_bytes,
+            data_bytes: (self.tree_size)().data_bytes,
             log_lines_left_out: LOG_LINES_LEFT_OUT.load(Relaxed),
         };
         Scrape { stats: &self.stats, process }
     }
 
-    /// ZooKeeper keeps the root under two names and counts both.
+    /// The number of znodes as ZooKeeper counts: it keeps the root under two names, and counts both.
     fn znodes(&self) -> u64 {
-        (self.tree)().znodes + 1
+        (self.tree_size)().znodes + 1
     }
 
-    /// The configuration as it is now: ports and members may be others than at the start.
-    pub(crate) fn present(&self) -> Config {
+    /// The present configuration: the client port and the members may have changed since the start.
+    pub(crate) fn current_config(&self) -> Config {
         let client_port = match self.stats.client_port.load(Relaxed) {
             0 => self.config.client_port,
             port => port,
@@ -84,8 +84,8 @@ impl Sources {
         self.config.as_of(client_port, present)
     }
 
-    /// Bytes in the two directories.
-    pub(crate) fn sizes(&self) -> DirectorySizes {
+    /// The sizes of the data directory and the log directory.
+    pub(crate) fn directory_sizes(&self) -> DirectorySizes {
         machine::directory_sizes(&self.config.data_dir, &self.config.data_log_dir)
     }
 }

@@ -64,13 +64,13 @@ pub(crate) const WORDS: &[Word] = &[
         name: "srvr", bytes: *b"srvr", allowed: Always,
         needs: &[], without_place: NOT_SERVING,
         help: "What the server is and what it has done.",
-        answer: |asked, out| words::srvr(out, &asked.sources.server()),
+        answer: |asked, out| words::srvr(out, &asked.sources.server_facts()),
     },
     Word {
         name: "stat", bytes: *b"stat", allowed: ByName,
         needs: &[Connections], without_place: NOT_SERVING,
         help: "The same, with a line for each connection.",
-        answer: |asked, out| words::stat(out, &asked.sources.server(), connections(asked.facts)),
+        answer: |asked, out| words::stat(out, &asked.sources.server_facts(), connections(asked.facts)),
     },
     Word {
         name: "mntr", bytes: *b"mntr", allowed: ByName,
@@ -89,8 +89,8 @@ pub(crate) const WORDS: &[Word] = &[
         needs: &[], without_place: NOT_SERVING,
         help: "The configuration as it is now.",
         answer: |asked, out| {
-            let DirectorySizes { data, log } = asked.sources.sizes();
-            out.extend_from_slice(asked.sources.present().render(data, log).as_bytes());
+            let DirectorySizes { data, log } = asked.sources.directory_sizes();
+            out.extend_from_slice(asked.sources.current_config().render(data, log).as_bytes());
         },
     },
     Word {
@@ -115,7 +115,7 @@ pub(crate) const WORDS: &[Word] = &[
         name: "dirs", bytes: *b"dirs", allowed: ByName,
         needs: &[], without_place: NOT_SERVING,
         help: "Bytes in the directories of data and log.",
-        answer: |asked, out| words::dirs(out, asked.sources.sizes()),
+        answer: |asked, out| words::dirs(out, asked.sources.directory_sizes()),
     },
     Word {
         name: "dump", bytes: *b"dump", allowed: ByName,

@@ -1,6 +1,6 @@
-//! The answers to the four-letter words, line by line as ZooKeeper 3.9 gives them.
+//! The answers to the four-letter words, with the same lines as ZooKeeper 3.9.
 //!
-//! Each function appends one answer. Source of the shapes: the classes of
+//! Each function appends one answer to `out`. Source of the formats: the classes of
 //! org.apache.zookeeper.server.command, ServerCnxn.dumpConnectionInfo, ExpiryQueue.dump,
 //! DataTree.dumpEphemerals and WatchManager.dumpWatches.
 
@@ -18,8 +18,8 @@ pub(crate) const RUOK: &[u8] = b"imok";
 pub(crate) const CRST: &[u8] = b"Connection stats reset.\n";
 /// `srst`.
 pub(crate) const SRST: &[u8] = b"Server stats reset.\n";
-/// The trace mask of a server nobody has given another one: ZooKeeper's default.
-pub(crate) const TRACE_MASK: i64 = 306;
+/// The trace mask until `stmk` sets another one: ZooKeeper's default.
+pub(crate) const DEFAULT_TRACE_MASK: i64 = 306;
 
 const READ_INTEREST: u8 = 1;
 const WRITE_INTEREST: u8 = 4;
@@ -38,7 +38,7 @@ macro_rules! text {
 
 /// `srvr`.
 pub fn srvr(out: &mut Vec<u8>, server: &ServerFacts) {
-    head(out, server);
+    header(out, server);
     server_lines(out, server);
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn isro(mode: Mode) -> &'static [u8] {
     if mode == Mode::ReadOnly { b"ro" } else { b"rw" }
 }
 
-fn head(out: &mut Vec<u8>, server: &ServerFacts) {
+fn header(out: &mut Vec<u8>, server: &ServerFacts) {
     line!(out, "Zookeeper version: {VERSION}");
     if server.mode == Mode::ReadOnly {
         line!(out, "READ-ONLY mode; serving only read-only clients");
@@ -56,10 +56,10 @@ fn head(out: &mut Vec<u8>, server: &ServerFacts) {
 
 /// `stat`.
 pub fn stat<'a>(out: &mut Vec<u8>, server: &ServerFacts, connections: impl Iterator<Item = &'a ConnectionFacts>) {
-    head(out, server);
+    header(out, server);
     line!(out, "Clients:");
     for connection in connections {
-        brief(out, connection);
+        connection_fields(out, connection);
         line!(out, ")");
     }
     line!(out, "");
@@ -77,20 +77,20 @@ fn server_lines(out: &mut Vec<u8>, server: &ServerFacts) {
     line!(out, "Mode: {}", server.mode.name());
     line!(out, "Node count: {}", server.znodes);
     if server.mode == Mode::Leader {
-        let (last, min, max) = proposals(server);
+        let (last, min, max) = proposal_sizes(server);
         line!(out, "Proposal sizes last/min/max: {last}/{min}/{max}");
     }
 }
 
-/// Bytes of the last, least and greatest proposal; -1 before the first.
-fn proposals(server: &ServerFacts) -> (i64, i64, i64) {
-    server.proposals.map_or((-1, -1, -1), |(last, min, max)| (last as i64, min as i64, max as i64))
+/// Bytes of the last, smallest and largest proposal; -1 before the first proposal.
+fn proposal_sizes(server: &ServerFacts) -> (i64, i64, i64) {
+    server.proposal_sizes.map_or((-1, -1, -1), |(last, min, max)| (last as i64, min as i64, max as i64))
 }
 
 /// `cons`.
 pub(crate) fn cons<'a>(out: &mut Vec<u8>, connections: impl Iterator<Item = &'a ConnectionFacts>) {
     for connection in connections {
-        brief(out, connection);
+        connection_fields(out, connection);
         if connection.session != SessionId::NONE {
             let stats = &connection.stats;
             let min_ms = if stats.min_latency_ms == i64::MAX { 0 } else { stats.min_latency_ms };
@@ -109,10 +109,10 @@ pub(crate) fn cons<'a>(out: &mut Vec<u8>, connections: impl Iterator<Item = &'a 
     line!(out, "");
 }
 
-/// A connection's line without the bracket that closes it.
-fn brief(out: &mut Vec<u8>, connection: &ConnectionFacts) {
-    let interest =
-        if connection.reads { READ_INTEREST } else { 0 } + if connection.writes { WRITE_INTEREST } else { 0 };
+/// The first fields of a connection's line, without the closing bracket.
+fn connection_fields(out: &mut Vec<u8>, connection: &ConnectionFacts) {
+    let interest = if connection.read_interest { READ_INTEREST } else { 0 }
+        + if connection.write_interest { WRITE_INTEREST } else { 0 };
     text!(out, " {}[{interest:x}](queued={}", java::address(connection.peer), connection.queued);
     text!(out, ",recved={},sent={}", connection.stats.received, connection.stats.sent);
 }
@@ -127,13 +127,13 @@ pub(crate) fn dirs(out: &mut Vec<u8>, sizes: DirectorySizes) {
 pub(crate) fn dump(out: &mut Vec<u8>, facts: &DumpFacts) {
     line!(out, "SessionTracker dump:");
     if let Some(local) = &facts.local {
-        expiry(out, "Local Session", local, |session| session.to_string());
+        expiry_sets(out, "Local Session", local, |session| session.to_string());
     }
     match &facts.global {
         None => {
-            // Which kind is said only where there are two.
+            // "Global" is printed only if there are local sessions, too.
             let kind = if facts.local.is_some() { "Global Session" } else { "Session" };
-            expiry(out, kind, &facts.sessions, |session| session.to_string());
+            expiry_sets(out, kind, &facts.sessions, |session| session.to_string());
         }
         Some(sessions) => {
             line!(out, "Global Sessions({}):", sessions.len());
@@ -151,23 +151,23 @@ pub(crate) fn dump(out: &mut Vec<u8>, facts: &DumpFacts) {
         }
     }
     line!(out, "Connections dump:");
-    expiry(out, "Connections", &facts.connections, |(peer, session)| {
+    expiry_sets(out, "Connections", &facts.connections, |(peer, session)| {
         format!("ip: {} sessionId: {session}", java::address(*peer))
     });
 }
 
-fn expiry<T>(out: &mut Vec<u8>, what: &str, buckets: &Expiry<T>, show: impl Fn(&T) -> String) {
+fn expiry_sets<T>(out: &mut Vec<u8>, what: &str, buckets: &Expiry<T>, show: impl Fn(&T) -> String) {
     let members: usize = buckets.iter().map(|(_, members)| members.len()).sum();
     line!(out, "{what} Sets ({})/({members}):", buckets.len());
-    for (moment, members) in buckets {
-        line!(out, "{} expire at {}:", members.len(), java::date(*moment));
+    for (expires_wall_ms, members) in buckets {
+        line!(out, "{} expire at {}:", members.len(), java::date(*expires_wall_ms));
         for member in members {
             indented(out, show(member).as_bytes());
         }
     }
 }
 
-/// `envi`: names and values in the order given.
+/// `envi`: names and values, in the given order.
 pub(crate) fn envi(out: &mut Vec<u8>, environment: &[(&'static str, String)]) {
     line!(out, "Environment:");
     for (name, value) in environment {
@@ -175,10 +175,10 @@ pub(crate) fn envi(out: &mut Vec<u8>, environment: &[(&'static str, String)]) {
     }
 }
 
-/// `wchs`. A watch is a session and the path it watches, each pair once.
+/// `wchs`. Each element of `watches` is a session and a path that it watches; no pair comes twice.
 pub(crate) fn wchs(out: &mut Vec<u8>, watches: &[(SessionId, &[u8])]) {
     let (sessions, paths) = (by_session(watches), by_path(watches));
-    line!(out, "{} connections watching {} paths", groups(&sessions), groups(&paths));
+    line!(out, "{} connections watching {} paths", count_keys(&sessions), count_keys(&paths));
     line!(out, "Total watches:{}", watches.len());
 }
 
@@ -217,8 +217,8 @@ fn by_path<'a>(watches: &[(SessionId, &'a [u8])]) -> Vec<(&'a [u8], SessionId)> 
     sorted
 }
 
-/// How many different keys a sorted list has.
-fn groups<K: PartialEq, V>(sorted: &[(K, V)]) -> usize {
+/// The number of different keys in a sorted list.
+fn count_keys<K: PartialEq, V>(sorted: &[(K, V)]) -> usize {
     sorted.chunk_by(|a, b| a.0 == b.0).count()
 }
 
@@ -229,7 +229,7 @@ pub fn hash(out: &mut Vec<u8>, digests: &[(Zxid, u64)]) {
     }
 }
 
-/// `gtmk` and `stmk`.
+/// `gtmk` and `stmk`: the trace mask, without a line end.
 pub fn mask(out: &mut Vec<u8>, mask: impl Display) {
     text!(out, "{mask}");
 }
@@ -243,19 +243,19 @@ fn indented(out: &mut Vec<u8>, text: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::count::Measured;
+    use crate::server::count::SummaryValues;
     use crate::server::facts::ConnStats;
 
     fn server() -> ServerFacts {
         ServerFacts {
-            latency: Measured { count: 3, sum: 5, min: 0, max: 4 },
+            latency: SummaryValues { count: 3, sum: 5, min: 0, max: 4 },
             packets_received: 10,
             packets_sent: 9,
             connections: 2,
             outstanding: 1,
             zxid: Zxid(0x1_0000_001a),
             mode: Mode::Standalone,
-            proposals: None,
+            proposal_sizes: None,
             znodes: 5,
         }
     }
@@ -289,18 +289,18 @@ mod tests {
             session: SessionId::NONE,
             timeout_ms: 30_000,
             queued: 0,
-            reads: true,
-            writes: false,
+            read_interest: true,
+            write_interest: false,
             stats: greeted,
             age_ms: 0,
         };
         let session = SessionId(0x1_0000_abcd_0000);
         vec![
             plain.clone(),
-            ConnectionFacts { reads: false, session, stats: counted, ..plain.clone() },
+            ConnectionFacts { read_interest: false, session, stats: counted, ..plain.clone() },
             ConnectionFacts {
                 peer: "[::1]:9".parse().unwrap(),
-                writes: true,
+                write_interest: true,
                 queued: 3,
                 session,
                 stats: opened,
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn srvr_golden() {
         golden(&format!("Zookeeper version: {VERSION}\n{SERVER}"), |out| srvr(out, &server()));
-        let idle = ServerFacts { latency: Measured::default(), ..server() };
+        let idle = ServerFacts { latency: SummaryValues::default(), ..server() };
         let mut out = Vec::new();
         srvr(&mut out, &idle);
         assert!(String::from_utf8(out).unwrap().contains("\nLatency min/avg/max: 0/0.0/0\n"));
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn sessions_of_a_server_alone_are_dumped_first() {
+    fn local_sessions_are_dumped_first() {
         let local = Some(vec![(1_795_270_169_000, vec![SessionId(7)])]);
         let says =
             "SessionTracker dump:\nLocal Session Sets (1)/(1):\n1 expire at Sat Nov 21 14:09:29 UTC 2026:\n\t0x7\n";
@@ -408,10 +408,10 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_is_stands_in_srvr() {
-        let says = |mode, proposals| {
+    fn srvr_shows_the_mode() {
+        let says = |mode, proposal_sizes| {
             let mut out = Vec::new();
-            srvr(&mut out, &ServerFacts { mode, proposals, ..server() });
+            srvr(&mut out, &ServerFacts { mode, proposal_sizes, ..server() });
             String::from_utf8(out).unwrap()
         };
         let leader = says(Mode::Leader, Some((5, 3, 90)));
@@ -442,7 +442,7 @@ mod tests {
             hash(out, &[(Zxid(0x80), 1_371_985_504), (Zxid(0x1_0000_001a), u64::MAX - 1)]);
         });
         golden("", |out| hash(out, &[]));
-        golden("306", |out| mask(out, TRACE_MASK));
+        golden("306", |out| mask(out, DEFAULT_TRACE_MASK));
         golden("-1", |out| mask(out, -1_i64));
     }
 
@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_printed_as_they_are() {
+    fn paths_are_printed_unescaped() {
         let mut out = Vec::new();
         wchc(&mut out, &[(SessionId(1), "/ä\u{1}".as_bytes())]);
         assert_eq!(out, "0x1\n\t/ä\u{1}\n\n".as_bytes());

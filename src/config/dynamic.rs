@@ -28,12 +28,12 @@ pub(crate) fn pointer(file: &[u8]) -> Option<String> {
 /// The configuration file with its membership in the file `dynamic`. `has_client`: it says there where the clients of this
 /// server are served, so it must not say it here.
 pub(crate) fn pointed(file: &[u8], dynamic: &str, has_client: bool) -> Vec<u8> {
-    let drops = |key: &str| {
+    let is_dropped = |key: &str| {
         Membership::is_key(key)
             || matches!(key, "dynamicConfigFile" | "peerType")
             || (has_client && matches!(key, "clientPort" | "clientPortAddress"))
     };
-    let mut text = properties::without(file, drops);
+    let mut text = properties::without_keys(file, is_dropped);
     if text.last().is_some_and(|last| !matches!(last, b'\n' | b'\r')) {
         text.push(b'\n');
     }

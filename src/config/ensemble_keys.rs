@@ -5,7 +5,7 @@ use super::key::{Shape, keys, shown_or};
 use super::member::MemberRole;
 use super::secret::{Secret, said_of_secret};
 use super::shapes::path;
-use super::value::{ANY, Expected, boolean, not_negative, number, positive, said_yes_or_no, yes_or_no};
+use super::value::{ANY_INT, Expected, boolean, non_negative, number, positive, show_yes_or_no, yes_or_no};
 use std::path::PathBuf;
 
 /// Said of the keys in [`Settings::without_effect`].
@@ -127,7 +127,7 @@ keys! {
         difference: "Corral's own",
     }
     "leaderServes" {
-        value leader_serves: bool = true, Shape::new(yes_or_no, said_yes_or_no);
+        value leader_serves: bool = true, Shape::new(yes_or_no, show_yes_or_no);
         example: "no", nonsense: Forgiven,
         meaning: "no: a leader serves no clients",
         difference: "ZooKeeper takes every word but no for yes, and its leader then answers four-letter words as if \
@@ -173,14 +173,14 @@ keys! {
         difference: NO_EFFECT,
     }
     "observer.reconnectDelayMs" {
-        value observer_reconnect_delay_ms: i64 = 0, Shape::of(|text| Ok(not_negative(text)?.into()));
+        value observer_reconnect_delay_ms: i64 = 0, Shape::of(|text| Ok(non_negative(text)?.into()));
         example: "500", nonsense: Forgiven,
         meaning: "milliseconds an observer waits at most before it looks for a leader again, beyond \
                   `observer.election.DelayMs`",
         difference: "the delay is derived from the server's id, where ZooKeeper's is random",
     }
     "observer.election.DelayMs" {
-        value observer_election_delay_ms: i64 = 200, Shape::of(|text| Ok(not_negative(text)?.into()));
+        value observer_election_delay_ms: i64 = 200, Shape::of(|text| Ok(non_negative(text)?.into()));
         example: "0", nonsense: Forgiven,
         meaning: "milliseconds an observer waits after it lost its connection before it takes part in an election",
         difference: "",
@@ -193,7 +193,7 @@ keys! {
     }
     "commitLogCount" {
         value commit_log_count: u32 = 500, Shape::remarking(|text, remarks| {
-            let count = not_negative(text)?;
+            let count = non_negative(text)?;
             if count < 500 {
                 remarks.warn("500 transactions are kept, the least there can be");
             }
@@ -243,7 +243,7 @@ keys! {
         difference: "ZooKeeper waits on while no voter is known to look again",
     }
     "leaderConnectDelayDuringRetryMs" {
-        value leader_connect_delay_ms: i64 = 100, Shape::of(|text| Ok(not_negative(text)?.into()));
+        value leader_connect_delay_ms: i64 = 100, Shape::of(|text| Ok(non_negative(text)?.into()));
         example: "50", nonsense: Forgiven,
         meaning: "milliseconds between two attempts to connect to the leader",
         difference: "",
@@ -269,7 +269,7 @@ keys! {
     "quorumCnxnTimeoutMs" {
         /// `None`: `syncLimit` ticks.
         value election_handshake_timeout_ms: Option<u32> = None, Shape::new(
-            |text| Ok(u32::try_from(number(text, ANY)?).ok().filter(|ms| *ms > 0)),
+            |text| Ok(u32::try_from(number(text, ANY_INT)?).ok().filter(|ms| *ms > 0)),
             |ms| shown_or(ms, "-1"),
         );
         example: "20000", nonsense: Forgiven,
@@ -280,7 +280,7 @@ keys! {
     "electionPortBindRetry" {
         /// `None`: for ever.
         value election_bind_retries: Option<u32> = Some(3), Shape::new(
-            |text| Ok(Some(not_negative(text)?).filter(|count| *count > 0)),
+            |text| Ok(Some(non_negative(text)?).filter(|count| *count > 0)),
             |count| shown_or(count, "0"),
         );
         example: "0", nonsense: Forgiven,
@@ -361,7 +361,7 @@ impl Settings {
 
 /// A number, 0 being none.
 fn positive_or_none(text: &str) -> Result<Option<i64>, Expected> {
-    Ok(Some(i64::from(not_negative(text)?)).filter(|number| *number > 0))
+    Ok(Some(i64::from(non_negative(text)?)).filter(|number| *number > 0))
 }
 
 fn factor(text: &str) -> Result<Option<f64>, Expected> {

@@ -3,7 +3,7 @@
 //! [`resolve`] is a pure function of the file's bytes, the arguments, the number of cores, and what it is handed
 //! of the files beside it. It reports every mistake at once, or answers with a [`Config`] and what the operator
 //! should be told. Which keys there are stands in [`server_keys`] and [`ensemble_keys`] (those acted on) and in
-//! [`foreign`] (what is said to the others); who belongs to an ensemble is read by [`membership`].
+//! [`unsupported`] (what is said to the others); who belongs to an ensemble is read by [`membership`].
 //!
 //! Each file uses those before it: values and their shapes, what a key is, the two tables, all keys, the draft, the
 //! assembly of an ensemble, and [`resolve`].
@@ -13,7 +13,6 @@ mod draft;
 pub mod dynamic;
 mod ensemble;
 pub mod ensemble_keys;
-pub mod foreign;
 pub mod key;
 pub mod keys;
 pub mod member;
@@ -28,6 +27,7 @@ pub mod server_keys;
 mod shapes;
 #[cfg(test)]
 mod tests;
+pub mod unsupported;
 mod value;
 
 pub use ensemble::Ensemble;

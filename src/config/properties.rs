@@ -1,58 +1,59 @@
 //! The syntax of zoo.cfg: Java's properties files.
 //!
 //! A logical line is `key = value`, `key : value` or `key value`. Lines starting with `#` or `!` are
-//! comments, a backslash at the end of a line continues it, and `\t \n \r \f \uXXXX` stand for characters
-//! (any other escaped character for itself). Source of the rules: java.util.Properties.load. One thing
-//! differs: a line that is UTF-8 is read as such, where Java reads ISO 8859-1; any other line is ISO 8859-1 here, too.
+//! comments, a backslash at the end of a line continues it, and `\t \n \r \f \uXXXX` are escapes
+//! (a backslash before any other character stands for that character). Source of the rules: java.util.Properties.load. One
+//! difference: a line that is valid UTF-8 is read as UTF-8, and only another line as ISO 8859-1; Java reads every line as
+//! ISO 8859-1.
 
 use std::collections::BTreeSet;
 
 /// One `key = value`, unescaped and trimmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Number of the line on which the key starts, counted from 1.
+    /// The number of the entry's first line, from 1.
     pub line: u32,
     pub key: String,
     pub value: String,
 }
 
-/// A line that has no meaning.
+/// A logical line that cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Malformed {
-    /// Number of the line, counted from 1.
+pub struct MalformedLine {
+    /// The number of the line, from 1.
     pub line: u32,
-    /// What was wrong and what was expected.
+    /// The mistake, and what was expected.
     pub problem: &'static str,
 }
 
 const BAD_ESCAPE: &str = "a \\u escape without a character; expected four hexadecimal digits, surrogates in pairs";
 pub(super) const NO_KEY: &str = "a value without a key; expected key=value";
 
-/// Splits a file into its entries, in order. Every malformed line is reported, the others are still read.
-pub fn parse(bytes: &[u8]) -> (Vec<Entry>, Vec<Malformed>) {
+/// Parses a file into its entries, in order. Malformed lines are all returned; the other lines are parsed nevertheless.
+pub fn parse(bytes: &[u8]) -> (Vec<Entry>, Vec<MalformedLine>) {
     let mut entries = Vec::new();
     let mut malformed = Vec::new();
     for (line, bytes) in logical_lines(bytes) {
         let text =
             String::from_utf8(bytes).unwrap_or_else(|error| error.into_bytes().into_iter().map(char::from).collect());
-        match entry(line, &text) {
+        match parse_entry(line, &text) {
             Ok(entry) => entries.push(entry),
-            Err(problem) => malformed.push(Malformed { line, problem }),
+            Err(problem) => malformed.push(MalformedLine { line, problem }),
         }
     }
     (entries, malformed)
 }
 
-/// The file without the entries whose keys `drops` names; everything else stands as it stood, comments and line ends
+/// The file without the entries for whose keys `is_dropped` holds; all other bytes stay as they are, comments and line ends
 /// included.
-pub(crate) fn without(bytes: &[u8], drops: impl Fn(&str) -> bool) -> Vec<u8> {
+pub(crate) fn without_keys(bytes: &[u8], is_dropped: impl Fn(&str) -> bool) -> Vec<u8> {
     let dropped: BTreeSet<u32> =
-        parse(bytes).0.into_iter().filter(|entry| drops(&entry.key)).map(|entry| entry.line).collect();
+        parse(bytes).0.into_iter().filter(|entry| is_dropped(&entry.key)).map(|entry| entry.line).collect();
     let mut kept = Vec::with_capacity(bytes.len());
     let (mut at, mut continued, mut drop) = (0, false, false);
     for (index, line) in natural_lines(bytes).into_iter().enumerate() {
         let end = at + line.len();
-        let terminator = match &bytes[end..] {
+        let terminator_length = match &bytes[end..] {
             [b'\r', b'\n', ..] => 2,
             rest => rest.len().min(1),
         };
@@ -60,9 +61,9 @@ pub(crate) fn without(bytes: &[u8], drops: impl Fn(&str) -> bool) -> Vec<u8> {
             drop = dropped.contains(&(index as u32 + 1));
         }
         if !drop {
-            kept.extend_from_slice(&bytes[at..end + terminator]);
+            kept.extend_from_slice(&bytes[at..end + terminator_length]);
         }
-        at = end + terminator;
+        at = end + terminator_length;
         let text = line.trim_ascii_start();
         let is_comment = !continued && matches!(text.first(), None | Some(b'#' | b'!'));
         continued = !is_comment && text.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
@@ -70,12 +71,13 @@ pub(crate) fn without(bytes: &[u8], drops: impl Fn(&str) -> bool) -> Vec<u8> {
     kept
 }
 
-/// Comments and blank lines dropped, continued lines joined: with the number of the first line of each.
+/// The logical lines, each with the number of its first natural line: comments and blank lines are left out, continued lines
+/// are joined.
 fn logical_lines(bytes: &[u8]) -> Vec<(u32, Vec<u8>)> {
     let mut logical: Vec<(u32, Vec<u8>)> = Vec::new();
     let mut continued = false;
     for (index, line) in natural_lines(bytes).into_iter().enumerate() {
-        let start = line.iter().position(|byte| !is_blank(*byte)).unwrap_or(line.len());
+        let start = line.iter().position(|byte| !is_whitespace(*byte)).unwrap_or(line.len());
         let line = &line[start..];
         if !continued && (line.is_empty() || line[0] == b'#' || line[0] == b'!') {
             continue;
@@ -92,7 +94,7 @@ fn logical_lines(bytes: &[u8]) -> Vec<(u32, Vec<u8>)> {
     logical
 }
 
-/// Cut at `\n`, `\r` and `\r\n`.
+/// The natural lines (Java's word): they end at `\n`, `\r` or `\r\n`.
 fn natural_lines(bytes: &[u8]) -> Vec<&[u8]> {
     let mut lines = Vec::new();
     let mut rest = bytes;
@@ -105,11 +107,11 @@ fn natural_lines(bytes: &[u8]) -> Vec<&[u8]> {
     lines
 }
 
-fn is_blank(byte: u8) -> bool {
+fn is_whitespace(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | 0x0c)
 }
 
-fn entry(line: u32, text: &str) -> Result<Entry, &'static str> {
+fn parse_entry(line: u32, text: &str) -> Result<Entry, &'static str> {
     let bytes = text.as_bytes();
     let mut end = bytes.len();
     let mut at = 0;
@@ -120,7 +122,7 @@ fn entry(line: u32, text: &str) -> Result<Entry, &'static str> {
                 end = at;
                 break;
             }
-            byte if is_blank(byte) => {
+            byte if is_whitespace(byte) => {
                 end = at;
                 break;
             }
@@ -153,12 +155,12 @@ fn unescape(text: &str) -> Result<String, &'static str> {
             Some('r') => out.push('\r'),
             Some('f') => out.push('\x0c'),
             Some('u') => {
-                let mut unit = hex4(&mut chars)?;
+                let mut unit = parse_utf16_unit(&mut chars)?;
                 if (0xd800..0xdc00).contains(&unit) {
                     if chars.next() != Some('\\') || chars.next() != Some('u') {
                         return Err(BAD_ESCAPE);
                     }
-                    let low = hex4(&mut chars)?;
+                    let low = parse_utf16_unit(&mut chars)?;
                     if !(0xdc00..0xe000).contains(&low) {
                         return Err(BAD_ESCAPE);
                     }
@@ -173,7 +175,7 @@ fn unescape(text: &str) -> Result<String, &'static str> {
     Ok(out)
 }
 
-fn hex4(chars: &mut std::str::Chars<'_>) -> Result<u32, &'static str> {
+fn parse_utf16_unit(chars: &mut std::str::Chars<'_>) -> Result<u32, &'static str> {
     let mut unit = 0;
     for _ in 0..4 {
         unit = unit * 16 + chars.next().and_then(|c| c.to_digit(16)).ok_or(BAD_ESCAPE)?;
@@ -197,16 +199,16 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_taken_out_and_the_rest_stays_as_it_is() {
+    fn entries_are_removed_and_the_rest_stays_as_it_is() {
         let text = b"# server.9=c \\\r\na=1\r\nserver.1=h:1:2\n  server.2 = h:\\\n   3:4\n\n!x\nb=2\\\n 3\rserver.3=x";
-        let left = without(text, |key| key.starts_with("server."));
+        let left = without_keys(text, |key| key.starts_with("server."));
         assert_eq!(
             String::from_utf8_lossy(&left),
             "# server.9=c \\\r\na=1\r\n\n!x\nb=2\\\n 3\r",
             "{}",
             String::from_utf8_lossy(text)
         );
-        assert_eq!(without(text, |_| false), text);
+        assert_eq!(without_keys(text, |_| false), text);
         assert!(parse(&left).0.iter().all(|entry| !entry.key.starts_with("server.")));
     }
 

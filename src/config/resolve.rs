@@ -2,7 +2,6 @@
 
 use super::assembly;
 use super::draft::{Draft, MemberLine, ReadFile};
-use super::foreign::{self, Answer};
 use super::key::{Nonsense, Remarks};
 use super::keys::{self, Known};
 use super::mistake::{Mistake, Notice, Origin};
@@ -10,6 +9,7 @@ use super::profile::Profile;
 use super::properties;
 use super::server_keys::{CLIENT_PORT, Config, LOCALHOST};
 use super::shapes::ClientAddress;
+use super::unsupported::{self, Handling};
 use crate::limits;
 use std::path::PathBuf;
 
@@ -103,8 +103,8 @@ impl Draft {
             self.apply(key, place, &entry.key, &entry.value);
             return;
         }
-        match foreign::find(&entry.key) {
-            Some(answer) => self.foreign_entry(entry, place, answer),
+        match unsupported::find(&entry.key) {
+            Some(handling) => self.unsupported_entry(entry, place, handling),
             None if entry.key.starts_with("corral.") => {
                 let hint = hint(&entry.key);
                 self.mistake(place, &entry.key, Some(&entry.value), format!("there is no such key{hint}"));
@@ -116,20 +116,20 @@ impl Draft {
         }
     }
 
-    fn foreign_entry(&mut self, entry: &properties::Entry, place: Origin, answer: Answer) {
+    fn unsupported_entry(&mut self, entry: &properties::Entry, place: Origin, handling: Handling) {
         let is_harmless = |harmless: &[&str]| harmless.iter().any(|value| value.eq_ignore_ascii_case(&entry.value));
-        match answer {
-            Answer::Member => {
+        match handling {
+            Handling::EnsembleMember => {
                 self.members.push(MemberLine { place, key: entry.key.clone(), value: entry.value.clone() });
             }
-            Answer::Ensemble => self.ensemble_only.push((entry.key.clone(), place)),
-            Answer::Warn { harmless, because } if !is_harmless(harmless) => {
-                self.notice(place, &entry.key, true, format!("ignored: {because}"));
+            Handling::WarnInEnsemble => self.ensemble_only.push((entry.key.clone(), place)),
+            Handling::Warn { harmless, reason } if !is_harmless(harmless) => {
+                self.notice(place, &entry.key, true, format!("ignored: {reason}"));
             }
-            Answer::Refuse { harmless, because } if !is_harmless(harmless) => {
-                self.mistake(place, &entry.key, Some(&entry.value), because);
+            Handling::Refuse { harmless, reason } if !is_harmless(harmless) => {
+                self.mistake(place, &entry.key, Some(&entry.value), reason);
             }
-            Answer::Warn { .. } | Answer::Refuse { .. } => {}
+            Handling::Warn { .. } | Handling::Refuse { .. } => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! The keys of any server, and the configuration they make.
 //!
 //! The meaning of each key is that of ZooKeeper 3.9 unless its row says otherwise. Keys that only members of ensembles act
-//! on stand in [`super::ensemble_keys`], what the other keys of ZooKeeper mean here in [`super::foreign`].
+//! on stand in [`super::ensemble_keys`], what the other keys of ZooKeeper mean here in [`super::unsupported`].
 
 use super::ensemble::{Ensemble, Present};
 use super::key::{Read, Remarks, Shape, keys, shown_or};
@@ -12,7 +12,7 @@ use super::shapes::{
     ClientAddress, LogFormat, digest_algorithm, host, is_digest_id, log_format, path, profile_named, timeout,
 };
 use super::value::{
-    self, ANY, Expected, boolean, not_negative, number, positive, said_of_list, said_yes_or_no, yes_or_no,
+    self, ANY_INT, Expected, boolean, non_negative, number, positive, show_list, show_yes_or_no, yes_or_no,
 };
 use crate::acl::DigestAlgorithm;
 use crate::ids::Zxid;
@@ -87,7 +87,7 @@ keys! {
     "clientPortListenBacklog" {
         /// `None`: the server chooses, see [`Config::listen_backlog`].
         value client_port_listen_backlog: Option<u32> = None, Shape::new(
-            |text| Ok(u32::try_from(number(text, ANY)?).ok().filter(|backlog| *backlog > 0)),
+            |text| Ok(u32::try_from(number(text, ANY_INT)?).ok().filter(|backlog| *backlog > 0)),
             |backlog| shown_or(backlog, "-1"),
         );
         example: "4096", nonsense: Refused,
@@ -108,7 +108,7 @@ keys! {
     }
     "minSessionTimeout" {
         undecided min_session_timeout_ms: Option<i32> = None, Shape {
-            read: Read::Remarking(|text, remarks| Ok(match number(text, ANY)? {
+            read: Read::Remarking(|text, remarks| Ok(match number(text, ANY_INT)? {
                 -1 => None,
                 ms => Some(remarks.at_least(i64::from(ms), 1) as i32),
             })),
@@ -144,7 +144,7 @@ keys! {
     }
     "jute.maxbuffer" {
         value max_buffer: u32 = 0xf_ffff, Shape::remarking(|text, remarks| {
-            let bytes = remarks.at_least(value::decoded(text)?, i64::from(limits::SHORTEST_FRAME));
+            let bytes = remarks.at_least(value::java_integer(text)?, i64::from(limits::SHORTEST_FRAME));
             Ok(remarks.at_most(bytes, i64::from(limits::LONGEST_FRAME)) as u32)
         });
         example: "4194304", nonsense: Forgiven,
@@ -161,7 +161,7 @@ keys! {
     }
     "corral.memoryLimit" {
         value memory_limit: Option<u64> = None, Shape::new(
-            |text| value::bytes(text, 64 << 20..=1 << 50).map(Some),
+            |text| value::byte_count(text, 64 << 20..=1 << 50).map(Some),
             |bytes| shown_or(bytes, "three quarters of what the server may use"),
         );
         example: "1G", nonsense: Refused,
@@ -201,7 +201,7 @@ keys! {
     }
     "autopurge.snapRetainCount" {
         undecided retain: u32 = 3, Shape::remarking(|text, remarks| {
-            let count: i32 = number(text, ANY)?;
+            let count: i32 = number(text, ANY_INT)?;
             if count < 3 {
                 remarks.warn("three snapshots are kept, the least there can be");
             }
@@ -215,7 +215,7 @@ keys! {
         undecided purge: bool = true, Shape {
             read: Read::Remarking(|text, remarks| {
                 let negative = text.strip_prefix('-');
-                let ms = value::interval(negative.unwrap_or(text), 3_600_000)?;
+                let ms = value::duration_ms(negative.unwrap_or(text), 3_600_000)?;
                 if negative.is_some() {
                     remarks.warn("less than 0: every snapshot and log file is kept, as with 0");
                 }
@@ -265,7 +265,7 @@ keys! {
         difference: "ZooKeeper extends its files by as much and sets their size by other keys",
     }
     "fsync.warningthresholdms" {
-        value fsync_warning_ms: u32 = 1000, Shape::of(not_negative);
+        value fsync_warning_ms: u32 = 1000, Shape::of(non_negative);
         example: "200", nonsense: Forgiven,
         meaning: "milliseconds a write of the log may take before it is logged as slow",
         difference: "",
@@ -336,7 +336,7 @@ keys! {
         difference: "can be set in the file, where ZooKeeper takes it from a system property only",
     }
     "znode.container.maxNeverUsedIntervalMs" {
-        value container_max_never_used_ms: u32 = 0, Shape::of(not_negative);
+        value container_max_never_used_ms: u32 = 0, Shape::of(non_negative);
         example: "600000", nonsense: Forgiven,
         meaning: "milliseconds after which a container that never had a child is deleted; 0: never",
         difference: "can be set in the file, where ZooKeeper takes it from a system property only",
@@ -357,7 +357,7 @@ keys! {
                 "no" => Ok(false),
                 _ => Err("expected yes or no".into()),
             }),
-            show: said_yes_or_no,
+            show: show_yes_or_no,
         };
         example: "yes", nonsense: Forgiven,
         meaning: "yes: nobody's permissions are checked",
@@ -404,7 +404,7 @@ keys! {
         difference: "",
     }
     "enforce.auth.schemes" {
-        undecided enforced_schemes: Vec<String> = Vec::new(), Shape::new(|text| Ok(value::list(text)), |list| said_of_list(list, "none"));
+        undecided enforced_schemes: Vec<String> = Vec::new(), Shape::new(|text| Ok(value::list(text)), |list| show_list(list, "none"));
         example: "", nonsense: Refused,
         meaning: "the schemes, between commas",
         difference: "digest and ip; this version knows no others and refuses them",
@@ -563,6 +563,6 @@ pub enum Edge {
 
 /// A whole number, or the least there can be.
 fn count(text: &str, least: i64, remarks: &mut Remarks) -> Result<u32, Expected> {
-    let count: i32 = number(text, ANY)?;
+    let count: i32 = number(text, ANY_INT)?;
     Ok(remarks.at_least(i64::from(count), least) as u32)
 }

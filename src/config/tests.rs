@@ -199,12 +199,12 @@ fn keys_of_shard_threads_are_of_no_use_on_one_thread() {
     let text =
         |shards| format!("dataDir=/d\ncorral.shards={shards}\ncorral.spinMicros=5\ncorral.groupCommitDelayMicros=7\n");
     assert_eq!(warnings(&text(1)), Vec::<String>::new());
-    let because = "of no use with one thread (corral.shards is 0), which neither waits nor spins";
+    let reason = "of no use with one thread (corral.shards is 0), which neither waits nor spins";
     assert_eq!(
         warnings(&text(0)),
         [
-            format!("zoo.cfg:4: corral.groupCommitDelayMicros: {because}"),
-            format!("zoo.cfg:3: corral.spinMicros: {because}"),
+            format!("zoo.cfg:4: corral.groupCommitDelayMicros: {reason}"),
+            format!("zoo.cfg:3: corral.spinMicros: {reason}"),
         ]
     );
     let off = text(0).replace("=5", "=0").replace("=7", "=0");
@@ -249,25 +249,27 @@ fn what_would_weaken_security_is_refused() {
 }
 
 #[test]
-fn every_foreign_key_has_an_answer() {
-    for group in foreign::GROUPS {
+fn every_unsupported_key_is_handled() {
+    for group in unsupported::GROUPS {
         for name in group.names {
             let key = name.replace('*', "1");
             let answer = read(&format!("dataDir=/d\n{key}=other"));
-            match group.answer {
-                foreign::Answer::Ensemble => assert!(answer.unwrap().1.iter().all(|notice| !notice.warning), "{key}"),
-                foreign::Answer::Warn { because, .. } => {
+            match group.handling {
+                unsupported::Handling::WarnInEnsemble => {
+                    assert!(answer.unwrap().1.iter().all(|notice| !notice.warning), "{key}")
+                }
+                unsupported::Handling::Warn { reason, .. } => {
                     let notices = answer.unwrap().1;
                     assert_eq!(notices.len(), 1, "{key}");
-                    assert!(notices[0].warning && notices[0].text.ends_with(because), "{key}: {notices:?}");
+                    assert!(notices[0].warning && notices[0].text.ends_with(reason), "{key}: {notices:?}");
                 }
-                foreign::Answer::Refuse { because, .. } => {
+                unsupported::Handling::Refuse { reason, .. } => {
                     let mistakes = answer.unwrap_err();
                     assert_eq!(mistakes.len(), 1, "{key}");
-                    assert!(mistakes[0].ends_with(because), "{key}: {mistakes:?}");
+                    assert!(mistakes[0].ends_with(reason), "{key}: {mistakes:?}");
                 }
                 // See the tests of ensembles.
-                foreign::Answer::Member => assert_eq!(answer.unwrap_err().len(), 1, "{key}"),
+                unsupported::Handling::EnsembleMember => assert_eq!(answer.unwrap_err().len(), 1, "{key}"),
             }
         }
     }
@@ -337,15 +339,21 @@ fn documented_tables() -> [String; 3] {
         let shown: Vec<_> = values.iter().filter(|value| !value.is_empty()).map(|value| format!("`{value}`")).collect();
         if shown.is_empty() { String::new() } else { format!(" (taken silently: {})", shown.join(", ")) }
     };
-    for group in foreign::GROUPS {
+    for group in unsupported::GROUPS {
         let names: Vec<_> = group.names.iter().map(|name| format!("`{name}`")).collect();
-        let answer = match group.answer {
-            foreign::Answer::Ensemble => "of no use to a standalone server; in an ensemble a warning: it tunes a part \
+        let answer = match group.handling {
+            unsupported::Handling::WarnInEnsemble => {
+                "of no use to a standalone server; in an ensemble a warning: it tunes a part \
                                           of ZooKeeper that Corral does not have"
-                .to_owned(),
-            foreign::Answer::Warn { harmless: values, because } => format!("warning: {because}{}", harmless(values)),
-            foreign::Answer::Refuse { harmless: values, because } => format!("refused: {because}{}", harmless(values)),
-            foreign::Answer::Member => "the servers of an ensemble, see above".to_owned(),
+                    .to_owned()
+            }
+            unsupported::Handling::Warn { harmless: values, reason } => {
+                format!("warning: {reason}{}", harmless(values))
+            }
+            unsupported::Handling::Refuse { harmless: values, reason } => {
+                format!("refused: {reason}{}", harmless(values))
+            }
+            unsupported::Handling::EnsembleMember => "the servers of an ensemble, see above".to_owned(),
         };
         writeln!(others, "| {} | {answer} |", names.join(", ")).unwrap();
     }
@@ -370,7 +378,7 @@ fn the_documentation_lists_exactly_the_keys_of_the_code() {
         assert!(documentation.contains(&format!("\n\n{table}\n")), "docs/configuration.md should have:\n{table}");
     }
     let rows = documentation.lines().filter(|line| line.starts_with("| `")).count();
-    assert_eq!(rows, keys::all().count() + foreign::GROUPS.len(), "a row too many in docs/configuration.md");
+    assert_eq!(rows, keys::all().count() + unsupported::GROUPS.len(), "a row too many in docs/configuration.md");
 }
 
 /// What the documentation calls a default is what the code reads to the same value, where it is a value and no words.

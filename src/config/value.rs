@@ -1,20 +1,20 @@
-//! Reading single values. Each reader answers with what it expected when the value is something else.
+//! Parsers of single values. Each parser's error is a text that says which values are allowed.
 
 use std::ops::RangeInclusive;
 
-/// What was expected instead of the value that stands there.
+/// The error of a parser: the allowed values, as a text that begins with "expected".
 pub(crate) type Expected = String;
 
-/// Every number that ZooKeeper's parser takes.
-pub(super) const ANY: RangeInclusive<i32> = i32::MIN..=i32::MAX;
+/// Every number that ZooKeeper's parser accepts (Java's `int`).
+pub(super) const ANY_INT: RangeInclusive<i32> = i32::MIN..=i32::MAX;
 
-/// A whole number within bounds.
+/// A whole number within `range`.
 pub fn number<T>(value: &str, range: RangeInclusive<T>) -> Result<T, Expected>
 where
     T: TryFrom<i64> + Into<i64> + Copy,
 {
     let (low, high) = ((*range.start()).into(), (*range.end()).into());
-    // Java's Integer.parseInt: an optional sign and decimal digits, nothing else.
+    // As Java's Integer.parseInt: an optional sign and decimal digits, nothing else.
     let parsed: Option<i64> = value.parse().ok();
     parsed
         .filter(|number| (low..=high).contains(number))
@@ -28,12 +28,12 @@ pub fn positive(value: &str) -> Result<u32, Expected> {
 }
 
 /// A whole number from 0 on.
-pub(crate) fn not_negative(value: &str) -> Result<u32, Expected> {
+pub(crate) fn non_negative(value: &str) -> Result<u32, Expected> {
     number(value, 0..=i32::MAX as u32)
 }
 
-/// A number of bytes, bare or followed by `K`, `M`, `G` or `T` (of 1024), in the range.
-pub fn bytes(value: &str, range: RangeInclusive<u64>) -> Result<u64, Expected> {
+/// A number of bytes within `range`, alone or followed by `K`, `M`, `G` or `T` (powers of 1024, in any case).
+pub fn byte_count(value: &str, range: RangeInclusive<u64>) -> Result<u64, Expected> {
     let suffixes = [('k', 10), ('m', 20), ('g', 30), ('t', 40)];
     let suffix = |last: char| suffixes.iter().find(|(name, _)| *name == last.to_ascii_lowercase());
     let (digits, shift) = match value.chars().next_back().and_then(suffix) {
@@ -48,9 +48,9 @@ pub fn bytes(value: &str, range: RangeInclusive<u64>) -> Result<u64, Expected> {
         .ok_or_else(|| format!("expected bytes from {low} to {high}, bare or with K, M, G or T"))
 }
 
-/// A whole number as Java reads one from a system property (`Integer.decode`): decimal, with `0x` or `#` in front
-/// hexadecimal, with `0` in front octal.
-pub fn decoded(value: &str) -> Result<i64, Expected> {
+/// A whole number in the syntax of Java's system properties (`Integer.decode`): decimal; hexadecimal after `0x` or `#`; octal
+/// after `0`.
+pub fn java_integer(value: &str) -> Result<i64, Expected> {
     let unsigned = value.strip_prefix(['-', '+']).unwrap_or(value);
     let (digits, radix) = if let Some(digits) = ["0x", "0X", "#"].iter().find_map(|mark| unsigned.strip_prefix(mark)) {
         (digits, 16)
@@ -66,7 +66,7 @@ pub fn decoded(value: &str) -> Result<i64, Expected> {
         .ok_or_else(|| "expected a whole number, hexadecimal with 0x in front".into())
 }
 
-/// `true` or `false` in any case, as ZooKeeper reads the switches of its configuration file.
+/// `true` or `false`, in upper or lower case: the syntax of ZooKeeper's boolean keys.
 pub(crate) fn boolean(value: &str) -> Result<bool, Expected> {
     match value.to_ascii_lowercase().as_str() {
         "true" => Ok(true),
@@ -75,7 +75,7 @@ pub(crate) fn boolean(value: &str) -> Result<bool, Expected> {
     }
 }
 
-/// `yes` or `no`; `true` and `false` are taken as well.
+/// `yes` or `no`, in upper or lower case; `true` and `false` are accepted as well.
 pub(crate) fn yes_or_no(value: &str) -> Result<bool, Expected> {
     match value.to_ascii_lowercase().as_str() {
         "yes" | "true" => Ok(true),
@@ -84,13 +84,13 @@ pub(crate) fn yes_or_no(value: &str) -> Result<bool, Expected> {
     }
 }
 
-/// What [`yes_or_no`] reads.
-pub(crate) fn said_yes_or_no(value: &bool) -> String {
+/// The text that [`yes_or_no`] parses as `value`.
+pub(crate) fn show_yes_or_no(value: &bool) -> String {
     if *value { "yes" } else { "no" }.into()
 }
 
-/// A time with a unit (ms, s, m, h or d), or a plain number in `unit_ms`. Answers in milliseconds.
-pub(crate) fn interval(value: &str, unit_ms: u64) -> Result<u64, Expected> {
+/// A duration with a unit (ms, s, m, h or d), or a plain number of units of `unit_ms` milliseconds each. Returns milliseconds.
+pub(crate) fn duration_ms(value: &str, unit_ms: u64) -> Result<u64, Expected> {
     let digits = value.bytes().take_while(u8::is_ascii_digit).count();
     let (number, suffix) = value.split_at(digits);
     let unit = match suffix.to_ascii_lowercase().as_str() {
@@ -108,14 +108,14 @@ pub(crate) fn interval(value: &str, unit_ms: u64) -> Result<u64, Expected> {
         .ok_or_else(|| "expected a whole number, alone or followed by ms, s, m, h or d".into())
 }
 
-/// Something between commas, trimmed, without the empty ones.
+/// The elements of a comma-separated list, trimmed, without empty elements.
 pub fn list(value: &str) -> Vec<String> {
     value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
 
-/// What [`list`] reads, or these words when it is empty.
-pub(crate) fn said_of_list(list: &[String], words: &str) -> String {
-    if list.is_empty() { words.into() } else { list.join(",") }
+/// The text that [`list`] parses as `list`; `when_empty` for an empty list.
+pub(crate) fn show_list(list: &[String], when_empty: &str) -> String {
+    if list.is_empty() { when_empty.into() } else { list.join(",") }
 }
 
 #[cfg(test)]
@@ -135,10 +135,10 @@ mod tests {
     #[test]
     fn sizes() {
         let range = 1 << 20..=1 << 40;
-        assert_eq!(bytes("1048576", range.clone()), Ok(1 << 20));
-        assert_eq!((bytes("1G", range.clone()), bytes("64m", range.clone())), (Ok(1 << 30), Ok(64 << 20)));
+        assert_eq!(byte_count("1048576", range.clone()), Ok(1 << 20));
+        assert_eq!((byte_count("1G", range.clone()), byte_count("64m", range.clone())), (Ok(1 << 30), Ok(64 << 20)));
         for wrong in ["", "G", "1K", "2T", "-1G", "+1G", "1.5G", "1GB", "1 G", "99999999999999999999T", "1é"] {
-            assert!(bytes(wrong, range.clone()).is_err(), "{wrong:?}");
+            assert!(byte_count(wrong, range.clone()).is_err(), "{wrong:?}");
         }
     }
 
@@ -147,10 +147,10 @@ mod tests {
         for (text, number) in
             [("10485760", 10_485_760), ("0x9fffff", 0x9f_ffff), ("#FF", 255), ("010", 8), ("0", 0), ("-0X10", -16)]
         {
-            assert_eq!(decoded(text), Ok(number), "{text}");
+            assert_eq!(java_integer(text), Ok(number), "{text}");
         }
         for wrong in ["", "64M", "0x", "--1", "0x-1", "1e6", "09", "4294967296"] {
-            assert!(decoded(wrong).is_err(), "{wrong:?}");
+            assert!(java_integer(wrong).is_err(), "{wrong:?}");
         }
     }
 
@@ -167,11 +167,11 @@ mod tests {
     #[test]
     fn intervals() {
         let hour = 3_600_000;
-        assert_eq!(interval("24", hour), Ok(24 * hour));
-        assert_eq!(interval("90m", hour), Ok(90 * 60_000));
-        assert_eq!((interval("2D", hour), interval("7ms", hour)), (Ok(48 * hour), Ok(7)));
+        assert_eq!(duration_ms("24", hour), Ok(24 * hour));
+        assert_eq!(duration_ms("90m", hour), Ok(90 * 60_000));
+        assert_eq!((duration_ms("2D", hour), duration_ms("7ms", hour)), (Ok(48 * hour), Ok(7)));
         for wrong in ["", "m", "-1", "5w", "1.5h", "99999999999999999999d", "999999999999999d"] {
-            assert!(interval(wrong, hour).is_err(), "{wrong:?}");
+            assert!(duration_ms(wrong, hour).is_err(), "{wrong:?}");
         }
     }
 

@@ -71,10 +71,10 @@ impl Summary {
     }
 
     /// What was recorded since the last reset.
-    pub(crate) fn read(&self) -> Measured {
+    pub(crate) fn read(&self) -> SummaryValues {
         let count = self.count.value();
         let min = if count == 0 { 0 } else { self.min.load(Relaxed) };
-        Measured { count, sum: self.sum.value(), min, max: self.max.load(Relaxed) }
+        SummaryValues { count, sum: self.sum.value(), min, max: self.max.load(Relaxed) }
     }
 
     /// Forgets everything.
@@ -88,14 +88,14 @@ impl Summary {
 
 /// What a [`Summary`] has recorded, milliseconds; all zero when nothing was.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Measured {
+pub struct SummaryValues {
     pub count: u64,
     pub sum: u64,
     pub min: i64,
     pub max: i64,
 }
 
-impl Measured {
+impl SummaryValues {
     /// The average with four decimals, rounded half up, as ZooKeeper rounds it; 0 for nothing.
     pub(crate) fn average(&self) -> f64 {
         if self.count == 0 {
@@ -107,11 +107,11 @@ impl Measured {
     }
 
     /// Both together.
-    pub(crate) fn and(self, other: Measured) -> Measured {
+    pub(crate) fn and(self, other: SummaryValues) -> SummaryValues {
         match (self.count, other.count) {
             (_, 0) => self,
             (0, _) => other,
-            _ => Measured {
+            _ => SummaryValues {
                 count: self.count + other.count,
                 sum: self.sum + other.sum,
                 min: self.min.min(other.min),
@@ -128,17 +128,17 @@ mod tests {
     #[test]
     fn summary_starts_at_zero_and_resets() {
         let summary = Summary::default();
-        assert_eq!(summary.read(), Measured::default());
+        assert_eq!(summary.read(), SummaryValues::default());
         summary.record(5);
         summary.record(2);
-        assert_eq!(summary.read(), Measured { count: 2, sum: 7, min: 2, max: 5 });
+        assert_eq!(summary.read(), SummaryValues { count: 2, sum: 7, min: 2, max: 5 });
         summary.reset();
-        assert_eq!(summary.read(), Measured::default());
+        assert_eq!(summary.read(), SummaryValues::default());
     }
 
     #[test]
     fn averages_round_half_up() {
-        let average = |sum, count| Measured { count, sum, ..Measured::default() }.average();
+        let average = |sum, count| SummaryValues { count, sum, ..SummaryValues::default() }.average();
         assert_eq!(average(0, 0), 0.0);
         assert_eq!(average(1, 3), 0.3333);
         assert_eq!(average(2, 3), 0.6667);
@@ -149,9 +149,9 @@ mod tests {
 
     #[test]
     fn what_measured_nothing_has_no_part_in_the_least() {
-        let (nothing, some) = (Measured::default(), Measured { count: 1, sum: 5, min: 5, max: 5 });
+        let (nothing, some) = (SummaryValues::default(), SummaryValues { count: 1, sum: 5, min: 5, max: 5 });
         assert_eq!((nothing.and(some), some.and(nothing)), (some, some));
-        let more = Measured { count: 2, sum: 5, min: 1, max: 4 };
-        assert_eq!(some.and(more), Measured { count: 3, sum: 10, min: 1, max: 5 });
+        let more = SummaryValues { count: 2, sum: 5, min: 1, max: 4 };
+        assert_eq!(some.and(more), SummaryValues { count: 3, sum: 10, min: 1, max: 5 });
     }
 }

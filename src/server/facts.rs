@@ -46,9 +46,10 @@ pub struct ConnectionFacts {
     pub timeout_ms: i32,
     /// Requests that are not answered yet.
     pub queued: usize,
-    /// Whether the socket is being read.
-    pub reads: bool,
-    pub writes: bool,
+    /// Whether the event loop waits for the socket to be readable.
+    pub read_interest: bool,
+    /// Whether the event loop waits for the socket to be writable.
+    pub write_interest: bool,
     pub stats: ConnStats,
     /// Since it was accepted or its session was opened, ms.
     pub age_ms: i64,

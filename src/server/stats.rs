@@ -4,7 +4,7 @@
 //! Each writer has its own struct, so that no two cores write the same cache line; a reader adds them up. A new metric is a field
 //! and a row of [`METRICS`]. A name that ZooKeeper has means what it means there; others begin with `corral_`.
 
-use super::count::{COUNTS, Count, Measured, Summary};
+use super::count::{COUNTS, Count, Summary, SummaryValues};
 use crate::config::Present;
 use crate::ids::Zxid;
 use Kind::{Counter, Gauge, Text};
@@ -225,9 +225,9 @@ impl Stats {
         self.shards.iter().map(|shard| count(shard).value()).sum()
     }
 
-    /// What all shards have measured.
-    pub(crate) fn measured(&self, summary: impl Fn(&ShardStats) -> &Summary) -> Measured {
-        self.shards.iter().map(|shard| summary(shard).read()).fold(Measured::default(), Measured::and)
+    /// A summary of all shards together.
+    pub(crate) fn measured(&self, summary: impl Fn(&ShardStats) -> &Summary) -> SummaryValues {
+        self.shards.iter().map(|shard| summary(shard).read()).fold(SummaryValues::default(), SummaryValues::and)
     }
 
     /// The newest zxid that is durable and visible.
@@ -261,19 +261,19 @@ pub enum Unit {
 /// What a metric says at one moment.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Value {
-    Whole(i64),
-    Fraction(f64),
-    Summary(Measured),
+    Integer(i64),
+    Float(f64),
+    Summary(SummaryValues),
     Text(&'static str),
 }
 
 impl Value {
     fn of(count: &Count) -> Option<Value> {
-        Value::whole(count.value())
+        Value::integer(count.value())
     }
 
-    fn whole(value: u64) -> Option<Value> {
-        Some(Value::Whole(value as i64))
+    fn integer(value: u64) -> Option<Value> {
+        Some(Value::Integer(value as i64))
     }
 }
 
@@ -301,27 +301,27 @@ pub struct Scrape<'a> {
 
 impl Scrape<'_> {
     fn sum(&self, count: impl Fn(&ShardStats) -> &Count) -> Option<Value> {
-        Value::whole(self.stats.sum(count))
+        Value::integer(self.stats.sum(count))
     }
 
     fn measured(&self, summary: impl Fn(&ShardStats) -> &Summary) -> Option<Value> {
         Some(Value::Summary(self.stats.measured(summary)))
     }
 
-    fn latency(&self) -> Measured {
+    fn latency(&self) -> SummaryValues {
         self.stats.measured(|shard| &shard.latency)
     }
 
     /// Of a server that is one of these alone.
     fn of(&self, modes: &[Mode], count: impl Fn(&QuorumStats) -> &Count) -> Option<Value> {
         let quorum = &self.stats.quorum;
-        modes.contains(&quorum.mode()).then(|| Value::Whole(count(quorum).value() as i64))
+        modes.contains(&quorum.mode()).then(|| Value::Integer(count(quorum).value() as i64))
     }
 
     /// Of a leader alone; -1 before the first proposal.
     fn proposal(&self, count: impl Fn(&QuorumStats) -> &Count) -> Option<Value> {
         let has_proposed = self.stats.quorum.last_proposal.value() > 0;
-        self.of(LEADER, count).map(|value| if has_proposed { value } else { Value::Whole(-1) })
+        self.of(LEADER, count).map(|value| if has_proposed { value } else { Value::Integer(-1) })
     }
 
     /// One of the last, greatest and least reply; of several shards' last ones any is as good. -1 before the first.
@@ -330,7 +330,7 @@ impl Scrape<'_> {
         let replies = answered
             .map(|shard| (shard.last_response.value(), shard.max_response.value(), shard.min_response.value()))
             .reduce(|a, b| (b.0, a.1.max(b.1), a.2.min(b.2)));
-        Some(Value::Whole(replies.map_or(-1, |replies| which(replies) as i64)))
+        Some(Value::Integer(replies.map_or(-1, |replies| which(replies) as i64)))
     }
 }
 
@@ -368,13 +368,13 @@ pub(crate) const METRICS: &[Metric] = &[
         read: |from| from.stats.quorum.mode().peer_state().map(Value::Text) },
     Metric { name: "avg_latency", kind: Gauge, unit: Milliseconds,
         help: "From the arrival of a request to its answer, on average.",
-        read: |from| Some(Value::Fraction(from.latency().average())) },
+        read: |from| Some(Value::Float(from.latency().average())) },
     Metric { name: "max_latency", kind: Gauge, unit: Milliseconds,
         help: "From the arrival of a request to its answer, at most.",
-        read: |from| Some(Value::Whole(from.latency().max)) },
+        read: |from| Some(Value::Integer(from.latency().max)) },
     Metric { name: "min_latency", kind: Gauge, unit: Milliseconds,
         help: "From the arrival of a request to its answer, at least.",
-        read: |from| Some(Value::Whole(from.latency().min)) },
+        read: |from| Some(Value::Integer(from.latency().min)) },
     Metric { name: "packets_received", kind: Counter, unit: Plain,
         help: "Requests received.",
         read: |from| from.sum(|shard| &shard.received) },
@@ -389,10 +389,10 @@ pub(crate) const METRICS: &[Metric] = &[
         read: |from| from.sum(|shard| &shard.outstanding) },
     Metric { name: "uptime", kind: Gauge, unit: Milliseconds,
         help: "Since the start of the process.",
-        read: |from| Value::whole(from.process.uptime_ms) },
+        read: |from| Value::integer(from.process.uptime_ms) },
     Metric { name: "znode_count", kind: Gauge, unit: Plain,
         help: "Znodes in the tree.",
-        read: |from| Value::whole(from.process.znodes) },
+        read: |from| Value::integer(from.process.znodes) },
     Metric { name: "watch_count", kind: Gauge, unit: Plain,
         help: "Watches of all kinds.",
         read: |from| from.sum(|shard| &shard.watches) },
@@ -401,7 +401,7 @@ pub(crate) const METRICS: &[Metric] = &[
         read: |from| Value::of(&from.stats.core.ephemerals) },
     Metric { name: "approximate_data_size", kind: Gauge, unit: Bytes,
         help: "Paths and data of all znodes.",
-        read: |from| Value::whole(from.process.data_bytes) },
+        read: |from| Value::integer(from.process.data_bytes) },
     Metric { name: "global_sessions", kind: Gauge, unit: Plain,
         help: "Sessions that the whole ensemble knows.",
         read: |from| Value::of(&from.stats.core.sessions) },
@@ -410,13 +410,13 @@ pub(crate) const METRICS: &[Metric] = &[
         read: |from| Value::of(&from.stats.core.local_sessions) },
     Metric { name: "open_file_descriptor_count", kind: Gauge, unit: Plain,
         help: "File descriptors that are open.",
-        read: |from| from.process.open_files.and_then(Value::whole) },
+        read: |from| from.process.open_files.and_then(Value::integer) },
     Metric { name: "max_file_descriptor_count", kind: Gauge, unit: Plain,
         help: "File descriptors that may be open.",
-        read: |from| from.process.max_files.and_then(Value::whole) },
+        read: |from| from.process.max_files.and_then(Value::integer) },
     Metric { name: "connection_drop_probability", kind: Gauge, unit: Plain,
         help: "Always 0: no connection is dropped by chance.",
-        read: |_| Some(Value::Fraction(0.0)) },
+        read: |_| Some(Value::Float(0.0)) },
     Metric { name: "last_client_response_size", kind: Gauge, unit: Bytes,
         help: "The last answer to a client.",
         read: |from| from.reply(|(last, ..)| last) },
@@ -428,7 +428,7 @@ pub(crate) const METRICS: &[Metric] = &[
         read: |from| from.reply(|(.., least)| least) },
     Metric { name: "outstanding_tls_handshake", kind: Gauge, unit: Plain,
         help: "Always 0: there is no TLS.",
-        read: |_| Some(Value::Whole(0)) },
+        read: |_| Some(Value::Integer(0)) },
     Metric { name: "auth_failed_count", kind: Counter, unit: Plain,
         help: "Clients that could not prove who they are.",
         read: |from| from.sum(|shard| &shard.auth_failed) },
@@ -437,7 +437,7 @@ pub(crate) const METRICS: &[Metric] = &[
         read: |from| Some(Value::Text(from.stats.quorum.passwords())) },
     Metric { name: "corral_log_lines_left_out", kind: Counter, unit: Plain,
         help: "Lines of the log left out, as there were too many of their kind.",
-        read: |from| Value::whole(from.process.log_lines_left_out) },
+        read: |from| Value::integer(from.process.log_lines_left_out) },
     Metric { name: "quorum_size", kind: Gauge, unit: Plain,
         help: "Voters of the ensemble.",
         read: |from| from.of(MEMBERS, |quorum| &quorum.voters) },
@@ -476,7 +476,7 @@ pub(crate) const METRICS: &[Metric] = &[
         read: |from| from.sum(|shard| &shard.received_bytes) },
     Metric { name: "connection_rejected", kind: Counter, unit: Plain,
         help: "Connections turned away when they came.",
-        read: |from| Value::whole(from.stats.connections_rejected.load(Relaxed)) },
+        read: |from| Value::integer(from.stats.connections_rejected.load(Relaxed)) },
     Metric { name: "digest_mismatches_count", kind: Counter, unit: Plain,
         help: "Times the tree was not what its digest says.",
         read: |from| Value::of(&from.stats.core.digest_mismatches) },
@@ -491,7 +491,7 @@ pub(crate) const METRICS: &[Metric] = &[
         read: |from| Value::of(&from.stats.core.transactions) },
     Metric { name: "throttled_ops", kind: Counter, unit: Plain,
         help: "Requests refused for want of memory, for their cost or for the number of them.",
-        read: |from| Value::whole(from.stats.sum(|shard| &shard.throttled) + from.stats.core.throttled.value()) },
+        read: |from| Value::integer(from.stats.sum(|shard| &shard.throttled) + from.stats.core.throttled.value()) },
     Metric { name: "unread_connections_ended", kind: Counter, unit: Plain,
         help: "Connections ended as their clients did not read, or kept memory that was short.",
         read: |from| from.sum(|shard| &shard.unread_ended) },
@@ -550,10 +550,10 @@ mod tests {
             };
             out += &format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
             out += &match value {
-                Value::Whole(value) => format!("{name} {value}\n"),
-                Value::Fraction(value) => format!("{name} {value}\n"),
+                Value::Integer(value) => format!("{name} {value}\n"),
+                Value::Float(value) => format!("{name} {value}\n"),
                 Value::Text(value) => format!("{name}{{value=\"{value}\"}} 1\n"),
-                Value::Summary(Measured { count, sum, .. }) => format!("{name}_count {count}\n{name}_sum {sum}\n"),
+                Value::Summary(SummaryValues { count, sum, .. }) => format!("{name}_count {count}\n{name}_sum {sum}\n"),
             };
         }
         out
@@ -587,8 +587,8 @@ mod tests {
             stats.quorum.mode.store(mode as u8, Relaxed);
             for (metric, value) in metrics(&scrape(&stats)) {
                 let is_its_kind = match value {
-                    Value::Whole(_) => matches!(metric.kind, Kind::Gauge | Kind::Counter),
-                    Value::Fraction(_) => metric.kind == Kind::Gauge,
+                    Value::Integer(_) => matches!(metric.kind, Kind::Gauge | Kind::Counter),
+                    Value::Float(_) => metric.kind == Kind::Gauge,
                     Value::Summary(_) => metric.kind == Kind::Summary && metric.unit == Unit::Milliseconds,
                     Value::Text(_) => metric.kind == Kind::Text && metric.unit == Unit::Plain,
                 };

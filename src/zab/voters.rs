@@ -61,7 +61,7 @@ impl Voters {
         if malformed.is_empty() {
             return outcome;
         }
-        let bad_line = |line: properties::Malformed| Mistake {
+        let bad_line = |line: properties::MalformedLine| Mistake {
             key: format!("line {}", line.line),
             value: String::new(),
             problem: line.problem.to_owned(),

@@ -85,8 +85,8 @@ impl Shard {
             session: conn.session,
             timeout_ms: conn.timeout_ms,
             queued: conn.pending.len(),
-            reads: !conn.listed.is_paused && conn.phase != Phase::Closing,
-            writes: !conn.unsent().is_empty(),
+            read_interest: !conn.listed.is_paused && conn.phase != Phase::Closing,
+            write_interest: !conn.unsent().is_empty(),
             stats: conn.stats,
             age_ms: now - conn.since_ms,
         });

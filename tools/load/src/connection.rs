@@ -74,8 +74,8 @@ pub struct Connection {
     pub outbox: Outbox,
     /// The session's id and password; [`NO_SESSION`] until it is granted.
     pub session: (i64, [u8; 16]),
-    /// Whether somebody waits for room in the socket.
-    pub wants_room: bool,
+    /// Unsent bytes wait until the socket is writable.
+    pub waits_until_writable: bool,
 }
 
 impl Connection {
@@ -143,7 +143,8 @@ impl Connection {
         stream.set_read_timeout(Some(ANSWER_LIMIT))?;
         stream.set_write_timeout(Some(ANSWER_LIMIT))?;
         let outbox = Outbox::new();
-        let mut connection = Connection { stream, inbox: vec![], outbox, session: NO_SESSION, wants_room: false };
+        let mut connection =
+            Connection { stream, inbox: vec![], outbox, session: NO_SESSION, waits_until_writable: false };
         codec::connect(&mut connection.outbox.bytes, timeout_ms, session);
         Ok(connection)
     }

@@ -4,7 +4,7 @@ use crate::codec::{self, NO_NODE, NODE_EXISTS, flags};
 use crate::connection::Connection;
 use crate::engine::Left;
 use crate::failure::{Failure, Result};
-use crate::workload::law::Pool;
+use crate::workload::distribution::Pool;
 use crate::workload::{ROOT, Workload};
 use fastrand::Rng;
 use std::collections::BTreeSet;
@@ -25,11 +25,11 @@ pub fn tag(session: i64) -> String {
 
 /// Makes the znodes of a workload, or refreshes the values of those that stand.
 pub fn plant(target: SocketAddr, workload: &Workload) -> Result<()> {
-    let longest = workload.tree.iter().map(|planted| planted.value.largest()).max().unwrap_or(0);
+    let longest = workload.initial_znodes.iter().map(|znode| znode.value.largest()).max().unwrap_or(0);
     let pool = Pool::new(longest);
     let mut random = Rng::with_seed(u64::MAX);
-    let lengths: Vec<usize> = workload.tree.iter().map(|planted| planted.value.draw(&mut random)).collect();
-    let paths: Vec<&str> = workload.tree.iter().map(|planted| planted.path.as_str()).collect();
+    let lengths: Vec<usize> = workload.initial_znodes.iter().map(|znode| znode.value.draw(&mut random)).collect();
+    let paths: Vec<&str> = workload.initial_znodes.iter().map(|znode| znode.path.as_str()).collect();
     plant_values(target, &paths, |i| pool.value(lengths[i], &mut Rng::with_seed(i as u64)))
 }
 

@@ -197,7 +197,7 @@ impl Member {
             PeerState::Leading => self.lead(),
             PeerState::Looking => {}
             PeerState::Following | PeerState::Observing => {
-                self.dismiss_early();
+                self.dismiss_early_learners();
                 self.join(leader, settled.state == PeerState::Observing, self.core.now_ms());
             }
         }

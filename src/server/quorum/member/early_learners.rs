@@ -1,22 +1,22 @@
 //! Learners that connect before this server knows that it leads.
 //!
-//! Whoever supports a leader is sure of it as soon as a quorum is, which may be before the leader itself is. ZooKeeper opens
-//! its quorum port only then, so an early learner is refused and tries again after a pause. Here it is heard: what it
-//! says waits until this server leads, and it is sent away when this server follows somebody else.
+//! A learner may see the quorum for its leader before the leader itself sees it. ZooKeeper opens the quorum port only when it
+//! leads, so it refuses an early learner, which tries again after a pause. This server accepts the connection and keeps the
+//! learner's bytes until it leads; when it follows another server, it closes the connection.
 
 use crate::limits;
 use crate::zab::leader::PeerId;
 use std::collections::BTreeMap;
 
-/// Them, and what each has said so far.
+/// The early learners, each with the bytes received from it so far.
 #[derive(Default)]
 pub(crate) struct EarlyLearners {
     learners: BTreeMap<PeerId, Vec<u8>>,
 }
 
 impl EarlyLearners {
-    /// One has come. False: there are too many.
-    pub(crate) fn hold(&mut self, peer: PeerId) -> bool {
+    /// Adds a learner that has connected. Returns false if there are too many already: the caller closes the connection.
+    pub(crate) fn add(&mut self, peer: PeerId) -> bool {
         let has_room = self.learners.len() < limits::EARLY_LEARNERS;
         if has_room {
             self.learners.insert(peer, vec![]);
@@ -24,23 +24,24 @@ impl EarlyLearners {
         has_room
     }
 
-    /// One has said something. Nobody says much before it is answered: false, that was too much.
-    pub(crate) fn said(&mut self, peer: PeerId, bytes: &[u8]) -> bool {
-        let Some(said) = self.learners.get_mut(&peer) else { return true };
-        said.extend_from_slice(bytes);
-        let is_little = said.len() <= limits::EARLY_BYTES;
-        if !is_little {
+    /// Keeps bytes that a learner has sent. Returns false if they are too many before the first answer: the learner is removed,
+    /// and the caller closes the connection.
+    pub(crate) fn receive(&mut self, peer: PeerId, bytes: &[u8]) -> bool {
+        let Some(buffer) = self.learners.get_mut(&peer) else { return true };
+        buffer.extend_from_slice(bytes);
+        let is_within_limit = buffer.len() <= limits::EARLY_LEARNER_BYTES;
+        if !is_within_limit {
             self.remove(peer);
         }
-        is_little
+        is_within_limit
     }
 
-    /// Its connection is over.
+    /// Forgets a learner whose connection has ended.
     pub(crate) fn remove(&mut self, peer: PeerId) {
         self.learners.remove(&peer);
     }
 
-    /// All of them, and what each has said.
+    /// Removes all learners and returns them, each with its bytes.
     pub(crate) fn take(&mut self) -> BTreeMap<PeerId, Vec<u8>> {
         std::mem::take(&mut self.learners)
     }
@@ -59,13 +60,13 @@ mod tests {
 
     const LEARNER: PeerId = PeerId(7);
 
-    /// Server 1, which has not looked for a leader yet.
+    /// Server 1, before its first election.
     fn server(members: &str) -> SimServer {
         let options = member_options(members);
         SimServer::start(&SimDisk::new(), Clock::default(), SimOptions::default(), Some(options))
     }
 
-    fn introduction() -> Vec<u8> {
+    fn observer_info() -> Vec<u8> {
         let (mut info, mut bytes) = (vec![], vec![]);
         LearnerInfo { server: ServerId(2).0, protocol: 0x10000, config_version: 0 }.put(&mut info);
         let packet = Packet { data: Some(&info), ..Packet::bare(PacketType::ObserverInfo, Zxid::ZERO) };
@@ -79,16 +80,16 @@ mod tests {
     }
 
     #[test]
-    fn a_learner_that_comes_before_the_leader_leads_is_answered_when_it_does() {
+    fn an_early_learner_is_answered_when_the_server_leads() {
         let mut server = server("server.1=10.0.0.1:2888:3888\nserver.2=10.0.0.2:2888:3888:observer\n");
         server.quorum.step(Input::Peer(PeerInput::Learner(LEARNER)));
-        server.quorum.step(Input::Peer(PeerInput::FromLearner { peer: LEARNER, bytes: &introduction() }));
+        server.quorum.step(Input::Peer(PeerInput::FromLearner { peer: LEARNER, bytes: &observer_info() }));
         assert_eq!(closed(&mut server), []);
         server.quorum.step(Input::Deadline);
         let answered =
             |effect: &Effect| matches!(effect, Effect::ToLearner { peer: LEARNER, bytes } if !bytes.is_empty());
         let mut effects = server.take_effects();
-        // The leader's own promise comes first.
+        // The leader's own promise of the epoch must be durable first.
         if let Some(written) = effects.iter().find_map(|effect| match effect {
             Effect::Record(record) => record.written(),
             _ => None,
@@ -100,13 +101,15 @@ mod tests {
     }
 
     #[test]
-    fn learners_that_wait_are_few_and_say_little() {
+    fn the_number_and_the_bytes_of_early_learners_are_limited() {
         let mut server = server("server.1=10.0.0.1:2888:3888\nserver.2=10.0.0.2:2888:3888\n");
         for peer in 0..=limits::EARLY_LEARNERS as u64 {
             server.quorum.step(Input::Peer(PeerInput::Learner(PeerId(peer))));
         }
         assert_eq!(closed(&mut server), [PeerId(limits::EARLY_LEARNERS as u64)]);
-        server.quorum.step(Input::Peer(PeerInput::FromLearner { peer: LEARNER, bytes: &vec![0; limits::EARLY_BYTES] }));
+        server
+            .quorum
+            .step(Input::Peer(PeerInput::FromLearner { peer: LEARNER, bytes: &vec![0; limits::EARLY_LEARNER_BYTES] }));
         assert_eq!(closed(&mut server), []);
         server.quorum.step(Input::Peer(PeerInput::FromLearner { peer: LEARNER, bytes: &[0] }));
         assert_eq!(closed(&mut server), [LEARNER]);

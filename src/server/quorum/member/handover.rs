@@ -82,7 +82,7 @@ impl Member {
     /// Looks for a leader no more. Without connections nobody waits for this server's word.
     pub(super) fn stopped(&mut self) {
         self.role = Role::Stopped;
-        self.dismiss_early();
+        self.dismiss_early_learners();
         self.elect(election::Input::RoleEnded, self.core.now_ms());
         for link in self.links.close_all() {
             self.outbox.push(Effect::Close { link });

@@ -61,41 +61,41 @@ impl Member {
             stays_until_ms: i64::MAX,
         }));
         self.step_leader(Input::Tick);
-        self.take_in_early();
+        self.admit_early_learners();
     }
 
-    /// A learner has come, and this server does not lead: it waits, if this server may lead soon.
-    fn hold_early(&mut self, peer: PeerId) {
+    /// A learner has connected, and this server does not lead: the learner waits, if this server may lead soon.
+    fn add_early_learner(&mut self, peer: PeerId) {
         let may_lead = matches!(self.role, Role::Looking | Role::Leaving);
-        if !may_lead || !self.early.hold(peer) {
+        if !may_lead || !self.early_learners.add(peer) {
             self.outbox.push(Effect::CloseLearner(peer));
         }
     }
 
-    /// It has said something.
-    fn keep_early(&mut self, peer: PeerId, bytes: &[u8]) {
-        if !self.early.said(peer, bytes) {
+    /// An early learner has sent bytes.
+    fn buffer_early_learner(&mut self, peer: PeerId, bytes: &[u8]) {
+        if !self.early_learners.receive(peer, bytes) {
             self.outbox.push(Effect::CloseLearner(peer));
         }
     }
 
-    /// Somebody else leads.
-    pub(super) fn dismiss_early(&mut self) {
-        for peer in self.early.take().into_keys() {
+    /// Another server leads: the early learners' connections are closed.
+    pub(super) fn dismiss_early_learners(&mut self) {
+        for peer in self.early_learners.take().into_keys() {
             self.outbox.push(Effect::CloseLearner(peer));
         }
     }
 
-    /// This server leads now.
-    fn take_in_early(&mut self) {
-        for (peer, said) in self.early.take() {
+    /// This server leads now: the early learners are treated as if they had connected just now.
+    fn admit_early_learners(&mut self) {
+        for (peer, said) in self.early_learners.take() {
             self.learner_connected(peer);
             self.learner_sent(peer, &said);
         }
     }
 
     pub(super) fn learner_connected(&mut self, peer: PeerId) {
-        let Role::Leading(leading) = &mut self.role else { return self.hold_early(peer) };
+        let Role::Leading(leading) = &mut self.role else { return self.add_early_learner(peer) };
         leading.inboxes.insert(peer, Inbox::default());
         self.step_leader(Input::Connected(peer));
         self.publish_learners();
@@ -103,7 +103,7 @@ impl Member {
 
     pub(super) fn learner_sent(&mut self, peer: PeerId, bytes: &[u8]) {
         let max = self.options.max_packet;
-        let Role::Leading(leading) = &mut self.role else { return self.keep_early(peer, bytes) };
+        let Role::Leading(leading) = &mut self.role else { return self.buffer_early_learner(peer, bytes) };
         // Gone, and its last bytes were on their way.
         let Some(inbox) = leading.inboxes.get_mut(&peer) else { return };
         let Inbox { bytes: mut inbox, mut overlong } = std::mem::take(inbox);
@@ -160,7 +160,7 @@ impl Member {
     }
 
     pub(super) fn learner_gone(&mut self, peer: PeerId) {
-        self.early.remove(peer);
+        self.early_learners.remove(peer);
         if let Role::Leading(leading) = &mut self.role {
             leading.inboxes.remove(&peer);
             leading.forwarded.forget(peer);

@@ -73,7 +73,7 @@ pub struct Member {
     yields: bool,
     search: Search,
     /// Learners that came before this server led.
-    early: EarlyLearners,
+    early_learners: EarlyLearners,
     records: Records,
     /// What is agreed on beside transactions, as of now.
     agreed: Agreed,
@@ -137,7 +137,7 @@ impl Member {
                 masters_failed: 0,
                 reads_only: false,
             },
-            early: EarlyLearners::default(),
+            early_learners: EarlyLearners::default(),
             records: Records::default(),
             agreed: options.secrets.held.at(options.epochs.current),
             passwords_number: 0,

@@ -4,7 +4,7 @@ use crate::engine::{Load, Targets};
 use crate::failure::{Failure, Result};
 use crate::sample::MetricsAddress;
 use crate::target::{Addresses, resolve};
-use crate::workload::law::{Amount, Skew};
+use crate::workload::distribution::{Amount, Skew};
 use crate::workload::{Overrides, Workload};
 use crate::{process, target};
 use clap::Args;
@@ -199,7 +199,7 @@ impl LoadArgs {
             sessions: self.sessions.or(settings.sessions).unwrap_or(16),
             in_flight: self.in_flight.or(settings.in_flight).unwrap_or(16),
             threads: self.threads.or(settings.threads).unwrap_or(1),
-            warm_up: duration(self.warm_up, settings.warm_up, 1.0)?,
+            warm_up: duration(self.warm_up, settings.warm_up_seconds, 1.0)?,
             window: duration(self.seconds, settings.seconds, 5.0)?,
             rate,
             bunch: self.bunch_us.map(Duration::from_micros),

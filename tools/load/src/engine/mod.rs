@@ -14,7 +14,7 @@ use crate::intervention::Made;
 use crate::latency::{Errors, Latencies, Schedule};
 use crate::poll::Clock;
 use crate::workload::Workload;
-use crate::workload::law::Pool;
+use crate::workload::distribution::Pool;
 use crate::{process, znodes};
 pub use source::Left;
 use source::Source;
@@ -153,7 +153,7 @@ pub fn measure(targets: &Targets, load: &Load, watcher: &mut dyn Watcher) -> Res
     if load.sessions == 0 || load.in_flight == 0 || load.threads == 0 || load.window.is_zero() {
         return Err(Failure::new("sessions, requests in flight, threads and seconds are more than 0"));
     }
-    let pool = Pool::new(load.workload.longest_value());
+    let pool = Pool::new(load.workload.max_value_bytes());
     let kinds = source::kinds(&load.workload);
     let connections = Connection::open_many(&targets.addresses, load.session_timeout_ms, load.sessions)?;
     let tag = znodes::tag(connections[0].session.0);

@@ -5,7 +5,7 @@
 
 use crate::codec::{self, flags, op};
 use crate::connection::Outbox;
-use crate::workload::law::{Chooser, Pool};
+use crate::workload::distribution::{Pool, WeightedChooser};
 use crate::workload::{Action, Create, Keys, Operation, Workload};
 use fastrand::Rng;
 use std::collections::VecDeque;
@@ -39,7 +39,7 @@ pub fn kinds(workload: &Workload) -> Vec<String> {
 /// One worker's.
 pub struct Source<'a> {
     steps: Vec<Step<'a>>,
-    chooser: Chooser,
+    chooser: WeightedChooser,
     hand: Hand<'a>,
 }
 
@@ -57,7 +57,7 @@ impl Step<'_> {
     fn kinds(&self) -> Vec<String> {
         let name = self.operation.name.clone();
         match &self.operation.action {
-            Action::Create(create) if create.remove > 0.0 => {
+            Action::Create(create) if create.delete_probability > 0.0 => {
                 let delete = if name == "create" { "delete".into() } else { format!("{name} delete") };
                 vec![name, delete]
             }
@@ -121,7 +121,7 @@ impl<'a> Source<'a> {
             under_way: under_way as u64,
             path: String::new(),
         };
-        Source { steps, chooser: Chooser::new(&weights), hand }
+        Source { steps, chooser: WeightedChooser::new(&weights), hand }
     }
 
     /// Appends the next request; returns its transaction id and what is to be remembered of it.
@@ -151,7 +151,7 @@ impl<'a> Source<'a> {
                 let value = hand.pool.value(length, &mut hand.random);
                 let path = &hand.path;
                 let xid = out.push(|out, xid| codec::create(out, xid, path, value, create.flags));
-                let is_sequential = create.flags & flags::SEQUENTIAL != 0 && create.remove > 0.0;
+                let is_sequential = create.flags & flags::SEQUENTIAL != 0 && create.delete_probability > 0.0;
                 let what = if is_sequential { What::Sequential(step.maker as u16, parent) } else { What::Single };
                 (xid, Purpose { kind: step.kind, what })
             }
@@ -256,7 +256,7 @@ impl<'a> Hand<'a> {
 
     /// The path of a znode that was made, if one is to be deleted now.
     fn old_path(&mut self, create: &Create, maker: usize) -> Option<&str> {
-        if create.remove == 0.0 || self.random.f64() >= create.remove {
+        if create.delete_probability == 0.0 || self.random.f64() >= create.delete_probability {
             return None;
         }
         let Maker { made, removed, standing } = &mut self.makers[maker];
@@ -323,7 +323,7 @@ mod tests {
     /// Runs a source against a server that has everything, which answers at once; returns what it was asked.
     fn requests(name: &str, count: usize, under_way: usize) -> (Vec<(i32, String)>, Vec<Left>) {
         let workload = Workload::load(name, &Overrides::default()).unwrap();
-        let pool = Pool::new(workload.longest_value());
+        let pool = Pool::new(workload.max_value_bytes());
         let mut source = Source::new(&workload, &pool, "7f", 3, under_way);
         let mut made = vec![];
         let mut sequence = 0;

@@ -42,7 +42,7 @@ struct Peer {
     has_session: bool,
     /// Something is in the outbox and the peer is listed for it.
     is_listed: bool,
-    wants_room: bool,
+    waits_until_writable: bool,
 }
 
 /// The server.
@@ -139,7 +139,8 @@ impl Floor {
         self.poll.add(&stream, number as u64)?;
         self.visits = self.visits.wrapping_add(1);
         let (inbox, outbox, visit) = (vec![], vec![], self.visits);
-        let peer = Peer { stream, visit, inbox, outbox, has_session: false, is_listed: false, wants_room: false };
+        let peer =
+            Peer { stream, visit, inbox, outbox, has_session: false, is_listed: false, waits_until_writable: false };
         self.peers[number] = Some(peer);
         Ok(())
     }
@@ -160,7 +161,7 @@ impl Floor {
     fn take_requests(&mut self, number: usize) -> Result<()> {
         let Floor { peers, listed, answers, watches, log, scratch, .. } = self;
         let Some(peer) = &mut peers[number] else { return Ok(()) };
-        if peer.wants_room {
+        if peer.waits_until_writable {
             list(listed, peer, number);
         }
         let received = match peer.stream.read(scratch) {
@@ -221,10 +222,10 @@ impl Floor {
             }
         }
         peer.outbox.drain(..sent);
-        let wants_room = !peer.outbox.is_empty();
-        if wants_room != peer.wants_room {
-            peer.wants_room = wants_room;
-            self.poll.watch_room(&peer.stream, number as u64, wants_room)?;
+        let waits_until_writable = !peer.outbox.is_empty();
+        if waits_until_writable != peer.waits_until_writable {
+            peer.waits_until_writable = waits_until_writable;
+            self.poll.watch_writable(&peer.stream, number as u64, waits_until_writable)?;
         }
         Ok(())
     }

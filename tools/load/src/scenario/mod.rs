@@ -52,7 +52,7 @@ struct Played {
 
 /// Plays a scenario. Breaches of its promise make it fail.
 pub fn play(kind: ScenarioKind, targets: &Targets, told: &Target, setting: &Setting) -> Result<Run> {
-    if setting.sessions < 2 || setting.rounds == 0 || setting.value_bytes > crate::workload::LONGEST_VALUE {
+    if setting.sessions < 2 || setting.rounds == 0 || setting.value_bytes > crate::workload::MAX_VALUE_BYTES {
         return Err(Failure::usage("a scenario takes two sessions, one round, and values a server accepts"));
     }
     let name = match kind {

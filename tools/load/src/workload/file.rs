@@ -22,8 +22,10 @@
 //! The keys are spread evenly over `fan_out`^(`depth` - 1) lowest parents; `children` reads those, everything else the
 //! keys.
 
-use super::law::{Amount, Chooser, Skew};
-use super::{Action, Create, Keys, LONGEST_MULTI, MOST_KEYS, Operation, Paths, Planted, ROOT, Settings, Workload};
+use super::distribution::{Amount, Skew, WeightedChooser};
+use super::{
+    Action, Create, InitialZnode, Keys, MAX_KEYS, MAX_MULTI_PARTS, Operation, Paths, ROOT, Settings, Workload,
+};
 use crate::codec::flags;
 use crate::failure::{Failure, Result};
 use crate::yaml::Node;
@@ -72,7 +74,7 @@ pub fn workload(file: &Node, overrides: &Overrides) -> Result<Workload> {
     Ok(Workload {
         name: file.read_key("name")?.unwrap_or_else(|| "nameless".to_owned()),
         description: file.read_key("description")?.unwrap_or_default(),
-        tree: reader.planted(),
+        initial_znodes: reader.initial_znodes(),
         operations,
         settings: settings(file)?,
     })
@@ -85,7 +87,7 @@ fn settings(file: &Node) -> Result<Settings> {
         threads: file.read_key("threads")?,
         rate: file.read_key("rate")?,
         seconds: file.read_key("seconds")?,
-        warm_up: file.read_key("warm_up")?,
+        warm_up_seconds: file.read_key("warm_up")?,
         targets: vec![],
     })
 }
@@ -115,14 +117,14 @@ impl Tree {
         if !(1..=DEEPEST).contains(&depth) || fan_out == 0 {
             return Err(Failure::new(format!("a tree has a depth of 1 to {DEEPEST} and a fan-out of at least 1")));
         }
-        let lowest = (1..depth).try_fold(1usize, |lowest, _| lowest.checked_mul(fan_out).filter(|n| *n <= MOST_KEYS));
+        let lowest = (1..depth).try_fold(1usize, |lowest, _| lowest.checked_mul(fan_out).filter(|n| *n <= MAX_KEYS));
         let keys = number("keys", overrides.keys)?;
         // A shape alone is a full tree.
         let full =
             || if depth > 1 { lowest.and_then(|lowest| lowest.checked_mul(fan_out)) } else { Some(DEFAULT_KEYS) };
-        let keys = keys.or_else(full).filter(|keys| (1..=MOST_KEYS).contains(keys));
+        let keys = keys.or_else(full).filter(|keys| (1..=MAX_KEYS).contains(keys));
         let (Some(keys), Some(_)) = (keys, lowest) else {
-            return Err(Failure::new(format!("a tree has 1 to {MOST_KEYS} keys")));
+            return Err(Failure::new(format!("a tree has 1 to {MAX_KEYS} keys")));
         };
         let value = match (&overrides.value, tree) {
             (Some(value), _) => value.clone(),
@@ -192,7 +194,7 @@ impl Reader {
             "set" => Action::Set(self.keys(node)?, self.own_value(node)?),
             "create" => {
                 let create = self.create(node)?;
-                if in_multi && create.remove > 0.0 && create.flags & flags::SEQUENTIAL != 0 {
+                if in_multi && create.delete_probability > 0.0 && create.flags & flags::SEQUENTIAL != 0 {
                     return Err(node.wrong("what a multi makes sequential is not deleted again"));
                 }
                 Action::Create(create)
@@ -225,8 +227,8 @@ impl Reader {
 
     fn create(&mut self, node: &Node) -> Result<Create> {
         let parents: usize = node.read_key("parents")?.unwrap_or(DEFAULT_PARENTS);
-        if !(1..=MOST_KEYS).contains(&parents) {
-            return Err(node.wrong(format!("1 to {MOST_KEYS} parents")));
+        if !(1..=MAX_KEYS).contains(&parents) {
+            return Err(node.wrong(format!("1 to {MAX_KEYS} parents")));
         }
         self.parents = self.parents.max(parents);
         let flag = |key: &str, flag: i32| {
@@ -240,7 +242,7 @@ impl Reader {
         let paths: Vec<String> = (0..parents).map(|i| self.parent(i)).collect();
         let parents = Arc::new(paths.iter().map(String::as_str).collect());
         let name_length = node.read_key("name_length")?.unwrap_or(0usize).min(1000);
-        Ok(Create { parents, value: self.own_value(node)?, flags, name_length, remove })
+        Ok(Create { parents, value: self.own_value(node)?, flags, name_length, delete_probability: remove })
     }
 
     /// A parent of new znodes.
@@ -249,19 +251,19 @@ impl Reader {
     }
 
     /// Everything that stands before.
-    fn planted(&self) -> Vec<Planted> {
-        let bare = |path: String| Planted { path, value: Amount::Fixed(0) };
-        let mut planted = vec![bare(ROOT.into())];
-        planted.extend((0..self.parents).map(|number| bare(self.parent(number))));
+    fn initial_znodes(&self) -> Vec<InitialZnode> {
+        let bare = |path: String| InitialZnode { path, value: Amount::Fixed(0) };
+        let mut znodes = vec![bare(ROOT.into())];
+        znodes.extend((0..self.parents).map(|number| bare(self.parent(number))));
         if !self.tree.inner.contains(&self.tree.base) {
-            planted.push(bare(self.tree.base.clone()));
+            znodes.push(bare(self.tree.base.clone()));
         }
-        planted.extend(self.tree.inner.iter().cloned().map(bare));
+        znodes.extend(self.tree.inner.iter().cloned().map(bare));
         let parents = (0..self.tree.parents.len()).map(|i| self.tree.parents.get(i));
-        planted.extend(parents.filter(|path| *path != self.tree.base).map(|path| bare(path.into())));
+        znodes.extend(parents.filter(|path| *path != self.tree.base).map(|path| bare(path.into())));
         let keys = (0..self.tree.keys.len()).map(|i| self.tree.keys.get(i));
-        planted.extend(keys.map(|path| Planted { path: path.into(), value: self.tree.value.clone() }));
-        planted
+        znodes.extend(keys.map(|path| InitialZnode { path: path.into(), value: self.tree.value.clone() }));
+        znodes
     }
 }
 
@@ -272,11 +274,11 @@ pub fn multi(node: &Node, size: Option<Amount>, parts: Vec<Operation>) -> Result
         return Err(node.wrong("a multi reads or writes, not both"));
     }
     let largest = size.as_ref().map_or(parts.len(), Amount::largest);
-    if !(1..=LONGEST_MULTI).contains(&largest) {
-        return Err(node.wrong(format!("a multi has 1 to {LONGEST_MULTI} parts")));
+    if !(1..=MAX_MULTI_PARTS).contains(&largest) {
+        return Err(node.wrong(format!("a multi has 1 to {MAX_MULTI_PARTS} parts")));
     }
     let weights: Vec<f64> = parts.iter().map(|part| part.weight).collect();
-    Ok(Action::Multi { size, chooser: Chooser::new(&weights), parts })
+    Ok(Action::Multi { size, chooser: WeightedChooser::new(&weights), parts })
 }
 
 #[cfg(test)]
@@ -295,7 +297,7 @@ mod tests {
         let text = header.join("\n");
         let example = text.split("```").nth(1).unwrap().strip_prefix("yaml").unwrap();
         let workload = read(example).unwrap();
-        assert_eq!(workload.tree.iter().filter(|planted| planted.path.contains("/k")).count(), 10_000);
+        assert_eq!(workload.initial_znodes.iter().filter(|znode| znode.path.contains("/k")).count(), 10_000);
         assert_eq!(workload.settings.rate, Some(10_000.0));
         let Action::Multi { size: Some(Amount::Fixed(10)), parts, .. } = &workload.operations[2].action else {
             panic!("{:?}", workload.operations[2]);
@@ -318,11 +320,11 @@ mod tests {
         for shape in ["{depth: 1}", "{depth: 3, fan_out: 3}", "{keys: 7, depth: 2, fan_out: 2}"] {
             let workload = read(&format!("tree: {shape}\noperations: [{{operation: create}}]")).unwrap();
             let mut seen: Vec<&str> = vec![""];
-            for planted in &workload.tree {
-                let parent = planted.path.rsplit_once('/').unwrap().0;
-                assert!(seen.contains(&parent), "{} in {shape}", planted.path);
-                assert!(!seen.contains(&planted.path.as_str()), "{} comes twice", planted.path);
-                seen.push(&planted.path);
+            for znode in &workload.initial_znodes {
+                let parent = znode.path.rsplit_once('/').unwrap().0;
+                assert!(seen.contains(&parent), "{} in {shape}", znode.path);
+                assert!(!seen.contains(&znode.path.as_str()), "{} comes twice", znode.path);
+                seen.push(&znode.path);
             }
         }
     }
@@ -332,8 +334,8 @@ mod tests {
         let overrides = Overrides { keys: Some(3), value: Some(Amount::Fixed(7)), ..Overrides::default() };
         let text = "tree: {keys: 10, value: 1}\noperations: [{operation: set, value: 2}]";
         let workload = workload(&Node::parse(text).unwrap(), &overrides).unwrap();
-        assert_eq!(workload.longest_value(), 7);
-        assert_eq!(workload.tree.len(), 2 + 3);
+        assert_eq!(workload.max_value_bytes(), 7);
+        assert_eq!(workload.initial_znodes.len(), 2 + 3);
     }
 
     #[test]

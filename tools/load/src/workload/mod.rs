@@ -1,62 +1,62 @@
-//! What a load asks for: the znodes that stand before, and a weighted mix of operations on them.
+//! A workload: the znodes that exist before the load begins, and a weighted mix of operations on them.
 //!
-//! A workload comes by name (`workloads/*.yaml`, part of the program), from a file of the same format, or from a file of
-//! keeper-bench. All three end as the same [`Workload`].
+//! A workload has a name (`workloads/*.yaml`, compiled into the program), or comes from a file of the same format or of
+//! keeper-bench's format. All three become a [`Workload`].
 
+pub mod distribution;
 mod file;
-mod keeper;
-pub mod law;
+mod keeper_bench;
 
 use crate::failure::{Failure, Result, While};
 use crate::yaml::Node;
+use distribution::{Amount, KeyPicker, Skew, WeightedChooser};
 pub use file::Overrides;
-use law::{Amount, Chooser, Picker, Skew};
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Everything a load makes is below this znode.
+/// All znodes that a load creates are below this one.
 pub const ROOT: &str = "/corral-load";
-/// Values are not longer: a server's default limit of a request. Bytes.
-pub const LONGEST_VALUE: usize = (1 << 20) - 4096;
-/// Most parts of a multi.
-pub const LONGEST_MULTI: usize = 10_000;
-/// Most znodes that are made before a load.
-pub const MOST_KEYS: usize = 10_000_000;
+/// The longest value, bytes: a server's default limit of a request, less 4 KiB for the rest of the request.
+pub const MAX_VALUE_BYTES: usize = (1 << 20) - 4096;
+/// Operations in one multi, at most.
+pub const MAX_MULTI_PARTS: usize = 10_000;
+/// Znodes that are created before a load, at most.
+pub const MAX_KEYS: usize = 10_000_000;
 
-/// A load's znodes and operations, and how it is run unless the user says otherwise.
+/// The znodes and operations of a load, with default settings that the command line may override.
 #[derive(Clone, Debug)]
 pub struct Workload {
     pub name: String,
     pub description: String,
-    /// Parents before their children.
-    pub tree: Vec<Planted>,
+    /// The znodes that exist before the load begins, parents before their children.
+    pub initial_znodes: Vec<InitialZnode>,
     pub operations: Vec<Operation>,
     pub settings: Settings,
 }
 
-/// How a workload is run.
+/// The default settings of a workload; `None`: the workload has no default of its own.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
     pub sessions: Option<usize>,
     pub in_flight: Option<usize>,
     pub threads: Option<usize>,
-    /// Operations a second; an open loop.
+    /// Operations a second, sent in an open loop.
     pub rate: Option<f64>,
     pub seconds: Option<f64>,
-    pub warm_up: Option<f64>,
-    /// Where it is run.
+    pub warm_up_seconds: Option<f64>,
+    /// The servers' addresses.
     pub targets: Vec<String>,
 }
 
-/// A znode that stands before the load begins.
+/// A znode that exists before the load begins.
 #[derive(Clone, Debug)]
-pub struct Planted {
+pub struct InitialZnode {
     pub path: String,
-    /// Bytes of its value.
+    /// Length of the znode's value, bytes.
     pub value: Amount,
 }
 
-/// One of a mix.
+/// One operation of a mix.
 #[derive(Clone, Debug)]
 pub struct Operation {
     pub name: String,
@@ -64,54 +64,54 @@ pub struct Operation {
     pub action: Action,
 }
 
-/// What an operation does.
+/// The request that an operation sends.
 #[derive(Clone, Debug)]
 pub enum Action {
     Get(Keys),
     Exists(Keys),
     Children(Keys),
     Sync(Keys),
-    /// A part of a multi only: the znode must be there.
+    /// Only inside a multi: the znode must exist.
     Check(Keys),
     Set(Keys, Amount),
     Create(Create),
-    /// So many of the parts, chosen by their weights; all of them in their order when no size is given.
+    /// With a size: as many operations, each chosen from `parts` by weight. Without: all parts, in their order.
     Multi {
         size: Option<Amount>,
         parts: Vec<Operation>,
-        chooser: Chooser,
+        chooser: WeightedChooser,
     },
 }
 
-/// Paths, and which of them is used how often.
+/// Paths, and the distribution by which one of them is chosen.
 #[derive(Clone, Debug)]
 pub struct Keys {
     pub paths: Arc<Paths>,
-    pub picker: Picker,
+    pub picker: KeyPicker,
 }
 
 impl Keys {
-    /// Some paths, at least one, under a law.
+    /// At least one path, with the distribution `skew`.
     pub fn new(paths: Arc<Paths>, skew: &Skew) -> Keys {
-        let picker = Picker::new(skew, paths.len());
+        let picker = KeyPicker::new(skew, paths.len());
         Keys { paths, picker }
     }
 }
 
-/// New znodes, under the parents in turn.
+/// Creates znodes under each of the parents in turn.
 #[derive(Clone, Debug)]
 pub struct Create {
     pub parents: Arc<Paths>,
     pub value: Amount,
     /// As in [`crate::codec::flags`].
     pub flags: i32,
-    /// Names are at least so long.
+    /// The shortest length of a new znode's name; shorter names are padded.
     pub name_length: usize,
-    /// So often, 0..1, one that was made is deleted instead.
-    pub remove: f64,
+    /// The probability, 0..1, that a znode created earlier is deleted instead.
+    pub delete_probability: f64,
 }
 
-/// Paths one behind the other, which takes a quarter of what single strings would.
+/// Many paths in one buffer: it needs a quarter of the memory of separate strings.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Paths {
     text: String,
@@ -119,18 +119,18 @@ pub struct Paths {
 }
 
 impl Paths {
-    /// Appends one.
+    /// Appends a path.
     pub fn push(&mut self, path: &str) {
         self.text.push_str(path);
         self.ends.push(self.text.len());
     }
 
-    /// How many.
+    /// The number of paths.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// One of them.
+    /// The path with this index, from 0.
     pub fn get(&self, number: usize) -> &str {
         let start = if number == 0 { 0 } else { self.ends[number - 1] };
         &self.text[start..self.ends[number]]
@@ -146,7 +146,7 @@ impl<'a> FromIterator<&'a str> for Paths {
 }
 
 impl Workload {
-    /// The workload of that name or in that file.
+    /// The workload that `name` names: a built-in one, `mixed:PERCENT`, or a file (any name with a slash or a dot).
     pub fn load(name: &str, overrides: &Overrides) -> Result<Workload> {
         if let Some(percent) = name.strip_prefix("mixed:") {
             let gets: u8 = percent.parse().during(|| format!("not a percentage: {percent}"))?;
@@ -168,20 +168,20 @@ impl Workload {
             )));
         }
         let doing = || format!("reading {name}");
-        // The reader refuses long files; a device that never ends must not be read to its end before.
+        // The parser refuses long texts. The limit is here because a device such as /dev/zero has no end.
         let text = std::fs::File::open(name).during(doing)?;
         let text = std::io::read_to_string(std::io::Read::take(text, 4 << 20)).during(doing)?;
         let node = Node::parse(&text).during(doing)?;
-        let is_keepers = node.entries().during(doing)?.iter().any(|(key, _)| key == "generator");
-        if !is_keepers {
+        let is_keeper_bench = node.entries().during(doing)?.iter().any(|(key, _)| key == "generator");
+        if !is_keeper_bench {
             return file::workload(&node, overrides).during(doing);
         }
         let stem = std::path::Path::new(name).file_stem().map_or("keeper-bench".into(), |stem| stem.to_string_lossy());
-        keeper::workload(&node, &stem).during(doing)
+        keeper_bench::workload(&node, &stem).during(doing)
     }
 
-    /// The longest value a request of it can carry.
-    pub fn longest_value(&self) -> usize {
+    /// The longest value that a request of this workload can have, bytes.
+    pub fn max_value_bytes(&self) -> usize {
         fn of(operation: &Operation) -> usize {
             match &operation.action {
                 Action::Set(_, value) => value.largest(),
@@ -190,12 +190,12 @@ impl Workload {
                 _ => 0,
             }
         }
-        let planted = self.tree.iter().map(|planted| planted.value.largest());
-        planted.chain(self.operations.iter().map(of)).max().unwrap_or(0)
+        let initial = self.initial_znodes.iter().map(|znode| znode.value.largest());
+        initial.chain(self.operations.iter().map(of)).max().unwrap_or(0)
     }
 }
 
-/// The workloads that have a name.
+/// The built-in workloads: name and YAML text.
 pub const BUILT_IN: [(&str, &str); 14] = [
     ("get", include_str!("../../workloads/get.yaml")),
     ("set", include_str!("../../workloads/set.yaml")),
@@ -232,8 +232,9 @@ impl FromStr for Amount {
     /// `N`, `LOW..HIGH` with both ends, or `N:WEIGHT,N:WEIGHT`.
     fn from_str(text: &str) -> std::result::Result<Amount, String> {
         let shape = || "a number, LOW..HIGH, or NUMBER:WEIGHT,NUMBER:WEIGHT".to_owned();
-        let number =
-            |text: &str| text.trim().parse::<usize>().ok().filter(|number| *number <= LONGEST_VALUE).ok_or_else(shape);
+        let number = |text: &str| {
+            text.trim().parse::<usize>().ok().filter(|number| *number <= MAX_VALUE_BYTES).ok_or_else(shape)
+        };
         if let Some((low, high)) = text.split_once("..") {
             let (low, high) = (number(low)?, number(high)?);
             return if low <= high { Ok(Amount::Uniform(low, high)) } else { Err(shape()) };
@@ -250,7 +251,7 @@ impl FromStr for Amount {
                 weight.trim().parse::<f64>().ok().filter(|weight| (1e-9..=1e9).contains(weight)).ok_or_else(shape)?,
             );
         }
-        Ok(Amount::Choice(amounts, Chooser::new(&weights)))
+        Ok(Amount::Choice(amounts, WeightedChooser::new(&weights)))
     }
 }
 
@@ -264,8 +265,8 @@ mod tests {
             let workload = Workload::load(name, &Overrides::default()).unwrap();
             assert_eq!(workload.name, name, "the file's name for itself");
             assert!(!workload.operations.is_empty() && !workload.description.is_empty(), "{name}");
-            let inside = |planted: &Planted| planted.path == ROOT || planted.path.starts_with("/corral-load/");
-            assert!(workload.tree.iter().all(inside), "{name} stays below {ROOT}");
+            let inside = |znode: &InitialZnode| znode.path == ROOT || znode.path.starts_with("/corral-load/");
+            assert!(workload.initial_znodes.iter().all(inside), "{name} stays below {ROOT}");
         }
     }
 
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn laws_are_read() {
+    fn distributions_are_parsed() {
         assert_eq!("zipf:0.99".parse(), Ok(Skew::Zipf(0.99)));
         assert_eq!("uniform".parse(), Ok(Skew::Uniform));
         assert!("zipf".parse::<Skew>().is_err() && "zipf:-1".parse::<Skew>().is_err());

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 /// Chooses among things by their weights, in constant time: Walker's method of aliases.
 #[derive(Clone, Debug)]
-pub struct Chooser {
+pub struct WeightedChooser {
     /// Of each thing: the share of its draws that stay with it, and whom the others go to.
     slots: Arc<[(f32, u32)]>,
 }
 
-impl Chooser {
+impl WeightedChooser {
     /// Weights are 0 or more and not all 0.
-    pub fn new(weights: &[f64]) -> Chooser {
+    pub fn new(weights: &[f64]) -> WeightedChooser {
         let total: f64 = weights.iter().sum();
         assert!(total > 0.0 && weights.iter().all(|weight| *weight >= 0.0), "weights: {weights:?}");
         let mut shares: Vec<f64> = weights.iter().map(|weight| weight * weights.len() as f64 / total).collect();
@@ -27,7 +27,7 @@ impl Chooser {
                 rich.pop();
             }
         }
-        Chooser { slots: slots.into() }
+        WeightedChooser { slots: slots.into() }
     }
 
     /// One of them, by its number.
@@ -49,22 +49,22 @@ pub enum Skew {
 
 /// Chooses keys.
 #[derive(Clone, Debug)]
-pub enum Picker {
+pub enum KeyPicker {
     Uniform(usize),
     /// The ranks' chooser, and what spreads neighbouring ranks over the keys.
-    Ranked(Chooser, usize),
+    Ranked(WeightedChooser, usize),
 }
 
-impl Picker {
+impl KeyPicker {
     /// One of `count` keys, of which there is at least one.
-    pub fn new(skew: &Skew, count: usize) -> Picker {
+    pub fn new(skew: &Skew, count: usize) -> KeyPicker {
         match skew {
-            Skew::Uniform => Picker::Uniform(count),
+            Skew::Uniform => KeyPicker::Uniform(count),
             Skew::Zipf(exponent) => {
                 let weights: Vec<f64> = (1..=count).map(|rank| (rank as f64).powf(-exponent)).collect();
                 // A stride without a common factor visits every key once.
                 let stride = (count * 61 / 100..).find(|stride| *stride > 0 && gcd(*stride, count) == 1);
-                Picker::Ranked(Chooser::new(&weights), stride.expect("one follows within the count"))
+                KeyPicker::Ranked(WeightedChooser::new(&weights), stride.expect("one follows within the count"))
             }
         }
     }
@@ -72,8 +72,8 @@ impl Picker {
     /// A key's number.
     pub fn pick(&self, random: &mut Rng) -> usize {
         match self {
-            Picker::Uniform(count) => random.usize(..*count),
-            Picker::Ranked(chooser, stride) => {
+            KeyPicker::Uniform(count) => random.usize(..*count),
+            KeyPicker::Ranked(chooser, stride) => {
                 let count = chooser.slots.len();
                 (chooser.pick(random) as u64 * *stride as u64 % count as u64) as usize
             }
@@ -92,7 +92,7 @@ pub enum Amount {
     /// From the first to the second, both included.
     Uniform(usize, usize),
     /// These, chosen by their weights.
-    Choice(Vec<usize>, Chooser),
+    Choice(Vec<usize>, WeightedChooser),
 }
 
 impl Amount {
@@ -158,9 +158,9 @@ mod tests {
     #[test]
     fn things_are_chosen_by_their_weights() {
         let mut random = Rng::with_seed(1);
-        let chooser = Chooser::new(&[3.0, 0.0, 1.0, 6.0]);
+        let chooser = WeightedChooser::new(&[3.0, 0.0, 1.0, 6.0]);
         assert_close(&shares(4, || chooser.pick(&mut random)), &[0.3, 0.0, 0.1, 0.6]);
-        let one = Chooser::new(&[0.5]);
+        let one = WeightedChooser::new(&[0.5]);
         assert_eq!(one.pick(&mut random), 0);
     }
 
@@ -168,9 +168,9 @@ mod tests {
     fn a_skew_gives_every_key_its_share() {
         let mut random = Rng::with_seed(2);
         for count in [1, 2, 7, 100] {
-            let picker = Picker::new(&Skew::Uniform, count);
+            let picker = KeyPicker::new(&Skew::Uniform, count);
             assert_close(&shares(count, || picker.pick(&mut random)), &vec![1.0 / count as f64; count]);
-            let picker = Picker::new(&Skew::Zipf(1.0), count);
+            let picker = KeyPicker::new(&Skew::Zipf(1.0), count);
             let mut found = shares(count, || picker.pick(&mut random));
             found.sort_by(|a, b| b.total_cmp(a));
             let total: f64 = (1..=count).map(|rank| 1.0 / rank as f64).sum();
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(Amount::Fixed(7).draw(&mut random), 7);
         let uniform = Amount::Uniform(2, 4);
         assert_close(&shares(5, || uniform.draw(&mut random)), &[0.0, 0.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0]);
-        let choice = Amount::Choice(vec![1, 3], Chooser::new(&[9.0, 1.0]));
+        let choice = Amount::Choice(vec![1, 3], WeightedChooser::new(&[9.0, 1.0]));
         assert_close(&shares(4, || choice.draw(&mut random)), &[0.0, 0.9, 0.0, 0.1]);
         assert_eq!([uniform.largest(), choice.largest()], [4, 3]);
     }

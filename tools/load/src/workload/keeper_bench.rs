@@ -9,9 +9,9 @@
 //!   the command line says what is printed.
 //! - `children_of` means the children the setup makes.
 
+use super::distribution::{Amount, Skew};
 use super::file::multi;
-use super::law::{Amount, Skew};
-use super::{Action, Create, Keys, MOST_KEYS, Operation, Paths, Planted, ROOT, Settings, Workload};
+use super::{Action, Create, InitialZnode, Keys, MAX_KEYS, Operation, Paths, ROOT, Settings, Workload};
 use crate::codec::flags;
 use crate::failure::{Failure, Result};
 use crate::yaml::{Node, Value};
@@ -28,9 +28,9 @@ const LONGEST_NAME: usize = 1000;
 pub fn workload(file: &Node, name: &str) -> Result<Workload> {
     let generator = file.get("generator")?.ok_or_else(|| file.wrong("a generator is missing"))?;
     generator.entries_among(&["setup", "requests"])?;
-    let bare = |path: &str| Planted { path: path.into(), value: Amount::Fixed(0) };
+    let bare = |path: &str| InitialZnode { path: path.into(), value: Amount::Fixed(0) };
     let base = format!("{ROOT}/keeper");
-    let mut setup = Setup { random: Rng::with_seed(0), planted: vec![bare(ROOT), bare(&base)], known: BTreeSet::new() };
+    let mut setup = Setup { random: Rng::with_seed(0), znodes: vec![bare(ROOT), bare(&base)], known: BTreeSet::new() };
     if let Some(nodes) = generator.get("setup")? {
         setup.children(nodes, &base)?;
     }
@@ -39,7 +39,7 @@ pub fn workload(file: &Node, name: &str) -> Result<Workload> {
     Ok(Workload {
         name: name.into(),
         description: "a workload of keeper-bench".into(),
-        tree: setup.planted,
+        initial_znodes: setup.znodes,
         operations,
         settings: settings(file)?,
     })
@@ -76,7 +76,7 @@ fn settings(file: &Node) -> Result<Settings> {
         threads: None,
         rate: None,
         seconds: file.read_key::<f64>("timelimit")?.filter(|limit| *limit > 0.0),
-        warm_up: None,
+        warm_up_seconds: None,
         targets,
     })
 }
@@ -127,7 +127,7 @@ fn data(node: &Node) -> Result<Amount> {
             Text::Random(length) => length,
         },
     };
-    if length.largest() > super::LONGEST_VALUE {
+    if length.largest() > super::MAX_VALUE_BYTES {
         return Err(node.wrong("values are too long"));
     }
     Ok(length)
@@ -135,7 +135,7 @@ fn data(node: &Node) -> Result<Amount> {
 
 struct Setup {
     random: Rng,
-    planted: Vec<Planted>,
+    znodes: Vec<InitialZnode>,
     known: BTreeSet<String>,
 }
 
@@ -166,13 +166,13 @@ impl Setup {
     }
 
     fn plant(&mut self, node: &Node, path: String, value: Amount) -> Result<()> {
-        if self.planted.len() >= MOST_KEYS {
-            return Err(node.wrong(format!("more than {MOST_KEYS} nodes")));
+        if self.znodes.len() >= MAX_KEYS {
+            return Err(node.wrong(format!("more than {MAX_KEYS} nodes")));
         }
         if !self.known.insert(path.clone()) {
             return Err(node.wrong(format!("{path} comes twice")));
         }
-        self.planted.push(Planted { path, value });
+        self.znodes.push(InitialZnode { path, value });
         Ok(())
     }
 
@@ -235,7 +235,7 @@ impl Setup {
             value: data(request)?,
             flags: flags::PERSISTENT,
             name_length: name.largest().min(LONGEST_NAME),
-            remove,
+            delete_probability: remove,
         })
     }
 
@@ -262,9 +262,9 @@ impl Setup {
             }
         }
         for (node, parent) in parents {
-            let below = self.planted.iter().filter_map(|planted| Some((planted, planted.path.strip_prefix(&parent)?)));
+            let below = self.znodes.iter().filter_map(|znode| Some((znode, znode.path.strip_prefix(&parent)?)));
             let before = paths.len();
-            below.filter(|(_, name)| !name.contains('/')).for_each(|(planted, _)| paths.push(&planted.path));
+            below.filter(|(_, name)| !name.contains('/')).for_each(|(znode, _)| paths.push(&znode.path));
             if paths.len() == before {
                 return Err(node.wrong(format!("the setup makes no children of {parent}")));
             }
@@ -345,8 +345,8 @@ generator:
     fn a_file_with_repeated_keys_is_read() {
         let workload = read(EXAMPLE).unwrap();
         // The root, /keeper, the lone one, the test one, four leaves, two with two each.
-        assert_eq!(workload.tree.len(), 2 + 2 + 4 + 2 + 4);
-        assert!(workload.tree.iter().all(|planted| planted.path.starts_with(ROOT)));
+        assert_eq!(workload.initial_znodes.len(), 2 + 2 + 4 + 2 + 4);
+        assert!(workload.initial_znodes.iter().all(|znode| znode.path.starts_with(ROOT)));
         let names: Vec<(&str, f64)> = workload.operations.iter().map(|op| (op.name.as_str(), op.weight)).collect();
         assert_eq!(names, [("create", 1.0), ("multi", 1.0), ("multi 2", 10.0)]);
         let Action::Multi { size: Some(Amount::Fixed(20)), parts, .. } = &workload.operations[1].action else {
@@ -361,7 +361,7 @@ generator:
 
     #[test]
     fn every_run_makes_the_same_tree() {
-        let names = || read(EXAMPLE).unwrap().tree.into_iter().map(|planted| planted.path).collect::<Vec<_>>();
+        let names = || read(EXAMPLE).unwrap().initial_znodes.into_iter().map(|znode| znode.path).collect::<Vec<_>>();
         assert_eq!(names(), names());
     }
 

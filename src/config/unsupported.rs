@@ -1,47 +1,47 @@
-//! Keys of ZooKeeper on which this server does not act, and what it says to each.
+//! The keys of ZooKeeper that this server does not support, and how each is handled.
 //!
-//! A key that only tunes something Corral does not have is taken with a warning. One that asks for safety
-//! that would be missing (encryption, authentication, an audit trail) is refused: starting without it would be
-//! worse than not starting.
+//! A key that only tunes a part that Corral does not have is ignored with a warning. A key that requires a protection that
+//! would be missing (encryption, authentication, an audit trail) is refused: a start without the protection would be worse
+//! than no start.
 
-/// What to do about a key.
+/// How a key is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// ZooKeeper looks at it in ensembles only, and there it tunes something Corral does not have: warned about
-    /// in an ensemble, otherwise said.
-    Ensemble,
-    /// Go on, and warn, unless the value is one of `harmless`.
-    Warn { harmless: &'static [&'static str], because: &'static str },
-    /// Do not start, unless the value is one of `harmless`.
-    Refuse { harmless: &'static [&'static str], because: &'static str },
-    /// Part of the description of an ensemble: looked at as a whole, see [`super::assembly`].
-    Member,
+pub enum Handling {
+    /// The key has a meaning in ensembles only, and there it tunes a part that Corral does not have: a warning in an ensemble, a
+    /// remark on a standalone server.
+    WarnInEnsemble,
+    /// Ignore the key, with a warning unless the value is one of `harmless`.
+    Warn { harmless: &'static [&'static str], reason: &'static str },
+    /// Refuse to start, unless the value is one of `harmless`.
+    Refuse { harmless: &'static [&'static str], reason: &'static str },
+    /// Part of the ensemble's membership: these keys are checked together, see [`super::assembly`].
+    EnsembleMember,
 }
 
-/// Some keys and the answer to them. A name that ends in `*` stands for everything that starts so.
+/// Keys that are handled in the same way. A name that ends in `*` is a prefix of keys.
 pub(crate) struct Group {
     pub names: &'static [&'static str],
-    pub answer: Answer,
+    pub handling: Handling,
 }
 
 const NO_ORACLE: &str = "this version asks no oracle: two servers need each other";
 const NO_TLS: &str = "this version has no TLS, and serving without it is not what was asked for";
 const NO_SASL: &str = "this version has no SASL, and serving without it is not what was asked for";
 const NO_ADMIN: &str = "this version has no HTTP admin server; the four-letter words are answered";
-const OFF: &[&str] = &["false", "no", ""];
+const OFF_VALUES: &[&str] = &["false", "no", ""];
 
-const fn warn(because: &'static str) -> Answer {
-    Answer::Warn { harmless: &[], because }
+const fn warn_with(reason: &'static str) -> Handling {
+    Handling::Warn { harmless: &[], reason }
 }
 
-const fn refuse(because: &'static str) -> Answer {
-    Answer::Refuse { harmless: &[], because }
+const fn refuse_with(reason: &'static str) -> Handling {
+    Handling::Refuse { harmless: &[], reason }
 }
 
-/// Every key of ZooKeeper 3.9 that is not in [`super::keys::KEYS`]. Exact names come before patterns.
+/// Every key of ZooKeeper 3.9 that is not in [`super::keys::KEYS`]. An exact name takes precedence over a pattern.
 pub(crate) const GROUPS: &[Group] = &[
-    Group { names: &["server.*", "group.*", "weight.*"], answer: Answer::Member },
-    Group { names: &["oraclePath"], answer: refuse(NO_ORACLE) },
+    Group { names: &["server.*", "group.*", "weight.*"], handling: Handling::EnsembleMember },
+    Group { names: &["oraclePath"], handling: refuse_with(NO_ORACLE) },
     Group {
         names: &[
             "quorum.cnxn.threads.size",
@@ -55,17 +55,17 @@ pub(crate) const GROUPS: &[Group] = &[
             "quorum.auth.server.saslLoginContext",
             "quorum.auth.kerberos.servicePrincipal",
         ],
-        answer: Answer::Ensemble,
+        handling: Handling::WarnInEnsemble,
     },
     Group {
         names: &["sslQuorum", "portUnification", "client.portUnification"],
-        answer: Answer::Refuse { harmless: OFF, because: NO_TLS },
+        handling: Handling::Refuse { harmless: OFF_VALUES, reason: NO_TLS },
     },
-    Group { names: &["secureClientPort", "secureClientPortAddress"], answer: refuse(NO_TLS) },
-    // What asks for TLS stands above; these say how, and alone they ask for nothing.
+    Group { names: &["secureClientPort", "secureClientPortAddress"], handling: refuse_with(NO_TLS) },
+    // The keys that require TLS are above; these only say how, and alone have no effect.
     Group {
         names: &["ssl.*", "client.certReload", "fips-mode"],
-        answer: Answer::Warn { harmless: OFF, because: "this version has no TLS" },
+        handling: Handling::Warn { harmless: OFF_VALUES, reason: "this version has no TLS" },
     },
     Group {
         names: &[
@@ -75,7 +75,7 @@ pub(crate) const GROUPS: &[Group] = &[
             "sessionRequireClientSASLAuth",
             "requireClientAuthScheme",
         ],
-        answer: Answer::Refuse { harmless: OFF, because: NO_SASL },
+        handling: Handling::Refuse { harmless: OFF_VALUES, reason: NO_SASL },
     },
     Group {
         names: &[
@@ -93,52 +93,54 @@ pub(crate) const GROUPS: &[Group] = &[
             "server.realm",
             "jaasLoginRenew",
         ],
-        answer: warn("this version has no SASL: nobody is authenticated by it"),
+        handling: warn_with("this version has no SASL: nobody is authenticated by it"),
     },
     Group {
         names: &["X509AuthenticationProvider.superUser"],
-        answer: warn("this version has no TLS: nobody is authenticated by a certificate"),
+        handling: warn_with("this version has no TLS: nobody is authenticated by a certificate"),
     },
     Group {
         names: &["authProvider.*", "ensembleAuthName"],
-        answer: warn("this version authenticates by digest and ip only: nobody is authenticated by this provider"),
+        handling: warn_with(
+            "this version authenticates by digest and ip only: nobody is authenticated by this provider",
+        ),
     },
     Group {
         names: &["audit.enable"],
-        answer: Answer::Refuse { harmless: OFF, because: "this version writes no audit log" },
+        handling: Handling::Refuse { harmless: OFF_VALUES, reason: "this version writes no audit log" },
     },
-    Group { names: &["audit.impl.class"], answer: warn("this version writes no audit log") },
-    Group { names: &["admin.enableServer"], answer: Answer::Warn { harmless: OFF, because: NO_ADMIN } },
-    Group { names: &["admin.*", "IPAuthenticationProvider.usexforwardedfor"], answer: warn(NO_ADMIN) },
+    Group { names: &["audit.impl.class"], handling: warn_with("this version writes no audit log") },
+    Group { names: &["admin.enableServer"], handling: Handling::Warn { harmless: OFF_VALUES, reason: NO_ADMIN } },
+    Group { names: &["admin.*", "IPAuthenticationProvider.usexforwardedfor"], handling: warn_with(NO_ADMIN) },
     Group {
         names: &["metricsProvider.className"],
-        answer: Answer::Warn {
+        handling: Handling::Warn {
             harmless: &[
                 "org.apache.zookeeper.metrics.impl.DefaultMetricsProvider",
                 "org.apache.zookeeper.metrics.impl.NullMetricsProvider",
             ],
-            because: "this version exports no metrics by HTTP; the four-letter word mntr has them",
+            reason: "this version exports no metrics by HTTP; the four-letter word mntr has them",
         },
     },
     Group {
         names: &["metricsProvider.*"],
-        answer: warn("this version exports no metrics by HTTP; the four-letter word mntr has them"),
+        handling: warn_with("this version exports no metrics by HTTP; the four-letter word mntr has them"),
     },
     Group {
         names: &["snapshot.compression.method"],
-        answer: Answer::Warn { harmless: &[""], because: "this version does not compress its snapshots" },
+        handling: Handling::Warn { harmless: &[""], reason: "this version does not compress its snapshots" },
     },
     Group {
         names: &["snapshot.trust.empty"],
-        answer: Answer::Warn { harmless: OFF, because: "a log without its snapshot is never trusted" },
+        handling: Handling::Warn { harmless: OFF_VALUES, reason: "a log without its snapshot is never trusted" },
     },
     Group {
         names: &["txnLogSizeLimitInKb"],
-        answer: Answer::Warn { harmless: &["-1"], because: "a log file is as large as preAllocSize says" },
+        handling: Handling::Warn { harmless: &["-1"], reason: "a log file is as large as preAllocSize says" },
     },
     Group {
         names: &["flushDelay", "maxBatchSize", "maxWriteQueuePollTime"],
-        answer: warn("group commit is set by corral.groupCommitDelayMicros"),
+        handling: warn_with("group commit is set by corral.groupCommitDelayMicros"),
     },
     Group {
         names: &[
@@ -152,11 +154,14 @@ pub(crate) const GROUPS: &[Group] = &[
             "largeRequestMaxBytes",
             "connection_throttle_*",
         ],
-        answer: warn(
+        handling: warn_with(
             "this version throttles by globalOutstandingLimit, maxClientCnxns, maxCnxns and corral.outputLimit only",
         ),
     },
-    Group { names: &["pathStats.*", "messageTracker.*"], answer: warn("this version does not keep these statistics") },
+    Group {
+        names: &["pathStats.*", "messageTracker.*"],
+        handling: warn_with("this version does not keep these statistics"),
+    },
     Group {
         names: &[
             "serverCnxnFactory",
@@ -179,15 +184,15 @@ pub(crate) const GROUPS: &[Group] = &[
             "closeSessionTxn.enabled",
             "jmx.*",
         ],
-        answer: warn("it tunes a part of ZooKeeper that Corral does not have"),
+        handling: warn_with("it tunes a part of ZooKeeper that Corral does not have"),
     },
 ];
 
-/// The answer to a key with or without ZooKeeper's prefix for system properties; `None` for one that
-/// ZooKeeper does not know either. The longest matching pattern counts, an exact name before any.
-pub fn find(spelling: &str) -> Option<Answer> {
-    let bare = spelling.strip_prefix("zookeeper.").unwrap_or(spelling);
-    let mut best: Option<(usize, Answer)> = None;
+/// How `key` is handled; it may have the prefix of ZooKeeper's system properties (`zookeeper.`). `None`: ZooKeeper does not
+/// know the key either. An exact name takes precedence, then the longest matching pattern.
+pub fn find(key: &str) -> Option<Handling> {
+    let bare = key.strip_prefix("zookeeper.").unwrap_or(key);
+    let mut best: Option<(usize, Handling)> = None;
     for group in GROUPS {
         for name in group.names {
             let matched = match name.strip_suffix('*') {
@@ -198,11 +203,11 @@ pub fn find(spelling: &str) -> Option<Answer> {
             if let Some(length) = matched
                 && best.is_none_or(|(longest, _)| length > longest)
             {
-                best = Some((length, group.answer));
+                best = Some((length, group.handling));
             }
         }
     }
-    best.map(|(_, answer)| answer)
+    best.map(|(_, handling)| handling)
 }
 
 #[cfg(test)]
@@ -211,7 +216,7 @@ mod tests {
     use crate::config::keys;
 
     #[test]
-    fn no_name_is_listed_twice_or_also_acted_on() {
+    fn no_name_is_listed_twice_or_supported() {
         let mut names: Vec<_> = GROUPS.iter().flat_map(|group| group.names).collect();
         let count = names.len();
         names.sort_unstable();
@@ -224,10 +229,10 @@ mod tests {
 
     #[test]
     fn exact_names_come_before_patterns() {
-        assert_eq!(find("server.1"), Some(Answer::Member));
-        assert!(matches!(find("server.principal"), Some(Answer::Warn { .. })));
-        assert!(matches!(find("zookeeper.ssl.keyStore.location"), Some(Answer::Warn { .. })));
-        assert!(matches!(find("admin.enableServer"), Some(Answer::Warn { harmless: OFF, .. })));
+        assert_eq!(find("server.1"), Some(Handling::EnsembleMember));
+        assert!(matches!(find("server.principal"), Some(Handling::Warn { .. })));
+        assert!(matches!(find("zookeeper.ssl.keyStore.location"), Some(Handling::Warn { .. })));
+        assert!(matches!(find("admin.enableServer"), Some(Handling::Warn { harmless: OFF_VALUES, .. })));
         assert_eq!(find("nio."), None);
         assert_eq!(find("nosuchkey"), None);
     }
