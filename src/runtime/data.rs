@@ -164,7 +164,7 @@ impl Data {
             log_left_alone(&directory.identity, recovered.zxid);
         }
         let place = (&disk as &dyn Disk, dir.as_path(), &directory.identity);
-        // Before the log is begun: whatever happens after that, what may be missing is remembered.
+        // Before the log is begun: it must be recorded that transactions may be missing, whatever happens afterwards.
         let (passwords, member) = match &config.ensemble {
             Some(ensemble) => {
                 let secrets = secrets(ensemble, agreed::of_member(place, own, heard, recovered.zxid)?);
@@ -220,7 +220,7 @@ impl Data {
     }
 }
 
-/// What a member's passwords are made under: a client that moves to another member shows the same one there.
+/// The secrets of a member's passwords: a client sends the same password after it has moved to another member.
 fn secrets(ensemble: &Ensemble, held: Held) -> MemberSecrets {
     let given = ensemble.settings.session_secret.as_ref();
     MemberSecrets {
@@ -252,7 +252,7 @@ fn judge(
     }
     let epoch = recovered.zxid.epoch();
     let Identity { born, past, .. } = directory.identity;
-    // A server that was always on its own has promised nothing but what its log says.
+    // A server that was always standalone has promised only the epochs of its log.
     let is_first = !born || eligibility == Eligibility::Unknown || past == Past::Alone;
     let first = is_first.then_some(Epochs { accepted: epoch, current: epoch });
     let opened = EpochFile::open(&disk, &config.data_dir, directory.identity.directory, first)?;
@@ -267,7 +267,7 @@ fn judge(
              ensemble's if it is the first to lead; if another one is, clients of sessions from before are told that they have \
              expired"
         );
-        // What it began by itself it has promised to itself.
+        // A standalone server has promised itself the epochs that it began.
         let Epochs { accepted, current } = file.record();
         file.update(Epochs { accepted: accepted.max(epoch), current: current.max(epoch) })?;
     }
@@ -279,8 +279,8 @@ fn judge(
     Ok((file, epochs, eligibility != Eligibility::Unknown))
 }
 
-/// A member's directory, and no ensemble in the configuration. It is the operator's word that nobody else goes on with what
-/// they had in common; what that means is said at every such start.
+/// The directory is a member's, but the configuration has no ensemble. The operator thereby says that no other member
+/// continues with the common data; the consequences are logged at every such start.
 fn log_left_alone(identity: &Identity, zxid: Zxid) {
     let missing = if identity.complete { "" } else { "; what it had acknowledged to them may be missing" };
     tracing::warn!(

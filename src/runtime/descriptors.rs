@@ -1,8 +1,9 @@
-//! Descriptors: how many the process may have, who may take them, and some that are kept back for what must not fail.
+//! File descriptors: how many the process may have, the shares of clients and servers, and a reserve for files that must be
+//! opened.
 //!
 //! Clients and other servers' connections have a budget each, so that the files of the log and of snapshots have what they
-//! need. Should they run out all the same (the whole system may have none left), opening one of those files gives up a
-//! descriptor that was kept for that, and tries again.
+//! need. If descriptors run out anyway (the whole system may have none left), one descriptor of the reserve is closed, and
+//! opening the file is tried again.
 
 use crate::fatal::{Fatal, Reason};
 use crate::limits;

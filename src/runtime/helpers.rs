@@ -147,7 +147,7 @@ impl Helpers {
         let _ = self.tasks.send(Task::Snapshot(Box::new(job)));
     }
 
-    /// Has the log cut after `zxid`. What was asked for the old one is of no use any more.
+    /// Has the log cut after `zxid`. Segments requested for the old log are not needed any more.
     pub(crate) fn cut_log(&mut self, zxid: Zxid, above: SegmentId) {
         let _ = self.tasks.send(Task::Rebase(Rebase::Cut { zxid, above }));
     }

@@ -45,8 +45,8 @@ impl LogRing {
         let mut builder = IoUring::builder();
         builder.setup_single_issuer().setup_coop_taskrun();
         if deferred {
-            // The flag tells a caller that does not wait that there is something to be had: without it completions
-            // would be left as long as there is always other work.
+            // The flag shows a caller that does not wait that completions are ready: without it they would be left while
+            // there is always other work.
             builder.setup_defer_taskrun().setup_taskrun_flag();
         }
         let ring = builder

@@ -1,9 +1,9 @@
 //! Memory for a growing tree, faulted in ahead of the thread that fills it.
 //!
-//! The first touch of a page costs the kernel's zeroing of it, and on a virtual machine the host's too: milliseconds for
-//! a huge page. Paid by the quorum core, that is the p99 of creates. Here a helper thread touches what the allocator
-//! will hand out next: allocators fill their segments upwards, so it is what follows the piece handed out last. A
-//! wrong guess costs a fault where it would have been without this, and at most as many bytes as it runs ahead.
+//! At the first touch of a page the kernel zeroes it, and on a virtual machine the host does, too: milliseconds for a huge
+//! page. On the quorum core, this would be the p99 of creates. Here a helper thread touches what the allocator will hand out
+//! next: allocators fill their segments upwards, so it is what follows the piece handed out last. A wrong guess costs a fault
+//! where it would have been without this, and at most as many bytes as it runs ahead.
 //!
 //! This file uses `unsafe` for `madvise(MADV_POPULATE_WRITE)`, which changes no byte of any mapping: it does what a
 //! write to each page would, and fails for what is not mapped or not writable; and for `prctl(PR_SET_THP_DISABLE)`, which
@@ -137,9 +137,9 @@ fn run(places: &Receiver<usize>, ahead: usize) {
     }
 }
 
-/// What is touched first from now on comes in small pages, whatever the allocator asks for. Where a machine's memory is its
-/// host's until it is touched, a huge page may cost milliseconds: the kernel gives back to the host what lies free in large
-/// pieces, and keeps the small.
+/// From now on new memory comes in small pages, whatever the allocator asks for. On a virtual machine whose host lends memory
+/// at the first touch, a huge page may cost milliseconds: the kernel returns large free pieces to the host, and keeps small
+/// ones.
 pub(crate) fn forgo_huge_pages() {
     // SAFETY: a system call with numbers for arguments, see the top.
     if unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) } != 0 {

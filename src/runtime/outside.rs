@@ -1,4 +1,4 @@
-//! What the quorum brain wants done, and what becomes of it: the same on both edges.
+//! Carries out what the quorum brain asks for and passes the results back, in the same way on both edges.
 
 use super::helpers::{Done, Helpers};
 use super::log_ring::LogRing;
@@ -51,7 +51,7 @@ impl Outside {
     pub(crate) fn finish(&mut self, quorum: &mut Quorum) -> Result<(), Fatal> {
         while let Some(done) = self.helpers.finished() {
             match done {
-                // Made for a log that goes on elsewhere by now, it lies there until old files are removed.
+                // The segment was made for a log that has been cut or replaced; its file stays until old files are removed.
                 Done::Segment(segment) if !self.helpers.is_awaited(&segment) => {}
                 Done::Segment(segment) => quorum.step(Input::Segment(segment)),
                 Done::Snapshot { zxid, reader, took_ms } => {

@@ -1,7 +1,7 @@
 //! Where threads and memory are kept: CPUs of their own, and out of the swap; and which threads give way to which.
 //!
-//! All of it are wishes. A server that cannot have them (but for the little that each shard locks) serves without, and nothing
-//! but time is lost; what keeps it from having CPUs and locked memory is said with the rest of what [`super::advice`] finds.
+//! All of this is optional. A server that cannot pin or lock (except the little memory that each shard must lock) works without,
+//! only slower; [`super::advice`] reports what keeps it from having CPUs of its own and locked memory.
 
 use super::machine;
 use crate::config::{Config, Edge};
@@ -59,10 +59,10 @@ fn stay_on(cpu: usize) {
     }
 }
 
-/// Lets the calling thread give way to those that answer clients, where there are not cores enough for all.
+/// Lowers the calling thread's priority below that of threads that answer clients, for machines with too few cores.
 pub(crate) fn step_back() {
     const NICENESS: i32 = 10;
-    // Of the calling thread alone, as Linux has it. If it is refused nothing but latency suffers.
+    // On Linux this sets the priority of the calling thread only. If the call fails, only latency suffers.
     let _ = rustix::process::setpriority_process(None, NICENESS);
 }
 

@@ -1,17 +1,18 @@
 //! What the members of an ensemble agree on beside its transactions: the secret that session passwords are made under, and
 //! whether every member checks passwords by it.
 //!
-//! A leader tells its learners just before NEWLEADER, and again when the second of the two changes; a learner writes it
-//! down before it acknowledges. So it follows the rules of the epochs: whoever can be elected behind an established
-//! leader has acknowledged that leader, and has its secret. The first secret is that of the directory of whoever leads
-//! first. What a leader said that was never established must not outlive it: each is kept with its epoch, beside the last
-//! one acknowledged, and what counts is the newest that is no newer than the current epoch.
+//! A leader tells its learners just before NEWLEADER, and again when the second of the two changes; a learner writes it down
+//! before it acknowledges. So it follows the rules of the epochs: whoever can be elected behind an established leader has
+//! acknowledged that leader, and has its secret. The first secret is that of the directory of whoever leads first. The secret
+//! of a leader that was never established must not survive that leader. So each secret is stored with its epoch, beside the
+//! last acknowledged one; the valid one is the newest whose epoch is not above the current epoch.
 //!
-//! A secret that sessions have been given passwords under is not to be lost to one that nobody uses: whoever leads may have come
-//! with an empty disk and heard nothing, from a leader that knows of none of this. So it is kept whether a secret has been in use, and
-//! a learner that is told one which has not, and has one which has, keeps its own and says so; the leader takes it over and
-//! tells it on. A secret comes into use when every member has acknowledged a leader that told it, and so has had its say; and
-//! where a server is on its own, which gives its sessions passwords under it: an ensemble that it grows into has those sessions.
+//! A secret that sessions use must not be replaced by an unused one: the leader may have started with an empty disk, behind a
+//! leader without support for secrets. So each secret is stored with whether it was ever used. If a learner has a used secret
+//! and the leader sends an unused one, the learner keeps its own and reports it; the leader adopts the learner's secret and
+//! distributes it. A secret comes into use when every member has acknowledged a leader that sent it, so every member could
+//! report its own. It comes into use on a standalone server, too, whose sessions get passwords under it: when an ensemble
+//! grows from that server, the ensemble has these sessions.
 //!
 //! Only those are told who announced that they know of this ([`crate::jute::quorum::PROTOCOL_SECRETS`]). A ZooKeeper knows no
 //! passwords but its own, so while one is among the members, or may be, new sessions have those.
@@ -25,7 +26,7 @@ pub struct Agreed {
     pub secret: SessionSecret,
     /// Every member is known to have it: new sessions get passwords under it.
     pub everywhere: bool,
-    /// That has been so at some time: sessions may have such passwords.
+    /// New sessions got secret passwords at some time, so sessions may have such passwords.
     pub used: bool,
 }
 
@@ -67,8 +68,8 @@ impl Held {
         Held { entries: vec![(0, Agreed { secret, everywhere: false, used })] }
     }
 
-    /// The same where its server has been left alone, with a log that ends in the epoch `current`, and gives sessions passwords
-    /// under what counted there. Of those that may join it nothing is known.
+    /// The same for a member that became a standalone server, with a log that ends in the epoch `current`: the secret valid
+    /// there is in use. Nothing is known about servers that may join later.
     pub(crate) fn left_alone(&self, current: i64) -> Held {
         let (epoch, agreed) = self.entry(current);
         let later = self.entries.iter().copied().filter(|(other, _)| *other > epoch);

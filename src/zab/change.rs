@@ -1,7 +1,7 @@
 //! Which configuration a reconfiguration asks for.
 //!
-//! The request names servers to add or replace and servers to take away, or a whole configuration. What comes of it has
-//! to be one that every member could start with, so it is held to the same rules as the files. (ZooKeeper 3.9,
+//! The request names servers to add or replace and servers to take away, or a whole configuration. The result must be a
+//! configuration with which every member could start, so it is checked by the same rules as the files. (ZooKeeper 3.9,
 //! `PrepRequestProcessor`, case reconfig; `QuorumPeerConfig.parseDynamicConfig`.)
 
 use super::voters::{Member, Mistake, ServerId, Voters};
@@ -149,8 +149,8 @@ fn joining(line: &str) -> Result<Member, ChangeError> {
     Ok(member)
 }
 
-/// Whether a `host:port` is claimed by both, that of the clients included. Addresses that are those of every machine, or
-/// of each machine itself, are nobody's in particular.
+/// Whether both servers claim the same `host:port`, the client port included. Wildcard and loopback addresses are not
+/// compared.
 fn clash(one: &Member, other: &Member) -> bool {
     let ends = |member: &Member| -> Vec<(String, u16)> {
         let quorum = member.addresses.iter().map(|address| (address.host.clone(), address.quorum_port));

@@ -13,11 +13,10 @@
 //! | epoch of the log's end > current | current := that epoch, see below |
 //! | anything else | as found |
 //!
-//! The repair: a learner that is brought up to date logs its leader's history before it acknowledges the
-//! leader (log durable, then epoch durable). A crash between the two leaves a log that ends in an epoch
-//! above `current`. That log is a prefix of the history of that epoch's leader, as every log here is a
-//! prefix of some leader's, so the server may say what it has: ZooKeeper repairs the same state from the
-//! temporary file of its epoch, where it finds one, and else refuses to start.
+//! The repair: a learner that is brought up to date logs its leader's history before it acknowledges the leader (log durable,
+//! then epoch durable). A crash between the two leaves a log that ends in an epoch above `current`. That log is a prefix of
+//! the history of that epoch's leader (every log is a prefix of some leader's), so the server may report it. ZooKeeper
+//! repairs the same state from the temporary file of its epoch if there is one, and otherwise refuses to start.
 
 use crate::ids::Zxid;
 use crate::limits;
@@ -115,8 +114,8 @@ impl Epochs {
     }
 }
 
-/// Whether somebody who knows of `known` may take `claimed` for an epoch of the same ensemble. What is written down of one that
-/// is not would be the end of all elections: no epoch is left above it.
+/// Whether a server that knows the epoch `known` may accept `claimed` as an epoch of the same ensemble. A false epoch on disk
+/// could end all elections: no epoch might be left above it.
 pub(crate) fn is_plausible(claimed: i64, known: i64) -> bool {
     claimed <= known.saturating_add(limits::EPOCH_JUMP)
 }

@@ -1,4 +1,4 @@
-//! The end of the log, in memory: what a leader brings its learners up to date from.
+//! The end of the log in memory, from which a leader brings its learners up to date.
 //!
 //! A ring of transactions with a limit in number and in bytes. It knows every transaction after its
 //! `floor` up to its `last`, without a gap, so a peer that stands anywhere in between needs no disk.
@@ -80,8 +80,8 @@ impl History {
         self.entries.is_empty()
     }
 
-    /// Appends what the log has got. Zxids only rise; that they follow without a gap is for the caller to
-    /// see to, which knows what to do about one.
+    /// Appends a transaction that the log has. Zxids only rise; the caller checks that there is no gap, because the caller
+    /// knows what to do about one.
     pub(crate) fn push(&mut self, txn: Txn) {
         assert!(txn.zxid > self.last(), "{} appended after {}", txn.zxid, self.last());
         self.bytes += txn.bytes.len();

@@ -1,4 +1,4 @@
-//! The election's connections: one between each two servers, whoever needed it first.
+//! The election's connections: one for each pair of servers, no matter which server needed it first.
 //!
 //! Both servers of a pair may dial; only the connection that the larger id opened stays. So a server that
 //! needs a larger one dials it, says who it is, and is called back. While a message is on its way to a server
@@ -11,7 +11,7 @@
 //!   election long over, and can make a restarted server believe that it leads. Here
 //!   [`Output::Connected`] asks the election what it has to say now.
 //!
-//! Who a connection comes from is what it says: certificates and passwords are checked before it gets here.
+//! A connection's first message says which server it comes from; certificates and passwords are checked before.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -343,7 +343,7 @@ impl Links {
 
     fn accepted(&mut self, link: LinkId, initial: &InitialMessage<'_>, now_ms: i64, out: &mut Vec<Output>) {
         let id = if initial.server == ANONYMOUS {
-            // An observer without an id gets one that nobody has. It says to have the largest, so its
+            // An observer without an id is given an id that no server has. It states the largest possible id, so its
             // connection is the one that stays.
             self.anonymous -= 1;
             ServerId(self.anonymous)

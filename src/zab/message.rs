@@ -109,9 +109,8 @@ pub(crate) trait Gated {
 
 /// Holds outputs back until what they wait for is durable, and lets them go in the order they came.
 ///
-/// It belongs to one role and goes with it: what an old role still held is never done. What it holds is
-/// as much as the peers send ahead of this server's disk: an edge stops reading from them when
-/// [`Gate::held`] passes its limit.
+/// A gate belongs to one role and ends with it: outputs that an old role still held are never carried out. A gate holds as
+/// much as peers send ahead of this server's disk: an edge stops reading from them when [`Gate::held`] passes its limit.
 #[derive(Debug)]
 pub(crate) struct Gate<T> {
     /// `None` while the log is being cut or replaced.

@@ -1,10 +1,9 @@
 //! Agreement: who is in the ensemble, who leads it, and in which order its transactions happen.
 //!
-//! State machines without a socket, a file, a clock or a random number: each takes an input and the time
-//! (monotonic milliseconds) and answers with outputs, and whoever holds it does what they say. What may leave
-//! before the log is durable, and what only after, is a field of an output. A peer's bytes and a peer's order
-//! of messages may be anything; the outcome is a typed reason, never a panic. Transactions are bytes with a
-//! zxid to them: nothing here knows what they say.
+//! State machines without a socket, a file, a clock or a random number: each takes an input and the time (monotonic
+//! milliseconds) and returns outputs, which its owner carries out. What may leave before the log is durable, and what only
+//! after, is a field of an output. A peer's bytes and a peer's order of messages may be anything; the outcome is a typed
+//! reason, never a panic. Transactions are bytes with a zxid to them: nothing here knows what they say.
 //!
 //! `voters` says what a quorum is, `change` which one a reconfiguration asks for. `election` is FastLeaderElection: it names a leader. `links` keeps the
 //! election's connections: one for each pair of servers. `leader` and `learner` are the two roles that an

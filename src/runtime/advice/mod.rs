@@ -1,4 +1,4 @@
-//! What one would change about a machine or a configuration, and why: a pure comparison of the two.
+//! Recommended changes to the machine or the configuration, with reasons: a pure comparison of the two.
 //!
 //! Logged when a server serves, and printed by `corral profile advise`. Each rule is a function of its own; the numbers it
 //! goes by are constants beside it. An advice is given only where something can be done about the finding.
@@ -219,7 +219,7 @@ fn memory(machine: &Machine, config: &Config, all: &mut Vec<Advice>) {
 
 fn locked_memory(machine: &Machine, config: &Config, all: &mut Vec<Advice>) {
     let how = "LimitMEMLOCK=infinity of systemd, --ulimit memlock=-1 of a container engine, ulimit -l";
-    // Whatever capabilities there are.
+    // The hard limit counts, whatever capabilities the process has.
     let hard = machine.lockable.and_then(|limit| limit.hard);
     if let Some(hard) = hard.filter(|hard| *hard < SHARD_LOCKS && config.edge() != Edge::OneThread) {
         all.push(Advice::warning(

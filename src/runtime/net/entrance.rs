@@ -62,8 +62,8 @@ impl Net {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => continue,
                 Err(error) => {
-                    // Out of descriptors, most likely. The listener would be ready for ever: leave it alone
-                    // until the next tick, the connections there are go on. Or it gives way to another one.
+                    // Probably out of descriptors. The listener would stay ready: disarm it until the next tick; open
+                    // connections continue. Or the port is moving, and this listener is being replaced.
                     if error.kind() != ErrorKind::InvalidInput {
                         tracing::error!(
                             %port, %error, "cannot accept connections; trying again (raise the limit on open files)"

@@ -43,8 +43,8 @@ pub(crate) struct Found {
     pub alarm: bool,
 }
 
-/// When a tick may be told of. It says that whoever has not been heard of is silent: so not before everybody has been read
-/// who was ready when half a tick had passed, which is more than one turn's work where many were.
+/// When a tick may be reported. A tick declares unheard clients silent, so every socket that was ready when half a tick had
+/// passed must be read before; with many sockets this takes more than one turn.
 #[derive(Default)]
 struct Ticks {
     is_due: bool,
@@ -53,8 +53,8 @@ struct Ticks {
 }
 
 impl Ticks {
-    /// After a turn that found the timer or not, and as many sockets as it has room for or fewer. The kernel gives those
-    /// that are ready in turn, so that all `sockets` have had theirs after so many turns.
+    /// To be called after each turn: `timer`, whether the timer was found; `is_full`, whether the events filled their buffer.
+    /// The kernel reports ready sockets in rotation, so after enough turns all `sockets` were reported.
     fn after_turn(&mut self, timer: bool, is_full: bool, sockets: usize) -> bool {
         self.is_due |= timer;
         if !self.is_due {

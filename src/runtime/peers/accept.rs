@@ -16,7 +16,7 @@ impl Peers {
     /// Others are accepted at these ports from now on.
     pub(super) fn listen_at(&mut self, ports: Vec<Open>) {
         for open in &self.ports {
-            // One that rests is not there.
+            // A resting listener is not in the epoll set.
             let _ = epoll::delete(&self.epoll, &open.listener);
         }
         self.ports = ports;
@@ -70,8 +70,8 @@ impl Peers {
         }
     }
 
-    /// Another connection comes: of those that have not said a word, however many there are, the oldest gives way. A
-    /// server is not kept out by strangers, as it speaks at once.
+    /// Makes room for a new connection: the oldest one that has sent nothing is closed. Strangers cannot keep a server out,
+    /// because a server sends its first message at once.
     fn make_room(&mut self, quorum: &mut Quorum) {
         let is_full = self.sockets.len() >= self.options.max_sockets;
         let mut silent = self.sockets.iter().filter(|(_, socket)| socket.is_silent()).map(|(token, _)| *token);

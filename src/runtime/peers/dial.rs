@@ -1,8 +1,8 @@
 //! Connections that this server opens to others: each is made on a thread of its own, because names have to be looked up,
 //! and that blocks.
 //!
-//! Names are looked up anew at every attempt: a server that was moved is found where it is now. Nobody waits for the
-//! thread; what has come of it is handed over through a channel, and the loop is woken.
+//! Names are looked up anew at every attempt: a server that was moved is found where it is now. The loop does not wait for
+//! the thread; the result comes through a channel, and the loop is woken.
 
 use crate::runtime::transport::{Security, Transport};
 use crate::runtime::wake::Wake;

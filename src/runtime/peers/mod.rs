@@ -2,8 +2,8 @@
 //! that both edges wait for.
 //!
 //! The quorum brain says what is to be sent, dialled and closed; what is read goes to it as it comes. A turn reads every
-//! ready socket once, and at its end sends what each connection has in one call. Nothing here knows what the bytes mean,
-//! but for the first message of an election connection, which says whose it is.
+//! ready socket once, and at its end sends what each connection has in one call. This module does not interpret the bytes,
+//! except the first message of an election connection, which names its server.
 
 mod accept;
 mod dial;
@@ -54,7 +54,7 @@ pub(crate) struct PeerOptions {
     pub snapshot_dir: PathBuf,
     /// Bytes that may wait for one server ([`limits::learner_unsent`]).
     pub unsent: usize,
-    /// What waits for all of them is of this.
+    /// The pot that all unsent bytes are charged to.
     pub memory: Arc<Pot>,
 }
 
@@ -320,8 +320,8 @@ impl Peers {
         }
     }
 
-    /// A snapshot has been written: it goes to those who wait for one, whenever they came. The next one may take longer than
-    /// they have time; what this one lacks is read from the log.
+    /// A snapshot has been written: it goes to every learner that waits for one, even if the learner came after the snapshot
+    /// was begun. The next snapshot might come too late; what this one lacks is read from the log.
     pub(crate) fn snapshot_written(&mut self, zxid: Zxid) {
         for peer in std::mem::take(&mut self.wanting) {
             if let Some(socket) = self.sockets.get_mut(&peer.0) {
@@ -544,7 +544,7 @@ fn stream(dir: &Path, zxid: Zxid, pieces: &SyncSender<Piece>, wake: &Wake) -> Re
     loop {
         let has_more = sender.piece(&mut piece).map_err(|error| format!("{error:?}"))?;
         if pieces.send(Ok(std::mem::take(&mut piece))).is_err() || !has_more {
-            // Nobody wants it any more, or it is all out.
+            // The learner is gone, or the whole snapshot was sent.
             return Ok(());
         }
         wake.ring();

@@ -1,6 +1,7 @@
 //! One connection between servers: what it is, what waits to be sent on it, and the snapshot that goes out on it.
 //!
-//! What waits is memory, and is charged as such. While that is short, who takes nothing of much that waits for it gives way.
+//! Unsent bytes are charged as memory. While memory is short, connections with many unsent bytes and little progress are
+//! closed.
 
 use crate::limits;
 use crate::runtime::transport::Transport;
@@ -66,7 +67,7 @@ pub(crate) struct Socket {
     pub armed: EventFlags,
     /// What its buffers are of the server's memory.
     charge: Charge,
-    /// What had gone at the last half tick, and how many of these in a row found much that waits and little that goes.
+    /// Bytes sent until the last half tick, and the number of half ticks in a row with many unsent bytes and little progress.
     gone_before: u64,
     slow_ticks: u8,
 }
@@ -212,7 +213,8 @@ impl Socket {
     }
 }
 
-/// Half a tick has passed: who is to be ended, as `memory` is used up and they hold most of it and take nothing.
+/// Half a tick has passed. Returns the connections to close because `memory` is used up, and they hold most of it and make no
+/// progress.
 pub(crate) fn who_gives_way(sockets: &mut BTreeMap<u64, Socket>, memory: &Pot) -> Vec<u64> {
     let slow =
         sockets.iter_mut().filter_map(|(token, socket)| socket.is_slow().then_some((socket.charge.bytes(), *token)));

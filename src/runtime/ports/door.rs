@@ -16,7 +16,7 @@ pub(crate) struct Door {
     listener: Mutex<Arc<TcpListener>>,
     /// How often it has moved.
     moves: AtomicU64,
-    /// Of the loops that accept here.
+    /// The bells of the loops that accept here.
     bells: Mutex<Vec<Arc<Wake>>>,
 }
 
@@ -33,7 +33,7 @@ impl Door {
         }
     }
 
-    /// What a loop is to accept at, that is woken by `bell` when it is another one.
+    /// The listener for a loop; `bell` wakes the loop when the listener changes.
     pub(crate) fn attend(&self, bell: Arc<Wake>) -> Arc<TcpListener> {
         self.bells.lock().expect("no holder panics").push(bell);
         self.listener.lock().expect("no holder panics").clone()

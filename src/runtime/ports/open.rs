@@ -131,7 +131,7 @@ impl Open {
 
     fn try_take(wanted: Wanted, name: &str) -> Result<Open, Refused> {
         let place = &wanted.place;
-        // A name that is not known yet: as a rule whoever starts servers makes their names a moment later.
+        // The name cannot be resolved yet: orchestrators usually create the names a moment after they start the servers.
         let absent = |why: &dyn fmt::Display| Refused {
             fatal: Fatal::new(Reason::CannotListen, format!("{name} {}: {why}", place.address)),
             passes: true,

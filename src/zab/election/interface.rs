@@ -33,7 +33,7 @@ impl Default for Settings {
     }
 }
 
-/// What a server's log says of it. What it reports here is exactly what its tree holds.
+/// The end of a server's log. The server's tree must hold exactly the transactions up to this end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LogEnd {
     /// The last transaction logged.
@@ -54,9 +54,10 @@ pub enum Input<'a> {
     },
     /// The role ended, and this server does not look for a leader yet, or no more: until it does it says nothing.
     RoleEnded,
-    /// A reconfiguration named its leader: settle on it without a vote. If it does not vote, look for one.
+    /// A reconfiguration named its leader: settle on that server without a vote. If that server is no voter, look for a
+    /// leader.
     Designated { leader: ServerId, zxid: Zxid, log: Option<LogEnd> },
-    /// The leader settled on stands, with this epoch: what is told to others from now on, so that late ones
+    /// The leader that was settled on is established, with this epoch. Others are told this from now on, so that late servers
     /// find a quorum that agrees.
     Established { epoch: i64 },
     /// The payload of a frame from a peer.
@@ -82,8 +83,8 @@ pub enum Output {
     Adopt(Voters),
     /// The election is over.
     Settled(Settled),
-    /// What was settled on does not come about: too few of those that elected this server hold to it, or whom it was to
-    /// follow does not lead. It is to give up and to look again, unless there is a leader that stands.
+    /// The outcome does not become true: too few voters still support this server, or the server that it should follow does
+    /// not lead. This server must give up and look again, unless there is an established leader.
     Overtaken,
     /// A peer's message was dropped. The connection may stay.
     Dropped { from: ServerId, reason: DropReason },
@@ -107,10 +108,10 @@ pub struct Settled {
 pub enum DropReason {
     /// It is no notification.
     Malformed(ElectionError),
-    /// Its round of election is beyond all counting.
+    /// The number of its election round is too large.
     Round(i64),
     /// It says to be from this very server.
     OwnId,
-    /// The candidate's epoch, or that of its log, is further ahead of this server's own than any course of things takes it.
+    /// The candidate's epoch, or the epoch of its log, is implausibly far ahead of this server's own.
     Epoch(i64),
 }

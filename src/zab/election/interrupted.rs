@@ -1,19 +1,21 @@
 //! An election while a reconfiguration is unfinished: some of the servers know what is proposed, and some do not.
 //!
-//! A voter of the proposed configuration that has not heard of it acts by that of its files, or by the one that was agreed on,
-//! in which it has no vote. Its vote is needed all the same, so six things are not as between servers of one configuration:
+//! A voter of the proposed configuration that does not know the proposal acts by the configuration in its files or by the
+//! agreed one, in which it has no vote. Its vote is still needed, so six rules differ from those between servers of one
+//! configuration:
 //!
-//! - one that stands by the configuration of its files does not any more once it has heard of the one that was agreed on. It
-//!   is no candidate until then, or others would go on voting for it when it has gone over to voting for them;
-//! - one without a vote of its own votes for whoever is best in its own round; so the others come into that round, or tell it
-//!   whom they vote for if they are there already;
-//! - one that no configuration it knows of lists votes, and does not settle before somebody leads: it does not know whose
-//!   votes it takes, and while it waited for a leader that cannot be one its own would be missing;
-//! - one that was a candidate and has none any more is not voted for any longer;
-//! - one that would lead, and has not got the quorums of both configurations, is in the way of those who could do without what
-//!   is proposed, or to whom it is no candidate. It steps back for a while, and then stands again: the quorums may have come;
-//! - one that settled on a leader that turns to another one, or looks again, does not wait for it. (So it is between servers
-//!   of one configuration, too; there it is rare.)
+//! - a server that is a candidate only by the configuration in its files stops being one when it hears of the agreed
+//!   configuration. Until then others do not count it as a candidate; otherwise they would vote for it while it already votes
+//!   for them;
+//! - a server without a vote of its own votes for the best candidate of its own round; so the others join that round, or tell
+//!   it their vote if they are already in it;
+//! - a server that is in no configuration it knows votes, but does not settle before a server leads: it does not know whose
+//!   votes count, and while it waits for a server that cannot lead, its own vote would be missing;
+//! - a server that was a candidate and is none any more gets no further votes;
+//! - a candidate without the quorums of both configurations blocks the servers that could continue without the proposal, or
+//!   that do not count it as a candidate. It withdraws for a while and then stands again: the quorums may have come;
+//! - a server whose leader votes for another candidate, or looks for a leader again, does not wait for that leader. (This
+//!   holds between servers of one configuration, too, where it is rare.)
 //!
 //! (ZooKeeper 3.9 has the same votes, and in each of these cases its servers may go on looking for good.)
 
@@ -22,13 +24,13 @@ use super::{Candidacy, Election, Output, Phase};
 use crate::jute::election::{Notification, PeerState};
 use crate::zab::voters::{ServerId, Voters};
 
-/// How long the quorums of both configurations are waited for before another one may be elected, and how long then it is not stood
-/// for. Longer than an election takes among servers that are there.
+/// How long a candidate waits for the quorums of both configurations, and how long it then withdraws. Longer than an election
+/// among connected servers takes.
 const UNFINISHED_MS: i64 = 3_000;
 
 impl Election {
-    /// Whether a notification is for somebody who may be elected. Who votes in the proposed configuration only is one for
-    /// those who act by the one that was agreed on, or a newer one.
+    /// Whether a notification votes for a possible candidate. A server that is a voter only in the proposed configuration may
+    /// be elected by servers that act by the agreed configuration or a newer one.
     pub(super) fn is_candidate(&self, notification: &Notification<'_>) -> bool {
         let leader = ServerId(notification.leader);
         let version = || notification.config.and_then(|text| Voters::parse(text).ok()).map(|config| config.version());
@@ -37,8 +39,8 @@ impl Election {
             || (self.config.is_voter(leader) && version().is_some_and(|version| version >= current.version()))
     }
 
-    /// A voter has no candidate of its own. If it is further on, this server comes into its round; in the same round it has
-    /// not heard yet what it waits for.
+    /// A voter without a candidate. If its round is later, this server joins that round. If the round is the same, the voter
+    /// has not got this server's vote yet.
     pub(super) fn keep_up(&mut self, from: ServerId, round: i64, now_ms: i64, out: &mut Vec<Output>) {
         let Phase::Looking(looking) = &mut self.phase else { return };
         if looking.candidacy == Candidacy::Waits {

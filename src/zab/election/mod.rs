@@ -7,10 +7,10 @@
 //!
 //! - it settles as soon as a quorum agrees and nobody else could have a better candidate: every voter that
 //!   was not heard in this round has no live connection. Otherwise it waits the usual 200 ms;
-//! - who was elected and learns, before it stands, that its voters have turned to a better candidate gives up at once: it
-//!   would wait in vain as long as initLimit, and be missed by the others;
+//! - an elected server that learns, before it is established, that its voters have turned to a better candidate gives up at
+//!   once: it would wait in vain for initLimit, and its vote would be missing;
 //! - a server that stepped down helps to elect another one and does not stand itself for a while;
-//! - a server that weighs nothing votes for those that do, instead of holding on to itself;
+//! - a server of weight 0 votes for servers with weight instead of for itself;
 //! - over a new connection it says what holds now, see `links`;
 //! - where a reconfiguration was interrupted, what keeps servers of the two configurations from agreeing is got out of the
 //!   way, see `interrupted`.
@@ -87,9 +87,9 @@ struct Looking {
 enum Candidacy {
     /// Stands with its own log, and votes for whoever is better.
     Stands(Vote),
-    /// Votes for others that have all it has, see [`Input::Look`].
+    /// Votes for servers that have at least its own log, see [`Input::Look`].
     Yields(Vote),
-    /// Has no vote, and follows those who have.
+    /// Has no vote, and follows the voters' choice.
     Watches,
     /// Has no database: only a leader that stands already is of use.
     Waits,
@@ -264,9 +264,9 @@ impl Election {
         }
     }
 
-    /// What a settled server waits for may not come. A voter that helped to elect this server votes for a better candidate in
-    /// the same round, of which it heard when its vote had been counted here, or looks for a leader in a later round. Or the
-    /// leader that this server settled on votes for another one, or looks in a later round itself.
+    /// A settled server may wait in vain. A voter that helped to elect this server may have found a better candidate in the
+    /// same round after its vote was counted here, or looks for a leader in a later round. Or the leader that this server
+    /// settled on votes for another server, or looks in a later round itself.
     fn count_again(&mut self, from: ServerId, notification: &Notification<'_>, out: &mut Vec<Output>) {
         let Phase::Settled(settled) = &mut self.phase else { return };
         // Empty where a reconfiguration named the leader, and when it stands.
@@ -287,9 +287,9 @@ impl Election {
         }
     }
 
-    /// Who has no vote is told what this server knows, and not listened to: this is how observers and newcomers
-    /// find the leader. While this server looks itself, not at every message: a newcomer that takes it for a
-    /// voter of an earlier round answers the answer, and so on without end.
+    /// A server without a vote is told what this server knows, but its vote is not counted: so observers and new servers find
+    /// the leader. While this server itself looks for a leader, it does not answer every message: a new server that takes it
+    /// for a voter of an earlier round would answer each answer, without end.
     fn answer(&mut self, from: ServerId, now_ms: i64, out: &mut Vec<Output>) {
         match &mut self.phase {
             Phase::Idle => {}
@@ -380,9 +380,9 @@ impl Election {
                 // Else servers would elect one over and over that crashed and does not lead any more.
                 ballots.get(&ballot.vote.leader).is_some_and(|leader| leader.state == PeerState::Leading)
             };
-            // Whether it may lead is for a leader to see to. Who follows asks that somebody stands, and goes by either
-            // configuration: one that is proposed may have come to nothing, or be the one agreed on since. (ZooKeeper 3.9
-            // asks for quorums of both; a server that alone has the proposal is left outside then.)
+            // Whether a server may lead is checked by that server. A follower only needs an established leader, by a quorum
+            // of either configuration: a proposed one may have been dropped, or may be agreed on by now. (ZooKeeper 3.9
+            // requires quorums of both; a server that alone has the proposal then stays outside.)
             let agreed = if ballot.vote.leader == self.me {
                 self.config.is_quorum_in_all(&supporters)
             } else {
@@ -401,7 +401,7 @@ impl Election {
         let Some(vote) = looking.proposal else { return };
         let own = Ballot { vote, round: self.round, state: PeerState::Looking, version: 0 };
         let supporters = supporters(&looking.received, &own);
-        // In nobody's list: its vote is for others to count, see `interrupted`. Somebody may lead from now on.
+        // This server is in no list it knows: others count its vote, see `interrupted`. From now on a server may lead.
         if self.config.member(self.me).is_none() {
             if self.config.is_quorum_in_any(&supporters) {
                 looking.interval_ms = self.settings.min_notification_interval_ms;
@@ -411,7 +411,8 @@ impl Election {
         }
         if !self.config.is_quorum_in_all(&supporters) {
             looking.finalize_at_ms = None;
-            // Those who would do without it are enough by what was agreed on, or there are some who do not vote for it.
+            // The supporters are a quorum of the agreed configuration, and could continue without the proposal; or some
+            // connected voters do not vote for this candidate.
             let does_without = |id: &ServerId| self.config.is_voter(*id) && !supporters.contains(id);
             let is_in_the_way = self.config.current().is_quorum(&supporters) || self.connected.iter().any(does_without);
             let cannot_finish = vote.leader == self.me && self.config.pending().is_some() && is_in_the_way;
@@ -549,7 +550,7 @@ impl Candidacy {
     fn prefers(self, vote: &Vote, proposal: Option<Vote>, config: &Config) -> bool {
         let eligible = match self {
             Candidacy::Stands(_) | Candidacy::Watches => true,
-            // Whoever lacks what this server holds would be refused by it in the discovery of the new epoch.
+            // In the discovery of the new epoch this server would refuse a leader that lacks its transactions.
             Candidacy::Yields(own) => vote.leader != own.leader && vote.is_as_advanced_as(&own),
             Candidacy::Waits => false,
         };

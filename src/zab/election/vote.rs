@@ -19,7 +19,7 @@ pub struct Vote {
 }
 
 impl Vote {
-    /// What a server says that has no vote: nobody, and worse than everybody.
+    /// The vote of a server without a vote: for no server, and worse than every other vote.
     pub(crate) const NOBODY: Vote = Vote { peer_epoch: i64::MIN, zxid: Zxid(i64::MIN), leader: ServerId(i64::MIN) };
 
     /// Whether this candidate's log is at least as long as the other's, whoever they are.

@@ -65,7 +65,7 @@ impl Leader {
         }
     }
 
-    /// ACK of a proposal. Late ones of NEWLEADER and UPTODATE say nothing, nor do those of observers.
+    /// ACK of a proposal. Late acknowledgements of NEWLEADER and UPTODATE have no meaning, nor have those of observers.
     pub(super) fn acked(&mut self, id: PeerId, zxid: Zxid, now: i64, out: &mut Vec<Output>) {
         let last_proposed = self.proposals.last;
         let Some(peer) = self.peers.get_mut(&id) else { return };
@@ -140,11 +140,11 @@ impl Leader {
         }
     }
 
-    /// A leader that has handed over steps down when those who could follow the next one have left, or after
+    /// A leader that has handed over steps down when the servers that could follow the next leader have left, or after
     /// syncLimit.
     pub(super) fn make_room_for_successor(&mut self, now: i64, out: &mut Vec<Output>) {
         let Some(HandedOver { to, until_ms }) = self.handed_over else { return };
-        // Whatever they came as: who observed until now votes by the new configuration.
+        // As followers or as observers: an observer may be a voter in the new configuration.
         let stays = |server: ServerId| self.peers.values().any(|peer| peer.server == server);
         if now >= until_ms || !self.config.voters().into_iter().any(stays) {
             self.step_down(StepDown::HandedOver { to }, out);
@@ -183,11 +183,10 @@ impl Leader {
         }
     }
 
-    /// Behind UPTODATE: what was committed since a follower was sent NEWLEADER. A ZooKeeper that hears of it between the
-    /// two may lose its way: 3.8.6 and what is older, back to 3.6.3, as well as 3.9.2 look for the proposal among those
-    /// that came after NEWLEADER only, and fail when there is none (ZOOKEEPER-4394); and none of them activates a
-    /// configuration there whose proposal is not the first it holds.
-    /// Zxids of an epoch have no gaps, so nothing is kept but where to begin, and who is to lead.
+    /// After UPTODATE: the commits since a follower was sent NEWLEADER. A ZooKeeper that gets such a commit between the two
+    /// may fail: 3.6.3 to 3.8.6, and 3.9.2, look for the proposal only among those after NEWLEADER, and fail if it is not
+    /// there (ZOOKEEPER-4394). And no release activates a configuration there whose proposal is not the first one that it
+    /// holds. Zxids of an epoch have no gaps, so only the first zxid and the designated leaders are kept.
     pub(super) fn send_held(&mut self, id: PeerId, out: &mut Vec<Output>) {
         let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.kind == LearnerKind::Follower) else { return };
         let activations = std::mem::take(&mut peer.held_activations);
@@ -234,9 +233,9 @@ impl Leader {
     }
 }
 
-/// Whether a learner passes such a request on. What a leader does on its own account has no session, and is not asked for by
-/// anybody. deleteContainer is: a ZooKeeper that follows passes on what a client makes up, and the leader refuses it.
-/// (ZooKeeper 3.9, `FollowerRequestProcessor`.)
+/// Whether a learner forwards such a request. Requests that only a leader makes have no session, and no learner forwards
+/// them. deleteContainer is an exception: a following ZooKeeper forwards one that a client has made up, and the leader
+/// refuses it. (ZooKeeper 3.9, `FollowerRequestProcessor`.)
 fn is_forwarded(request: &ForwardedRequest<'_>) -> bool {
     let Some(op) = OpCode::from_wire(request.op).filter(|_| request.session != SessionId::NONE) else { return false };
     match op {

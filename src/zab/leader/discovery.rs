@@ -1,8 +1,8 @@
 //! Discovery: a quorum of voters comes, an epoch newer than any of theirs is taken and promised.
 //!
-//! Only a quorum that has promised the epoch makes it this leader's: from then on no leader of an older
-//! epoch can commit anything. Whoever of them has got more than this server shows that it should not
-//! have been elected, and it goes back to the election.
+//! Only a quorum that has promised the epoch makes it this leader's: from then on no leader of an older epoch can commit
+//! anything. If one of these voters has more transactions than this server, this server should not have been elected, and
+//! goes back to the election.
 //!
 //! What a learner says it has accepted counts here and nowhere else: a voter's, before the epoch is chosen, and within
 //! [`crate::limits::EPOCH_JUMP`]. Nothing of it is written down before a quorum of voters has come.
@@ -44,7 +44,8 @@ impl Leader {
         let accepted = packet.zxid.epoch();
         let older = self.peers.iter().find(|(other, peer)| **other != id && peer.server == server).map(|(id, _)| *id);
         if let Some(older) = older {
-            // One that lost its connection may have promised more since. It comes again when that is found out here, too.
+            // A learner that lost its connection may have promised a newer epoch since. It connects again when this server
+            // has noticed the loss, too.
             if self.peers[&older].serves && accepted > self.epoch {
                 return self.drop_peer(id, DropReason::ContradictsItself(accepted), out);
             }
@@ -61,8 +62,9 @@ impl Leader {
         let votes = self.helps_to_establish(&self.peers[&id]);
         if self.phase != Phase::Gathering {
             if accepted > self.epoch && votes {
-                // It has promised that to one that came to nothing: it can never follow here, and would be missing for good.
-                // A new election takes an epoch above both. (ZooKeeper 3.9 leaves such a voter out until its leader ends.)
+                // The voter has promised a newer epoch to a leader that failed: it could never follow this leader, and would
+                // be missing permanently. A new election takes an epoch above both. (ZooKeeper 3.9 leaves such a voter out
+                // until its leader ends.)
                 return self.step_down(StepDown::VoterPromisedMore { voter: server, accepted }, out);
             }
             self.request_promise(id, now, out);
@@ -93,7 +95,7 @@ impl Leader {
             if info.config_version > self.config.current().version() {
                 return Err(DropReason::ConfigAhead(info.config_version));
             }
-            // Numbers below 0 are those given to who has none.
+            // Negative ids are assigned to observers without an id.
             introduction.server = Some(ServerId(info.server)).filter(|id| (0..i64::MAX).contains(&id.0));
             introduction.knows_roll_over = info.protocol >= PROTOCOL_CORRAL;
             introduction.knows_secrets = info.protocol >= PROTOCOL_SECRETS;
@@ -142,8 +144,7 @@ impl Leader {
         out.push(Output::Send { to: id, message, after: After::Epochs(promise) });
     }
 
-    /// ACKEPOCH: a promise (or, with -1, the word of one who promised this epoch before and says where it
-    /// stands).
+    /// ACKEPOCH: a promise; with -1, only the zxid of a learner that promised this epoch before.
     pub(super) fn ack_epoch(&mut self, id: PeerId, packet: &Packet<'_>, now: i64, out: &mut Vec<Output>) {
         let Ok(current) = single_int(packet.data) else {
             return self.drop_peer(id, DropReason::Malformed(packet.kind), out);

@@ -1,5 +1,4 @@
-//! What passes between a leader and its surroundings: its options, inputs and outputs, and the reasons it gives for what it
-//! ends.
+//! The interface of a leader: its options, inputs and outputs, and the reasons for which it ends connections or its role.
 
 use super::peer::PeerId;
 use crate::config::Settings;
@@ -28,18 +27,17 @@ pub struct Options {
     pub settings: Arc<Settings>,
     /// Connections of learners; more are dropped.
     pub max_peers: usize,
-    /// Syncs that wait for their answer; who asks for more is dropped, or refused.
+    /// The most syncs that may wait for their answer; with more, a learner is disconnected and a client refused.
     pub max_syncs: usize,
     /// Transactions proposed and not committed; [`super::Proposal`]s beyond are refused.
     pub max_outstanding: usize,
     /// The counter of an epoch's last transaction.
     pub last_counter: u32,
-    /// The newest epoch of which a voter has said that it promised it, to this server as a leader before: one that was in
-    /// its way.
+    /// The newest epoch that a voter said it had promised, when this server tried to lead before: that epoch was in the way.
     pub heard_epoch: i64,
     /// What this server has agreed on with leaders before, or begins with. `None`: nobody is told anything.
     pub agreed: Option<Agreed>,
-    /// ZooKeepers are to come: new sessions get passwords that they know, too, whoever is a member now.
+    /// ZooKeepers are going to join: new sessions get ZooKeeper's passwords, whatever the present members are.
     pub zookeeper_passwords: bool,
 }
 
@@ -86,8 +84,8 @@ pub enum Input<'a> {
     EpochsDurable(Epochs),
     /// A client of this server asked for sync.
     Sync { tag: u64 },
-    /// A learner asked for sync, and everything it asked for before was proposed. It gets nothing committed that it asks
-    /// for later before the answer.
+    /// A learner asked for sync, and all its earlier requests are proposed. The learner gets no commit of a later request
+    /// before the sync's answer.
     LearnerSync(PeerId),
     /// Whether a session lives that a learner asked about by [`Output::Revalidate`].
     Revalidated { peer: PeerId, session: SessionId, valid: bool },
@@ -273,16 +271,16 @@ pub enum DropReason {
     ConfigAhead(i64),
     /// The epoch it says it accepted leaves none to follow.
     EpochOutOfRange(i64),
-    /// The epoch it says it accepted is further ahead of this server's own than any course of things takes it.
+    /// The accepted epoch that the learner states is implausibly far ahead of this server's own.
     EpochImplausible {
         accepted: i64,
         own: i64,
     },
-    /// It says it accepted a newer epoch than that in which it follows here, by another connection.
+    /// On a second connection, the learner states a newer accepted epoch than the one in which it follows here.
     ContradictsItself(i64),
     /// Another connection of the same server came.
     Replaced,
-    /// A packet that this phase of its synchronisation has no place for.
+    /// A packet that is not allowed in this phase of synchronisation.
     Unexpected(PacketType),
     /// The data of a packet cannot be decoded.
     Malformed(PacketType),
@@ -290,8 +288,8 @@ pub enum DropReason {
     WrongNewLeader(Zxid),
     /// It acknowledged a proposal before those sent earlier, or one that was never sent.
     AckOutOfOrder(Zxid),
-    /// A request that no learner passes on for a client: of no session, without a time to live where it opens one, or of an
-    /// operation that no client's request of a leader is.
+    /// A request that no learner forwards for a client: without a session, a createSession without a timeout, or an operation
+    /// that clients do not send to a leader.
     NotForwarded {
         op: i32,
     },

@@ -76,8 +76,8 @@ impl Leader {
         }
     }
 
-    /// A round of PINGs. Those who have been sent UPTODATE answer; to all others who are synchronised, or about
-    /// to be, it says that the leader lives.
+    /// A round of PINGs. Learners that were sent UPTODATE answer; to the others, which are synchronised or about to be, a
+    /// PING is a sign of life.
     fn ping(&mut self, whom: impl Fn(&Peer) -> bool, now: i64, out: &mut Vec<Output>) {
         self.barriers.sent += 1;
         let ping = PingSent { round: self.barriers.sent, zxid: self.proposals.last, sent_ms: now };
@@ -110,9 +110,9 @@ impl Leader {
         }
     }
 
-    /// A sync: it waits for a round that is yet to be sent, which is sent at once unless one is on its way.
+    /// A sync waits for a round of PINGs that is sent after it: at once, unless a round is under way.
     pub(super) fn sync(&mut self, from: SyncFrom, now: i64, out: &mut Vec<Output>) {
-        // What this server's own clients ask for costs no learner its connection: each has as many of its own.
+        // Syncs of this server's clients do not count against learners: each learner has its own limit.
         let waiting = match from {
             SyncFrom::Client(_) => self.barriers.waiting.len(),
             SyncFrom::Learner(id) => self.peers.get(&id).map_or(0, |peer| peer.syncs_waiting),
@@ -157,8 +157,8 @@ impl Leader {
         }
     }
 
-    /// SYNC, behind everything that was committed before. One that is on its way into the next epoch has not been sent all of
-    /// that, or shows it at UPTODATE only.
+    /// SYNC, after everything that was committed before. A learner in the middle of a roll-over has not got all of that yet,
+    /// or shows it only at UPTODATE.
     fn sync_answered(&mut self, id: PeerId, out: &mut Vec<Output>) {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.syncs_waiting -= 1;

@@ -70,11 +70,12 @@ pub(super) struct Peer {
     pub synced_since_ms: i64,
     /// In the order they were sent: the one order in which it may acknowledge them.
     pub unacked: VecDeque<Unacked>,
-    /// All that was committed when it was sent NEWLEADER. Of what follows a follower is told with UPTODATE.
+    /// The last commit when the learner was sent NEWLEADER. A follower is told of later commits after UPTODATE.
     pub told: Zxid,
-    /// The reconfigurations among that, and who is to lead under them.
+    /// The reconfigurations among the later commits, with their designated leaders.
     pub held_activations: Vec<(Zxid, ServerId)>,
-    /// PINGs after its first UPTODATE, which alone it answers. Who leaves one unanswered for syncLimit is dropped.
+    /// PINGs after the learner's first UPTODATE: it answers only these. A learner that does not answer one within syncLimit
+    /// is dropped.
     pub pings: VecDeque<PingSent>,
     /// A snapshot is part of its synchronisation.
     pub by_snapshot: bool,
@@ -88,7 +89,7 @@ pub(super) struct Peer {
     pub serves: bool,
     /// Its syncs that wait for a round of PINGs, or for what was proposed before them.
     pub syncs_waiting: usize,
-    /// Its syncs that are due and wait for UPTODATE: what it is sent before that it does not show yet.
+    /// The learner's syncs that are due and wait for UPTODATE: before that it does not show what it was sent.
     pub syncs_due: usize,
 }
 
@@ -115,8 +116,8 @@ impl Peer {
         }
     }
 
-    /// It is heard of: the leader may count on it until then. What it was given to come is longer than what one packet is
-    /// worth (ZooKeeper 3.9: initLimit + syncLimit).
+    /// The learner was heard of, and counts as alive until then. The time allowed for its synchronisation is longer than the
+    /// time that one packet adds (ZooKeeper 3.9: initLimit + syncLimit).
     pub(crate) fn counts_until(&mut self, until_ms: i64) {
         self.synced_until_ms = self.synced_until_ms.max(until_ms);
     }

@@ -9,12 +9,12 @@
 //! | 4 | DIFF with nothing behind it, NEWLEADER | acknowledgements of a quorum, epochs on disk |
 //! | 5 | UPTODATE; the first transaction of the new epoch may be proposed | |
 //!
-//! From step 2 on this is a leader as it was after its election: the same phases, the same sets of who promised and who
-//! acknowledged, begun anew; `discovery` and `sync` do the work. So what holds for a leader that was elected holds here:
+//! From step 2 on the leader is in the state after its election: the same phases and the same sets of promises and
+//! acknowledgements, begun anew; `discovery` and `sync` do the work. So what holds for a leader that was elected holds here:
 //!
-//! - No second leader comes up in the new epoch. One needs a quorum that promised the epoch, two quorums share a voter,
-//!   and a voter promises an epoch once: the promise is on disk before ACKEPOCH leaves, and who has promised before
-//!   answers -1, which does not count. This server promises, too, before it asks.
+//! - No second leader comes up in the new epoch. A leader needs a quorum of promises for the epoch, two quorums share a
+//!   voter, and a voter promises an epoch once: its promise is on disk before ACKEPOCH leaves, and a voter that has promised
+//!   before answers -1, which does not count. This server promises, too, before it asks for promises.
 //! - No leader of another epoch knows less than what is committed. Until step 3 is done nobody's current epoch has moved,
 //!   and an election goes by the old epoch's rules. From then on servers of the new epoch win over those of the old one,
 //!   and each has the whole old epoch: step 1 saw to it that the old epoch has an end, its last transaction; a learner
@@ -28,10 +28,10 @@
 //!
 //! A learner that serves goes on serving: it reads, passes requests on and answers PINGs all through the round, so a sync
 //! that is under way is as good as ever; its SYNC comes behind UPTODATE, from which on the learner shows what was committed
-//! meanwhile. One that was about to be brought up to date in the old epoch is dropped and comes
-//! again; one that comes anew meanwhile goes through the round with the others. Who did not announce that it knows of
-//! this (a ZooKeeper) would leave at step 2: with one among the learners the role ends instead, as ZooKeeper's does
-//! (ZOOKEEPER-1277), and it does when the whole takes longer than syncLimit.
+//! meanwhile. A learner that is being synchronised in the old epoch is dropped and connects again; a learner that connects
+//! meanwhile takes part in the round. A learner that has not announced support for roll-overs (a ZooKeeper) would leave at
+//! step 2: with such a learner the role ends instead, as ZooKeeper's does (ZOOKEEPER-1277). The role also ends when the
+//! roll-over takes longer than syncLimit.
 //!
 //! [`After::Log`]: crate::zab::message::After::Log
 //! [`After::Epochs`]: crate::zab::message::After::Epochs

@@ -1,10 +1,10 @@
-//! Whom a leader tells the secret that session passwords are made under, and whether they are.
+//! Which learners a leader tells the secret of session passwords, and whether new passwords are made under it.
 //!
-//! Every member must be able to check a client's password, for a client goes where it likes. So new sessions get secret
-//! ones when all members are known to know of them: each has announced it, to this leader or, as what is agreed on says,
-//! to one before. A member that is no more what it was, an older version or a ZooKeeper in its place, says so when it
-//! comes; from then on new sessions get passwords that it knows, too. So they do while a learner is connected that is no
-//! member and knows none.
+//! Every member must be able to check a client's password, for a client goes where it likes. So new sessions get secret ones
+//! when all members are known to know of them: each has announced it, to this leader or, as what is agreed on says, to one
+//! before. A member that was replaced by an older version or a ZooKeeper shows this when it connects; from then on new
+//! sessions get ZooKeeper's passwords. The same holds while a learner that is no member and does not support secrets is
+//! connected.
 
 use super::peer::{Peer, PeerId, Stage};
 use super::{Leader, Output};
@@ -16,8 +16,8 @@ use crate::zab::voters::ServerId;
 use std::collections::BTreeSet;
 
 impl Leader {
-    /// A learner has said what it knows. That one knows less has its consequence at once; what gets better is said with the
-    /// next tick, so that nobody makes all members write as often as he comes and goes.
+    /// A learner has announced what it supports. Less support takes effect at once; more support is announced with the next
+    /// tick, so that a learner that connects and leaves again and again cannot make all members write each time.
     pub(super) fn announced(&mut self, server: ServerId, knows_secrets: bool, out: &mut Vec<Output>) {
         if !knows_secrets {
             self.secrets.knowing.remove(&server);
@@ -55,7 +55,8 @@ impl Leader {
         self.take_used(out);
     }
 
-    /// Takes over a secret in use that a member has, if none is agreed on that has been. Who joins says so before it is one.
+    /// Adopts a used secret of a member, if the agreed secret was never used. A joining server reports its secret before it
+    /// is a member.
     fn take_used(&mut self, out: &mut Vec<Output>) {
         if self.secrets.agreed.is_some_and(|agreed| !agreed.used) {
             let mut members = self.peers.values().filter(|peer| self.config.member(peer.server).is_some());
@@ -67,7 +68,7 @@ impl Leader {
 
     fn agree(&mut self, agreed: Agreed, out: &mut Vec<Output>) {
         self.secrets.agreed = Some(agreed);
-        // Those that are yet to come so far are told before NEWLEADER.
+        // Learners that are not live yet are told before NEWLEADER.
         let live: Vec<PeerId> = self.peers.iter().filter(|(_, peer)| peer.is_live()).map(|(id, _)| *id).collect();
         out.push(Output::Agreed(agreed));
         live.into_iter().for_each(|id| self.send_agreed(id, out));

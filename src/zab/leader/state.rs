@@ -102,7 +102,7 @@ impl Barriers {
         self.waiting.len()
     }
 
-    /// Nobody is there to be answered any more.
+    /// The learner is gone: its syncs need no answer.
     pub(crate) fn forget(&mut self, peer: PeerId) {
         self.waiting.retain(|waiting| waiting.from != SyncFrom::Learner(peer));
     }

@@ -30,7 +30,7 @@ impl Leader {
             decision => decision,
         };
         let server = self.peers[&id].server;
-        // It may be told to cut off what it had acknowledged: from here on its log holds what it says anew.
+        // The learner may have to truncate acknowledged transactions: from here on only its new acknowledgements count.
         self.proposals.acked.remove(&server);
         let syncs = self.peers.values().filter(|peer| peer.is_syncing()).count();
         let is_voter = self.helps_to_establish(&self.peers[&id]);
@@ -110,12 +110,12 @@ impl Leader {
     /// The next part of the log, after what was sent.
     fn read_rest(&mut self, id: PeerId, sent: Zxid, now: i64, out: &mut Vec<Output>) {
         let upto = self.history.floor();
-        // It is the learner's turn, too: what it was sent has to leave first.
+        // The learner must also read: the bytes sent before have to leave first.
         self.set_stage(id, Stage::ReadingRest { sent, upto }, now + self.init_ms());
         out.push(Output::ReadLog { peer: id, after: sent, upto });
     }
 
-    /// What was read of the log and is committed, then what is in memory or the next part.
+    /// Sends the committed transactions of the part, then those in memory, or reads the next part.
     fn send_part(&mut self, id: PeerId, after: Zxid, part: &LogPart, upto: Zxid, now: i64, out: &mut Vec<Output>) {
         let mut last = after;
         for txn in part.txns.iter().filter(|txn| txn.zxid > after && txn.zxid <= self.history.last()) {
@@ -146,8 +146,8 @@ impl Leader {
         txn.zxid
     }
 
-    /// Outstanding proposals, what is agreed on, NEWLEADER, and from here on everything as it happens, but for what is committed: that a
-    /// follower is told behind UPTODATE.
+    /// Sends the outstanding proposals, the agreement and NEWLEADER. From here on the learner gets the live stream, except
+    /// commits: a follower gets these after UPTODATE.
     fn join(&mut self, id: PeerId, now: i64, out: &mut Vec<Output>) {
         self.set_stage(id, Stage::Joined, now + self.init_ms());
         let told = self.proposals.committed.max(self.new_leader_zxid());
@@ -161,7 +161,7 @@ impl Leader {
                 out.push(Output::Send { to: id, message, after: After::Nothing });
             }
         }
-        // An observer has not been sent the proposal it would take it from, and would think it agreed on.
+        // An observer was not sent the proposal, and would take the configuration for agreed.
         let proposed = self.config.pending().filter(|_| self.proposals.reconfig.is_none() || !observes);
         let config = proposed.unwrap_or(self.config.current()).to_string();
         self.send_agreed(id, out);

@@ -20,7 +20,8 @@ use crate::zab::message::{After, Message};
 use crate::zab::voters::Voters;
 
 impl Learner {
-    /// LEADERINFO: the epoch to be promised. Who has promised it before says so with -1 and is not counted.
+    /// LEADERINFO: the epoch to be promised. A server that has promised the epoch before answers with -1, and its promise
+    /// does not count.
     pub(super) fn leader_info(&mut self, packet: &Packet<'_>, out: &mut Vec<Output>) -> Result<(), LeaveReason> {
         let protocol = single_int(packet.data).map_err(|_| LeaveReason::Malformed(packet.kind))?;
         if protocol < PROTOCOL_EPOCHS {
@@ -34,7 +35,7 @@ impl Learner {
         if epoch < accepted {
             return Err(LeaveReason::EpochBehind { leader: epoch, accepted });
         }
-        // One that knows of nothing has nothing to lose, and may come to an ensemble of any age.
+        // A new server has no promise to break, and may join an ensemble of any epoch.
         let is_new = accepted == 0 && self.history.last() == Zxid::ZERO;
         if !is_new && !is_plausible(epoch, accepted) {
             return Err(LeaveReason::EpochImplausible { leader: epoch, accepted });
@@ -110,14 +111,15 @@ impl Learner {
         if let Some(text) = packet.data.filter(|text| text.len() > 1) {
             let config = Voters::parse(text).map_err(|_| LeaveReason::BadConfig(packet.kind))?;
             let proposed = self.proposed_config().filter(|proposed| proposed.version() >= config.version()).cloned();
-            // What is proposed at this moment comes with NEWLEADER, too: a commit makes it the one agreed on, and not
-            // UPTODATE. (ZooKeeper 3.9 takes it for agreed on, though its leader may still fail to commit it.)
+            // A configuration that is only proposed may come with NEWLEADER, too: its commit activates it, not UPTODATE.
+            // (ZooKeeper 3.9 takes it for agreed, though the leader may still fail to commit it.)
             let is_proposed = proposed.as_ref().is_some_and(|proposed| proposed.version() == config.version());
             self.new_config = (!is_proposed).then(|| config.clone());
             out.push(Output::ConfigSeen(proposed.unwrap_or(config)));
         }
         if let Some(zxid) = self.staged.take() {
-            // The snapshot may have been older than this server; what came behind it must not be.
+            // The snapshot may be older than this server's state, but together with the transactions behind it the state must
+            // not be.
             self.keeps_committed(zxid)?;
             out.push(Output::PersistSnapshot { zxid });
             self.history.reset(zxid);
@@ -144,7 +146,7 @@ impl Learner {
             out.push(Output::Activate { config, designated: None });
         }
         if self.options.kind == LearnerKind::Observer {
-            // A leader of old sends observers what is not committed; when it is, it comes again.
+            // Leaders of older versions send observers uncommitted transactions, and send them again when they are committed.
             self.pending.clear();
             self.pending_bytes = 0;
         }

@@ -80,8 +80,7 @@ pub enum Output {
     WriteEpochs { epochs: Epochs, after: After },
     /// Cut the log, and the state with it, after this zxid.
     Truncate { to: Zxid },
-    /// This is agreed on from now on, or that the leader does not know of such a thing: write it down, before whatever is
-    /// written after it.
+    /// Write this agreement to disk, before any later write; `None`: the leader does not support secrets.
     Agreed(Option<Agreed>),
     /// Append this to the log.
     Append(Txn),
@@ -143,7 +142,7 @@ pub enum LeaveReason {
     EpochBehind { leader: i64, accepted: i64 },
     /// An epoch that is none.
     EpochOutOfRange(i64),
-    /// An epoch further ahead of this server's own than any course of things takes it.
+    /// An epoch implausibly far ahead of this server's own.
     EpochImplausible { leader: i64, accepted: i64 },
     /// NEWLEADER of another epoch than the one promised, or a transaction of a later one.
     WrongEpoch(Zxid),

@@ -5,9 +5,9 @@
 //! transactions: what may follow what, and what a commit must match. `requests` is what goes to the leader
 //! for this server's clients, and what comes back. `rollover` takes it along into the leader's next epoch.
 //!
-//! All a learner does is in its [`Output`]s, to be done in their order through a `Gate`, which keeps those
-//! that wait. Whatever the leader sends, the worst that comes of it is [`Output::Leave`] with its reason.
-//! (ZooKeeper 3.9: `Learner`, `Follower`, `Observer`.)
+//! All a learner does is in its [`Output`]s, to be done in their order through a `Gate`, which keeps those that wait.
+//! Whatever the leader sends, the worst result is [`Output::Leave`] with its reason. (ZooKeeper 3.9: `Learner`, `Follower`,
+//! `Observer`.)
 
 mod handshake;
 mod interface;
@@ -201,8 +201,8 @@ impl Learner {
         self.epoch
     }
 
-    /// Ends the role and gives back the log's end. All writes of the role must have ended; what a gate still
-    /// held is void, an epoch among it: what counts then is what is on disk, judged by [`Epochs::at_start`].
+    /// Ends the role and gives back the log's end. All writes of the role must have ended. Outputs still held at a gate are
+    /// dropped, epochs included: then the epochs on disk count, checked by [`Epochs::at_start`].
     pub(crate) fn into_history(self) -> History {
         self.history
     }
@@ -230,8 +230,8 @@ impl Learner {
         }
     }
 
-    /// What is agreed on. What follows it, NEWLEADER at first, is acknowledged when it is written down. The leader may know of no
-    /// secret that was ever used where this server does.
+    /// The leader's agreement. Later messages, NEWLEADER first, are acknowledged only when the agreement is on disk. The
+    /// leader may know no used secret while this server does.
     fn agreed(&mut self, packet: &Packet<'_>, out: &mut Vec<Output>) -> Result<(), LeaveReason> {
         let mut agreed = packet.data.and_then(Agreed::decode).ok_or(LeaveReason::Malformed(packet.kind))?;
         self.is_told = true;

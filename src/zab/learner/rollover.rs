@@ -1,9 +1,9 @@
 //! A learner's part in a roll-over: its leader goes over into the next epoch, and it goes along without leaving.
 //!
-//! LEADERINFO from a leader that is followed already asks for a promise as a new leader's does, and from there on all is
-//! as in `handshake`: the promise is on disk before ACKEPOCH leaves, at NEWLEADER the log is on disk before the epoch and the
-//! epoch before the ACK, and UPTODATE says that a quorum has come as far. Only what makes this one round of one leader is
-//! asked for here:
+//! LEADERINFO from a leader that is followed already asks for a promise as a new leader's does, and from there on all is as
+//! in `handshake`: the promise is on disk before ACKEPOCH leaves, at NEWLEADER the log is on disk before the epoch and the
+//! epoch before the ACK, and UPTODATE says that a quorum has come as far. This module checks only the conditions that are
+//! special to a roll-over:
 //!
 //! - this server has announced that it takes part; a leader that does not know of this sends no such thing;
 //! - the epoch is newer than any promised: an answer of -1, for one promised before, would be a new connection's;
@@ -30,7 +30,7 @@ impl Learner {
         self.leader_info(packet, out)
     }
 
-    /// A packet that has no place at this stage: of a learner that serves, what its clients wait for has.
+    /// A packet that is not allowed at this stage; a learner that serves allows PING and REVALIDATE.
     pub(super) fn out_of_place(&mut self, packet: &Packet<'_>, out: &mut Vec<Output>) -> Result<(), LeaveReason> {
         match packet.kind {
             PacketType::Ping | PacketType::Revalidate if self.serves => self.answered(packet, out),

@@ -130,7 +130,7 @@ impl Learner {
             (Some(txn), None) => self.append(txn, out),
             (None, _) => {}
         }
-        // Before UPTODATE the leader itself cannot know that a quorum has what it says is committed.
+        // Before UPTODATE even the leader cannot know whether a quorum has the transactions that it calls committed.
         self.agreed = oldest.zxid;
         if self.stage == Stage::Active {
             self.committed = oldest.zxid;
