@@ -47,7 +47,7 @@ pub struct Data {
     pub zxid: Zxid,
     /// How the passwords of sessions are made and checked.
     pub passwords: Passwords,
-    /// The server's id; 0 where nobody has given it one.
+    /// The server's id; 0 if none is configured.
     pub server: i64,
     /// Transactions of the log behind the snapshot loaded.
     pub replayed: u64,
@@ -67,7 +67,7 @@ pub(crate) struct MemberData {
     pub secrets: MemberSecrets,
 }
 
-/// Who writes the small records, and holds the directory.
+/// Writes the small records, and holds the lock on the data directory.
 struct Keeper {
     dir: PathBuf,
     directory: DataDirectory,
@@ -415,7 +415,7 @@ impl Keeper {
     }
 }
 
-/// Gives this process hash keys that nobody else knows; see [`crate::ids::key_hashes`].
+/// Gives this process secret hash keys; see [`crate::ids::key_hashes`].
 ///
 /// # Errors
 /// If the system has no randomness.

@@ -13,12 +13,12 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-/// Who may have how many.
+/// The shares of clients and servers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Budget {
     /// Clients' connections.
     pub clients: usize,
-    /// Connections that other servers, or whoever speaks to their ports, have made.
+    /// Connections of other servers, and of strangers at the ports for servers.
     pub peers: usize,
 }
 
@@ -33,7 +33,7 @@ impl Budget {
     }
 }
 
-/// Descriptors that are nobody's connections: files, rings, epoll sets, bells.
+/// Descriptors that are no connections: files, rings, epoll sets, bells.
 pub fn kept(shards: usize) -> usize {
     limits::RESERVED_DESCRIPTORS + 8 * shards
 }
@@ -91,7 +91,7 @@ impl Reserve {
                             "no descriptor was left, one that was kept back is used (raise the limit on open files)"
                         );
                     } else if had > 0 && had < limits::KEPT_DESCRIPTORS {
-                        // Somebody may have closed theirs meanwhile; otherwise the next time.
+                        // Other descriptors may have been closed meanwhile; if not, the reserve is filled the next time.
                         let _ = self.fill();
                     }
                     return result;

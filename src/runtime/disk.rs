@@ -1,7 +1,7 @@
 //! The disk as it is: [`storage::disk::Disk`] over the file system.
 //!
-//! Blocking calls, for start-up and helper threads. Files are made readable by this user only. Whoever reads a file
-//! holds a shared lock on it, so that it is not cut down to be removed meanwhile.
+//! Blocking calls, for start-up and helper threads. Files are made readable by this user only. A reader of a file holds a
+//! shared lock on it, so that the file is not truncated and removed meanwhile.
 
 use super::descriptors::opened;
 use crate::storage::disk::{Access, BLOCK, Blocks, Disk, DiskError, DiskFile, PIECE};

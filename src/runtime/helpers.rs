@@ -211,7 +211,8 @@ struct Thread {
 }
 
 impl Thread {
-    /// Does what comes through the channel, one after the other, until nothing can come or nobody asks for what is finished.
+    /// Carries out the channel's tasks one after the other, until the channel is closed, or the receiver of the results is
+    /// gone.
     fn run<T: Send + 'static>(
         self,
         to_do: Receiver<T>,

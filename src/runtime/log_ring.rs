@@ -35,7 +35,7 @@ pub(crate) struct LogRing {
     in_flight: Option<FrameWrite>,
 }
 
-// SAFETY: the buffers are used by whoever owns the log writer and this ring together, one thread.
+// SAFETY: one thread owns the log writer and this ring together, and only that thread uses the buffers.
 unsafe impl Send for LogRing {}
 
 impl LogRing {

@@ -1,8 +1,8 @@
 //! The edge for more cores: shards on glommio executors, the quorum brain on a thread and ring of its own.
 //!
-//! A shard waits for one thing, its epoll descriptor, which holds its sockets, a timer and its bell. The
-//! quorum thread waits for one thing too, its ring: log writes, the bell's eventfd, a timer and the alarm complete
-//! there. Between them go a channel of requests and the shared sequence of batches; nobody takes a lock.
+//! A shard waits for one thing, its epoll descriptor, which holds its sockets, a timer and its bell. The quorum thread waits
+//! for one thing too, its ring: log writes, the bell's eventfd, a timer and the alarm complete there. Between them go a
+//! channel of requests and the shared sequence of batches; no lock is taken.
 //!
 //! glommio 0.9 has no call that waits for a foreign descriptor. Its streams, however, post a poll for
 //! whatever descriptor they are made from, and their first read waits for that poll. [`readable`] leans on
@@ -63,7 +63,7 @@ pub(crate) struct ShardThread {
 /// What the threads of a server share to end together.
 #[derive(Clone)]
 pub(crate) struct Ending {
-    /// Somebody wants the server to stop.
+    /// The server has been asked to stop.
     pub stop: Arc<AtomicBool>,
     /// The quorum brain has published its last batch.
     pub published_all: Arc<AtomicBool>,
@@ -276,7 +276,7 @@ fn core_loop(
                     outside.log.written(entry.result())?;
                     quorum.begin(clocks.now());
                     quorum.step(Input::Written);
-                    // Who waits for an answer does not wait for what has come meanwhile.
+                    // Clients that wait for this write's answers do not wait for requests that came meanwhile.
                     outside.perform(&mut quorum, false, publish)?;
                 }
                 BELL => waits.arm_bell(&mut outside.log),

@@ -260,7 +260,7 @@ fn serve(runner: Runner, mut signals: Signals, stop: Arc<AtomicBool>, wake: Arc<
         let brain = std::thread::Builder::new().name("core".to_owned()).spawn_scoped(scope, move || {
             let result = runner();
             if let Err(fatal) = &result {
-                // At once and whole: nobody is answered any more.
+                // The whole process ends at once: no client is answered any more.
                 tracing::error!(reason = fatal.reason.name(), "{fatal}");
                 fatal::exit(fatal);
             }
@@ -311,7 +311,7 @@ fn signals_waiter(signals: &mut Signals, stop: Arc<AtomicBool>, wake: Arc<Wake>)
     }
 }
 
-/// Who may have how many descriptors. The soft limit is raised to the hard one first.
+/// The shares of descriptors. Raises the soft limit to the hard limit first.
 fn descriptor_budget(config: &Config, shards: usize) -> Budget {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

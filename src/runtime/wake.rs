@@ -14,15 +14,15 @@ pub(crate) struct Wake {
 }
 
 impl Wake {
-    /// A bell nobody waits at.
+    /// A bell at which no loop waits yet.
     pub(crate) fn new() -> Result<Self, Fatal> {
         let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|error| Fatal::new(Reason::System, format!("eventfd: {error}")))?;
         Ok(Wake { fd, waits: AtomicBool::new(false), rung: AtomicBool::new(false) })
     }
 
-    /// The loop is about to wait; false if it must not, because the bell has been rung since it was last
-    /// awake. Whoever rings from now on ends the wait.
+    /// The loop is about to wait; false if it must not, because the bell has been rung since it was last awake. A ring from
+    /// now on ends the wait.
     #[must_use]
     pub(crate) fn about_to_wait(&self) -> bool {
         self.waits.store(true, SeqCst);

@@ -2,10 +2,10 @@
 //! whether every member checks passwords by it.
 //!
 //! A leader tells its learners just before NEWLEADER, and again when the second of the two changes; a learner writes it down
-//! before it acknowledges. So it follows the rules of the epochs: whoever can be elected behind an established leader has
-//! acknowledged that leader, and has its secret. The first secret is that of the directory of whoever leads first. The secret
-//! of a leader that was never established must not survive that leader. So each secret is stored with its epoch, beside the
-//! last acknowledged one; the valid one is the newest whose epoch is not above the current epoch.
+//! before it acknowledges. So the secret follows the rules of the epochs: a server that can be elected after an established
+//! leader has acknowledged that leader, and has its secret. The first secret is that of the first leader's data directory.
+//! The secret of a leader that was never established must not survive that leader. So each secret is stored with its epoch,
+//! beside the last acknowledged one; the valid one is the newest whose epoch is not above the current epoch.
 //!
 //! A secret that sessions use must not be replaced by an unused one: the leader may have started with an empty disk, behind a
 //! leader without support for secrets. So each secret is stored with whether it was ever used. If a learner has a used secret
@@ -14,8 +14,8 @@
 //! report its own. It comes into use on a standalone server, too, whose sessions get passwords under it: when an ensemble
 //! grows from that server, the ensemble has these sessions.
 //!
-//! Only those are told who announced that they know of this ([`crate::jute::quorum::PROTOCOL_SECRETS`]). A ZooKeeper knows no
-//! passwords but its own, so while one is among the members, or may be, new sessions have those.
+//! Only learners that announced support ([`crate::jute::quorum::PROTOCOL_SECRETS`]) are told. A ZooKeeper knows only its own
+//! passwords, so while a member is a ZooKeeper, or may be one, new sessions get ZooKeeper's passwords.
 
 use crate::jute::wire::Reader;
 use crate::session::SessionSecret;

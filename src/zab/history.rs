@@ -9,7 +9,7 @@ use crate::limits;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// A transaction: its place in the order, and bytes that nobody here looks into.
+/// A transaction: its zxid, and bytes that the protocol does not interpret.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Txn {
     pub zxid: Zxid,

@@ -1,9 +1,9 @@
 //! The election's connections: one for each pair of servers, no matter which server needed it first.
 //!
-//! Both servers of a pair may dial; only the connection that the larger id opened stays. So a server that
-//! needs a larger one dials it, says who it is, and is called back. While a message is on its way to a server
-//! the next one waits, and a newer one replaces it. [`Links`] decides all that; whoever holds it dials,
-//! accepts, reads and writes. The rules are ZooKeeper's (3.9, QuorumCnxManager), with two changes:
+//! Both servers of a pair may dial; only the connection that the larger id opened stays. So a server that needs a larger one
+//! dials it, says who it is, and is called back. While a message is on its way to a server the next one waits, and a newer
+//! one replaces it. [`Links`] decides all that; its owner dials, accepts, reads and writes. The rules are ZooKeeper's (3.9,
+//! QuorumCnxManager), with two changes:
 //!
 //! - a server that was ever spoken to stays wanted: without a connection it is dialled again with growing
 //!   pauses, not only when the next message comes, so that an election finds the connections it needs;
@@ -58,7 +58,7 @@ pub enum Input<'a> {
     Dialled { peer: ServerId, link: LinkId },
     /// It could not be made. Every dial ends in one or the other.
     DialFailed { peer: ServerId },
-    /// Somebody connected, and said who it is.
+    /// A server has connected, and has sent its initial message.
     Accepted { link: LinkId, initial: InitialMessage<'a> },
     /// Bytes from a connection, after its initial message.
     Received { link: LinkId, bytes: &'a [u8] },
@@ -464,7 +464,7 @@ impl Peer {
     }
 }
 
-/// Everybody but this server, with the addresses of the current configuration before those of the pending one.
+/// All members except this server; the addresses of the current configuration come before those of the pending one.
 fn members(config: &Config, me: ServerId) -> BTreeMap<ServerId, Place> {
     let mut members: BTreeMap<ServerId, Place> = BTreeMap::new();
     for member in config.all().flat_map(Voters::members).filter(|member| member.id != me) {

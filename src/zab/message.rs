@@ -18,7 +18,7 @@ pub enum Data {
     Null,
     Bytes(Vec<u8>),
     Txn(Arc<[u8]>),
-    /// Who is to lead from here on, and the reconfiguration that says so.
+    /// The designated leader from here on, and the reconfiguration that designates it.
     Designated(ServerId, Arc<[u8]>),
 }
 
@@ -31,7 +31,7 @@ pub struct Auth {
 }
 
 impl Auth {
-    /// A copy of what a packet carries; null and none are the same to whoever judges a request.
+    /// A copy of a packet's identities. A null list and an empty one mean the same to the check of a request.
     pub fn of(packet: &Packet<'_>) -> Auth {
         let identities = packet.auth.unwrap_or(Identities::NONE);
         Auth { count: identities.len(), bytes: identities.bytes().to_vec() }

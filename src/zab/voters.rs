@@ -93,7 +93,7 @@ impl Voters {
         }
     }
 
-    /// Takes a membership; answers with what is wrong if nobody votes in it.
+    /// The voters of a membership; an error if it has no voter.
     pub(crate) fn new(membership: Membership) -> Result<Voters, NobodyVotes> {
         if membership.participants().next().is_none() {
             return Err(NobodyVotes);

@@ -257,7 +257,7 @@ fn locked_memory(machine: &Machine, config: &Config, all: &mut Vec<Advice>) {
     }
 }
 
-/// Connections below which a limit on open files is likely to be nobody's intention.
+/// Connections below which a limit on open files is probably not intended.
 const FEW_CONNECTIONS: u64 = 4_000;
 
 fn open_files(machine: &Machine, config: &Config, all: &mut Vec<Advice>) {

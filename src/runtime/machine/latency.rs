@@ -1,9 +1,9 @@
 //! How long the log's disk takes for a write, measured the way the log writes: 4 KiB at a time, direct and synchronous,
 //! over blocks that have been written before.
 //!
-//! The file has no name, so that nothing of it is left whatever happens. The measurement blocks its thread for
-//! [`BUDGET`] and one write more, and shares the disk with whoever else writes: it tells an SSD from a spinning disk and
-//! a cache that is flushed from one that is not, not one SSD from another.
+//! The file has no name, so that nothing of it is left whatever happens. The measurement blocks its thread for [`BUDGET`] and
+//! one write more, and shares the disk with other writers: it tells an SSD from a spinning disk and a cache that is flushed
+//! from one that is not, not one SSD from another.
 
 use std::fs::{File, OpenOptions};
 use std::io;

@@ -49,7 +49,7 @@ pub struct Machine {
     pub open_files: Option<Limit>,
     /// When transparent huge pages are used: always, madvise or never.
     pub huge_pages: Option<String>,
-    /// Who waits for memory to be put together for them.
+    /// The kernel's setting `transparent_hugepage/defrag`: which processes wait while memory is compacted into huge pages.
     pub huge_page_defrag: Option<String>,
     /// The frequency governors of the CPUs, each once.
     pub governors: Vec<String>,

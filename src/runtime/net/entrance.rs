@@ -25,7 +25,7 @@ impl Net {
         }
     }
 
-    /// Accepts at another port from now on, where a door has moved. Who waits at the old one is taken in first.
+    /// Where a door has moved, accepts at the new port from now on. Connections that wait at the old port are accepted first.
     #[inline]
     pub(super) fn follow_doors(&mut self, shard: &mut Shard) {
         for number in 0..self.entrances.len() {

@@ -1,11 +1,11 @@
-//! Who may connect: how many clients there may be in all, and from one address.
+//! Limits on client connections: in all, and from one address.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-/// Who may connect: limits per address and in all, counted over all shards.
+/// Limits on client connections, per address and in all, counted over all shards.
 pub(crate) struct Gate {
     per_address: Mutex<HashMap<IpAddr, u32>>,
     total: AtomicUsize,

@@ -377,8 +377,8 @@ mod tests {
 
     use super::*;
 
-    /// A shard that stood still for long finds more clients ready than it reads in a turn: nobody is called silent whose words
-    /// are there, and a shard whose every turn is full still ticks.
+    /// After a long pause a shard finds more clients ready than it reads in a turn: no client is called silent whose bytes
+    /// have arrived, and a shard whose every turn is full still ticks.
     #[test]
     fn a_tick_waits_until_everybody_who_is_ready_was_read() {
         let mut ticks = Ticks::default();

@@ -1,4 +1,5 @@
-//! Accepting at the ports for servers: how many may be connected, who gives way to whom, and whose a connection is.
+//! Accepts at the ports for servers: how many connections there may be, which one is closed for a new one, and which server a
+//! connection belongs to.
 
 use super::socket::Kind;
 use super::{Peers, watch};

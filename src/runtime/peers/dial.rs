@@ -44,7 +44,7 @@ pub(crate) fn dial(purpose: Purpose, addresses: Vec<Address>, dialler: &Dialler)
     let done_too = done.clone();
     let body = move || {
         let outcome = connect(&addresses, timeout, &security);
-        // Nobody listens any more where the server stops.
+        // When the server stops, the receiver is gone.
         let _ = done.send(Dialled { purpose, outcome });
         wake.ring();
     };

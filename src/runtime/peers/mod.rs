@@ -93,7 +93,7 @@ fn system(error: rustix::io::Errno) -> Fatal {
 }
 
 impl Peers {
-    /// Nobody is connected yet; `wake` is the bell of the loop that calls [`Peers::turn`].
+    /// No connection exists yet; `wake` is the bell of the loop that calls [`Peers::turn`].
     pub(crate) fn new(options: PeerOptions, ports: (Vec<Open>, Mover), wake: Arc<Wake>) -> Result<Peers, Fatal> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system)?;
         let (ports, mover) = ports;
@@ -252,7 +252,7 @@ impl Peers {
             return;
         }
         if socket.armed.intersects(epoll::EventFlags::IN) {
-            // One that holds plaintext has its turn in the list.
+            // A connection that holds plaintext is read when its turn in the list comes.
             if !socket.is_unread {
                 self.receive(quorum, token);
             }

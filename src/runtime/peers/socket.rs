@@ -199,13 +199,13 @@ impl Socket {
         self.is_paused || self.transport.is_full()
     }
 
-    /// Whether it was accepted and has not said whose it is, or nothing at all.
+    /// Whether the connection was accepted and has not sent its first message yet.
     pub(crate) fn is_silent(&self) -> bool {
         let is_accepted = matches!(self.kind, Kind::Unknown(_) | Kind::Learner);
         is_accepted && self.ends_at_ms.is_some() && !self.is_closing
     }
 
-    /// Whether it is to be ended now. One that is closing says goodbye behind what it was given.
+    /// Whether the connection must end now. A closing connection sends its unsent bytes first, then the transport's goodbye.
     pub(crate) fn is_over(&mut self, now_ms: i64) -> bool {
         let is_mute = self.transport.is_handshaking() && now_ms >= self.greets_until_ms;
         let is_late = is_mute || self.ends_at_ms.is_some_and(|at_ms| now_ms >= at_ms);

@@ -136,7 +136,7 @@ impl Work {
         Work { plan, clients, peers, moved: Arc::default(), to_peers: None }
     }
 
-    /// Until nobody can wish for anything any more.
+    /// Moves ports until the channel of wishes is closed.
     fn run(mut self, wanted: &Receiver<Listen>) {
         loop {
             let is_idle = self.clients.iter().all(|client| client.to.is_none()) && self.to_peers.is_none();
@@ -200,7 +200,7 @@ impl Work {
         let client = &mut self.clients[number];
         client.door.move_to(new.listener.clone());
         client.open = new;
-        // One that gave way does not come back.
+        // A peer port that was closed for this one does not come back.
         let is_old = |open: &Open| old.iter().any(|old| old.wanted.place == open.wanted.place);
         self.peers.retain(|open| open.wanted.place.port != to.port || !is_old(open));
         Ok(())
@@ -218,7 +218,7 @@ impl Work {
         let old = self.peers_to_go(&wanted);
         let mut new = vec![];
         for (port, place) in wanted {
-            // One that stays, or that is for the other purpose from now on.
+            // A port that stays, or that serves the other purpose from now on.
             if let Some(same) = self.peers.iter().find(|open| open.wanted.place == place) {
                 let wanted = Wanted { port, ..same.wanted.clone() };
                 new.push(Open { wanted, ..same.clone() });
@@ -258,7 +258,7 @@ fn take_over(old: &[Open], take: impl Fn() -> Result<Open, Fatal>, number: u16) 
         return Err(fatal);
     }
     for open in &in_the_way {
-        // Still bound, it can listen again; not listening, it keeps nobody from binding the same number.
+        // A socket that is still bound can listen again; while it does not listen, the same port can be bound.
         let _ = rustix::net::shutdown(&open.listener, Shutdown::Both);
     }
     let outcome = take();

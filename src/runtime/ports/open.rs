@@ -162,8 +162,8 @@ impl Open {
         wanted.into_iter().map(|(port, place, security)| Open::client(config, port, place, security)).collect()
     }
 
-    /// Opens one of them. A member waits for its name and its address to be there as for those of its other ports; a port that
-    /// somebody else has is not waited for, nor is anything by a server on its own.
+    /// Opens one of them. A member waits for its name and its address to be there as for those of its other ports; a port
+    /// that another process has is not waited for, and a standalone server waits for nothing.
     fn client(config: &Config, port: Port, place: Endpoint, security: Security) -> Result<Open, Fatal> {
         let wanted = Wanted { port, place, options: SocketOptions::of_clients(config), security };
         let take = || Open::try_take(wanted.clone(), &port.to_string());

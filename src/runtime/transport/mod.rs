@@ -1,8 +1,8 @@
 //! What carries the bytes of a connection: plain TCP, or a layer over it that encrypts.
 //!
-//! The socket loops of clients (`net`) and of other servers (`peers`) speak to a [`Transport`] and not to a socket. A listener
-//! says by its [`Security`] which transport its connections get, and so does whoever dials. Brains never see one: they
-//! are given plaintext and give plaintext.
+//! The socket loops of clients (`net`) and of other servers (`peers`) speak to a [`Transport`] and not to a socket. The
+//! [`Security`] of a listener, or of a dial, decides which transport its connections get. Brains never see one: they are
+//! given plaintext and give plaintext.
 
 mod plain;
 mod received;
@@ -40,15 +40,15 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// afterwards, so a loop looks at `is_full` after every read too. A new transport may be full from the beginning, as the side of a
 /// handshake that speaks first is.
 ///
-/// **The handshake.** While [`is_handshaking`](Self::is_handshaking), a transport takes no plaintext and gives none, though it may not be
-/// full. The handshake ends in a read and nowhere else; the loop then offers again what was refused. Once it has ended, no
-/// write ever waits for a read. Whoever does not finish it in time is ended by the loop: a client because it has not asked for
-/// a session, another server as one that has not said whose the connection is.
+/// **The handshake.** While [`is_handshaking`](Self::is_handshaking), a transport takes no plaintext and gives none, though
+/// it may not be full. The handshake ends in a read and nowhere else; the loop then offers again what was refused. Once it
+/// has ended, no write ever waits for a read. A peer that does not finish the handshake in time is disconnected by the loop:
+/// a client because it has not asked for a session, another server because it has not sent its first message.
 ///
-/// **The end.** [`close`](Self::close) says goodbye where the transport has words for it, and tells whether all has left; until it has,
-/// the connection lingers, for a bounded time. A transport that is dropped says nothing: that is for errors. An end of the stream
-/// without a goodbye, where there should be one, is the error `UnexpectedEof` and not [`Received::End`]: what came may
-/// have been cut short by somebody in between.
+/// **The end.** [`close`](Self::close) says goodbye where the transport has words for it, and tells whether all has left;
+/// until it has, the connection lingers, for a bounded time. A transport that is dropped says nothing: that is for errors. An
+/// end of the stream without a goodbye, where there should be one, is the error `UnexpectedEof` and not [`Received::End`]:
+/// what came may have been cut short by an attacker in between.
 ///
 /// **Bounds.** What a transport holds in either direction is bounded by a constant (a record or two and what one write makes), also
 /// during the handshake, in which anybody may speak. Bytes that break its rules are an error, never a panic; if there are words to

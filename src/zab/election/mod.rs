@@ -1,19 +1,18 @@
 //! FastLeaderElection: servers tell each other the best candidate they know, until a quorum agrees.
 //!
-//! [`Election`] takes notifications, the coming and going of connections and the time, and answers with
-//! notifications to send and, in the end, with whom to follow or that this server leads. It stays in use
-//! afterwards: who still elects, or has no vote, is told the settled leader. The algorithm is ZooKeeper's
-//! (3.9, FastLeaderElection), and speaks with it. Six things differ:
+//! The inputs of [`Election`] are notifications, connections that open or close, and the time. Its outputs are notifications
+//! to send and, in the end, the leader to follow, or that this server leads. It stays in use afterwards: a server that still
+//! elects, or has no vote, is told the settled leader. The algorithm is ZooKeeper's (3.9, FastLeaderElection), and speaks
+//! with it. Six things differ:
 //!
-//! - it settles as soon as a quorum agrees and nobody else could have a better candidate: every voter that
-//!   was not heard in this round has no live connection. Otherwise it waits the usual 200 ms;
+//! - it settles as soon as a quorum agrees and no other voter could name a better candidate: every voter that was not heard
+//!   in this round has no live connection. Otherwise it waits the usual 200 ms;
 //! - an elected server that learns, before it is established, that its voters have turned to a better candidate gives up at
 //!   once: it would wait in vain for initLimit, and its vote would be missing;
 //! - a server that stepped down helps to elect another one and does not stand itself for a while;
 //! - a server of weight 0 votes for servers with weight instead of for itself;
-//! - over a new connection it says what holds now, see `links`;
-//! - where a reconfiguration was interrupted, what keeps servers of the two configurations from agreeing is got out of the
-//!   way, see `interrupted`.
+//! - over a new connection it sends its present vote, see `links`;
+//! - after an interrupted reconfiguration the servers of the two configurations can still agree, see `interrupted`.
 
 mod interface;
 mod interrupted;
@@ -82,16 +81,16 @@ struct Looking {
     unfinished_since_ms: Option<i64>,
 }
 
-/// What this server does in the vote.
+/// The part that this server takes in the election.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Candidacy {
-    /// Stands with its own log, and votes for whoever is better.
+    /// Is a candidate with its own log, and votes for any better candidate.
     Stands(Vote),
     /// Votes for servers that have at least its own log, see [`Input::Look`].
     Yields(Vote),
     /// Has no vote, and follows the voters' choice.
     Watches,
-    /// Has no database: only a leader that stands already is of use.
+    /// Has no database: it can only follow an established leader.
     Waits,
 }
 
@@ -343,7 +342,7 @@ impl Election {
         if looking.candidacy == Candidacy::Waits || ballot.vote.zxid == NO_DATABASE || ballot.round < self.round {
             return;
         }
-        // Who has no vote to cast names a zxid below all others.
+        // A server without a vote sends a zxid below all others.
         let claimed = ballot.vote.peer_epoch.max(ballot.vote.zxid.0 >> 32);
         if looking.log.is_some_and(|log| log.zxid > Zxid::ZERO && !is_plausible(claimed, log.epoch)) {
             return out.push(Output::Dropped { from, reason: DropReason::Epoch(claimed) });
@@ -395,7 +394,8 @@ impl Election {
         }
     }
 
-    /// The rule of the end: at once when nobody is left who could know better, otherwise after a wait.
+    /// Settles on the proposed leader if a quorum agrees: at once if no connected voter could still name a better candidate,
+    /// otherwise after a wait.
     fn settle_if_agreed(&mut self, now_ms: i64, out: &mut Vec<Output>) {
         let Phase::Looking(looking) = &mut self.phase else { return };
         let Some(vote) = looking.proposal else { return };
@@ -422,7 +422,7 @@ impl Election {
         looking.unfinished_since_ms = None;
         let finalize_at_ms = *looking.finalize_at_ms.get_or_insert(now_ms + self.settings.finalize_wait_ms);
         let silent = |id: &ServerId| {
-            // Who has settled in this round, on the same leader, knows no better one either.
+            // A voter that has settled on the same leader in this round knows no better candidate either.
             let says = |ballot: &Ballot| ballot.state == PeerState::Looking || ballot.vote.leader == vote.leader;
             let heard = looking.received.get(id).is_some_and(says);
             *id != self.me && !heard && self.connected.contains(id)
@@ -546,7 +546,7 @@ impl Candidacy {
         matches!(self, Candidacy::Stands(_)) && config.weight(me) > 0
     }
 
-    /// Whether a candidate is better than the one proposed so far. Who weighs nothing never is.
+    /// Whether a candidate is better than the one proposed so far. A server of weight 0 never is.
     fn prefers(self, vote: &Vote, proposal: Option<Vote>, config: &Config) -> bool {
         let eligible = match self {
             Candidacy::Stands(_) | Candidacy::Watches => true,

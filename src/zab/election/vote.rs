@@ -6,8 +6,8 @@ use crate::ids::Zxid;
 use crate::jute::election::PeerState;
 use crate::zab::voters::ServerId;
 
-/// Who should lead, and what that server has logged. The greater vote is the better candidate: the first
-/// difference decides, in the order of the fields (ZooKeeper 3.9, FastLeaderElection.totalOrderPredicate).
+/// A candidate for leader, and the end of the candidate's log. The greater vote is the better candidate: the first difference
+/// decides, in the order of the fields (ZooKeeper 3.9, FastLeaderElection.totalOrderPredicate).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Vote {
     /// The candidate's current epoch.

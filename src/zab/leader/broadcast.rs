@@ -151,8 +151,8 @@ impl Leader {
         }
     }
 
-    /// Who is to lead under a configuration: this server, if it votes there under its old address, else the
-    /// voter that is known to have most (ZooKeeper 3.9, `Leader.getDesignatedLeader`).
+    /// The designated leader under a configuration: this server, if it is a voter there under its old address, otherwise the
+    /// voter that is known to have the most transactions (ZooKeeper 3.9, `Leader.getDesignatedLeader`).
     pub(super) fn designated(&self, config: &Voters, has: impl Fn(ServerId) -> Option<Zxid>) -> ServerId {
         let me = self.options.id;
         if config.is_voter(me) && config.quorum_addresses(me) == self.config.current().quorum_addresses(me) {

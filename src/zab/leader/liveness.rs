@@ -18,7 +18,7 @@ const PINGS_ON_THEIR_WAY: usize = 64;
 
 impl Leader {
     pub(super) fn tick(&mut self, now: i64, out: &mut Vec<Output>) {
-        // A server that is a quorum by itself waits for nobody.
+        // A server that alone is a quorum waits for no other server.
         self.take_epoch(now, out);
         if now >= self.phase_deadline_ms {
             let reason = match self.phase {

@@ -46,7 +46,8 @@ pub struct Leader {
     /// As they will be on disk when everything asked for has been written.
     epochs: Epochs,
     epochs_durable: Epochs,
-    /// What this server stood at when it was elected: nobody who votes for it stands higher.
+    /// The current epoch and last zxid of this server at its election, or at the last roll-over; no server that voted for it
+    /// had higher ones.
     summary: (i64, Zxid),
     phase: Phase,
     phase_deadline_ms: i64,
@@ -197,7 +198,7 @@ impl Leader {
         self.proposals.outstanding.len()
     }
 
-    /// Who is connected, and how far they are.
+    /// Counts the connected learners by the state of their synchronisation.
     pub(crate) fn census(&self) -> Census {
         let mut census =
             Census { learners: self.peers.len(), pending_syncs: self.barriers.waiting(), ..Census::default() };
@@ -347,9 +348,9 @@ impl Leader {
         peer.kind == LearnerKind::Follower && self.config.is_voter(peer.server)
     }
 
-    /// Whether it counts for a leader that is to be established: also who observes by the configuration that was agreed on
-    /// and votes in the one that is proposed. It may not have heard of that one yet, and promises and acknowledges
-    /// NEWLEADER as everybody does; by UPTODATE it is a voter, and comes back as one. (ZooKeeper 3.9,
+    /// Whether a learner counts towards the quorum that establishes the leader. An observer in the agreed configuration that
+    /// is a voter in the proposed one counts, too. It may not know the proposed configuration yet, but promises and
+    /// acknowledges NEWLEADER like every learner; at UPTODATE it is a voter, and connects again as a voter. (ZooKeeper 3.9,
     /// `Leader.waitForNewLeaderAck`, goes by the number of a server alone.)
     fn helps_to_establish(&self, peer: &Peer) -> bool {
         let becomes_voter = |pending: &Voters| pending.is_voter(peer.server);

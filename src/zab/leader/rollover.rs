@@ -1,5 +1,5 @@
-//! The roll-over: an epoch has no further zxid, and the next one begins under the same leader, over the connections
-//! there are. Nobody elects, and clients only wait for a round of discovery.
+//! The roll-over: an epoch has no further zxid, and the next one begins under the same leader, over the connections there
+//! are. There is no election, and clients only wait for a round of discovery.
 //!
 //! | # | what happens | waits for |
 //! |---|---|---|
@@ -15,16 +15,16 @@
 //! - No second leader comes up in the new epoch. A leader needs a quorum of promises for the epoch, two quorums share a
 //!   voter, and a voter promises an epoch once: its promise is on disk before ACKEPOCH leaves, and a voter that has promised
 //!   before answers -1, which does not count. This server promises, too, before it asks for promises.
-//! - No leader of another epoch knows less than what is committed. Until step 3 is done nobody's current epoch has moved,
-//!   and an election goes by the old epoch's rules. From then on servers of the new epoch win over those of the old one,
-//!   and each has the whole old epoch: step 1 saw to it that the old epoch has an end, its last transaction; a learner
-//!   takes LEADERINFO only when everything it was sent is committed, and moves its current epoch only when its log is on
-//!   disk up to there.
+//! - A leader of another epoch has all committed transactions. Until step 3 is done no server's current epoch has changed,
+//!   and an election follows the rules of the old epoch. From then on servers of the new epoch win over those of the old one,
+//!   and each has the whole old epoch: step 1 saw to it that the old epoch has an end, its last transaction; a learner takes
+//!   LEADERINFO only when everything it was sent is committed, and moves its current epoch only when its log is on disk up to
+//!   there.
 //! - Log, epoch, acknowledgement (I10): the log is durable up to the old epoch's end on this server before step 2, on a
 //!   learner before it writes its epoch at NEWLEADER ([`After::Log`]), and its ACK leaves when that is on disk
 //!   ([`After::Epochs`]).
-//! - The new epoch's first transaction follows the old one's last: nothing is proposed in between, and a learner that is
-//!   late with its promise is sent what it missed before NEWLEADER, as one that comes anew.
+//! - The new epoch's first transaction follows the old one's last: nothing is proposed in between, and a learner that is late
+//!   with its promise gets the missing transactions before NEWLEADER, like a newly connected learner.
 //!
 //! A learner that serves goes on serving: it reads, passes requests on and answers PINGs all through the round, so a sync
 //! that is under way is as good as ever; its SYNC comes behind UPTODATE, from which on the learner shows what was committed

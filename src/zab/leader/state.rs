@@ -68,7 +68,7 @@ pub(super) struct HandedOver {
     pub until_ms: i64,
 }
 
-/// Who asked for sync.
+/// The origin of a sync request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum SyncFrom {
     Client(u64),
@@ -119,10 +119,10 @@ pub(super) struct RollOver {
     pub end: Zxid,
 }
 
-/// What is agreed on, and with whom.
+/// The agreement on session secrets, and the servers that support it.
 pub(super) struct Secrets {
     pub agreed: Option<Agreed>,
-    /// Servers of which it is known.
+    /// Servers that are known to support secrets.
     pub knowing: BTreeSet<ServerId>,
 }
 

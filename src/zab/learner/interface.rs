@@ -92,8 +92,8 @@ pub enum Output {
     /// The state held aside, of this zxid now, becomes this server's state, and its log goes on from there:
     /// write it down as a snapshot. It counts as durable log up to that zxid when it is.
     PersistSnapshot { zxid: Zxid },
-    /// Everything up to this zxid is committed. The first comes just before [`Output::Serve`], and is shown to
-    /// nobody before that.
+    /// Everything up to this zxid is committed. The first one comes just before [`Output::Serve`], and is visible to clients
+    /// only from then on.
     Commit { upto: Zxid },
     /// A configuration was proposed: it is the last one seen.
     ConfigSeen(Voters),

@@ -166,8 +166,8 @@ impl Learner {
         debug_assert!(self.is_sound(), "{:?}: committed {}, agreed {}", self.stage, self.committed, self.agreed);
     }
 
-    /// What holds between two inputs: of a server that is up to date nothing is committed that was not taken in, and it owes no
-    /// acknowledgement. One that is being brought up to date may be told of more than it has.
+    /// The invariant between two inputs: a learner that is up to date has every transaction that it knows to be committed,
+    /// and owes no acknowledgement. A learner that is being synchronised may be told of commits that it does not have yet.
     fn is_sound(&self) -> bool {
         let tail = self.tail();
         let is_there = self.committed <= tail && self.agreed <= tail;
