@@ -98,9 +98,9 @@ pub enum After {
     Epochs(Epochs),
 }
 
-/// An output that may have to wait.
+/// An output that may have to wait until the log or the epochs are durable.
 pub(crate) trait Gated {
-    /// What for.
+    /// What the output waits for.
     fn after(&self) -> After;
 
     /// Whether it cuts the log or replaces it: what was durable before counts no more.
@@ -109,8 +109,9 @@ pub(crate) trait Gated {
 
 /// Holds outputs back until what they wait for is durable, and lets them go in the order they came.
 ///
-/// A gate belongs to one role and ends with it: outputs that an old role still held are never carried out. A gate holds as
-/// much as peers send ahead of this server's disk: an edge stops reading from them when [`Gate::held`] passes its limit.
+/// A gate belongs to one role and ends with it: outputs that an old role still held are never carried out. A gate has no
+/// limit of its own: a follower decodes no packet of its leader while the log has no room, and a leader limits its
+/// outstanding proposals.
 #[derive(Debug)]
 pub(crate) struct Gate<T> {
     /// `None` while the log is being cut or replaced.
@@ -151,13 +152,13 @@ impl<T: Gated> Gate<T> {
         self.epochs = epochs;
     }
 
-    /// The next thing that need not wait any longer.
+    /// The next output that need not wait any longer.
     pub(crate) fn next(&mut self) -> Option<T> {
         let after = self.held.front()?.after();
         if self.open(after) { self.held.pop_front() } else { None }
     }
 
-    /// How many things wait.
+    /// The number of outputs that wait.
     #[cfg(test)]
     pub(crate) fn held(&self) -> usize {
         self.held.len()

@@ -1,4 +1,4 @@
-//! What an election is told, and what it wants done.
+//! The interface of an election: settings, inputs and outputs.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub struct LogEnd {
     pub epoch: i64,
 }
 
-/// What happens to an election.
+/// The inputs of an election.
 #[derive(Clone, Debug)]
 pub enum Input<'a> {
     /// The role ended, or the server starts: look for a leader.
@@ -64,7 +64,7 @@ pub enum Input<'a> {
     Message { from: ServerId, payload: &'a [u8] },
     /// There is a live election connection to this server.
     Connected(ServerId),
-    /// There is none any more.
+    /// The connection to this server is gone.
     Disconnected(ServerId),
     /// The configuration is another one now.
     Reconfigured(Config),
@@ -72,7 +72,7 @@ pub enum Input<'a> {
     Tick,
 }
 
-/// What an election wants done. All of it may be done at once: a vote speaks of what is durable already.
+/// The outputs of an election. They need not wait for the disk: a vote names only what is durable already.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Output {
     /// Send this payload in a frame; it replaces what was not sent yet to that server.
@@ -99,7 +99,8 @@ pub struct Settled {
     pub vote: Vote,
     /// The round it was elected in.
     pub round: i64,
-    /// Those whose votes decided it. Empty for a leader that a reconfiguration named, and for one that stands.
+    /// The voters whose votes decided the election. Empty for a leader that a reconfiguration named, and for an established
+    /// leader.
     pub supporters: BTreeSet<ServerId>,
 }
 
@@ -110,7 +111,7 @@ pub enum DropReason {
     Malformed(ElectionError),
     /// The number of its election round is too large.
     Round(i64),
-    /// It says to be from this very server.
+    /// It states this server's own id.
     OwnId,
     /// The candidate's epoch, or the epoch of its log, is implausibly far ahead of this server's own.
     Epoch(i64),

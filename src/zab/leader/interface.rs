@@ -12,7 +12,7 @@ use crate::zab::voters::{ServerId, Voters};
 use std::fmt;
 use std::sync::Arc;
 
-/// What a leader is told once.
+/// The options that a leader begins with.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub id: ServerId,
@@ -35,7 +35,7 @@ pub struct Options {
     pub last_counter: u32,
     /// The newest epoch that a voter said it had promised, when this server tried to lead before: that epoch was in the way.
     pub heard_epoch: i64,
-    /// What this server has agreed on with leaders before, or begins with. `None`: nobody is told anything.
+    /// The agreement with earlier leaders, or the initial one. `None`: no learner is told any.
     pub agreed: Option<Agreed>,
     /// ZooKeepers are going to join: new sessions get ZooKeeper's passwords, whatever the present members are.
     pub zookeeper_passwords: bool,
@@ -62,7 +62,7 @@ impl Options {
     }
 }
 
-/// What happens to a leader.
+/// The inputs of a leader.
 #[derive(Debug)]
 pub enum Input<'a> {
     /// A connection to the quorum port is established (and authenticated, where that is asked for).
@@ -89,20 +89,20 @@ pub enum Input<'a> {
     LearnerSync(PeerId),
     /// Whether a session lives that a learner asked about by [`Output::Revalidate`].
     Revalidated { peer: PeerId, session: SessionId, valid: bool },
-    /// This server is to lead no more.
+    /// This server must hand over leadership.
     HandOver,
     /// Time has passed: at least every half tick.
     Tick,
 }
 
-/// What was found in the log on disk, or the beginning of it.
+/// The transactions that [`Output::ReadLog`] asked for, or the first part of them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct LogPart {
-    /// In order; the first is the last one at or below the place that was asked for. Empty if the log has not got it.
+    /// In order; the first is the last transaction at or below the requested zxid. Empty if the log does not have that one.
     pub txns: Vec<Txn>,
-    /// Nothing is left out up to the end that was asked for.
+    /// Whether `txns` goes up to the requested end.
     pub whole: bool,
-    /// Bytes of the log from the place that was asked for to its end.
+    /// Bytes of the log from the requested zxid to the log's end.
     pub log_bytes: u64,
     /// Bytes of the newest snapshot; 0 if there is none.
     pub snapshot_bytes: u64,
@@ -114,7 +114,7 @@ pub(crate) struct Proposal {
     /// [`super::Leader::next_zxid`].
     pub zxid: Zxid,
     pub bytes: Arc<[u8]>,
-    /// What a reconfiguration would make the configuration; its version is this zxid.
+    /// The new configuration if the transaction is a reconfiguration; its version is `zxid`.
     pub config: Option<Voters>,
 }
 
@@ -125,7 +125,7 @@ pub(crate) enum ProposeError {
     NotLeading,
     /// Another server is to lead under the new configuration.
     HandedOver,
-    /// It does not follow the proposal before: no two proposals have one zxid, and none is left out.
+    /// The zxid is not the one after the last proposal's: no two proposals have the same zxid, and no zxid is left out.
     NotNext { expected: Zxid },
     /// The epoch has no further zxid: the next one begins soon, or the role ends.
     CounterExhausted,
@@ -155,11 +155,11 @@ impl std::error::Error for ProposeError {}
 pub enum Output {
     /// Send this packet; nothing if the connection is gone by then.
     Send { to: PeerId, message: Message, after: After },
-    /// Close this connection; nothing of it will be listened to again.
+    /// Close this connection; later inputs from it are ignored.
     Drop { peer: PeerId, reason: DropReason },
     /// Write these epochs.
     WriteEpochs { epochs: Epochs, after: After },
-    /// This is agreed on from now on: write it down, before whatever is written after it.
+    /// Write this agreement to disk, before any later write.
     Agreed(Agreed),
     /// Append this to the log.
     Append(Txn),
@@ -214,19 +214,19 @@ pub enum StepDown {
     NoPromises,
     /// No quorum acknowledged NEWLEADER within initLimit.
     NotAcknowledged,
-    /// A voter has got more than this server: it should lead.
+    /// The log of a voter is ahead of this server's: that voter should lead.
     VoterIsAhead { voter: ServerId, epoch: i64, last: Zxid },
     /// A voter has promised a newer epoch and cannot follow.
     VoterPromisedMore { voter: ServerId, accepted: i64 },
-    /// Epochs have come to their end.
+    /// The last possible epoch is used up.
     EpochsExhausted,
-    /// The counter has come to its end, and a learner does not know of a roll-over: an election brings a new epoch.
+    /// The epoch's last zxid is used up, and a learner does not support roll-overs: an election brings a new epoch.
     CounterExhausted,
-    /// The counter has come to its end, and the next epoch did not begin within syncLimit.
+    /// The epoch's last zxid is used up, and the next epoch did not begin within syncLimit.
     RollOverLate,
     /// No quorum of voters has been heard of within syncLimit.
     LostQuorum,
-    /// It was told to make way.
+    /// An input asked it to hand over: [`Input::HandOver`].
     Told,
     /// Another server leads under the configuration that was agreed on, and the learners have gone there, or had the
     /// time to.
@@ -269,7 +269,7 @@ pub enum DropReason {
     SaysItIsMe,
     /// It acts by a configuration newer than the leader's.
     ConfigAhead(i64),
-    /// The epoch it says it accepted leaves none to follow.
+    /// The learner's accepted epoch is out of range: no epoch above it is left.
     EpochOutOfRange(i64),
     /// The accepted epoch that the learner states is implausibly far ahead of this server's own.
     EpochImplausible {
@@ -297,17 +297,17 @@ pub enum DropReason {
     WrongPing(Zxid),
     /// Too many learners are being synchronised.
     TooManySyncs,
-    /// The snapshot it got is of a zxid that is not committed.
+    /// The snapshot that it was sent is of a zxid that is not committed.
     SnapshotUnusable(Zxid),
-    /// What it lacks after this could no longer be found in the log.
+    /// The transactions after this zxid, which it lacks, are no longer in the log.
     RestMissing(Zxid),
     /// It has not been heard of in time.
     Silent,
     /// It has not acknowledged a proposal within syncLimit.
     SlowToAcknowledge(Zxid),
-    /// It was not up to date when the epoch had no further zxid.
+    /// It was not synchronised when the epoch's last zxid was used up.
     EpochIsOver,
-    /// It promised the next epoch and does not stand where this one ended.
+    /// It promised the next epoch, but its log does not end where this epoch ended.
     OutOfStep(Zxid),
     /// It has more syncs waiting than allowed.
     TooManySyncRequests,

@@ -1,4 +1,4 @@
-//! What passes between a learner and its surroundings: its options, inputs and outputs, and the reasons why it leaves.
+//! The interface of a learner: its options, inputs and outputs, and the reasons for which it leaves its leader.
 
 use crate::ids::{SessionId, Zxid};
 use crate::jute::quorum::{PROTOCOL_CORRAL, Packet, PacketType};
@@ -12,7 +12,7 @@ use crate::zab::message::{After, Gated, Message};
 use crate::zab::voters::{ServerId, Voters};
 use std::fmt;
 
-/// What a learner is told once.
+/// The options that a learner begins with.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub id: ServerId,
@@ -25,12 +25,12 @@ pub struct Options {
     pub sync_limit: i64,
     /// The version of the configuration this server acts by.
     pub config_version: i64,
-    /// What it announces to speak: from [`PROTOCOL_CORRAL`] on it knows of roll-overs, from [`crate::jute::quorum::PROTOCOL_SECRETS`] on of what
-    /// is agreed on beside transactions.
+    /// The protocol version that it announces: from [`PROTOCOL_CORRAL`] on it supports roll-overs, from
+    /// [`crate::jute::quorum::PROTOCOL_SECRETS`] on the agreement on session secrets.
     pub protocol: i32,
-    /// The secret this server has, if sessions have been under it.
+    /// This server's secret, if sessions have passwords under it.
     pub used_secret: Option<SessionSecret>,
-    /// Bytes of transactions that are proposed and not committed; a leader that sends more is left.
+    /// Bytes of transactions that are proposed and not committed; the learner leaves a leader that sends more.
     pub max_pending_bytes: usize,
     /// Syncs that wait for the leader; more are refused.
     pub max_syncs: usize,
@@ -54,7 +54,7 @@ impl Options {
     }
 }
 
-/// What happens to a learner. What its clients want is told it by methods of its own.
+/// The inputs of a learner. Its clients' requests come through methods of their own.
 #[derive(Debug)]
 pub enum Input<'a> {
     /// The leader has sent this.
@@ -132,7 +132,7 @@ pub enum LeaveReason {
     Closed,
     /// The leader has been silent for initLimit or syncLimit.
     Silent,
-    /// A packet that has no place here.
+    /// A packet that is not allowed at this stage.
     Unexpected(PacketType),
     /// The data of a packet cannot be decoded, or says another zxid than the packet.
     Malformed(PacketType),
@@ -140,7 +140,7 @@ pub enum LeaveReason {
     OldProtocol(i32),
     /// This server has promised a newer epoch.
     EpochBehind { leader: i64, accepted: i64 },
-    /// An epoch that is none.
+    /// A number that is no valid epoch.
     EpochOutOfRange(i64),
     /// An epoch implausibly far ahead of this server's own.
     EpochImplausible { leader: i64, accepted: i64 },
@@ -160,7 +160,7 @@ pub enum LeaveReason {
     CannotTruncate(Zxid),
     /// The snapshot did not come whole.
     BadSnapshot(Zxid),
-    /// More is proposed and not committed than this server holds.
+    /// More bytes are proposed and not committed than this server may hold.
     TooMuchPending,
 }
 
