@@ -18,7 +18,7 @@ pub(crate) fn double(value: f64) -> String {
 }
 
 /// A peer as `InetSocketAddress.toString` has it when no name is known.
-pub fn address(peer: SocketAddr) -> String {
+pub(super) fn address(peer: SocketAddr) -> String {
     match peer.ip().to_canonical() {
         IpAddr::V4(ip) => format!("/{ip}:{}", peer.port()),
         IpAddr::V6(ip) => {

@@ -21,7 +21,7 @@ pub(crate) fn transaction(entry: &[u8]) -> String {
 }
 
 /// An ACL list from its wire form.
-pub fn acl(bytes: &[u8]) -> String {
+pub(super) fn acl(bytes: &[u8]) -> String {
     match AclList::read(&mut Reader::new(bytes)) {
         Ok(Some(list)) => list.to_string(),
         Ok(None) => "null".into(),

@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
 }
 
 /// Runs the subcommand.
-pub fn run(arguments: &Arguments) -> ExitCode {
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
     match show_or_set(arguments) {
         Ok(text) => output::print(&text),
         Err(fatal) => output::failed(&fatal),

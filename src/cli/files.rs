@@ -57,7 +57,7 @@ pub(crate) enum SnapshotCommand {
 }
 
 /// Runs a subcommand of `corral log`.
-pub fn log(command: &LogCommand) -> ExitCode {
+pub(super) fn log(command: &LogCommand) -> ExitCode {
     match command {
         LogCommand::Verify { dir, log_dir } => verify_log(dir, log_dir.as_deref().unwrap_or(dir)),
         LogCommand::Dump { dir, transactions } => dump_log(dir, *transactions),
@@ -65,7 +65,7 @@ pub fn log(command: &LogCommand) -> ExitCode {
 }
 
 /// Runs a subcommand of `corral snapshot`.
-pub fn snapshot(command: &SnapshotCommand) -> ExitCode {
+pub(super) fn snapshot(command: &SnapshotCommand) -> ExitCode {
     match command {
         SnapshotCommand::Verify { dir } => verify_snapshots(dir),
         SnapshotCommand::Dump { dir, name } => dump_snapshot(dir, name.as_deref()),

@@ -60,6 +60,7 @@ impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for Lines<W> {
 }
 
 /// Takes one line, in one call; nothing comes of one that is left out.
+#[expect(unreachable_pub, reason = "a public trait's associated type")]
 pub struct Line<W> {
     form: Form,
     out: Option<W>,

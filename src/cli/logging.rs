@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 /// Starts logging for the whole process. The level is info unless `RUST_LOG` says otherwise; a part of it
 /// that cannot be understood is reported and left out. A second call changes nothing.
-pub fn start(format: LogFormat) {
+pub(super) fn start(format: LogFormat) {
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
     // A line that cannot be written, to a full disk or to nobody, is lost. To say so where it failed would be a panic.
     let form = match format {

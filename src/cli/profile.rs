@@ -16,7 +16,7 @@ const WIDTH: usize = 96;
 
 /// The subcommands of `corral profile`.
 #[derive(Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// List the profiles
     List,
     /// Show every value of a profile, what it does and what it trades
@@ -50,7 +50,7 @@ The log's disk is measured for a tenth of a second, in a file without a name in 
 what there is of the path to it. Nothing else is written and nothing is changed.";
 
 /// Prints what was asked for.
-pub fn run(command: &Command) -> ExitCode {
+pub(super) fn run(command: &Command) -> ExitCode {
     match command {
         Command::List => print(&list(server::cores())),
         Command::Show { name, cores } => {

@@ -67,7 +67,7 @@ impl Arguments {
 }
 
 /// Runs a server until it is told to stop or cannot go on.
-pub fn run(arguments: &Arguments) -> ExitCode {
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let (config, notices) = match configure(arguments) {
         Ok(configured) => configured,
         Err(mistakes) => {
@@ -112,7 +112,7 @@ pub(super) fn resolve(path: Option<&Path>, overrides: &Overrides) -> Result<(Con
 }
 
 /// How many cores this process may use.
-pub fn cores() -> usize {
+pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
 }
 
 /// Runs the subcommand.
-pub fn run(arguments: &Arguments) -> ExitCode {
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let log_dir = arguments.log_dir.as_deref().unwrap_or(&arguments.dir);
     match recover(&arguments.dir, log_dir) {
         Ok((identity, state, recovered)) => {

@@ -9,7 +9,7 @@ pub(crate) type Expected = String;
 pub(super) const ANY_INT: RangeInclusive<i32> = i32::MIN..=i32::MAX;
 
 /// A whole number within `range`.
-pub fn number<T>(value: &str, range: RangeInclusive<T>) -> Result<T, Expected>
+pub(super) fn number<T>(value: &str, range: RangeInclusive<T>) -> Result<T, Expected>
 where
     T: TryFrom<i64> + Into<i64> + Copy,
 {
@@ -23,7 +23,7 @@ where
 }
 
 /// A whole number from 1 on.
-pub fn positive(value: &str) -> Result<u32, Expected> {
+pub(super) fn positive(value: &str) -> Result<u32, Expected> {
     number(value, 1..=i32::MAX as u32)
 }
 
@@ -33,7 +33,7 @@ pub(crate) fn non_negative(value: &str) -> Result<u32, Expected> {
 }
 
 /// A number of bytes within `range`, alone or followed by `K`, `M`, `G` or `T` (powers of 1024, in any case).
-pub fn byte_count(value: &str, range: RangeInclusive<u64>) -> Result<u64, Expected> {
+pub(super) fn byte_count(value: &str, range: RangeInclusive<u64>) -> Result<u64, Expected> {
     let suffixes = [('k', 10), ('m', 20), ('g', 30), ('t', 40)];
     let suffix = |last: char| suffixes.iter().find(|(name, _)| *name == last.to_ascii_lowercase());
     let (digits, shift) = match value.chars().next_back().and_then(suffix) {
@@ -50,7 +50,7 @@ pub fn byte_count(value: &str, range: RangeInclusive<u64>) -> Result<u64, Expect
 
 /// A whole number in the syntax of Java's system properties (`Integer.decode`): decimal; hexadecimal after `0x` or `#`; octal
 /// after `0`.
-pub fn java_integer(value: &str) -> Result<i64, Expected> {
+pub(super) fn java_integer(value: &str) -> Result<i64, Expected> {
     let unsigned = value.strip_prefix(['-', '+']).unwrap_or(value);
     let (digits, radix) = if let Some(digits) = ["0x", "0X", "#"].iter().find_map(|mark| unsigned.strip_prefix(mark)) {
         (digits, 16)
@@ -109,7 +109,7 @@ pub(crate) fn duration_ms(value: &str, unit_ms: u64) -> Result<u64, Expected> {
 }
 
 /// The elements of a comma-separated list, trimmed, without empty elements.
-pub fn list(value: &str) -> Vec<String> {
+pub(super) fn list(value: &str) -> Vec<String> {
     value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
 

@@ -41,7 +41,7 @@ use std::time::{Duration, Instant};
 const SPARES: usize = 2;
 
 /// What was recovered from the data directory.
-pub struct Data {
+pub(super) struct Data {
     pub state: State,
     pub log: LogWriter,
     pub zxid: Zxid,

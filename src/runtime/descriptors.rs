@@ -34,7 +34,7 @@ impl Budget {
 }
 
 /// Descriptors that are no connections: files, rings, epoll sets, bells.
-pub fn kept(shards: usize) -> usize {
+pub(super) fn kept(shards: usize) -> usize {
     limits::RESERVED_DESCRIPTORS + 8 * shards
 }
 

@@ -29,7 +29,7 @@ fn roles(config: &Config, settings: &Settings) -> RoleSettings {
 }
 
 /// What the quorum brain is told as a member.
-pub fn options(config: &Config, ensemble: &Ensemble, data: MemberData) -> Result<EnsembleOptions, Fatal> {
+pub(super) fn options(config: &Config, ensemble: &Ensemble, data: MemberData) -> Result<EnsembleOptions, Fatal> {
     let settings = &ensemble.settings;
     let voters = |membership: &crate::config::membership::Membership| {
         Voters::new(membership.clone()).map_err(|error| Fatal::new(Reason::BadConfig, error.to_string()))

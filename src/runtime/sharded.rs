@@ -93,7 +93,7 @@ pub(crate) struct CoreParts {
 }
 
 /// Runs until told to stop, or until truth is in doubt.
-pub fn run(
+pub(super) fn run(
     log_dir: &Path,
     core: CoreParts,
     shards: Vec<ShardParts>,

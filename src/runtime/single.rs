@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::Receiver;
 
 /// Everything the loop owns. The ring is dropped before the quorum brain, whose buffers it writes from.
-pub struct Single {
+pub(super) struct Single {
     outside: Outside,
     net: Net,
     shard: Shard,
@@ -41,7 +41,7 @@ pub struct Single {
 impl Single {
     /// Puts the loop together.
     #[expect(clippy::too_many_arguments, reason = "the parts of a server, each used once")]
-    pub fn new(
+    pub(super) fn new(
         log_dir: &Path,
         net: Net,
         shard: Shard,
@@ -66,7 +66,7 @@ impl Single {
     }
 
     /// Runs until it is told to stop, or until truth is in doubt.
-    pub fn run(mut self) -> Result<(), Fatal> {
+    pub(super) fn run(mut self) -> Result<(), Fatal> {
         let mut events = Events::new();
         self.shard.unpark();
         let mut sleepy = false;

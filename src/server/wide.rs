@@ -42,7 +42,7 @@ enum Progress {
 
 /// What a slice has come to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Step {
+pub(crate) enum Step {
     /// The budget is used up, the read is not done.
     More,
     Done,

@@ -31,7 +31,7 @@ pub(super) struct Target<'a> {
 
 impl<'a> Target<'a> {
     /// Hashes the path, in stored form.
-    pub fn of(path: &'a [u8]) -> Target<'a> {
+    pub(super) fn of(path: &'a [u8]) -> Target<'a> {
         let path = path::stored(path);
         Target { path, hash: path::hash(path) }
     }

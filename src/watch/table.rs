@@ -49,9 +49,9 @@ pub(super) enum Table {
 /// The modes of one watch; a set, never empty in a stored watch.
 pub(super) mod modes {
     pub(crate) const ONE_SHOT: u8 = 1;
-    pub const PERSISTENT: u8 = 2;
+    pub(crate) const PERSISTENT: u8 = 2;
     pub(crate) const RECURSIVE: u8 = 4;
-    pub const ALL: u8 = ONE_SHOT | PERSISTENT | RECURSIVE;
+    pub(crate) const ALL: u8 = ONE_SHOT | PERSISTENT | RECURSIVE;
 }
 
 /// The three lists of a path.

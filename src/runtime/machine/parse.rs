@@ -18,7 +18,7 @@ pub struct Limit {
 const MAX_CPU: usize = 1 << 16;
 
 /// The numbers of a list such as `0-3,8,10-11`, in order and once each; empty if it is no such list.
-pub fn list(text: &str) -> Vec<usize> {
+pub(super) fn list(text: &str) -> Vec<usize> {
     let mut numbers = vec![];
     for part in text.trim().split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -47,7 +47,7 @@ pub(crate) fn as_ranges(numbers: &[usize]) -> String {
 }
 
 /// The value of a line `NAME: value` of `/proc/self/status` or `/proc/meminfo`.
-pub fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn has_capability(status: &str, number: u32) -> bool {
 }
 
 /// The limit of that name in `/proc/self/limits`.
-pub fn limit(text: &str, name: &str) -> Option<Limit> {
+pub(super) fn limit(text: &str, name: &str) -> Option<Limit> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let mut words = line.split_ascii_whitespace();
     let mut bound = || match words.next()? {
@@ -74,13 +74,13 @@ pub fn limit(text: &str, name: &str) -> Option<Limit> {
 }
 
 /// The word in brackets, which is the one in force: `always [madvise] never`.
-pub fn chosen(text: &str) -> Option<&str> {
+pub(super) fn chosen(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once('[')?;
     rest.split_once(']').map(|(word, _)| word)
 }
 
 /// The first two numbers of a kernel's release: `6.1` of `6.1.0-18-amd64`.
-pub fn version(release: &str) -> Option<(u32, u32)> {
+pub(super) fn version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }

@@ -33,7 +33,7 @@ impl Mount {
 }
 
 /// The mounts of a text like `/proc/self/mountinfo`; lines that are none are left out.
-pub fn mounts(text: &str) -> Vec<Mount> {
+pub(super) fn mounts(text: &str) -> Vec<Mount> {
     text.lines().filter_map(mount).collect()
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// What a connection is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Purpose {
+pub(super) enum Purpose {
     Election(ServerId),
     /// To the leader, by the number of the attempt.
     Leader(u64),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 /// What a connection is.
-pub enum Kind {
+pub(super) enum Kind {
     /// Accepted at the election port, and has not said whose it is: what it has said.
     Unknown(Vec<u8>),
     Link,

@@ -11,5 +11,5 @@ mod open;
 
 pub(crate) use door::Door;
 pub(crate) use mover::Mover;
-pub use mover::Plan;
-pub use open::{Open, Port};
+pub(super) use mover::Plan;
+pub(super) use open::{Open, Port};

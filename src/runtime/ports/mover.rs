@@ -26,7 +26,7 @@ use std::time::Duration;
 const ATTEMPTS: u32 = 30;
 
 /// What a mover is told once.
-pub struct Plan {
+pub(crate) struct Plan {
     pub id: ServerId,
     /// `quorumListenOnAllIPs`.
     pub everywhere: bool,

@@ -19,7 +19,7 @@ const PEER_BACKLOG: i32 = 128;
 
 /// What a port is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Port {
+pub(crate) enum Port {
     Client,
     Election,
     Quorum,
@@ -118,7 +118,7 @@ impl Wanted {
 
 /// A port that is open.
 #[derive(Clone)]
-pub struct Open {
+pub(crate) struct Open {
     pub wanted: Wanted,
     pub listener: Arc<TcpListener>,
 }
@@ -156,7 +156,7 @@ impl Open {
     }
 
     /// Opens the ports for clients of a server that starts: here stands which there are, and what carries the bytes of each.
-    pub fn clients(config: &Config) -> Result<Vec<Open>, Fatal> {
+    pub(crate) fn clients(config: &Config) -> Result<Vec<Open>, Fatal> {
         let place = Endpoint { address: config.client_address.clone(), port: config.client_port };
         let wanted = [(Port::Client, place, Security::Plain)];
         wanted.into_iter().map(|(port, place, security)| Open::client(config, port, place, security)).collect()

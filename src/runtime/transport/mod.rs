@@ -9,7 +9,7 @@ mod received;
 #[cfg(test)]
 pub mod tests;
 
-pub use received::Received;
+pub(super) use received::Received;
 
 use plain::Plain;
 use std::io;

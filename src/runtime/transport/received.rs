@@ -2,7 +2,7 @@
 
 /// What has come of a read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Received {
+pub(crate) enum Received {
     /// So many bytes, at least one, stand at the beginning of the buffer.
     Bytes(usize),
     /// No plaintext yet: nothing came, or only a part of a record, or the transport's own words.

@@ -94,7 +94,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub fn new(deadline_ms: i64, synced_until_ms: i64) -> Self {
+    pub(super) fn new(deadline_ms: i64, synced_until_ms: i64) -> Self {
         Peer {
             server: ServerId(i64::MIN),
             kind: LearnerKind::Follower,

@@ -5,7 +5,7 @@ use corral::limits::{
     BETWEEN_COST, BETWEEN_PRICE, CORE_TURN, CROSSING_COST, OVERRUN_COST, SLICE_COST, TURN_COST, txn_cost,
 };
 use corral::server::message::Clock;
-use corral::server::quorum::{Input, EnsembleOptions, PeerInput};
+use corral::server::quorum::{EnsembleOptions, Input, PeerInput};
 use corral::sim::disk::SimDisk;
 use corral::sim::server::{DIR, SimOptions, SimServer, member_options};
 use corral::storage::log::writer::LogOptions;

@@ -5,7 +5,7 @@
 use arbitrary::Arbitrary;
 use corral::jute::election::{InitialMessage, Notification, frame, put_initial};
 use corral::jute::wire::{put_bytes, put_int, put_long};
-use corral::server::quorum::{Input, Effect, PeerInput};
+use corral::server::quorum::{Effect, Input, PeerInput};
 use corral::sim::disk::SimDisk;
 use corral::zab::links::LinkId;
 use corral_fuzz::{elapse, member, settle_member};

@@ -7,7 +7,7 @@ use arbitrary::Arbitrary;
 use corral::ids::Zxid;
 use corral::jute::quorum::{ForwardedRequest, LearnerInfo, Packet, PacketType, touches, txn_head};
 use corral::jute::wire::{put_bytes, put_int, put_long};
-use corral::server::quorum::{Input, Effect, PeerInput, ServerState};
+use corral::server::quorum::{Effect, Input, PeerInput, ServerState};
 use corral::sim::disk::SimDisk;
 use corral::sim::server::SimServer;
 use corral::zab::leader::PeerId;
@@ -170,7 +170,11 @@ fuzz_target!(|story: Story| {
     }
     if story.leads {
         elapse(&mut server, 4);
-        assert_eq!(server.quorum.server_state(), Some(ServerState::Leading), "a stranger at its port unseats no leader");
+        assert_eq!(
+            server.quorum.server_state(),
+            Some(ServerState::Leading),
+            "a stranger at its port unseats no leader"
+        );
         assert!(server.quorum.serves());
     }
 });

@@ -16,7 +16,7 @@ impl Pending {
     }
 
     /// That one is.
-    pub fn done(&mut self) {
+    pub(crate) fn done(&mut self) {
         self.done += 1;
     }
 }

@@ -37,7 +37,7 @@ pub(crate) struct Sessions {
 impl Sessions {
     /// Those of a recovered state, all just heard of. Owners of ephemerals that no session table knows are closed like
     /// those that have expired.
-    pub fn new(state: &State, ids: SessionIds, shards: usize, tick_ms: i64, now_ms: i64) -> Sessions {
+    pub(crate) fn new(state: &State, ids: SessionIds, shards: usize, tick_ms: i64, now_ms: i64) -> Sessions {
         let mut sessions = Sessions {
             tick_ms,
             tracker: Tracker::new(tick_ms),
@@ -79,12 +79,12 @@ impl Sessions {
 
     /// The live entry of the item's session, if the item comes from the connection that speaks for it. Otherwise the session is
     /// over, or another connection speaks for it by now: this one is to be closed.
-    pub fn owner(&mut self, shard: ShardId, item: &Item) -> Option<&mut Live> {
+    pub(crate) fn owner(&mut self, shard: ShardId, item: &Item) -> Option<&mut Live> {
         self.live.get_mut(&item.session).filter(|live| live.shard == shard && live.conn == item.conn)
     }
 
     /// Who the connection of a session is.
-    pub fn identities(&self, session: SessionId) -> Arc<Identities> {
+    pub(crate) fn identities(&self, session: SessionId) -> Arc<Identities> {
         self.live.get(&session).map(|live| live.identities.clone()).unwrap_or_default()
     }
 
@@ -100,7 +100,7 @@ impl Sessions {
 
     /// A shard has heard of these sessions, and of no others up to `upto_ms`. A session no longer known is somebody's last
     /// words.
-    pub fn touched(&mut self, shard: ShardId, sessions: &[SessionId], upto_ms: i64, now_ms: i64) {
+    pub(crate) fn touched(&mut self, shard: ShardId, sessions: &[SessionId], upto_ms: i64, now_ms: i64) {
         for session in sessions {
             self.locals.touch(*session, now_ms);
             self.tracker.touch(*session, now_ms);

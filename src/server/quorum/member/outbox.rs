@@ -15,7 +15,7 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     /// One more effect.
-    pub fn push(&mut self, effect: Effect) {
+    pub(super) fn push(&mut self, effect: Effect) {
         self.effects.push(effect);
     }
 
@@ -33,7 +33,7 @@ impl Outbox {
     }
 
     /// All of it.
-    pub fn take(&mut self) -> Vec<Effect> {
+    pub(super) fn take(&mut self) -> Vec<Effect> {
         for (peer, bytes) in std::mem::take(&mut self.to_learners) {
             if !bytes.is_empty() {
                 self.effects.push(Effect::ToLearner { peer, bytes });

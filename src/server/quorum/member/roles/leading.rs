@@ -51,11 +51,11 @@ impl Leading {
         self.owners.count()
     }
 
-    pub fn serves(&self) -> bool {
+    pub(crate) fn serves(&self) -> bool {
         self.serves
     }
 
-    pub fn leader(&self) -> &Leader {
+    pub(crate) fn leader(&self) -> &Leader {
         &self.leader
     }
 
