@@ -1,4 +1,4 @@
-//! What a member of an ensemble is told, what happens to it, and what it asks for.
+//! A member's options, its inputs ([`PeerInput`]) and its outputs ([`Effect`]).
 
 use super::secrets::MemberSecrets;
 use crate::config::{Secret, Settings};
@@ -16,50 +16,50 @@ use crate::zab::links::{self, Address, LinkId};
 use crate::zab::voters::{Config, MemberAddress, MemberClient, ServerId};
 use std::sync::Arc;
 
-/// What a member is told once.
+/// A member's options, fixed at its start.
 #[derive(Clone, Debug)]
 pub struct EnsembleOptions {
     pub id: ServerId,
     pub config: Config,
-    /// Where this server's election port is, as others are told: at least one.
+    /// The addresses of this server's election port, as announced to the others: at least one.
     pub election_addresses: Vec<Address>,
-    /// Others are told all of them (`multiAddress.enabled`), and not the first alone.
+    /// All election addresses are announced (`multiAddress.enabled`), not only the first.
     pub announces_all: bool,
-    /// A single participant is no ensemble (`standaloneEnabled`): reconfigurations leave two at least.
+    /// A single participant is no ensemble (`standaloneEnabled`): a reconfiguration must leave at least two.
     pub standalone_enabled: bool,
     pub tick_ms: i64,
     /// Ticks.
     pub init_limit: i64,
     /// Ticks.
     pub sync_limit: i64,
-    /// As they are on disk, judged already ([`Epochs::at_start`]).
+    /// As on disk, and checked already ([`Epochs::at_start`]).
     pub epochs: Epochs,
     /// The end of the log, all of it durable.
     pub history: History,
-    /// False: the disk is new, and this server has no say before it has followed a leader.
+    /// False: the disk is new, and this server has no vote before it has followed a leader.
     pub has_database: bool,
     pub election: election::Settings,
     pub links: links::Settings,
-    /// The largest transaction or request that is taken from a peer, bytes.
+    /// The largest transaction or request that is accepted from a peer, bytes.
     pub max_packet: usize,
-    /// Whose digest this is may do everything (`DigestAuthenticationProvider.superDigest`).
+    /// A client that proves this digest may do everything (`DigestAuthenticationProvider.superDigest`).
     pub super_digest: Option<Secret<String>>,
     pub secrets: MemberSecrets,
-    /// What it announces to speak as a learner; see [`crate::jute::quorum::PROTOCOL_SECRETS`]. Below that it is one that knows of
-    /// no secrets.
+    /// The protocol version that this server announces as a learner. Below [`crate::jute::quorum::PROTOCOL_SECRETS`] it
+    /// acts as a server without support for secrets.
     pub protocol: i32,
     pub roles: RoleSettings,
 }
 
-/// What an operator may set of the roles.
+/// The settings of an operator that concern the roles.
 #[derive(Clone, Debug, Default)]
 pub struct RoleSettings {
-    /// The values of the keys, shared with whoever acts by them.
+    /// The values of the keys, shared by everything that uses them.
     pub settings: Arc<Settings>,
-    /// Of the log's end in memory (`commitLogCount`).
+    /// Limits of the log's end in memory (`commitLogCount`).
     pub history: HistoryLimits,
-    /// A member that looks for a leader for so long serves reads to clients that content themselves with that, ms; `None`:
-    /// never (`readonlymode.enabled`).
+    /// How long a member looks for a leader before it serves reads to clients that accept a read-only server, ms;
+    /// `None`: never (`readonlymode.enabled`).
     pub read_only_after_ms: Option<i64>,
 }
 
@@ -69,7 +69,7 @@ impl From<Settings> for RoleSettings {
     }
 }
 
-/// What happens on the connections to other members, and to what an [`Effect`] asked for.
+/// An event on the connections to other members, or the result of an [`Effect`].
 #[derive(Debug)]
 pub enum PeerInput<'a> {
     Dialled {
@@ -93,29 +93,29 @@ pub enum PeerInput<'a> {
     Closed {
         link: LinkId,
     },
-    /// Somebody connected to the quorum port.
+    /// A server connected to the quorum port.
     Learner(PeerId),
     FromLearner {
         peer: PeerId,
         bytes: &'a [u8],
     },
     LearnerGone(PeerId),
-    /// The connection to the leader's quorum port that was asked for stands.
+    /// The connection of [`Effect::DialLeader`] is open.
     Leader,
     NoLeader,
     FromLeader(&'a [u8]),
     LeaderGone,
     EpochsWritten(Epochs),
-    /// The files say what [`Record::Config`] of this number, and all before it, asked for; or they cannot be
-    /// written, which the edge has logged: ZooKeeper goes on without them, too.
+    /// The files have the configuration of the [`Record::Config`] of this number. Or they cannot be written, which the
+    /// edge has logged: ZooKeeper continues without them, too.
     ConfigWritten(u64),
-    /// The log was cut after this zxid, and its writer goes on from there.
+    /// The log was truncated after this zxid, and its writer continues from there.
     LogCut(Zxid),
-    /// Nothing on disk ends there.
+    /// The log was not truncated: no transaction on disk has this zxid.
     LogCutFailed(Zxid),
-    /// The snapshot of this zxid is on disk, marked as installed, and the log's writer goes on behind it.
+    /// The snapshot of this zxid is on disk, marked as installed, and the log's writer continues after it.
     SnapshotInstalled(Zxid),
-    /// What [`Effect::ReadLog`] asked for.
+    /// The result of [`Effect::ReadLog`].
     LogRead {
         peer: PeerId,
         part: LogPart,
@@ -129,7 +129,7 @@ pub enum PeerInput<'a> {
     },
 }
 
-/// What the edge is to do, in order.
+/// Work for the edge, to be done in order.
 pub enum Effect {
     Dial {
         peer: ServerId,
@@ -142,8 +142,8 @@ pub enum Effect {
     Close {
         link: LinkId,
     },
-    /// Connect to this member, at the first of these addresses that answers: the leader's quorum port, or where another
-    /// voter takes observers in.
+    /// Connect to this member, at the first of these addresses that answers: the leader's quorum port, or the port
+    /// where another voter accepts observers.
     DialLeader {
         leader: ServerId,
         addresses: Vec<Address>,
@@ -155,51 +155,51 @@ pub enum Effect {
     CloseLearner(PeerId),
     ToLeader(Vec<u8>),
     CloseLeader,
-    /// Write this down behind the records before it, then hand in what it is answered with ([`Record::written`]).
+    /// Write this after the records before it, then give the input that [`Record::written`] names.
     Record(Record),
-    /// Cut the log after this zxid.
+    /// Truncate the log after this zxid.
     CutLog(Zxid),
-    /// Send this learner SNAP and the stream of a snapshot of a committed zxid: the next one that is written.
+    /// Send this learner SNAP and the stream of the next snapshot that is written; its zxid must be committed.
     SendSnapshot(PeerId),
-    /// Read this stretch of the log for a learner (`read_back::read_log`, on a helper thread), when all but
-    /// `limits::LOG_PART` bytes of what it was sent before have left. Always answered, if only with an empty part.
+    /// Read this stretch of the log for a learner (`read_back::read_log`, on a helper thread), when at most
+    /// `limits::LOG_PART` bytes of the learner's output are unsent. Always answered, perhaps with an empty part.
     ReadLog {
         peer: PeerId,
         stretch: Stretch,
     },
-    /// Write this down as an installed snapshot, begin the log anew behind it, and hand in its writer.
+    /// Write this as an installed snapshot, begin the log anew after it, and give the log's new writer.
     InstallSnapshot(Box<SnapshotJob>),
-    /// Listen elsewhere; connections that stand are not touched.
+    /// Listen on other addresses; open connections stay.
     Listen(Listen),
-    /// Truth is in doubt: end the process.
+    /// The state may be wrong: end the process.
     Fail(Fatal),
 }
 
-/// What the configuration that was agreed on says of this server's ports, as far as it has changed.
+/// This server's ports by the agreed configuration; `None` where they have not changed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Listen {
-    /// Where its clients are to be served.
+    /// Where to listen for clients.
     pub client: Option<MemberClient>,
-    /// Where learners and votes are to be taken, all of it.
+    /// Where to listen for learners and votes: all addresses.
     pub peers: Option<Vec<MemberAddress>>,
 }
 
-/// What a member of an ensemble writes down besides its log.
+/// What a member of an ensemble writes to disk besides its log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Record {
-    /// What it promised and acknowledged.
+    /// The epochs that this server promised and acknowledged.
     Epochs(Epochs),
-    /// What is agreed on beside transactions. On disk before epochs that are asked for after it.
+    /// The ensemble's agreement beside transactions. It is on disk before any epochs that are requested later.
     Agreed(Held),
-    /// What a leader committed is all here and durable: nothing that it acknowledged is missing any more.
+    /// Everything that the leader committed is durable here: no acknowledged transaction is missing any more.
     Complete,
-    /// What counts from now on as the configuration of the ensemble ([`crate::storage::dynamic::write`]), and the number by
-    /// which the brain asked for it. Only the newest needs to be carried out.
+    /// The configuration of the ensemble from now on ([`crate::storage::dynamic::write`]), and the number of this
+    /// record. Of several, only the newest needs to be written.
     Config { number: u64, config: Config },
 }
 
 impl Record {
-    /// What the brain is told when this is durable, if it waits for it.
+    /// The input to give when this record is durable; `None`: the brain does not wait for it.
     pub fn written(&self) -> Option<PeerInput<'static>> {
         match self {
             Record::Epochs(epochs) => Some(PeerInput::EpochsWritten(*epochs)),
@@ -209,7 +209,7 @@ impl Record {
     }
 }
 
-/// What this server is to the ensemble, as `srvr` and `isro` say it.
+/// A member's state in its ensemble, as `srvr` and `isro` report it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ServerState {
     Looking,

@@ -1,9 +1,10 @@
-//! A server on its own: it carries out what its clients ask for, and whatever is on its disk is committed.
+//! The owner of a standalone server's core: it executes the requests of its clients in order. Whatever is on its disk
+//! is committed.
 
 use super::core::Core;
 use crate::server::message::Inbound;
 
-/// The owner of a core that is nobody's member.
+/// A core outside any ensemble.
 pub struct Lone {
     pub(super) core: Core,
 }
@@ -13,13 +14,13 @@ impl Lone {
         Lone { core }
     }
 
-    /// Takes what a shard has sent.
+    /// Takes the requests that a shard sent.
     pub(super) fn handle(&mut self, inbound: Inbound) {
         self.core.backlog.push(inbound);
         self.work();
     }
 
-    /// Carries out what is waiting, as far as the log has room for it.
+    /// Executes waiting requests, as far as there is room ([`Core::has_room`]).
     pub(super) fn work(&mut self) {
         let applied = self.core.resume();
         assert!(applied.is_none(), "no leader decides here");
@@ -59,7 +60,7 @@ impl Lone {
         self.work();
     }
 
-    /// Goes on with what the last turn has left over.
+    /// Continues the work that the last turn left over.
     pub(super) fn carry_on(&mut self) {
         if self.core.goes_on() {
             let applied = self.core.resume();

@@ -1,13 +1,14 @@
-//! The quorum brain: everything that is ordered, without a disk or a socket in sight.
+//! The quorum brain: it puts everything in order, and uses no disk and no socket itself.
 //!
-//! Requests become transactions here, one after another, at the head of the tree where no reader looks.
-//! Their bytes gather for the log while one group is being written; when the edge says that a group is on
-//! disk, what it changed and what it answers are published to the shards as one batch. Nothing is
-//! told to a client before that.
+//! Requests become transactions here, one after another, at the head of the tree, where readers do not look. Their
+//! bytes gather for the log while one group is being written. When the edge reports that a group is on disk (and
+//! committed, in an ensemble), its changes and answers are published to the shards as one batch. Clients learn nothing
+//! of a transaction before that.
 //!
-//! A [`Core`] holds the tree's head, the log and the sessions; it is owned by a [`Lone`] server or by a [`Member`] of an
-//! ensemble. A loop drives either in turns: [`Quorum::begin`] with the time, [`Quorum::step`] for everything that has happened,
-//! [`Quorum::ready`] for what is to be done outside, until nothing is.
+//! In layers, from below: a `Core` holds the tree's head, the log and the sessions; its owner, a `Lone` server or a
+//! [`Member`] of an ensemble, decides what the core does next; a [`Quorum`] is a core with its owner, and a loop drives
+//! it in turns: [`Quorum::begin`] with the time, [`Quorum::step`] for each event, [`Quorum::ready`] for the work to do
+//! outside, until there is none.
 
 mod core;
 mod interface;

@@ -1,24 +1,27 @@
-//! How a member makes the passwords of sessions, by what it holds and what is agreed on: see [`crate::zab::agreed`].
+//! How a member makes the passwords of sessions: by the secret it holds and by the ensemble's agreement (see
+//! [`crate::zab::agreed`]).
 //!
-//! Which kind a session has is said by its id, so whatever changes here changes nothing for sessions that are open: those of
-//! either kind go on, on every member that has the secret, and those of ZooKeeper's kind on the others, too.
+//! A session's id says which kind of password the session has, so a change here does not affect open sessions. Sessions
+//! of both kinds continue on every member that has the secret; sessions with ZooKeeper's passwords also continue on the
+//! other members.
 
 use crate::session::{Passwords, SessionSecret};
 use crate::zab::agreed::{Agreed, Held};
 
-/// What a member is told of secrets.
+/// A member's options about secrets.
 #[derive(Clone, Debug)]
 pub struct MemberSecrets {
-    /// As it is on disk.
+    /// The agreements as on disk.
     pub held: Held,
-    /// The operator's, the same on every member (`corral.sessionSecret`): it comes before whatever is agreed on.
+    /// The operator's secret, the same on every member (`corral.sessionSecret`): it takes precedence over the
+    /// agreement.
     pub given: Option<SessionSecret>,
-    /// Servers of ZooKeeper are to come (`corral.zookeeperPasswords`).
+    /// Servers of ZooKeeper are to join (`corral.zookeeperPasswords`).
     pub zookeeper: bool,
 }
 
 impl MemberSecrets {
-    /// How passwords are made and checked where this is agreed on.
+    /// How passwords are made and checked under this agreement.
     pub(super) fn passwords(&self, agreed: Agreed) -> Passwords {
         match self.given {
             Some(secret) => Passwords { also: vec![agreed.secret], ..Passwords::secret(secret) },
@@ -26,13 +29,13 @@ impl MemberSecrets {
         }
     }
 
-    /// The same for a member that has acknowledged the leader of this epoch, and is none's at the moment.
+    /// The same for a member that follows no leader now and last acknowledged the leader of the epoch `current`.
     pub(crate) fn passwords_at(&self, current: i64) -> Passwords {
         self.passwords(self.held.at(current))
     }
 
-    /// Whether a password that is wrong where this is agreed on is no session's: under another secret there are none. A server that
-    /// came with an empty disk may have heard nothing yet of the one that sessions are under.
+    /// Whether a password that is wrong under this agreement belongs to no session at all. A server that started with
+    /// an empty disk may not know the secret that sessions use.
     pub(super) fn is_known(&self, agreed: Agreed) -> bool {
         self.given.is_some() || agreed.used
     }

@@ -1,4 +1,5 @@
-//! One turn of the quorum brain: what it is told, and what it wants done.
+//! The turn of the quorum brain, on top of core and owner: its inputs ([`Input`]) and the work it wants done outside
+//! ([`Work`]). Inputs that concern the core alone go to the core; all others to its owner.
 
 use super::core::Core;
 use super::interface::{Effect, EnsembleOptions, PeerInput, ServerState};
@@ -14,15 +15,15 @@ use crate::storage::log::writer::{FrameWrite, LogWriter, SegmentRequest};
 use crate::tree::state::State;
 use crate::tree::store::Reader;
 
-/// The quorum brain: a core and its owner.
+/// The quorum brain: a core, inside its owner.
 pub enum Quorum {
     Lone(Box<Lone>),
     Member(Box<Member>),
 }
 
-/// Something that has happened, in the order in which it did.
+/// An event. Events are given in the order in which they happened.
 pub enum Input<'a> {
-    /// A shard has sent this.
+    /// Requests and reports that a shard sent.
     Inbound(Inbound),
     /// Something happened between this member and the others, or an [`Effect`] was carried out. Not for a lone server.
     Peer(PeerInput<'a>),
@@ -32,52 +33,52 @@ pub enum Input<'a> {
     Segment(PreparedSegment),
     /// The snapshot of [`Work::snapshot`] has been written, in so many ms; its reader comes back.
     Snapshot { zxid: Zxid, reader: Reader, took_ms: i64 },
-    /// The log was cut or begun anew, and goes on with this writer. Nothing of the old one is under way.
+    /// The log was truncated or begun anew, and continues with this writer. No write of the old writer is under way.
     Log(LogWriter),
-    /// Somebody waits for a snapshot: the state is captured as of now, if none is being made.
+    /// A snapshot is wanted now, due or not: the state is captured, unless a snapshot is being made.
     WantSnapshot,
     /// Half a tick has passed.
     Tick,
     /// The time of [`Quorum::deadline_ms`] has come.
     Deadline,
-    /// A leader is to make way for another one as soon as a follower holds all it has; if none does in time, it stays.
-    /// Nothing happens in another role.
+    /// A leader is to hand over as soon as a follower has the leader's whole log; if no follower has it in time, the
+    /// leader stays. In another role nothing happens.
     HandOver,
-    /// The process is to end, and takes no more requests. [`Quorum::is_idle`] becomes true within `limits::HAND_OVER_MS`
-    /// and the time of a write of the log, in whatever role; then it may end, and nothing that was acknowledged is lost.
-    /// Said again it does nothing; inputs are to be given and work to be done until then.
+    /// The process is to end, and takes no more requests. In every role [`Quorum::is_idle`] becomes true within
+    /// `limits::HAND_OVER_MS` and the time of one write of the log; then the process may end, and nothing acknowledged
+    /// is lost. Until then inputs must be given and work must be done. A second `Stop` does nothing.
     Stop,
 }
 
-/// What is to be done outside.
+/// Work to do outside.
 #[derive(Default)]
 pub struct Work {
-    /// Write this; the bytes are in the log writer's buffer. Then say [`Input::Written`].
+    /// Write this; the bytes are in the log writer's buffer. Then give [`Input::Written`].
     pub write: Option<FrameWrite>,
     /// Prepare this segment for the log.
     pub segment: Option<SegmentRequest>,
     /// Write this snapshot.
     pub snapshot: Option<SnapshotJob>,
-    /// For the other members, and for a member's records: in this order.
+    /// For the other members and for this member's records, to be done in this order.
     pub effects: Vec<Effect>,
-    /// Shards have something to see.
+    /// Shards have a new batch to read.
     pub published: bool,
 }
 
 impl Work {}
 
 impl Quorum {
-    /// A server on its own.
+    /// A standalone server.
     pub fn lone(core: Core) -> Quorum {
         Quorum::Lone(Box::new(Lone::new(core)))
     }
 
-    /// A member of an ensemble: it serves nobody until it has found its place.
+    /// A member of an ensemble: it serves no client until it leads or follows.
     pub fn member(core: Core, options: EnsembleOptions) -> Quorum {
         Quorum::Member(Box::new(Member::new(core, options)))
     }
 
-    /// A turn begins: the time, as of now, a new budget, and what the last turn has left over goes on.
+    /// Begins a turn: with the present time and a new budget; work that the last turn left over continues.
     pub fn begin(&mut self, clock: Clock) {
         self.core_mut().begin(clock);
         match self {
@@ -86,7 +87,7 @@ impl Quorum {
         }
     }
 
-    /// Takes in what has happened.
+    /// Takes in one event.
     pub fn step(&mut self, input: Input<'_>) {
         match input {
             Input::Segment(segment) => self.core_mut().log().segment_ready(segment),
@@ -118,8 +119,8 @@ impl Quorum {
         }
     }
 
-    /// What is to be done outside now. To be called until there is nothing: what is done may lead to more. `may_write`: false
-    /// to let more gather for the log's next write.
+    /// The work to do outside now. To be called until there is none, because work that was done may lead to more.
+    /// `may_write`: false to let more transactions gather for the log's next write.
     pub fn ready(&mut self, may_write: bool) -> Work {
         let write = if may_write { self.next_write() } else { None };
         let serves = self.serves();
@@ -167,7 +168,7 @@ impl Quorum {
         }
     }
 
-    /// A place in the sequence for a shard.
+    /// A cursor into the sequence, for a shard.
     pub fn cursor(&self) -> Cursor {
         self.core().cursor()
     }
@@ -177,12 +178,12 @@ impl Quorum {
         self.core().state()
     }
 
-    /// The log's writing end: whoever writes needs its buffers.
+    /// The log's writing end: the edge needs its buffers for the writes.
     pub fn log(&mut self) -> &mut LogWriter {
         self.core_mut().log()
     }
 
-    /// The latest time by which [`Input::Deadline`] must be said, ms.
+    /// The latest time by which [`Input::Deadline`] must be given, monotonic ms.
     #[inline]
     pub(crate) fn deadline_ms(&self) -> Option<i64> {
         match self {
@@ -191,13 +192,13 @@ impl Quorum {
         }
     }
 
-    /// Whether there is nothing that waits for the next turn: the edge may sleep until something happens.
+    /// Whether nothing waits for the next turn: the edge may sleep until the next event.
     pub fn may_sleep(&self) -> bool {
         self.core().may_sleep()
     }
 
-    /// Whether nothing is waiting for the disk or for a shard: the server may stop. A member of an ensemble is to be told
-    /// first ([`Input::Stop`]).
+    /// Whether nothing waits for the disk or for a shard: the server may stop. A member of an ensemble must get
+    /// [`Input::Stop`] first.
     pub(crate) fn is_idle(&self) -> bool {
         match self {
             Quorum::Lone(lone) => lone.core.is_at_rest(true),
@@ -205,7 +206,7 @@ impl Quorum {
         }
     }
 
-    /// Whether more of what the leader sends may be taken in.
+    /// Whether more bytes from the leader may be taken in.
     pub(crate) fn takes_from_leader(&self) -> bool {
         match self {
             Quorum::Lone(_) => true,
@@ -213,12 +214,12 @@ impl Quorum {
         }
     }
 
-    /// Why the process must end: a shard stands still, as of the last tick.
+    /// The reason to end the process, if a shard was stalled at the last tick.
     pub(crate) fn stalled_shard(&self) -> Option<Fatal> {
         self.core().stalled_shard()
     }
 
-    /// What this server is to its ensemble; `None` if it stands alone.
+    /// This member's state in its ensemble; `None` if the server is standalone.
     pub fn server_state(&self) -> Option<ServerState> {
         match self {
             Quorum::Lone(_) => None,
@@ -245,7 +246,8 @@ impl Quorum {
         self.core().last_snapshot()
     }
 
-    /// As a follower: bytes of requests that the leader has. As a leader: those that learners have forwarded.
+    /// On a follower: bytes of requests that the leader has. On a leader: bytes of requests that learners have
+    /// forwarded.
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn bytes_under_way(&self) -> usize {
         match self {
@@ -262,7 +264,7 @@ impl Quorum {
         self.core_mut().count_replayed(txns);
     }
 
-    /// Bytes of requests that wait to be prepared or passed on.
+    /// Bytes of requests that wait to be prepared or forwarded.
     pub(crate) fn backlog_bytes(&self) -> usize {
         self.core().backlog.bytes()
     }
@@ -272,7 +274,7 @@ impl Quorum {
         self.core().proposals.bytes()
     }
 
-    /// As a leader: how many sessions speak through learners.
+    /// On a leader: how many sessions are connected to learners.
     pub(crate) fn owned_sessions(&self) -> usize {
         match self {
             Quorum::Lone(_) => 0,

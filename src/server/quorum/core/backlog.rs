@@ -1,21 +1,21 @@
-//! What shards have sent and is not carried out yet, in order.
+//! The requests that shards sent and that are not executed yet, in order.
 
 use crate::server::message::{Inbound, Item};
 use std::collections::VecDeque;
 
-/// What one shard sent in one turn, and how far it is carried out.
+/// What one shard sent in one turn, and how many of its items are executed.
 pub(crate) struct Pending {
     pub inbound: Inbound,
     done: usize,
 }
 
 impl Pending {
-    /// The next item that is not carried out.
+    /// The next item to execute.
     pub(crate) fn item(&self) -> Option<&Item> {
         self.inbound.items.get(self.done)
     }
 
-    /// That one is.
+    /// That item is executed.
     pub(crate) fn done(&mut self) {
         self.done += 1;
     }
@@ -28,33 +28,33 @@ pub(crate) struct Backlog {
 }
 
 impl Backlog {
-    /// A shard has sent this.
+    /// Adds what a shard sent.
     pub(crate) fn push(&mut self, inbound: Inbound) {
         self.queue.push_back(Pending { inbound, done: 0 });
     }
 
-    /// What was sent first.
+    /// Takes what was sent first.
     pub(crate) fn pop(&mut self) -> Option<Pending> {
         self.queue.pop_front()
     }
 
-    /// There was no room for the rest of it.
+    /// Puts it back at the front: there was no room for the rest.
     pub(crate) fn put_back(&mut self, pending: Pending) {
         self.queue.push_front(pending);
     }
 
-    /// Nothing waits.
+    /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// Nothing of what waits is carried out any more. What had been taken up of the first one is among it: its connections are
-    /// told once more.
+    /// Takes out everything that waits: none of it will be executed. The first one may be executed in part; its
+    /// connections are told nevertheless.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Inbound> {
         self.queue.drain(..).map(|pending| pending.inbound)
     }
 
-    /// Bytes of all that waits.
+    /// Bytes of all waiting requests.
     #[cfg(test)]
     pub fn bytes(&self) -> usize {
         self.queue.iter().map(|pending| pending.inbound.bytes.len()).sum()

@@ -1,20 +1,21 @@
 //! What one turn of the quorum core may cost.
 //!
-//! Whatever is done to the state is charged to its meter: requests taken in, znodes looked at and changed, ACLs compared, bytes
-//! hashed and copied, versions let go of. Who asks for much takes what is left of a turn; the rest of all that waits, from
-//! shards, learners or the leader, keeps its order and goes on in the next one. Where core and shard have one thread nobody's
-//! ping waits longer than for that; and for one transaction, which no turn cuts ([`limits::txn_cost`]).
+//! All work on the state is charged to the state's meter: requests taken in, znodes looked at and changed, ACLs
+//! compared, bytes hashed and copied, versions freed. Expensive requests use up the rest of a turn. Everything that
+//! still waits, from shards, learners or the leader, keeps its order and continues in the next turn. When core and
+//! shard share a thread, a ping waits at most for one turn and one transaction, which is never split
+//! ([`limits::txn_cost`]).
 
 use crate::cost::Cost;
 use crate::limits;
 use std::cell::Cell;
 
-/// Of a turn.
+/// The budget of a turn.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     /// What the meter showed when the turn began.
     begun: Cost,
-    /// Something waits for nothing but the next turn.
+    /// Some work waits only for the next turn.
     has_left_over: Cell<bool>,
 }
 
@@ -29,7 +30,7 @@ impl Budget {
         reading.less(self.begun)
     }
 
-    /// Whether the turn has cost so much. Whoever asks has something to do, and does that in the next turn then.
+    /// Whether the turn has cost `limit` or more. If so, the caller has work that it leaves for the next turn.
     pub(crate) fn has_spent(&self, reading: Cost, limit: Cost) -> bool {
         let is_spent = self.spent(reading) >= limit;
         if is_spent {
@@ -49,7 +50,7 @@ impl Budget {
         self.has_left_over.get()
     }
 
-    /// The same; and it goes on now.
+    /// The same, and clears it: that work continues now.
     pub(crate) fn take_left_over(&mut self) -> bool {
         self.has_left_over.take()
     }

@@ -1,4 +1,5 @@
-//! The state of a core as it is to be written down: captured at its head, pinned when that is on disk.
+//! Snapshots of a core's state: captured at its head, pinned when the head is on disk. When they are due is in
+//! [`super::snapshots`].
 
 use super::Core;
 use super::snapshots::Capture;
@@ -7,20 +8,21 @@ use crate::server::snapshot::SnapshotJob;
 use crate::tree::store::Reader;
 
 impl Core {
-    /// The start replayed so many transactions, which are behind the last snapshot as those to come are: the next start
-    /// does not replay them once more.
+    /// The start replayed so many transactions. They count towards the next snapshot, so that the next start does not
+    /// replay them again.
     pub(crate) fn count_replayed(&mut self, txns: u64) {
         self.plan.replayed(txns);
     }
 
-    /// Notes the state to be snapshotted if one is due; called once per turn.
+    /// Captures the state if a snapshot is due; called once per turn.
     pub(in crate::server::quorum) fn plan_snapshot(&mut self, serves: bool) {
         if self.plan.is_due(self.now_ms()) {
             self.capture_snapshot(serves);
         }
     }
 
-    /// Notes the state as of now, whether one is due or not, unless one is being made or the state is to become another.
+    /// Captures the state now, whether a snapshot is due or not, unless one is being made or the state is about to be
+    /// replaced.
     pub(in crate::server::quorum) fn capture_snapshot(&mut self, serves: bool) {
         if !self.plan.is_free() || self.under_way.is_some() {
             return;
@@ -28,7 +30,8 @@ impl Core {
         let head = self.head();
         let sessions = self.state.sessions().collect();
         let digest = self.state.options().digest_enabled.then(|| self.state.digest());
-        // An epoch begins without a transaction. A start that found a snapshot of that zxid would miss the log up to there.
+        // An epoch's first zxid has no transaction. A start that found a snapshot of that zxid would expect a log that
+        // reaches it.
         let logged = if head.counter() == 0 { self.logged() } else { head };
         self.plan.begin(Capture { zxid: head, logged, sessions, digest });
         if self.is_at_rest(serves) {
@@ -56,12 +59,12 @@ impl Core {
         self.plan.last()
     }
 
-    /// Transactions are being taken back, or another state is being written down: none of this state is captured meanwhile.
+    /// Transactions are being taken back, or another state is being written: the state is not captured meanwhile.
     pub(in crate::server::quorum) fn hold_snapshots(&mut self) {
         self.plan.hold();
     }
 
-    /// That is over.
+    /// The state may be captured again.
     pub(in crate::server::quorum) fn release_snapshots(&mut self) {
         self.plan.release();
     }

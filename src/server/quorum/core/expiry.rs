@@ -1,4 +1,5 @@
-//! What happens by the clock: sessions expire, containers and TTL znodes go.
+//! What a core does by the clock: sessions expire, empty containers and TTL znodes are deleted. Also the core's part of
+//! an administrator's questions.
 
 use super::{Authority, Core};
 use crate::ids::SessionId;
@@ -28,29 +29,30 @@ impl Core {
         self.state.reclaim();
     }
 
-    /// When the search for what has outlived its time goes on, ms, if this server is who does that.
+    /// When the next search for outlived znodes begins, monotonic ms; `None` if this server does not decide.
     pub(in crate::server::quorum) fn deadline_ms(&self) -> Option<i64> {
         self.decides().then_some(self.reaper.next_ms)
     }
 
-    /// Whether this server decides what the next transaction is: it ends sessions and what has outlived its time.
+    /// Whether this server decides what the next transaction is: then it also ends sessions and deletes outlived
+    /// znodes.
     pub(in crate::server::quorum) fn decides(&self) -> bool {
         self.authority != Authority::Elsewhere
     }
 
-    /// Begins to search, if it is time for that. One that is under way goes on instead.
+    /// Begins to search for outlived znodes, if it is time. A search that is under way continues instead.
     pub(in crate::server::quorum) fn begin_sweep(&mut self) -> bool {
         self.reaper.begin_sweep(self.clock.mono_ms)
     }
 
-    /// Ends the sessions that no shard has heard of in time. Returns those whose end is on its way.
+    /// Ends the sessions that no shard has heard of in time. Returns the sessions whose closeSession was prepared.
     pub(in crate::server::quorum) fn expire(&mut self) -> Vec<SessionId> {
         self.sessions.expire(self.clock.mono_ms);
         self.close_expired()
     }
 
-    /// What the log has no room for now is closed in the next round; it is over already. Returns those whose end is on its
-    /// way.
+    /// Closes expired sessions as far as there is room; the others, which are over already, in the next round. Returns
+    /// the sessions whose closeSession was prepared.
     pub(in crate::server::quorum) fn close_expired(&mut self) -> Vec<SessionId> {
         let mut closed = vec![];
         while !self.sessions.expired.is_empty()
@@ -65,8 +67,8 @@ impl Core {
         closed
     }
 
-    /// Goes on with deleting containers that have lost their last child and TTL znodes that have outlived
-    /// their time: a bounded number is looked at in each tick, and whenever it is time again, until all were.
+    /// Continues to delete containers that have lost their last child and TTL znodes that have outlived their time. In
+    /// each tick, and when a search begins, a bounded number of znodes is looked at, until the search has seen all.
     pub(in crate::server::quorum) fn reap(&mut self) {
         if let Some(left) = self.reaper.left.filter(|_| self.reaper.found.is_empty()) {
             let mut paths = vec![];
@@ -78,7 +80,7 @@ impl Core {
         self.delete_reaped();
     }
 
-    /// Deletes what was found. Something else may stand there by now.
+    /// Deletes the znodes that were found. By now another znode may have the path, so each is checked again.
     pub(in crate::server::quorum) fn delete_reaped(&mut self) {
         while !self.reaper.found.is_empty()
             && self.has_room()
@@ -95,14 +97,14 @@ impl Core {
         }
     }
 
-    /// The core's part of what an administrator asks.
+    /// The core's part of the answer to an administrator's questions.
     pub(super) fn facts(&self, questions: &[Question]) -> CoreFacts {
         let mut facts = CoreFacts::default();
         for question in questions {
             match question {
                 Question::Sessions => self.list_sessions(&mut facts),
                 Question::Digests => facts.digests = self.state.digest_history(),
-                // The shards'.
+                // Answered by the shards.
                 Question::Connections | Question::Watches | Question::ResetConnections | Question::ResetShards => {}
             }
         }

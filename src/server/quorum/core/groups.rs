@@ -1,12 +1,13 @@
-//! From the head of the tree to what readers are shown: transactions gather into groups, a group is one write of the log,
-//! and a group that is on disk and committed is published as one [`Batch`].
+//! From the head of the tree to the state that readers see: transactions gather into groups, a group is one write of
+//! the log, and a group that is on disk and committed is published as one [`Batch`].
 //!
 //! ```text
 //!  prepared ──> gathering ──> in flight ──> waiting ──> published
 //!               elements      one write     on disk     in the sequence
 //! ```
 //!
-//! Zxids never go back along the way: what is published ends at or below what is on disk, and that at or below the head.
+//! Zxids keep their order on the way: the last published zxid is at or below the last one on disk, and that one at or
+//! below the head.
 
 use crate::gather;
 use crate::ids::Zxid;
@@ -16,8 +17,8 @@ use crate::tree::state::Outcome;
 use std::collections::VecDeque;
 use std::ops::Range;
 
-/// A transaction that no longer fitted the gathering frame, and the group without it. The transaction goes first into the
-/// next frame; until then nothing more is prepared.
+/// A transaction that did not fit the current frame, and the group before it. The transaction goes first into the next
+/// frame; until then nothing more is prepared.
 struct Held {
     group: Batch,
     zxid: Zxid,
@@ -28,24 +29,24 @@ struct Held {
 pub(super) struct Groups {
     pub log: LogWriter,
     pub publisher: Publisher,
-    /// The last zxid given away.
+    /// The last zxid given out.
     pub head: Zxid,
     /// Replies and changes of the gathering group.
     pub outcome: Outcome,
     elements: Vec<Element>,
     /// The group that is being written.
     in_flight: Option<Batch>,
-    /// Groups that are on disk and not committed: none unless in an ensemble.
+    /// Groups that are on disk and not committed; on a standalone server there are none.
     waiting: VecDeque<Batch>,
     held: Option<Held>,
-    /// What is known to be committed; on its own a server commits whatever is on disk.
+    /// Up to where transactions are known to be committed; a standalone server commits everything that is on disk.
     pub committed: Zxid,
     has_published: bool,
     write_since_ms: i64,
 }
 
 impl Groups {
-    /// Nothing is on its way; all up to `head` is durable.
+    /// No group is on its way; everything up to `head` is durable.
     pub(crate) fn new(log: LogWriter, head: Zxid, committed: Zxid, outcome: Outcome) -> Groups {
         Groups {
             log,
@@ -68,10 +69,10 @@ impl Groups {
         self.elements.push(Element { zxid: self.head, changes, answer });
     }
 
-    /// Hands the transaction in the outcome to the log. What it changed and answered begins at `changes` and `reply`;
+    /// Hands the transaction in the outcome to the log. Its changes and its reply begin at `changes` and `reply`;
     /// returns where both are now.
     pub(crate) fn append(&mut self, zxid: Zxid, changes: usize, reply: usize) -> (Range<usize>, Range<u32>) {
-        // The same one again is a request that a ZooKeeper could not decode.
+        // The same zxid again: a request that a leading ZooKeeper could not decode.
         assert!(zxid >= self.head, "zxids go up: {zxid} behind {}", self.head);
         let before = std::mem::replace(&mut self.head, zxid);
         match self.log.append(zxid, &self.outcome.txn) {
@@ -79,7 +80,7 @@ impl Groups {
             Err(Refused::Full) => {
                 let (own_changes, own_reply) =
                     (self.outcome.changes.split_off(changes), self.outcome.reply.split_off(reply));
-                // What was split off is this transaction's, what stayed the group's: change places.
+                // The part that was split off belongs to this transaction, the rest to the group: swap them.
                 let group = Batch {
                     elements: std::mem::take(&mut self.elements),
                     changes: std::mem::replace(&mut self.outcome.changes, own_changes),
@@ -93,8 +94,8 @@ impl Groups {
         }
     }
 
-    /// The next write, if there is one and none is being written; and whether a group goes with it. A write at the start
-    /// of a segment is its header and carries no transaction.
+    /// The next write, if there is one and no other is in flight; and whether it carries a group. A write at the start
+    /// of a segment is the segment's header and carries no transaction.
     pub(crate) fn next_write(&mut self, now_ms: i64) -> Option<(FrameWrite, bool)> {
         let write = self.log.next_write()?;
         self.write_since_ms = now_ms;
@@ -112,7 +113,7 @@ impl Groups {
         Some((write, has_group))
     }
 
-    /// The write is on disk: up to where the log is durable now. `None` if it carried no group.
+    /// The write is on disk. Returns up to where the log is durable now; `None` if the write carried no group.
     pub(crate) fn written(&mut self) -> Option<Zxid> {
         let durable = self.log.written();
         let group = self.in_flight.take()?;
@@ -121,7 +122,7 @@ impl Groups {
         Some(durable)
     }
 
-    /// For how long the write that is in flight has been so, ms; if one is that carries a group.
+    /// For how long the present write has been in flight, ms; `None` if no write that carries a group is.
     pub(crate) fn write_takes_ms(&self, now_ms: i64) -> Option<i64> {
         self.in_flight.is_some().then(|| now_ms - self.write_since_ms)
     }
@@ -136,7 +137,7 @@ impl Groups {
         self.waiting.pop_front_if(|group| group.last_zxid <= self.committed)
     }
 
-    /// Answers that wait for nothing that is not durable yet. `shown` is what readers see.
+    /// The gathered answers, if everything they depend on is durable. `shown` is the zxid that readers see.
     pub(crate) fn take_answers(&mut self, shown: Zxid) -> Option<Batch> {
         let is_behind = self.in_flight.is_some() || !self.waiting.is_empty() || self.held.is_some();
         if self.elements.is_empty() || is_behind || !self.log.is_idle() {
@@ -144,7 +145,7 @@ impl Groups {
         }
         let mut batch = self.take();
         if self.head > self.committed {
-            // The head is ahead of what may be shown: of no role, or of one that has not begun to serve.
+            // The head is ahead of the visible zxid: this server has no role, or its role does not serve yet.
             batch.last_zxid = shown;
             batch.elements.iter_mut().for_each(|element| element.zxid = element.zxid.min(shown));
         }
@@ -166,7 +167,7 @@ impl Groups {
         self.publisher.publish(batch);
     }
 
-    /// Whether anything was published since the last call: shards have something to see.
+    /// Whether anything was published since the last call: shards have a new batch to read.
     pub(crate) fn take_published(&mut self) -> bool {
         std::mem::take(&mut self.has_published)
     }
@@ -176,7 +177,7 @@ impl Groups {
         self.held.is_some()
     }
 
-    /// Whether the log has everything that was handed to it on disk.
+    /// Whether everything that was handed to the log is on disk.
     pub(crate) fn is_written(&self) -> bool {
         self.in_flight.is_none() && self.held.is_none() && self.log.is_idle()
     }
@@ -191,8 +192,8 @@ impl Groups {
         self.elements.is_empty()
     }
 
-    /// Everything up to `shown` is shown without a batch of its own: steps up to there lose their changes, and those that
-    /// answer nobody go. To be called while nobody is served.
+    /// Everything up to `shown` becomes visible without a batch of its own: steps up to there lose their changes, and
+    /// steps without an answer are dropped. To be called while no client is served.
     pub(crate) fn show(&mut self, shown: Zxid) {
         let is_due = |element: &Element| element.zxid > shown || element.answer.is_some();
         let held = self.held.as_mut().map(|held| &mut held.group);
@@ -205,14 +206,15 @@ impl Groups {
         }
     }
 
-    /// The transactions behind `end` were taken back: whoever is sent away meanwhile learns nothing of them.
+    /// The transactions after `end` were taken back: answers that have gathered (to connections being closed) get no
+    /// later zxid.
     pub(crate) fn take_back(&mut self, end: Zxid) {
         self.head = end;
         self.elements.iter_mut().for_each(|element| element.zxid = element.zxid.min(end));
     }
 
-    /// Drops what would have been told of groups that are on disk and not committed, and of what has gathered: the answers,
-    /// which nobody gets.
+    /// Drops the changes and answers of groups that are on disk and not committed, and of the gathering group. Returns
+    /// the answers, which no client gets.
     pub(crate) fn drop_unpublished(&mut self) -> Vec<Answer> {
         let waiting = self.waiting.drain(..).flat_map(|group| group.elements);
         let answers = waiting.chain(self.elements.drain(..)).filter_map(|element| element.answer);

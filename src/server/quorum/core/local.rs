@@ -1,25 +1,26 @@
-//! Sessions that this server alone knows: no transaction opens or ends them, nobody else can take them up, and they are gone
-//! when the server's place in its ensemble changes.
+//! Local sessions: only this server knows them. No transaction opens or ends them, no other server can resume them, and
+//! they end when the server's role changes.
 //!
-//! Where an operator allows it (`localSessionsEnabled`) all new sessions are of this kind; on a member that serves reads
-//! without a leader they always are. Such a session has no ephemerals: that would take a transaction to end it. One that
-//! wants some becomes a session of the whole ensemble first (`localSessionsUpgradingEnabled`). (ZooKeeper 3.9:
-//! `LocalSessionTracker`, `UpgradeableSessionTracker`, `LeaderSessionTracker.checkSession`.)
+//! Where an operator allows it (`localSessionsEnabled`) all new sessions are of this kind; on a member that serves
+//! reads without a leader they always are. A local session has no ephemerals: ending it would then need a transaction.
+//! A local session that creates an ephemeral becomes a session of the whole ensemble first
+//! (`localSessionsUpgradingEnabled`). (ZooKeeper 3.9: `LocalSessionTracker`, `UpgradeableSessionTracker`,
+//! `LeaderSessionTracker.checkSession`.)
 
 use crate::ids::SessionId;
 use crate::session::{Tracker, has_secret};
 use std::collections::BTreeMap;
 
-/// What an operator allows, and what a leader goes by.
+/// The operator's rules for local sessions, and what a leader needs to recognise those of other servers.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LocalRules {
     /// New sessions are local.
     pub opens: bool,
-    /// One becomes global when it creates an ephemeral.
+    /// A local session becomes global when it creates an ephemeral.
     pub upgrades: bool,
-    /// What stands in the top byte of the ids that this server gives away.
+    /// The top byte of the session ids that this server gives out.
     pub server: u8,
-    /// So long a learner may still pass on requests of a session that has ended.
+    /// How long a learner may still forward requests of an ended session, ms.
     pub echo_ms: i64,
 }
 
@@ -28,16 +29,17 @@ pub(crate) struct LocalSessions {
     rules: LocalRules,
     tick_ms: i64,
     sessions: Tracker,
-    /// Their createSession is with the leader, and they are of this server alone until it comes back; with their timeouts.
+    /// Sessions whose createSession is at the leader, with their timeouts. They stay local until the createSession
+    /// comes back.
     upgrading: BTreeMap<SessionId, i32>,
-    /// The first and the last that was given away since it knew of none, of each kind of ids.
+    /// For each kind of id, the first and the last id given out since the table was last empty.
     given: [Option<(SessionId, SessionId)>; 2],
-    /// Global sessions that ended not long ago, and until when they are remembered.
+    /// Global sessions that ended a short time ago, and until when each is remembered, monotonic ms.
     ended: BTreeMap<SessionId, i64>,
 }
 
 impl LocalSessions {
-    /// None, and none are opened.
+    /// An empty table; no local sessions are opened until [`LocalSessions::set_rules`] allows it.
     pub(crate) fn new(tick_ms: i64) -> LocalSessions {
         LocalSessions {
             rules: LocalRules::default(),
@@ -58,41 +60,41 @@ impl LocalSessions {
         self.rules.opens
     }
 
-    /// Whether one becomes global when it creates an ephemeral.
+    /// Whether a local session becomes global when it creates an ephemeral.
     pub(crate) fn upgrades(&self) -> bool {
         self.rules.upgrades
     }
 
-    /// Forgets all.
+    /// Forgets all sessions; the rules stay.
     pub(crate) fn clear(&mut self) {
         *self = LocalSessions { rules: self.rules, ..LocalSessions::new(self.tick_ms) };
     }
 
-    /// A new one.
+    /// Adds a new local session.
     pub(crate) fn add(&mut self, session: SessionId, timeout_ms: i32, now_ms: i64) {
         self.sessions.add(session, timeout_ms, now_ms);
         let given = &mut self.given[usize::from(has_secret(session))];
         *given = Some((given.map_or(session, |(first, _)| first), session));
     }
 
-    /// Whether this session is this server's, whatever else is known of it.
+    /// Whether this is a local session of this server, upgrading or not.
     pub(crate) fn knows(&self, session: SessionId) -> bool {
         self.sessions.contains(session) || self.is_upgrading(session)
     }
 
-    /// Whether it was, since all were forgotten.
+    /// Whether this server gave out the id since it last forgot all sessions.
     pub(crate) fn gave(&self, session: SessionId) -> bool {
         self.given[usize::from(has_secret(session))].is_some_and(|(first, last)| (first..=last).contains(&session))
     }
 
-    /// How many there are.
+    /// How many local sessions there are.
     pub(crate) fn len(&self) -> usize {
         self.sessions.len() + self.upgrading.len()
     }
 
-    /// Whether a session that is not the ensemble's may ask for transactions: one of this server, or of another one that does
-    /// not say so. A session that was the ensemble's and has just ended is not taken for such a one: what its last server
-    /// had passed on would be done behind the end of its ephemerals.
+    /// Whether a session that the ensemble does not know may ask for transactions: a local session of this server, or,
+    /// it is assumed, of another one. A session of the ensemble that has just ended may not: a request forwarded by its
+    /// last server would be executed after its ephemerals were deleted.
     pub(crate) fn may_ask(&self, session: SessionId) -> bool {
         let is_of_another = (session.0 as u64 >> 56) as u8 != self.rules.server && !self.ended.contains_key(&session);
         self.rules.opens && (is_of_another || self.sessions.contains(session))
@@ -105,17 +107,18 @@ impl LocalSessions {
         }
     }
 
-    /// So long this server could not hear what learners have passed on.
+    /// For `ms` this server did not run, and could not receive what learners forwarded.
     pub(crate) fn was_away(&mut self, ms: i64) {
         self.ended.values_mut().for_each(|until_ms| *until_ms += ms);
     }
 
-    /// Those that ended long enough ago are forgotten.
+    /// Forgets sessions that ended long enough ago.
     pub(crate) fn forget_ended(&mut self, now_ms: i64) {
         self.ended.retain(|_, until_ms| *until_ms > now_ms);
     }
 
-    /// It is to become global: its timeout, if it is one that can.
+    /// Begins to make a session global. Returns its timeout, ms; `None` if it is no local session, or is upgrading
+    /// already.
     pub(crate) fn begin_upgrade(&mut self, session: SessionId) -> Option<i32> {
         let timeout_ms = self.sessions.timeout(session)?;
         self.sessions.remove(session);
@@ -127,12 +130,12 @@ impl LocalSessions {
         self.upgrading.contains_key(&session)
     }
 
-    /// Its createSession has come: it is global from now on. False: it is not one of these.
+    /// The session's createSession has come: it is global from now on. False: it was not upgrading.
     pub(crate) fn finish_upgrade(&mut self, session: SessionId) -> bool {
         self.upgrading.remove(&session).is_some()
     }
 
-    /// The timeout that the leader was told, if it was.
+    /// The timeout in an upgrading session's createSession, ms; `None` if it is not upgrading.
     pub(crate) fn upgrading_timeout_ms(&self, session: SessionId) -> Option<i32> {
         self.upgrading.get(&session).copied()
     }
@@ -142,12 +145,12 @@ impl LocalSessions {
         self.sessions.add(session, timeout_ms, now_ms);
     }
 
-    /// It is over.
+    /// The session is over.
     pub(crate) fn remove(&mut self, session: SessionId) {
         self.sessions.remove(session);
     }
 
-    /// Those that nobody has heard of in time: they are over.
+    /// Removes and returns the sessions that no shard has heard of in time.
     pub(crate) fn expired(&mut self, known_ms: i64) -> Vec<SessionId> {
         let mut expired = vec![];
         self.sessions.expired(known_ms, &mut expired);
@@ -155,7 +158,7 @@ impl LocalSessions {
         expired
     }
 
-    /// The moments of their ends, each with its sessions.
+    /// The times at which sessions expire, each with its sessions.
     pub(crate) fn buckets(&self) -> impl Iterator<Item = (i64, Vec<SessionId>)> {
         self.sessions.buckets()
     }

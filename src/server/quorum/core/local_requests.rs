@@ -1,4 +1,4 @@
-//! What clients ask of sessions that this server alone knows: a new one, one of before, and an end.
+//! Requests about local sessions: open, resume and close; and their expiry.
 
 use super::{Core, Live};
 use crate::ids::{SessionId, Zxid};
@@ -7,7 +7,7 @@ use crate::server::message::{Command, Item, Response, ShardId};
 use std::sync::Arc;
 
 impl Core {
-    /// Opens a local session, or takes one up again; false: that is not what is asked for.
+    /// Opens or resumes a local session; false: the item asks for something else.
     pub(in crate::server::quorum) fn local_item(&mut self, shard: ShardId, item: &Item) -> bool {
         let live = |identities: &_| Live { shard, conn: item.conn, identities: Arc::clone(identities) };
         match &item.what {
@@ -37,7 +37,7 @@ impl Core {
         live: Live,
         read_only: bool,
     ) {
-        // The leader was told the timeout it had.
+        // The leader was told the session's old timeout.
         let fixed_ms = self.sessions.locals.upgrading_timeout_ms(session);
         if fixed_ms.is_none() {
             self.sessions.locals.resumed(session, timeout_ms, self.clock.mono_ms);

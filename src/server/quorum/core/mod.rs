@@ -1,10 +1,10 @@
-//! The core of the quorum brain, whoever owns it: the tree's head, the log, the groups between the two and the shards, and
-//! the sessions.
+//! The core of the quorum brain, the same for every owner: the tree's head, the log, the groups on their way from both
+//! to the shards, and the sessions.
 //!
-//! A core prepares transactions or applies those of a leader, gathers them for the log, and publishes what is on disk and
-//! committed. It does not know of elections, leaders and learners. What is next is decided by its owner
-//! ([`Authority`]): a lone server carries out what its shards send; a member of an ensemble does so while it leads, and
-//! applies what its leader sends while it follows.
+//! A core prepares transactions or applies a leader's, gathers them for the log, and publishes those that are on disk
+//! and committed. Elections and the connections to other members are not its concern: its owner decides what the core
+//! does next. A lone server executes what its shards send; a member of an ensemble does so while it leads, and applies
+//! its leader's transactions while it follows. [`Authority`] says which of these holds.
 //!
 //! The calls an owner makes are few: [`Core::execute`] a request, [`Core::transact`] and [`Core::transact_then`] for a
 //! transaction of its own, [`Core::apply`] and [`Core::log_applied`] for a leader's, [`Core::commit`], [`Core::take_back`], and
@@ -54,7 +54,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use under_way::UnderWay;
 pub(super) use under_way::{Applying, Then};
 
-/// What the quorum brain is told once.
+/// The core's options, fixed at its start.
 pub(crate) struct QuorumOptions {
     pub shards: usize,
     pub tick_ms: i64,
@@ -62,28 +62,28 @@ pub(crate) struct QuorumOptions {
     pub slow_write_ms: i64,
     /// The longest transaction the log takes, bytes.
     pub max_txn: usize,
-    /// How often containers and TTL znodes are looked for, ms; at least [`limits::REAP_INTERVAL_MS`].
+    /// How often outlived containers and TTL znodes are searched for, ms; at least [`limits::REAP_INTERVAL_MS`].
     pub reap_interval_ms: i64,
     /// At most this many are reaped in a minute.
     pub reap_per_minute: usize,
     pub snapshots: SnapshotRule,
-    /// One of an ensemble: what was recovered may not be committed yet, and nobody sees it.
+    /// A member of an ensemble: recovered transactions may not be committed yet, and no reader sees them.
     pub member: bool,
-    /// Bytes of transactions that are proposed and not committed; from there on nothing more is prepared
+    /// From so many bytes of proposed, uncommitted transactions on nothing more is prepared
     /// ([`limits::UNCOMMITTED_BYTES`]).
     pub uncommitted_bytes: usize,
-    /// The number of an epoch's last transaction: [`Zxid::LAST_COUNTER`], or less to see what comes then.
+    /// The number of an epoch's last transaction: [`Zxid::LAST_COUNTER`], or less so that a test reaches it.
     pub last_counter: u32,
 }
 
-/// Who decides what the next transaction is.
+/// Which server decides what the next transaction is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Authority {
     /// This server alone: what is on its disk is committed.
     Alone,
-    /// This server as the leader of an ensemble: what it prepares is to be proposed.
+    /// This server as the leader of an ensemble: the transactions it prepares are to be proposed.
     Leader,
-    /// Another server, or nobody at the moment.
+    /// Another server, or none at the moment.
     Elsewhere,
 }
 
@@ -98,14 +98,14 @@ pub struct Core {
     pub(super) backlog: Backlog,
     /// Nothing more is prepared: this server is about to hand over the lead.
     takes_nothing: bool,
-    /// A transaction that is not complete; until it is nothing more is prepared.
+    /// A transaction that is not complete; nothing more is prepared until it is.
     under_way: Option<UnderWay>,
     reaper: Reaper,
     plan: SnapshotPlan,
     watchdog: Watchdog,
     budget: Budget,
     clock: Clock,
-    /// The time of the last transaction: never goes back.
+    /// The time for the next transaction, ms since 1970: never goes back.
     time_ms: i64,
     last_tick_ms: i64,
     stats: Arc<Stats>,
@@ -157,7 +157,7 @@ impl Core {
         }
     }
 
-    /// A place in the sequence for a shard: to be taken before anything is published.
+    /// A cursor into the sequence, for a shard: to be taken before anything is published.
     pub(crate) fn cursor(&self) -> Cursor {
         self.groups.publisher.cursor()
     }
@@ -172,7 +172,7 @@ impl Core {
         &mut self.groups.log
     }
 
-    /// Why the process must end: a shard stands still, as of the last tick.
+    /// The reason to end the process, if a shard was stalled at the last tick.
     pub(super) fn stalled_shard(&self) -> Option<Fatal> {
         self.watchdog.stalled()
     }
@@ -190,12 +190,12 @@ impl Core {
         &self.stats
     }
 
-    /// The last zxid given away.
+    /// The last zxid given out.
     pub(super) fn head(&self) -> Zxid {
         self.groups.head
     }
 
-    /// The last zxid that readers see. It may be the beginning of an epoch, which no transaction has.
+    /// The last zxid that readers see. It may be an epoch's first, which no transaction has.
     pub(super) fn shown(&self) -> Zxid {
         self.state.store().published()
     }
@@ -210,12 +210,13 @@ impl Core {
         self.groups.log.appended()
     }
 
-    /// Whether a transaction waits for a frame of the log, or is not complete: nothing else is prepared or applied until then.
+    /// Whether a transaction waits for a frame of the log or is not complete: meanwhile no other one is prepared or
+    /// applied.
     pub(super) fn is_busy(&self) -> bool {
         self.groups.is_full() || self.under_way.is_some()
     }
 
-    /// Whether all that was handed to the log is on disk.
+    /// Whether everything that was handed to the log is on disk.
     pub(super) fn is_written(&self) -> bool {
         self.groups.is_written()
     }
@@ -225,17 +226,17 @@ impl Core {
         self.groups.log.is_idle()
     }
 
-    /// Whether all that was taken is complete and on disk here, and its answers are with the shards.
+    /// Whether everything that was accepted is complete, on disk here and committed, and its answers are published.
     pub(super) fn is_told(&self) -> bool {
         self.under_way.is_none() && self.groups.is_written() && self.groups.is_committed() && self.groups.is_empty()
     }
 
-    /// For how long the log's write that is in flight has been so, ms.
+    /// For how long the log's present write has been in flight, ms; `None` if no write that carries transactions is.
     pub(super) fn write_takes_ms(&self) -> Option<i64> {
         self.groups.write_takes_ms(self.clock.mono_ms)
     }
 
-    /// Whether nothing is waiting for the disk or for a shard. `serves`: what waits to be committed counts.
+    /// Whether nothing waits for the disk or for a shard. `serves`: groups that wait to be committed count, too.
     pub(super) fn is_at_rest(&self, serves: bool) -> bool {
         self.under_way.is_none()
             && self.groups.is_written()
@@ -244,7 +245,7 @@ impl Core {
             && (self.groups.is_committed() || !serves)
     }
 
-    /// What was sent first of what waits to be carried out. Which sessions its shard had heard of is taken in.
+    /// The first of the waiting requests. The shard's report of sessions that comes with them is taken in.
     pub(super) fn next_pending(&mut self) -> Option<Pending> {
         let mut pending = self.backlog.pop()?;
         if let Some(touched) = pending.inbound.touched.take() {
@@ -258,7 +259,7 @@ impl Core {
         self.sessions.touched(shard, &touched.sessions, touched.upto_ms, self.clock.mono_ms);
     }
 
-    /// A session id that nobody has.
+    /// A session id that no session has.
     pub(super) fn new_session(&mut self) -> SessionId {
         self.sessions.new_id(&self.state)
     }
@@ -268,14 +269,14 @@ impl Core {
         self.under_way.is_some()
     }
 
-    /// The next write, if there is one and none is being written, and whether transactions go with it. The bytes are in the
-    /// log writer's buffer.
+    /// The next write, if there is one and no other is in flight, and whether it carries transactions. The bytes are in
+    /// the log writer's buffer.
     pub(super) fn next_write(&mut self) -> Option<(FrameWrite, bool)> {
         self.groups.next_write(self.clock.mono_ms)
     }
 
-    /// The write is on disk, and what of it is committed is published. Returns up to where the log is durable now, if
-    /// transactions were in the write.
+    /// The write is on disk; its transactions are published if they are committed. Returns up to where the log is
+    /// durable now; `None` if the write carried no transactions.
     pub(super) fn written(&mut self) -> Option<Zxid> {
         let durable = self.groups.written()?;
         let took_ms = self.groups.write_took_ms(self.clock.mono_ms);
@@ -287,7 +288,7 @@ impl Core {
         Some(durable)
     }
 
-    /// Whether anything was published since the last call: shards have something to see.
+    /// Whether anything was published since the last call: shards have a new batch to read.
     pub(super) fn take_published(&mut self) -> bool {
         self.groups.take_published()
     }
@@ -299,15 +300,15 @@ impl Core {
         }
     }
 
-    /// Publishes what needs no disk: answers that wait for nothing that is not durable yet. To be called until
-    /// it says false: there may be more behind a group that was full.
+    /// Publishes answers that need no disk: everything they depend on is durable. To be called until it returns false:
+    /// after a full group there may be more.
     pub(super) fn publish_answers(&mut self) -> bool {
         let Some(batch) = self.groups.take_answers(self.state.store().published()) else { return false };
         self.publish(batch);
         true
     }
 
-    /// Links the batch first, then says that its zxid may be read: whoever sees the zxid finds the batch.
+    /// Links the batch first, then makes its zxid visible: a reader that sees the zxid finds the batch.
     fn publish(&mut self, batch: Batch) {
         let zxid = batch.last_zxid;
         self.groups.publish(batch);
@@ -321,7 +322,7 @@ impl Core {
         core.ephemerals.set(self.state.ephemeral_count() as u64);
     }
 
-    /// Tells these connections, or shards, at once: in the state that is shown now.
+    /// Publishes these answers to connections or shards at once, at the visible zxid.
     pub(super) fn announce(&mut self, answers: impl IntoIterator<Item = Answer>) {
         let last_zxid = self.shown();
         let element = |answer| Element { zxid: last_zxid, changes: 0..0, answer: Some(answer) };
@@ -336,10 +337,11 @@ impl Core {
         self.publish_committed();
     }
 
-    /// The epoch begins: its first zxid is the head, if nothing in it is yet. `tell`: behind what is on its way.
+    /// The epoch begins: its first zxid becomes the head, unless the head is in the epoch already. `tell`: shards see
+    /// it too, after the transactions on their way.
     pub(super) fn begin_epoch(&mut self, epoch: i64, tell: bool) {
         let first = first_zxid(epoch);
-        // Of a learner that is late the head may be in the new epoch already.
+        // On a late learner the head may be in the new epoch already.
         if self.groups.head < first {
             self.groups.head = first;
             if tell {
@@ -349,9 +351,10 @@ impl Core {
         self.commit(first);
     }
 
-    /// Nobody is served yet: everything that is committed and on disk is shown, `first` at least. No batch tells of what was
-    /// found in the log at the start, or was left of a role before; and one that ends with what is not committed yet waits
-    /// for that as a whole. Nobody watches what such a batch tells of and is shown here: whoever comes sees it.
+    /// No client is served yet: everything that is committed and on disk becomes visible, at least up to `first`. There
+    /// is no batch for transactions found in the log at the start or left by an earlier role. A batch whose end is not
+    /// committed waits as a whole; its committed part becomes visible here. No watch misses an event: no client is
+    /// connected yet.
     pub(super) fn show_committed(&mut self, first: Zxid) {
         let shown = self.groups.committed.min(self.durable()).max(first);
         if self.shown() < shown {
@@ -360,7 +363,8 @@ impl Core {
         }
     }
 
-    /// Writes the text of a configuration that comes from no transaction, unless readers have seen what stands there.
+    /// Writes the text of a configuration that comes from no transaction, unless readers may have seen a state of the
+    /// same zxid.
     pub(super) fn show_config(&mut self, first: Zxid, text: &str, version: i64) {
         let stamp = self.state.head().max(first);
         if stamp > self.shown() {
@@ -368,48 +372,50 @@ impl Core {
         }
     }
 
-    /// The text of the configuration at the head; `None`: there is no such znode.
+    /// The text of the znode `/zookeeper/config` at the head; `None`: there is no such znode.
     pub(super) fn config(&self) -> Option<&[u8]> {
         self.state.find(CONFIG).map(|znode| znode.data().unwrap_or_default())
     }
 
-    /// This server begins to lead: what it prepares from here on is to be proposed, and it decides which sessions expire.
+    /// This server begins to lead: transactions it prepares from now on are to be proposed, and it decides which
+    /// sessions expire.
     pub(super) fn begin_to_lead(&mut self) {
         self.sessions.begin_tracking(&self.state, self.clock.mono_ms);
         self.authority = Authority::Leader;
         self.proposals.forget_under_way();
     }
 
-    /// This server decides no more. What was prepared and not proposed is still among the proposals.
+    /// This server no longer decides. Transactions that were prepared and not proposed stay among the proposals.
     pub(super) fn end_to_lead(&mut self) {
         self.authority = Authority::Elsewhere;
         self.proposals.forget_under_way();
     }
 
-    /// Nothing more is prepared, until it is said otherwise.
+    /// True: nothing more is prepared, until it is set to false.
     pub(super) fn take_nothing(&mut self, takes_nothing: bool) {
         self.takes_nothing = takes_nothing;
     }
 
-    /// The log was cut behind `zxid`, and so is the tree.
+    /// The log was truncated after `zxid`; the same is done to the tree.
     pub(super) fn take_back(&mut self, zxid: Zxid) {
-        // Only now: a snapshot of the state before may have been under way.
-        // What is shown may be the beginning of an epoch, which no transaction has: it may lie behind the cut.
+        // Only now, as a snapshot of the old state may have been under way. The visible zxid may be an epoch's first,
+        // which no transaction has, so it may be after the truncation point.
         let end = zxid.max(self.shown());
         self.state.undo(end);
         self.groups.take_back(end);
     }
 
-    /// The log goes on with this writer. Nothing of the old one is under way.
+    /// The log continues with this writer. No write of the old writer is under way.
     pub(super) fn continue_log(&mut self, log: LogWriter) {
         assert!(self.groups.is_written(), "the log is at rest");
         self.groups.log = log;
     }
 
-    /// Another state takes the place of this one: shards read it from here on. Nobody is connected. Fails where not
-    /// all of them can.
+    /// Replaces the state: shards read the new one from now on. No client is connected. Fails if the new store has too
+    /// few readers for all shards.
     pub(super) fn adopt(&mut self, mut state: State, zxid: Zxid) -> Result<(), StoreFull> {
-        // What is shown may be the beginning of an epoch, which no transaction has: it may lie behind the new state's end.
+        // The visible zxid may be an epoch's first, which no transaction has: it may be after the new state's last
+        // transaction.
         let shown = zxid.max(self.shown());
         state.publish(shown);
         let mut answers = vec![];
@@ -428,18 +434,19 @@ impl Core {
         Ok(())
     }
 
-    /// The role in which this was gathered is over: drops what is on disk and not committed, and all that has gathered. Its
-    /// changes are still at the head, and are shown when they are committed. Returns what would have been told: whoever waits
-    /// for that waits for nothing any more.
+    /// The role is over: drops the groups that are on disk and not committed, and the gathering group. Their changes
+    /// are still at the head, and become visible when they are committed. Returns the dropped answers: their
+    /// connections must not wait for them any longer.
     pub(super) fn drop_unpublished(&mut self) -> Vec<Answer> {
         let unanswered = self.groups.drop_unpublished();
-        // A snapshot that waited until these are shown is of the head as it is now. They may never be shown without it, where
-        // this server has to bring the others up to date first; and a leader may yet take them back.
+        // A snapshot that waits until these transactions are published is a snapshot of the present head. If this
+        // server must first bring the others up to date with that snapshot, waiting would never end; and a leader may
+        // still take the transactions back.
         self.plan.published(self.groups.head);
         unanswered
     }
 
-    /// Tells a connection something, behind all that was prepared.
+    /// Sends a response to a connection, after everything that was prepared.
     pub(super) fn respond(&mut self, shard: ShardId, conn: ConnId, what: Response) {
         self.step(0..0, Some(Answer { shard, conn, what }));
     }
@@ -449,13 +456,13 @@ impl Core {
         self.groups.step(changes, answer);
     }
 
-    /// Tells a connection the reply that `put` writes.
+    /// Sends a connection the reply that `put` writes.
     pub(super) fn reply(&mut self, shard: ShardId, conn: ConnId, put: impl FnOnce(&mut Vec<u8>)) {
         let frame = self.write_reply(put);
         self.respond(shard, conn, Response::Reply { frame, close: false });
     }
 
-    /// Where among the replies of the gathering group lies what `put` writes to their end.
+    /// Appends what `put` writes to the replies of the gathering group; returns where it is.
     pub(super) fn write_reply(&mut self, put: impl FnOnce(&mut Vec<u8>)) -> Range<u32> {
         let replies = &mut self.groups.outcome.reply;
         let start = replies.len() as u32;

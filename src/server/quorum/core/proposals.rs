@@ -1,5 +1,5 @@
-//! What a leader has prepared: transactions that are to be proposed, and the bytes of those that its quorum has not agreed on
-//! yet. Some long transactions are as much as very many short ones, and whoever follows holds all of them.
+//! Transactions that a leader has prepared: those to be proposed, and the bytes of those that are not committed yet.
+//! Bytes, because a few long transactions are as much as very many short ones, and every follower holds all of them.
 
 use crate::ids::Zxid;
 use std::collections::VecDeque;
@@ -7,9 +7,9 @@ use std::collections::VecDeque;
 /// See the module's text. Empty, unless this server leads.
 #[derive(Default)]
 pub(crate) struct Proposals {
-    /// Prepared since the list was taken last.
+    /// Prepared since [`Proposals::take`] was last called.
     fresh: Vec<(Zxid, Vec<u8>)>,
-    /// The lengths of those under way, in their order.
+    /// The lengths of the uncommitted transactions, bytes, in their order.
     lengths: VecDeque<(Zxid, usize)>,
     bytes: usize,
 }
@@ -22,12 +22,12 @@ impl Proposals {
         self.bytes += txn.len();
     }
 
-    /// Those that were prepared since the last call.
+    /// Takes the transactions that were prepared since the last call.
     pub(crate) fn take(&mut self) -> Vec<(Zxid, Vec<u8>)> {
         std::mem::take(&mut self.fresh)
     }
 
-    /// Those that were not proposed after all come back.
+    /// Gives back transactions that were taken and not proposed.
     pub(crate) fn give_back(&mut self, rest: Vec<(Zxid, Vec<u8>)>) {
         debug_assert!(self.fresh.is_empty(), "nothing is prepared meanwhile");
         self.fresh = rest;
@@ -45,13 +45,13 @@ impl Proposals {
         }
     }
 
-    /// The server leads no more, or begins to: none are under way. What was prepared and not taken stays.
+    /// The server no longer leads, or begins to lead: no transaction is under way. Those prepared and not taken stay.
     pub(crate) fn forget_under_way(&mut self) {
         self.lengths.clear();
         self.bytes = 0;
     }
 
-    /// Bytes of those that are under way.
+    /// Bytes of the uncommitted transactions.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 /// The search for containers and TTL znodes that have outlived their time.
 pub(super) struct Reaper {
     pub interval_ms: i64,
-    /// At most this many go in a minute.
+    /// At most this many znodes are reaped in a minute.
     pub per_minute: usize,
     pub next_ms: i64,
-    /// How many znodes may still be reaped in the sweep under way, if one is, and those that have been found.
+    /// How many znodes the sweep under way may still reap; `None`: none is under way.
     pub left: Option<usize>,
     pub found: VecDeque<Vec<u8>>,
 }
@@ -19,7 +19,7 @@ impl Reaper {
         Reaper { interval_ms, per_minute, next_ms: now_ms + interval_ms, left: None, found: VecDeque::new() }
     }
 
-    /// Begins a sweep, if it is time for that. One that is under way goes on instead.
+    /// Begins a sweep, if it is time. A sweep that is under way continues instead.
     pub(crate) fn begin_sweep(&mut self, now_ms: i64) -> bool {
         let is_due = now_ms >= self.next_ms;
         if is_due {

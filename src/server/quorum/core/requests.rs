@@ -1,4 +1,4 @@
-//! One item from a shard: what it does and what is answered.
+//! Executes one item from a shard: what it does and its answer.
 
 use super::under_way::Then;
 use super::{Core, Live};
@@ -12,7 +12,7 @@ use crate::server::message::{Command, Item, Response, ShardId};
 use crate::tree::state::{Context, Outcome, State};
 
 impl Core {
-    /// One item from a shard, carried out by this server itself.
+    /// Executes one item from a shard on this server itself: standalone, or as the leader.
     pub(in crate::server::quorum) fn execute(&mut self, shard: ShardId, item: &Item, bytes: &[u8]) {
         let body = &bytes[item.body.start as usize..item.body.end as usize];
         let conn = item.conn;
@@ -65,7 +65,7 @@ impl Core {
                 let prefix = if *all { &[] } else { Reader::new(body).string().unwrap_or_default() };
                 let count = self.state.index().ephemerals(item.session).map_or(0, |paths| paths.len());
                 if count > limits::SLICE {
-                    // Not here, where everybody waits.
+                    // Not here, where all clients wait: the shard does it.
                     let prefix = self.write_reply(|out| out.extend_from_slice(prefix));
                     return self.respond(shard, conn, Response::Ephemerals { prefix });
                 }
@@ -115,8 +115,8 @@ impl Core {
         self.speak_for(session, timeout_ms, live, false);
     }
 
-    /// A living session on a new connection: the new one takes over first, then the old one is closed, then the client is
-    /// told.
+    /// A living session on a new connection: first the new connection takes the session, then the old one is closed,
+    /// then the client is told.
     pub(in crate::server::quorum) fn speak_for(
         &mut self,
         session: SessionId,
@@ -131,8 +131,8 @@ impl Core {
         self.respond(shard, conn, Response::Opened { session, timeout_ms, read_only });
     }
 
-    /// Ends a session and deletes its ephemerals, in one transaction. `asked` is the connection that wanted it
-    /// and its xid; an expired session's connection is closed without a word.
+    /// Ends a session and deletes its ephemerals, in one transaction. `asked` is the connection that requested it, with
+    /// the xid; an expired session's connection is closed without an answer.
     pub(in crate::server::quorum) fn close_session(
         &mut self,
         session: SessionId,
@@ -142,14 +142,14 @@ impl Core {
         self.end_session(session, cxid, asked);
     }
 
-    /// The same, under the xid of whoever asked elsewhere.
+    /// The same, with the xid of a client of another server.
     pub(in crate::server::quorum) fn end_session(
         &mut self,
         session: SessionId,
         cxid: i32,
         asked: Option<(ShardId, ConnId, i32)>,
     ) {
-        // Nobody takes it up again from here on.
+        // From here on the session cannot be resumed.
         self.sessions.tracker.remove(session);
         let prepare = |state: &mut State, context: &Context<'_>, out: &mut Outcome| {
             state.begin_close_session(context, out);

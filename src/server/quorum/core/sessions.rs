@@ -1,4 +1,4 @@
-//! The sessions of a server: which live, which connection speaks for each, and until when each was heard of.
+//! The sessions of a server: which are alive, which connection each one has, and when each was last heard of.
 
 use super::local::LocalSessions;
 use crate::acl::Identities;
@@ -9,7 +9,7 @@ use crate::tree::state::State;
 use hashbrown::HashMap;
 use std::sync::Arc;
 
-/// The connection that speaks for a session.
+/// The connection of a session.
 pub(crate) struct Live {
     pub shard: ShardId,
     pub conn: ConnId,
@@ -19,15 +19,16 @@ pub(crate) struct Live {
 /// The sessions. See the module's text.
 pub(crate) struct Sessions {
     tick_ms: i64,
-    /// Those of the server on its own, or of the whole ensemble: only who decides when they expire keeps it up to date.
+    /// The sessions of the standalone server or of the whole ensemble. Only a server that decides when they expire
+    /// keeps the tracker up to date.
     pub tracker: Tracker,
-    /// Those that this server alone knows.
+    /// The local sessions, which only this server knows.
     pub locals: LocalSessions,
     pub live: HashMap<SessionId, Live, ahash::RandomState>,
     ids: SessionIds,
     /// New sessions get secret passwords, and ids that say so.
     pub are_secret: bool,
-    /// Up to when each shard has reported the sessions it heard of.
+    /// Up to when each shard has reported the sessions it heard of, monotonic ms.
     reported_ms: Vec<i64>,
     /// Sessions that are over and wait for their closeSession transaction.
     pub expired: Vec<SessionId>,
@@ -35,8 +36,8 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    /// Those of a recovered state, all just heard of. Owners of ephemerals that no session table knows are closed like
-    /// those that have expired.
+    /// The sessions of a recovered state, all just heard of. Sessions that own ephemerals but are in no session table
+    /// are closed like expired ones.
     pub(crate) fn new(state: &State, ids: SessionIds, shards: usize, tick_ms: i64, now_ms: i64) -> Sessions {
         let mut sessions = Sessions {
             tick_ms,
@@ -53,7 +54,7 @@ impl Sessions {
         sessions
     }
 
-    /// This server decides from now on which sessions expire: all of the state's count as just heard of.
+    /// This server decides from now on which sessions expire: all sessions of the state count as just heard of.
     pub(crate) fn begin_tracking(&mut self, state: &State, now_ms: i64) {
         self.track(state, now_ms);
         self.expiry_not_before_ms = now_ms + self.tick_ms;
@@ -67,7 +68,7 @@ impl Sessions {
         self.expired = state.orphaned_sessions();
     }
 
-    /// A session id that nobody has.
+    /// A session id that no session has.
     pub(crate) fn new_id(&mut self, state: &State) -> SessionId {
         let mut session = self.ids.next(self.are_secret);
         while state.session_timeout_ms(session).is_some() {
@@ -77,18 +78,18 @@ impl Sessions {
         session
     }
 
-    /// The live entry of the item's session, if the item comes from the connection that speaks for it. Otherwise the session is
-    /// over, or another connection speaks for it by now: this one is to be closed.
+    /// The live entry of the item's session, if the item comes from the session's connection. `None`: the session is
+    /// over or has another connection by now, and the item's connection is to be closed.
     pub(crate) fn owner(&mut self, shard: ShardId, item: &Item) -> Option<&mut Live> {
         self.live.get_mut(&item.session).filter(|live| live.shard == shard && live.conn == item.conn)
     }
 
-    /// Who the connection of a session is.
+    /// The identities of a session's connection.
     pub(crate) fn identities(&self, session: SessionId) -> Arc<Identities> {
         self.live.get(&session).map(|live| live.identities.clone()).unwrap_or_default()
     }
 
-    /// A session goes on with another timeout, as of now. False: it does not live.
+    /// A session continues with another timeout, from now on. False: it is not alive.
     pub(crate) fn take_up(&mut self, session: SessionId, timeout_ms: i32, now_ms: i64) -> bool {
         let is_alive = self.tracker.contains(session);
         if is_alive {
@@ -98,8 +99,8 @@ impl Sessions {
         is_alive
     }
 
-    /// A shard has heard of these sessions, and of no others up to `upto_ms`. A session no longer known is somebody's last
-    /// words.
+    /// A shard has heard of these sessions, and of no others up to `upto_ms`. A session that has ended meanwhile is
+    /// ignored.
     pub(crate) fn touched(&mut self, shard: ShardId, sessions: &[SessionId], upto_ms: i64, now_ms: i64) {
         for session in sessions {
             self.locals.touch(*session, now_ms);
@@ -108,20 +109,21 @@ impl Sessions {
         self.reported_ms[shard as usize] = upto_ms;
     }
 
-    /// The core could not run for so long, and so could not hear either: one full round first.
+    /// The core did not run for `away_ms`, so it received no reports: no session expires before one full tick.
     pub(crate) fn was_away(&mut self, away_ms: i64, now_ms: i64) {
         self.expiry_not_before_ms = now_ms + self.tick_ms;
         self.locals.was_away(away_ms);
     }
 
-    /// Up to when it is known which sessions were heard of: one's last sign of life may still be on its way from a shard,
-    /// so only what every shard has reported past counts. `None`: nobody can be said to be silent.
+    /// Up to this time the core knows which sessions were heard of: the last time that every shard has reported past,
+    /// because a session's last sign of life may still be on its way from a shard. `None`: no session can be called
+    /// silent.
     pub(crate) fn heard_upto_ms(&self, now_ms: i64) -> Option<i64> {
         let known_ms = self.reported_ms.iter().copied().min().unwrap_or(now_ms);
         (now_ms >= self.expiry_not_before_ms).then_some(known_ms.min(now_ms))
     }
 
-    /// Notes the sessions that nobody has heard of in time as over.
+    /// Notes the sessions that no shard has heard of in time as over.
     pub(crate) fn expire(&mut self, now_ms: i64) {
         if let Some(known_ms) = self.heard_upto_ms(now_ms) {
             self.tracker.expired(known_ms, &mut self.expired);

@@ -1,40 +1,41 @@
-//! When a snapshot is due, and what it is made of.
+//! When a snapshot is due, and what it is made of. How a core captures one is in [`super::capture`].
 //!
-//! A snapshot is the state at exactly one zxid: when one is due the sessions are copied as of the last
-//! transaction prepared, and as soon as that one is durable its zxid is pinned. Whoever writes the file
-//! walks the tree at the pin, on another thread, while transactions go on.
+//! A snapshot is the state at exactly one zxid: when one is due the sessions are copied as of the last transaction
+//! prepared, and as soon as that one is durable its zxid is pinned. Another thread writes the file: it walks the tree
+//! at the pin, while transactions continue.
 
 use crate::ids::{SessionId, Zxid};
 use crate::tree::store::{Pin, Reader};
 
-/// A snapshot may take one part in so many of the time: it competes with the core for memory bandwidth, disk and, on few
-/// cores, processor. At some hundred thousand writes a second `snapCount` would otherwise keep one under way always.
+/// Snapshots are written at most 1/`SHARE` of the time: they compete with the core for memory bandwidth, disk and, on
+/// few cores, processor. At some hundred thousand writes a second `snapCount` alone would always keep one under way.
 const SHARE: i64 = 10;
-/// However long that asks to wait: not beyond so many times the transactions or bytes of the rule, because the next
-/// start replays them.
+/// The wait ends at the latest after so many times the rule's transactions or bytes, because the next start replays
+/// them.
 const LATEST: u64 = 10;
 
 /// How often snapshots are taken (`snapCount`, `snapSizeLimitInKb`).
 #[derive(Clone, Copy, Debug)]
 pub struct SnapshotRule {
-    /// Transactions between two snapshots; 0: no such rule. ZooKeeper takes one after half of it plus a random part
-    /// of the other half, so that servers do not all do it at once; ours does not disturb, and is due at this.
+    /// Transactions between two snapshots; 0: no such rule. ZooKeeper takes one after half of this number plus a random
+    /// part of the other half, so that not all servers do it at once. Here a snapshot does not disturb, and is due at
+    /// this number.
     pub every_txns: u64,
     /// Bytes of log between two snapshots; 0: no such rule.
     pub every_bytes: u64,
 }
 
-/// The state to be written down.
+/// A captured state, to be written.
 pub(super) struct Capture {
-    /// What is pinned.
+    /// The zxid that is pinned.
     pub zxid: Zxid,
-    /// The last transaction in it, after which the snapshot is called.
+    /// The last transaction in the state: the snapshot is named after it.
     pub logged: Zxid,
     pub sessions: Vec<(SessionId, i32)>,
     pub digest: Option<u64>,
 }
 
-/// What the quorum core remembers about snapshots.
+/// The state of snapshots: since the last one, and of the one being made.
 pub(super) struct SnapshotPlan {
     rule: SnapshotRule,
     txns: u64,
@@ -44,10 +45,10 @@ pub(super) struct SnapshotPlan {
     /// Monotonic ms before which the next one would take more than its share.
     rest_until_ms: i64,
     capture: Option<Capture>,
-    /// Here while no snapshot is being written.
+    /// `Some` while no snapshot is being written.
     reader: Option<Reader>,
     pinned: Option<(Capture, Reader, Pin)>,
-    /// The state is about to become another one: none of this one is wanted.
+    /// The state is about to be replaced: no snapshot of it is wanted.
     is_held: bool,
 }
 
@@ -66,8 +67,8 @@ impl SnapshotPlan {
         }
     }
 
-    /// Transactions are being taken back, or another state is being written down: whoever does it would write a snapshot of
-    /// the state as it is now only behind that, over what has come in its place.
+    /// Transactions are being taken back, or another state is being written. The same thread writes snapshots: it would
+    /// write one of the present state only afterwards, over the new state.
     pub(super) fn hold(&mut self) {
         self.is_held = true;
         if let Some((_, reader, _)) = self.pinned.take() {
@@ -78,12 +79,12 @@ impl SnapshotPlan {
         }
     }
 
-    /// What was to be taken back is gone: what is left may be captured.
+    /// The truncation is done: the remaining state may be captured.
     pub(super) fn release(&mut self) {
         self.is_held = false;
     }
 
-    /// The state is another one, just written down at `last`.
+    /// The state was replaced by one that was just written, at `last`.
     pub(super) fn begin_anew(&mut self, reader: Reader, last: Zxid) {
         *self = SnapshotPlan::new(self.rule, reader, last);
     }
@@ -107,14 +108,14 @@ impl SnapshotPlan {
         free && (has_passed(self.txns, every_txns) || has_passed(self.bytes, every_bytes))
     }
 
-    /// Everything up to `zxid` is durable and visible: pins the capture, if that is in it. Called before
+    /// Everything up to `zxid` is durable and visible: pins the capture, if it is not after `zxid`. Called before
     /// anything older is reclaimed.
     pub(super) fn published(&mut self, zxid: Zxid) {
         if self.capture.as_ref().is_none_or(|capture| capture.zxid > zxid) {
             return;
         }
         let (Some(capture), Some(mut reader)) = (self.capture.take(), self.reader.take()) else { return };
-        // In an ensemble it is durable, and may not be committed: what would take it back waits for the snapshot.
+        // In an ensemble the zxid is durable but may not be committed: a truncation waits for the snapshot.
         let pin = reader.pin_ahead(capture.zxid);
         reader.park(false);
         match pin {
@@ -126,12 +127,12 @@ impl SnapshotPlan {
         }
     }
 
-    /// So many transactions lie behind the last snapshot at the start.
+    /// At the start, so many transactions come after the last snapshot.
     pub(super) fn replayed(&mut self, txns: u64) {
         self.txns += txns;
     }
 
-    /// The state is captured: from here on nothing that it needs can go.
+    /// The state is captured: from now on nothing that it needs can be freed.
     pub(super) fn begin(&mut self, capture: Capture) {
         (self.txns, self.bytes) = (0, 0);
         self.capture = Some(capture);
@@ -141,7 +142,7 @@ impl SnapshotPlan {
         }
     }
 
-    /// What is pinned, for whoever writes it.
+    /// Takes the pinned capture, to be written.
     pub(super) fn take_pinned(&mut self) -> Option<(Capture, Reader, Pin)> {
         self.pinned.take()
     }
@@ -203,8 +204,8 @@ mod tests {
         assert!(plan.is_due(0), "ten times the size");
     }
 
-    /// Its snapshot would be written behind what takes its place, and called after a zxid that no longer is, or that another
-    /// state has.
+    /// Such a snapshot would be written after the new state, and named after a zxid that no longer exists or belongs to
+    /// the new state.
     #[test]
     fn a_state_that_is_about_to_become_another_one_is_not_captured() {
         let mut plan = plan(RULE);
@@ -213,14 +214,14 @@ mod tests {
         assert!(!plan.is_due(0) && !plan.is_free());
         plan.release();
         assert!(plan.is_due(0));
-        // What is pinned and nobody writes yet is given up.
+        // A pinned capture that is not being written yet is given up.
         let (mut reader, zxid) = (plan.reader.take().unwrap(), Zxid(0));
         reader.resume();
         let pin = reader.pin_ahead(zxid).unwrap();
         plan.pinned = Some((Capture { zxid, logged: zxid, sessions: vec![], digest: None }, reader, pin));
         plan.hold();
         assert!(plan.pinned.is_none() && plan.reader.is_some());
-        // And what is to be pinned: there will be another transaction of that zxid.
+        // And so is a capture that is not pinned yet: another transaction will get that zxid.
         plan.capture = Some(Capture { zxid, logged: zxid, sessions: vec![], digest: None });
         plan.hold();
         plan.release();

@@ -1,24 +1,25 @@
-//! Shards that take nothing in: the clients of such a shard wait for ever, and no session of any shard expires.
+//! Detects stalled shards. The clients of a stalled shard wait for ever, and no session of any shard expires.
 //!
-//! Every shard counts the batches it has taken in, the quorum core those it has published. A shard that is behind
-//! and has not moved for [`limits::SHARD_STALL_MS`] ends the process: half a server is worse than none, as its
-//! clients would go elsewhere if it were gone. Time in which the core itself did not run counts for nobody.
+//! Every shard counts the batches it has taken in; the quorum core counts those it has published. A shard that is
+//! behind and has taken in nothing for [`limits::SHARD_STALL_MS`] ends the process: half a server is worse than none,
+//! because clients of a server that is gone connect to another one. Time in which the core itself did not run does not
+//! count.
 
 use crate::fatal::{Fatal, Reason};
 use crate::limits;
 use crate::server::stats::Stats;
 
-/// What one shard had taken in when it last moved.
+/// How many batches a shard had taken in when it last took some.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     taken: u64,
     since_ms: i64,
 }
 
-/// What the quorum core remembers of its shards.
+/// The quorum core's watch over its shards.
 pub(super) struct Watchdog {
     shards: Vec<Seen>,
-    /// A shard that stands still.
+    /// A shard that is stalled.
     found: Option<Found>,
 }
 
@@ -31,13 +32,13 @@ struct Found {
 }
 
 impl Watchdog {
-    /// Every shard has all there is.
+    /// Every shard has all batches.
     pub(super) fn new(shards: usize, now_ms: i64) -> Self {
         Watchdog { shards: vec![Seen { taken: 0, since_ms: now_ms }; shards], found: None }
     }
 
-    /// Looks at every shard, of which each is to take in as many batches as were published. `was_away`: the core has not
-    /// run for some time itself.
+    /// Looks at every shard: each must take in as many batches as were published. `was_away`: the core itself has not
+    /// run for some time.
     pub(super) fn look(&mut self, published: u64, stats: &Stats, now_ms: i64, was_away: bool) {
         self.found = None;
         for (shard, seen) in self.shards.iter_mut().enumerate() {
@@ -50,7 +51,7 @@ impl Watchdog {
         }
     }
 
-    /// Why the process must end: a shard stands still, as of the last look.
+    /// The reason to end the process, if a shard was stalled at the last look.
     pub(super) fn stalled(&self) -> Option<Fatal> {
         let Found { shard, behind, for_ms } = self.found?;
         let detail = format!("shard {shard} has taken in none of {behind} batches for {for_ms} ms");

@@ -1,5 +1,5 @@
-//! Transactions: prepared for a request, or applied as a leader decided them; in one go, or in slices where that may take
-//! longer than a turn.
+//! Transactions: prepared for a request, or applied as a leader decided them; at once, or in slices if a transaction
+//! may take longer than a turn.
 
 use super::under_way::{Applying, Then, UnderWay};
 use super::{Authority, Core, Live};
@@ -41,12 +41,13 @@ impl Core {
         self.log_prepared(zxid, changes, reply)
     }
 
-    /// What the last transaction came to.
+    /// The error code of the last transaction.
     pub(in crate::server::quorum) fn error(&self) -> ErrorCode {
         self.groups.outcome.error
     }
 
-    /// Prepares one transaction, which may be under way only. Returns its zxid, and where what it changed and answered begins.
+    /// Prepares one transaction; it may still be under way after that. Returns its zxid, and where its changes and its
+    /// reply begin.
     fn prepare_as(
         &mut self,
         session: SessionId,
@@ -63,7 +64,8 @@ impl Core {
         out.txn.clear();
         prepare(&mut self.state, &context, out);
         if out.txn.len() > self.options.max_txn {
-            // A multi whose `auth` ACLs have grown beyond what a log frame holds: as if it had not been tried.
+            // The `auth` ACLs of a multi have grown beyond a log frame: the multi is undone as if it had not been
+            // tried.
             self.state.undo(self.groups.head);
             out.changes.truncate(changes);
             out.reply.truncate(reply);
@@ -84,14 +86,15 @@ impl Core {
         self.append_to_log(zxid, changes, reply)
     }
 
-    /// A request would have made everybody wait for too long, or is one too many of a learner's.
+    /// A request was refused as throttled: it would have delayed all clients for too long, or its learner exceeded its
+    /// bound.
     #[cold]
     fn throttled(&self, session: SessionId) {
         self.stats.core.throttled.add(1);
         tracing::debug!(%session, limit = limits::txn_cost(self.options.max_txn).units(), "refused as throttled");
     }
 
-    /// Hands the transaction in the outcome to the log. What it changed and answered begins at `changes` and `reply`;
+    /// Hands the transaction in the outcome to the log. Its changes and its reply begin at `changes` and `reply`;
     /// returns where both are now.
     fn append_to_log(&mut self, zxid: Zxid, changes: usize, reply: usize) -> (Range<usize>, Range<u32>) {
         self.plan.count(self.groups.outcome.txn.len());
@@ -99,14 +102,14 @@ impl Core {
         self.groups.append(zxid, changes, reply)
     }
 
-    /// Whether the next transaction may be prepared: it has a zxid in this epoch. A server on its own begins another epoch by
-    /// itself ([`Core::next_zxid`]), and a learner is told.
+    /// Whether the epoch has a zxid for the next transaction. Always true on a standalone server, which begins another
+    /// epoch by itself ([`Core::next_zxid`]), and on a learner, which uses its leader's zxids.
     pub(super) fn has_number(&self) -> bool {
         self.authority != Authority::Leader || self.groups.head.counter() < self.options.last_counter
     }
 
-    /// The zxid of the next transaction. A server on its own is the quorum that promises and acknowledges its next epoch,
-    /// and its log says so.
+    /// The zxid of the next transaction. A standalone server is its own quorum: it promises and acknowledges its next
+    /// epoch, and its log records that.
     pub(in crate::server::quorum) fn next_zxid(&self) -> Zxid {
         let head = self.groups.head;
         if self.authority != Authority::Alone || head.counter() < self.options.last_counter {
@@ -133,7 +136,8 @@ impl Core {
         self.conclude(then, done);
     }
 
-    /// The transaction in the outcome goes on in another turn. What it changed and answered begins at `changes` and `reply`.
+    /// The transaction in the outcome continues in a later turn. Its changes and its reply begin at `changes` and
+    /// `reply`.
     fn set_aside(&mut self, zxid: Zxid, changes: usize, reply: usize, then: Then) {
         let Outcome { txn_limit, cost_limit, error, .. } = self.groups.outcome;
         let outcome = Outcome {
@@ -147,8 +151,8 @@ impl Core {
         self.under_way = Some(UnderWay { zxid, outcome, then });
     }
 
-    /// Goes on with the transaction that is not complete, if there is one. Returns one of a leader's that is complete now: it
-    /// is for [`Core::log_applied`].
+    /// Continues the incomplete transaction, if there is one. Returns a leader's transaction when it is complete: the
+    /// caller passes it to [`Core::log_applied`].
     #[must_use]
     pub(in crate::server::quorum) fn resume(&mut self) -> Option<Applying> {
         if self.under_way.is_none() || self.is_spent() {
@@ -175,8 +179,8 @@ impl Core {
         }
     }
 
-    /// Applies a transaction of the leader at the head. `None`: it goes on in another turn, and comes back from
-    /// [`Core::resume`]. What is applied is for [`Core::log_applied`].
+    /// Applies a transaction of the leader at the head. The caller passes the result to [`Core::log_applied`]. `None`:
+    /// the transaction continues in a later turn, and [`Core::resume`] returns it.
     pub(in crate::server::quorum) fn apply(&mut self, txn: &Txn) -> Result<Option<Applying>, ApplyError> {
         self.charge_request(txn.bytes.len());
         let slice = self.slice();
@@ -196,7 +200,7 @@ impl Core {
         Ok(Some(Applying { txn: txn.clone(), applied, changes, reply }))
     }
 
-    /// Hands what was applied to the log, and tells a connection of it. The frame of a reply is what was written when the
+    /// Hands an applied transaction to the log, and answers a connection. The frame of a reply was written when the
     /// transaction was applied.
     pub(in crate::server::quorum) fn log_applied(
         &mut self,
@@ -225,14 +229,14 @@ impl Core {
         self.step(changes, answer);
     }
 
-    /// The transaction that is not complete never was.
+    /// Undoes the incomplete transaction, if there is one, as if it had never begun.
     pub(in crate::server::quorum) fn drop_under_way(&mut self) {
         if self.under_way.take().is_some() {
             self.state.undo(self.groups.head);
         }
     }
 
-    /// A transaction is complete, and with the log: what it changed, and the frame it wrote.
+    /// A transaction is complete and handed to the log; given are its changes and its reply frame.
     fn conclude(&mut self, then: Then, (changes, frame): (Range<usize>, Range<u32>)) {
         match then {
             Then::Answer(asker) => {

@@ -1,9 +1,9 @@
 //! Transactions that may take longer than a turn: the end of a session with very many ephemerals.
 //!
-//! Such a one is begun like any other, and goes on in the turns that follow with what is left of their budgets. Until it is
-//! complete nothing else is prepared or applied: what comes meanwhile waits in its order, no snapshot is of the state as it is
-//! now. Its entry is handed to the log, and whoever asked for it is told, when it is complete. If this server's role ends before,
-//! it never was.
+//! Such a transaction begins like any other, and continues in later turns with the rest of their budgets. Until it is
+//! complete nothing else is prepared or applied: requests that come meanwhile wait in order, and no snapshot is
+//! captured. When it is complete, its entry goes to the log and its client gets the answer. If the role ends before,
+//! the transaction is undone as if it had never begun.
 
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::server::message::ShardId;
@@ -14,18 +14,19 @@ use crate::zab::history::Txn;
 /// A transaction that is not complete.
 pub(super) struct UnderWay {
     pub zxid: Zxid,
-    /// Its own: that of the gathering group leaves with the group.
+    /// The transaction's own outcome: the one of the gathering group leaves with the group.
     pub outcome: Outcome,
     pub then: Then,
 }
 
 /// What follows when a transaction is complete.
 pub(crate) enum Then {
-    /// Its answer goes to whoever asked here, if anybody did.
+    /// The answer goes to this connection, if the request came from this server.
     Answer(Option<(ShardId, ConnId)>),
-    /// A session is over. Who asked for that here, and the xid; an expired session's connection is closed without a word.
+    /// A session is over. `asked`: the connection of this server that requested it, and the xid; an expired session's
+    /// connection is closed without an answer.
     End { session: SessionId, asked: Option<(ShardId, ConnId, i32)> },
-    /// It is the leader's, which decided on it.
+    /// A leader's transaction, which was applied.
     Applied(Txn),
 }
 
@@ -33,7 +34,7 @@ pub(crate) enum Then {
 pub(crate) struct Applying {
     pub txn: Txn,
     pub applied: Applied,
-    /// Where what it changed and answered begins.
+    /// Where its changes begin in the gathering group's outcome, and (`reply`) its reply.
     pub changes: usize,
     pub reply: usize,
 }

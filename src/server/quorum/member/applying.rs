@@ -1,5 +1,5 @@
-//! The leader's transactions, as a follower carries them out: applied at the head, handed to the log, and answered to the
-//! client of this server that asked for them.
+//! How a follower applies its leader's transactions: each is applied at the head, handed to the log, and answered, if a
+//! client of this server requested it.
 
 use super::Member;
 use super::roles::Role;
@@ -11,14 +11,14 @@ use crate::tree::apply::{DigestCheck, SessionEvent};
 use crate::zab::history::Txn;
 
 impl Member {
-    /// Applies a transaction of the leader at the head and appends it to the log. A client of this server that asked for
-    /// it is answered.
+    /// Applies a transaction of the leader at the head and appends it to the log. A client of this server that
+    /// requested it gets the answer.
     pub(super) fn append(&mut self, txn: &Txn) {
         match self.core.apply(txn) {
             Ok(Some(applying)) => self.applied(&applying),
-            // It goes on in another turn.
+            // The transaction continues in a later turn.
             Ok(None) => {}
-            // The tree and the leader's history disagree: nothing that this server says is worth anything.
+            // The tree does not fit the leader's history: no answer of this server can be trusted.
             Err(error) => {
                 let what = format!("the leader's transaction {}: {error}", txn.zxid);
                 self.fail(Reason::LogCorrupt, what);
@@ -45,8 +45,8 @@ impl Member {
         if is_opened {
             self.core.sessions.locals.finish_upgrade(session);
         }
-        // Nobody else is told: the client of a local session that becomes one of all was told long ago, and so was one
-        // that has come here from another server, whose leader answered for the session before this server had it.
+        // No other client is told. A local session that becomes global was opened long ago. A session that came from
+        // another server was confirmed by the leader before this server had it.
         let is_awaited = match &mut self.role {
             Role::Following(following) => {
                 if let Some(write) = write {

@@ -1,4 +1,5 @@
-//! What happens to a member, and where that is dealt with: what shards send, what peers do, the disk and time.
+//! The entrance of a member: passes each event (from shards, peers, the disk and the clock) to the file that handles
+//! it, and runs the waiting work in a fixed order.
 
 use super::Member;
 use super::roles::Role;
@@ -13,12 +14,12 @@ use crate::zab::leader;
 use crate::zab::links;
 
 impl Member {
-    /// Takes what a shard has sent.
+    /// Takes the requests and reports that a shard sent.
     pub(in crate::server::quorum) fn handle(&mut self, mut inbound: Inbound) {
         if !self.core.decides()
             && let Some(touched) = inbound.touched.take()
         {
-            // The leader is told of it whatever waits here: until it takes more requests these sessions live.
+            // The leader is told of these sessions even while requests wait here, so that they stay alive.
             self.touched_here(&touched.sessions);
             self.core.touched(inbound.shard, &touched);
         }
@@ -26,7 +27,8 @@ impl Member {
         self.work();
     }
 
-    /// Carries out what is waiting, as far as the log has room for it: of the leader, of learners, of clients.
+    /// Continues waiting work, as far as there is room: first the leader's messages, then requests of learners, then of
+    /// this server's clients.
     pub(in crate::server::quorum) fn work(&mut self) {
         self.resume_under_way();
         self.read_leader();
@@ -51,7 +53,7 @@ impl Member {
         }
     }
 
-    /// Goes on with the transaction that is not complete, if there is one.
+    /// Continues the incomplete transaction, if there is one.
     fn resume_under_way(&mut self) {
         if let Some(applying) = self.core.resume() {
             self.applied(&applying);
@@ -81,14 +83,14 @@ impl Member {
         self.work();
     }
 
-    /// The latest time by which [`Member::elapse`] must be called, ms: elections, redials, the end of a role, and the search
-    /// for what has outlived its time are finer than ticks.
+    /// The latest time by which [`Member::elapse`] must be called, monotonic ms: elections, redials, the end of a role
+    /// and the search for outlived znodes need finer times than ticks.
     pub(in crate::server::quorum) fn deadline_ms(&self) -> Option<i64> {
         let reaps = self.core.deadline_ms();
         let retry = match &self.role {
             Role::Stopped => return reaps,
             Role::Joining(joining) => joining.retry_at_ms,
-            // At once, when nothing is awaited any more.
+            // At once, when no write is under way any more.
             Role::Leaving => (self.core.is_log_idle() && self.epochs == self.epochs_asked)
                 .then_some(self.search.rests_until_ms.max(self.core.now_ms())),
             _ => None,
@@ -105,7 +107,7 @@ impl Member {
         self.work();
     }
 
-    /// Goes on with what the last turn has left over.
+    /// Continues the work that the last turn left over.
     pub(in crate::server::quorum) fn carry_on(&mut self) {
         if !self.core.goes_on() {
             return;
@@ -119,14 +121,14 @@ impl Member {
         self.work();
     }
 
-    /// Sessions have expired: nobody speaks for them any more.
+    /// Sessions have expired: they have no owner any more.
     fn disown(&mut self, sessions: &[SessionId]) {
         if let Role::Leading(leading) = &mut self.role {
             sessions.iter().for_each(|session| leading.owners.remove(*session));
         }
     }
 
-    /// Takes in what happened between this member and the others.
+    /// Takes in an event of this member's connections to the others, or the result of an effect.
     pub(in crate::server::quorum) fn peer(&mut self, input: PeerInput<'_>) {
         let now = self.core.now_ms();
         let mut verdict = Verdict::default();
@@ -162,7 +164,7 @@ impl Member {
         self.work();
     }
 
-    /// Time has passed: half a tick, as for everything else, or up to a deadline.
+    /// Half a tick has passed, or a deadline has come.
     fn tick_ensemble(&mut self) {
         let now = self.core.now_ms();
         self.tick_role();
@@ -183,7 +185,7 @@ impl Member {
         }
     }
 
-    /// An election has ended: this server leads, or has somebody to follow.
+    /// An election has ended: this server leads, or has found a leader to follow.
     pub(super) fn take_role(&mut self, settled: &Settled) {
         if !matches!(self.role, Role::Looking) {
             return;
@@ -203,7 +205,7 @@ impl Member {
         }
     }
 
-    /// One item from a shard, as this member's place has it.
+    /// Handles one item from a shard, by this member's role.
     fn item(&mut self, shard: ShardId, item: &Item, bytes: &[u8]) {
         match (&item.what, &self.role) {
             (Command::Collect(_) | Command::Collected { .. } | Command::Identities(_), _) => {

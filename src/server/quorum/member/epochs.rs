@@ -1,15 +1,15 @@
-//! The beginning of an epoch, as a member shows it to its clients; and the end of an epoch's counter.
+//! How a member's clients see the beginning of an epoch; and what happens when an epoch has no number left.
 //!
-//! A leader whose last transaction has the epoch's last number prepares nothing more: what clients ask for stays in line,
-//! as when the log has no room. `zab` sees to the next epoch, here and on the learners. When it has begun, the head moves to
-//! its first zxid, and so does what is shown, in its turn: behind the answers and events of all that was before.
+//! A leader whose last transaction has the epoch's last number prepares nothing more: requests wait in order, as when
+//! the log has no room. `zab` begins the next epoch, here and on the learners. Then the head moves to the new epoch's
+//! first zxid; the visible zxid follows in order, after the answers and events of everything before.
 
 use super::Member;
 use crate::zab::epochs::first_zxid;
 
 impl Member {
-    /// This member begins to serve in an epoch: its first zxid is shown, all before that is committed, and what else is
-    /// known to be committed by now.
+    /// This member begins to serve in an epoch. Visible become: everything before the epoch's first zxid, which is
+    /// committed now; that zxid itself; and later transactions that are known to be committed.
     pub(super) fn begin_epoch(&mut self, epoch: i64) {
         self.use_agreed();
         self.passwords_said = true;
@@ -19,8 +19,8 @@ impl Member {
         self.core.show_committed(first);
     }
 
-    /// The next epoch has begun, and this server goes on in its role: its first zxid is shown in its turn, behind the answers
-    /// and events of all that was before.
+    /// The next epoch has begun, and this server stays in its role: the epoch's first zxid becomes visible in order,
+    /// after the answers and events of everything before.
     pub(super) fn go_over(&mut self, epoch: i64) {
         self.core.begin_epoch(epoch, true);
         self.announce_epoch(epoch, self.core.now_ms());

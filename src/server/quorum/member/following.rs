@@ -27,7 +27,7 @@ use crate::zab::message::Gate;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 impl Member {
-    /// The connection to the leader stands.
+    /// The connection to the leader is open.
     pub(super) fn leader_connected(&mut self) {
         let Role::Joining(Joining { leader, master, observer, .. }) = self.role else {
             return self.outbox.push(Effect::CloseLeader);
@@ -78,12 +78,12 @@ impl Member {
         if let Role::Following(following) = &mut self.role
             && !following.inbox.is_empty()
         {
-            // Of a long packet a part has come: who sends that is not silent.
+            // Part of a long packet has come: the leader is not silent.
             self.step_learner(Input::Progress);
         }
     }
 
-    /// Decodes and carries out what the leader has sent, as far as the log has room.
+    /// Decodes and executes what the leader has sent, as far as there is room.
     pub(super) fn read_leader(&mut self) {
         let max = self.options.max_packet;
         let now = self.core.now_ms();
@@ -161,7 +161,7 @@ impl Member {
         self.read_leader();
     }
 
-    /// The snapshot of the leader's state is on disk, and the log goes on behind it: it is this server's state now.
+    /// The snapshot of the leader's state is on disk, and the log continues after it: it becomes this server's state.
     pub(super) fn snapshot_installed(&mut self, zxid: Zxid) {
         self.core.release_snapshots();
         let Role::Following(following) = &mut self.role else { return };
@@ -174,8 +174,8 @@ impl Member {
         self.read_leader();
     }
 
-    /// What the leader wants taken back stays on disk, so that every leader would be told of it, and no other way leads
-    /// from here to what they have.
+    /// The transactions that the leader wants removed stay on disk. Every later leader would see them, and no other way
+    /// leads from this log to the leader's.
     pub(super) fn log_cut_failed(&mut self, to: Zxid) {
         let what = format!("the leader has nothing behind {to}, and no snapshot and log end there");
         self.fail(Reason::CannotTruncate, what);
@@ -209,7 +209,7 @@ impl Member {
         self.perform_ready();
     }
 
-    /// Puts new outputs through the gate, and carries out those that may be.
+    /// Passes new outputs through the gate, and executes those that it lets through.
     fn follow(&mut self, out: Vec<Output>) {
         let Role::Following(following) = &mut self.role else { return };
         for output in out {
@@ -220,7 +220,7 @@ impl Member {
         self.perform_ready();
     }
 
-    /// Carries out what may be carried out now.
+    /// Executes outputs as far as that is possible now.
     fn perform_ready(&mut self) {
         while !self.core.is_busy()
             && let Role::Following(following) = &mut self.role
@@ -234,7 +234,7 @@ impl Member {
         }
     }
 
-    /// Sends on what clients asked for in this turn.
+    /// Forwards what clients requested in this turn.
     pub(super) fn forward_fresh(&mut self) {
         if let Role::Following(following) = &mut self.role {
             let fresh = std::mem::take(&mut following.fresh);
@@ -373,7 +373,7 @@ impl Member {
     }
 }
 
-/// What it takes to write the state down as a snapshot.
+/// The job that writes the state as a snapshot.
 fn installation(state: &mut State, zxid: Zxid) -> Result<SnapshotJob, StoreFull> {
     let mut reader = state.reader()?;
     reader.resume();

@@ -1,11 +1,14 @@
-//! What is on its way between a follower's clients and its leader, in bytes, at both ends.
+//! Requests on their way from a follower's clients to the leader, and their bytes, at both ends: [`UnderWay`] on the
+//! follower, [`AllForwarded`] on the leader.
 //!
-//! A follower has so many bytes of requests under way and no more: what is beyond waits here, in order, until some have come
-//! back as transactions. So no leader of this kind is ever sent more than it takes, whatever clients do. A leader counts what
-//! each learner has forwarded and is not proposed. Of what is beyond its bound, which only ZooKeeper's servers come to, it
-//! keeps the heads, and answers them as throttled; a learner that goes on nevertheless is none that has clients.
+//! A follower has at most so many bytes of requests under way: further ones wait on the follower, in order, until some
+//! have come back as transactions. So clients cannot make a follower send more than a leader of Corral accepts. A
+//! leader counts the bytes that each learner has forwarded and that are not proposed. Only ZooKeeper's learners can
+//! exceed the bound: of a request beyond it the leader keeps the head and answers it as throttled. A learner that sends
+//! far more than the bound is no real learner, and is disconnected.
 //!
-//! A leader reads on in either case: acknowledgements come on the same connection, and may be what it waits for.
+//! A leader reads all its learners' connections nevertheless: acknowledgements come on them, and it may need those to
+//! continue.
 
 use super::owners::Owner;
 use crate::ids::SessionId;
@@ -15,7 +18,7 @@ use crate::zab::leader::PeerId;
 use crate::zab::message::Auth;
 use std::collections::{BTreeMap, VecDeque};
 
-/// What a request comes to at both ends.
+/// The bytes that a request counts for at both ends.
 pub(crate) fn request_bytes(body: &[u8], auth: &Auth) -> usize {
     limits::FORWARDED_REQUEST + body.len() + auth.bytes.len()
 }
@@ -24,59 +27,59 @@ pub(crate) fn request_bytes(body: &[u8], auth: &Auth) -> usize {
 #[derive(Default)]
 pub(crate) struct UnderWay {
     bytes: usize,
-    /// Sessions that are being created, and what the request for each came to.
+    /// Sessions that are being created, and the bytes of each one's request.
     creating: BTreeMap<SessionId, usize>,
 }
 
 impl UnderWay {
-    /// One more, of so many bytes; [`UnderWay::ended`] when it is answered.
+    /// Adds a request of so many bytes; [`UnderWay::ended`] is called when it is answered.
     pub(crate) fn begun(&mut self, bytes: usize) {
         self.bytes += bytes;
     }
 
-    /// One of so many bytes was answered.
+    /// A request of so many bytes was answered.
     pub(crate) fn ended(&mut self, bytes: usize) {
         self.bytes -= bytes;
     }
 
-    /// One of them asks for a session.
+    /// A request of so many bytes creates this session.
     pub(crate) fn creates(&mut self, session: SessionId, bytes: usize) {
         if let Some(before) = self.creating.insert(session, bytes) {
             self.ended(before);
         }
     }
 
-    /// It is there, whoever asked for it.
+    /// The session was created, whether this server requested it or not.
     pub(crate) fn created(&mut self, session: SessionId) {
         if let Some(bytes) = self.creating.remove(&session) {
             self.ended(bytes);
         }
     }
 
-    /// Bytes of all of them.
+    /// Bytes of all requests.
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether one more may be passed on.
+    /// Whether one more request may be forwarded.
     pub(crate) fn has_room(&self) -> bool {
         self.bytes < limits::UNDER_WAY_BYTES
     }
 }
 
-/// A request a learner has passed on.
+/// A request that a learner has forwarded.
 pub(crate) struct Forwarded {
     pub peer: PeerId,
-    /// Whether its session spoke through this learner when it came. A session may have been elsewhere since, and have come back:
-    /// what it asked for there goes before this, which comes too late then.
+    /// The session's owner when the request came. If the session has moved to another server and back since then, its
+    /// requests there come first, and this one is too late.
     pub owner: Option<Owner>,
     pub session: SessionId,
     pub cxid: i32,
     pub op: i32,
     pub body: Vec<u8>,
     pub auth: Auth,
-    /// Its learner had too many here: it is answered as throttled, and the rest of it was not kept.
+    /// The learner had exceeded its bound: the request is answered as throttled, and only its head was kept.
     pub refused: bool,
 }
 
@@ -85,7 +88,7 @@ impl Forwarded {
         request_bytes(&self.body, &self.auth)
     }
 
-    /// Keeps the head. What ends or begins a session has no more than that.
+    /// Keeps only the head. A request that begins or ends a session, and a sync, needs no more and is not refused.
     fn shorten(&mut self) {
         self.auth = Auth::default();
         if !matches!(OpCode::from_wire(self.op), Some(OpCode::CreateSession | OpCode::CloseSession | OpCode::Sync)) {
@@ -95,24 +98,24 @@ impl Forwarded {
     }
 }
 
-/// What a leader's learners have passed on and it has not proposed.
+/// Requests that a leader's learners have forwarded and the leader has not proposed.
 #[derive(Default)]
 pub(crate) struct AllForwarded {
     /// In the order they came.
     requests: VecDeque<Forwarded>,
-    /// What learners asked for behind a sync that is not answered yet. A learner of ZooKeeper takes what comes for its own
-    /// requests in the order of these only (3.9, `CommitProcessor`): an answer out of place ends its clients' progress.
+    /// Requests of learners behind a sync that is not answered yet. A learner of ZooKeeper expects the answers to its
+    /// own requests in their order (3.9, `CommitProcessor`): an answer out of order stops the progress of its clients.
     behind_sync: BTreeMap<PeerId, VecDeque<Forwarded>>,
-    /// Bytes of each learner's, here and there.
+    /// Bytes of each learner's requests, in both of the above.
     bytes: BTreeMap<PeerId, usize>,
 }
 
 impl AllForwarded {
-    /// One more, where a learner may have so many bytes here. False: it has far more than that, and goes on.
+    /// Adds a request; the learner may have `limit` bytes here. False: the learner has far exceeded the limit.
     pub(crate) fn push(&mut self, mut request: Forwarded, limit: usize) -> bool {
         let bytes = self.bytes.entry(request.peer).or_default();
         if OpCode::from_wire(request.op) == Some(OpCode::Sync) {
-            // Its path is the learner's to echo.
+            // The learner itself returns the path to its client.
             request.body = vec![];
         }
         if *bytes + request.bytes() > limit {
@@ -126,7 +129,7 @@ impl AllForwarded {
         true
     }
 
-    /// The next one, unless its learner waits for a sync that came before it.
+    /// Takes the next request whose learner does not wait for a sync.
     pub(crate) fn pop(&mut self) -> Option<Forwarded> {
         while let Some(request) = self.requests.pop_front() {
             match self.behind_sync.get_mut(&request.peer) {
@@ -142,24 +145,24 @@ impl AllForwarded {
         None
     }
 
-    /// What a learner asks for from now on waits for a sync of its.
+    /// A learner's later requests wait until its sync is answered.
     pub(crate) fn wait(&mut self, peer: PeerId) {
         self.behind_sync.insert(peer, VecDeque::new());
     }
 
-    /// The sync is answered: what waited for it goes before what came later.
+    /// The learner's sync is answered: requests that waited for it come before later ones.
     pub(crate) fn synced(&mut self, peer: PeerId) {
         for request in self.behind_sync.remove(&peer).into_iter().flatten().rev() {
             self.requests.push_front(request);
         }
     }
 
-    /// Whether there is any that waits for no sync.
+    /// Whether no request is next; requests behind a sync do not count.
     pub(crate) fn is_empty(&self) -> bool {
         self.requests.is_empty()
     }
 
-    /// A learner's connection is over: whatever it asked for, nobody waits for that any more.
+    /// A learner's connection is closed: its requests are dropped, because no client waits for them any more.
     pub(crate) fn forget(&mut self, peer: PeerId) {
         self.behind_sync.remove(&peer);
         if self.bytes.remove(&peer).is_some_and(|bytes| bytes > 0) {

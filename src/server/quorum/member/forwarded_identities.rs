@@ -1,8 +1,9 @@
-//! Who a learner says its client is, as far as a leader takes its word.
+//! The identities of a client as its learner states them, and which of them a leader accepts.
 //!
-//! A learner has seen the client and the leader has not: an address or a digest is what the learner says it is. Not so
-//! `super`, which no ACL stops: who is that has proved a digest, which goes with the request, and it must be the one that
-//! this server itself is told of. The name alone lets nobody in, whoever speaks on the port of the learners.
+//! Only the learner has seen the client, so the leader accepts the address and the digest that the learner states.
+//! `super` is different, because no ACL restricts it: the request must carry the digest that this server's own
+//! configuration has (`superDigest`). The name alone is refused, no matter which program is connected to the quorum
+//! port.
 
 use crate::acl::{Identities, Identity};
 use crate::config::Secret;
@@ -40,7 +41,7 @@ pub(crate) fn identities(auth: &Auth, super_digest: Option<&Secret<String>>) -> 
 mod tests {
     use super::*;
 
-    /// `super` counts beside the digest that this server knows it by, and else nothing does.
+    /// `super` counts only together with the digest that this server knows; the other identities always count.
     #[test]
     fn super_is_who_has_the_digest() {
         let known = Secret::new("super:hash".to_owned());

@@ -1,9 +1,9 @@
-//! The end of a member's work: a server that is told to stop, and a leader that makes way for another one.
+//! How a member stops, and how a leader hands over the lead.
 //!
-//! A leader that goes takes nothing more, lets what it has proposed be agreed on, and closes its learners' connections
-//! when one of them holds everything. They elect at once: nobody has to find out by a timeout that the leader is gone,
-//! and whoever holds most wins. A leader that stays in the ensemble, because only its disk is slow, votes for the
-//! others from then on and does not stand itself for a while.
+//! A leader that hands over accepts no more requests, waits until its proposals are committed, and closes its learners'
+//! connections when one learner has the whole log. The learners elect at once, without waiting for a timeout; the
+//! learner with the longest log wins. A leader that stays in the ensemble (only its disk is slow) then votes for the
+//! others, and is no candidate for a while.
 
 use super::roles::{HandOver, Role};
 use super::{Effect, Member};
@@ -24,8 +24,8 @@ impl Member {
         self.advance_hand_over();
     }
 
-    /// A leader makes way for another one as soon as a follower holds all it has; if none does in time, it stays. Nothing
-    /// happens in another role.
+    /// A leader is to hand over as soon as a follower has the leader's whole log; if no follower has it in time, the
+    /// leader stays. In another role nothing happens.
     pub(in crate::server::quorum) fn hand_over(&mut self) {
         if matches!(&self.role, Role::Leading(leading) if leading.serves()) {
             self.begin_hand_over(false);
@@ -43,9 +43,9 @@ impl Member {
         }
     }
 
-    /// A leader whose write of the log takes too long makes way: everybody's writes wait for the leader's own clients and
-    /// reads, and its disk may be about to fail. Not right after it was established: where all disks are slow, leading
-    /// would only go round.
+    /// A leader hands over when its write of the log takes too long: all writes wait for the leader, and its disk may
+    /// be about to fail. It does not do this right after it was established: if all disks are slow, the lead would only
+    /// move in a circle.
     pub(super) fn watch_disk(&mut self) {
         let now = self.core.now_ms();
         let Some(limit_ms) = self.options.roles.settings.slow_write_ms else { return };
@@ -59,7 +59,7 @@ impl Member {
         }
     }
 
-    /// Goes, if everything is ready for that or must not be waited for any longer.
+    /// Gives up the lead, if everything is ready or the time to wait is over.
     pub(super) fn advance_hand_over(&mut self) {
         let Role::Leading(leading) = &mut self.role else { return };
         let Some(HandOver { stops, until_ms }) = leading.handing_over else { return };
@@ -79,7 +79,8 @@ impl Member {
         }
     }
 
-    /// Looks for a leader no more. Without connections nobody waits for this server's word.
+    /// This server looks for no leader any more. Its connections are closed, so that no other server waits for its
+    /// vote.
     pub(super) fn stopped(&mut self) {
         self.role = Role::Stopped;
         self.dismiss_early_learners();

@@ -1,22 +1,21 @@
-//! A member that found a leader connects to it, again and again for a while; or, as an observer with `observerMasterPort`, to
-//! one of the voters, which passes on to it what it hears from the leader, so that the leader need not.
+//! A member that found a leader tries to connect to it for a while. An observer with `observerMasterPort` connects to
+//! one of the voters instead, which forwards the leader's messages and so takes load off the leader.
 //!
-//! A voter listens there while it follows. The leader does not, and a voter that is no ZooKeeper may not either: whoever
-//! refuses is passed over for the next. If nobody takes the observer in for a while, or all have let it go again before it
-//! was up to date, it follows the leader.
-//! (ZooKeeper 3.9: `QuorumPeer.findLearnerMaster`, which shuffles the voters once and never goes to the leader's own port;
-//! here the observer's number shuffles them.)
+//! A voter listens on that port while it follows. The leader does not, and a Corral may not either: after a refusal the
+//! observer tries the next voter. If no voter accepts the observer for a while, or all have disconnected it before it
+//! was up to date, it follows the leader itself. (ZooKeeper 3.9: `QuorumPeer.findLearnerMaster`, which shuffles the
+//! voters once and never goes to the leader's own port; here the observer's id determines the order.)
 
 use super::roles::{Joining, Role};
 use super::{Effect, Member};
 use crate::zab::voters::{ServerId, Voters};
 
-/// For so long an observer asks the voters at most before it goes to the leader, and half the time there is: a leader that
-/// was just elected has followers only when they are up to date.
+/// How long an observer tries the voters at most before it connects to the leader; also at most half of the time it
+/// has. A new leader has followers only when they are up to date.
 const MASTERS_REFUSE_MS: i64 = 5_000;
 
 impl Member {
-    /// An election has named somebody to follow.
+    /// An election has named a leader to follow.
     pub(super) fn join(&mut self, leader: ServerId, observer: bool, now: i64) {
         let voters = self.election.config().current().voters().count();
         let asks_masters = self.master_port(observer).is_some() && self.search.masters_failed < voters;
@@ -28,7 +27,7 @@ impl Member {
         self.dial_leader(joining, now);
     }
 
-    /// Connects to the leader, or to the next who stands in for it.
+    /// Connects to the leader, or to the next voter in its place.
     fn dial_leader(&mut self, joining: Joining, now: i64) {
         let port = self.master_port(joining.observer).filter(|_| now < joining.masters_until_ms);
         let config = self.election.config();
@@ -56,7 +55,7 @@ impl Member {
 }
 
 impl Member {
-    /// Time has passed: it may be that for another attempt, or be over.
+    /// Time has passed: perhaps another attempt is due, or the time for joining is over.
     pub(super) fn tick_joining(&mut self) {
         let now = self.core.now_ms();
         let Role::Joining(joining) = self.role else { return };
@@ -71,7 +70,7 @@ impl Member {
         }
     }
 
-    /// The leader cannot be reached: one that opens its port only when it leads may not have found out yet that it does.
+    /// The leader cannot be reached: perhaps it opens its port only when it leads, and does not know yet that it does.
     pub(super) fn no_leader(&mut self) {
         let now = self.core.now_ms();
         let Role::Joining(joining) = self.role else { return };
@@ -86,7 +85,7 @@ impl Member {
     }
 }
 
-/// The voters in the order in which this observer asks them, another one for each observer.
+/// The voters in the order in which this observer tries them; the order differs between observers.
 fn in_turn(config: &Voters, me: ServerId) -> Vec<ServerId> {
     let place = |voter: &ServerId| {
         let mixed = (me.0 as u64).rotate_left(32) ^ voter.0 as u64;
@@ -102,7 +101,7 @@ mod tests {
     use super::*;
     use std::collections::{BTreeMap, BTreeSet};
 
-    /// Each voter is asked, and no voter is the first of most observers.
+    /// Each voter is tried, and no voter is the first one of most observers.
     #[test]
     fn observers_begin_with_different_voters() {
         let text = "server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\nserver.4=d:1:2:observer";

@@ -1,4 +1,4 @@
-//! A member that leads: what it prepares is proposed, and shown when it is committed.
+//! A member that leads: the transactions that it prepares are proposed, and published when they are committed.
 
 use super::forwarded::{AllForwarded, Forwarded};
 use super::forwarded_identities::identities;
@@ -104,7 +104,7 @@ impl Member {
     pub(super) fn learner_sent(&mut self, peer: PeerId, bytes: &[u8]) {
         let max = self.options.max_packet;
         let Role::Leading(leading) = &mut self.role else { return self.buffer_early_learner(peer, bytes) };
-        // Gone, and its last bytes were on their way.
+        // The learner is gone; these are its last bytes.
         let Some(inbox) = leading.inboxes.get_mut(&peer) else { return };
         let Inbox { bytes: mut inbox, mut overlong } = std::mem::take(inbox);
         inbox.extend_from_slice(bytes);
@@ -114,7 +114,7 @@ impl Member {
                 Some(request) => request.skip(&inbox[done..]).map(|(length, over)| {
                     done += length;
                     if over && let Some(request) = overlong.take() {
-                        // Without its body it cannot be read, and is answered so.
+                        // Without its body the request cannot be decoded, and the answer says so.
                         let data = Some(request.whose());
                         let packet = Packet { data, ..Packet::bare(PacketType::Request, Zxid(-1)) };
                         self.step_leader(Input::Packet(peer, packet));
@@ -240,7 +240,7 @@ impl Member {
                 let epoch = leading.leader.epoch().expect("it is chosen before anything is agreed on in it");
                 self.agreed(epoch, Some(agreed));
             }
-            // What is proposed here is in the log already.
+            // A transaction that is proposed here is in the log already.
             Output::Append(_) => {}
             Output::StreamSnapshot { to, .. } => {
                 if let Some(bytes) = self.outbox.to_learners.remove(&to) {
@@ -257,7 +257,7 @@ impl Member {
             }
             Output::Request { .. } if !leading.serves => {}
             Output::Request { peer, session, cxid, op, body, auth } => {
-                // Some learners send what comes behind it at once.
+                // Some learners send the session's next request at once.
                 if OpCode::from_wire(op) == Some(OpCode::CreateSession) {
                     leading.owners.moved(session, peer);
                 }
@@ -286,7 +286,7 @@ impl Member {
                     self.core.sessions.tracker.touch(session, self.core.now_ms());
                 }
             }
-            // What its client has sent behind it is for the next leader.
+            // Later requests of this client are for the next leader.
             Output::Synced { tag } if !leading.serves => self.sync_refused(tag),
             Output::Synced { tag } => self.synced(tag),
             Output::SyncRefused { tag } => self.sync_refused(tag),
@@ -300,8 +300,8 @@ impl Member {
         }
     }
 
-    /// Has the log read for a learner. Only what is durable is read: where more is wanted than that, and the rest is on
-    /// its way to the disk, the learner is better served with a snapshot than with waiting.
+    /// Has the log read for a learner. Only durable transactions can be read: if the learner needs later ones that are
+    /// on their way to the disk, it gets a snapshot instead of waiting.
     fn read_log(&mut self, peer: PeerId, after: Zxid, upto: Zxid) {
         let durable = self.core.durable();
         if durable < upto && durable < self.core.logged() {
@@ -314,7 +314,7 @@ impl Member {
         self.outbox.push(Effect::ReadLog { peer, stretch });
     }
 
-    /// A quorum follows.
+    /// A quorum follows: this server begins to serve as the leader.
     fn established(&mut self, epoch: i64) {
         let Role::Leading(leading) = &mut self.role else { return };
         leading.serves = true;
@@ -351,7 +351,7 @@ impl Member {
         }
     }
 
-    /// Prepares what learners have passed on, as far as the log has room.
+    /// Prepares forwarded requests, as far as there is room.
     pub(super) fn work_forwarded(&mut self) {
         while matches!(&self.role, Role::Leading(leading) if !leading.forwarded.is_empty())
             && self.core.has_room()
@@ -403,7 +403,7 @@ impl Member {
         }
     }
 
-    /// Proposes what was prepared since the last call, and asks for syncs.
+    /// Proposes the transactions that were prepared since the last call, and begins the waiting syncs.
     pub(super) fn propose_all(&mut self) {
         let now = self.core.now_ms();
         let Role::Leading(leading) = &mut self.role else { return };
@@ -418,7 +418,7 @@ impl Member {
             reconfig = config.is_some().then_some(zxid).or(reconfig);
             let proposal = Proposal { zxid, bytes: Arc::from(bytes.as_slice()), config };
             if let Err(error) = leading.leader.propose(proposal, now, &mut out) {
-                // The role is over, as `out` says; the log has the transaction.
+                // The role is over: an output in `out` says so. The log has the transaction.
                 tracing::warn!(%zxid, %error, "a transaction was not proposed");
                 let rest = std::iter::once((zxid, bytes)).chain(proposals).collect();
                 self.core.proposals.give_back(rest);
@@ -440,7 +440,8 @@ impl Member {
         for peer in learners {
             self.step_leader(Input::LearnerSync(peer));
         }
-        // A leader that is a quorum alone has answered at once: what waited behind goes on now, one sync a round.
+        // A leader that is a quorum alone has answered at once: requests behind the sync continue now, one sync in each
+        // round.
         if asked
             && matches!(&self.role, Role::Leading(leading) if !leading.forwarded.is_empty())
             && self.core.has_room()

@@ -1,5 +1,5 @@
-//! The end of a role, in steps: clients are told to go, nothing new is taken, the writes of log and epochs under way are
-//! awaited; only then does this server look for a leader again, or end.
+//! The end of a role, in steps: clients are disconnected, no new requests are accepted, and the writes of log and
+//! epochs under way are awaited. Only then this server looks for a leader again, or ends.
 
 use super::roles::Role;
 use super::{Effect, Member};
@@ -10,7 +10,7 @@ use crate::zab::election::{self, LogEnd};
 use crate::zab::history::Txn;
 
 impl Member {
-    /// The role is over. Clients go first; what was asked and not proposed is dropped.
+    /// The role is over. First clients are disconnected; requests that were not proposed are dropped.
     pub(super) fn leave_role(&mut self) {
         let mut unanswered = vec![];
         self.core.drop_under_way();
@@ -27,7 +27,7 @@ impl Member {
             }
             Role::Leading(leading) => {
                 let mut history = leading.into_history();
-                // In the log, and no longer proposed.
+                // These are in the log, and will not be proposed any more.
                 for (zxid, bytes) in self.core.proposals.take() {
                     history.push(Txn { zxid, bytes: bytes.into() });
                 }
@@ -39,17 +39,18 @@ impl Member {
         self.core.end_to_lead();
         self.core.take_nothing(false);
         self.search.reads_only = false;
-        // Whoever leads next knows nothing of these, nor does this server in another place.
+        // The next leader does not know these sessions, and this server does not keep them in another role.
         self.core.sessions.locals.clear();
         self.publish_role();
-        // Who asks meanwhile is not told that this server still has its place.
+        // Servers that ask meanwhile must not hear that this server still has its role.
         self.elect(election::Input::RoleEnded, self.core.now_ms());
         self.requests.clear();
         self.dismiss_clients(unanswered);
         self.left();
     }
 
-    /// Looks for a leader, as soon as the log is at rest: what this server then says of itself is what its tree holds.
+    /// Looks for a leader, as soon as the log is at rest: then the log's end, which this server reports in the
+    /// election, is the tree's state.
     pub(super) fn left(&mut self) {
         if !self.core.is_written() {
             return;
@@ -57,8 +58,9 @@ impl Member {
         if !self.has_epochs_of(self.core.durable()) {
             return;
         }
-        // What these told of is still at the head, and is shown when it is committed. Whom they would have answered waits
-        // for nothing any more, though no session may speak for it: it is sent away like the others.
+        // The changes of these batches are still at the head, and are published when committed. The connections that
+        // they would have answered wait for nothing any more; they are closed like the others, even those without a
+        // session.
         let unanswered = self.core.drop_unpublished();
         self.dismiss_clients(unanswered);
         if self.stopping {
@@ -83,13 +85,14 @@ impl Member {
         self.heed(verdict);
     }
 
-    /// Closes every client's connection; sessions live on. `unanswered` is what would have been told to some, and is not.
+    /// Closes every client's connection; sessions live on. `unanswered`: answers that will not be sent, whose
+    /// connections are closed as well.
     pub(super) fn dismiss_clients(&mut self, unanswered: Vec<Answer>) {
         let close = |(shard, conn)| Answer { shard, conn, what: Response::Close };
         let mut known: Vec<_> = self.core.sessions.live.drain().map(|(_, live)| (live.shard, live.conn)).collect();
         known.sort_unstable_by_key(|(shard, conn)| (*shard, conn.slot));
         let unanswered = unanswered.into_iter().map(|Answer { shard, conn, what }| match what {
-            // It has ended before, and what it left behind is gone as well.
+            // That connection is closed already, and its last requests are dropped now.
             Response::Gone => Answer { shard, conn, what },
             _ => close((shard, conn)),
         });
@@ -108,9 +111,9 @@ impl Member {
 }
 
 impl Member {
-    /// Whether the epochs on disk are those of a log that ends at `durable`, and nothing else is being written. A role may
-    /// end with a leader's transactions on disk and the acknowledgement of that leader not written yet: what a start would
-    /// find and put right is put right here.
+    /// Whether the epochs on disk fit a log that ends at `durable`, and no others are being written. A role may end
+    /// when a leader's transactions are on disk and the acknowledgement of that leader is not: a start would correct
+    /// this, and so it is corrected here.
     fn has_epochs_of(&mut self, durable: Zxid) -> bool {
         if self.epochs != self.epochs_asked {
             return false;
@@ -128,8 +131,8 @@ impl Member {
         }
     }
 
-    /// Observers come back after the voters, who have to find a leader first, and not all at a time (ZooKeeper 3.9,
-    /// `Observer.waitForObserverElectionDelay`; where it draws a number, here a server's own number spreads them).
+    /// Observers come back later than the voters, which must find a leader first, and not all at once (ZooKeeper 3.9,
+    /// `Observer.waitForObserverElectionDelay`: a random delay; here the delay comes from the server's id).
     fn rest(&mut self, now: i64) {
         let delay_ms = self.options.roles.settings.observer_delay_ms();
         if delay_ms > 0 && !self.election.config().is_voter(self.options.id) {

@@ -1,13 +1,15 @@
-//! A member of an ensemble, which owns a core: elections, the two roles, and the changes between them.
+//! A member of an ensemble, the owner of a core: elections, the two roles (following and leading), and the changes
+//! between them.
 //!
-//! `zab` decides; a member carries out what it says on the core and tells the shards. What is to be done outside
-//! (connections, epochs on disk, cutting the log) leaves as [`Effect`](super::interface::Effect)s, and what came of that comes back as
-//! [`PeerInput`](super::interface::PeerInput)s. Transactions are applied at the head as they are proposed, above everything a
-//! reader sees, and the watermark follows what is both durable here and committed; so the end of a role leaves a tree that is
-//! exactly the log, and an election is told of nothing else.
+//! `zab` decides; the member carries out its decisions on the core. Work outside (connections, epochs on disk,
+//! truncation of the log) leaves as [`Effect`](super::interface::Effect)s, and its results come back as
+//! [`PeerInput`](super::interface::PeerInput)s. Transactions are applied at the head when they are proposed, above
+//! everything that readers see. The watermark follows transactions that are both durable here and committed. So at the
+//! end of a role the tree is exactly the state of the log, and the election is told only this state.
 //!
-//! Inputs come in through `dispatch`. What each role does is in `joining`, `following` and `leading`, what a member without
-//! one does in `read_only`, and the end of a role in `leaving`; what a role owns is in `roles`.
+//! Inputs come in through `dispatch`, effects leave through `outbox`. What each role does is in `joining`, `following`
+//! and `leading`; what a member without a role does is in `voting` and `read_only`; the end of a role is in `leaving`.
+//! The data of each role is in `roles`.
 
 mod applying;
 mod dispatch;
@@ -54,52 +56,52 @@ pub struct Member {
     options: EnsembleOptions,
     election: Election,
     links: Links,
-    /// On disk.
+    /// As on disk.
     epochs: Epochs,
-    /// On disk when everything that was asked for is written.
+    /// As on disk when all requested writes are done.
     epochs_asked: Epochs,
-    /// Here between two roles; a role has it else.
+    /// `Some` only between two roles; otherwise the role owns it.
     history: Option<History>,
     has_database: bool,
     role: Role,
     outbox: Outbox,
-    /// What sessions asked for that is not answered by the next transaction in line.
+    /// Requests of sessions that are under way or wait for those.
     requests: SessionQueues,
     /// See [`crate::zab::leader::Options::heard_epoch`].
     heard_epoch: i64,
     /// The process is to end.
     stopping: bool,
-    /// This server gave up the lead: others are to have it.
+    /// This server gave up the lead, and is no candidate for a while.
     yields: bool,
     search: Search,
-    /// Learners that came before this server led.
+    /// Learners that connected before this server led.
     early_learners: EarlyLearners,
     records: Records,
-    /// What is agreed on beside transactions, as of now.
+    /// The present agreement beside transactions.
     agreed: Agreed,
-    /// How often shards were told how passwords are checked.
+    /// How often shards were told how to check passwords: the number of the last time.
     passwords_number: u64,
-    /// The log says how passwords are made.
+    /// The server's log output has said how passwords are made.
     passwords_said: bool,
 }
 
 /// How a member looks for a leader.
 struct Search {
-    /// An observer looks for one no earlier.
+    /// An observer does not look for a leader before this time, monotonic ms.
     rests_until_ms: i64,
-    /// Since when this member looks for one.
+    /// When this member began to look for a leader, monotonic ms.
     since_ms: i64,
-    /// How often an observer has asked a voter to take it in.
+    /// How often an observer has tried a voter in place of the leader.
     masters_asked: u64,
-    /// How many of them in a row have let this observer go before it was up to date.
+    /// How many voters in a row disconnected this observer before it was up to date.
     masters_failed: usize,
     /// Reads are served without a leader.
     reads_only: bool,
 }
 
 impl Member {
-    /// A member that has not looked for a leader yet: it serves nobody until it has found its place. The core was made for a
-    /// member, and nothing has happened to it.
+    /// A member that has not looked for a leader yet: it serves no client until it leads or follows. The core must be
+    /// new, and made for a member.
     pub(super) fn new(mut core: Core, mut options: EnsembleOptions) -> Member {
         assert!(core.options().member && core.is_at_rest(false), "a member from the beginning, or never");
         assert_eq!(options.history.last(), core.head(), "the log's end is the tree's");
@@ -109,7 +111,7 @@ impl Member {
             opens: options.roles.settings.local_sessions,
             upgrades: options.roles.settings.local_session_upgrading,
             server: options.id.0 as u8,
-            // Twice what a learner may lag behind without being given up.
+            // Twice the time that a learner may lag behind before it is dropped.
             echo_ms: 2 * options.sync_limit * options.tick_ms,
         });
         let config = options.config.clone();
@@ -149,7 +151,7 @@ impl Member {
         member
     }
 
-    /// What this server is now.
+    /// This server's state in its ensemble.
     pub(super) fn server_state(&self) -> ServerState {
         match &self.role {
             Role::Leaving | Role::Looking | Role::Joining(_) | Role::Stopped => ServerState::Looking,
@@ -174,7 +176,7 @@ impl Member {
         may_stop && self.core.is_at_rest(self.serves())
     }
 
-    /// Whether one more request may be passed on to a leader: always, where none is.
+    /// Whether one more request may be forwarded to the leader; always true if this server does not follow.
     fn leader_takes(&self) -> bool {
         match &self.role {
             Role::Following(following) => following.under_way.has_room(),
@@ -182,7 +184,8 @@ impl Member {
         }
     }
 
-    /// As a follower: bytes of requests that the leader has. As a leader: those that learners have forwarded.
+    /// On a follower: bytes of requests that the leader has. On a leader: bytes of requests that learners have
+    /// forwarded.
     #[cfg(any(test, feature = "sim"))]
     pub(super) fn bytes_under_way(&self) -> usize {
         match &self.role {
@@ -192,13 +195,13 @@ impl Member {
         }
     }
 
-    /// As a leader: how many sessions speak through learners.
+    /// On a leader: how many sessions are connected to learners.
     #[cfg(test)]
     pub(super) fn owned_sessions(&self) -> usize {
         if let Role::Leading(leading) = &self.role { leading.owned() } else { 0 }
     }
 
-    /// Whether more of what the leader sends may be taken in: what is here and waits for the log is within its limit.
+    /// Whether more bytes from the leader may be taken in: those that wait here are below their limit.
     pub(super) fn takes_from_leader(&self) -> bool {
         match &self.role {
             Role::Following(following) => following.inbox.len() < following.inbox_limit,
@@ -206,12 +209,13 @@ impl Member {
         }
     }
 
-    /// What is to be done outside, in order.
+    /// Takes the work to do outside, in order.
     pub(super) fn take_effects(&mut self) -> Vec<Effect> {
         self.outbox.take()
     }
 
-    /// The last transaction that is known to be committed. What is shown may be the beginning of an epoch, and is none.
+    /// The last transaction that is known to be committed. The visible zxid may be an epoch's first, which no
+    /// transaction has.
     fn committed_in(&self, history: &History) -> Zxid {
         let shown = self.core.shown();
         history.at_or_before(shown).unwrap_or(shown).min(history.last())
@@ -223,7 +227,7 @@ impl Member {
         self.outbox.push(Effect::Record(Record::Epochs(epochs)));
     }
 
-    /// Truth is in doubt: the process is to end.
+    /// The state may be wrong: the process is to end.
     fn fail(&mut self, reason: Reason, detail: impl Into<String>) {
         self.outbox.push(Effect::Fail(Fatal::new(reason, detail)));
     }

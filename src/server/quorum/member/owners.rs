@@ -1,19 +1,19 @@
-//! Through whom the sessions of a leader's learners speak: a learner's request counts while its session is still there. A session
-//! that goes elsewhere and comes back has moved twice, and what it asked for before is not carried out behind what it asked for
-//! elsewhere.
+//! Which learner each session is connected to, as the leader knows it. A learner's request is accepted only while its
+//! session is still at that learner. A session that moves to another server and back has moved twice: a request from
+//! before must not be executed after the requests it sent to the other server.
 
 use crate::ids::SessionId;
 use crate::zab::leader::PeerId;
 use std::collections::BTreeMap;
 
-/// That a session speaks through a learner, from one of its moves on.
+/// A session's owner: a learner, since one of the session's moves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Owner {
     peer: PeerId,
     since: u64,
 }
 
-/// Through whom each session speaks that is not connected to the leader itself.
+/// The owners of the sessions that are connected to a learner, not to the leader itself.
 #[derive(Default)]
 pub(crate) struct Owners {
     by_session: BTreeMap<SessionId, Owner>,
@@ -21,7 +21,7 @@ pub(crate) struct Owners {
 }
 
 impl Owners {
-    /// The session speaks through this learner from now on.
+    /// The session is connected to this learner from now on.
     pub(crate) fn moved(&mut self, session: SessionId, peer: PeerId) {
         if self.of(session, peer).is_none() {
             self.moves += 1;
@@ -29,17 +29,17 @@ impl Owners {
         }
     }
 
-    /// It speaks through none.
+    /// The session is at no learner any more.
     pub(crate) fn remove(&mut self, session: SessionId) {
         self.by_session.remove(&session);
     }
 
-    /// Since when it speaks through this learner, if it does.
+    /// The session's owner, if it is this learner.
     pub(crate) fn of(&self, session: SessionId, peer: PeerId) -> Option<Owner> {
         self.by_session.get(&session).copied().filter(|owner| owner.peer == peer)
     }
 
-    /// How many do.
+    /// How many sessions are connected to learners.
     #[cfg(test)]
     pub fn count(&self) -> usize {
         self.by_session.len()

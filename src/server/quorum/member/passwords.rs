@@ -1,4 +1,4 @@
-//! What is agreed on about the passwords of sessions, as it comes to count for this member's clients.
+//! When the ensemble's agreement about session passwords takes effect on this member; and answers to wrong passwords.
 
 use super::roles::Role;
 use super::{Effect, Member, Record};
@@ -8,7 +8,7 @@ use crate::zab::agreed::Agreed;
 use std::sync::atomic::Ordering::Relaxed;
 
 impl Member {
-    /// A start: what counted before counts until a leader says more.
+    /// At a start the last agreement holds until a leader announces another.
     pub(super) fn begin_secrets(&mut self) {
         let agreed = self.options.secrets.held.at(self.epochs.current);
         self.agreed = agreed;
@@ -16,7 +16,8 @@ impl Member {
         self.core.stats().quorum.public_passwords.store(!self.core.sessions.are_secret, Relaxed);
     }
 
-    /// A leader, maybe this server, has said what is agreed on in its epoch; nothing: it does not know of such a thing.
+    /// A leader (perhaps this server) has announced the agreement of its epoch. `None`: the leader does not support
+    /// secrets.
     pub(super) fn agreed(&mut self, epoch: i64, agreed: Option<Agreed>) {
         let current = self.epochs.current;
         let held = &mut self.options.secrets.held;
@@ -30,10 +31,10 @@ impl Member {
         }
     }
 
-    /// A client has shown a wrong password. It is told so, that is that its session is over, by a server that knows what is right:
-    /// one that serves, if it was checked by what is agreed on now, and if it knows the secret where the session has one. And by
-    /// one that leads, with a quorum, if there is no such session, whatever its password was: else its client would go from one
-    /// to the other for ever where no secret was ever in use.
+    /// A client has sent a wrong password. This server refuses the session ("session expired") only if it knows the
+    /// right password: it serves, the password was checked by the present agreement, and the secret is known if the
+    /// session has a secret password. A leader with a quorum also refuses a session that does not exist, whatever the
+    /// password: otherwise the client would try one server after the other for ever where no secret was ever in use.
     pub(super) fn wrong_password(&mut self, shard: ShardId, item: &Item, passwords: u64) {
         let is_known = !has_secret(item.session) || self.options.secrets.is_known(self.agreed);
         let is_none = match &self.role {
@@ -48,7 +49,7 @@ impl Member {
         self.core.respond(shard, item.conn, if is_sure { Response::Refused } else { Response::Close });
     }
 
-    /// What is agreed on counts for whoever comes from here on.
+    /// From now on connecting clients are checked by this agreement.
     pub(super) fn use_agreed(&mut self) {
         let secrets = &self.options.secrets;
         self.passwords_number += 1;

@@ -1,10 +1,9 @@
-//! A member that finds no leader and serves reads, to clients that say that this is enough for them
-//! (`readonlymode.enabled`).
+//! A member that finds no leader and serves reads, to clients that accept a read-only server (`readonlymode.enabled`).
 //!
-//! What it shows is what it knows to be committed, and stands still. Sessions are its own alone
-//! ([`crate::server::quorum::core`]), and end with the search for a leader, when all connections are closed. (ZooKeeper 3.9:
-//! `ReadOnlyZooKeeperServer`, `ReadOnlyRequestProcessor`; there a session can only be opened where local sessions are
-//! enabled, and the end of the log is shown that may not be committed.)
+//! Clients see the state that is known to be committed; it does not change. All sessions are local ones, and end with
+//! the search for a leader, when all connections are closed. (ZooKeeper 3.9: `ReadOnlyZooKeeperServer`,
+//! `ReadOnlyRequestProcessor`; there a session can be opened only if local sessions are enabled, and clients see the
+//! log's end even if it may not be committed.)
 
 use super::Member;
 use crate::ids::Zxid;
@@ -14,7 +13,7 @@ use crate::server::message::{Command, Item, Response, ShardId};
 use crate::server::quorum::core::Live;
 
 impl Member {
-    /// Time has passed, and no leader was found: reads are served from a certain time on.
+    /// Time has passed without a leader: after long enough, reads are served.
     pub(super) fn tick_looking(&mut self) {
         let is_time = self
             .options
@@ -22,7 +21,7 @@ impl Member {
             .read_only_after_ms
             .is_some_and(|after_ms| self.core.now_ms() - self.search.since_ms >= after_ms);
         let shown = self.core.shown();
-        // A server that knows of nothing committed has nothing to show: an empty tree would be a lie.
+        // A server that knows no committed transaction serves nothing: an empty tree would be wrong.
         if !self.search.reads_only && is_time && shown > Zxid::ZERO {
             tracing::warn!(zxid = %shown, "no leader is found: reads are served to clients that ask for no more");
             self.search.reads_only = true;
@@ -45,14 +44,14 @@ impl Member {
         if !self.search.reads_only {
             return self.core.respond(shard, conn, Response::Close);
         }
-        // The zxid of what it sees.
+        // The zxid of the state that clients see.
         let shown = self.core.shown();
         match &item.what {
             Command::NewSession { timeout_ms, identities, or_read_only: true } => {
                 self.core.open_local(*timeout_ms, Live { shard, conn, identities: identities.clone() }, true);
             }
-            // One of the ensemble's own is not judged by a server that may be behind: its client asks elsewhere, and has it
-            // still when there is a leader again.
+            // A server that may be behind does not decide about a session of the ensemble: the client tries other
+            // servers, and keeps its session until there is a leader again.
             Command::Resume { timeout_ms, identities, or_read_only: true }
                 if self.core.sessions.locals.gave(session)
                     && self.core.state().session_timeout_ms(session).is_none() =>
@@ -67,7 +66,7 @@ impl Member {
             Command::Write(_) | Command::Sync if is_owner => {
                 self.core.reply(shard, conn, |out| reply::put_bare(out, item.xid, shown, ErrorCode::NotReadOnly));
             }
-            // It has none.
+            // A local session has no ephemerals.
             Command::Ephemerals { .. } if is_owner => {
                 self.core.reply(shard, conn, |out| reply::put_reply(out, item.xid, shown, |out| put_int(out, 0)));
             }

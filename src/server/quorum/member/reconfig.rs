@@ -1,9 +1,9 @@
-//! The ensemble's configuration as this member acts by it, and how it changes while the ensemble runs.
+//! The configuration by which this member acts, and how it changes while the ensemble runs.
 //!
-//! The election holds what counts: the configuration that was agreed on, and one that is proposed. Both change here only,
-//! and with them go the election's connections, the files ([`Record::Config`]) and the text in `/zookeeper/config`.
-//! What a server has logged as proposed it must know after a restart, or a quorum of the old configuration could act on
-//! its own; so the proposal is acknowledged only when the files say it, too.
+//! The election holds two configurations: the agreed one and, if there is one, the proposed one. Both change only here,
+//! and the election's connections, the files ([`Record::Config`]) and the text in `/zookeeper/config` change with them.
+//! A server must know a logged proposal after a restart; otherwise a quorum of the old configuration could act alone.
+//! So the server acknowledges the proposal only when the files have it.
 //!
 //! | what happens | where | what follows |
 //! |---|---|---|
@@ -12,10 +12,10 @@
 //! | it is committed, or UPTODATE comes | all | it is the one agreed on; whose leader or role changed goes there |
 //! | a looking server sees a newer one | all | it is the one agreed on |
 //!
-//! With the agreed configuration the server's own line changes: where its ports are to be ([`Effect::Listen`]). A leader whose
-//! quorum port moves hands over (`zab`'s `Leader`): its learners could not tell it from one that is gone.
+//! A new agreed configuration may change the server's own line, and so its ports ([`Effect::Listen`]). A leader whose
+//! quorum port moves hands over (`zab`'s `Leader`): to its learners it would look like a leader that is gone.
 //!
-//! Without `reconfigEnabled` the files' configuration stays whatever others say. (ZooKeeper 3.9:
+//! Without `reconfigEnabled` the configuration of the files holds, whatever other servers say. (ZooKeeper 3.9:
 //! `PrepRequestProcessor`, case reconfig; `QuorumPeer.processReconfig`, `setLastSeenQuorumVerifier`.)
 
 use super::roles::Role;
@@ -34,7 +34,7 @@ use crate::zab::voters::{self, Config, ServerId, Voters};
 use std::ops::Range;
 
 impl Member {
-    /// Another configuration counts from here on.
+    /// This member acts by another configuration from now on.
     fn count_by(&mut self, config: Config, now: i64) {
         if config == *self.election.config() {
             return;
@@ -44,7 +44,7 @@ impl Member {
         self.config_changed(now, &mut verdict);
     }
 
-    /// The election goes by another configuration: connections and files follow.
+    /// The election has another configuration: its connections and the files follow.
     pub(super) fn config_changed(&mut self, now: i64, verdict: &mut Verdict) {
         let config = self.election.config().clone();
         tracing::info!(
@@ -66,7 +66,7 @@ impl Member {
         self.outbox.push(Effect::Record(Record::Config { number: self.records.asked, config }));
     }
 
-    /// What the configuration says of this server, or said when it last was a member.
+    /// This server's line in the configuration, or in the last one that had a line for it.
     pub(super) fn own_line(&self) -> Option<&voters::Member> {
         self.records.own.as_ref().or_else(|| self.options.config.current().member(self.options.id))
     }
@@ -77,7 +77,7 @@ impl Member {
         self.core.state().options().reconfig_enabled
     }
 
-    /// The files say what [`Record::Config`] of that number asked for.
+    /// The files have the configuration of the [`Record::Config`] of this number.
     pub(super) fn config_written(&mut self, number: u64) {
         self.records.written = self.records.written.max(number);
         if !self.records.is_written() {
@@ -94,8 +94,8 @@ impl Member {
         }
     }
 
-    /// A leader proposes a configuration, by a transaction or with NEWLEADER. It takes the place of what was proposed
-    /// before, which a cut of the log may have taken back.
+    /// A leader proposes a configuration, by a transaction or with NEWLEADER. It replaces an earlier proposal, which a
+    /// truncation of the log may have removed.
     pub(super) fn config_seen(&mut self, seen: Voters) {
         if !self.reconfig_enabled() {
             return;
@@ -109,7 +109,8 @@ impl Member {
         }
     }
 
-    /// A configuration is agreed on, as this server's leader says. `designated` leads under it, if that was said.
+    /// This server's leader says that a configuration is agreed on. `designated`: the server that leads under it, if
+    /// the leader named one.
     pub(super) fn config_agreed(&mut self, config: Voters, designated: Option<ServerId>) {
         if !self.reconfig_enabled() {
             return;
@@ -122,7 +123,8 @@ impl Member {
         }
         let Role::Following(following) = &self.role else { return };
         let leader = following.leader();
-        // Without a newer one, too: who came as a voter of what was proposed may have been told that it came to nothing.
+        // Also without a newer configuration: a server that follows as a voter of the proposed configuration may learn
+        // that the proposal was dropped.
         let other_role = self.election.config().observes(self.options.id) != following.is_observer();
         let other_leader = match designated {
             _ if !is_newer => false,
@@ -143,7 +145,8 @@ impl Member {
         }
     }
 
-    /// A configuration is agreed on, as this leader says. If another server is to lead, nothing new is begun here.
+    /// This server leads, and a configuration is agreed on. If another server is designated to lead, nothing new is
+    /// begun here.
     pub(super) fn config_agreed_leading(&mut self, config: Voters, designated: ServerId, zxid: Zxid) {
         self.count_by(Config::new(config, None), self.core.now_ms());
         self.publish_config();
@@ -158,13 +161,14 @@ impl Member {
         }
     }
 
-    /// What was proposed counts beside what is agreed on; this server's own acknowledgement waits for its files.
+    /// This leader proposed a configuration, which now counts beside the agreed one. This server's own acknowledgement
+    /// waits for its files.
     pub(super) fn config_proposed(&mut self, config: Config, zxid: Zxid) {
         self.records.unwritten = Some(zxid);
         self.count_by(config, self.core.now_ms());
     }
 
-    /// A reconfiguration that a client of this server asks for.
+    /// Executes a reconfiguration that a client of this server requests.
     pub(super) fn reconfigure_here(&mut self, shard: ShardId, item: &Item, body: &[u8]) {
         let Ok(Request::Reconfig(asked)) = Request::decode(OpCode::Reconfig, body) else {
             unreachable!("the shard has decoded it once");
@@ -176,7 +180,7 @@ impl Member {
         self.core.step(changes, Some(Answer { shard, conn: item.conn, what }));
     }
 
-    /// The transaction of a reconfiguration: the change, or why it is not to be.
+    /// Prepares the transaction of a reconfiguration: the change, or the error with which it is refused.
     pub(super) fn reconfigure(
         &mut self,
         (session, cxid): (SessionId, i32),
@@ -224,12 +228,12 @@ impl Member {
         Ok(next)
     }
 
-    /// Sees to it that `/zookeeper/config` has the text of the configuration this server acts by: the first one comes
-    /// from no transaction. To be called when a role begins to serve, before its transactions are shown; `first` is the
-    /// first zxid of the epoch. (ZooKeeper 3.9, `ZKDatabase.initConfigInZKDatabase`.)
+    /// Makes `/zookeeper/config` hold the text of the present configuration: no transaction has written the first one.
+    /// To be called when a role begins to serve, before its transactions become visible; `first` is the first zxid of
+    /// the epoch. (ZooKeeper 3.9, `ZKDatabase.initConfigInZKDatabase`.)
     pub(super) fn show_config(&mut self, first: Zxid) {
         let config = match &self.role {
-            // What it has just activated.
+            // The configuration that the leader has just activated.
             Role::Leading(leading) => leading.leader().config(),
             _ => self.election.config(),
         };
@@ -242,8 +246,8 @@ impl Member {
     }
 }
 
-/// Which ports a server is to have elsewhere than its line said before. A line that says nothing of clients leaves them where
-/// they are (ZooKeeper 3.9, `QuorumPeer.processReconfig`).
+/// The ports that a server's new line changes. A line without a client address leaves that port as it is (ZooKeeper
+/// 3.9, `QuorumPeer.processReconfig`).
 fn moved(before: Option<&voters::Member>, own: &voters::Member) -> Listen {
     Listen {
         client: own.client.clone().filter(|client| before.and_then(|before| before.client.as_ref()) != Some(client)),
@@ -252,9 +256,9 @@ fn moved(before: Option<&voters::Member>, own: &voters::Member) -> Listen {
     }
 }
 
-/// Whether a text is the configuration `current`, or a newer one: one that is proposed stands there already. The order of
-/// the lines does not count. A ZooKeeper that leads writes them as its tables happen to lie, and a member that wrote down
-/// its own order would have another tree than everybody else.
+/// Whether a text is the configuration `current`, or a newer one: a proposed configuration is in the znode already. The
+/// order of the lines does not count. A leading ZooKeeper writes the lines in the order of its hash tables. A member
+/// that wrote its own order would have a tree that differs from the others.
 fn says(shown: &[u8], current: &Voters, reconfig_enabled: bool) -> bool {
     Voters::parse(shown)
         .is_ok_and(|shown| shown == *current || (reconfig_enabled && shown.version() > current.version()))
@@ -292,7 +296,7 @@ mod tests {
         let shown = format!("{four}{one}{two}version=1f");
         assert_ne!(shown, current.to_string());
         assert!(says(shown.as_bytes(), &current, true) && says(shown.as_bytes(), &current, false));
-        // The files may have been changed by hand, or be all there is.
+        // The files may have been changed by hand, or the znode may be empty.
         for other in ["", "version=1f", &format!("{one}{two}version=1f"), &format!("{one}{two}{four}version=1e")] {
             assert!(!says(other.as_bytes(), &current, true), "{other}");
         }

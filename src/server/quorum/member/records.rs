@@ -1,21 +1,24 @@
-//! The files that hold a member's configuration: how far they have come.
+//! The files that hold a member's configuration: which changes have reached them, and which configuration holds at a
+//! start.
 
 use crate::ids::Zxid;
 use crate::server::quorum::core::Core;
 use crate::tree::path::CONFIG;
 use crate::zab::voters::{Config, Member, ServerId, Voters};
 
-/// How far the files have come, and what waits for them.
+/// Which changes have reached the files, and what waits for the files.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
-    /// The last [`Record::Config`], and the last one that was carried out.
+    /// The number of the last [`Record::Config`], and (`written`) of the last one that is in the files.
     pub asked: u64,
     pub written: u64,
-    /// The reconfiguration this server leads, until the files say it.
+    /// The reconfiguration that this leader proposed, until the files have it.
     pub unwritten: Option<Zxid>,
-    /// Who is to lead under the new configuration, told with this transaction: asked first once the role is over.
+    /// The server that is to lead under the new configuration, and the zxid of that configuration's transaction: the
+    /// next election begins with this server.
     pub designated: Option<(ServerId, Zxid)>,
-    /// This server's line of the last agreed configuration that had one; `None`: that of the start.
+    /// This server's line in the last agreed configuration that had one; `None`: the line in the configuration of the
+    /// start.
     pub own: Option<Member>,
 }
 
@@ -24,16 +27,16 @@ impl Records {
         self.written == self.asked
     }
 
-    /// How much of a log that is durable up to `zxid` this server may acknowledge to itself.
+    /// Up to which zxid this leader may count its own log, which is durable up to `zxid`, as acknowledged.
     pub(crate) fn acknowledgeable(&self, zxid: Zxid) -> Zxid {
         self.unwritten.map_or(zxid, |first| zxid.min(Zxid(first.0 - 1)))
     }
 }
 
-/// What counts at a start, by what the files say and what is in the log. A reconfiguration is durable in the log a moment
-/// before it is in the files: whoever went down in between holds it as proposed all the same, or an elected leader that
-/// has it in its log would make it agreed on and act by the one before. Where the files have the version of no
-/// reconfiguration they are the operator's own, and he has the last word.
+/// The configuration at a start, from the files and the log. A reconfiguration is durable in the log a moment before it
+/// is in the files. A server that crashed in between treats it as proposed; otherwise a leader with this log would
+/// commit the reconfiguration while it acts by the old configuration. If the version in the files is not that of a
+/// reconfiguration, the operator wrote the files, and they decide.
 pub(crate) fn config_at_start(core: &Core, files: &Config) -> Config {
     let current = files.current().clone();
     if !core.state().options().reconfig_enabled {

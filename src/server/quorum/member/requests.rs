@@ -1,4 +1,5 @@
-//! Requests of this member's clients in a role: carried out now, or when what they wait for has come (`session_queue`).
+//! Requests of this member's own clients while it leads or follows: each is executed now, or waits in its session's
+//! queue (`session_queue`) for earlier requests.
 
 use super::Member;
 use super::forwarded_identities::auth_of;
@@ -11,7 +12,7 @@ use crate::jute::{OpCode, reply};
 use crate::server::message::{Item, Response, ShardId};
 
 impl Member {
-    /// A request of a session: carried out now, or when what it waits for has come.
+    /// Executes a request of a session, or queues it behind the requests that it waits for.
     pub(super) fn submit(&mut self, shard: ShardId, item: &Item, what: Plain, body: &[u8]) {
         let is_own = self.is_answered_here(item.session, what, body);
         let asked = self.requests.queues.get(&item.session);
@@ -22,7 +23,7 @@ impl Member {
         }
         self.execute(shard, item, what, body);
         if self.core.sessions.locals.opens() {
-            // It may have become a global one, for what has only now to be done.
+            // The session may have become global meanwhile, so that waiting requests can continue.
             self.resume_queue(item.session);
         }
     }
@@ -33,7 +34,7 @@ impl Member {
         Held { shard, conn: item.conn, xid: item.xid, what, body: body.to_vec(), identities }
     }
 
-    /// Whether a request is answered by this server, and not by a transaction.
+    /// Whether this server answers a request itself, without a transaction.
     fn is_answered_here(&self, session: SessionId, what: Plain, body: &[u8]) -> bool {
         match what {
             Plain::Ephemerals { .. } => true,
@@ -42,7 +43,7 @@ impl Member {
         }
     }
 
-    /// Something that the session waited for has come.
+    /// A request of the session was answered: continues those that waited for it.
     pub(super) fn resume_queue(&mut self, session: SessionId) {
         while let Some(asked) = self.requests.queues.get(&session)
             && let Some(Held { what, body, .. }) = asked.held.front()
@@ -50,7 +51,7 @@ impl Member {
             && !asked.must_wait(self.is_answered_here(session, *what, body))
         {
             let makes_transaction = matches!((*what, &self.role), (Plain::Write(_), Role::Leading(_)));
-            // The list of a session's ephemerals is none while they are being deleted.
+            // While a session's ephemerals are being deleted, they cannot be listed.
             let waits = self.core.is_under_way() || (makes_transaction && !self.core.has_room());
             if waits || !self.leader_takes() {
                 self.requests.crowded.insert(session);
@@ -75,7 +76,7 @@ impl Member {
         }
     }
 
-    /// Goes on with writes for which nothing but room in the log or at the leader, or a number, was lacking.
+    /// Continues the requests that lacked only room: in the log, in the epoch, or at the leader.
     pub(super) fn resume_crowded(&mut self) {
         while !self.requests.crowded.is_empty()
             && self.may_resume()
@@ -93,7 +94,7 @@ impl Member {
         }
     }
 
-    /// A connection has ended: what it asked for and was not passed on is not carried out any more.
+    /// A connection has ended: its queued requests are dropped.
     pub(super) fn drop_held(&mut self, shard: ShardId, item: &Item) {
         if let Some(asked) = self.requests.queues.get_mut(&item.session) {
             asked.held.retain(|held| (held.shard, held.conn) != (shard, item.conn));
@@ -149,14 +150,14 @@ impl Member {
             (Plain::Write(OpCode::Reconfig), Role::Leading(_)) => self.reconfigure_here(shard, item, body),
             (what, _) => {
                 let Item { session, conn, xid, .. } = *item;
-                // Where the body lies among the bytes of a batch is no matter here.
+                // `body` holds this request's bytes alone, so the range starts at 0.
                 let item = Item { conn, session, xid, what: what.command(), body: 0..body.len() as u32 };
                 self.core.execute(shard, &item, body);
             }
         }
     }
 
-    /// The sync of this tag has come through.
+    /// The sync with this tag is complete.
     pub(super) fn synced(&mut self, tag: u64) {
         let Some(Syncing { session, shard, conn, xid, path, bytes }) = self.requests.syncs.remove(&tag) else { return };
         if let Role::Following(following) = &mut self.role {
@@ -170,7 +171,7 @@ impl Member {
         self.resume_queue(session);
     }
 
-    /// The sync of this tag was not taken.
+    /// The sync with this tag was refused.
     pub(super) fn sync_refused(&mut self, tag: u64) {
         if let Some(Syncing { session, shard, conn, .. }) = self.requests.syncs.remove(&tag) {
             self.requests.queues.remove(&session);
@@ -185,7 +186,7 @@ mod tests {
     use crate::sim::bodies::{create, path_and};
     use crate::sim::cluster::Cluster;
 
-    /// Several requests that come in one batch: each is carried out with its own body, by whomever it was sent to.
+    /// Several requests come in one batch: each is executed with its own body, on every server.
     #[test]
     fn requests_of_one_batch_keep_their_bodies() {
         let mut cluster = Cluster::new(3, 7);

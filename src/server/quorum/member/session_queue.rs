@@ -1,8 +1,9 @@
-//! What a session has under way in an ensemble: so that its replies leave in the order of its requests.
+//! Each session's requests that are under way or wait, so that replies leave in the order of the requests. What fills
+//! and empties the queues is in `requests`.
 //!
-//! Most of what a session asks for is answered by a transaction, and transactions come in order. A sync, and on a follower
-//! the list of a session's ephemerals or what concerns a session of this server alone, are not: the latter wait for the
-//! writes before them, and behind a sync, or a session that is becoming a global one, everything waits.
+//! Most requests are answered by a transaction, and transactions come in order. Not so a sync and, on a follower,
+//! getEphemerals and requests about a local session. The latter two wait for the session's writes before them. Behind a
+//! sync, or while a local session becomes global, every request waits.
 
 use crate::acl::Identities;
 use crate::ids::{ConnId, SessionId};
@@ -15,7 +16,7 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(crate) struct SessionQueues {
     pub queues: BTreeMap<SessionId, SessionQueue>,
-    /// Sessions of which something that waited could go on if there were room for it.
+    /// Sessions with a waiting request that lacks only room.
     pub crowded: BTreeSet<SessionId>,
     /// Syncs under way, by tag.
     pub syncs: BTreeMap<u64, Syncing>,
@@ -23,7 +24,7 @@ pub(crate) struct SessionQueues {
 }
 
 impl SessionQueues {
-    /// The role is over: nothing of it is answered.
+    /// The role is over: no waiting request is answered.
     pub(crate) fn clear(&mut self) {
         self.queues.clear();
         self.crowded.clear();
@@ -44,28 +45,28 @@ pub(crate) struct Syncing {
     pub xid: i32,
     /// May be null.
     pub path: Option<Vec<u8>>,
-    /// What it comes to while it is under way to the leader.
+    /// The bytes that it counts for while it is under way to the leader.
     pub bytes: usize,
 }
 
-/// What a session waits for.
+/// The requests of a session that are under way or wait.
 #[derive(Default)]
 pub(crate) struct SessionQueue {
-    /// Its writes that the leader has, in order.
+    /// The session's writes that the leader has, in order.
     pub writes: VecDeque<Passed>,
     /// A sync is under way.
     pub syncing: bool,
-    /// What waits for that, or for the writes.
+    /// Requests that wait for the sync or for the writes.
     pub held: VecDeque<Held>,
 }
 
-/// A write that was passed on to the leader.
+/// A write that was forwarded to the leader.
 #[derive(Clone, Copy)]
 pub(crate) struct Passed {
     pub xid: i32,
-    /// Whose request it is.
+    /// The connection that sent the request.
     pub conn: ConnId,
-    /// What it comes to while it is under way.
+    /// The bytes that it counts for while it is under way.
     pub bytes: usize,
 }
 
@@ -76,7 +77,7 @@ pub(crate) struct Held {
     pub xid: i32,
     pub what: Plain,
     pub body: Vec<u8>,
-    /// Who its client was when it asked: what it says of itself later does not count for this.
+    /// The client's identities when it sent the request; later ones do not count for it.
     pub identities: Arc<Identities>,
 }
 
@@ -89,7 +90,7 @@ pub(crate) enum Plain {
 }
 
 impl Plain {
-    /// `None`: it is another one.
+    /// `None`: the command is none of these.
     pub(crate) fn of(ask: &Command) -> Option<Plain> {
         match ask {
             Command::Write(op) => Some(Plain::Write(*op)),
@@ -99,7 +100,7 @@ impl Plain {
         }
     }
 
-    /// As a shard asks it.
+    /// The command as a shard sends it.
     pub(crate) fn command(self) -> Command {
         match self {
             Plain::Write(op) => Command::Write(op),
@@ -110,7 +111,7 @@ impl Plain {
 }
 
 impl SessionQueue {
-    /// Whether a request waits for what is under way. `is_own`: it is answered by this server.
+    /// Whether a request must wait for those under way. `is_own`: this server answers the request itself.
     pub(crate) fn must_wait(&self, is_own: bool) -> bool {
         self.syncing || (is_own && !self.writes.is_empty())
     }

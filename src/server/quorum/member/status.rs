@@ -1,4 +1,4 @@
-//! What a member says of itself to whoever counts and watches: its place, and as a leader who follows.
+//! What a member publishes about itself for metrics and clients: its role and, as a leader, its followers.
 
 use super::roles::Role;
 use super::{Member, ServerState};
@@ -7,7 +7,7 @@ use crate::server::stats::Mode;
 use std::sync::atomic::Ordering::Relaxed;
 
 impl Member {
-    /// Its place, as of now: clients are told another one at once.
+    /// Publishes the present role at once, because clients see it.
     pub(super) fn publish_role(&self) {
         let mode = match (self.server_state(), self.serves()) {
             (ServerState::Looking, _) if self.search.reads_only => Mode::ReadOnly,
@@ -20,7 +20,7 @@ impl Member {
         self.publish_config();
     }
 
-    /// The configuration that it acts by.
+    /// Publishes the configuration by which this member acts.
     pub(super) fn publish_config(&self) {
         let membership = self.election.config().current().membership();
         let mut present = self.core.stats().quorum.present.lock().expect("no holder panics");
@@ -30,7 +30,7 @@ impl Member {
         *present = self.own_line().map(|own| Present { own: own.clone(), membership: membership.clone() });
     }
 
-    /// Everything, every half tick.
+    /// Publishes everything; called every half tick.
     pub(super) fn publish_status(&self) {
         self.publish_role();
         self.core.stats().core.local_sessions.set(self.core.sessions.locals.len() as u64);
@@ -42,7 +42,7 @@ impl Member {
         self.publish_learners();
     }
 
-    /// Who follows this leader: told as it changes, so that a leader that says it serves has those it serves with.
+    /// Publishes the followers at every change, so that a leader that says it serves also shows its quorum.
     pub(super) fn publish_learners(&self) {
         let stats = &self.core.stats().quorum;
         if let Role::Leading(leading) = &self.role {

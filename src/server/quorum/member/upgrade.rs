@@ -1,8 +1,10 @@
-//! Sessions of this server alone that want an ephemeral: they become sessions of the ensemble first, or are refused.
+//! Local sessions that create an ephemeral: such a session becomes a session of the ensemble first, or the request is
+//! refused.
 //!
-//! A createSession for the same id goes to the leader, and what the session asked for follows when that has come back as a
-//! transaction; meanwhile everything that it asks waits here. The ephemeral comes behind the createSession in every log
-//! then: whatever becomes of the leader in between, there is no ephemeral without a session that ends.
+//! A createSession for the same id goes to the leader. The session's request follows when the createSession has come
+//! back as a transaction; meanwhile all requests of the session wait here. So in every log the ephemeral follows the
+//! createSession: even if the leader fails in between, there is never an ephemeral without a session whose end deletes
+//! it.
 
 use super::Member;
 use super::forwarded_identities::auth_of;
@@ -13,13 +15,14 @@ use crate::jute::{CreateMode, ErrorCode, MultiOps, OpCode, reply};
 use crate::server::message::{Item, ShardId};
 
 impl Member {
-    /// Whether a write of a session is for this server to answer: its end, or an ephemeral that it may not have.
+    /// Whether this server answers a write of a local session itself: the session's end, or an ephemeral that is not
+    /// allowed.
     pub(super) fn is_local_matter(&self, session: SessionId, op: OpCode, body: &[u8]) -> bool {
         let is_refused = || !self.core.sessions.locals.upgrades() && makes_ephemeral(op, body);
         self.core.sessions.locals.knows(session) && (op == OpCode::CloseSession || is_refused())
     }
 
-    /// Answers it.
+    /// Answers such a write.
     pub(super) fn settle_local(&mut self, shard: ShardId, item: &Item, op: OpCode, body: &[u8]) {
         if op == OpCode::CloseSession {
             return self.core.close_local(shard, item, self.core.head());
@@ -31,7 +34,7 @@ impl Member {
         });
     }
 
-    /// Begins to make a session of this server one of the self. False: nobody takes it.
+    /// Begins to make a local session one of the ensemble. False: that is not possible now.
     pub(super) fn upgrade(&mut self, session: SessionId) -> bool {
         let Some(timeout_ms) = self.core.sessions.locals.begin_upgrade(session) else { return false };
         tracing::info!(%session, "a session of this server alone becomes one of the ensemble");
@@ -72,7 +75,7 @@ fn first_ephemeral(ops: &MultiOps<'_>) -> Option<usize> {
     ops.iter().position(|op| matches!(&op, Request::Create(create) if is_ephemeral(create)))
 }
 
-/// The results of a multi of which nothing was tried, as an ephemeral in it may not be.
+/// The results of a multi that was refused as a whole, because it creates an ephemeral that is not allowed.
 fn put_refused_multi(out: &mut Vec<u8>, ops: &MultiOps<'_>) {
     let refused = first_ephemeral(ops);
     for at in 0..ops.iter().count() {

@@ -1,22 +1,22 @@
-//! The election and its connections: what one of them wants, the other is given.
+//! Connects the election with its connections: passes the outputs of each to the other.
 
 use super::roles::Role;
 use super::{Effect, Member};
 use crate::zab::election::{self, Settled};
 use crate::zab::{leader, learner, links};
 
-/// What an election has to say of this server's role.
+/// What the election decided about this server's role.
 #[derive(Default)]
 pub(super) struct Verdict {
-    /// The one to take.
+    /// The result of an election that has ended: the role to take.
     pub(super) settled: Option<Settled>,
-    /// The voters of this leader, which does not stand yet, have turned to another one, or the leader that was settled on has.
-    /// Both may come at once.
+    /// The role is obsolete before it serves: the voters of this leader vote for another one, or the leader that this
+    /// server found does. May come together with `settled`.
     overtaken: bool,
 }
 
 impl Member {
-    /// Does what the election has found.
+    /// Does what the election decided.
     pub(super) fn heed(&mut self, verdict: Verdict) {
         if let Some(settled) = verdict.settled {
             self.take_role(&settled);
@@ -25,7 +25,7 @@ impl Member {
             return;
         }
         match &self.role {
-            // Others may have come since it was elected.
+            // Other voters may have come since the election.
             Role::Leading(leading) if !leading.serves() && !leading.leader().may_be_established() => {
                 tracing::info!("its voters have turned to another candidate");
                 self.step_leader(leader::Input::HandOver);
@@ -34,7 +34,8 @@ impl Member {
                 tracing::info!("the leader it had settled on does not lead");
                 self.leave_role();
             }
-            // As if the connection had ended, which it is about to: behind what is being cut, installed or written.
+            // Treated like the end of the connection, which will follow: after the truncation, installation or write
+            // under way.
             Role::Following(following) if !following.serves() => self.step_learner(learner::Input::Closed),
             _ => {}
         }
@@ -42,7 +43,7 @@ impl Member {
 }
 
 impl Member {
-    /// Gives the election an input, and carries out all that follows from it but the change of role, which is returned.
+    /// Gives the election an input, and carries out its outputs. A change of role is only returned.
     pub(super) fn elect(&mut self, input: election::Input<'_>, now: i64) -> Verdict {
         let outputs = self.election.step(input, now);
         let mut verdict = Verdict::default();
@@ -50,7 +51,7 @@ impl Member {
         verdict
     }
 
-    /// An epoch has begun under a leader: whoever looks for one is told of it.
+    /// A leader's epoch has begun: servers that look for a leader are told of it.
     pub(super) fn announce_epoch(&mut self, epoch: i64, now: i64) {
         let verdict = self.elect(election::Input::Established { epoch }, now);
         debug_assert!(verdict.settled.is_none(), "an election that is over stays so");
@@ -73,7 +74,7 @@ impl Member {
         }
     }
 
-    /// Gives the links an input, and the election what they deliver.
+    /// Gives the links an input, and passes their messages to the election.
     pub(super) fn link(&mut self, input: links::Input<'_>, now: i64, verdict: &mut Verdict) {
         if matches!(self.role, Role::Stopped) {
             if let links::Input::Accepted { link, .. } | links::Input::Dialled { link, .. } = input {
@@ -115,8 +116,8 @@ mod tests {
     use crate::sim::cluster::Cluster;
     use crate::zab::voters::ServerId;
 
-    /// The second server of three, a moment after its start, hears these votes of one server in one read: with the first it
-    /// settles, and with the second what it has settled on is over.
+    /// The second server of three, a moment after its start, gets two votes of one server in one read: the first vote
+    /// ends the election, and the second one makes its result obsolete.
     fn settled_and_left(from: i64, votes: [(i64, i64); 2]) {
         let mut cluster = Cluster::new(3, 7);
         cluster.start(1);

@@ -1,4 +1,5 @@
-//! A member that follows, as far as it is that member's own: what the leader has sent, what waits, what clients have under way.
+//! The data of a member that follows: bytes and outputs of the leader that wait, a snapshot on its way, and the
+//! requests of clients under way. What is done with it is in [`crate::server::quorum::member`]'s `following`.
 
 use crate::ids::{ConnId, SessionId};
 use crate::jute::OpCode;
@@ -17,38 +18,38 @@ use crate::zab::message::{Auth, Gate};
 use crate::zab::voters::ServerId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// The role.
+/// The role of a follower or an observer.
 pub(crate) struct Following {
     pub learner: Learner,
     pub gate: Gate<Output>,
     pub kind: LearnerKind,
-    /// From the leader, not decoded yet.
+    /// Bytes from the leader that are not decoded yet.
     pub inbox: Vec<u8>,
-    /// Bytes of it at which the connection is not read.
+    /// From so many bytes in `inbox` on, the connection is not read.
     pub inbox_limit: usize,
-    /// May be carried out, and wait until the log has room or is cut.
+    /// Outputs that may be executed, and wait until the log has room or is truncated.
     pub outputs: VecDeque<Output>,
     pub leader: ServerId,
-    /// Whose connection this is: the leader's, or that of somebody who stands in for it.
+    /// The server at the other end: the leader, or a follower that serves observers for it.
     pub master: ServerId,
-    /// The log is being cut.
+    /// The log is being truncated, or begun anew.
     pub cutting: bool,
-    /// A configuration that was proposed is being written down.
+    /// A proposed configuration is being written to the files.
     pub recording: bool,
     pub serves: bool,
     /// Sessions heard of since the last PING, with their timeouts.
     pub touched: BTreeMap<SessionId, i32>,
-    /// Clients that want a session of before: the newest one of each.
+    /// Connections that want to resume a session: the newest one for each session.
     pub resumes: BTreeMap<SessionId, (i32, Live)>,
-    /// Sessions that clients asked for, who are told when they are open.
+    /// New sessions that clients asked for; each client is told when its session is open.
     pub opening: BTreeSet<SessionId>,
-    /// A snapshot is coming: what takes it in.
+    /// The receiver of a snapshot that is coming.
     pub receiving: Option<Box<StreamReceiver>>,
-    /// The state that is made of it, until it is this server's own.
+    /// The state that is built from the snapshot, until it is complete.
     pub staged: Option<Box<Rebuild>>,
-    /// That state, while it is being written down.
+    /// That state, while it is being written to disk.
     pub installing: Option<Box<State>>,
-    /// What requests of clients have led to.
+    /// Outputs from requests of clients, in this turn.
     pub fresh: Vec<Output>,
     pub under_way: UnderWay,
 }
@@ -66,12 +67,12 @@ impl Following {
         self.master
     }
 
-    /// Whether somebody who stands in for the leader has not brought this server up to date.
+    /// Whether another voter in place of the leader did not bring this server up to date.
     pub(crate) fn fails_behind_a_master(&self) -> bool {
         self.master != self.leader && !self.serves
     }
 
-    /// What the leader says next is taken in when the files say what it said before.
+    /// The leader's next message is processed when the files hold what its previous message asked for.
     pub(crate) fn wait_for_record(&mut self) {
         self.recording = true;
     }
@@ -84,13 +85,14 @@ impl Following {
         self.serves
     }
 
-    /// Ends the role: the log's end, and the connections that still wait for a session of before.
+    /// Ends the role: returns the log's end in memory, and the connections that still wait to resume a session.
     pub(crate) fn into_parts(self) -> (History, Vec<(ShardId, ConnId)>) {
         let waiting = self.resumes.into_values().map(|(_, live)| (live.shard, live.conn)).collect();
         (self.learner.into_history(), waiting)
     }
 
-    /// Passes a write on; `None` if nobody takes it, or the bytes that are under way until it comes back.
+    /// Forwards a write. Returns its bytes, which are under way until it comes back; `None`: the learner does not take
+    /// it.
     pub(crate) fn forward(
         &mut self,
         session: SessionId,
@@ -106,7 +108,7 @@ impl Following {
         Some(bytes)
     }
 
-    /// Asks for a session; false if nobody takes that.
+    /// Requests a new session; false: the learner does not take it.
     pub(crate) fn create_session(&mut self, session: SessionId, timeout_ms: i32, auth: Auth) -> bool {
         let mut body = vec![];
         put_int(&mut body, timeout_ms);
@@ -115,7 +117,8 @@ impl Following {
         true
     }
 
-    /// Passes a sync on; `None` if nobody takes it, or the bytes that are under way until it is answered.
+    /// Forwards a sync. Returns its bytes, which are under way until it is answered; `None`: the learner does not take
+    /// it.
     pub(crate) fn sync(&mut self, tag: u64, session: SessionId, cxid: i32, body: &[u8], auth: Auth) -> Option<usize> {
         let request = ForwardedRequest { session, cxid, op: OpCode::Sync.wire(), body };
         let bytes = request_bytes(body, &auth);

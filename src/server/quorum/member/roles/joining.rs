@@ -1,33 +1,34 @@
-//! A member that connects to the leader it has found.
+//! The data of a member that connects to the leader it has found, and the time limits of that.
 
 use crate::zab::voters::ServerId;
 
-/// For so long a leader may refuse connections: one that was just elected may still be in its own wait, and one that is
-/// not there any more is not coming. (ZooKeeper 3.9 tries five times, every 100 ms.)
+/// How long a leader may refuse connections: a server that was just elected may not know it yet, and a server that is
+/// gone will never accept. (ZooKeeper 3.9 tries five times, every 100 ms.)
 const LEADER_REFUSES_MS: i64 = 1_000;
 
-/// A leader that is being connected to, or somebody who follows it.
+/// The connection attempts to a leader, or to a voter in its place.
 #[derive(Clone, Copy)]
 pub(crate) struct Joining {
     pub leader: ServerId,
-    /// Who was dialled last.
+    /// The server that was dialled last.
     pub master: ServerId,
     pub observer: bool,
-    /// Until then those are asked who stand in for the leader. An attempt begun before may take longer.
+    /// Until this time voters are tried in place of the leader. An attempt that began earlier may take longer.
     pub masters_until_ms: i64,
-    /// Since when the leader itself is asked. It has its own time, however long others were asked for in vain.
+    /// When this observer began to try the leader itself. The leader gets its full time, no matter how long voters were
+    /// tried before.
     pub leader_since_ms: Option<i64>,
     pub retry_at_ms: Option<i64>,
     pub attempts: u32,
 }
 
 impl Joining {
-    /// Whether the leader has refused for as long as it may.
+    /// Whether the leader has refused connections for too long.
     pub(crate) fn has_refused(&self, now: i64) -> bool {
         self.leader_since_ms.is_some_and(|since_ms| now >= since_ms + LEADER_REFUSES_MS)
     }
 
-    /// Whether the leader's time is over.
+    /// Whether the time for connecting to the leader, `limit_ms`, is over.
     pub(crate) fn is_over(&self, now: i64, limit_ms: i64) -> bool {
         self.leader_since_ms.is_some_and(|since_ms| now >= since_ms + limit_ms)
     }
@@ -37,8 +38,8 @@ impl Joining {
 mod tests {
     use super::*;
 
-    /// Who stands in may be asked in vain for longer than there was time for it: a host that is off answers nothing for as long
-    /// as an attempt may take.
+    /// The attempts on voters may take longer than planned: a host that is off does not answer until the attempt times
+    /// out.
     #[test]
     fn the_leader_has_its_own_time() {
         let (leader, master) = (ServerId(1), ServerId(2));

@@ -1,4 +1,5 @@
-//! A member that leads, as far as it is that member's own: its learners, what they have sent, and what is to be proposed.
+//! The data of a member that leads: its learners, what they have sent, the owners of their sessions, and what is to be
+//! proposed.
 
 use crate::ids::Zxid;
 use crate::jute::overlong::Overlong;
@@ -10,42 +11,42 @@ use crate::zab::message::Gate;
 use crate::zab::voters::Voters;
 use std::collections::BTreeMap;
 
-/// The role.
+/// The role of a leader.
 pub(crate) struct Leading {
     pub leader: Leader,
     pub gate: Gate<Output>,
-    /// What each learner has sent and was not decoded yet.
+    /// Each learner's bytes that are not decoded yet.
     pub inboxes: BTreeMap<PeerId, Inbox>,
-    /// Through whom each session speaks that is not connected here.
+    /// The learner of each session that is not connected to this server.
     pub owners: Owners,
-    /// Clients' requests from learners.
+    /// Requests that learners have forwarded.
     pub forwarded: AllForwarded,
-    /// Syncs of this server's clients that are to be asked for.
+    /// Tags of syncs of this server's clients that are to begin.
     pub syncs: Vec<u64>,
-    /// Learners whose sync is to be asked for, once what they asked for before is proposed.
+    /// Learners whose sync is to begin, when their earlier requests are proposed.
     pub learner_syncs: Vec<PeerId>,
     /// A reconfiguration that was prepared and not proposed yet.
     pub reconfig: Option<(Zxid, Voters)>,
     pub serves: bool,
-    /// Clients of its own are taken.
+    /// This server accepts clients while it leads.
     pub takes_clients: bool,
-    /// Since when it is established.
+    /// Since when this leader is established, monotonic ms.
     pub leads_since_ms: Option<i64>,
     pub handing_over: Option<HandOver>,
-    /// A slow disk is put up with until then.
+    /// Until this time the leader stays although its disk is slow, monotonic ms.
     pub stays_until_ms: i64,
 }
 
-/// What a learner has sent and is not carried out yet.
+/// A learner's bytes that are not decoded yet.
 #[derive(Default)]
 pub(crate) struct Inbox {
     pub bytes: Vec<u8>,
-    /// A request longer than is taken that is being passed over.
+    /// A request above the size limit, whose rest is being skipped.
     pub overlong: Option<Overlong>,
 }
 
 impl Leading {
-    /// How many sessions speak through learners.
+    /// How many sessions are connected to learners.
     #[cfg(test)]
     pub fn owned(&self) -> usize {
         self.owners.count()
@@ -63,12 +64,12 @@ impl Leading {
         self.reconfig.is_some()
     }
 
-    /// The transaction of this zxid makes this the configuration.
+    /// The transaction of this zxid proposes this configuration.
     pub(crate) fn reconfigures(&mut self, zxid: Zxid, config: Voters) {
         self.reconfig = Some((zxid, config));
     }
 
-    /// Another server is to lead: nothing new is taken, nor what waits behind a sync.
+    /// Another server is to lead: no new requests are accepted, and forwarded ones are dropped.
     pub(crate) fn hand_over(&mut self) {
         self.serves = false;
         self.forwarded = AllForwarded::default();
@@ -84,10 +85,10 @@ impl Leading {
     }
 }
 
-/// A leader that is going.
+/// A leader that hands over.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HandOver {
-    /// Its process ends: it goes whether anybody can take over or not.
+    /// The process ends: the leader gives up the lead even if no follower can take over.
     pub stops: bool,
     pub until_ms: i64,
 }
