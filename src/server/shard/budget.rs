@@ -1,13 +1,14 @@
-//! What one turn may cost, and who goes on in it.
+//! What one turn may cost, and which connections continue in it.
 //!
-//! Everything a shard does for its clients is charged to its reader's meter: requests taken in, znodes and versions looked at,
-//! ACLs compared, bytes answered and sent. A turn that has cost its share leaves the rest to the next one. Whoever asks for
-//! little is served before that when others have asked for much; those who wait go on in turn, and in every turn some do.
+//! Everything a shard does for its clients is charged to its reader's meter: requests taken in, znodes and versions
+//! looked at, ACLs compared, bytes answered and sent. A turn that has cost its share leaves the rest to the next one.
+//! When some clients have asked for much, clients that ask for little are served first. Waiting connections continue in
+//! order, some of them in every turn.
 //!
-//! Reads that stand between two writes of their connection cannot wait: they see what the first has done and not what the
-//! second does. What they will cost is guessed when they come, and so much of it is taken in and no more; what they cost beyond
-//! that, because the tree has grown meanwhile, is limited as well, and what does not fit is refused as throttled. Reads
-//! behind the last write wait like all others.
+//! Reads between two writes of their connection cannot wait: they must see the first write and not the second. Their
+//! cost is estimated when they come, and accepted up to a limit. The cost beyond the estimate (the tree may have grown)
+//! is limited as well; a read that exceeds it is refused as throttled. Reads behind the last write wait like all
+//! others.
 
 use super::Shard;
 use super::share::Expected;
@@ -35,21 +36,21 @@ impl Shard {
         self.tree.reader.meter().reading().less(self.budget.begun)
     }
 
-    /// The sockets have been read: those who wait are given something of this turn, whatever it has cost.
+    /// The sockets have been read: waiting connections get a part of this turn, whatever it has cost so far.
     pub(super) fn extend_budget(&mut self) {
         let least = self.spent() + limits::SLICE_COST;
         let budget = &mut self.budget;
         (budget.heavy, budget.all) = (budget.heavy.max(least), budget.all.max(least));
     }
 
-    /// What is done from here on is done for one connection. [`Budget::charge`] and [`Shard::settle`] say for which.
+    /// Work from here on is for one connection: [`Budget::charge`] or [`Shard::settle`] later names it.
     #[inline]
     pub(super) fn begin_work(&mut self) {
         self.budget.mark = self.tree.reader.meter().reading();
     }
 
-    /// What has been done for this connection is charged to it, if that has not been done with an answer: not every request has
-    /// one, or has it at once.
+    /// Charges work to a connection, if that was not done with an answer: not every request has an answer, or has it at
+    /// once.
     #[inline]
     pub(super) fn settle(&mut self, id: ConnId) {
         let reading = self.tree.reader.meter().reading();
@@ -60,7 +61,7 @@ impl Shard {
         }
     }
 
-    /// What a connection has asked for lately.
+    /// The cost of a connection's recent requests.
     #[cfg(test)]
     pub(crate) fn recent_cost(&mut self, id: ConnId) -> Cost {
         let turn = self.budget.turn;
@@ -86,13 +87,13 @@ impl Shard {
         waits
     }
 
-    /// What a read that has to wait will cost, judged by the state as it is now; `None` if that is much or cannot be told.
+    /// The estimated cost of a read that has to wait, by the present state; `None` if the cost is high or unknown.
     pub(super) fn price(&self, op: OpCode, body: &[u8], identities: &acl::Identities) -> Option<Cost> {
         let further = self.further_cost(op, body, identities)?;
         (further < limits::SLICE_COST).then_some(further + limits::BETWEEN_PRICE)
     }
 
-    /// What it costs beyond taking it in and answering it; `None` if that cannot be told.
+    /// The cost beyond accepting the request and writing the answer; `None` if it is unknown.
     fn further_cost(&self, op: OpCode, body: &[u8], identities: &acl::Identities) -> Option<Cost> {
         if op.answered_by() != AnsweredBy::Shard {
             return Some(Cost::NONE);
@@ -111,7 +112,7 @@ impl Shard {
             Work::Subtree => Cost::ZNODE * 4 * self.tree.store.znodes() as usize,
             Work::Children => of_znode(&|znode| check(znode) + Cost::ZNODE * 2 * znode.num_children() as usize),
             Work::Data => of_znode(&|znode| check(znode) + Cost::bytes(znode.data().map_or(0, <[u8]>::len))),
-            // It asks twice, and shows the list.
+            // getACL checks the ACL twice, and writes the list.
             Work::Acl => of_znode(&|znode| check(znode) * 3),
             Work::Bounded => of_znode(&check),
         })
@@ -134,7 +135,7 @@ impl Shard {
         conn.stops.wants_to_cross
     }
 
-    /// A read that waited is about to be carried out; `is_between`: it stands between two writes.
+    /// A read that waited is about to run; `is_between`: it stands between two writes.
     pub(super) fn expect_no_more(&mut self, id: ConnId, price: Cost, is_between: bool) {
         let Some(conn) = self.conns.find(id) else { return };
         let expected = &mut conn.cost.expected;
@@ -146,12 +147,12 @@ impl Shard {
         }
     }
 
-    /// Nothing of what was expected of a connection comes any more.
+    /// The reads of a connection that waited will not run.
     pub(super) fn expect_nothing(&mut self, expected: Expected) {
         self.budget.crossing = self.budget.crossing.less(expected.between);
     }
 
-    /// What a read may cost now: a slice, or if it stands between two writes what was expected of it and a little more.
+    /// What a read may cost now: a slice; or, between two writes, the estimated cost and a little more.
     pub(super) fn budget_for(&self, bound: Option<Cost>) -> Cost {
         match bound {
             Some(price) => price + limits::OVERRUN_COST.less(self.budget.overrun).max(limits::BETWEEN_COST),
@@ -159,7 +160,7 @@ impl Shard {
         }
     }
 
-    /// What a read between two writes has cost.
+    /// Notes what a read between two writes has cost.
     pub(super) fn has_cost(&mut self, price: Cost, spent: Cost) {
         self.budget.overrun += spent.less(price);
     }

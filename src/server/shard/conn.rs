@@ -12,16 +12,16 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// How far a connection has come.
+/// The phase of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Phase {
-    /// Nothing understood yet: a ConnectRequest or a four-letter word may come.
+    /// Nothing is decoded yet: a ConnectRequest or a four-letter word may come.
     Greeting,
     /// The quorum core has been asked for the session; nothing more is read.
     Opening,
-    /// Requests are taken.
+    /// Requests are accepted.
     Open,
-    /// Nothing more is taken; what is queued is sent, then the connection ends.
+    /// No more requests are accepted; queued answers are sent, then the connection is closed.
     Closing,
 }
 
@@ -30,11 +30,12 @@ pub(crate) enum Phase {
 pub enum Pending {
     /// The quorum core has it.
     Core { xid: i32, op: OpCode, since_ms: i64, bytes: usize },
-    /// It waits for the ones before it: header and body as received, who its client was then, and what it is expected to cost.
+    /// The request waits for those before it: header and body as received, the client's identities at that time, and
+    /// the expected cost.
     Local { frame: Box<[u8]>, since_ms: i64, identities: Arc<Identities>, price: Cost },
 }
 
-/// A read that is not done, or not begun.
+/// The request of a read that is not done, or not begun.
 #[derive(Debug)]
 pub(crate) struct Asking {
     pub xid: i32,
@@ -44,84 +45,86 @@ pub(crate) struct Asking {
     pub since_ms: i64,
 }
 
-/// Why no further request is taken, besides what the shard as a whole has to do.
+/// The reasons of one connection why no further request is accepted; the shard as a whole may have others.
 #[derive(Debug, Default)]
 pub(crate) struct Stops {
     /// A read is in slices.
     pub is_reading: bool,
-    /// The last of the pending requests may have to be answered in slices when its turn comes: nothing is taken behind it.
+    /// The last of the pending requests may have to be answered in slices when it runs: no request is accepted after
+    /// it.
     pub is_barred: bool,
-    /// That read, while it waits for a pin.
+    /// The read that is done in slices, while it waits for a pin.
     pub asking: Option<Asking>,
-    /// Bytes of the request at hand, if the quorum core has no room for it.
+    /// Bytes of the next request, if the quorum core has no room for it.
     pub wanted_credit: usize,
-    /// The request at hand is for the quorum core and waits for the reads before it.
+    /// The next request is for the quorum core and waits for the reads before it.
     pub wants_to_cross: bool,
     /// Part of a request has come, and there is no memory for the rest of it.
     pub wants_room: bool,
 }
 
-/// Who is connected, and what follows from that.
+/// The client's identities, and values derived from them.
 #[derive(Debug)]
 pub struct Caller {
     pub identities: Arc<Identities>,
-    /// What they take beside each request that is passed on: a follower sends them to its leader every time.
+    /// Bytes that the identities add to each forwarded request: a follower sends them to its leader with every one.
     pub identity_bytes: usize,
-    /// Whether they may read what an ACL protects, as of a step of the sequence: which one, the ACL, the verdict.
+    /// The last permission check of a watch's event: the step of the sequence, the ACL, and whether the identities may
+    /// read.
     pub verdict: (u64, AclId, bool),
 }
 
-/// What the pending requests amount to.
+/// The pending requests in numbers.
 #[derive(Debug)]
 pub(crate) struct Queued {
     /// How many of them the quorum core has.
     pub in_core: usize,
     /// Bytes held by `Pending::Local`.
     pub waiting_bytes: usize,
-    /// What the input and the requests behind it take of the memory for requests.
+    /// The memory for requests that the input and the waiting requests use.
     pub requests: Charge,
 }
 
-/// How far the output is sent.
+/// How much of the output is sent.
 #[derive(Debug)]
 pub(crate) struct Sending {
-    /// So many bytes of it are gone already.
+    /// So many bytes of the output are sent already.
     pub sent: usize,
-    /// What it takes of the memory for replies.
+    /// The memory for replies that the output uses.
     pub replies: Charge,
-    /// The turn in which something was last put into it, and the unsent bytes that stood there before.
+    /// The turn in which bytes were last appended, and (`waits`) the unsent bytes before that.
     put_in: u64,
     waits: usize,
-    /// Where the reply of a read in slices belongs. What stands behind it, events that came later, is not sent before that
+    /// The place for the reply of a read in slices. Bytes after this place (later events) are not sent before the
     /// reply.
     hold: Option<usize>,
 }
 
-/// How fast a client is.
+/// The pace of a client.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    /// Bytes received and sent since the last tick, and for how many ticks they have been too few.
+    /// Bytes received and sent since the last tick; and (`slow_ticks`) for how many ticks they have been too few.
     pub moved: usize,
     pub slow_ticks: u8,
 }
 
-/// What a client costs.
+/// The cost of a client.
 #[derive(Debug, Default)]
 pub(crate) struct Spending {
-    /// What is expected of the reads that wait.
+    /// The estimated cost of the waiting reads.
     pub expected: Expected,
-    /// What has been asked for lately.
+    /// The cost of recent requests.
     pub share: Share,
 }
 
-/// In which of the shard's lists a connection is.
+/// Which of the shard's lists the connection is in.
 #[derive(Debug, Default)]
 pub(crate) struct Listed {
-    /// Of those with output.
+    /// In the list of connections with bytes to send.
     pub is_dirty: bool,
-    /// Of those that are not read.
+    /// In the list of connections that are not read.
     pub is_paused: bool,
-    /// Of those heard of.
+    /// In the list of connections that were heard of.
     pub is_touched: bool,
 }
 
@@ -132,19 +135,20 @@ pub(crate) struct Conn {
     pub peer: SocketAddr,
     pub phase: Phase,
     pub since_ms: i64,
-    /// When it began to close.
+    /// When the connection began to close, monotonic ms.
     pub closing_since_ms: i64,
     pub session: SessionId,
     pub timeout_ms: i32,
-    /// Whether the client said if it would take a read-only server; decides the reply's shape.
+    /// Whether the client accepts a read-only server; `None`: an old client, whose ConnectRequest and reply lack the
+    /// field.
     pub read_only: Option<bool>,
     pub caller: Caller,
-    /// Bytes received and not yet understood: the start of a frame, or frames that must wait.
+    /// Bytes received and not decoded yet: the start of a frame, or frames that must wait.
     pub input: Vec<u8>,
     /// Requests in order, the oldest first.
     pub pending: VecDeque<Pending>,
     pub queued: Queued,
-    /// Bytes to send; the first of them are gone already.
+    /// Bytes to send; the first of them may be sent already.
     pub output: Vec<u8>,
     pub sending: Sending,
     pub stops: Stops,
@@ -181,7 +185,7 @@ impl Conn {
         }
     }
 
-    /// Nothing more is taken from here on: what is queued is sent, then the connection ends.
+    /// From now on no request is accepted: queued answers are sent, then the connection is closed.
     pub(crate) fn close(&mut self, now_ms: i64) {
         if self.phase != Phase::Closing {
             self.phase = Phase::Closing;
@@ -189,13 +193,13 @@ impl Conn {
         }
     }
 
-    /// Whether requests are taken or will be.
+    /// Whether requests are accepted now or will be.
     pub(crate) fn is_open(&self) -> bool {
         self.phase == Phase::Open
     }
 
-    /// Whether nothing of its own stands in the way of its next request: the usual case, found out in few looks. None of its
-    /// requests waits then but for the quorum core.
+    /// Fast check of the usual case: nothing of this connection delays its next request. Then its requests wait for
+    /// nothing but the quorum core.
     #[inline]
     pub(crate) fn is_at_ease(&self) -> bool {
         let is_held = self.stops.is_reading | self.stops.is_barred | self.stops.wants_room | self.stops.wants_to_cross;
@@ -206,13 +210,13 @@ impl Conn {
             && self.output.len() - self.sending.sent <= limits::SHORT_ANSWER
     }
 
-    /// What came and waits has changed.
+    /// Updates the charge: the bytes that came and wait have changed.
     #[inline]
     pub(crate) fn account_requests(&mut self) {
         self.queued.requests.follow(self.input.capacity() + self.queued.waiting_bytes);
     }
 
-    /// Whether it holds what it holds because of what this server has not done yet.
+    /// Whether the connection holds memory only because of work that this server has not done yet.
     pub(crate) fn waits_for_us(&self) -> bool {
         self.unsent().is_empty()
             && (self.stops.is_reading
@@ -222,18 +226,18 @@ impl Conn {
                 || self.may_answer())
     }
 
-    /// Whether the quorum core has requests of it.
+    /// Whether the quorum core has requests of this connection.
     pub(crate) fn awaits_core(&self) -> bool {
         self.queued.in_core > 0
     }
 
-    /// Whether the oldest of its requests need not wait for the quorum core.
+    /// Whether the connection's oldest request need not wait for the quorum core.
     pub(crate) fn may_answer(&self) -> bool {
         matches!(self.pending.front(), Some(Pending::Local { .. }))
     }
 
-    /// The first `n` unsent bytes are gone. What has been sent is let go of as soon as that is cheap: no more
-    /// bytes are ever moved than were sent.
+    /// The first `n` unsent bytes are sent. The memory of sent bytes is freed as soon as that is cheap: never are more
+    /// bytes moved than were sent.
     pub(crate) fn take_sent(&mut self, n: usize) {
         self.sending.sent += n;
         let is_all = self.sending.sent == self.output.len();
@@ -253,8 +257,8 @@ impl Conn {
         self.sending.replies.follow(self.output.capacity());
     }
 
-    /// Something has been put into the output behind what was `before` long, in this turn. Gives the bytes that stood there
-    /// unsent when the turn began: whatever has been put there since, its socket has not been offered yet.
+    /// Bytes were appended in this turn to an output of `before` bytes. Returns the bytes that were unsent when the
+    /// turn began; later bytes have not been offered to the socket yet.
     #[inline]
     pub(crate) fn put(&mut self, turn: u64, before: usize) -> usize {
         if self.sending.put_in != turn {
@@ -265,7 +269,7 @@ impl Conn {
         self.sending.waits
     }
 
-    /// It has bytes to send, and stands in the list of those once.
+    /// The connection has bytes to send: adds it to the list of such connections, if it is not in the list yet.
     #[inline]
     pub(crate) fn mark_dirty(&mut self, list: &mut Vec<ConnId>) {
         if !self.listed.is_dirty {
@@ -279,21 +283,21 @@ impl Conn {
         &self.output[self.sending.sent..]
     }
 
-    /// Those of them that may be sent now.
+    /// Unsent bytes that may be sent now.
     pub(crate) fn sendable(&self) -> &[u8] {
         &self.output[self.sending.sent..self.sending.hold.unwrap_or(self.output.len())]
     }
 
-    /// A reply belongs here that is not ready yet: what is put into the output from now on waits behind it.
+    /// Marks the place of a reply that is not ready yet: bytes appended later wait behind it.
     pub(crate) fn hold_back(&mut self) {
         self.sending.hold = Some(self.output.len());
     }
 
-    /// Puts the reply into its place; what waited behind it may go.
+    /// Puts the reply into its place; bytes behind it may now be sent.
     pub(crate) fn release(&mut self, mut reply: Vec<u8>) {
         let hold = self.sending.hold.take().unwrap_or(self.output.len());
         if hold == self.sending.sent {
-            // All before it is gone: the large part stays where it is.
+            // Everything before the place is sent: the reply, usually the larger part, is not moved.
             reply.extend_from_slice(&self.output[hold..]);
             (self.output, self.sending.sent) = (reply, 0);
         } else {
@@ -304,7 +308,7 @@ impl Conn {
     }
 }
 
-/// The shard's connections: slots that are used again, told apart by their generation.
+/// The shard's connections, in slots. Slots are used again; generations distinguish their connections.
 #[derive(Debug, Default)]
 pub(crate) struct Conns {
     slots: Vec<(u32, Option<Box<Conn>>)>,
@@ -326,7 +330,7 @@ impl Conns {
         id
     }
 
-    /// The connection, if it is still this one.
+    /// The connection with this id, if it still exists.
     #[inline]
     pub(crate) fn find(&mut self, id: ConnId) -> Option<&mut Conn> {
         match self.slots.get_mut(id.slot as usize) {
@@ -335,13 +339,13 @@ impl Conns {
         }
     }
 
-    /// The connection in a slot now.
+    /// The present connection of a slot.
     #[inline]
     pub(crate) fn at(&mut self, slot: u32) -> Option<&mut Conn> {
         self.slots.get_mut(slot as usize)?.1.as_deref_mut()
     }
 
-    /// Ends the connection; its id will never be found again. Its slot rests until [`Conns::free`].
+    /// Removes the connection; its id will never be found again. Its slot is not used until [`Conns::free`].
     pub(crate) fn remove(&mut self, id: ConnId) -> Option<Box<Conn>> {
         let (generation, place) = self.slots.get_mut(id.slot as usize)?;
         if *generation != id.generation {
@@ -353,7 +357,7 @@ impl Conns {
         Some(conn)
     }
 
-    /// Nothing speaks of the slot's last connection any more: another one may have it.
+    /// Nothing refers to the slot's last connection any more: a new connection may use the slot.
     pub(crate) fn free(&mut self, slot: u32) {
         debug_assert!(self.slots[slot as usize].1.is_none() && !self.free.contains(&slot), "freed once");
         self.free.push(slot);
@@ -403,7 +407,7 @@ mod tests {
             conn.release(b"reply".to_vec());
             assert_eq!(conn.sendable(), &b"abcdreplyevents"[sent..]);
         }
-        // Also when what was sent has been let go of meanwhile.
+        // Also when the memory of sent bytes was freed meanwhile.
         let mut conn = Conn::new(id, "127.0.0.1:1".parse().unwrap(), 0, 0, &Memory::unlimited());
         conn.output.resize(100_000, b'x');
         conn.hold_back();

@@ -1,14 +1,14 @@
-//! What of this shard's requests the quorum core has: a part of what all shards may have there, and no more is given away.
+//! The requests of this shard that the quorum core has: at most the shard's part of the limit for all shards.
 //!
-//! A connection that ends leaves its requests behind. They count until the core has taken them up: else clients that come,
-//! write and go would have as much in the core as they care to send.
+//! A connection that ends leaves its requests behind. They count until the core has taken them; otherwise clients that
+//! connect, write and disconnect could fill the core's memory without a limit.
 
 use super::Shard;
 use super::conn::{Conn, Pending};
 use crate::ids::ConnId;
 
 impl Shard {
-    /// The core has been given a request of so many bytes.
+    /// The core was given a request of so many bytes.
     #[inline]
     pub(super) fn core_has_been_given(&mut self, bytes: usize) {
         self.credit.requests += 1;
@@ -16,7 +16,7 @@ impl Shard {
         self.stats().outstanding.set(self.credit.requests as u64);
     }
 
-    /// The core has so many requests less, of so many bytes.
+    /// The core has finished so many requests, of so many bytes.
     #[inline]
     pub(super) fn core_has_answered(&mut self, requests: usize, bytes: usize) {
         self.credit.requests -= requests;
@@ -24,7 +24,7 @@ impl Shard {
         self.stats().outstanding.set(self.credit.requests as u64);
     }
 
-    /// A connection has ended. Whether the core is to say when it has taken up what it asked for.
+    /// A connection has ended. Returns whether the core must report when it has taken the connection's requests.
     pub(super) fn leave_behind(&mut self, conn: &Conn) -> bool {
         let sizes = conn.pending.iter().filter_map(|pending| match pending {
             Pending::Core { bytes, .. } => Some(*bytes),
@@ -37,7 +37,7 @@ impl Shard {
         requests > 0
     }
 
-    /// The core has taken up what a connection that has ended had asked for.
+    /// The core has taken all requests of a connection that has ended.
     pub(super) fn taken_up(&mut self, id: ConnId) {
         if let Some((requests, bytes)) = self.credit.left_behind.0.remove(&id) {
             self.core_has_answered(requests, bytes);

@@ -1,4 +1,4 @@
-//! Bytes that come from clients: cut into frames, as far as those may be carried out now, and the first frame of a connection.
+//! Bytes from clients: cut into frames, as far as requests may be accepted now; and the first frame of a connection.
 
 use super::conn::Phase;
 use super::{Shard, request};
@@ -31,7 +31,7 @@ impl Shard {
         }
     }
 
-    /// Understands what lies in a connection's input, as far as that may be done now.
+    /// Decodes a connection's input, as far as requests may be accepted now.
     pub(super) fn continue_input(&mut self, id: ConnId) {
         let Some(conn) = self.conns.find(id) else { return };
         let mut input = std::mem::take(&mut conn.input);
@@ -148,7 +148,7 @@ impl Shard {
         }
     }
 
-    /// Says that there is no such session, and closes.
+    /// Answers that there is no such session, and closes the connection.
     pub(super) fn refuse(&mut self, id: ConnId) {
         let now = self.clock.mono_ms;
         let Some(conn) = self.conns.find(id) else { return };

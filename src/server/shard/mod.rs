@@ -1,14 +1,14 @@
-//! The shard brain: everything that is per connection, without a socket in sight.
+//! The shard brain: everything that concerns single connections; it uses no socket itself.
 //!
-//! The edge hands it bytes and the time and takes away bytes to send; the quorum core gets [`Inbound`]s
-//! and is heard through the sequence of batches. In one turn the edge reads its sockets and passes what
-//! came to [`Shard::received`], which first takes in everything published so far: whatever one client of
-//! this server has been told, a request read after that sees it.
+//! The edge gives it the time and received bytes, and takes the bytes to send. It sends [`Inbound`]s to the quorum
+//! core, and reads the core's answers from the sequence of batches. In one turn the edge reads its sockets and passes
+//! the bytes to [`Shard::received`], which first takes in everything published so far: a request sees everything that
+//! any client of this server was told before the request was read.
 //!
-//! A session's requests are answered in the order they came. Writes go to the quorum core at once; a
-//! read behind a write waits in the connection's queue and runs exactly when the answer to the last
-//! write before it is passed, at that write's zxid and before the next transaction is looked at; later, if that turn has
-//! no more room for it and no write of its own comes behind it. See [`budget`].
+//! A session's requests are answered in the order they came. Writes go to the quorum core at once; a read behind a
+//! write waits in the connection's queue. It runs when the sequence reaches the answer to the last write before it: at
+//! that write's zxid, before the next transaction. If the turn has no budget left and no write of the connection
+//! follows, the read runs later. See [`budget`].
 
 mod budget;
 pub mod conn;
@@ -41,29 +41,30 @@ use state::{Budget, Credit, ForEdge, Heard, LeftBehind, Pressure, Sequence, Slic
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// What a shard is told once.
+/// A shard's options, fixed at its start.
 pub(crate) struct ShardOptions {
     pub shard: ShardId,
     /// How many shards there are.
     pub shards: usize,
-    /// `jute.maxbuffer`: the longest frame taken, bytes.
+    /// `jute.maxbuffer`: the longest accepted frame, bytes.
     pub max_frame: usize,
     /// Bytes that may wait for a client that does not read, see [`Shard::put`].
     pub output_limit: usize,
-    /// What all shards together may keep for clients.
+    /// The memory that all shards together may use for clients.
     pub memory: Memory,
     /// Time a connection has to establish a session, ms.
     pub setup_deadline_ms: i64,
     pub min_timeout_ms: i32,
     pub max_timeout_ms: i32,
-    /// Requests this shard may have in the quorum core before it stops reading sockets that have some.
+    /// From so many requests in the quorum core on, this shard stops reading the sockets whose requests they are.
     pub outstanding_limit: usize,
     /// How many watches there may be.
     pub watches: WatchLimits,
-    /// What one read does in one go, in znodes looked at: [`limits::SLICE`], but for tests.
+    /// How many znodes a read looks at in one slice: [`limits::SLICE`], except in tests.
     pub slice: usize,
     pub auth: AuthConfig,
-    /// Schemes of which a connection must have one before it may ask anything; none: no such rule.
+    /// Authentication schemes of which a connection must have used one before it may send requests; empty: no such
+    /// rule.
     pub enforced_schemes: Vec<Vec<u8>>,
     pub skip_acl: bool,
     pub owners: OwnerRules,
@@ -78,27 +79,28 @@ pub struct Shard {
     watches: Watches,
     tree: Tree,
     passwords: Passwords,
-    /// How often they have changed.
+    /// The number of the present password rules.
     passwords_number: u64,
     sequence: Sequence,
     outbound: Inbound,
     edge: ForEdge,
     unread: Unread,
     heard: Heard,
-    /// Four-letter words to be answered, with what was asked for them.
+    /// Four-letter words to answer, with the facts for them.
     words: Vec<(WordRequest, Option<Facts>)>,
     credit: Credit,
     clock: Clock,
     pressure: Pressure,
     budget: Budget,
     slices: Slices,
-    /// The server stops: no further request is taken.
+    /// The server stops: no further request is accepted.
     is_stopping: bool,
     stats: Arc<Stats>,
 }
 
 impl Shard {
-    /// A shard that starts at `applied` and hears what `cursor` brings. It is parked: see [`Shard::unpark`].
+    /// A shard that starts at the state `applied` and reads the sequence from `cursor`. It is parked: see
+    /// [`Shard::unpark`].
     #[expect(clippy::too_many_arguments, reason = "the parts of a shard, each used once")]
     pub(crate) fn new(
         options: ShardOptions,
@@ -134,7 +136,7 @@ impl Shard {
         }
     }
 
-    /// A turn begins: the time, as of now.
+    /// Begins a turn, with the present time.
     pub(crate) fn begin(&mut self, clock: Clock) {
         self.clock = clock;
         self.budget.turn += 1;
@@ -154,8 +156,8 @@ impl Shard {
         id
     }
 
-    /// The client will send nothing more. Whether the connection is still needed: an answer is under way to a
-    /// client that has said its last word (`echo srvr | nc` closes its side at once).
+    /// The client will send nothing more. Returns whether the connection is still needed: a client may wait for an
+    /// answer after it has closed its side (`echo srvr | nc` does so at once).
     pub(crate) fn at_end(&mut self, id: ConnId) -> bool {
         self.conns.find(id).is_some_and(|conn| conn.phase == Phase::Closing)
     }
@@ -166,7 +168,7 @@ impl Shard {
         self.forget(*conn);
     }
 
-    /// Ends a connection from this side: unsent bytes are lost.
+    /// Closes a connection from this side: unsent bytes are lost.
     fn end(&mut self, id: ConnId) {
         let Some(conn) = self.conns.remove(id) else { return };
         self.edge.ended.push(id);
@@ -180,7 +182,7 @@ impl Shard {
         self.expect_nothing(conn.cost.expected);
         let owed = self.leave_behind(&conn);
         if conn.session != SessionId::NONE && conn.listed.is_touched {
-            // Its last sign of life counts, though the connection is gone before the next report.
+            // The session's last sign of life counts, although the connection ends before the next report.
             self.heard.ended.push(conn.session);
         }
         if conn.session != SessionId::NONE || owed {
@@ -190,13 +192,13 @@ impl Shard {
         self.count_watches();
     }
 
-    /// How it makes passwords of sessions.
+    /// How this shard makes and checks session passwords.
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn passwords(&self) -> &Passwords {
         &self.passwords
     }
 
-    /// Hands something to the quorum core, with the rest of this turn.
+    /// Adds a command to this turn's message for the quorum core.
     fn submit(&mut self, conn: ConnId, session: SessionId, xid: i32, what: Command, body: &[u8]) {
         let start = self.outbound.bytes.len() as u32;
         self.outbound.bytes.extend_from_slice(body);
@@ -219,15 +221,15 @@ impl Shard {
         &self.stats.shards[self.options.shard as usize]
     }
 
-    /// Periodic work, every half tick: report whose sessions were heard of, end connections that never
-    /// said who they are, let go of buffers that idle connections do not need.
+    /// Periodic work, every half tick: reports the sessions that were heard of, closes connections that never opened a
+    /// session, frees buffers that idle connections do not need.
     pub fn tick(&mut self) {
         self.take_in();
         let now = self.clock.mono_ms;
         let mut sessions = std::mem::take(&mut self.heard.ended);
         for id in self.unread.paused.iter().chain(&self.unread.until_told) {
-            // It may be pinging, but we do not read it because its own requests wait for the disk or for their turn: that
-            // is our silence, unless it is because it does not read.
+            // The client may be sending pings, but its socket is not read because its requests wait for the disk or for
+            // their turn. Then the client does not count as silent, unless the cause is that it does not read.
             if let Some(conn) = self.conns.find(*id)
                 && conn.phase == Phase::Open
                 && conn.unsent().len() <= limits::OUTPUT_PAUSE
@@ -270,7 +272,7 @@ impl Shard {
         }
     }
 
-    /// What this turn has for the quorum core.
+    /// Takes this turn's message for the quorum core.
     pub fn take_outbound(&mut self) -> Option<Inbound> {
         if self.outbound.is_empty() {
             return None;
@@ -279,12 +281,12 @@ impl Shard {
         Some(Inbound { shard: *shard, bytes: gather::take(bytes), items: gather::take(items), touched: touched.take() })
     }
 
-    /// The connections that have something to send, each once.
+    /// Takes the connections that have bytes to send, each once.
     pub fn take_dirty(&mut self, into: &mut Vec<ConnId>) {
         into.append(&mut self.edge.dirty);
     }
 
-    /// What a connection has to send now.
+    /// The bytes that a connection has to send now.
     pub(crate) fn unsent(&mut self, id: ConnId) -> &[u8] {
         match self.conns.find(id) {
             Some(conn) => {
@@ -305,12 +307,12 @@ impl Shard {
         }
     }
 
-    /// The socket would take more than it was given in this turn: it is its turn again in the next.
+    /// The socket would have accepted more bytes than it was given: it is offered more in the next turn.
     pub(crate) fn send_on(&mut self, id: ConnId) {
         self.mark_dirty(id);
     }
 
-    /// Ends the turn: a slice of what takes longer is done, and paused connections that may go on do so.
+    /// Ends the turn: runs a slice of the long work, and continues paused connections that need not wait any more.
     pub fn end_turn(&mut self) {
         self.work_off();
         if !self.unread.paused.is_empty() {
@@ -324,24 +326,24 @@ impl Shard {
         self.stats().watches.set(self.watches.total() as u64);
     }
 
-    /// The connections whose sockets must be closed.
+    /// Takes the connections whose sockets must be closed.
     pub fn take_ended(&mut self, into: &mut Vec<ConnId>) {
         into.append(&mut self.edge.ended);
     }
 
-    /// Reads another state from here on; every connection was closed before.
+    /// Reads a new state from now on; every connection was closed before.
     fn adopt(&mut self, adopted: Adopted) {
         let Adopted { reader, store, acls } = adopted;
         (self.tree.reader, self.tree.store, self.tree.acls) = (reader, store, acls);
         self.tree.applied = self.tree.reader.resume();
     }
 
-    /// The connections that may have become readable or not: ask [`Shard::wants_input`] for each.
+    /// Takes the connections for which [`Shard::wants_input`] may have changed.
     pub fn take_interest(&mut self, into: &mut Vec<ConnId>) {
         into.append(&mut self.edge.interest);
     }
 
-    /// Whether bytes of this connection are wanted now.
+    /// Whether this connection's socket should be read now.
     pub(crate) fn wants_input(&mut self, id: ConnId) -> bool {
         self.conns.find(id).is_some_and(|conn| !conn.listed.is_paused)
     }
@@ -359,8 +361,8 @@ impl Shard {
             && self.edge.dirty.is_empty()
     }
 
-    /// Whether a client is owed something that only further turns can give: a read that waits or is in slices, or bytes its
-    /// socket would have taken.
+    /// Whether a client waits for something that needs further turns: a read that waits or is in slices, or bytes that
+    /// its socket would have accepted.
     pub(crate) fn is_busy(&self) -> bool {
         self.budget.has_left_over
             || self.sequence.taking.is_some()
@@ -368,18 +370,18 @@ impl Shard {
             || !self.edge.dirty.is_empty()
     }
 
-    /// The end of a turn of a loop that does not park: nothing read in it is looked at any more.
+    /// Ends a turn of a loop that does not park: nothing that was read in it is used any more.
     pub(crate) fn quiesce(&mut self) {
         self.tree.reader.quiesce();
     }
 
-    /// About to wait: memory that was retired may be freed without asking this shard. Its point is kept
-    /// only while a read may yet run at it.
+    /// The shard is about to wait: retired memory may be freed without asking it. It keeps its point in the tree only
+    /// while a read may still run there.
     pub(crate) fn park(&mut self) {
         self.tree.reader.park(self.credit.requests > 0);
     }
 
-    /// Awake again: the tree may be read once everything published was taken in.
+    /// The shard is awake again: it may read the tree after it has taken in everything published.
     pub(crate) fn unpark(&mut self) {
         let published = self.tree.reader.resume();
         self.take_in();
@@ -389,12 +391,12 @@ impl Shard {
         );
     }
 
-    /// The server stops: what has been taken is answered, nothing more is taken.
+    /// The server stops: accepted requests are answered, no more are accepted.
     pub(crate) fn stop_taking(&mut self) {
         self.is_stopping = true;
     }
 
-    /// Ends every connection, after what is queued for it was sent: the server stops.
+    /// The server stops: closes every connection, after its queued bytes were sent.
     pub(crate) fn stop(&mut self) {
         let ids: Vec<ConnId> = self.conns.iter_mut().map(|conn| conn.id).collect();
         for id in ids {
@@ -407,7 +409,7 @@ impl Shard {
     }
 }
 
-/// Bytes of memory that the tree takes, about: every znode's own, and those of paths and data.
+/// The memory that the tree uses, bytes, about: a fixed part for every znode, and its path and data.
 fn tree_bytes(store: &Store) -> usize {
     store.znodes() as usize * limits::ZNODE_BYTES + store.data_bytes() as usize
 }

@@ -1,7 +1,7 @@
-//! Which connections are read: whoever asks for more than can be answered now is left alone until it can.
+//! Which connections are read: a connection that asks for more than can be answered now is paused.
 //!
-//! A paused connection's bytes stay in its socket, which in the end stops the client. Everything that may go on does
-//! so at the end of a turn.
+//! A paused connection's bytes stay in its socket, which in the end stops the client. At the end of a turn, connections
+//! that need not wait any more continue.
 
 use super::conn::Phase;
 use super::{Shard, request};
@@ -9,7 +9,7 @@ use crate::ids::ConnId;
 use crate::limits;
 
 impl Shard {
-    /// Whether no further request of this connection may be taken now.
+    /// Whether no further request of this connection may be accepted now.
     pub(super) fn must_pause(&mut self, id: ConnId) -> bool {
         let crowded = self.credit.requests >= self.options.outstanding_limit;
         if self.is_stopping || self.is_out_of_turn(id) {
@@ -32,8 +32,8 @@ impl Shard {
             || (crowded && !conn.pending.is_empty())
     }
 
-    /// Unsent bytes above which a connection is answered nothing more. While memory is short, whoever has not taken what it was
-    /// given asks for no more.
+    /// With more unsent bytes than this, a connection gets no further answers. While memory is short, a client that has
+    /// not read its answers gets no further ones.
     fn output_pause(&self) -> usize {
         if self.options.memory.replies.is_pressed() { limits::SHORT_ANSWER } else { limits::OUTPUT_PAUSE }
     }
@@ -44,14 +44,14 @@ impl Shard {
         }
     }
 
-    /// The same, until all are told of the transaction that is being told.
+    /// Pauses a connection until all watchers are told of the present long transaction.
     pub(super) fn pause_until_told(&mut self, id: ConnId) {
         if self.stop_reading(id) {
             self.unread.until_told.push(id);
         }
     }
 
-    /// Whether it was read until now.
+    /// Stops reading a connection. Returns whether it was read until now.
     fn stop_reading(&mut self, id: ConnId) -> bool {
         let Some(conn) = self.conns.find(id) else { return false };
         let was_read = !std::mem::replace(&mut conn.listed.is_paused, true);
@@ -61,7 +61,7 @@ impl Shard {
         was_read
     }
 
-    /// Takes up again whatever need not wait any longer.
+    /// Continues the connections that need not wait any longer.
     pub(super) fn unpause(&mut self) {
         let mut waiting = std::mem::take(&mut self.unread.paused);
         let mut served = vec![];
@@ -72,7 +72,7 @@ impl Shard {
                     self.unread.until_told.push(id);
                     return false;
                 }
-                // What has been taken comes first, also when nothing more is.
+                // Accepted requests come first, also when no more are accepted.
                 if self.must_put_off(id) {
                     return true;
                 }
@@ -94,13 +94,13 @@ impl Shard {
             }
             false
         });
-        // Whoever has gone on and must wait again stands behind those who have waited all along.
+        // Connections that continued and must wait again come after those that have waited all the time.
         waiting.append(&mut served);
         waiting.append(&mut self.unread.paused);
         self.unread.paused = waiting;
     }
 
-    /// Whether requests that were taken and may be answered must wait: for another turn, for the one before them, or until
+    /// Whether accepted requests that could be answered must wait: for another turn, for an earlier request, or until
     /// their client reads.
     pub(super) fn must_put_off(&mut self, id: ConnId) -> bool {
         let allowed = self.output_pause();
@@ -108,7 +108,7 @@ impl Shard {
         conn.stops.is_reading || conn.unsent().len() > allowed || self.is_out_of_turn(id)
     }
 
-    /// Whether a frame must wait because it is for the quorum core and too long for it now.
+    /// Whether a frame must wait because it is for the quorum core and exceeds the credit now.
     pub(super) fn lacks_credit(&mut self, id: ConnId, frame: &[u8]) -> bool {
         if !is_beyond(self.credit.limit, self.credit.bytes, frame.len()) || !request::is_for_the_core(frame) {
             return false;
@@ -119,8 +119,8 @@ impl Shard {
     }
 }
 
-/// Whether the quorum core, which has so many bytes of a shard's requests, must not be given so many more. It takes any
-/// request if it has none: the longest may be longer than a shard's part.
+/// Whether `more` bytes exceed the credit of a shard that has `has` bytes in the quorum core. With no bytes there any
+/// request is allowed: the longest may be longer than the credit.
 fn is_beyond(credit: usize, has: usize, more: usize) -> bool {
     has > 0 && has + more > credit
 }

@@ -1,16 +1,16 @@
 //! What a shard does when memory for clients is short, see [`crate::server::memory`].
 //!
-//! A client that has not taken its answers asks for nothing more; a long answer is refused as throttled; a long request waits
-//! in its socket. At every tick those who hold some of what is short, and move nothing, are ended, the largest first. Whoever
-//! asks for little is served as ever.
+//! No requests are accepted from a client that has not read its answers; a long answer is refused as throttled; a long
+//! request waits in its socket. At every tick, connections that hold scarce memory without progress are closed, the
+//! largest first. Clients that ask for little are served as usual.
 
 use super::Shard;
 use crate::ids::ConnId;
 use crate::limits;
 
 impl Shard {
-    /// Unsent bytes that may stand before what is put into an output: `corral.outputLimit`, but an equal part of the memory for
-    /// replies while nothing of that is left.
+    /// The most unsent bytes an output may have before more is added: `corral.outputLimit`, or, while the share for
+    /// replies is used up, an equal part of that share.
     #[inline]
     pub(super) fn output_limit(&self) -> usize {
         let replies = &self.options.memory.replies;
@@ -23,7 +23,7 @@ impl Shard {
         (share / (connections as usize).max(1)).max(limits::SHORT_ANSWER).min(self.options.output_limit)
     }
 
-    /// Ends a connection whose client does not read.
+    /// Closes a connection whose client does not read.
     #[cold]
     pub(super) fn end_of_unread(&mut self, id: ConnId) {
         let limit = self.output_limit();
@@ -37,7 +37,7 @@ impl Shard {
         self.end(id);
     }
 
-    /// Bytes that may be read from a connection's socket now; 0: none are wanted.
+    /// How many bytes may be read from a connection's socket now; 0: it is not read.
     #[inline]
     pub(crate) fn wants_bytes(&mut self, id: ConnId) -> usize {
         let is_pressed = self.options.memory.requests.is_pressed();
@@ -51,14 +51,14 @@ impl Shard {
         }
     }
 
-    /// Whether a frame of which so many bytes have come must wait for memory: those that have not come are left in the socket.
+    /// Whether a frame of `length` bytes, of which a part has come, must wait for memory: the rest stays in the socket.
     pub(super) fn lacks_room(&mut self, id: ConnId, length: usize) -> bool {
         if length <= limits::SHORT_ANSWER || !self.options.memory.requests.is_pressed() {
             return false;
         }
         let is_full = self.options.memory.requests.room() == 0;
         let Some(conn) = self.conns.find(id) else { return false };
-        // What has begun may come to its end, out of what is kept for that.
+        // A request that has begun may be completed, from a reserve.
         conn.stops.wants_room = is_full || conn.input.len() <= limits::SHORT_ANSWER;
         conn.stops.wants_room
     }
@@ -75,7 +75,7 @@ impl Shard {
         true
     }
 
-    /// One line of the log for all that were refused since the last tick.
+    /// Writes one log line for all requests that were refused since the last tick.
     pub(super) fn log_refusals(&mut self) {
         let refused = self.stats().throttled.value();
         if refused != self.pressure.refusals_told {
@@ -92,7 +92,7 @@ impl Shard {
         }
     }
 
-    /// Half a tick has passed: while memory is short, those who hold much of it and move nothing are ended until it is not.
+    /// Half a tick has passed: while memory is short, connections that hold much of it without progress are closed.
     pub(super) fn make_room(&mut self) {
         let memory = self.options.memory.clone();
         let is_short = || memory.replies.is_pressed() || memory.requests.is_pressed();
@@ -106,7 +106,7 @@ impl Shard {
                 continue;
             }
             conn.pace.slow_ticks = conn.pace.slow_ticks.saturating_add(1);
-            // Once is not enough: it may have got its answer a moment ago.
+            // One slow tick is not enough: the client may have got its answer a moment ago.
             if was_short && conn.pace.slow_ticks > 1 {
                 slow.push((held, conn.id));
             }

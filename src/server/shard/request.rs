@@ -1,4 +1,4 @@
-//! One request of an open connection: sent on, held back or answered.
+//! One request of an open connection: it is sent to the quorum core, waits, or is answered.
 
 use super::Shard;
 use super::conn::{Asking, Pending};
@@ -15,16 +15,16 @@ use crate::server::message::Command;
 use crate::server::read::{self, Answered};
 use std::sync::Arc;
 
-/// A request, as far as its header.
+/// The header of a request.
 pub(super) struct Incoming<'a> {
     pub xid: i32,
-    /// None: no operation has this number.
+    /// `None`: no operation has this number.
     pub op: Option<OpCode>,
     pub body: &'a [u8],
 }
 
 impl<'a> Incoming<'a> {
-    /// None: the frame is shorter than a header.
+    /// `None`: the frame is shorter than a header.
     #[inline]
     pub(crate) fn read(frame: &'a [u8]) -> Option<Incoming<'a>> {
         let mut reader = Reader::new(frame);
@@ -48,7 +48,7 @@ impl Shard {
         match op {
             Some(OpCode::Auth) => return self.authenticate(id, xid, body),
             Some(OpCode::Sasl) => {
-                // Not configured: what ZooKeeper answers then, and the connection stays.
+                // Not configured: the same answer as ZooKeeper's; the connection stays open.
                 reply::put_reply(&mut conn.output, xid, Zxid::ZERO, |out| put_int(out, -1));
                 return self.mark_dirty(id);
             }
@@ -64,12 +64,12 @@ impl Shard {
         let ask = match op {
             Some(op @ OpCode::CloseSession) => Some(Command::Write(op)),
             Some(op) if is_the_cores(op) => match Request::decode(op, body) {
-                // The tree is as large as it may be: refused here, in its turn.
+                // The tree has reached its limit: the request is refused here, in its order.
                 Ok(request) if self.pressure.is_tree_full && makes_more(&request) => None,
                 Ok(Request::Sync { .. }) => Some(Command::Sync),
                 Ok(Request::GetEphemerals { prefix }) => Some(Command::Ephemerals { all: is_all(prefix) }),
                 Ok(_) => Some(Command::Write(op)),
-                // Answered here, in its turn, and never seen by the core or a peer.
+                // Answered here, in order; the core and the peers never see it.
                 Err(_) => None,
             },
             _ => None,
@@ -78,7 +78,7 @@ impl Shard {
             if op == OpCode::CloseSession {
                 conn.close(now);
             }
-            // Its answer may have to be looked for in slices.
+            // The answer may need a search in slices.
             conn.stops.is_barred = op == OpCode::GetEphemerals;
             conn.queued.in_core += 1;
             let session = conn.session;
@@ -104,9 +104,9 @@ impl Shard {
         }
     }
 
-    /// Answers a request that the shard can answer by itself, at `applied`, to whoever its client was when it asked: what it
-    /// says of itself later does not count (ZooKeeper 3.9, `Request.authInfo`). `bound`: the request stands between two writes,
-    /// and this is what it was expected to cost.
+    /// Answers a request that the shard can answer by itself, at `applied`, with the identities that the client had
+    /// when it sent the request; later ones do not count (ZooKeeper 3.9, `Request.authInfo`). `bound`: the request
+    /// stands between two writes, and this is what it was expected to cost.
     pub(super) fn answer(
         &mut self,
         id: ConnId,
@@ -128,8 +128,8 @@ impl Shard {
             Some(Ok(_)) if by == AnsweredBy::MultiOnly => self.unimplemented(id, xid),
             Some(Err(_)) => {
                 reply::put_reply_of(&mut conn.output, xid, zxid, ErrorCode::MarshallingError, |out| {
-                    // A multiRead of writes is understood until it is carried out: ZooKeeper's answer then has the
-                    // results so far, which are none.
+                    // ZooKeeper decodes a multiRead that contains writes, and fails when it executes it: its answer
+                    // then has the results so far, which are none.
                     if op == Some(OpCode::MultiRead) && Request::decode(OpCode::Multi, body).is_ok() {
                         reply::put_multi_end(out);
                     }
@@ -168,7 +168,7 @@ impl Shard {
         self.answered(id, before, xid, name, since_ms, zxid);
     }
 
-    /// What is done with no operation of this number: an answer, then the end (ZooKeeper 3.9).
+    /// For an unknown operation number: an answer, then the connection is closed (ZooKeeper 3.9).
     fn unimplemented(&mut self, id: ConnId, xid: i32) {
         let now = self.clock.mono_ms;
         let Some(conn) = self.conns.find(id) else { return };
@@ -176,11 +176,12 @@ impl Shard {
         conn.close(now);
     }
 
-    /// Counts an answer that has been appended to a connection's output since it was `before` long, and charges the connection
-    /// with it.
+    /// Counts an answer that was appended to a connection's output of `before` bytes, and charges the connection with
+    /// it.
     ///
-    /// A client that does not read is not buffered for ever: its connection is ended when too much stood there unsent already.
-    /// What is put there now does not count, however long it is: what may be written can be read.
+    /// The output of a client that does not read has a limit: the connection is closed if too many bytes were unsent
+    /// before this answer. The answer itself does not count, however long it is: data that could be written can be
+    /// read.
     pub(super) fn answered(
         &mut self,
         id: ConnId,
@@ -226,7 +227,7 @@ impl Shard {
         match known {
             Some(identities) if identities.fit() => {
                 reply::put_bare(&mut conn.output, xid, Zxid::ZERO, ErrorCode::Ok);
-                // The core is told only when there is something new, however often a client says it.
+                // The core is told only of new identities, however often a client sends one.
                 if identities.len() != conn.caller.identities.len() {
                     let identities = Arc::new(identities);
                     conn.caller.identities = identities.clone();
@@ -256,13 +257,13 @@ pub(super) fn is_for_the_core(frame: &[u8]) -> bool {
     header.is_ok_and(|header| OpCode::from_wire(header.op).is_some_and(is_the_cores))
 }
 
-/// Whether a frame says no more than that its client lives.
+/// Whether a frame is a ping.
 pub(super) fn is_ping(frame: &[u8]) -> bool {
     RequestHeader::read(&mut Reader::new(frame)).is_ok_and(|header| header.op == OpCode::Ping.wire())
 }
 
-/// Whether the quorum core answers an operation in order with the writes before it. A session's end has no body and waits for
-/// nothing: it goes its own way.
+/// Whether the quorum core answers an operation in order with the writes before it. closeSession is not among them: it
+/// has no body and does not wait.
 fn is_the_cores(op: OpCode) -> bool {
     op.answered_by() == AnsweredBy::Core && op != OpCode::CloseSession
 }

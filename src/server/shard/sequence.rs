@@ -1,4 +1,4 @@
-//! Walking the published sequence: events, answers, and the reads that waited for them.
+//! Takes in the published sequence: events, answers, and the reads that waited for answers.
 
 use super::Shard;
 use super::conn::{Pending, Phase};
@@ -14,10 +14,10 @@ use crate::server::scope::may_read;
 use std::ops::Range;
 
 impl Shard {
-    /// Takes in everything that has been published and not been taken in yet; of transactions with very many changes what may
-    /// be done in this turn.
+    /// Takes in all batches that were published and not taken in yet; of a transaction with very many changes only as
+    /// many as this turn may tell.
     pub fn take_in(&mut self) {
-        // However many connections something comes from: a long transaction has one share of each turn.
+        // However many connections received bytes: a long transaction has one share of each turn.
         let is_spent = self.sequence.taking.is_some() && self.spent() >= limits::HEAVY_COST;
         if is_spent || self.sequence.taking.is_none() && !self.sequence.cursor.is_behind() {
             return;
@@ -33,7 +33,7 @@ impl Shard {
                 (taking.elements, taking.changes) = (taking.elements + 1, 0);
             }
             self.tree.applied = self.tree.applied.max(batch.last_zxid);
-            // A shard that slept without a point stands further ahead already, at what was published then.
+            // A shard that slept without a point is further ahead already, at the zxid that was published when it woke.
             if self.tree.reader.point().is_some_and(|point| point < self.tree.applied) {
                 self.tree.reader.advance(self.tree.applied);
             }
@@ -48,12 +48,13 @@ impl Shard {
         Some(Taking { batch, elements: 0, changes: 0 })
     }
 
-    /// One step of the sequence: events first, then the state moves, then the answer. False if events are left for another
-    /// turn: so many of its changes are told.
+    /// One step of the sequence: first events, then the new state, then the answer. False if events are left for
+    /// another turn; `told` is the number of changes that are told.
     fn step(&mut self, batch: &Batch, element: &Element, told: &mut usize) -> bool {
         if !element.changes.is_empty() && !self.watches.is_empty() {
             while !self.fire(batch, element, told) {
-                // The usual transaction is told in one go, whatever the turn has cost. Of others pings are to have a part.
+                // A usual transaction is told in one turn, whatever the turn has cost. During longer ones, pings get a
+                // part of each turn.
                 if self.spent() >= limits::HEAVY_COST {
                     return false;
                 }
@@ -90,7 +91,7 @@ impl Shard {
             Response::Refused => self.refuse(id),
             Response::Gone => self.taken_up(id),
             Response::Close => {
-                // The session is no longer this connection's: nothing to report when it goes.
+                // The session no longer belongs to this connection: its end is not reported.
                 if let Some(conn) = self.conns.find(id) {
                     conn.session = SessionId::NONE;
                 }
@@ -103,7 +104,7 @@ impl Shard {
         }
     }
 
-    /// The quorum core has answered the oldest request this connection awaits.
+    /// The quorum core has answered the oldest request of this connection that it has.
     fn reply(&mut self, batch: &Batch, zxid: Zxid, id: ConnId, frame: &Range<u32>, close: bool) {
         let Some(conn) = self.conns.find(id) else { return };
         let Some(Pending::Core { xid, op, since_ms, bytes }) = conn.pending.pop_front() else {
@@ -122,7 +123,7 @@ impl Shard {
         self.stats().update_latency.record(latency);
         self.answered(id, before, xid, op.short_name(), since_ms, zxid);
         if close {
-            // Whatever the client sent after its closeSession is not answered.
+            // Requests after a closeSession are not answered.
             if let Some(conn) = self.conns.find(id) {
                 conn.session = SessionId::NONE;
                 conn.pending.clear();
@@ -137,9 +138,9 @@ impl Shard {
         }
     }
 
-    /// Runs the requests that waited for the answer just given, up to the next one the core has. The state
-    /// they see is that answer's, as the rest of the batch has not been looked at yet. Those that no request for the core
-    /// stands behind wait for another turn, and see its state, if this one has cost enough.
+    /// Runs the requests that waited for the answer just given, up to the next one the core has. The state they see is
+    /// that answer's, as the rest of the batch has not been looked at yet. A read with no request for the core behind
+    /// it waits for another turn, and sees that turn's state, if this turn has used up its budget.
     pub(super) fn run_waiting(&mut self, id: ConnId) {
         while let Some(conn) = self.conns.find(id) {
             let is_between = conn.awaits_core();
@@ -153,7 +154,8 @@ impl Shard {
             let Some(Pending::Local { frame, since_ms, identities, price }) = conn.pending.pop_front() else { return };
             conn.queued.waiting_bytes -= frame.len();
             conn.account_requests();
-            // Nothing was taken behind it if it was one of those; it says itself now whether it is.
+            // If the request was a possible wide read, nothing was accepted behind it; now it is known whether it is
+            // one.
             conn.stops.is_barred &= !conn.pending.is_empty();
             self.expect_no_more(id, price, is_between);
             self.begin_work();
@@ -169,7 +171,7 @@ impl Shard {
         let password = self.passwords.password(session);
         let now = self.clock.mono_ms;
         let Some(conn) = self.conns.find(id) else {
-            // The client has gone meanwhile: the session waits for it, until it expires.
+            // The client has disconnected meanwhile: the session lives until it expires.
             return self.submit(id, session, 0, Command::Disconnected { owed: false }, &[]);
         };
         let since_ms = conn.since_ms;
@@ -183,8 +185,8 @@ impl Shard {
         self.answered(id, before, 0, OpCode::CreateSession.short_name(), since_ms, zxid);
     }
 
-    /// Fires the watches of this shard's connections for some changes of one transaction that are not told yet. False if more
-    /// are left.
+    /// Fires the watches of this shard's connections for changes of one transaction that are not told yet. False if
+    /// changes are left.
     fn fire(&mut self, batch: &Batch, element: &Element, told: &mut usize) -> bool {
         let (turn, limit) = (self.budget.turn, self.output_limit());
         self.sequence.fires += u64::from(*told == 0);
@@ -203,8 +205,8 @@ impl Shard {
                 let is_open = acl == AclId::OPEN || options.skip_acl;
                 for slot in slots {
                     let Some(conn) = conns.at(*slot) else { continue };
-                    // Asked again now, not when the watch was set: the ACL may have changed since.
-                    // A transaction may change many znodes of one ACL: it is asked once.
+                    // The permission is checked now, not when the watch was set: the ACL may have changed since. A
+                    // transaction may change many znodes with the same ACL, which is checked once.
                     if !is_open {
                         let (step, judged, mut is_allowed) = conn.caller.verdict;
                         if (step, judged) != (sequence.fires, acl) {

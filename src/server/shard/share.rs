@@ -1,9 +1,9 @@
-//! What a connection has of its shard: what it has asked for lately, and what is expected of the reads that it waits for.
+//! A connection's share of its shard: the cost of its recent requests, and the estimated cost of its waiting reads.
 
 use crate::cost::Cost;
 use crate::limits;
 
-/// What a connection has asked for lately.
+/// The cost of a connection's recent requests.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Share {
     pub turn: u64,
@@ -11,7 +11,7 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// So much more, in this turn.
+    /// Adds a cost, in this turn.
     #[inline]
     pub(crate) fn charge(&mut self, turn: u64, cost: Cost) {
         if self.turn != turn {
@@ -22,18 +22,18 @@ impl Share {
     }
 }
 
-/// What is expected of the reads of a connection that wait behind its writes.
+/// The estimated cost of a connection's reads that wait behind its writes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Expected {
-    /// Of those that stand between two writes.
+    /// Of the reads between two writes.
     pub between: Cost,
-    /// Of those behind the last one.
+    /// Of the reads behind the last write.
     pub behind: Cost,
 }
 
 impl Expected {
-    /// Whether its reads behind the last write may not come to stand between two writes as well, where so much is expected of
-    /// those that do.
+    /// Whether too much is expected: another write would put the reads behind the last write between two writes as
+    /// well, where the shard's reads already have the estimated cost `crossing`.
     pub(crate) fn exceeds(self, crossing: Cost) -> bool {
         self.behind > Cost::NONE && crossing + self.behind > limits::CROSSING_COST
     }

@@ -1,9 +1,9 @@
 //! Work that takes more than a turn may: reads in slices, and the watches of connections that have ended.
 //!
-//! A read that has used up its budget is pinned at the state it began with and goes on a slice a turn, one read
-//! after another. Its watch is set in the step that pins it; what fires from then on waits behind its reply, as
-//! does everything else that connection is told. No further request of that connection is taken meanwhile.
-//! Only so many reads are pinned at a time; the others wait, and see the state as it is when their turn comes.
+//! A read that has used up its budget is pinned at the state with which it began, and continues in slices; the reads
+//! take turns. The read's watch is set in the step that pins the read. Later events, and everything else for that
+//! connection, wait behind the reply. No further request of that connection is accepted meanwhile. Only so many reads
+//! are pinned at a time; the others wait, and see the state of the moment when they begin.
 
 use super::Shard;
 use super::conn::{Asking, Pending};
@@ -20,7 +20,7 @@ use crate::server::wide::{Step, WideRead};
 use crate::tree::store::Pin;
 
 impl Shard {
-    /// What a read of a connection is given: the state at a pin, or at `applied`.
+    /// The scope of a connection's read: the state at a pin, or at `applied`.
     pub(super) fn scope<'a>(
         &'a mut self,
         id: ConnId,
@@ -50,7 +50,7 @@ impl Shard {
         }
     }
 
-    /// A read has used up its budget, `out` is what it has so far. It goes on in slices, or waits until it may begin
+    /// A read has used up its budget; `out` is the reply so far. It continues in slices, or waits until it may begin
     /// again.
     pub(super) fn continue_in_slices(&mut self, id: ConnId, asking: Asking, read: WideRead, mut out: Vec<u8>) {
         let identities = self.identities_of(id);
@@ -58,7 +58,7 @@ impl Shard {
         debug_assert!(!conn.awaits_core(), "between two writes a read is refused when it is too long");
         conn.stops.is_reading = true;
         if !read.needs_pin() {
-            // What was missed is told at once.
+            // Events of missed changes are sent at once.
             conn.output.append(&mut out);
             let charge = Charge::on(&self.options.memory.replies);
             return self.start(Running { conn: id, asking, read, pin: None, identities, out, charge });
@@ -72,8 +72,8 @@ impl Shard {
         }
     }
 
-    /// The core has found that a session has more ephemerals than it lists by itself: they are looked for here, in
-    /// the state this step of the sequence has come to.
+    /// A session has more ephemerals than the core lists: the shard searches for them, in the state of this step of the
+    /// sequence.
     pub(super) fn list_ephemerals(&mut self, id: ConnId, prefix: &[u8]) {
         let Some(conn) = self.conns.find(id) else { return };
         let Some(Pending::Core { xid, op, since_ms, bytes }) = conn.pending.pop_front() else {
@@ -126,7 +126,7 @@ impl Shard {
         self.settle(id);
     }
 
-    /// From here on the read is under way: its watch is set, later events wait behind its reply.
+    /// The read is under way from now on: its watch is set, later events wait behind its reply.
     fn start(&mut self, running: Running) {
         let Running { conn: id, asking, pin, identities, .. } = &running;
         if let Some(pin) = pin {
@@ -153,7 +153,7 @@ impl Shard {
         }
         let mut has_begun = false;
         while let Some(id) = self.slices.waiting.front().copied() {
-            // One that is refused takes no pin: it is not for these to say how many begin in a turn.
+            // A refused read takes no pin, so pins alone do not limit how many reads begin in a turn.
             if has_begun && self.spent() >= self.budget.heavy {
                 break;
             }
@@ -204,9 +204,9 @@ impl Shard {
             ended => {
                 self.slices.pinned -= usize::from(running.pin.is_some());
                 let Running { asking, out, pin, charge, .. } = running;
-                // The reply goes over to its connection, or away.
+                // The reply goes to its connection, or is dropped.
                 drop((pin, charge));
-                // Nothing, if the client has gone meanwhile.
+                // Nothing to do if the client has disconnected meanwhile.
                 if let Some((step, zxid)) = ended {
                     self.end_of_read(id, &asking, step, out, zxid);
                 }
@@ -214,7 +214,8 @@ impl Shard {
         }
     }
 
-    /// Gives a connection the reply it waited for; what waited behind that may go, and what comes next be taken.
+    /// Gives a connection the reply that it waited for; bytes behind the reply may be sent, and further requests
+    /// accepted.
     fn end_of_read(
         &mut self,
         id: ConnId,
@@ -232,7 +233,7 @@ impl Shard {
         let length = out.len();
         conn.stops.is_reading = false;
         conn.release(out);
-        // Not what was there before it: some of that may have been let go of just now.
+        // Without the bytes before the reply: some of them may have been freed just now.
         let before = conn.output.len() - length;
         self.answered(id, before, asking.xid, asking.op.short_name(), asking.since_ms, zxid);
         if step == Ok(Step::Over) {
@@ -240,7 +241,7 @@ impl Shard {
         }
     }
 
-    /// Ends a connection whose setWatches was refused, behind the answer.
+    /// Closes a connection whose setWatches was refused, after the answer.
     pub(super) fn end_for_watches(&mut self, id: ConnId) {
         let now = self.clock.mono_ms;
         let Some(conn) = self.conns.find(id) else { return };

@@ -1,4 +1,4 @@
-//! The parts of a shard's state. What is done with each is in the file named with it.
+//! The parts of a shard's state. The code for each part is in the file that its comment names.
 
 use super::conn::{Asking, Conn};
 use crate::acl::{AclTable, Identities};
@@ -12,16 +12,16 @@ use hashbrown::HashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// The tree that is read.
+/// The tree that this shard reads.
 pub(super) struct Tree {
     pub reader: Reader,
     pub store: Store,
     pub acls: Arc<AclTable>,
-    /// The state that clients are shown.
+    /// The zxid of the state that clients see.
     pub applied: Zxid,
 }
 
-/// What is published, see `sequence`.
+/// The published sequence, see `sequence`.
 pub(super) struct Sequence {
     pub cursor: Cursor,
     /// A batch that is not taken in as a whole yet.
@@ -30,24 +30,24 @@ pub(super) struct Sequence {
     pub fires: u64,
 }
 
-/// A batch that is being taken in. Clients are told of the changes of a long transaction over several turns; until all are
-/// told, none asks for anything: who has been told of one would see a state without it, and a watch that is set meanwhile miss
-/// what has been told already.
+/// A batch that is being taken in. Watchers are told of the changes of a long transaction over several turns. Until all
+/// are told, no request is accepted: a client that was told of a change would read a state without it, and a new watch
+/// would miss changes already told.
 pub(super) struct Taking {
     pub batch: Taken,
-    /// Its elements, and changes of the next one, that are done.
+    /// How many elements are done, and (the next field) how many changes of the next element.
     pub elements: usize,
     pub changes: usize,
 }
 
-/// What the edge is to do with connections.
+/// Work for the edge, by connection.
 #[derive(Debug, Default)]
 pub(super) struct ForEdge {
-    /// They have bytes to send.
+    /// Connections that have bytes to send.
     pub dirty: Vec<ConnId>,
-    /// Whether they are read has changed: their sockets are armed or disarmed.
+    /// Connections that may have begun or stopped to be read: their sockets are armed or disarmed.
     pub interest: Vec<ConnId>,
-    /// They are over: their sockets are closed.
+    /// Connections that are over: their sockets are closed.
     pub ended: Vec<ConnId>,
 }
 
@@ -55,11 +55,11 @@ pub(super) struct ForEdge {
 #[derive(Debug, Default)]
 pub(super) struct Unread {
     pub paused: Vec<ConnId>,
-    /// They wait for nothing but that all is told of a long transaction: nobody looks at them before.
+    /// Connections that wait only until all watchers of a long transaction are told; they are not looked at before.
     pub until_told: Vec<ConnId>,
 }
 
-/// Who has been heard of since the last report to the quorum core.
+/// Sessions that were heard of since the last report to the quorum core.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     pub connections: Vec<ConnId>,
@@ -67,12 +67,12 @@ pub(super) struct Heard {
     pub ended: Vec<SessionId>,
 }
 
-/// What of this shard's requests the quorum core has, see `credit`.
+/// The requests of this shard that the quorum core has, see `credit`.
 #[derive(Debug)]
 pub(super) struct Credit {
     pub requests: usize,
     pub bytes: usize,
-    /// What of these is of connections that have ended.
+    /// Those of connections that have ended.
     pub left_behind: LeftBehind,
     /// This shard's part of the bytes that the quorum core may have.
     pub limit: usize,
@@ -88,44 +88,45 @@ impl Default for LeftBehind {
     }
 }
 
-/// Want of memory, see `pressure`.
+/// Lack of memory, see `pressure`.
 #[derive(Debug, Default)]
 pub(super) struct Pressure {
-    /// Requests refused for want of memory that the log knows of.
+    /// How many requests refused for lack of memory were logged.
     pub refusals_told: u64,
-    /// The tree has all of its share.
+    /// The tree has used up its share.
     pub is_tree_full: bool,
 }
 
-/// Of a turn.
+/// The budget of a turn, see `budget`.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     /// Counts turns.
     pub turn: u64,
-    /// What the meter showed when it began.
+    /// What the meter showed when the turn began.
     pub begun: Cost,
-    /// What it may have cost when one who has asked for much goes on, and when anybody does.
+    /// The cost of a turn up to which connections that have asked for much may continue, and up to which any connection
+    /// may.
     pub heavy: Cost,
     pub all: Cost,
-    /// What reads between writes have cost in it beyond what was expected.
+    /// What reads between writes have cost in this turn beyond the estimates.
     pub overrun: Cost,
-    /// Somebody waits for the next one.
+    /// A connection waits for the next turn.
     pub has_left_over: bool,
-    /// What is expected of all reads that stand between writes.
+    /// The estimated cost of all reads that stand between writes.
     pub crossing: Cost,
-    /// What the meter showed when the work began that the next answered connection is charged with.
+    /// What the meter showed when the present work began, which will be charged to one connection.
     pub mark: Cost,
 }
 
 impl Budget {
-    /// What the meter shows to have been done since the work began was done for this connection.
+    /// Charges the work since the mark to this connection.
     #[inline]
     pub(crate) fn charge(&mut self, conn: &mut Conn, reading: Cost) {
         conn.cost.share.charge(self.turn, reading.less(self.mark));
         self.mark = reading;
     }
 
-    /// The quorum core is asked: what waits before that stands between two writes now.
+    /// A request for the quorum core was accepted: the reads that wait before it stand between two writes now.
     #[inline]
     pub(crate) fn cross(&mut self, conn: &mut Conn) {
         let behind = std::mem::take(&mut conn.cost.expected.behind);
@@ -133,7 +134,7 @@ impl Budget {
         self.crossing += behind;
     }
 
-    /// Whether one that had too much of its reads between writes still has.
+    /// Whether a connection that had too many reads between writes still has.
     #[inline]
     pub(crate) fn is_still_crossed_by(&self, conn: &Conn) -> bool {
         conn.stops.wants_to_cross && conn.cost.expected.exceeds(self.crossing)
@@ -145,10 +146,10 @@ pub(super) struct Running {
     pub conn: ConnId,
     pub asking: Asking,
     pub read: WideRead,
-    /// None for setWatches, which reads at `applied`.
+    /// `None` for setWatches, which reads at `applied`.
     pub pin: Option<Pin>,
     pub identities: Arc<Identities>,
-    /// The reply so far, and what it takes of the memory for replies.
+    /// The reply so far, and (the next field) the memory for replies that it uses.
     pub out: Vec<u8>,
     pub charge: Charge,
 }
@@ -156,7 +157,7 @@ pub(super) struct Running {
 /// The reads of a shard that take more than a turn.
 #[derive(Default)]
 pub(super) struct Slices {
-    /// They take turns.
+    /// The reads under way; they take turns.
     pub running: VecDeque<Running>,
     /// How many of them have a pin.
     pub pinned: usize,

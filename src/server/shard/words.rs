@@ -1,4 +1,4 @@
-//! Four-letter words, and this shard's part of what administrators ask.
+//! Four-letter words, and this shard's part of the answers to administrators' questions.
 
 use super::Shard;
 use super::conn::Phase;
@@ -9,7 +9,7 @@ use crate::server::message::Command;
 use std::sync::Arc;
 
 impl Shard {
-    /// A connection has begun with a word: it wants text, not a session.
+    /// A connection has begun with a four-letter word: it wants a text, not a session.
     pub(super) fn take_word(&mut self, id: ConnId, word: [u8; 4], rest: &[u8]) {
         let now = self.clock.mono_ms;
         let Some(conn) = self.conns.find(id) else { return };
@@ -18,13 +18,13 @@ impl Shard {
         self.words.push((WordRequest { conn: id, word, argument }, None));
     }
 
-    /// The words that are to be answered, each by [`Shard::answer_word`] or [`Shard::collect`]; after the latter a word comes
-    /// a second time, with the facts.
+    /// Takes the words to answer, each with [`Shard::answer_word`] or [`Shard::collect`]; after the latter the word
+    /// comes a second time, with the facts.
     pub(crate) fn take_words(&mut self) -> Vec<(WordRequest, Option<Facts>)> {
         std::mem::take(&mut self.words)
     }
 
-    /// The text for a connection that asked a word; it is closed behind it.
+    /// Sends the text to a connection that sent a word, and closes the connection after it.
     pub(crate) fn answer_word(&mut self, id: ConnId, text: &[u8]) {
         let Some(conn) = self.conns.find(id) else { return };
         if text.is_empty() {
@@ -34,7 +34,7 @@ impl Shard {
         self.mark_dirty(id);
     }
 
-    /// Asks the core and every shard what is to be known for a word.
+    /// Asks the core and every shard the questions of a word.
     pub(crate) fn collect(&mut self, request: WordRequest, questions: &'static [Question]) {
         let conn = request.conn;
         let asker = Asker::Connection { shard: self.options.shard, request };
@@ -42,7 +42,8 @@ impl Shard {
         self.submit(conn, SessionId::NONE, 0, Command::Collect(collect), &[]);
     }
 
-    /// Adds this shard's part. That the last one is in goes through the core to the shard whose connection has asked.
+    /// Adds this shard's part. After the last part a message goes through the core to the shard of the connection that
+    /// asked.
     pub(super) fn deposit(&mut self, collect: &Arc<Collect>) {
         let facts = self.facts(collect.questions());
         if let Some((shard, conn)) = collect.deposit(facts) {
@@ -50,7 +51,7 @@ impl Shard {
         }
     }
 
-    /// All that a connection of this shard has asked is known.
+    /// All facts for a connection of this shard are in.
     pub(super) fn collected(&mut self, id: ConnId, collect: &Collect) {
         if self.conns.find(id).is_some()
             && let Some((request, facts)) = collect.answer()
@@ -71,7 +72,7 @@ impl Shard {
                     }
                 }
                 Question::ResetShards => self.stats().reset(),
-                // The core's.
+                // Answered by the core.
                 Question::Sessions | Question::Digests => {}
             }
         }
