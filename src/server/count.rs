@@ -1,8 +1,8 @@
-//! The cells that counters are kept in, each with one writer and any number of readers.
+//! Counter cells, each with one writer and any number of readers.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
-/// Whether what happens is counted and timed. It always is, but in the build that `tools/steady metrics` compares with, to show
+/// Whether events are counted and timed: always, except in the build that `tools/steady metrics` compares with, to show
 /// what counting costs.
 pub(crate) const COUNTS: bool = !cfg!(corral_uncounted);
 
@@ -11,7 +11,7 @@ pub(crate) const COUNTS: bool = !cfg!(corral_uncounted);
 pub struct Count(AtomicU64);
 
 impl Count {
-    /// Adds to it.
+    /// Adds to the counter.
     #[inline]
     pub(crate) fn add(&self, n: u64) {
         // One writer: no read-modify-write instruction is needed.
@@ -20,12 +20,12 @@ impl Count {
         }
     }
 
-    /// Its value.
+    /// The counter's value.
     pub(crate) fn value(&self) -> u64 {
         self.0.load(Relaxed)
     }
 
-    /// Sets it.
+    /// Sets the counter.
     #[inline]
     pub(crate) fn set(&self, n: u64) {
         self.0.store(n, Relaxed);
@@ -70,7 +70,7 @@ impl Summary {
         }
     }
 
-    /// What was recorded since the last reset.
+    /// The measurements since the last reset.
     pub(crate) fn read(&self) -> SummaryValues {
         let count = self.count.value();
         let min = if count == 0 { 0 } else { self.min.load(Relaxed) };
@@ -86,7 +86,7 @@ impl Summary {
     }
 }
 
-/// What a [`Summary`] has recorded, milliseconds; all zero when nothing was.
+/// The measurements of a [`Summary`], milliseconds; all zero if there were none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SummaryValues {
     pub count: u64,
@@ -96,7 +96,7 @@ pub struct SummaryValues {
 }
 
 impl SummaryValues {
-    /// The average with four decimals, rounded half up, as ZooKeeper rounds it; 0 for nothing.
+    /// The average with four decimals, rounded half up, as ZooKeeper rounds it; 0 without measurements.
     pub(crate) fn average(&self) -> f64 {
         if self.count == 0 {
             return 0.0;
@@ -106,7 +106,7 @@ impl SummaryValues {
         ten_thousandths as f64 / 10_000.0
     }
 
-    /// Both together.
+    /// The measurements of both.
     pub(crate) fn and(self, other: SummaryValues) -> SummaryValues {
         match (self.count, other.count) {
             (_, 0) => self,

@@ -1,32 +1,32 @@
-//! What the parts of a server tell about themselves when an administrator asks.
+//! Facts about a server's parts, which an administrator asks for.
 //!
-//! A [`Collect`] takes [`Question`]s through the sequence: the quorum core puts its part in, then every shard at the same step.
-//! The last part makes it the [`Facts`], which go to the asker: a connection that has sent a four-letter word, or a channel of
-//! any thread (`inquiry.rs`).
+//! A [`Collect`] carries [`Question`]s through the sequence: the quorum core adds its part, then every shard adds its
+//! own at the same step. The parts together are the [`Facts`], which go to the asker: a connection that has sent a
+//! four-letter word, or a channel of any thread (`inquiry.rs`).
 
 use crate::ids::{ConnId, SessionId, ShardId, Zxid};
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::mpsc::Sender;
 
-/// What can be asked. Quorum core and shards each answer what is theirs.
+/// A question. The quorum core and the shards each answer their own questions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Question {
-    /// Of shards: which connections there are.
+    /// For shards: the connections.
     Connections,
-    /// Of shards: who watches which path.
+    /// For shards: which session watches which path.
     Watches,
-    /// Of the quorum core: which sessions there are, when each expires, and which ephemerals it owns.
+    /// For the quorum core: the sessions, when each expires, and which ephemerals each owns.
     Sessions,
-    /// Of the quorum core: the digests of past states.
+    /// For the quorum core: the digests of past states.
     Digests,
-    /// To shards: forget what connections have counted.
+    /// For shards: reset the counters of connections.
     ResetConnections,
-    /// To shards: forget what they have counted.
+    /// For shards: reset the shards' counters.
     ResetShards,
 }
 
-/// One shard's part. What was not asked is empty.
+/// One shard's part. Fields that were not asked for are empty.
 #[derive(Debug)]
 pub struct ShardFacts {
     pub shard: ShardId,
@@ -51,11 +51,11 @@ pub struct ConnectionFacts {
     /// Whether the event loop waits for the socket to be writable.
     pub write_interest: bool,
     pub stats: ConnStats,
-    /// Since it was accepted or its session was opened, ms.
+    /// Since the connection was accepted or its session was opened, ms.
     pub age_ms: i64,
 }
 
-/// What `cons` tells of a connection.
+/// The counters of a connection that `cons` shows.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnStats {
     pub received: u64,
@@ -72,7 +72,7 @@ pub struct ConnStats {
 }
 
 impl ConnStats {
-    /// Nothing counted yet.
+    /// Counters without any request yet.
     pub(crate) fn new(established_wall_ms: i64) -> Self {
         ConnStats {
             received: 0,
@@ -104,21 +104,21 @@ impl ConnStats {
     }
 }
 
-/// The quorum core's part. What was not asked is empty.
+/// The quorum core's part. Fields that were not asked for are empty.
 #[derive(Debug, Default)]
 pub struct CoreFacts {
     /// Sessions by the moment they expire (milliseconds from now), soonest first.
     pub expiry: Vec<(i64, Vec<SessionId>)>,
-    /// Those that this server alone knows, in the same way, if it opens such ones.
+    /// Local sessions in the same form, if this server opens them.
     pub local: Option<Vec<(i64, Vec<SessionId>)>>,
-    /// Who expires is the leader's to know: on a follower all sessions with their timeouts, by id.
+    /// On a follower: all sessions with their timeouts, ms, by id. Only the leader knows when they expire.
     pub global: Option<Vec<(SessionId, i32)>>,
     pub ephemerals: Vec<(SessionId, Vec<Vec<u8>>)>,
-    /// The digests of the past, oldest first.
+    /// The digests of past states, oldest first.
     pub digests: Vec<(Zxid, u64)>,
 }
 
-/// What every shard and the core have put together.
+/// The parts of the core and of every shard, together.
 #[derive(Debug, Default)]
 pub struct Facts {
     pub shards: Vec<ShardFacts>,
@@ -130,21 +130,21 @@ pub struct Facts {
 pub(crate) struct WordRequest {
     pub conn: ConnId,
     pub word: [u8; 4],
-    /// The bytes sent right behind it.
+    /// The bytes that followed the word.
     pub argument: Vec<u8>,
 }
 
-/// Who gets the facts.
+/// The receiver of the facts.
 #[derive(Debug)]
 pub(crate) enum Asker {
     /// A connection of this shard.
     Connection { shard: ShardId, request: WordRequest },
-    /// Whoever holds the other end, and does not wait for ever. The channel ends without facts where the server loses its place
-    /// in the ensemble before all parts are in.
+    /// The thread at the channel's other end, which must not wait without a limit. The channel closes without facts if
+    /// the server's role ends before all parts are in.
     Channel(Sender<Facts>),
 }
 
-/// Questions that the quorum core and every shard answer a part of.
+/// Questions on their way, with the parts of the answer so far.
 #[derive(Debug)]
 pub struct Collect {
     questions: &'static [Question],
@@ -160,18 +160,18 @@ impl Collect {
         Collect { questions, asker, shards, parts: Mutex::default() }
     }
 
-    /// What is asked.
+    /// The questions.
     pub(crate) fn questions(&self) -> &'static [Question] {
         self.questions
     }
 
-    /// Adds the core's part; it comes before any shard's.
+    /// Adds the core's part, which comes before every shard's.
     pub(crate) fn deposit_core(&self, facts: CoreFacts) {
         self.parts.lock().expect("no holder panics").1 = facts;
     }
 
-    /// Adds one shard's part. The last one goes to the asker with all others, at once if that is a channel. A connection is
-    /// to be told by its own shard: these two are returned, and [`Collect::answer`] is for that shard.
+    /// Adds one shard's part. After the last part the asker gets the facts: a channel at once; a connection from its
+    /// own shard. In the second case shard and connection are returned, and that shard calls [`Collect::answer`].
     pub(crate) fn deposit(&self, facts: ShardFacts) -> Option<(ShardId, ConnId)> {
         let mut parts = self.parts.lock().expect("no holder panics");
         parts.0.push(facts);
@@ -181,14 +181,14 @@ impl Collect {
             _ if !is_last => None,
             Asker::Connection { shard, request } => Some((*shard, request.conn)),
             Asker::Channel(sender) => {
-                // The asker may have lost patience.
+                // The asker may have stopped waiting.
                 let _ = sender.send(self.take());
                 None
             }
         }
     }
 
-    /// The word of the connection that asked, and the facts; nothing if a channel asked, which has them.
+    /// The word of the connection that asked, and the facts; `None` if a channel asked: it has the facts already.
     pub(crate) fn answer(&self) -> Option<(WordRequest, Facts)> {
         match &self.asker {
             Asker::Connection { request, .. } => Some((request.clone(), self.take())),
@@ -204,16 +204,16 @@ impl Collect {
     }
 }
 
-/// What becomes of an administrator's word.
+/// The answer to a four-letter word, or what is needed first.
 pub enum WordAnswer {
     /// Send this and close.
     Text(Vec<u8>),
-    /// Ask this first, then come again with the facts.
+    /// Ask these questions first, then call again with the facts.
     Needs(&'static [Question]),
 }
 
-/// Whoever answers four-letter words: a higher floor, handed in where the server is put together.
+/// Answers four-letter words. The implementation is in a higher layer, and is passed in where the server is assembled.
 pub trait AdminPlane: Send + Sync {
-    /// Answers a word. `argument` holds the bytes sent right behind it; `facts` is `None` at first.
+    /// Answers a word. `argument` holds the bytes that followed the word; `facts` is `None` in the first call.
     fn answer(&self, word: [u8; 4], argument: &[u8], facts: Option<&Facts>) -> WordAnswer;
 }

@@ -1,4 +1,4 @@
-//! Questions from outside: of a thread that is no shard and speaks for no connection.
+//! Questions from threads that are neither a shard nor the quorum core.
 
 use crate::ids::{ConnId, SessionId};
 use crate::server::facts::{Asker, Collect, Facts, Question};
@@ -14,12 +14,13 @@ pub struct Inquirer {
 }
 
 impl Inquirer {
-    /// For a server of `shards` shards. `inbox` puts a message where the quorum core takes those of shards, and wakes the core.
+    /// For a server of `shards` shards. `inbox` puts a message into the quorum core's queue, where shards put theirs,
+    /// and wakes the core.
     pub fn new(shards: usize, inbox: impl Fn(Inbound) + Send + Sync + 'static) -> Self {
         Inquirer { shards, inbox: Arc::new(inbox) }
     }
 
-    /// Asks; the facts come as [`Asker::Channel`] says.
+    /// Asks the questions. The facts come through the returned channel; see [`Asker::Channel`].
     pub fn ask(&self, questions: &'static [Question]) -> Receiver<Facts> {
         let (sender, receiver) = channel();
         let collect = Collect::new(questions, Asker::Channel(sender), self.shards);

@@ -1,16 +1,17 @@
-//! The ceiling of memory (`corral.memoryLimit`), shared out by rule, and the ledger of what clients hold of it.
+//! The memory limit (`corral.memoryLimit`), its division into shares, and the accounting of what clients use.
 //!
-//! Each class of what a client can make the server keep has a [`Pot`]: answers that wait in a connection's output, requests that
-//! wait in its input, watches, and the tree, which has the rest. Whoever keeps some holds a [`Charge`] on the pot, which
-//! goes by itself. A charge follows its buffer in steps of some kilobytes, so that what is answered from a connection's own small
-//! buffers, and that is nearly everything, touches no shared counter. When a pot is nearly used up, those who hold most
-//! and move nothing make room; what is short (pings, sessions, writes, small reads) is answered as ever.
+//! Each class of memory that clients can make the server keep has a [`Pot`]: answers that wait in a connection's
+//! output, requests that wait in its input, watches, and the tree, which has the rest. A holder of such memory has a
+//! [`Charge`] on the pot; dropping the charge gives the bytes back. A charge follows its buffer in steps of some
+//! kilobytes, so that answers from small buffers (nearly all of them) touch no shared counter. When a pot is nearly
+//! used up, connections that hold most of it without progress are closed; short requests (pings, sessions, writes,
+//! small reads) are answered as usual.
 
 use crate::limits;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// One class of memory: its share, and what is used of it. Several shards have the same one.
+/// One class of memory: its share, and how much of it is used. All shards use the same pot.
 #[derive(Debug)]
 pub struct Pot {
     share: usize,
@@ -18,35 +19,35 @@ pub struct Pot {
 }
 
 impl Pot {
-    /// Nothing of `share` bytes is used.
+    /// A pot of `share` bytes, of which none are used.
     pub(crate) fn new(share: usize) -> Arc<Pot> {
         Arc::new(Pot { share, used: AtomicUsize::new(0) })
     }
 
-    /// Bytes it has in all.
+    /// The size of the pot, bytes.
     pub(crate) fn share(&self) -> usize {
         self.share
     }
 
-    /// Bytes that are charged on it now.
+    /// Bytes that are charged on the pot now.
     pub(crate) fn used(&self) -> usize {
         self.used.load(Relaxed)
     }
 
-    /// Bytes that are left of it.
+    /// Bytes that are left in the pot.
     #[inline]
     pub(crate) fn room(&self) -> usize {
         self.share.saturating_sub(self.used())
     }
 
-    /// Whether three quarters are used: whoever holds some should hold no more.
+    /// Whether three quarters of the pot are used: holders should not take more.
     #[inline]
     pub(crate) fn is_pressed(&self) -> bool {
         self.room() < self.share / 4
     }
 }
 
-/// What one holder has of a [`Pot`]; given back when dropped.
+/// The bytes that one holder has of a [`Pot`]; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Charge {
     pot: Arc<Pot>,
@@ -54,12 +55,13 @@ pub(crate) struct Charge {
 }
 
 impl Charge {
-    /// Nothing yet.
+    /// A charge of no bytes.
     pub(crate) fn on(pot: &Arc<Pot>) -> Charge {
         Charge { pot: pot.clone(), bytes: 0 }
     }
 
-    /// The holder has so many bytes now. The pot is told when that is [`limits::CHARGE_STEP`] more or less than it knows.
+    /// The holder has so many bytes now. The pot is updated only when the difference to its last number is
+    /// [`limits::CHARGE_STEP`] or more.
     #[inline]
     pub(crate) fn follow(&mut self, bytes: usize) {
         if bytes.abs_diff(self.bytes) > limits::CHARGE_STEP {
@@ -67,7 +69,7 @@ impl Charge {
         }
     }
 
-    /// Bytes the pot knows of.
+    /// The holder's bytes as the pot has them.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -94,30 +96,31 @@ impl Drop for Charge {
 /// The pots of one server.
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
-    /// What is answered and not sent, of all connections.
+    /// Answers of all connections that are not sent yet.
     pub replies: Arc<Pot>,
-    /// What has come and cannot be carried out yet, of all connections.
+    /// Requests of all connections that have come and cannot be executed yet.
     pub requests: Arc<Pot>,
-    /// What no client asks for, as far as it depends on others: what waits for servers that do not read.
+    /// Memory that no client asked for and that depends on other servers: bytes that wait for servers that do not read.
     pub others: Arc<Pot>,
     /// Bytes that the tree may take.
     pub tree: usize,
 }
 
-/// The shares of a ceiling, in bytes. Together with the tree, which has what they leave, they are the whole of it.
+/// The division of a memory limit, in bytes. The shares and the tree, which has the rest, add up to the limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Shares {
     pub replies: usize,
     pub requests: usize,
     pub watches: usize,
-    /// For what no client asks for: buffers of the log, what is on its way to other servers, pieces of snapshots, code.
+    /// For memory that no client asks for: buffers of the log, bytes on their way to other servers, pieces of
+    /// snapshots, code.
     pub others: usize,
-    /// What the rest is.
+    /// The rest.
     pub tree: usize,
 }
 
 impl Shares {
-    /// An eighth for each class, as far as that makes sense.
+    /// An eighth for each class, up to a maximum; the tree gets the rest.
     pub(crate) fn of(limit: usize) -> Shares {
         let eighth = |most: usize| (limit / 8).min(most);
         let (replies, requests) = (eighth(limits::REPLIES_SHARE), eighth(limits::REQUESTS_SHARE));
@@ -127,7 +130,7 @@ impl Shares {
         Shares { replies, requests, watches, others, tree }
     }
 
-    /// With so many bytes for watches instead, at the tree's cost or to its good.
+    /// The same shares with so many bytes for watches; the tree gets the difference.
     pub(crate) fn with_watches(self, watches: usize) -> Shares {
         Shares { watches, tree: (self.tree + self.watches).saturating_sub(watches), ..self }
     }
@@ -140,7 +143,7 @@ impl Memory {
         Memory { replies: Pot::new(replies), requests: Pot::new(requests), others: Pot::new(others), tree }
     }
 
-    /// No ceiling.
+    /// Pots without a limit.
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn unlimited() -> Memory {
         let pot = || Pot::new(usize::MAX);

@@ -1,8 +1,8 @@
-//! What shards and the quorum core say to each other.
+//! The messages between shards and the quorum core.
 //!
-//! Requests flow one way in [`Inbound`]s, one per turn of a shard's loop. Answers flow the other way as
-//! one shared, append-only sequence of [`Batch`]es: publishing is setting the link of the last one, and
-//! a [`Cursor`] holds a shard's place. Nothing is freed before every cursor has moved past it.
+//! Requests flow one way in [`Inbound`]s, one per turn of a shard's loop. Answers flow the other way as one shared,
+//! append-only sequence of [`Batch`]es: a batch is published by setting the link of the last one, and a [`Cursor`] is a
+//! shard's place in the sequence. A batch is freed only after every cursor has moved past it.
 
 use crate::acl::{AclTable, Identities};
 pub(crate) use crate::ids::ShardId;
@@ -18,25 +18,25 @@ use std::sync::{Arc, Mutex, OnceLock};
 /// The time, as the edge reads it once per turn.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Clock {
-    /// Monotonic, milliseconds from an arbitrary start. Sessions live by it.
+    /// Monotonic, milliseconds from an arbitrary start: the time for sessions and deadlines.
     pub mono_ms: i64,
-    /// Milliseconds since 1970. Only ctime and mtime show it.
+    /// Milliseconds since 1970: the time for ctime and mtime only.
     pub wall_ms: i64,
 }
 
-/// What one shard has for the quorum core after one turn.
+/// The requests and reports of one shard for the quorum core, after one turn.
 #[derive(Debug, Default)]
 pub struct Inbound {
     pub shard: ShardId,
     /// The bodies of all items, one after another.
     pub bytes: Vec<u8>,
     pub items: Vec<Item>,
-    /// Sessions that were heard of, when this turn reports them.
+    /// The sessions that were heard of, if this turn reports them.
     pub touched: Option<Touched>,
 }
 
 impl Inbound {
-    /// Nothing to send.
+    /// Whether there is nothing to send.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty() && self.touched.is_none()
     }
@@ -57,11 +57,11 @@ pub struct Item {
     pub session: SessionId,
     pub xid: i32,
     pub what: Command,
-    /// Where in [`Inbound::bytes`] the request's body lies.
+    /// Where in [`Inbound::bytes`] the request's body is.
     pub body: Range<u32>,
 }
 
-/// What is asked of the quorum core.
+/// The kind of a request for the quorum core.
 #[derive(Debug)]
 pub enum Command {
     /// A write; its body has been decoded once by the shard and is well formed.
@@ -70,46 +70,46 @@ pub enum Command {
     Sync,
     /// The session's ephemerals under a prefix (the body; a null prefix means all).
     Ephemerals { all: bool },
-    /// A new session for this connection; `or_read_only`: one that reads is enough for it.
+    /// A new session for this connection; `or_read_only`: the client accepts a read-only server.
     NewSession { timeout_ms: i32, identities: Arc<Identities>, or_read_only: bool },
-    /// This session again, the password has been found right.
+    /// Resume this session; the password is right.
     Resume { timeout_ms: i32, identities: Arc<Identities>, or_read_only: bool },
-    /// The session again, and the password has been found wrong, by the rules of this number. A member that does not serve yet
-    /// may not have heard what is right.
+    /// Resume this session; the password is wrong by the rules of this number. A member that does not serve yet may
+    /// have old rules.
     WrongPassword { passwords: u64 },
     /// The connection's identities have grown.
     Identities(Arc<Identities>),
-    /// The connection has ended; its session lives on until it expires. `owed`: it has asked for what was not answered, and
-    /// the shard is to be told when that is taken up ([`Response::Gone`]).
+    /// The connection has ended; its session lives until it expires. `owed`: the connection had unanswered requests,
+    /// and the shard is told when the core has taken them ([`Response::Gone`]).
     Disconnected { owed: bool },
-    /// Every shard shall put its part into this, in step with the sequence.
+    /// Every shard is to add its part to this, at one step of the sequence.
     Collect(Arc<Collect>),
-    /// Every part is there: the connection that asked, on that shard, may be answered.
+    /// All parts are in: the connection of that shard that asked may be answered.
     Collected { question: Arc<Collect>, shard: ShardId },
 }
 
-/// What the quorum core publishes: what happened, in order, since the last batch.
+/// The quorum core's output since the last batch, in order.
 #[derive(Debug, Default)]
 pub struct Batch {
     pub elements: Vec<Element>,
     pub changes: Changes,
-    /// Reply frames, complete; elements say whose.
+    /// Complete reply frames; elements say which connection gets which.
     pub replies: Vec<u8>,
-    /// The last transaction in it, or of an earlier batch if it has none.
+    /// The last transaction in the batch, or in an earlier one if this batch has none.
     pub last_zxid: Zxid,
 }
 
 /// One step of the sequence.
 #[derive(Debug)]
 pub struct Element {
-    /// The state the server is in once this step is taken: the transaction's own zxid, or the last one's.
+    /// The state after this step: the zxid of its transaction, or of the last one before it.
     pub zxid: Zxid,
-    /// Which of [`Batch::changes`] it made.
+    /// Which of [`Batch::changes`] belong to this step.
     pub changes: Range<u32>,
     pub answer: Option<Answer>,
 }
 
-/// What a step means for one connection.
+/// The part of a step that concerns one connection.
 #[derive(Debug)]
 pub struct Answer {
     pub shard: ShardId,
@@ -118,43 +118,43 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// For a shard itself, and none of its connections.
+    /// For a shard itself, not for one of its connections.
     pub(crate) fn to_shard(shard: ShardId, what: Response) -> Answer {
         Answer { shard, conn: ConnId { slot: u32::MAX, generation: 0 }, what }
     }
 }
 
-/// What the quorum core tells a connection.
+/// The kind of an answer of the quorum core.
 #[derive(Debug)]
 pub enum Response {
-    /// The reply frame of the oldest request it awaits, in [`Batch::replies`]; after the reply to a
-    /// closeSession the connection is closed.
+    /// The reply frame, in [`Batch::replies`], for the connection's oldest request that is in the core; after the reply
+    /// to a closeSession the connection is closed.
     Reply { frame: Range<u32>, close: bool },
-    /// The session has more ephemerals than the core lists by itself: the shard looks for those with this prefix, in
-    /// [`Batch::replies`], in the state of this step.
+    /// The session has more ephemerals than the core lists: the shard searches for those with this prefix, in the state
+    /// of this step. The prefix is in [`Batch::replies`].
     Ephemerals { prefix: Range<u32> },
-    /// The session is established; `read_only`: for reads, as long as this server finds no leader.
+    /// The session is open; `read_only`: only for reads, while this server finds no leader.
     Opened { session: SessionId, timeout_ms: i32, read_only: bool },
-    /// No such session.
+    /// There is no such session, or its password is wrong.
     Refused,
-    /// The session is over or lives elsewhere: close without a word.
+    /// The session is over or is at another connection or server: close without an answer.
     Close,
-    /// All that a connection had asked for when it ended has been taken up.
+    /// The core has taken all requests of a connection that has ended.
     Gone,
-    /// Deposit a part. Goes to every shard.
+    /// Add this shard's part. Goes to every shard.
     Collect(Arc<Collect>),
     /// All parts are in.
     Collected(Arc<Collect>),
     /// The server's state has been replaced by another one; every connection was closed before.
     Adopt(Adoption),
-    /// How passwords of sessions are made and checked from here on, for the `number`th time. Goes to every shard.
+    /// How session passwords are made and checked from now on: the rules of this number. Goes to every shard.
     Passwords { number: u64, passwords: Passwords },
 }
 
-/// Another state for a shard to read, to be taken once.
+/// A new state for a shard to read, to be taken once.
 pub struct Adoption(Mutex<Option<Adopted>>);
 
-/// What a shard reads.
+/// The parts of a state that a shard reads.
 pub(crate) struct Adopted {
     pub reader: Reader,
     pub store: Store,
@@ -167,7 +167,7 @@ impl Adoption {
         Adoption(Mutex::new(Some(adopted)))
     }
 
-    /// Takes it.
+    /// Takes the state.
     pub(crate) fn take(&self) -> Option<Adopted> {
         self.0.lock().expect("no holder panics").take()
     }
@@ -187,8 +187,8 @@ struct Link {
 }
 
 impl Drop for Link {
-    /// A shard that fell far behind may be the last holder of a long chain: taken apart in a loop, as
-    /// dropping it link within link would need a stack as deep as the chain is long.
+    /// A shard that is far behind may be the last owner of a long chain. The chain is dropped in a loop: a recursive
+    /// drop would need a stack as deep as the chain is long.
     fn drop(&mut self) {
         let mut next = self.next.take();
         while let Some(link) = next {
@@ -211,7 +211,7 @@ pub struct Cursor {
     at: Arc<Link>,
 }
 
-/// A batch taken from the sequence, kept alive while it is looked at.
+/// A batch taken from the sequence, kept alive while the shard uses it.
 pub struct Taken(Arc<Link>);
 
 impl std::ops::Deref for Taken {
@@ -228,7 +228,7 @@ impl Publisher {
         Publisher { last: Arc::default(), published: 0 }
     }
 
-    /// A place at the end of the sequence: it will see every batch published from now on.
+    /// A cursor at the end of the sequence: it will see every batch published from now on.
     pub(crate) fn cursor(&self) -> Cursor {
         Cursor { at: self.last.clone() }
     }
@@ -241,7 +241,7 @@ impl Publisher {
         self.published += 1;
     }
 
-    /// How many batches there were.
+    /// How many batches were published.
     pub(crate) fn published(&self) -> u64 {
         self.published
     }
@@ -266,7 +266,7 @@ impl Cursor {
         Some(Taken(next))
     }
 
-    /// Whether there is a batch not taken in yet.
+    /// Whether there is a batch that is not taken in yet.
     pub(crate) fn is_behind(&self) -> bool {
         self.at.next.get().is_some()
     }

@@ -1,7 +1,7 @@
 //! Reads, answered by a shard from the tree as it was at one zxid.
 //!
-//! The decision whether the caller may see a znode, the answer and the registration of the watch are one
-//! step at one zxid. Orders of checks and shapes of replies are ZooKeeper 3.9's (`FinalRequestProcessor`).
+//! The permission check, the answer and the setting of the watch are one step at one zxid. Orders of checks and shapes
+//! of replies are ZooKeeper 3.9's (`FinalRequestProcessor`).
 
 use super::scope::Scope;
 use super::wide::{Step, WideRead};
@@ -14,17 +14,18 @@ use crate::jute::wire::{put_bytes, put_int};
 use crate::jute::{AddWatchMode, ErrorCode, OpCode, WatcherType};
 use crate::watch::WatchMode;
 
-/// What has come of a request.
+/// The result of answering a request.
 pub enum Answered {
-    /// Its reply frame is there.
+    /// The reply frame is written.
     Done,
-    /// It is there, and the connection must end behind it; see [`Step::Over`].
+    /// The reply frame is written, and the connection must be closed after it; see [`Step::Over`].
     Over,
-    /// The budget is used up. What the read has so far is in the output, and its watch is not set yet.
+    /// The budget is used up. The reply so far is in the output, and the read's watch is not set yet.
     Unfinished(WideRead),
 }
 
-/// Appends the reply frame to `request`, after any events it makes. All that it takes is charged to the view's meter.
+/// Appends the reply frame to `request`, after any events that the request causes. Its whole cost is charged to the
+/// view's meter.
 pub fn answer(scope: &mut Scope<'_>, xid: i32, request: &Request<'_>, body: &[u8], out: &mut Vec<u8>) -> Answered {
     let start = out.len();
     let answered = match WideRead::begin(scope, xid, request) {
@@ -37,7 +38,7 @@ pub fn answer(scope: &mut Scope<'_>, xid: i32, request: &Request<'_>, body: &[u8
         Ok(Some(mut read)) => match read.advance(scope, body, out, start) {
             Ok(Step::Done) => scope.watch_of(request),
             Ok(Step::Over) => return Answered::Over,
-            // Nothing of it is done: its watch is not set yet.
+            // The read can be refused as not executed: its watch is not set yet.
             Ok(Step::More) if scope.is_bound => Err(ErrorCode::ThrottledOp),
             Ok(Step::More) => return Answered::Unfinished(read),
             Err(error) => Err(error),
@@ -65,7 +66,7 @@ fn try_answer(scope: &mut Scope<'_>, xid: i32, request: &Request<'_>, out: &mut 
                     put_reply(out, xid, zxid, |out| scope.put_stat(out, &znode));
                 }
                 Err(ErrorCode::NoNode) => {
-                    // The one watch that may be set on what is not there.
+                    // Only this watch may be set on a znode that does not exist.
                     scope.watch(watch, path, WatchMode::Data)?;
                     return Err(ErrorCode::NoNode);
                 }
@@ -112,7 +113,7 @@ fn try_answer(scope: &mut Scope<'_>, xid: i32, request: &Request<'_>, out: &mut 
 }
 
 impl Scope<'_> {
-    /// getACL needs READ or ADMIN; whoever lacks ADMIN is not shown the hashes of digest identities.
+    /// getACL needs READ or ADMIN; a client without ADMIN does not see the hashes of digest identities.
     fn acl(&self, xid: i32, path: &[u8], out: &mut Vec<u8>) -> Result<(), ErrorCode> {
         let znode = self.permitted(OpCode::GetAcl, path)?;
         let is_admin = self.allows(&znode, perms::ADMIN);
@@ -128,7 +129,7 @@ impl Scope<'_> {
         Ok(())
     }
 
-    /// Who the connection is, one entry per identity; of a digest identity only the user's name.
+    /// The identities of the connection, one entry each; of a digest identity only the user's name.
     fn put_identities(&self, out: &mut Vec<u8>) {
         put_int(out, self.identities.iter().count() as i32);
         for identity in self.identities.iter() {

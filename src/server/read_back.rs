@@ -1,4 +1,4 @@
-//! What a leader reads of its log on disk for a learner that lacks more than is in memory.
+//! Reads a leader's log from disk, for a learner that lacks more transactions than are in memory.
 
 use crate::storage::disk::{Access, Disk, DiskError};
 use crate::storage::log::chain::LogError;
@@ -8,8 +8,8 @@ use crate::storage::snapshot::load;
 use crate::zab::history::Txn;
 use crate::zab::leader::LogPart;
 
-/// Carries out `Effect::ReadLog`: on a helper thread, beside the log's writer and beside retention. A log that cannot be
-/// read counts as one that has not got it: the learner is sent a snapshot.
+/// Carries out `Effect::ReadLog`, on a helper thread; the log's writer and retention work at the same time. A log that
+/// cannot be read counts as a log without these transactions: the learner gets a snapshot.
 pub(crate) fn read_log(disk: &dyn Disk, place: &RecoveryOptions<'_>, stretch: &Stretch) -> LogPart {
     match read(disk, place, stretch) {
         Ok(part) => part,
@@ -32,7 +32,7 @@ fn read(disk: &dyn Disk, place: &RecoveryOptions<'_>, stretch: &Stretch) -> Resu
     })
 }
 
-/// Zero if there is none.
+/// The size of the newest snapshot, bytes; 0 if there is none.
 fn newest_snapshot_bytes(disk: &dyn Disk, place: &RecoveryOptions<'_>) -> Result<u64, DiskError> {
     match load::list(disk, place.snapshot_dir)?.first() {
         Some((_, name)) => disk.open(&place.snapshot_dir.join(name), Access::Read)?.length(),

@@ -1,7 +1,8 @@
 //! From files to a state.
 //!
-//! [`Rebuild`] is what recovery fills: a snapshot's records, then the log's transactions, strictly applied. A learner
-//! fills it with what its leader sends, and a ZooKeeper's snapshot has effects of the transactions behind it already.
+//! Recovery fills a [`Rebuild`] with a snapshot's records and then the log's transactions, strictly applied. A learner
+//! fills one with its leader's snapshot and transactions; a ZooKeeper's snapshot may already contain effects of the
+//! transactions after it.
 
 use crate::acl::AclId;
 use crate::ids::{SessionId, Zxid};
@@ -18,23 +19,24 @@ use std::collections::BTreeMap;
 pub struct Rebuild {
     options: StateOptions,
     state: State,
-    /// The snapshot's numbers of ACL lists, and ours.
+    /// From the snapshot's numbers of ACL lists to this state's.
     acls: BTreeMap<u32, AclId>,
     changes: Changes,
-    /// Transactions after which the digest was not the one they carried.
+    /// How many transactions left another digest than the one they carried.
     digest_mismatches: u64,
-    /// Fuzzy: behind another server's snapshot.
+    /// How transactions are applied; fuzzy after another server's snapshot.
     mode: Mode,
-    /// Behind another server's snapshot: the last transaction, the digest it carried and ours, if they differ.
+    /// After another server's snapshot: the last transaction, the digest that it carried and this state's, if they
+    /// differ.
     differs: Option<(Zxid, u64, u64)>,
     replayed: u64,
-    /// In an ensemble what the log holds may have to be taken back: nothing replayed is published, and its end is kept
-    /// for others that lack it.
+    /// In an ensemble the transactions of the log may have to be taken back: replayed ones are not published, and the
+    /// log's end is kept for learners that lack it.
     history: Option<History>,
 }
 
 impl Rebuild {
-    /// Begins with the empty state.
+    /// Begins with an empty state.
     pub fn new(options: StateOptions) -> Self {
         Rebuild {
             state: State::new(options),
@@ -49,31 +51,31 @@ impl Rebuild {
         }
     }
 
-    /// The same for a member of an ensemble, which keeps so much of its log's end in memory.
+    /// The same for a member of an ensemble; `limits`: how much of its log's end it keeps in memory.
     pub(crate) fn for_member(options: StateOptions, limits: HistoryLimits) -> Self {
         Rebuild { history: Some(History::new(limits, Zxid::ZERO)), ..Rebuild::new(options) }
     }
 
-    /// The same for what a leader sends: its snapshot, and what it commits until this server follows. By then all that the
-    /// snapshot may have been ahead of has come, so what is there then is exact.
+    /// The same for a leader's snapshot and the transactions that the leader commits until this server follows. The
+    /// snapshot may already contain some of these transactions; after the last of them the state is exact.
     pub fn for_learner(options: StateOptions, limits: HistoryLimits) -> Self {
         Rebuild { mode: Mode::Fuzzy, ..Rebuild::for_member(options, limits) }
     }
 
-    /// Where memory for znodes was last taken from; see `Writer::fresh_memory`.
+    /// The address of the memory that was last taken for znodes; see `Writer::fresh_memory`.
     #[inline]
     pub fn fresh_memory(&self) -> usize {
         self.state.store().fresh_memory()
     }
 
-    /// The state, and how many transactions left another digest than the one they carried.
+    /// Returns the state, and how many transactions left another digest than the one they carried.
     pub fn finish(self) -> (State, u64) {
         (self.state, self.digest_mismatches)
     }
 
     /// The same for a member, with the end of its log.
     ///
-    /// Behind another server's snapshot only the last transaction's digest counts.
+    /// After another server's snapshot only the last transaction's digest counts.
     pub fn finish_member(mut self) -> (State, History, u64) {
         let history = self.history.take().expect("rebuilt for a member");
         if let Some((zxid, carried, ours)) = self.differs {
@@ -157,7 +159,7 @@ impl Replay for Rebuild {
             return Ok(());
         }
         if self.replayed.is_multiple_of(PUBLISH_EVERY) {
-            // What could be undone is forgotten, what was superseded is freed: replay needs neither.
+            // Forgets how to undo transactions and frees superseded versions: replay needs neither.
             self.state.publish(zxid);
             while self.state.reclaim() {}
         }
@@ -165,5 +167,5 @@ impl Replay for Rebuild {
     }
 }
 
-/// Transactions replayed between two times of tidying up.
+/// After so many replayed transactions the state is published, which frees memory.
 const PUBLISH_EVERY: u64 = 1024;

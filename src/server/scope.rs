@@ -1,4 +1,5 @@
-//! What a read may see and may cost: the tree at one zxid, who asks, and what is left of memory and budget.
+//! What a read may see and may cost: the tree at one zxid, the caller's identities, and the memory and budget that are
+//! left.
 
 use crate::acl::{self, AclId, AclTable, Identities};
 use crate::cost::{Cost, Meter};
@@ -14,7 +15,7 @@ use crate::tree::path;
 use crate::tree::store::{View, Znode};
 use crate::watch::{WatchMode, Watches};
 
-/// What a read needs to know.
+/// The context of a read.
 pub struct Scope<'a> {
     /// The tree at `zxid`.
     pub view: View<'a>,
@@ -25,22 +26,22 @@ pub struct Scope<'a> {
     pub slot: u32,
     pub zxid: Zxid,
     pub skip_acl: bool,
-    /// What of a stored owner is shown.
+    /// How a stored owner is shown to clients.
     pub owners: OwnerRules,
-    /// The memory that an answer is taken from.
+    /// The memory from which answers are taken.
     pub replies: &'a Pot,
-    /// Names were left out of a list for want of memory: it is refused, whatever memory there is when it is looked at.
+    /// Names were left out of a list for want of memory: the list is refused, even if there is memory again later.
     pub is_cut: bool,
     /// The request was refused for want of memory.
     pub is_throttled: bool,
-    /// What the view's meter showed when this step began, and what the step may cost.
+    /// What the view's meter showed when this step began; and (`budget`) what the step may cost.
     pub begun: Cost,
     pub budget: Cost,
-    /// It cannot go on in slices: what would exceed the budget is refused.
+    /// The read cannot continue in slices: it is refused if it exceeds the budget.
     pub is_bound: bool,
 }
 
-/// Whether a connection with these identities may read what that ACL protects. What it takes to find out is charged.
+/// Whether a connection with these identities may read a znode with this ACL. The cost of the check is charged.
 #[inline]
 pub(crate) fn may_read(acls: &AclTable, acl: AclId, identities: &Identities, meter: &Meter) -> bool {
     acl == AclId::OPEN || is_allowed(acls, acl, identities, perms::READ, meter)
@@ -63,7 +64,7 @@ impl<'a> Scope<'a> {
         acl == AclId::OPEN || self.skip_acl || is_allowed(self.acls, acl, self.identities, wanted, self.view.meter())
     }
 
-    /// The znode that a read is about, if it is there and its ACL lets the caller do that.
+    /// The znode at a path, if it exists and its ACL permits the access.
     #[inline]
     pub(super) fn permitted(&self, op: OpCode, path: &[u8]) -> Result<Znode<'a>, ErrorCode> {
         let znode = self.find(path).ok_or(ErrorCode::NoNode)?;
@@ -71,11 +72,10 @@ impl<'a> Scope<'a> {
         if is_allowed { Ok(znode) } else { Err(ErrorCode::NoAuth) }
     }
 
-    /// Sets a watch, if it is wanted.
+    /// Sets a watch, if the request wants one.
     ///
-    /// # Errors
-    /// A watch too many is refused with "throttled, not executed at all": the one error of the protocol that blames
-    /// neither the request nor the tree, and that the clients of Java, C and Python know by name.
+    /// # Errors A watch beyond the limit is refused with "throttled, not executed at all": the only error of the
+    /// protocol that blames neither the request nor the tree, and that the clients of Java, C and Python know by name.
     pub(super) fn watch(&mut self, wanted: bool, path: &[u8], mode: WatchMode) -> Result<(), ErrorCode> {
         if wanted && !self.watches.add(self.slot, path, mode) {
             return Err(ErrorCode::ThrottledOp);
@@ -83,20 +83,19 @@ impl<'a> Scope<'a> {
         Ok(())
     }
 
-    /// Bytes of the longest answer that may be given now.
+    /// The length of the longest answer that is possible now, bytes.
     pub(super) fn longest_answer(&self) -> usize {
         self.replies.room().clamp(limits::SHORT_ANSWER, limits::LONGEST_ANSWER)
     }
 
-    /// Whether an answer that has come to such a length is refused.
+    /// Whether an answer of this length is refused.
     pub(super) fn is_too_long(&self, length: usize) -> bool {
         self.is_cut || length > self.longest_answer()
     }
 
-    /// Whether an answer may be so long.
+    /// Checks that an answer may be so long.
     ///
-    /// # Errors
-    /// It is refused as throttled, not executed at all: no watch is set yet.
+    /// # Errors A longer answer is refused as throttled, not executed at all: no watch is set yet.
     #[inline]
     pub(super) fn has_memory_for(&self, length: usize) -> Result<(), ErrorCode> {
         if length <= limits::SHORT_ANSWER || length <= self.longest_answer() {
@@ -106,7 +105,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// Sets the watch of a listing, once it is listed or pinned.
+    /// Sets the watch of a listing, when the names are listed or the state is pinned.
     pub(super) fn watch_of(&mut self, request: &Request<'_>) -> Result<(), ErrorCode> {
         match *request {
             Request::GetChildren { path, watch } | Request::GetChildren2 { path, watch } => {
@@ -116,7 +115,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// Something is done that the view does not see.
+    /// Charges work that the view does not see.
     pub(super) fn charge(&self, cost: Cost) {
         self.view.meter().charge(cost);
     }
@@ -126,12 +125,12 @@ impl<'a> Scope<'a> {
         self.view.meter().reading().less(self.begun)
     }
 
-    /// What it may yet cost.
+    /// What this step may still cost.
     pub(super) fn cost_left(&self) -> Cost {
         self.budget.less(self.spent())
     }
 
-    /// Znodes that may be looked at before the read is left; one at least, so that each slice gets on.
+    /// How many znodes this slice may still look at; at least one, so that each slice makes progress.
     pub(super) fn znodes_left(&self) -> usize {
         self.cost_left().over(Cost::ZNODE).max(1)
     }

@@ -1,7 +1,7 @@
 //! From a state to a snapshot file.
 //!
-//! [`write_snapshot`] walks the tree at a pinned zxid, parents before children, a slice at a time: between
-//! slices memory that was retired meanwhile may be freed, and the pace is kept.
+//! [`write_snapshot`] walks the tree at a pinned zxid, parents before children, in slices: between slices memory that
+//! was retired meanwhile may be freed, and the writer may wait to keep its pace.
 
 use crate::acl::AllAcls;
 use crate::ids::{SessionId, Zxid};
@@ -17,21 +17,22 @@ use crate::tree::store::{Pin, Reader, Znode};
 use crate::tree::walk::Walk;
 use std::path::Path;
 
-/// Everything that the writer of a snapshot needs; it is given back when done.
+/// Everything that the writer of a snapshot needs.
 pub struct SnapshotJob {
     pub zxid: Zxid,
     pub sessions: Vec<(SessionId, i32)>,
-    /// `None` if the server keeps none.
+    /// The state's digest; `None` if the server keeps none.
     pub digest: Option<u64>,
-    /// The lists that its znodes name, and perhaps others; `None` once they are written.
+    /// The ACL lists that the znodes use, and perhaps others; `None` when they are written.
     pub acls: Option<AllAcls>,
     pub reader: Reader,
     pub pin: Pin,
-    /// The state came from another server: the log goes on from it in this segment or a later one, whatever it held.
+    /// `Some` if the state came from another server: the log continues after it in this segment or a later one; earlier
+    /// segments do not count.
     pub log_from: Option<SegmentId>,
 }
 
-/// Writes the snapshot of `job`. `pace` is told the bytes written so far, between slices; it may wait.
+/// Writes the snapshot of `job`. Between slices `pace` is called with the bytes written so far; it may wait.
 pub fn write_snapshot(
     disk: &dyn Disk,
     dir: &Path,
@@ -53,8 +54,8 @@ pub fn write_snapshot(
     for (session, timeout_ms) in &job.sessions {
         writer.push_session(*session, *timeout_ms)?;
     }
-    // Lists made since the pin are written as well: they do no harm, and the next start drops them. All that the pinned
-    // znodes name are there, and stay: so none has to be kept from going once they are written.
+    // Lists made since the pin are written, too: they do no harm, and the next start drops them. All lists that pinned
+    // znodes use are there, so after this the table may free lists again.
     let acls = job.acls.take().expect("a snapshot is written once");
     for (id, list) in acls.iter() {
         writer.push_acl(id.0, list)?;

@@ -1,8 +1,9 @@
-//! The metrics of a server: counters that a shard or the quorum core writes and anybody may read, and the table that says which
-//! of them are told, under which name.
+//! The metrics of a server: counters that a shard or the quorum core writes and any thread may read, and the table of
+//! the published ones with their names.
 //!
-//! Each writer has its own struct, so that no two cores write the same cache line; a reader adds them up. A new metric is a field
-//! and a row of [`METRICS`]. A name that ZooKeeper has means what it means there; others begin with `corral_`.
+//! Each writer has its own struct, so that no two processors write the same cache line; a reader adds up the structs. A
+//! new metric is a field and a row of [`METRICS`]. A name of ZooKeeper has the same meaning as there; other names begin
+//! with `corral_`.
 
 use super::count::{COUNTS, Count, Summary, SummaryValues};
 use crate::config::Present;
@@ -12,38 +13,39 @@ use Unit::{Bytes, Milliseconds, Plain};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
 
-/// What one shard counts.
+/// The counters of one shard.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct ShardStats {
     pub received: Count,
     pub sent: Count,
     pub received_bytes: Count,
-    /// Connections now.
+    /// Connections at present.
     pub connections: Count,
-    /// Batches of the sequence that were taken in; never reset, and counted always: who watches the shards goes by it.
+    /// Batches of the sequence that were taken in. Never reset and always counted, because the watchdog of the shards
+    /// uses it.
     pub batches: Count,
-    /// Requests waiting for the quorum core now.
+    /// Requests that wait for the quorum core at present.
     pub outstanding: Count,
-    /// Watches now, both tables.
+    /// Watches at present, in both tables.
     pub watches: Count,
     pub auth_failed: Count,
     pub sessionless_expired: Count,
     /// Requests refused as throttled: no memory for their answer, or for one more watch.
     pub throttled: Count,
-    /// Connections ended because their clients did not read, or kept memory that was short.
+    /// Connections closed because their clients did not read, or held scarce memory.
     pub unread_ended: Count,
     pub latency: Summary,
     pub read_latency: Summary,
     pub update_latency: Summary,
-    /// The last reply's length; the least and the greatest follow (bytes).
+    /// The length of the last reply, bytes; the fields after it are the least and the greatest length.
     pub last_response: Count,
     pub min_response: Count,
     pub max_response: Count,
 }
 
 impl ShardStats {
-    /// Forgets what `srst` resets: packets and latencies, not what is there now.
+    /// Resets what `srst` resets: packets and latencies, but no numbers of present things.
     pub(crate) fn reset(&self) {
         let packets = [&self.received, &self.sent, &self.received_bytes];
         for count in packets.into_iter().chain([&self.last_response, &self.min_response, &self.max_response]) {
@@ -71,20 +73,20 @@ impl ShardStats {
     }
 }
 
-/// What the quorum core counts.
+/// The counters of the quorum core.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct CoreStats {
     /// The newest zxid that is durable and visible.
     pub zxid: AtomicI64,
-    /// Of the ensemble, or of a server on its own.
+    /// Sessions of the ensemble, or of a standalone server.
     pub sessions: Count,
-    /// Of this server alone.
+    /// Local sessions.
     pub local_sessions: Count,
     pub ephemerals: Count,
-    /// Handed to the log.
+    /// Transactions handed to the log.
     pub transactions: Count,
-    /// From handing a group to the disk until it is durable.
+    /// Time from handing a group to the disk until it is durable.
     pub fsync: Summary,
     pub snapshot_time: Summary,
     /// Requests refused as throttled: they would have cost too much, or a learner has forwarded too many.
@@ -93,12 +95,12 @@ pub struct CoreStats {
     pub digest_mismatches: Count,
 }
 
-/// What a server is to its clients, as `srvr` says it.
+/// A server's mode, as `srvr` reports it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Mode {
     Standalone,
-    /// A member of an ensemble without its place in it.
+    /// A member of an ensemble that has no role, or whose role does not serve yet.
     NotServing,
     Leader,
     Follower,
@@ -110,7 +112,7 @@ impl Mode {
     const ALL: [Mode; 6] =
         [Mode::Standalone, Mode::NotServing, Mode::Leader, Mode::Follower, Mode::Observer, Mode::ReadOnly];
 
-    /// As ZooKeeper names it.
+    /// ZooKeeper's name for the mode.
     pub fn name(self) -> &'static str {
         match self {
             Mode::Standalone => "standalone",
@@ -118,12 +120,12 @@ impl Mode {
             Mode::Follower => "follower",
             Mode::Observer => "observer",
             Mode::ReadOnly => "read-only",
-            // Never seen: a server without its place answers otherwise.
+            // Never shown: a server that does not serve gives another answer.
             Mode::NotServing => "looking",
         }
     }
 
-    /// How far it has come with its leader, in ZooKeeper's words. A member that serves is past discovery and synchronisation.
+    /// ZooKeeper's name for the phase with the leader. A member that serves is past discovery and synchronisation.
     fn peer_state(self) -> Option<&'static str> {
         match self {
             Mode::Leader => Some("leading - broadcast"),
@@ -134,25 +136,25 @@ impl Mode {
     }
 }
 
-/// What the quorum core says of its ensemble; those below `master` mean something for a leader alone.
+/// What the quorum core publishes about its ensemble; the fields below `master` have a meaning on a leader only.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct QuorumStats {
     /// A [`Mode`].
     pub mode: AtomicU8,
-    /// New sessions get passwords that anybody can compute.
+    /// New sessions get ZooKeeper's passwords, which every client can compute.
     pub public_passwords: AtomicBool,
     /// The configuration that a member acts by.
     pub present: Mutex<Option<Present>>,
     pub voters: Count,
-    /// Whom it follows: of an observer that may be a voter other than the leader.
+    /// The server that this one follows; for an observer it may be a voter other than the leader.
     pub master: Count,
     pub learners: Count,
     pub synced_followers: Count,
     pub synced_non_voting: Count,
     pub synced_observers: Count,
     pub pending_syncs: Count,
-    /// Since it was established.
+    /// Time since the leader was established, ms.
     pub leader_uptime_ms: Count,
     /// Bytes of the last, least and greatest proposal; 0 before the first.
     pub last_proposal: Count,
@@ -163,14 +165,14 @@ pub struct QuorumStats {
 }
 
 impl QuorumStats {
-    /// What the server is now.
+    /// The server's present mode.
     pub(crate) fn mode(&self) -> Mode {
         let mode = self.mode.load(Relaxed);
         Mode::ALL.into_iter().find(|known| *known as u8 == mode).unwrap_or(Mode::NotServing)
     }
 
-    /// How passwords of new sessions are made; see [`crate::session::Passwords`]. A server on its own has a secret of its data
-    /// directory.
+    /// How passwords of new sessions are made; see [`crate::session::Passwords`]. A standalone server has a secret in
+    /// its data directory.
     fn passwords(&self) -> &'static str {
         if self.public_passwords.load(Relaxed) { "zookeeper" } else { "secret" }
     }
@@ -188,7 +190,7 @@ impl QuorumStats {
         }
     }
 
-    /// A leader begins with nothing proposed, as ZooKeeper's does.
+    /// Resets the proposal counters: a leader begins with nothing proposed, like ZooKeeper's.
     pub(crate) fn begin_to_lead(&self) {
         for count in [&self.last_proposal, &self.min_proposal, &self.max_proposal] {
             count.set(0);
@@ -196,15 +198,15 @@ impl QuorumStats {
     }
 }
 
-/// Everything that counts.
+/// All counters of a server.
 #[derive(Debug)]
 pub struct Stats {
     pub shards: Vec<ShardStats>,
     pub core: CoreStats,
     pub quorum: QuorumStats,
-    /// Connections turned away at accept.
+    /// Connections refused at accept.
     pub connections_rejected: AtomicU64,
-    /// Where clients are served now; 0 before the server has started.
+    /// The present port for clients; 0 before the server has started.
     pub client_port: AtomicU16,
 }
 
@@ -220,7 +222,7 @@ impl Stats {
         }
     }
 
-    /// What all shards have counted.
+    /// The sum of a counter over all shards.
     pub(crate) fn sum(&self, count: impl Fn(&ShardStats) -> &Count) -> u64 {
         self.shards.iter().map(|shard| count(shard).value()).sum()
     }
@@ -241,24 +243,24 @@ impl Stats {
 pub enum Kind {
     /// Goes up and down.
     Gauge,
-    /// Goes up, until it is reset.
+    /// Goes up, until a reset.
     Counter,
-    /// Count, sum, least and greatest of what was measured.
+    /// Count, sum, least and greatest of measurements.
     Summary,
-    /// No number.
+    /// A text, no number.
     Text,
 }
 
-/// What a metric's value counts.
+/// The unit of a metric's value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unit {
-    /// The things that the metric is named for, or nothing.
+    /// The things that the metric's name says, or no unit.
     Plain,
     Bytes,
     Milliseconds,
 }
 
-/// What a metric says at one moment.
+/// A metric's value at one moment.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Value {
     Integer(i64),
@@ -277,7 +279,7 @@ impl Value {
     }
 }
 
-/// What of a process is known outside of the server alone.
+/// Facts about the process and the tree that are not among the counters.
 #[derive(Clone, Copy, Debug)]
 pub struct Process {
     pub version: &'static str,
@@ -285,15 +287,15 @@ pub struct Process {
     /// File descriptors.
     pub open_files: Option<u64>,
     pub max_files: Option<u64>,
-    /// As ZooKeeper counts: the root twice, so that an empty tree has five.
+    /// The number of znodes, counted like ZooKeeper's: the root twice, so that an empty tree has five.
     pub znodes: u64,
-    /// Lengths of paths and data together.
+    /// The sum of the lengths of all paths and data.
     pub data_bytes: u64,
     /// Lines of the log that were left out, because there were too many of their kind.
     pub log_lines_left_out: u64,
 }
 
-/// What metrics are read from.
+/// Everything that metrics are read from.
 pub struct Scrape<'a> {
     pub stats: &'a Stats,
     pub process: Process,
@@ -312,19 +314,20 @@ impl Scrape<'_> {
         self.stats.measured(|shard| &shard.latency)
     }
 
-    /// Of a server that is one of these alone.
+    /// A value that exists only in these modes.
     fn of(&self, modes: &[Mode], count: impl Fn(&QuorumStats) -> &Count) -> Option<Value> {
         let quorum = &self.stats.quorum;
         modes.contains(&quorum.mode()).then(|| Value::Integer(count(quorum).value() as i64))
     }
 
-    /// Of a leader alone; -1 before the first proposal.
+    /// A value that exists on a leader only; -1 before the first proposal.
     fn proposal(&self, count: impl Fn(&QuorumStats) -> &Count) -> Option<Value> {
         let has_proposed = self.stats.quorum.last_proposal.value() > 0;
         self.of(LEADER, count).map(|value| if has_proposed { value } else { Value::Integer(-1) })
     }
 
-    /// One of the last, greatest and least reply; of several shards' last ones any is as good. -1 before the first.
+    /// The length of the last, the greatest or the least reply; the last one of any shard will do. -1 before the first
+    /// reply.
     fn reply(&self, which: impl Fn((u64, u64, u64)) -> u64) -> Option<Value> {
         let answered = self.stats.shards.iter().filter(|shard| shard.max_response.value() > 0);
         let replies = answered
@@ -336,17 +339,17 @@ impl Scrape<'_> {
 
 /// One metric.
 pub struct Metric {
-    /// Without a prefix.
+    /// The name without a prefix.
     pub name: &'static str,
     pub kind: Kind,
     pub unit: Unit,
-    /// A sentence for who reads it in a dashboard.
+    /// A sentence for readers of a dashboard.
     pub help: &'static str,
     /// `None` where there is no such thing: on this machine, or in this server's place.
     read: fn(&Scrape<'_>) -> Option<Value>,
 }
 
-/// Every metric there is a value of now, in the order of [`METRICS`].
+/// Every metric that has a value now, in the order of [`METRICS`].
 pub fn metrics<'a>(from: &'a Scrape<'_>) -> impl Iterator<Item = (&'static Metric, Value)> + 'a {
     METRICS.iter().filter_map(|metric| (metric.read)(from).map(|value| (metric, value)))
 }
@@ -354,7 +357,7 @@ pub fn metrics<'a>(from: &'a Scrape<'_>) -> impl Iterator<Item = (&'static Metri
 const LEADER: &[Mode] = &[Mode::Leader];
 const MEMBERS: &[Mode] = &[Mode::Leader, Mode::Follower, Mode::Observer];
 
-/// All metrics, in the order of `mntr`: what the server is, gauges, counters, summaries.
+/// All metrics, in the order of `mntr`: texts about the server, gauges, counters, summaries.
 #[rustfmt::skip]
 pub(crate) const METRICS: &[Metric] = &[
     Metric { name: "version", kind: Text, unit: Plain,
@@ -539,7 +542,7 @@ mod tests {
         Scrape { stats, process }
     }
 
-    /// An exposition needs name, kind, help and numbers: here they are put down as Prometheus's text format has them.
+    /// An exposition needs name, kind, help and numbers: this writes them in Prometheus's text format.
     fn exposed(from: &Scrape<'_>) -> String {
         let mut out = String::new();
         for (Metric { name, kind, help, .. }, value) in metrics(from) {

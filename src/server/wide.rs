@@ -1,11 +1,11 @@
 //! Reads whose work grows with the tree or with the request: listings, counts of a subtree, multiReads,
 //! a session's ephemerals, setWatches.
 //!
-//! Each is a small machine that goes on for a budget ([`Cost`]) and can be left and taken up again. What ends
-//! within the first budget, and nearly all do, never leaves the step it began in. The rest goes on a slice a
-//! turn while everybody else is served: at one pinned zxid, so that the reply is the state at exactly that
-//! zxid however long it takes. setWatches needs none: each of its watches is compared with the state as it is
-//! when that watch is set, so that none is set too late to see a change.
+//! Each of these reads is a small state machine: it runs for a budget ([`Cost`]), and can be stopped and continued.
+//! Nearly all end within the first budget, in the step in which they began. The others continue with one slice in each
+//! turn, while other clients are served. They read at one pinned zxid, so that the reply is the state at exactly that
+//! zxid, however long the read takes. setWatches needs no pin: each watch is compared with the state at the moment it
+//! is set, so that no change is missed.
 
 use super::scope::Scope;
 use crate::cost::Cost;
@@ -21,16 +21,16 @@ use crate::tree::store::Cursor;
 use crate::tree::walk::Walk;
 use crate::watch::WatchMode;
 
-/// A list in a reply: names one after another behind their number, which is known at the end.
+/// A list in a reply: the number of names, which is known only at the end, and then the names.
 #[derive(Debug, Default)]
 struct Listing {
     cursor: Cursor,
     count: i32,
-    /// Where the number stands, counted from the reply's begin.
+    /// The place of the number, counted from the reply's begin.
     count_at: usize,
 }
 
-/// How far a read has come.
+/// The progress of a read, by its kind.
 #[derive(Debug)]
 enum Progress {
     Children { list: Listing, with_stat: bool },
@@ -40,19 +40,18 @@ enum Progress {
     SetWatches { at: usize, vector: usize, left: usize },
 }
 
-/// What a slice has come to.
+/// The result of a slice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Step {
     /// The budget is used up, the read is not done.
     More,
     Done,
-    /// It is answered, and the connection must end: a setWatches that was refused, whose answer no client looks at.
-    /// A client that goes on believes in watches that are not there; one that is cut off knows.
+    /// The request is answered, and the connection must be closed: a setWatches was refused, and clients ignore its
+    /// answer. A client that continues would rely on watches that do not exist; a closed connection tells it.
     Over,
 }
 
-/// A read under way. Its request's body and the reply so far are kept by the caller, and are the same from
-/// call to call.
+/// A read under way. The caller keeps the request's body and the reply so far, and passes the same ones in every call.
 #[derive(Debug)]
 pub struct WideRead {
     xid: i32,
@@ -60,7 +59,7 @@ pub struct WideRead {
 }
 
 impl WideRead {
-    /// Begins a read that may take more than a slice ([`Work::is_wide`]): what must be checked first is checked. `None` for
+    /// Begins a read that may take more than a slice ([`Work::is_wide`]), with the checks that come first. `None` for
     /// any other request.
     ///
     /// [`Work::is_wide`]: crate::jute::Work::is_wide
@@ -76,7 +75,7 @@ impl WideRead {
             }
             Request::GetAllChildrenNumber { path } => {
                 scope.permitted(OpCode::GetAllChildrenNumber, path)?;
-                // Under its other name the root counts itself: ZooKeeper counts the keys that begin with "/".
+                // Under the path "/" the root counts itself, too: ZooKeeper counts the keys that begin with "/".
                 Progress::Descendants { walk: Walk::below(path::stored(path)), count: i32::from(path.is_empty()) }
             }
             Request::MultiRead(_) => Progress::Multi { at: 0, list: None },
@@ -86,23 +85,22 @@ impl WideRead {
         Ok(Some(WideRead { xid, progress }))
     }
 
-    /// Begins the list of a session's ephemerals, found by looking at every znode. The prefix is given as the body;
-    /// an empty one means all.
+    /// Begins the list of a session's ephemerals, which looks at every znode. The prefix is given as the body; an empty
+    /// one means all.
     pub(crate) fn ephemerals(xid: i32, session: SessionId) -> WideRead {
         WideRead { xid, progress: Progress::Ephemerals { list: Listing::default(), session } }
     }
 
-    /// Whether all of it must be read at one zxid.
+    /// Whether the whole read must be at one zxid.
     pub(crate) fn needs_pin(&self) -> bool {
         !matches!(self.progress, Progress::SetWatches { .. })
     }
 
-    /// Goes on until it is done or the scope's budget is used up. What is in `out` from `start` on is its
-    /// reply so far, and before that of setWatches what was missed.
+    /// Continues until the read is done or the scope's budget is used up. `out` has the reply so far from `start` on;
+    /// setWatches puts events of missed changes before that.
     ///
-    /// # Errors
-    /// What is to be answered instead: a reply of more than the scope's [`Scope::longest_answer`] is refused as throttled, as there
-    /// is no memory for it.
+    /// # Errors The error to answer instead. A reply longer than the scope's [`Scope::longest_answer`] is refused as
+    /// throttled, because there is no memory for it.
     pub(crate) fn advance(
         &mut self,
         scope: &mut Scope<'_>,
@@ -166,7 +164,7 @@ impl Listing {
 }
 
 impl Scope<'_> {
-    /// Goes on listing the names of a znode's children.
+    /// Continues to list the names of a znode's children.
     fn list_children(
         &mut self,
         path: &[u8],
@@ -183,7 +181,7 @@ impl Scope<'_> {
         let mut is_cut = false;
         self.view.list_children(path, path::hash(path), &mut list.cursor, self.znodes_left(), &mut |name| {
             meter.charge(Cost::bytes(name.len()));
-            // Names can be as long as requests: what will be refused is not gathered.
+            // Names can be as long as requests: a list that will be refused is not gathered.
             if out.len() <= limit {
                 put_bytes(out, name);
             } else {
@@ -198,7 +196,7 @@ impl Scope<'_> {
         list.cursor.is_done()
     }
 
-    /// Goes on looking for the ephemerals of a session.
+    /// Continues to search for the ephemerals of a session.
     fn list_ephemerals(
         &mut self,
         session: SessionId,
@@ -232,8 +230,8 @@ impl Scope<'_> {
         list.cursor.is_done()
     }
 
-    /// Goes on with the operations of a multiRead, the next of which begins `at`. A frame of a megabyte can name sixty
-    /// thousand znodes of a megabyte each: results beyond what there is memory for are not even gathered.
+    /// Continues with the operations of a multiRead, the next of which begins at `at`. A frame of a megabyte can name
+    /// sixty thousand znodes of a megabyte each: results beyond the available memory are not even gathered.
     fn multi_read(
         &mut self,
         ops: MultiOps<'_>,
@@ -285,8 +283,9 @@ impl Scope<'_> {
         }
     }
 
-    /// Goes on setting watches up again, or firing what they missed while the client was away. Events carry zxid -1. `vector`
-    /// is the list of the request that is being read, `left` what it still has, `at` where in the body.
+    /// Continues to set watches again, or to send the events that were missed while the client was away; these events
+    /// carry zxid -1. `vector` is the list of the request that is being read, `left` the number of paths left in it,
+    /// `at` the place in the body.
     fn set_watches(
         &mut self,
         body: &[u8],
@@ -317,9 +316,10 @@ impl Scope<'_> {
         Ok(false)
     }
 
-    /// A missed change of a znode is told of to those who may read it. ZooKeeper tells everybody: whoever names a path learns
-    /// that it changed since a zxid of his choice, and so its mzxid. Here a znode that `exists` denies looks the same
-    /// whatever has happened to it: its watch is set without a word, and READ is asked again when that fires.
+    /// Only a client that may read the znode is told of a missed change. ZooKeeper tells every client: a client that
+    /// names a path learns whether the znode changed since a zxid of its choice, and so the znode's mzxid. Here the
+    /// answer for an unreadable znode never depends on its changes: the watch is set without an event, and READ is
+    /// checked again when the watch fires.
     fn set_watch_again(&mut self, vector: usize, path: &[u8], seen: i64, out: &mut Vec<u8>) -> Result<(), ErrorCode> {
         use EventType::{NodeChildrenChanged, NodeCreated, NodeDataChanged, NodeDeleted};
         let znode = self.find(path);
@@ -354,7 +354,8 @@ mod tests {
     use crate::sim::server::SimServer;
     use crate::watch::{WatchLimits, Watches};
 
-    /// The memory for answers is shared by all shards: there may be more of it when a list is judged than when it was gathered.
+    /// All shards share the memory for answers: there may be more of it when a list is checked than when it was
+    /// gathered.
     #[test]
     fn a_list_that_was_cut_is_refused_whatever_memory_there_is_by_then() {
         let mut server = SimServer::new(1 << 20);
