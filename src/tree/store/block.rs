@@ -1,5 +1,5 @@
-//! One version of a znode in one allocation: header, path, data. Long data lies apart, and versions that differ in something
-//! else share it: who changes an ACL a thousand times copies nothing.
+//! One version of a znode in one allocation: header, path, data. Long data has an allocation of its own, which versions
+//! with the same data share: a thousand changes of an ACL copy no data.
 //!
 //! # Unsafe
 //! A block is raw memory: `size_of::<Block>()` bytes of header, then `path_len` bytes of path, then `data_len` bytes
@@ -16,13 +16,13 @@ use super::spare::Spare;
 use super::sync::{Acquire, AtomicBool, AtomicPtr, Guard, Relaxed};
 use crate::acl::AclId;
 
-/// What a block says about its znode.
+/// The znode's state in a block's version.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(super) enum Kind {
     /// The znode exists and its data is null.
     Null,
-    /// The znode exists and has data, empty perhaps.
+    /// The znode exists and has data, perhaps empty.
     Data,
     /// The znode was deleted.
     Tombstone,
@@ -37,27 +37,27 @@ pub(super) struct Block {
     pub(super) next: AtomicPtr<Block>,
     /// The version after this one; null at the head. Writer only.
     pub(super) newer: AtomicPtr<Block>,
-    /// The children of this incarnation, null until there is something to say about them. In a tombstone: the
-    /// children object of the *parent*, where the znode's entry stands.
+    /// The children of this incarnation; null until it has a child or other numbers than a new znode. In a tombstone:
+    /// the children object of the *parent*, which has the znode's entry.
     pub(super) kids: AtomicPtr<Kids>,
     pub(super) fields: Fields,
     pub(super) acl: AclId,
     pub(super) path_len: u32,
     pub(super) data_len: u32,
     pub(super) kind: Kind,
-    /// In a tombstone: the znode came back under the same parent incarnation and owns the entry in its child set.
-    /// Writer only.
+    /// In a tombstone: the znode was created again under the same parent incarnation, and owns the entry in the
+    /// parent's child set. Writer only.
     pub(super) continued: AtomicBool,
-    /// How many of the versions below were not published when this one was made, or more. Writer only.
+    /// How many of the older versions were not published when this one was made; perhaps too high. Writer only.
     pub(super) depth: u16,
     guard: Guard,
 }
 
-/// A million headers are a tenth of what a million znodes may take: a field more must be worth it.
+/// A million headers are a tenth of the memory that a million znodes may take: another field must be worth its bytes.
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<Block>() == 96);
 
-/// What is stored of a znode apart from path, data, ACL and children.
+/// The stored part of a znode's Stat, without path, data, ACL and children.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(super) struct Fields {
@@ -70,7 +70,7 @@ pub(super) struct Fields {
     pub(super) aversion: i32,
 }
 
-/// What a block is made of, but for its links.
+/// The contents of a block, without its links.
 pub(super) struct Version<'a> {
     pub(super) zxid: i64,
     pub(super) fields: Fields,
@@ -85,15 +85,15 @@ pub(super) struct Version<'a> {
 #[derive(Clone, Copy)]
 pub(super) enum Data<'a> {
     New(&'a [u8]),
-    /// That of this version, which is live.
+    /// The data of this version, which is live.
     Of(*mut Block),
 }
 
-/// Bytes of data from which on they lie apart from the header: a pointer more is nothing beside a page.
+/// Data of so many bytes or more has its own allocation: beside a page a pointer costs nothing.
 pub(super) const APART: usize = 4096;
 
-/// Long data; its bytes follow. The count of the versions that have it, and what is noted of it, are the writer's alone;
-/// readers look at the bytes.
+/// Long data; its bytes follow. The count of versions that have it and the note belong to the writer; readers look only
+/// at the bytes.
 #[repr(C)]
 struct Apart {
     versions: usize,
@@ -122,7 +122,7 @@ impl Block {
         size_of::<Block>() + path_len + if data_len < APART { data_len } else { size_of::<*mut Apart>() }
     }
 
-    /// Where the data lies, if apart; null otherwise.
+    /// The separate allocation of the data; null if there is none.
     ///
     /// # Safety
     /// `block` is a live block.
@@ -205,7 +205,7 @@ impl Block {
         }
     }
 
-    /// The block, unlinked, as something to free later.
+    /// The block, unlinked, as garbage to free later.
     pub(super) fn garbage(block: *mut Block) -> Garbage {
         // SAFETY: limbo calls this once, when nobody looks at the block any more.
         Garbage::new(block.cast(), |block, spare| unsafe { Block::free(block.cast(), spare) })
@@ -243,7 +243,7 @@ impl Block {
         }
     }
 
-    /// What the writer has noted of long data, 0 at first; `None` where the data is short.
+    /// The writer's note on long data, 0 at first; `None` if the data is short.
     ///
     /// # Safety
     /// `block` is a live block and the caller the writer.
@@ -252,7 +252,7 @@ impl Block {
         unsafe { Self::apart(block).as_ref().map(|apart| apart.note) }
     }
 
-    /// Notes something of long data, which all versions have that share it.
+    /// Sets the note on long data, for all versions that share the data.
     ///
     /// # Safety
     /// `block` is a live block with long data and the caller the writer.
@@ -261,7 +261,7 @@ impl Block {
         unsafe { (*Self::apart(block)).note = note };
     }
 
-    /// Whether this version says that the znode is gone.
+    /// Whether this version is a tombstone.
     ///
     /// # Safety
     /// `block` is a live block.
@@ -271,8 +271,8 @@ impl Block {
         unsafe { (*block).kind == Kind::Tombstone }
     }
 
-    /// The version a reader at `zxid` sees, starting from the head: null if it sees none, a tombstone perhaps. Counts the
-    /// newer ones on the way to it.
+    /// The version that a reader at `zxid` sees, starting from the head: null if there is none; perhaps a tombstone.
+    /// Counts the newer versions on the way.
     ///
     /// # Safety
     /// `block` is null or a block, and the caller is the writer or an online reader since it was loaded.
@@ -292,7 +292,7 @@ impl Block {
         block
     }
 
-    /// The numbers that a reader at `zxid` sees about the znode's children. Counts the newer ones on the way to them.
+    /// The numbers that a reader at `zxid` sees about the znode's children. Counts the newer ones on the way.
     ///
     /// # Safety
     /// As for [`Block::at`], but not null.

@@ -1,12 +1,12 @@
-//! What pins hold back: superseded versions that are looked at again when their pin has gone, see [`super::reclaim`].
+//! Superseded versions that pins keep: they are looked at again when their pin is dropped, see [`super::reclaim`].
 //!
-//! The pointers name linked versions, and are `unsafe` to look at by the rules of [`super::writer`].
+//! The pointers name linked versions; dereferencing them is `unsafe`, by the rules of [`super::writer`].
 
 use super::block::Block;
 use super::kids::{ChildStat, Kids};
 use super::queue::Queue;
 
-/// What one pinned zxid holds back.
+/// The versions that one pinned zxid keeps.
 pub(super) struct Held {
     pub(super) zxid: i64,
     pub(super) waiting: Queue<Waiting>,

@@ -1,13 +1,13 @@
-//! The children of one incarnation of a znode: who they are, and the numbers about them, versioned.
+//! The children of one incarnation of a znode: their set, and the versioned numbers about them.
 //!
-//! Who they are is a set of path hashes, and says only "look there": whether a child exists at a zxid is decided by the
-//! child's own versions. The numbers (how many, cversion, pzxid) are a version chain of their own, so that creating a
-//! child never copies its parent's data. A znode gets this object with its first child or the first number that differs
-//! from a new znode's.
+//! The set has path hashes, which are only hints where to look: a child's own versions decide whether the child exists
+//! at a zxid. The numbers (count, cversion, pzxid) have a version chain of their own, so that creating a child never
+//! copies its parent's data. A znode gets this object with its first child or the first number that differs from a new
+//! znode's.
 //!
-//! # Unsafe
-//! Same rules as for blocks: the writer alone links and frees; an entry is freed through limbo. The object lives while
-//! `refs` counts a linked block or a pending record that names it; then it goes to limbo with all that is left in it.
+//! # Unsafe Same rules as for blocks: the writer alone links and frees; an entry is freed through limbo. The object
+//! lives while `refs` counts a linked block or a pending record that names it; then it goes to limbo with everything
+//! that it still contains.
 
 use super::ledger;
 use super::limbo::{Garbage, Limbo};
@@ -17,7 +17,7 @@ use super::sync::{Acquire, AtomicI32, AtomicI64, AtomicPtr, AtomicU32, Guard, Re
 use super::table::Table;
 
 pub(super) struct Kids {
-    /// Newest first; none at all means the numbers of a new znode.
+    /// Newest first; an empty chain means the numbers of a new znode.
     pub(super) stat: AtomicPtr<ChildStat>,
     pub(super) set: Table<HashSlot>,
     /// Linked blocks and pending records that point here. Writer only.
@@ -31,7 +31,7 @@ pub(super) struct ChildStat {
     pub(super) next: AtomicPtr<ChildStat>,
     /// The version after this one. Writer only.
     pub(super) newer: AtomicPtr<ChildStat>,
-    /// How many of the versions below were not published when this one was made, or more. Writer only.
+    /// How many of the older versions were not published when this one was made; perhaps too high. Writer only.
     pub(super) depth: u16,
     // Atomic because the writer changes the newest version in place while its transaction is not published: readers
     // only ever look at its stamp then.
@@ -90,7 +90,7 @@ impl ChildStat {
         self.pzxid.store(numbers.pzxid, Relaxed);
     }
 
-    /// A version, unlinked, as something to free later.
+    /// A version, unlinked, as garbage to free later.
     fn garbage(stat: *mut ChildStat) -> Garbage {
         // SAFETY: limbo calls this once, when nobody looks at the version any more.
         Garbage::new(stat.cast(), |stat, spare| unsafe { ChildStat::free(stat.cast(), spare) })
@@ -122,13 +122,13 @@ impl Kids {
         }))
     }
 
-    /// The object, named by nothing any more, as something to free later.
+    /// The object, to which nothing points any more, as garbage to free later.
     fn garbage(kids: *mut Kids) -> Garbage {
         // SAFETY: limbo calls this once, when nobody looks at the object any more.
         Garbage::new(kids.cast(), |kids, spare| unsafe { Kids::free(kids.cast(), spare) })
     }
 
-    /// One more block or record names it.
+    /// One more block or record points to the object.
     ///
     /// # Safety
     /// The caller is the writer; `kids` is null or live.
@@ -139,7 +139,7 @@ impl Kids {
         }
     }
 
-    /// One block or record less names it; the last one takes it along.
+    /// One block or record less points to the object; after the last one it goes to limbo.
     ///
     /// # Safety
     /// The caller is the writer; `kids` is null or live, and what named it is unlinked.
@@ -177,7 +177,8 @@ impl Kids {
         }
     }
 
-    /// The numbers a reader at `zxid` sees, if they are not those of a new znode. Counts the newer ones on the way to them.
+    /// The numbers that a reader at `zxid` sees, if they are not those of a new znode. Counts the newer ones on the
+    /// way.
     ///
     /// # Safety
     /// The caller is the writer or an online reader since the object was loaded.
@@ -196,8 +197,8 @@ impl Kids {
         None
     }
 
-    /// Stamps new numbers at the head. Returns the new version, or None if the head had that stamp already. `depth` is what
-    /// the new version says of the one below.
+    /// Stamps new numbers at the head. Returns the new version, or None if the head had that stamp already. `depth` is
+    /// stored in the new version.
     ///
     /// # Safety
     /// The caller is the writer, and `zxid` is not published yet.
@@ -227,7 +228,7 @@ impl Kids {
         Some(new)
     }
 
-    /// Takes the newest version off again.
+    /// Removes the newest version again.
     ///
     /// # Safety
     /// The caller is the writer, and the version was never published.

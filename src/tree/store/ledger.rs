@@ -5,7 +5,7 @@ thread_local! {
     static LIVE: std::cell::Cell<i64> = const { std::cell::Cell::new(0) };
 }
 
-/// One more (1) or one less (-1).
+/// Counts an allocation (1) or a free (-1).
 #[inline(always)]
 pub(super) fn count(_change: i64) {
     #[cfg(test)]

@@ -1,8 +1,8 @@
-//! What was unlinked and may still be looked at: memory on its way out.
+//! Garbage: memory that was unlinked and that readers may still look at.
 //!
-//! Unlinking and freeing are two things. The writer unlinks what no reader point needs, tags it with the current
-//! epoch and puts it here; it is freed once every online reader has announced a later epoch, which it does between
-//! two turns, when it holds no reference into the tree.
+//! Unlinking and freeing are separate steps. The writer unlinks memory that no reader point needs, tags it with the
+//! current epoch and puts it here. It is freed when every online reader has announced a later epoch; a reader does that
+//! between two turns, when it holds no reference into the tree.
 //!
 //! `unsafe`: it handles memory that readers may still look at; see the rules in [`super`], which the models, the
 //! stress tests and loom hold it to.
@@ -10,7 +10,7 @@
 use super::queue::Queue;
 use super::spare::Spare;
 
-/// One piece of unlinked memory, and how to give it back.
+/// One piece of unlinked memory, and the function that frees it.
 #[derive(Clone, Copy)]
 pub(super) struct Garbage {
     memory: *mut (),
@@ -34,11 +34,11 @@ impl Garbage {
 /// The writer's queue of garbage, oldest first.
 pub(super) struct Limbo {
     queue: Queue<(u64, Garbage)>,
-    /// The tag of what is retired now. Readers that announce a later one cannot have seen it linked.
+    /// The tag of memory that is retired now. Readers that announce a later epoch cannot have seen this memory linked.
     epoch: u64,
     /// Whether something carries the current tag.
     dirty: bool,
-    /// Where freed memory goes, and new memory comes from.
+    /// Takes freed memory and gives new memory.
     pub(super) spare: Spare,
 }
 
@@ -53,7 +53,7 @@ impl Limbo {
         self.dirty = true;
     }
 
-    /// Opens a new epoch if the current one has garbage, and says which it is.
+    /// Begins a new epoch if the current one has garbage, and returns the epoch.
     pub(super) fn turn(&mut self) -> u64 {
         if self.dirty {
             self.epoch += 1;
@@ -62,8 +62,8 @@ impl Limbo {
         self.epoch
     }
 
-    /// Frees at most `budget` pieces retired before every online reader's announced epoch; `seen` is the least of those.
-    /// Returns how many.
+    /// Frees at most `budget` pieces retired before `seen`, the least epoch that an online reader has announced.
+    /// Returns how many it freed.
     ///
     /// # Safety
     /// `seen` was read after the epoch [`Limbo::turn`] returned was published and a full fence.
@@ -81,12 +81,12 @@ impl Limbo {
         budget
     }
 
-    /// Pieces that wait.
+    /// How many pieces wait.
     pub(super) fn len(&self) -> usize {
         self.queue.len()
     }
 
-    /// Hands over everything: the writer goes, readers may stay.
+    /// Takes everything out: the writer is dropped, readers may remain.
     pub(super) fn take(&mut self) -> Vec<Garbage> {
         let mut all = Vec::with_capacity(self.queue.len());
         while let Some((_, garbage)) = self.queue.pop_front() {

@@ -2,8 +2,8 @@
 //!
 //! One [`Writer`] adds versions at the head, each stamped with the transaction that made it; a delete is a tombstone
 //! version. Any number of [`Reader`]s, on other threads, look at the tree *at a zxid* and never wait. So prepare can
-//! work above the commit watermark where nobody looks, a commit is one store, a multi is seen whole or not at
-//! all, and a snapshot pins a zxid and walks.
+//! work above the commit watermark, where no reader looks; a commit is one store instruction; a multi is seen whole or
+//! not at all; and a snapshot pins a zxid and walks the tree.
 //!
 //! ```text
 //!  table (extendible, by path hash)             "/a"'s chain, newest first

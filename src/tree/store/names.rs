@@ -1,26 +1,26 @@
-//! Which ACLs the versions of znodes carry: a count for each number, so that a list nobody carries can be freed.
+//! Which ACLs the versions of znodes have: a count for each number, so that a list that no version has can be freed.
 //!
-//! A version counts from when it is made until its memory is given back, which is after every reader has passed a
-//! quiescent point: a number without a count is one that no reader has before its eyes.
+//! A version counts until its memory is freed, after every reader has passed a quiescent point: so no reader looks at a
+//! version with a number whose count is 0.
 
 use crate::acl::AclId;
 
-/// How many versions carry each ACL; the writer's.
+/// How many versions have each ACL. Writer only.
 #[derive(Debug, Default)]
 pub(crate) struct AclNames {
     /// By number.
     counts: Vec<u32>,
-    /// Numbers that were carried and are not, or were not a moment ago.
+    /// Numbers whose count went down to 0; some may have a version again.
     lost: Vec<AclId>,
 }
 
 impl AclNames {
-    /// Whether a version carries it. [`AclId::OPEN`] is not counted.
+    /// Whether a version has this ACL. [`AclId::OPEN`] is not counted.
     pub(crate) fn carry(&self, acl: AclId) -> bool {
         self.counts.get(acl.0 as usize).is_some_and(|count| *count > 0)
     }
 
-    /// The numbers whose last version has gone since the last call; some may have another by now.
+    /// Takes the numbers whose last version was freed since the last call; some may have another version by now.
     pub(crate) fn take_lost(&mut self) -> std::vec::Drain<'_, AclId> {
         self.lost.drain(..)
     }
@@ -41,7 +41,7 @@ impl AclNames {
         self.counts[place] += 1;
     }
 
-    /// A version's memory is given back. Whoever takes a whole tree apart has counted nothing, and counts nothing here.
+    /// A version's memory is freed. When a whole tree is dropped, its versions are not counted here.
     #[inline]
     pub(super) fn release(&mut self, acl: AclId) {
         if acl == AclId::OPEN {

@@ -1,6 +1,6 @@
 //! A slot of the main table: from a path's hash to the chain of its versions.
 //!
-//! The pointer is a [`Block`], and `unsafe` to look at by the rules there.
+//! The pointer names a [`Block`]; dereferencing it is `unsafe`, by the rules of that file.
 
 use super::block::Block;
 use super::segment::{Content, Slot};
@@ -15,7 +15,7 @@ pub(super) struct PathSlot {
 const ERASED_HEAD: *mut Block = std::ptr::without_provenance_mut(1);
 
 impl PathSlot {
-    /// Puts another version in front of the chain, or takes the front one off.
+    /// Sets the chain's front version: adds one, or removes the front one.
     pub(super) fn set_head(&self, head: *mut Block) {
         self.head.store(head, Release);
     }
@@ -32,8 +32,8 @@ impl Slot for PathSlot {
         &self.hash
     }
 
-    /// A slot that is being reused may give its old chain under the new hash. The old chain is one no reader's
-    /// zxid needs, and paths are always compared, so the worst is a miss that is right.
+    /// A slot that is being reused may give its old chain under the new hash. No reader's zxid needs the old chain, and
+    /// paths are always compared: so the lookup at worst finds nothing, which is then correct.
     #[inline]
     fn load(&self) -> Content<*mut Block> {
         let head = self.head.load(Acquire);

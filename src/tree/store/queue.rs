@@ -1,17 +1,17 @@
 //! A double-ended queue in chunks.
 //!
-//! The writer's records and its garbage can grow to millions while a reader stands still. A ring that doubles
-//! would copy all of them within one create; here growth costs one chunk, whatever the length.
+//! The writer's records and garbage can grow to millions while a reader does not move. A ring buffer that doubles would
+//! copy all of them within one create; here growth costs one chunk, whatever the length.
 
 use std::collections::VecDeque;
 
 /// Items of one chunk.
 const CHUNK: usize = 512;
 
-/// First in first out, with a way back for what was put in last.
+/// A queue, first in, first out; the item that was put in last can be taken back.
 pub(super) struct Queue<T> {
     chunks: VecDeque<Vec<T>>,
-    /// Items of the first chunk that were taken already.
+    /// How many items of the first chunk were taken already.
     taken: usize,
     len: usize,
     spare: Option<Vec<T>>,

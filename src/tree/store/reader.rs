@@ -1,4 +1,4 @@
-//! A reader: one per thread that looks at the tree, and the pins it takes.
+//! Readers, one for each thread that reads the tree, and the pins that they take.
 //!
 //! # Unsafe
 //! None here, but the safety of every view rests on this file: an online reader's `seen` is an epoch it announced when
@@ -17,7 +17,8 @@ pub struct Reader {
     slot: usize,
     point: i64,
     online: bool,
-    /// What its views look at. It also keeps the reader from being Sync: views borrow it, quiescent points need it alone.
+    /// The meter of its views. It also keeps the reader from being Sync: views borrow the reader, and quiescent points
+    /// need it exclusively.
     meter: Meter,
 }
 
@@ -37,8 +38,8 @@ impl Reader {
         Ok(Reader { shared, slot, point: NO_POINT, online: false, meter: Meter::default() })
     }
 
-    /// Goes online and returns where it stands: its old point if it was parked with it, otherwise what is published now.
-    /// Nothing that the returned zxid or a later one needs can have gone.
+    /// Goes online and returns the reader's point: the old one if it was parked with it, otherwise the zxid that is
+    /// published now. Nothing that this zxid or a later one needs has been freed.
     pub fn resume(&mut self) -> Zxid {
         let slot = &self.shared.readers[self.slot];
         if !self.online {
@@ -59,12 +60,12 @@ impl Reader {
         Zxid(self.point)
     }
 
-    /// Where it stands, if it has a point.
+    /// The reader's point, if it has one.
     pub fn point(&self) -> Option<Zxid> {
         (self.point != NO_POINT).then_some(Zxid(self.point))
     }
 
-    /// Moves the point forward: it will not read below `zxid` any more.
+    /// Moves the point forward: the reader will not read below `zxid` any more.
     ///
     /// # Panics
     /// If it has no point, or `zxid` lies before it or is not published.
@@ -77,7 +78,7 @@ impl Reader {
         }
     }
 
-    /// Where everything that is looked at through this reader is charged, and whatever else its owner does.
+    /// The meter for everything that is looked at through this reader, and for other work of its owner.
     #[inline]
     pub(crate) fn meter(&self) -> &Meter {
         &self.meter
@@ -95,8 +96,8 @@ impl Reader {
         }
     }
 
-    /// Goes offline: freeing does not wait for it until it resumes. With `hold_point`, everything from its point on
-    /// stays readable for it; without, it will stand at what is published when it resumes.
+    /// Goes offline: freeing does not wait for it until it resumes. With `hold_point` everything from its point on
+    /// stays readable; without it, the reader will get the published zxid when it resumes.
     pub(crate) fn park(&mut self, hold_point: bool) {
         let slot = &self.shared.readers[self.slot];
         if !hold_point {
@@ -130,8 +131,8 @@ impl Reader {
         self.pin_ahead(zxid)
     }
 
-    /// The same for a zxid that may not be published yet. For the writer's own thread, between two transactions: nothing is
-    /// added at or below `zxid` any more, and while the pin is used it must not be undone.
+    /// The same for a zxid that may not be published yet. For the writer's own thread, between two transactions:
+    /// nothing is added at or below `zxid` any more, and `zxid` must not be undone while the pin exists.
     pub(crate) fn pin_ahead(&self, zxid: Zxid) -> Result<Pin, StoreFull> {
         assert!(self.point != NO_POINT && zxid.0 >= self.point, "a pin is taken at or after the reader's point");
         let slot = self.shared.claim_pin(zxid.0)?;
@@ -155,7 +156,7 @@ impl Drop for Reader {
     }
 }
 
-/// Keeps one zxid readable. It says nothing about freeing: whoever reads at it uses an online reader.
+/// Keeps one zxid readable. A pin alone does not keep memory allocated: reading at it needs an online reader.
 pub struct Pin {
     shared: Arc<Shared>,
     slot: usize,
@@ -163,7 +164,7 @@ pub struct Pin {
 }
 
 impl Pin {
-    /// The zxid it keeps.
+    /// The pinned zxid.
     pub(crate) fn zxid(&self) -> Zxid {
         Zxid(self.zxid)
     }

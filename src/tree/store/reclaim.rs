@@ -1,12 +1,13 @@
-//! Letting go of old versions: what may be unlinked, when it may be freed, and how much of that one call does.
+//! Reclaims old versions: which may be unlinked, when they may be freed, and how much of this one call does.
 //!
-//! A superseded version v may go when no point lies in [v's stamp, its successor's stamp). Records of supersession
-//! stand in a queue in stamp order, so everything up to the lowest point of a reader is decided by looking at the front.
-//! What a pin still needs is set aside with that pin and looked at again when the pin has gone; so one old pin keeps
-//! one version of each chain, not all that were made since.
+//! A superseded version v may be unlinked when no point lies in [v's stamp, its successor's stamp). Records of
+//! supersession are in a queue in stamp order, so a look at the front decides everything up to the lowest point of a
+//! reader. Versions that a pin still needs are set aside with that pin, and looked at again when the pin is dropped. So
+//! one old pin keeps one version of each chain, not all versions that were made since.
 //!
-//! A tombstone stays while an older version below it is held, because it hides that version from later zxids and carries
-//! the znode's entry in its parent's child set. Without one it goes, and with it the entry and, at the head, the slot.
+//! A tombstone stays while an older version below it is held, because it hides that version from later zxids and
+//! carries the znode's entry in its parent's child set. Without such a version the tombstone is unlinked, and with it
+//! the entry and, at the head, the slot.
 //!
 //! # Unsafe
 //! See [`super::writer`]. A record names its successor version, which is live because a version's own record as the
@@ -22,21 +23,24 @@ use super::sync::{Acquire, Relaxed, Release, SeqCst, fence};
 use super::writer::{Record, Writer};
 use crate::cost::Cost;
 
-/// Records looked at and pieces freed in one call, besides twice what was recorded since the last.
+/// How many records are looked at and pieces are freed in one call, in addition to twice the records since the last
+/// call.
 const STEPS: usize = 256;
 
-/// As many at most, which takes a millisecond or two: a transaction that deletes very many znodes is let go of in several.
+/// The most steps of one call, which take a millisecond or two: the versions of a transaction that deletes very many
+/// znodes are freed in several calls.
 const MOST_STEPS: usize = 16 << 10;
 
 impl Writer {
-    /// Unlinks what no reader point needs any more and frees what was unlinked before every online reader's last quiescent
-    /// point. Does a bounded amount of work: some hundreds of versions, and twice as many as were made
-    /// since the last call, but for very many. Returns whether more could be done now.
+    /// Unlinks what no reader point needs any more and frees what was unlinked before every online reader's last
+    /// quiescent point. Does a bounded amount of work: some hundreds of versions, and twice as many as were made since
+    /// the last call, up to a limit. Returns whether more could be done now.
     pub fn reclaim(&mut self) -> bool {
         let mut steps = (STEPS + 2 * self.recent).min(MOST_STEPS);
         let budget = steps;
         self.recent = self.recent.saturating_sub(MOST_STEPS / 2);
-        // Published before, points after: a reader whose point we miss sees all that is published now (Reader::resume).
+        // First publish, then look at the points: a reader whose point is missed here sees everything that is published
+        // now (Reader::resume).
         fence(SeqCst);
         // Readers before pins: a pin is in its slot before the reader that took it moves on.
         let low = self.shared.active().iter().map(|slot| slot.point.load(Acquire)).min().unwrap_or(NO_POINT);
@@ -72,7 +76,7 @@ impl Writer {
         (self.records.len() + held, self.limbo.len())
     }
 
-    /// Looks again at what was set aside for pins that are gone.
+    /// Looks again at versions that were set aside for pins that are dropped now.
     fn release_held(&mut self, pins: &[i64], steps: &mut usize) {
         let mut i = 0;
         while *steps > 0 && i < self.held.len() {
@@ -90,7 +94,7 @@ impl Writer {
         }
     }
 
-    /// Lets go of the version that the record's version superseded.
+    /// Unlinks the version that the record's version superseded, or sets it aside.
     ///
     /// # Safety
     /// The record was just taken from the queue.
@@ -110,7 +114,7 @@ impl Writer {
                     if !below.is_null() && !Block::is_tombstone(below) {
                         self.unlink_or_hold(Waiting::Version { block: below, hash }, pins);
                     } else if !replaced.is_null() && Block::is_tombstone(block) {
-                        // What it deleted was never in the chain to be unlinked; a tombstone below settles by itself.
+                        // The version that it deleted was never in the chain; a tombstone below is settled on its own.
                         self.settle(block, hash);
                     }
                 }
@@ -126,7 +130,7 @@ impl Writer {
         }
     }
 
-    /// Lets go of a version that another one of the same transaction took the place of.
+    /// Frees a version that another one of the same transaction replaced.
     ///
     /// # Safety
     /// It is in no chain, and its record is done with.
@@ -135,7 +139,7 @@ impl Writer {
         unsafe {
             let kids = (*block).kids.load(Relaxed);
             if Block::is_tombstone(block) && !(*block).continued.load(Relaxed) {
-                // Its entry stands in the child set of a parent that came and went in this transaction.
+                // Its entry is in the child set of a parent that was created and deleted in this transaction.
                 self.leave(kids, hash);
             }
             Kids::release(kids, &mut self.limbo);
@@ -152,7 +156,7 @@ impl Writer {
                 Waiting::Version { block, .. } => ((*block).zxid, (*(*block).newer.load(Relaxed)).zxid),
                 Waiting::Numbers { stat, .. } => ((*stat).zxid, (*(*stat).newer.load(Relaxed)).zxid),
             };
-            // The highest pin below the successor, if it lies in the version's time.
+            // The highest pin below the successor, if the version is the one that it sees.
             let before = pins.partition_point(|pin| *pin < to);
             match before.checked_sub(1).map(|i| pins[i]).filter(|pin| *pin >= from) {
                 Some(pin) => self.hold(pin, waiting),
@@ -178,7 +182,7 @@ impl Writer {
         }
     }
 
-    /// Takes a superseded version that is no tombstone out of its chain.
+    /// Unlinks a superseded version that is no tombstone.
     ///
     /// # Safety
     /// As for `unlink_or_hold`, and no point needs it.
@@ -198,7 +202,7 @@ impl Writer {
         }
     }
 
-    /// Takes a tombstone out if it hides nothing: nothing lies below it, or another tombstone.
+    /// Unlinks a tombstone if it hides nothing: below it there is nothing, or another tombstone.
     ///
     /// # Safety
     /// `tombstone` is linked and published; what it superseded was just unlinked.
@@ -211,7 +215,7 @@ impl Writer {
             }
             let siblings = (*tombstone).kids.load(Relaxed);
             if !(*tombstone).continued.load(Relaxed) {
-                // The entry in the child set is this tombstone's to take along, unless it shares it with the one below.
+                // The entry in the child set goes with this tombstone, unless the tombstone below shares the entry.
                 if !below.is_null() && (*below).continued.load(Relaxed) {
                     (*below).continued.store(false, Relaxed);
                 } else {
@@ -237,7 +241,8 @@ impl Writer {
         }
     }
 
-    /// The writer goes: pending records give their references back, what waits for readers is left to the last of them.
+    /// The writer is dropped: pending records give their references back; garbage that waits for readers is left to the
+    /// last one of them.
     pub(super) fn dissolve(&mut self) {
         let mut numbers = Vec::new();
         while let Some(record) = self.records.pop_front() {

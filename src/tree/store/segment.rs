@@ -1,4 +1,4 @@
-//! Slots and segments: what the extendible table is made of.
+//! Slots and segments, the parts of the extendible table.
 //!
 //! # Unsafe
 //! A segment is a power of two of slots in one allocation of 64-byte alignment; the low six bits of every pointer to it
@@ -20,17 +20,17 @@ pub(super) const FULL_CAPACITY: usize = if cfg!(loom) { 4 } else { 256 };
 /// Slots of the smallest segment: a parent with a few children.
 pub(super) const LEAST_CAPACITY: usize = if cfg!(loom) { 4 } else { 8 };
 
-/// What lies in a slot.
+/// The content of a slot.
 pub(super) enum Content<E> {
-    /// Nothing, ever: probing ends here.
+    /// Never used: probing ends here.
     Empty,
-    /// Nothing any more: probing goes on.
+    /// Erased: probing continues.
     Erased,
     /// An entry under its hash.
     Full(u64, E),
 }
 
-/// A place for one entry, read by many and written by one.
+/// A place for one entry, with many readers and one writer.
 pub(super) trait Slot: Sized {
     type Entry: Copy;
     fn new() -> Self;
@@ -78,13 +78,13 @@ impl Slot for HashSlot {
     }
 }
 
-/// The hash a table works with: 0 and 1 are taken by [`HashSlot`].
+/// The hash as a table uses it: 0 and 1 have other meanings in a [`HashSlot`].
 #[inline]
 pub(super) fn normal(hash: u64) -> u64 {
     if hash < 2 { hash + 2 } else { hash }
 }
 
-/// What a segment knows of itself, packed in one word of which only the writer relies on the counts.
+/// A segment's numbers, packed into one word. Only the writer relies on the counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Meta {
     /// How many leading bits all its hashes share; also how wide its range of hashes is.
@@ -124,7 +124,7 @@ impl<S: Slot> Segment<S> {
             .expect("a segment is smaller than the address space")
     }
 
-    /// A new one without entries.
+    /// A new segment without entries.
     pub(super) fn create(capacity: usize, depth: u32) -> Self {
         debug_assert!(capacity.is_power_of_two() && capacity >= LEAST_CAPACITY);
         let layout = Self::layout(capacity);
@@ -144,7 +144,7 @@ impl<S: Slot> Segment<S> {
         segment
     }
 
-    /// The segment, replaced, as something to free later.
+    /// The segment, replaced, as garbage to free later.
     pub(super) fn garbage(self) -> Garbage {
         // SAFETY: limbo calls this once, when nobody looks at the segment any more.
         Garbage::new(self.tagged.cast(), |tagged, _| unsafe { Segment::<S>::free(tagged) })
@@ -176,7 +176,7 @@ impl<S: Slot> Segment<S> {
         self.tagged.map_addr(|address| address & !TAG_BITS)
     }
 
-    /// Slot `i` of `capacity`. (The lifetime is the table's business: a segment outlives the turn it was found in.)
+    /// Slot `i` of `capacity`. (The table guarantees the lifetime: a segment outlives the turn in which it was found.)
     #[inline]
     pub(super) fn slot<'a>(self, i: usize) -> &'a S {
         debug_assert!(i < self.capacity());
@@ -198,7 +198,7 @@ impl<S: Slot> Segment<S> {
         self.slot(0).word().store(word, Relaxed);
     }
 
-    /// Entries a segment of this capacity takes before it must make room.
+    /// How many entries a segment of this capacity takes before it must make room.
     pub(super) fn limit(capacity: usize) -> usize {
         (capacity * 13 / 16).min(capacity - 2)
     }
@@ -249,7 +249,7 @@ impl<S: Slot> Segment<S> {
         debug_assert!(i > 0 && i < self.capacity());
         slot.erase();
         meta.live -= 1;
-        // Nothing is ever found beyond an empty slot, so erased ones in front of it may become empty too.
+        // A search never goes beyond an empty slot, so erased slots before it may become empty, too.
         if matches!(self.slot(self.after(i)).load(), Content::Empty) {
             while matches!(self.slot(i).load(), Content::Erased) {
                 self.slot(i).clear();

@@ -1,9 +1,9 @@
-//! What writer and readers share: the table, the commit watermark, the readers' points, the pins, the counters.
+//! The part that writer and readers share: the table, the commit watermark, the readers' points, the pins, the
+//! counters.
 //!
-//! # Unsafe
-//! The versions hang off raw pointers, so this is Send and Sync by the rules of [`super::block`] and [`super::table`]:
-//! one writer, readers that announce themselves. Dropping it, when the writer and every reader are gone, frees the tree.
-//! Tested by the ledger of allocations in the model test, and under miri.
+//! # Unsafe The versions are behind raw pointers, so this is Send and Sync only by the rules of [`super::block`] and
+//! [`super::table`]: one writer, and readers that announce themselves. Dropping it, when the writer and every reader
+//! are gone, frees the tree. Tested by the ledger of allocations in the model test, and under miri.
 
 use super::block::Block;
 use super::kids::drop_ref;
@@ -17,17 +17,17 @@ use crate::ids::Zxid;
 use std::fmt;
 use std::sync::Mutex;
 
-/// Readers of one store at most: one per shard, and a few for snapshots and the admin plane.
+/// The most readers of one store: one per shard, and a few for snapshots and the admin plane.
 pub(crate) const MAX_READERS: usize = if cfg!(loom) { 2 } else { 128 };
-/// Pins of one store at most; each may keep one version of every znode alive.
+/// The most pins of one store; each may keep one version of every znode.
 pub(crate) const MAX_PINS: usize = if cfg!(loom) { 2 } else { 16 };
 
 /// No more readers or pins than the store has room for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StoreFull {
-    /// [`MAX_READERS`] are there.
+    /// There are [`MAX_READERS`] already.
     Readers,
-    /// [`MAX_PINS`] are there.
+    /// There are [`MAX_PINS`] already.
     Pins,
 }
 
@@ -42,9 +42,9 @@ impl fmt::Display for StoreFull {
 
 impl std::error::Error for StoreFull {}
 
-/// No point: a reader or pin slot that needs nothing.
+/// No point: the reader or pin slot needs no version.
 pub(super) const NO_POINT: i64 = i64::MAX;
-/// A reader that is parked: it holds no references.
+/// The epoch of a parked reader, which holds no references.
 pub(super) const OFFLINE: u64 = u64::MAX;
 /// The watermark before anything is published.
 pub(super) const NOTHING: i64 = i64::MIN;
@@ -52,9 +52,9 @@ pub(super) const NOTHING: i64 = i64::MIN;
 /// One reader's announcements, on cache lines of its own.
 #[repr(align(128))]
 pub(super) struct ReaderSlot {
-    /// The lowest zxid it still reads at.
+    /// The lowest zxid at which the reader still reads.
     pub(super) point: AtomicI64,
-    /// The last epoch it passed a quiescent point in.
+    /// The epoch at the reader's last quiescent point.
     pub(super) seen: AtomicU64,
     pub(super) claimed: AtomicBool,
 }
@@ -70,7 +70,7 @@ pub(super) struct Shared {
     pub(super) pins: Box<[AtomicI64]>,
     pub(super) znodes: AtomicI64,
     pub(super) data_bytes: AtomicI64,
-    /// Garbage that was waiting when the writer went.
+    /// Garbage that still waited when the writer was dropped.
     pub(super) leftover: Mutex<Vec<Garbage>>,
 }
 
@@ -126,14 +126,14 @@ impl Shared {
         &self.readers[..self.reader_slots.load(Acquire)]
     }
 
-    /// The head of the chain of `path`'s versions, and the slot it hangs from.
+    /// The head of the chain of `path`'s versions, and its slot in the table.
     #[inline]
     pub(super) fn find(&self, hash: u64, path: &[u8]) -> Option<(&PathSlot, *mut Block)> {
         // SAFETY: what the table shows is a block, alive for the caller's turn.
         self.table.find(hash, |block| unsafe { Block::path(block) } == path)
     }
 
-    /// Moves the counters (writer).
+    /// Adds to the counters (writer).
     pub(super) fn account(&self, znodes: i64, bytes: i64) {
         self.znodes.store(self.znodes.load(Relaxed) + znodes, Relaxed);
         self.data_bytes.store(self.data_bytes.load(Relaxed) + bytes, Relaxed);
@@ -165,7 +165,7 @@ impl Drop for Shared {
     }
 }
 
-/// A handle to the store for everybody but the writer: makes readers, tells the counters.
+/// A handle to the store for all but the writer: makes readers, gives the counters.
 #[derive(Clone)]
 pub struct Store {
     pub(super) shared: Arc<Shared>,

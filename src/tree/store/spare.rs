@@ -1,8 +1,9 @@
 //! Memory for blocks and numbers, with a few freed pieces of each size kept warm.
 //!
-//! A set takes a new block and, a moment later, gives one of the same size back. An allocator hands out another page's memory
-//! for the next one, which is cold; here it is the piece freed last. What a group of transactions gives back is kept
-//! (at most 4 MB if every size were in use), the rest goes to the allocator.
+//! A setData takes a new block and, a moment later, gives one of the same size back. An allocator gives memory of
+//! another page for the next block, which is not in the cache; here the next block is the piece that was freed last.
+//! The pieces that a group of transactions gives back are kept (at most 4 MB, if every size were in use); the rest goes
+//! to the allocator.
 //!
 //! # Unsafe
 //! Pieces are raw memory from the global allocator in the layout [`layout`] says for their size; a piece is in one list
@@ -16,19 +17,19 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 const GRANULE: usize = 32;
 /// Pieces up to this size are kept.
 const LARGEST: usize = 1024;
-/// Pieces kept of each size. None where the point is to notice a use after free.
+/// How many pieces of each size are kept. None under tools that detect a use after free.
 const KEPT: usize = if cfg!(any(loom, miri)) { 0 } else { 256 };
 
 /// The writer's lists of free pieces, by size.
 pub(super) struct Spare {
     classes: [Vec<*mut u8>; LARGEST / GRANULE],
-    /// Where the allocator last handed out memory.
+    /// The address of the memory that the allocator gave last.
     pub(super) fresh: usize,
-    /// What the versions carry that live in memory from here.
+    /// The ACLs of the versions in this memory.
     pub(super) names: AclNames,
 }
 
-/// What is asked of the allocator for a piece of `size` bytes.
+/// The layout of a piece of `size` bytes.
 fn layout(size: usize) -> Layout {
     let size = if size <= LARGEST { size.next_multiple_of(GRANULE) } else { size };
     Layout::from_size_align(size, 8).expect("a block is smaller than the address space").pad_to_align()

@@ -1,5 +1,5 @@
-//! How far the writer has come and what is published of it, and what follows for a new version: whether it takes the place of
-//! one of the same transaction, and how many a reader will have to walk over to what it sees.
+//! The writer's zxid and the published one, and what follows from them for a new version: whether it replaces one of
+//! the same transaction, and how many versions readers must walk over.
 //!
 //! # Unsafe
 //! See [`super::writer`]: the pointers are the writer's own, to versions that are linked.
@@ -13,10 +13,10 @@ use crate::limits;
 
 /// The writer's place among the zxids.
 pub(super) struct Stamps {
-    /// The stamp of what follows.
+    /// The stamp of the changes that follow.
     pub(super) zxid: i64,
     pub(super) published: i64,
-    /// Until this is published some chain has as many versions that nobody sees yet as one may have.
+    /// Until this zxid is published, some chain has the most unpublished versions that a chain may have.
     pub(super) crowded: i64,
 }
 
@@ -29,8 +29,8 @@ impl Stamps {
         self.crowded > self.published
     }
 
-    /// A new version of the same incarnation as `old`, whose path and children it takes over. Returns it, and what it replaced
-    /// if it did.
+    /// A new version of the same incarnation as `old`, with the path and children of `old`. Returns the new version,
+    /// and the one that it replaced, or null.
     ///
     /// # Safety
     /// `old` is the head of its chain.
@@ -49,9 +49,9 @@ impl Stamps {
         }
     }
 
-    /// A new version in front of `old`, or, if that has the same stamp and `may_replace`, in its place: of what one transaction
-    /// does to a znode readers see the outcome, so a chain grows by one a transaction, however often it changes the znode.
-    /// Returns it, and what it replaced if it did.
+    /// A new version in front of `old`, or, if `old` has the same stamp and `may_replace` is set, in its place: readers
+    /// see only the final result of a transaction, so a chain grows by one version in a transaction, however often the
+    /// transaction changes the znode. Returns the new version, and the one that it replaced, or null.
     ///
     /// # Safety
     /// `old` is the head of its chain.
@@ -80,7 +80,7 @@ impl Stamps {
         }
     }
 
-    /// How many versions, `below` and under it, nobody sees yet, or more.
+    /// How many versions, from `below` on, are not published yet; perhaps too high.
     ///
     /// # Safety
     /// `below` is null or linked.
@@ -120,8 +120,8 @@ impl Stamps {
         }
     }
 
-    /// One more than `depth`. Where that is too many they are counted again, as some are published by now; if they are too many
-    /// all the same, half of them are to be published before anything else comes.
+    /// `depth` plus one. If that is too many, the versions are counted again, because some may be published by now; if
+    /// they are still too many, half of them must be published before anything else is prepared.
     fn depth(&mut self, depth: u16, stamps: impl FnMut() -> Option<i64>) -> u16 {
         let depth = depth.saturating_add(1);
         if usize::from(depth) < limits::VERSIONS_AHEAD || self.is_crowded() {

@@ -1,7 +1,7 @@
-//! Which atomics the store is built on: the real ones, or loom's when its models run (`--cfg loom`).
+//! The atomics of the store: the real ones, or loom's when its models run (`--cfg loom`).
 //!
-//! Under loom every block also carries a cell that readers touch and that freeing writes, so that a
-//! block freed while a reader may still look at it shows as a race instead of passing by luck.
+//! Under loom every block also carries a cell that readers touch and that freeing writes, so that loom reports a race
+//! if a block is freed while a reader may still look at it.
 
 pub(super) use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
@@ -25,14 +25,14 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// A reader looks at the memory this guard lies in.
+    /// A reader looks at the memory that contains this guard.
     #[inline(always)]
     pub(super) fn touch(&self) {
         #[cfg(loom)]
         self.cell.with(|_| ());
     }
 
-    /// The memory this guard lies in is about to be freed.
+    /// The memory that contains this guard is about to be freed.
     #[inline(always)]
     pub(super) fn freed(&self) {
         #[cfg(loom)]

@@ -5,11 +5,11 @@
 //! one segment, so no insert waits for a table to move, and an emptied table is small again. Where splitting does not
 //! help, because too many hashes share their leading bits, the segment itself grows.
 //!
-//! # Unsafe
-//! Invariants: (1) the root is one segment or a directory of 2^bits segment pointers; each hash has exactly one
-//! segment, found through it; (2) only the writer calls the functions marked unsafe; (3) replaced segments and
-//! directories go to limbo, so a reader may go on with what it loaded until its next quiescent point; what it needs at
-//! its zxid is in there, because it was linked before that zxid was published. Tested by the model test, miri and loom.
+//! # Unsafe Invariants: (1) the root is one segment or a directory of 2^bits segment pointers; each hash has exactly
+//! one segment, found through it; (2) only the writer calls the functions marked unsafe; (3) replaced segments and
+//! directories go to limbo, so a reader may continue with a loaded segment until its next quiescent point: it contains
+//! everything for the reader's zxid, because that was linked before the zxid was published. Tested by the model test,
+//! miri and loom.
 
 use super::ledger;
 use super::limbo::{Garbage, Limbo};
@@ -33,7 +33,7 @@ pub(super) struct Table<S: Slot> {
     deepest: AtomicU32,
 }
 
-/// What the root is.
+/// The root: a segment or a directory.
 enum Root<S> {
     Segment(Segment<S>),
     Directory(Directory<S>),
@@ -102,7 +102,7 @@ impl<S: Slot> Table<S> {
         }
     }
 
-    /// Asks the processor for the slot where the search for `hash` begins.
+    /// Asks the processor to fetch the slot where the search for `hash` begins.
     #[inline]
     pub(super) fn prefetch(&self, hash: u64) {
         let segment = self.segment(hash);
@@ -157,7 +157,7 @@ impl<S: Slot> Table<S> {
         }
     }
 
-    /// A full segment: purge erased slots, double, split, or as a last resort grow.
+    /// Makes room in a full segment: purges erased slots, doubles, splits, or as a last resort grows.
     fn make_room(&self, hash: u64, segment: Segment<S>, meta: Meta, limbo: &mut Limbo) {
         let capacity = segment.capacity();
         if meta.live <= Segment::<S>::limit(capacity) / 2 {
@@ -240,7 +240,7 @@ impl<S: Slot> Table<S> {
         Some(merged)
     }
 
-    /// Lets every directory entry for hashes that share `hash`'s first `depth` bits name `segment`.
+    /// Makes every directory entry for hashes that share `hash`'s first `depth` bits point to `segment`.
     fn replace(&self, hash: u64, depth: u32, segment: Segment<S>) {
         match self.root() {
             Root::Segment(_) => self.root.store(segment.tagged, Release),
@@ -353,7 +353,7 @@ impl<S: Slot> Directory<S> {
         }
     }
 
-    /// A directory, replaced, as something to free later.
+    /// A directory, replaced, as garbage to free later.
     fn garbage(self) -> Garbage {
         // SAFETY: limbo calls this once, when nobody looks at the directory any more.
         Garbage::new(self.tagged().cast(), |tagged, _| unsafe { Directory::<S>::free(tagged) })

@@ -1,4 +1,4 @@
-//! What the tree looks like at one zxid.
+//! Views: the tree at one zxid.
 //!
 //! # Unsafe
 //! A view borrows its reader (or the writer), which cannot pass a quiescent point while it stands; so every block,
@@ -26,12 +26,12 @@ const BATCH: usize = 16;
 pub struct View<'a> {
     pub(super) shared: &'a Shared,
     pub(super) zxid: i64,
-    /// Where what is looked at is charged. It also keeps a view from being sent to another thread: the quiescence it rests on
-    /// is its reader's.
+    /// The meter for everything that is looked at. It also keeps a view on its thread: a view depends on its reader's
+    /// quiescent points.
     pub(super) meter: &'a Meter,
 }
 
-/// Where a walk stands: it continues in another view of the same zxid, after any number of quiescent points.
+/// The place of a walk, which can continue in another view of the same zxid, after any number of quiescent points.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Cursor {
     from: u64,
@@ -46,13 +46,13 @@ impl Cursor {
 }
 
 impl<'a> View<'a> {
-    /// The zxid it shows.
+    /// The zxid of the view.
     #[cfg(test)]
     pub(crate) fn zxid(&self) -> crate::ids::Zxid {
         crate::ids::Zxid(self.zxid)
     }
 
-    /// Everything that its reader has looked at so far.
+    /// The meter of the view's reader.
     #[inline]
     pub(crate) fn meter(&self) -> &'a Meter {
         self.meter
@@ -72,16 +72,15 @@ impl<'a> View<'a> {
         Some(self.get(path, hash)?.num_children())
     }
 
-    /// Shows the name of every child of the znode at `path`, in an order that means nothing. Returns whether there
-    /// is such a znode.
+    /// Shows the name of every child of the znode at `path`, in no particular order. Returns whether there is such a
+    /// znode.
     pub fn children(&self, path: &[u8], hash: PathHash, show: &mut impl FnMut(&[u8])) -> bool {
         let mut cursor = Cursor::default();
         self.list_children(path, hash, &mut cursor, usize::MAX, show)
     }
 
-    /// Goes on with a listing of children until as much is done as it takes to look at `max`, or the cursor is done; at most
-    /// one segment (some two hundred) above it. Those that do not exist at this zxid are looked at, too. Returns whether
-    /// there is such a znode.
+    /// Continues a listing of children until `max` are looked at or the cursor is done; at most one segment (some two
+    /// hundred) more. Children that do not exist at this zxid count, too. Returns whether there is such a znode.
     pub fn list_children(
         &self,
         path: &[u8],
@@ -100,7 +99,7 @@ impl<'a> View<'a> {
             return true;
         };
         if parent.num_children() == 0 {
-            // Those that are to come are not looked through.
+            // No child exists at this zxid: those of later zxids are not looked at.
             cursor.done = true;
             return true;
         }
@@ -128,7 +127,8 @@ impl<'a> View<'a> {
                     });
                 }
                 for hash in hashes {
-                    // Several chains under one hash are rare and right: all that are children of this znode.
+                    // Several chains under one hash are rare but possible: all that are children of this znode are
+                    // shown.
                     self.shared.table.find(*hash, |head| {
                         // SAFETY: the table shows blocks alive for this view.
                         let child = unsafe { Block::path(head) };
@@ -153,9 +153,9 @@ impl<'a> View<'a> {
         true
     }
 
-    /// Goes on with a walk over all znodes until as much is done as it takes to look at `max`, or the cursor is done; at most
-    /// one segment (some two hundred) above it. Each znode that exists at this zxid is shown exactly once, however the
-    /// table changes between the calls. Returns whether there is more.
+    /// Continues a walk over all znodes until `max` are looked at or the cursor is done; at most one segment (some two
+    /// hundred) more. Each znode that exists at this zxid is shown exactly once, however the table changes between the
+    /// calls. Returns whether there is more.
     pub fn scan(&self, cursor: &mut Cursor, max: usize, show: &mut impl FnMut(Znode<'a>)) -> bool {
         let (begun, budget) = (self.meter.reading(), Cost::ZNODE * max);
         while !cursor.done && self.meter.reading().less(begun) < budget {
@@ -211,7 +211,7 @@ impl Cursor {
     }
 }
 
-/// A znode as it stands at the view's zxid.
+/// A znode at the view's zxid.
 #[derive(Clone, Copy)]
 pub struct Znode<'a> {
     pub(super) block: NonNull<Block>,
@@ -237,14 +237,14 @@ impl<'a> Znode<'a> {
         numbers
     }
 
-    /// Its full path; `/` for the root.
+    /// The full path; `/` for the root.
     #[inline]
     pub(crate) fn path(&self) -> &'a [u8] {
         // SAFETY: the block is alive for 'a.
         unsafe { Block::path(self.block.as_ptr()) }
     }
 
-    /// Its data; None for null, which is not the same as empty.
+    /// The data; `None` for null, which is not the same as empty.
     #[inline]
     pub fn data(&self) -> Option<&'a [u8]> {
         match self.block().kind {
@@ -254,15 +254,15 @@ impl<'a> Znode<'a> {
         }
     }
 
-    /// What a client is told, but for one thing: `ephemeral_owner` is the *stored* owner here; which owners a
-    /// client sees depends on the owner rules, and the caller applies them.
+    /// The Stat, except that `ephemeral_owner` is the *stored* owner here: which owners a client sees depends on the
+    /// owner rules, which the caller applies.
     #[inline]
     pub fn stat(&self) -> Stat {
         let kids = self.kids();
         self.persisted_with(&kids).shown(kids.count, self.data_length())
     }
 
-    /// What is kept of it beside path, data and ACL.
+    /// The stored part of the Stat.
     #[inline]
     pub(crate) fn persisted(&self) -> StatPersisted {
         self.persisted_with(&self.kids())
@@ -275,13 +275,13 @@ impl<'a> Znode<'a> {
         StatPersisted { czxid, mzxid, ctime, mtime, version, cversion, aversion, owner, pzxid }
     }
 
-    /// Bytes of its data; 0 for null.
+    /// The length of the data, bytes; 0 for null.
     #[inline]
     pub(crate) fn data_length(&self) -> i32 {
         self.block().data_len as i32
     }
 
-    /// Its ACL.
+    /// The number of the ACL.
     #[inline]
     pub fn acl(&self) -> AclId {
         self.block().acl

@@ -1,4 +1,4 @@
-//! The one writer: adds versions at the head, takes them back, publishes.
+//! The only writer: adds versions at the head, takes them back, publishes them.
 //!
 //! # Unsafe
 //! Every raw pointer here is one this writer linked and has not retired: chains, children objects and numbers are
@@ -24,33 +24,33 @@ use crate::jute::StatPersisted;
 use crate::tree::path::{self, PathHash};
 use hashbrown::HashMap;
 
-/// Everything a new znode starts with.
+/// The values of a new znode.
 #[derive(Clone, Copy, Debug)]
 pub struct NewZnode<'a> {
-    /// None is null, which is not the same as empty.
+    /// `None` is null, which is not the same as empty.
     pub data: Option<&'a [u8]>,
     pub acl: AclId,
     pub stat: StatPersisted,
 }
 
-/// A change that was taken back, newest first, for indexes that follow the tree.
+/// A change that was undone, for indexes that follow the tree; they come newest first.
 #[derive(Clone, Copy, Debug)]
 pub enum Undone<'a> {
-    /// The znode had been created and is gone again.
+    /// The znode had been created, and does not exist any more.
     Created { path: &'a [u8], owner: i64 },
-    /// The znode had been deleted and is there again.
+    /// The znode had been deleted, and exists again.
     Deleted { path: &'a [u8], owner: i64 },
-    /// Its data or ACL had been set: what it was set to, and what it is again.
+    /// The znode's data or ACL had been set: the undone version and the restored one.
     Changed { undone: Znode<'a>, restored: Znode<'a> },
 }
 
-/// What was done, in order: undo reads it from the back, reclaim from the front.
+/// Records of changes, in order: undo reads them from the back, reclaim from the front.
 #[derive(Clone, Copy)]
 pub(super) enum Record {
-    /// This block was put in front of its chain. If `replaced` is not null it took the place of that one, which has the same
-    /// stamp, so no reader will ever see it; it is kept for an undo, outside the chain.
+    /// This block was put in front of its chain. If `replaced` is not null, the block replaced that one, which has the
+    /// same stamp: no reader will ever see the replaced block; it is kept outside the chain, for an undo.
     Version { block: *mut Block, hash: u64, replaced: *mut Block },
-    /// These numbers were put in front of theirs.
+    /// These numbers were put in front of their chain.
     Numbers { kids: *mut Kids, stat: *mut ChildStat },
 }
 
@@ -71,14 +71,14 @@ pub struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) stamps: Stamps,
     pub(super) records: Queue<Record>,
-    /// Records made since the last reclaim: it keeps that pace.
+    /// Records made since the last reclaim, which does work in proportion.
     pub(super) recent: usize,
     pub(super) held: Vec<Held>,
     pub(super) limbo: Limbo,
-    /// Of hashes that several children of one znode share: how many more than one (children object, hash).
+    /// For a hash that several children of one znode share, by children object and hash: how many more than one.
     doubles: HashMap<(usize, u64), u32, ahash::RandomState>,
     hash: fn(&[u8]) -> PathHash,
-    /// What is looked at at the head, and let go of.
+    /// The meter for what is looked at at the head, and freed.
     pub(super) meter: Meter,
 }
 
@@ -97,7 +97,7 @@ impl Writer {
         Self::with_hash(path::hash)
     }
 
-    /// With another path hash, for tests of what happens when many paths share one.
+    /// With another path hash, for tests in which many paths have the same hash.
     pub(super) fn with_hash(hash: fn(&[u8]) -> PathHash) -> Writer {
         Writer {
             shared: Arc::new(Shared::new()),
@@ -112,7 +112,7 @@ impl Writer {
         }
     }
 
-    /// The handle for everybody else.
+    /// The store's handle for all others.
     pub fn store(&self) -> Store {
         Store { shared: Arc::clone(&self.shared) }
     }
@@ -126,7 +126,7 @@ impl Writer {
         self.stamps.zxid = zxid.0;
     }
 
-    /// The commit watermark: readers may use everything up to `zxid` now, and it cannot be undone any more.
+    /// Sets the commit watermark: readers may use everything up to `zxid` now, and it cannot be undone any more.
     ///
     /// # Panics
     /// If it lies before what was published.
@@ -137,25 +137,25 @@ impl Writer {
         self.shared.published.store(zxid.0, Release);
     }
 
-    /// What was published last; `Zxid(i64::MIN)` before the first.
+    /// The last published zxid; `Zxid(i64::MIN)` before the first.
     pub fn published(&self) -> Zxid {
         Zxid(self.stamps.published)
     }
 
-    /// Whether some znode has been changed by so many transactions that are not published that no more should come first: a
-    /// reader walks over all of them.
+    /// Whether so many unpublished transactions have changed some znode that some must be published before more come: a
+    /// reader walks over all of those versions.
     pub(crate) fn is_crowded(&self) -> bool {
         self.stamps.is_crowded()
     }
 
-    /// Where whatever is looked at at the head is charged, and what is let go of; and whatever else its owner does.
+    /// The meter for what is looked at at the head, for what is freed, and for other work of its owner.
     #[inline]
     pub(crate) fn meter(&self) -> &Meter {
         &self.meter
     }
 
-    /// What follows from a znode's path and data and takes long to find, where the data is long: it is made once, and kept with
-    /// the data. `None` if that is short. `make` makes no 0.
+    /// A value derived from a znode's path and long data, which takes long to compute: computed once by `make`, and
+    /// kept with the data. `None` if the data is short. `make` must not return 0.
     pub(crate) fn of_long_data(&self, znode: &Znode<'_>, make: impl FnOnce() -> u64) -> Option<u64> {
         let block = znode.block.as_ptr();
         // SAFETY: a znode's block is live, and this is the writer.
@@ -181,14 +181,14 @@ impl Writer {
         self.head().get(path, hash)
     }
 
-    /// Asks the processor for the place where a path with this hash is looked up. Worth it a few requests ahead.
+    /// Asks the processor to fetch the place where a path with this hash is looked up. Useful a few requests ahead.
     #[inline]
     pub(crate) fn prefetch(&self, hash: PathHash) {
         self.shared.table.prefetch(normal(hash.0));
     }
 
-    /// The address at which the allocator last handed out memory for a version; 0 before the first. For whoever keeps memory
-    /// ready: what follows it is likely next.
+    /// The address of the memory that the allocator last gave for a version; 0 before the first. A caller that prepares
+    /// memory in advance can expect the next addresses to follow.
     pub fn fresh_memory(&self) -> usize {
         self.limbo.spare.fresh
     }
@@ -247,8 +247,8 @@ impl Writer {
                 Some((slot, below)) => {
                     assert!(Block::is_tombstone(below), "a znode is created where there is none");
                     let continues = !siblings.is_null() && (*below).kids.load(Relaxed) == siblings;
-                    // A tombstone under another incarnation of the parent carries an entry of its own for what it hides:
-                    // it stays, unless another one of this transaction hides that already.
+                    // A tombstone under another incarnation of the parent has an entry of its own for the versions that
+                    // it hides. It stays, unless another tombstone of this transaction hides them already.
                     let under = Block::older(below);
                     let is_hidden = !under.is_null() && (*under).zxid == self.stamps.zxid && Block::is_tombstone(under);
                     (block, replaced) =
@@ -274,7 +274,7 @@ impl Writer {
         self.shared.account(1, (path.len() + data.len()) as i64);
     }
 
-    /// Takes a znode away, and one from its parent's number of children.
+    /// Deletes a znode, and subtracts one from its parent's number of children.
     ///
     /// # Panics
     /// If it does not exist, has children, or is the root; or if the stamp is published.
@@ -308,7 +308,7 @@ impl Writer {
         }
     }
 
-    /// A version with other data. `version`, `mzxid` and `mtime` are stored as given.
+    /// Adds a version with other data. `version`, `mzxid` and `mtime` are stored as given.
     ///
     /// # Panics
     /// If the znode does not exist, or if the stamp is published.
@@ -338,7 +338,7 @@ impl Writer {
         }
     }
 
-    /// A version with another ACL. `aversion` is stored as given.
+    /// Adds a version with another ACL. `aversion` is stored as given.
     ///
     /// # Panics
     /// If the znode does not exist, or if the stamp is published.
@@ -356,7 +356,7 @@ impl Writer {
         }
     }
 
-    /// Other numbers about the children of the znode at `path`: the stored cversion and pzxid.
+    /// Sets the numbers about the children of the znode at `path`: the stored cversion and pzxid.
     ///
     /// # Panics
     /// If the znode does not exist, or if the stamp is published.
@@ -372,7 +372,8 @@ impl Writer {
         }
     }
 
-    /// Takes back, newest first, everything stamped above `down_to`, as if it had never been; the stamp goes back too.
+    /// Undoes, newest first, everything stamped above `down_to`, as if it had never been done; the stamp goes back,
+    /// too.
     ///
     /// # Panics
     /// If something above `down_to` is published.
@@ -421,7 +422,8 @@ impl Writer {
             assert_eq!(head, block, "changes are undone newest first");
             let mut below = Block::older(block);
             if let Some(back) = replaced.as_ref() {
-                // What lay below both may have gone meanwhile: only the one in the chain knows.
+                // The version below both may have been unlinked meanwhile: only the one in the chain has the right
+                // link.
                 back.next.store(below, Release);
                 if !below.is_null() {
                     (*below).newer.store(replaced, Relaxed);
@@ -515,7 +517,7 @@ impl Writer {
         }
     }
 
-    /// Adds a child's hash to a set (null for the root, which is nobody's child).
+    /// Adds a child's hash to a set (null for the root, which has no parent).
     ///
     /// # Safety
     /// `kids` is null or a live children object.
