@@ -1,8 +1,8 @@
-//! What carrying out a transaction has done, besides changing the tree.
+//! The results of applying a transaction, beside the changes to the tree.
 
 use crate::jute::TxnHeader;
 
-/// What became of the session in a transaction's header.
+/// What a transaction did to the session in its header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SessionEvent {
     Opened { timeout_ms: i32 },
@@ -12,7 +12,7 @@ pub enum SessionEvent {
 /// How the tree's digest compares with the one the transaction carried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DigestCheck {
-    /// It carried none, one of another version, or digests are disabled.
+    /// The transaction carried none or one of another version, or digests are disabled.
     None,
     Same,
     Differs {
@@ -21,14 +21,14 @@ pub enum DigestCheck {
     },
 }
 
-/// What a transaction did.
+/// The results of a transaction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Applied {
     pub header: TxnHeader,
-    /// Of an error transaction: the code in it. Of a failed multi: that of its failing member. 0 else.
+    /// The code of an error transaction, or of a failed multi's failing member; otherwise 0.
     pub error: i32,
     pub session: Option<SessionEvent>,
     pub digest: DigestCheck,
-    /// Parts that did not fit and were passed over: in [`super::Mode::Fuzzy`], and paths of a closeSession that are gone.
+    /// How many parts did not fit and were skipped: in fuzzy mode, and paths of a closeSession that did not exist.
     pub passed_over: u32,
 }

@@ -1,4 +1,4 @@
-//! Carrying out transactions that others have decided: from the log at start, from a leader on a follower.
+//! Applies transactions that are already decided: from the log at a start, from the leader on a follower.
 //!
 //! The same changes as in `prepare`, by the same functions, so both come to the same tree and digest. In
 //! [`Mode::Strict`] a transaction must fit the tree; [`Mode::Fuzzy`] is for replay over a snapshot that was
@@ -31,20 +31,20 @@ use std::sync::Arc;
 /// What to do with a transaction that does not fit the tree.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
-    /// It is an error: log and tree disagree.
+    /// Fail: log and tree disagree.
     Strict,
-    /// The tree is ahead of it; what is left of it is done.
+    /// The tree may be ahead of the transaction: do the parts that still fit.
     Fuzzy,
 }
 
-/// Why a transaction could not be applied. The tree may hold parts of it: nothing can go on from there.
+/// Why a transaction could not be applied. The tree may hold parts of it, and must not be used any further.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ApplyError {
     /// The bytes are no transaction.
     Decode(DecodeError),
-    /// Its zxid is not above the last one's.
+    /// The transaction's zxid is not above the last one's.
     Order { zxid: Zxid, head: Zxid },
-    /// It does not fit the tree.
+    /// The transaction does not fit the tree.
     Conflict { zxid: Zxid, path: Vec<u8>, why: &'static str },
 }
 
@@ -68,16 +68,16 @@ impl fmt::Display for ApplyError {
 
 impl std::error::Error for ApplyError {}
 
-/// What was read of an entry.
+/// The decoded parts of an entry.
 type Entry<'a> = (TxnHeader, Txn<'a>, Option<TxnDigest>);
 
-/// What members of one transaction share.
+/// The values that the members of one transaction share.
 struct Run<'a> {
     at: At,
     session: SessionId,
     mode: Mode,
     changes: &'a mut Changes,
-    /// Where answers go, if anybody wants them.
+    /// Where answers go, if they are wanted.
     reply: Option<&'a mut Vec<u8>>,
     passed_over: u32,
 }
@@ -89,7 +89,7 @@ impl Run<'_> {
         }
     }
 
-    /// A part that does not fit: an error, or passed over.
+    /// A part does not fit: an error, or skipped, by the mode.
     fn conflict(&mut self, path: &[u8], why: &'static str) -> Result<(), ApplyError> {
         match self.mode {
             Mode::Strict => Err(ApplyError::Conflict { zxid: self.at.zxid, path: path.to_vec(), why }),
@@ -102,9 +102,8 @@ impl Run<'_> {
 }
 
 impl State {
-    /// Carries out one log entry at the head. `reply` takes the reply frame that the request's client gets,
-    /// the same as `prepare` would have made (createSession and closeSession have none; meant for
-    /// [`Mode::Strict`]).
+    /// Applies one log entry at the head. `reply` takes the reply frame for the request's client, the same as `prepare`
+    /// would have made (createSession and closeSession have none; meant for [`Mode::Strict`]).
     ///
     /// An error transaction may repeat the last zxid, as ZooKeeper logs it for a request it cannot decode.
     pub fn apply(
@@ -125,7 +124,8 @@ impl State {
         }
     }
 
-    /// The same, but what may take longer than a turn is begun only: `None`, and [`State::resume`] does it.
+    /// The same, but a transaction that may take longer than a turn is only begun: then `None` is returned, and
+    /// [`State::resume`] does the rest.
     pub(crate) fn begin_apply(
         &mut self,
         entry: &Arc<[u8]>,
@@ -202,7 +202,7 @@ impl State {
         Applied { session, passed_over: ending.passed_over, ..self.applied(header, carried) }
     }
 
-    /// The end of every transaction: its digest is held against the one it carried.
+    /// The end of every transaction: compares the tree's digest with the one that it carried.
     fn applied(&mut self, header: TxnHeader, carried: Option<TxnDigest>) -> Applied {
         let mut applied = Applied { header, error: 0, session: None, digest: DigestCheck::None, passed_over: 0 };
         if let Some(carried) = carried.filter(|carried| carried.version == DIGEST_VERSION && self.digest.is_enabled()) {
@@ -213,7 +213,7 @@ impl State {
         applied
     }
 
-    /// Runs `body` with a reply frame around what it answers.
+    /// Runs `body` and puts a reply frame around its answer.
     fn with_frame<'r, T>(
         &mut self,
         run: &mut Run<'r>,
@@ -248,7 +248,7 @@ impl State {
                 self.apply_member(run, op, txn)?;
                 continue;
             }
-            // ZooKeeper writes errors only, but reads others as such, too.
+            // ZooKeeper writes only errors into a failed multi, but reads other members as errors, too.
             let code = match txn {
                 Txn::Error { code } => code,
                 _ if error == 0 => 0,
@@ -304,8 +304,8 @@ impl State {
         let (place, parent_place) = (Target::of(create.path), Target::of(parent_path));
         let Some(parent) = self.facts(parent_place) else { return run.conflict(create.path, "no parent of") };
         if self.store.find(place.path, place.hash).is_some() {
-            // It may have been created, deleted and created again by what the snapshot has seen already: the
-            // parent's counter counts all of them.
+            // The znode may have been created, deleted and created again by transactions that the snapshot contains
+            // already: the parent's counter counts all of them.
             if run.mode == Mode::Fuzzy {
                 self.raise_parent(run.at.zxid, parent_place, &parent, create.parent_cversion);
             }
@@ -338,8 +338,8 @@ impl State {
 
     fn apply_delete(&mut self, run: &mut Run<'_>, path: &[u8]) -> Result<(), ApplyError> {
         if run.mode == Mode::Fuzzy {
-            // It had no children when it was deleted, so those it has were created later: what creates them again
-            // is still to come.
+            // The znode had no children when it was deleted, so its present ones were created later: the transactions
+            // that create them again are still to come.
             self.delete_below(run, path);
         }
         if self.delete_if_there(run.at.zxid, path, run.changes) {

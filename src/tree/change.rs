@@ -1,7 +1,7 @@
-//! What a transaction did to the tree, as far as watches care.
+//! The changes that a transaction made to the tree, as far as watches need them.
 //!
-//! A batch of transactions collects its changes in one [`Changes`]; the paths lie one after another in a
-//! single buffer, so that a batch costs two allocations however many changes it has.
+//! A batch of transactions collects its changes in one [`Changes`]. The paths are in one buffer, one after another, so
+//! that a batch needs two allocations, however many changes it has.
 
 use super::path::PathHash;
 use crate::acl::{AclId, Interner, StoredAcl};
@@ -12,11 +12,11 @@ use std::sync::Arc;
 /// The three things that can happen to a znode and fire a watch. setACL fires none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ChangeKind {
-    /// It came into being: also its parent's children changed.
+    /// The znode was created; its parent's children changed, too.
     Created,
-    /// It is gone: also its parent's children changed.
+    /// The znode was deleted; its parent's children changed, too.
     Deleted,
-    /// Its data was set, to the same bytes perhaps.
+    /// The znode's data was set, perhaps to the same bytes.
     DataChanged,
 }
 
@@ -26,9 +26,9 @@ pub struct Change<'a> {
     pub kind: ChangeKind,
     pub path: &'a [u8],
     pub hash: PathHash,
-    /// The znode's ACL: for a deletion the one it had.
+    /// The znode's ACL; of a deleted znode its last one.
     pub acl: AclId,
-    /// The parent's ACL, which decides who may learn that its children changed.
+    /// The parent's ACL, which decides which clients may learn that the parent's children changed.
     pub parent_acl: AclId,
 }
 
@@ -42,18 +42,18 @@ struct Stored {
     parent_acl: AclId,
 }
 
-/// The changes of some transactions, in order. They may be looked at when the versions they speak of are long gone: so they
-/// hold the ACLs they name.
+/// The changes of some transactions, in order. They may be read long after the versions they are about were freed, so
+/// they keep the ACLs that they name.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
     list: Vec<Stored>,
     paths: Vec<u8>,
-    /// Each under the place of the change that names it.
+    /// Each with the number of the change that names it.
     acls: Vec<(u32, Arc<StoredAcl>)>,
 }
 
 impl Changes {
-    /// Adds one at the end, whose ACLs are among `acls`.
+    /// Adds a change at the end; its ACLs are in `acls`.
     pub fn push(&mut self, change: Change<'_>, acls: &Interner) {
         let start = self.paths.len() as u32;
         let place = self.list.len() as u32;
@@ -74,17 +74,17 @@ impl Changes {
         });
     }
 
-    /// How many.
+    /// How many changes there are.
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// None at all.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// Those with the given numbers, in order.
+    /// The changes with the given numbers, in order.
     pub fn range(&self, range: Range<usize>) -> impl Iterator<Item = Change<'_>> {
         self.list[range].iter().map(|stored| Change {
             kind: stored.kind,
@@ -95,7 +95,7 @@ impl Changes {
         })
     }
 
-    /// Takes away those after the first `len`.
+    /// Removes the changes after the first `len`, and returns them.
     pub fn split_off(&mut self, len: usize) -> Changes {
         let start = self.list.get(len).map_or(self.paths.len(), |first| first.start as usize);
         let mut list = self.list.split_off(len);
@@ -107,13 +107,13 @@ impl Changes {
         Changes { list, paths: self.paths.split_off(start), acls }
     }
 
-    /// Takes all of them; others are gathered in their place.
+    /// Takes all changes and leaves none.
     pub fn take(&mut self) -> Changes {
         let Changes { list, paths, acls } = self;
         Changes { list: gather::take(list), paths: gather::take(paths), acls: gather::take(acls) }
     }
 
-    /// Adds others behind these.
+    /// Adds other changes at the end.
     pub fn append(&mut self, mut others: Changes) {
         if self.list.is_empty() {
             *self = others;
@@ -127,7 +127,7 @@ impl Changes {
         self.acls.append(&mut others.acls);
     }
 
-    /// Forgets those after the first `len`: a multi that failed changed nothing.
+    /// Forgets the changes after the first `len`: a multi that failed changed nothing.
     pub fn truncate(&mut self, len: usize) {
         if let Some(first) = self.list.get(len) {
             self.paths.truncate(first.start as usize);

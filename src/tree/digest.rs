@@ -1,19 +1,19 @@
 //! The tree's digest: a sum over all znodes that prepare, apply and every server must agree on (ZooKeeper
 //! 3.9, `DigestCalculator`, `DataTree.logZxidDigest`; version 2).
 //!
-//! A znode's digest is the CRC-32 of its path, its data and 60 bytes of its Stat; znodes below `/zookeeper`
-//! do not count. The sum is kept current by adding what came and taking off what went.
+//! A znode's digest is the CRC-32 of its path, its data and 60 bytes of its Stat; znodes below `/zookeeper` do not
+//! count. The sum is updated with every change: the old digest of the znode is subtracted, the new one added.
 
 use super::path::{ROOT, ZOOKEEPER};
 use crate::ids::Zxid;
 use crate::jute::StatPersisted;
 use std::collections::VecDeque;
 
-/// One entry of the history is kept each so many transactions.
+/// One entry of the history is kept for so many transactions.
 const HISTORY_INTERVAL: i64 = 128;
-/// Of a note that there is one.
+/// The bit of a note that says that there is one.
 const NOTED: u64 = 1 << 32;
-/// So many entries are kept.
+/// How many entries of the history are kept.
 const HISTORY_LIMIT: usize = 1024;
 
 /// The CRC of a znode's path and data, to be continued with its [`StatPersisted`]; `None` for a znode that
@@ -22,7 +22,7 @@ const HISTORY_LIMIT: usize = 1024;
 pub struct Body(Option<u32>);
 
 impl Body {
-    /// Of a znode that does not count.
+    /// The body of a znode that does not count.
     pub(crate) const NONE: Body = Body(None);
 
     /// Reads all of `data`.
@@ -31,7 +31,8 @@ impl Body {
         Body::of_path(path).with(data)
     }
 
-    /// Of a path without its data, which [`Body::with`] adds: whoever replaces data reads the path once for both.
+    /// The CRC of a path alone, to which [`Body::with`] adds the data: when data is replaced, the path is read once for
+    /// both digests.
     pub(crate) fn of_path(path: &[u8]) -> Body {
         if path.strip_prefix(ZOOKEEPER).is_some_and(|rest| rest.first() == Some(&b'/')) {
             return Body::NONE;
@@ -39,7 +40,7 @@ impl Body {
         Body(Some(if path == ROOT { 0 } else { extend(0, path) }))
     }
 
-    /// Of a path and this data.
+    /// The CRC of the path and this data.
     pub(crate) fn with(self, data: Option<&[u8]>) -> Body {
         match data {
             None | Some([]) => self,
@@ -47,7 +48,7 @@ impl Body {
         }
     }
 
-    /// As a number that is not 0, to be kept.
+    /// As a number that is never 0, to be stored.
     pub(crate) fn to_note(self) -> u64 {
         self.0.map_or(NOTED, |crc| NOTED << 1 | u64::from(crc))
     }
@@ -74,14 +75,14 @@ impl Body {
     }
 }
 
-/// The CRC of what has this one with `bytes` behind it.
+/// The CRC of bytes whose CRC is `crc`, followed by `bytes`.
 fn extend(crc: u32, bytes: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new_with_initial(crc);
     hasher.update(bytes);
     hasher.finalize()
 }
 
-/// The sum, and what it was at some earlier transactions.
+/// The sum, and the sums at some earlier transactions.
 #[derive(Debug, Default)]
 pub struct Digest {
     enabled: bool,
@@ -106,13 +107,13 @@ impl Digest {
         self.body_of_path(path).with(data)
     }
 
-    /// The same, with the data still to come.
+    /// The same, for the path alone.
     #[inline]
     pub(crate) fn body_of_path(&self, path: &[u8]) -> Body {
         if self.enabled { Body::of_path(path) } else { Body::NONE }
     }
 
-    /// A znode changed from one digest to another; 0 is none.
+    /// A znode's digest changed; 0 means no znode.
     #[inline]
     pub fn replace(&mut self, before: u64, after: u64) {
         self.sum = self.sum.wrapping_sub(before).wrapping_add(after);
@@ -133,7 +134,7 @@ impl Digest {
         }
     }
 
-    /// Back to an earlier sum; later transactions never happened.
+    /// Goes back to an earlier sum; the entries of later transactions are dropped.
     pub fn undo(&mut self, down_to: Zxid, sum: u64) {
         self.sum = sum;
         while self.history.back().is_some_and(|(zxid, _)| *zxid > down_to) {

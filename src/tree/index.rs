@@ -1,8 +1,8 @@
-//! What is known of znodes besides the tree itself: whose ephemerals they are, which are containers or have
-//! a time to live, and where quotas are.
+//! Sets of znodes beside the tree: each session's ephemerals, containers, znodes with a time to live, and quotas.
 //!
-//! All but the quotas follows from paths and owners alone, so creating, deleting and undoing either keep it right by
-//! the same two calls. Sorted sets, so that no order depends on what happened before. Quotas know how they are undone.
+//! All but the quotas follow from paths and owners alone, so two calls keep them right when a znode is created or
+//! deleted, or when one of these is undone. The sets are sorted, so that their order does not depend on history. Quotas
+//! undo their changes themselves.
 
 use super::owner::{Kind, OwnerRules};
 use super::quota::Quotas;
@@ -17,7 +17,7 @@ pub type Paths = BTreeSet<Box<[u8]>>;
 #[derive(Debug)]
 pub struct Index {
     rules: OwnerRules,
-    /// Never holds an empty set.
+    /// No session has an empty set here.
     ephemerals: BTreeMap<SessionId, Paths>,
     ephemeral_count: usize,
     containers: Paths,
@@ -26,7 +26,7 @@ pub struct Index {
 }
 
 impl Index {
-    /// Of an empty tree.
+    /// The index of an empty tree.
     pub(crate) fn new(rules: OwnerRules) -> Self {
         Index {
             rules,
@@ -38,7 +38,7 @@ impl Index {
         }
     }
 
-    /// A znode is there now.
+    /// A znode was created.
     #[inline]
     pub(crate) fn created(&mut self, path: &[u8], owner: i64) {
         match self.rules.kind(owner) {
@@ -56,7 +56,7 @@ impl Index {
         }
     }
 
-    /// A znode is gone.
+    /// A znode was deleted.
     #[inline]
     pub(crate) fn deleted(&mut self, path: &[u8], owner: i64) {
         match self.rules.kind(owner) {
@@ -104,7 +104,7 @@ impl Index {
     }
 }
 
-/// Those of `paths` that come after `last`, or all.
+/// The paths after `last`; without `last` all.
 pub fn after<'a>(paths: &'a Paths, last: Option<&[u8]>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
     let from = last.map_or(Bound::Unbounded, Bound::Excluded);
     paths.range::<[u8], _>((from, Bound::Unbounded)).map(|path| &**path)

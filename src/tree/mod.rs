@@ -1,14 +1,13 @@
 //! The tree of znodes and everything that follows from it.
 //!
-//! `store` is the container: versions of znodes keyed by zxid, one writer, many readers. `state` is the
-//! writer's side of it with what is not a znode: sessions, digest, and the sets of `index`. `prepare` turns
-//! requests into transactions and carries them out at the head; `apply` carries out transactions that come
-//! from a log or from a leader. Both change the tree through `mutate` alone, so that they agree; what takes longer than a turn
-//! goes in slices (`under_way`).
+//! `store` is the container: versions of znodes keyed by zxid, one writer, many readers. `state` is the writer's side:
+//! the store together with sessions, digest and the sets of `index`. `prepare` turns requests into transactions and
+//! executes them at the head; `apply` executes transactions that come from a log or from a leader. Both change the tree
+//! only through `mutate`, so that they agree; work that takes longer than a turn is done in slices (`under_way`).
 //!
-//! What is versioned besides znodes, and how it comes back on [`state::State::undo`]: the ephemeral, container,
-//! and TTL sets follow the znodes that are undone; sessions, the digest and quotas have a journal; the texts of what quotas use
-//! and of the configuration are znodes whose Stat does not move; an ACL goes when no version and no change names it.
+//! How [`state::State::undo`] restores what is not a znode: the ephemeral, container and TTL sets follow the znodes
+//! that are undone; sessions, the digest and quotas have a journal. The texts of quotas' usage and of the configuration
+//! are versions of znodes like others. An ACL is freed when no version and no change names it.
 
 mod applied;
 pub mod apply;

@@ -1,12 +1,12 @@
 //! A multi: several operations, all or none, under one zxid (ZooKeeper 3.9, `PrepRequestProcessor.pRequest`,
 //! `MultiOperationRecord`).
 //!
-//! The operations are carried out one after another at the head, each seeing what the ones before it did.
-//! When one fails the tree is taken back to before the first. A failed multi is a transaction all the same,
-//! whose members are errors: 0 before the one that failed, its code, and "runtime inconsistency" after it.
-//! So are its results; the reply's header says Ok. One that makes no sense (a null id in an ACL), whose transaction
-//! would be longer than the log takes because `auth` entries become whoever the client is, whose quotas are too much to count,
-//! or that costs more than anybody may make everybody wait for, is refused as a whole.
+//! The operations are executed one after another at the head, and each sees the changes of those before it. When one
+//! fails, the tree is taken back to before the first. A failed multi is a transaction nevertheless: its members are
+//! errors, 0 before the failing one, then the error code, and "runtime inconsistency" after it. The results are the
+//! same; the reply's header says Ok. A multi is refused as a whole if it is malformed (a null id in an ACL), if its
+//! transaction would be longer than the log takes (`auth` entries are replaced by the client's identities), if its
+//! quotas are too much to count, or if it costs more than one client may make all others wait for.
 
 use super::prepare::put_txn_header;
 use super::state::{Context, Outcome, State};
@@ -85,7 +85,7 @@ impl State {
         self.finish(context.zxid, OpCode::Multi, out);
     }
 
-    /// Carries out one operation and appends it as a member and as a result.
+    /// Executes one operation and appends it as a member and as a result.
     fn member(&mut self, context: &Context<'_>, request: Request<'_>, out: &mut Outcome) -> Result<(), ErrorCode> {
         let request = match request {
             Request::Create(create) => Request::Create(as_member(create)),
@@ -105,7 +105,7 @@ impl State {
     }
 }
 
-/// Which operation a result says it is of: the creates that answer a Stat are all create2.
+/// The operation in a result: all creates that answer with a Stat are create2.
 pub(super) fn result_op(op: OpCode) -> OpCode {
     match op {
         OpCode::CreateContainer | OpCode::CreateTtl => OpCode::Create2,
@@ -114,8 +114,8 @@ pub(super) fn result_op(op: OpCode) -> OpCode {
     }
 }
 
-/// Inside a multi a createTTL whose mode has no time to live is what its mode says, and its time to live is
-/// forgotten (ZooKeeper 3.9, `Op.create`).
+/// Inside a multi a createTTL whose mode has no time to live is a create of that mode, and its time to live is ignored
+/// (ZooKeeper 3.9, `Op.create`).
 fn as_member(create: Create<'_>) -> Create<'_> {
     let lives = CreateMode::from_wire(create.flags).is_some_and(CreateMode::is_ttl);
     let op = if create.op == OpCode::CreateTtl && !lives { OpCode::Create } else { create.op };

@@ -1,8 +1,8 @@
-//! The changes a transaction can make to the tree, each with all that follows from it: the parent's
-//! counters, the digest, the sets, quota usage, and the change that watches hear of.
+//! The changes that a transaction can make to the tree, each with everything that follows from it: the parent's
+//! counters, the digest, the sets, quota usage, and the change for watches.
 //!
-//! Whoever calls has decided that the change is to be made. Everything happens at the head, under the
-//! zxid that `State::begin` was given (ZooKeeper 3.9, `DataTree`).
+//! The caller has already decided to make the change. Everything happens at the head, under the zxid that
+//! `State::begin` was given (ZooKeeper 3.9, `DataTree`).
 
 use super::change::{Change, ChangeKind, Changes};
 use super::digest::Body;
@@ -15,7 +15,7 @@ use crate::cost::Cost;
 use crate::ids::Zxid;
 use crate::jute::{Stat, StatPersisted};
 
-/// When a transaction happens.
+/// A transaction's zxid and time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct At {
     pub zxid: Zxid,
@@ -37,20 +37,20 @@ impl<'a> Target<'a> {
     }
 }
 
-/// What is known of a znode at the head, without its data.
+/// Facts about a znode at the head, without its data.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts {
     pub stat: StatPersisted,
     pub num_children: i32,
     pub data_length: i32,
     pub acl: AclId,
-    /// Of the path alone, and with the data.
+    /// The digest's body of the path alone, and (the next field) with the data.
     named: Body,
     body: Body,
 }
 
 impl Facts {
-    /// The owner is as it is stored.
+    /// The owner as it is stored.
     fn shown(&self) -> Stat {
         self.stat.shown(self.num_children, self.data_length)
     }
@@ -66,9 +66,9 @@ pub(super) struct Creation<'a> {
     pub parent: Target<'a>,
     pub data: Option<&'a [u8]>,
     pub acl: AclId,
-    /// As stored.
+    /// The owner as stored.
     pub owner: i64,
-    /// The parent's stored cversion after this; -1: one more than it is.
+    /// The parent's stored cversion after the creation; -1: one more than now.
     pub parent_cversion: i32,
 }
 
@@ -89,7 +89,8 @@ impl State {
         }
     }
 
-    /// The digest of a znode with long data is asked for with every child that comes or goes: that of the data is kept.
+    /// Every child that is created or deleted changes the digest of its parent; for a parent with long data the CRC of
+    /// the data is kept.
     fn body_of(&self, znode: &Znode<'_>, named: Body) -> Body {
         let make = || {
             let data = znode.data();
@@ -102,7 +103,7 @@ impl State {
         }
     }
 
-    /// Creates a znode that is not there under a parent that is; returns its Stat as clients see it.
+    /// Creates a znode, which must not exist, under a parent, which must; returns its Stat as clients see it.
     pub(super) fn create_znode(&mut self, at: At, new: &Creation<'_>, parent: &Facts, changes: &mut Changes) -> Stat {
         self.mark(at.zxid);
         let length = new.at.path.len() + new.data.map_or(0, <[u8]>::len);
@@ -129,8 +130,8 @@ impl State {
         self.options.owners.shown(new.owner, stat.shown(0, data_length as i32))
     }
 
-    /// What a creation does to its parent, which is all that is left of one whose znode is there already:
-    /// counter and pzxid go up together, and only if the counter does.
+    /// What a creation does to the parent. If the znode exists already, this is the whole creation. The counter and
+    /// pzxid go up together, and only if the counter goes up.
     pub(super) fn raise_parent(&mut self, zxid: Zxid, place: Target<'_>, parent: &Facts, cversion: i32) {
         let cversion = if cversion == -1 { parent.stat.cversion.wrapping_add(1) } else { cversion };
         if cversion > parent.stat.cversion {
@@ -138,7 +139,7 @@ impl State {
         }
     }
 
-    /// What a deletion does to its parent, whether or not the znode was there.
+    /// What a deletion does to the parent, whether or not the znode existed.
     pub(super) fn touch_parent(&mut self, zxid: Zxid, place: Target<'_>, parent: &Facts) {
         if zxid.0 > parent.stat.pzxid {
             self.set_child_stat(zxid, place, parent, parent.stat.cversion, zxid.0);
@@ -235,7 +236,7 @@ impl State {
         self.options.owners.shown(after.stat.owner, after.shown())
     }
 
-    /// Deletes a znode if it is there and has no children. False if not; the parent is touched all the same.
+    /// Deletes a znode if it exists and has no children; otherwise returns false. The parent is touched in both cases.
     pub(super) fn delete_if_there(&mut self, zxid: Zxid, path: &[u8], changes: &mut Changes) -> bool {
         let Some(parent_path) = path::parent(path) else { return false };
         let parent_place = Target::of(parent_path);

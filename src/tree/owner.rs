@@ -1,8 +1,8 @@
 //! The stored `ephemeralOwner`: one number that says which kind of znode this is (ZooKeeper 3.9,
 //! `EphemeralType`, `EphemeralTypeEmulate353`).
 //!
-//! Which numbers mean a time to live depends on two settings, so the rules are a value that everybody who
-//! shows a Stat holds a copy of.
+//! Two settings decide which numbers mean a time to live. So the rules are a value, and all code that shows a Stat has
+//! a copy.
 
 use crate::ids::SessionId;
 use crate::jute::Stat;
@@ -16,16 +16,16 @@ const EXTENDED: i64 = 0xff << 56;
 const FEATURE: i64 = 0xffff << 40;
 const VALUE_353: i64 = 0x0fff_ffff_ffff_ffff;
 
-/// What kind of znode an owner makes.
+/// The kind of a znode, by its owner.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// Stays until it is deleted.
     Persistent,
-    /// Goes once its last child has gone.
+    /// Deleted after its last child was deleted.
     Container,
-    /// Goes when it is childless and has not been set for so many milliseconds.
+    /// Deleted when it has no children and its data was not set for so many milliseconds.
     Ttl { ms: i64 },
-    /// Goes with its session, and can have no children.
+    /// Deleted with its session; can have no children.
     Ephemeral(SessionId),
 }
 
@@ -34,13 +34,13 @@ pub enum Kind {
 pub struct OwnerRules {
     /// `zookeeper.extendedTypesEnabled`: an owner with a top byte of 0xff is a time to live.
     pub extended_types: bool,
-    /// `zookeeper.emulate353TTLNodes`, with the other: so is any negative owner.
+    /// `zookeeper.emulate353TTLNodes`, together with the other setting: any negative owner is a time to live.
     pub emulate_353_ttl: bool,
 }
 
 impl OwnerRules {
-    /// The kind. A 0xff owner with an unknown feature number, which ZooKeeper cannot read at all, counts as a
-    /// session.
+    /// The kind of an owner. A 0xff owner with an unknown feature number, which ZooKeeper cannot read at all, counts as
+    /// a session.
     pub fn kind(self, owner: i64) -> Kind {
         if owner == 0 {
             return Kind::Persistent;
@@ -60,7 +60,7 @@ impl OwnerRules {
         Kind::Ephemeral(SessionId(owner))
     }
 
-    /// It belongs to a session.
+    /// Whether the owner is a session.
     pub(crate) fn is_ephemeral(self, owner: i64) -> bool {
         owner != 0 && matches!(self.kind(owner), Kind::Ephemeral(_))
     }

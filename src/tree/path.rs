@@ -1,23 +1,22 @@
 //! Paths as bytes: their hash, their parent, and which of them may name a znode.
 //!
-//! ZooKeeper looks a path up as it was sent and validates it late, so nothing here assumes a valid path but
-//! what says so. The root is stored as `/`; the empty path is another name for it, as the parent of `/a` is
-//! the empty path by the letter.
+//! ZooKeeper looks a path up as it was sent and validates it late, so functions here accept invalid paths unless their
+//! text says otherwise. The root is stored as `/`; the empty path is another name for it, because without the last name
+//! `/a` becomes the empty path.
 
 use crate::ids::hash_state;
 
-/// The hash of a path, computed once and carried along. The same within a process, not in another one:
-/// it is never stored or sent.
+/// The hash of a path, computed once and passed along. It differs between processes, so it is never stored or sent.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct PathHash(pub u64);
 
 /// The root's path.
 pub const ROOT: &[u8] = b"/";
-/// The znode of the server's own affairs.
+/// The parent of the server's own znodes.
 pub(crate) const ZOOKEEPER: &[u8] = b"/zookeeper";
-/// Below it stand the quotas, see `quota`.
+/// The parent of the quotas' znodes, see `quota`.
 pub(crate) const QUOTA: &[u8] = b"/zookeeper/quota";
-/// The text of the ensemble's membership.
+/// The znode with the text of the ensemble's membership.
 pub(crate) const CONFIG: &[u8] = b"/zookeeper/config";
 
 /// The hash of `path`, which must be the stored form (see [`stored`]).
@@ -32,8 +31,8 @@ pub(crate) fn stored(path: &[u8]) -> &[u8] {
     if path.is_empty() { ROOT } else { path }
 }
 
-/// What stands before the last slash, in stored form, and the name after it; `None` without a slash. The
-/// root's parent is the root itself.
+/// The path before the last slash, in stored form, and the name after it; `None` without a slash. The root's parent is
+/// the root itself.
 #[inline]
 pub fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
     let slash = path.iter().rposition(|byte| *byte == b'/')?;
@@ -61,14 +60,14 @@ pub(crate) fn has_parent(path: &[u8]) -> bool {
 /// Whether `path` may name a znode (ZooKeeper 3.9, `PathUtils.validatePath`): absolute, no trailing slash,
 /// no empty, `.` or `..` segment, no control character, surrogate, private-use or special character.
 ///
-/// ZooKeeper reads bytes that are no UTF-8 as U+FFFD, which is one of the refused; so are they here.
+/// ZooKeeper reads invalid UTF-8 as U+FFFD, which is refused; so invalid UTF-8 is refused here.
 pub(crate) fn is_valid(path: &[u8]) -> bool {
     let [b'/', rest @ ..] = path else { return false };
     if rest.is_empty() {
         return true;
     }
-    // Nearly every path is printable ASCII and has no segment that is empty or begins with a dot. That is asked of many bytes
-    // at once, without a branch for each.
+    // Nearly every path is printable ASCII and has no segment that is empty or begins with a dot. This is checked for
+    // many bytes at once, without a branch for each.
     let is_usual = path.iter().zip(rest).fold(true, |is_usual, (before, byte)| {
         is_usual & matches!(byte, 0x20..0x7f) & !(*before == b'/' && matches!(byte, b'/' | b'.'))
     });

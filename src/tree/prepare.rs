@@ -1,9 +1,9 @@
 //! From a request to a transaction: the checks in ZooKeeper's order, the change at the head, the log
 //! entry, the reply (ZooKeeper 3.9, `PrepRequestProcessor`, `FinalRequestProcessor`).
 //!
-//! Every request has a zxid of its own; one that fails becomes an error transaction. Each operation is one
-//! function that either fails and has changed nothing, or has made the change and appended its record to
-//! `Outcome::txn` and its answer to `Outcome::reply`; who calls puts the headers around them.
+//! Every request has a zxid of its own; one that fails becomes an error transaction. Each operation is one function
+//! that either fails and has changed nothing, or has made the change and appended its record to `Outcome::txn` and its
+//! answer to `Outcome::reply`; the caller adds the headers.
 
 use super::mutate::{At, Creation, Facts, Target};
 use super::owner::{CONTAINER, ttl_owner};
@@ -21,22 +21,22 @@ use crate::jute::{AclList, Create, CreateMode, ErrorCode, OpCode, Request, Stat,
 use std::io::Write;
 use std::mem;
 
-/// What an operation comes to: nothing to say, or why not.
+/// The result of an operation, or the error with which it is refused.
 pub(super) type Checked<T = ()> = Result<T, ErrorCode>;
 
 impl State {
-    /// Carries out a write request at the head and appends the log entry, the changes and the reply frame.
+    /// Executes a write request at the head and appends the log entry, the changes and the reply frame.
     ///
     /// `request` has been decoded as `op`. Requests that are no writes become error transactions, as does a
-    /// deleteContainer that is not the server's own: in ZooKeeper any client can send it and so delete any
-    /// childless znode past its ACL.
+    /// deleteContainer that is not the server's own: in ZooKeeper any client can send it, and so delete any childless
+    /// znode in spite of its ACL.
     pub fn prepare(&mut self, context: &Context<'_>, op: OpCode, request: &Request<'_>, out: &mut Outcome) {
         self.begin_prepare(context, op, request, out);
         self.resume(Cost::ENDLESS, out);
     }
 
-    /// The same, but what may take longer than a turn is begun only: [`State::is_under_way`] says so, and [`State::resume`] does
-    /// the rest.
+    /// The same, but a request that may take longer than a turn is only begun: then [`State::is_under_way`] is true,
+    /// and [`State::resume`] does the rest.
     pub(crate) fn begin_prepare(
         &mut self,
         context: &Context<'_>,
@@ -58,13 +58,13 @@ impl State {
         }
     }
 
-    /// Makes a request that could not even be tried an error transaction.
+    /// Makes an error transaction of a request that cannot be tried.
     pub fn refuse(&mut self, context: &Context<'_>, error: ErrorCode, out: &mut Outcome) {
         self.transact(context, OpCode::Error, out, |_, _| Err(error));
     }
 
-    /// Sets the text of the ensemble's membership. `text` is the new one, or why the reconfiguration is not
-    /// to be: what is checked between the session and the permission is up to the ensemble.
+    /// Sets the text of the ensemble's membership. `text` is the new text, or the error with which the ensemble refuses
+    /// the reconfiguration: the ensemble's checks come after that of the session and before that of the permission.
     pub(crate) fn reconfigure(&mut self, context: &Context<'_>, text: Checked<&[u8]>, out: &mut Outcome) {
         self.transact(context, OpCode::Reconfig, out, |state, out| {
             if !state.options.reconfig_enabled {
@@ -83,9 +83,9 @@ impl State {
         });
     }
 
-    /// Puts the text of the membership where it is found, without a transaction: the first one comes from none. It is
-    /// stamped `stamp`, which is the head or above it, and not published; the Stat says `version` and this time.
-    /// Nobody who watches is told, and nothing that is counted changes.
+    /// Writes the text of the membership into its znode without a transaction: no transaction has written the first
+    /// text. The change has the zxid `stamp`, which is the head or above it, and not published; the Stat gets `version`
+    /// and `time_ms`. No watch fires, and neither digest nor quotas change.
     pub(crate) fn show_config(&mut self, stamp: Zxid, text: &[u8], version: i64, time_ms: i64) {
         let place = Target::of(CONFIG);
         if self.store.find(place.path, place.hash).is_none() {
@@ -97,8 +97,8 @@ impl State {
         self.store.set_data(place.path, place.hash, Some(text), -1, version, time_ms);
     }
 
-    /// Opens the context's session. The transaction has no reply frame: what the client gets is up to who knows
-    /// the password.
+    /// Opens the context's session. The transaction has no reply frame: the client's answer contains the password,
+    /// which is not known here.
     pub fn create_session(&mut self, context: &Context<'_>, timeout_ms: i32, out: &mut Outcome) {
         self.begin(context.zxid);
         put_txn_header(context, OpCode::CreateSession, &mut out.txn);
@@ -146,7 +146,7 @@ impl State {
         self.finish(context.zxid, OpCode::Error, out);
     }
 
-    /// The end of every transaction: its digest, which an error has none of.
+    /// The end of every transaction: appends its digest, except to an error.
     pub(super) fn finish(&mut self, zxid: Zxid, op: OpCode, out: &mut Outcome) {
         if op != OpCode::Error && self.digest.is_enabled() {
             txn::put_digest(&mut out.txn, self.digest.sum());
@@ -190,7 +190,7 @@ impl State {
         let mode = CreateMode::from_wire(create.flags).ok_or(ErrorCode::BadArguments)?;
         let mut place = Target::of(create.path);
         if !mode.is_sequential() {
-            // Looked up after the checks: by then the line is here.
+            // It is looked up after the checks: by then the cache line has arrived.
             self.store.prefetch(place.hash);
         }
         let owner = self.owner_of(context.session, create, mode)?;
@@ -251,9 +251,9 @@ impl State {
         Ok(())
     }
 
-    /// The owner to be stored. The mode decides what is checked, but the operation what comes out (ZooKeeper
-    /// 3.9, `EphemeralType.validateTTL`, `DataTree.processTxn`). A createTTL of another mode without a time to
-    /// live is refused; ZooKeeper accepts it and dies of it.
+    /// The owner to store. The mode decides the checks, but the operation decides the kind of znode (ZooKeeper 3.9,
+    /// `EphemeralType.validateTTL`, `DataTree.processTxn`). A createTTL of another mode without a time to live is
+    /// refused; ZooKeeper accepts it and crashes.
     fn owner_of(&self, session: SessionId, create: &Create<'_>, mode: CreateMode) -> Checked<i64> {
         let ttl = create.ttl.unwrap_or(-1);
         if mode.is_ttl() && !self.options.owners.extended_types {
@@ -370,7 +370,7 @@ impl State {
         Ok(())
     }
 
-    /// The znode whose ACL decides about `op`, if it is there and lets the caller.
+    /// The znode whose ACL decides about `op`, if it exists and permits the operation.
     fn permitted(&self, context: &Context<'_>, op: OpCode, place: Target<'_>) -> Checked<Facts> {
         let znode = self.store.find(place.path, place.hash).ok_or(ErrorCode::NoNode)?;
         self.check_acl(context, op, znode.acl())?;
@@ -384,7 +384,7 @@ impl State {
         if allowed { Ok(()) } else { Err(ErrorCode::NoAuth) }
     }
 
-    /// A multi may be about many znodes of one ACL: it is asked once.
+    /// A multi may concern many znodes with the same ACL, which is checked once.
     fn is_allowed(&self, context: &Context<'_>, perms: i32, acl: AclId) -> bool {
         if let Some((judged, wanted, allowed)) = self.verdict.get()
             && (judged, wanted) == (acl, perms)
@@ -398,7 +398,7 @@ impl State {
         allowed
     }
 
-    /// The list that is stored for the one that was sent.
+    /// Makes the ACL list to store from the list that the client sent.
     fn fix_up(&self, context: &Context<'_>, acl: Option<AclList<'_>>, list: &mut Vec<u8>) -> Checked {
         let fixed = fix_up(acl, context.identities, self.options.schemes, list);
         let (entries, bytes) = acl.map_or((0, 0), |acl| (acl.len(), acl.size()));
@@ -413,7 +413,7 @@ impl State {
     }
 }
 
-/// The version after this one, if the one expected is this one or any.
+/// The version after `current`, if the expected version is `current` or any.
 fn next_version(current: i32, expected: i32) -> Checked<i32> {
     if expected != -1 && expected != current {
         return Err(ErrorCode::BadVersion);
@@ -421,7 +421,7 @@ fn next_version(current: i32, expected: i32) -> Checked<i32> {
     Ok(current.wrapping_add(1))
 }
 
-/// Appends what a create of that operation answers.
+/// Appends the answer to a create by that operation.
 pub(super) fn put_created(reply: &mut Vec<u8>, op: OpCode, path: &[u8], stat: &Stat) {
     put_bytes(reply, path);
     if op != OpCode::Create {

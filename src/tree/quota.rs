@@ -1,10 +1,11 @@
-//! Quotas: which subtrees have one, what they may and do use (ZooKeeper 3.9, `StatsTrack`, `PathTrie`,
+//! Quotas: which subtrees have one, their limits and their usage (ZooKeeper 3.9, `StatsTrack`, `PathTrie`,
 //! `DataTree.updateQuotaStat`).
 //!
-//! The quota of `/a` stands in `/zookeeper/quota/a/zookeeper_limits`, which is read when it is written. What the subtree
-//! uses is a number of the server's: counted once when both znodes are there ([`super::usage`]), kept up from then on, and shown,
-//! without a transaction of its own, as the text of `zookeeper_stats` beside it. A text that a client writes there stands until
-//! the next write below, and is never read. A znode counts towards the nearest quota at or above it only.
+//! The quota of `/a` is in `/zookeeper/quota/a/zookeeper_limits`, whose text is parsed when it is written. The server
+//! itself keeps the usage of the subtree: it is counted once, when both znodes exist ([`super::usage`]), updated with
+//! every change, and shown, without a transaction of its own, as the text of `zookeeper_stats` beside the limits. A
+//! text that a client writes there lasts until the next write below `/a`, and is never read. A znode counts towards the
+//! nearest quota at or above it only.
 
 use super::path::{PathHash, QUOTA, hash};
 use crate::ids::{Zxid, hash_state};
@@ -24,8 +25,7 @@ pub(crate) enum QuotaNode {
     Stats,
 }
 
-/// The subtree a path below `/zookeeper/quota` speaks of and which of the two znodes it is. The root can have
-/// no quota.
+/// For a path below `/zookeeper/quota`: the subtree, and which of the two znodes it is. The root can have no quota.
 pub(crate) fn parse_path(path: &[u8]) -> Option<(&[u8], QuotaNode)> {
     let rest = path.strip_prefix(QUOTA)?;
     let slash = rest.iter().rposition(|byte| *byte == b'/')?;
@@ -37,12 +37,12 @@ pub(crate) fn parse_path(path: &[u8]) -> Option<(&[u8], QuotaNode)> {
     (rest[0] == b'/' && slash > 0).then_some((&rest[..slash], node))
 }
 
-/// Where the znode is that says what the subtree at `prefix` uses.
+/// The path of the znode with the usage of the subtree at `prefix`.
 pub(crate) fn stats_path(prefix: &[u8]) -> Box<[u8]> {
     [QUOTA, prefix, b"/", STATS].concat().into_boxed_slice()
 }
 
-/// What a subtree uses: its znodes, the one at its top included, and the bytes of their data.
+/// The usage of a subtree: the number of its znodes, with the top one, and the bytes of their data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Usage {
     pub count: i64,
@@ -50,18 +50,19 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// So much more.
+    /// Adds to both.
     pub(crate) fn plus(self, count: i64, bytes: i64) -> Usage {
         Usage { count: self.count.saturating_add(count), bytes: self.bytes.saturating_add(bytes) }
     }
 
-    /// Appends it as the text of a stats znode.
+    /// Appends the usage as the text of a stats znode.
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
         write!(out, "count={},bytes={}", self.count, self.bytes).expect("a Vec takes every write");
     }
 }
 
-/// The limits of a quota that refuse writes where `enforceQuota` is on; -1 is unset. The others are for tools to show.
+/// The hard limits of a quota, which refuse writes if `enforceQuota` is on; -1 is unset. Soft limits are for tools to
+/// show.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct HardLimits {
     pub count: i64,
@@ -69,8 +70,8 @@ pub(crate) struct HardLimits {
 }
 
 impl HardLimits {
-    /// Reads the text of a limits znode. What cannot be read is unset, and so is all of a text that no tool writes
-    /// ([`limits::QUOTA_TEXT`]).
+    /// Reads the text of a limits znode. Unreadable values are unset; so are all values of a text longer than tools
+    /// write ([`limits::QUOTA_TEXT`]).
     pub(crate) fn parse(text: &[u8]) -> HardLimits {
         let mut hard = HardLimits { count: -1, bytes: -1 };
         #[cfg(test)]
@@ -95,21 +96,21 @@ impl HardLimits {
     }
 }
 
-/// What a quota says and what it has come to.
+/// A quota: its limits and the usage of its subtree.
 #[derive(Clone, Copy, Debug)]
 struct Account {
     hard: HardLimits,
-    /// Known while there is a znode to write it into.
+    /// The usage; `None` while there is no znode to write it into.
     used: Option<Usage>,
 }
 
 #[derive(Debug)]
 struct Quota {
-    /// The path of the znode with the usage, which has the subtree's in it, and its hash.
+    /// The path of the znode with the usage, which contains the subtree's path, and its hash.
     stats: Arc<[u8]>,
     hash: PathHash,
     account: Account,
-    /// The last transaction that has put down what was before it.
+    /// The last transaction that has recorded the values before it.
     marked: Option<Zxid>,
 }
 
@@ -123,7 +124,7 @@ fn prefix_of(stats: &[u8]) -> &[u8] {
     &stats[QUOTA.len()..stats.len() - STATS.len() - 1]
 }
 
-/// What was before a transaction; `None`: no such quota.
+/// A quota's values before a transaction; `None`: there was no such quota.
 #[derive(Debug)]
 struct Mark {
     zxid: Zxid,
@@ -131,7 +132,7 @@ struct Mark {
     before: Option<Account>,
 }
 
-/// A step on the way to a quota.
+/// A name on the way to a quota.
 #[derive(Debug)]
 struct Node {
     above: usize,
@@ -145,13 +146,14 @@ impl Node {
     }
 }
 
-/// All quotas, by the names in the paths of their subtrees: whose a path is, is found by reading the path once, however
-/// many quotas there are. Every step stands for a znode below `/zookeeper/quota`, so there are no more of them than of those.
+/// All quotas, in a tree of the names in their subtrees' paths: a path's quota is found by reading the path once,
+/// however many quotas there are. Every node stands for a znode below `/zookeeper/quota`, so there are no more nodes
+/// than such znodes.
 ///
-/// What a subtree uses is not part of any transaction, so changes of it are put down until they are published.
+/// The usage is not part of any transaction, so its changes are recorded until they are published.
 #[derive(Debug)]
 pub struct Quotas {
-    /// The root's is the first.
+    /// The root's node is the first.
     nodes: Vec<Node>,
     spare: Vec<usize>,
     count: usize,
@@ -165,7 +167,7 @@ impl Default for Quotas {
 }
 
 impl Quotas {
-    /// There is now a limits znode for the subtree.
+    /// A limits znode for the subtree was created.
     pub(crate) fn add(&mut self, zxid: Zxid, prefix: &[u8], text: &[u8]) {
         let stats: Arc<[u8]> = stats_path(prefix).into();
         self.journal.push_back(Mark { zxid, stats: Arc::clone(&stats), before: None });
@@ -179,21 +181,22 @@ impl Quotas {
         }
     }
 
-    /// The limits znode is gone.
+    /// The limits znode was deleted.
     pub(crate) fn remove(&mut self, zxid: Zxid, prefix: &[u8]) {
         if let Some(Quota { stats, account, .. }) = self.take(prefix) {
             self.journal.push_back(Mark { zxid, stats, before: Some(account) });
         }
     }
 
-    /// What the subtree uses has been counted, or there is no znode any more that says it.
+    /// The subtree's usage was counted; `None`: there is no znode with the usage any more.
     pub(crate) fn set_used(&mut self, zxid: Zxid, prefix: &[u8], used: Option<Usage>) {
         if let Some(quota) = self.change(zxid, prefix) {
             quota.account.used = used;
         }
     }
 
-    /// Adds to what the quota of `path` uses, if there is one; what that is now, and the znode to write it into.
+    /// Adds to the usage of the quota of `path`, if there is one; returns the new usage, and the znode to write it
+    /// into.
     pub(crate) fn add_used(
         &mut self,
         zxid: Zxid,
@@ -208,29 +211,29 @@ impl Quotas {
         Some((&quota.stats, quota.hash, used))
     }
 
-    /// Whether the quota of `path` lets its subtree grow by so much (ZooKeeper 3.9, `ZooKeeperServer.checkQuota`).
+    /// Whether the quota of `path` allows its subtree to grow by so much (ZooKeeper 3.9, `ZooKeeperServer.checkQuota`).
     pub(crate) fn allow(&self, path: &[u8], count: i64, bytes: i64) -> bool {
         let account = self.nearest(path).and_then(|node| Some(self.nodes[node].quota.as_ref()?.account));
         account.is_none_or(|account| account.used.is_none_or(|used| account.hard.allow(used, count, bytes)))
     }
 
-    /// The subtree of the quota that `path` counts towards: the longest prefix that has one.
+    /// The subtree of the quota that `path` counts towards: the longest prefix with a quota.
     pub(crate) fn nearest_prefix(&self, path: &[u8]) -> Option<&[u8]> {
         self.nearest(path).and_then(|node| Some(self.nodes[node].quota.as_ref()?.prefix()))
     }
 
-    /// How many.
+    /// How many quotas there are.
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// None at all: the usual case.
+    /// Whether there are no quotas: the usual case.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Their subtrees in order, so that one comes before those in it.
+    /// The subtrees of all quotas in order: a subtree comes before those inside it.
     pub(crate) fn prefixes(&self) -> Vec<&[u8]> {
         let mut all: Vec<&[u8]> = self.nodes.iter().filter_map(|node| Some(node.quota.as_ref()?.prefix())).collect();
         all.sort_unstable();
@@ -247,7 +250,7 @@ impl Quotas {
         }
     }
 
-    /// Nothing up to `zxid` will be taken back.
+    /// Changes up to `zxid` will not be taken back any more.
     pub(crate) fn publish(&mut self, zxid: Zxid) {
         while self.journal.pop_front_if(|mark| mark.zxid <= zxid).is_some() {}
     }
@@ -259,7 +262,7 @@ impl Quotas {
         self.way(path).filter(|node| self.nodes[*node].quota.is_some()).last()
     }
 
-    /// The steps towards `path` that lead to some quota.
+    /// The nodes towards `path` that lead to some quota.
     fn way(&self, path: &[u8]) -> impl Iterator<Item = usize> {
         let mut node = 0;
         names(path).map_while(move |name| {
@@ -308,7 +311,7 @@ impl Quotas {
         let mut node = self.node(prefix)?;
         let quota = self.nodes[node].quota.take()?;
         self.count -= 1;
-        // Steps that lead nowhere any more go, the lowest first.
+        // Nodes that lead to no quota any more are removed, the lowest first.
         for name in prefix[1..].rsplit(|byte| *byte == b'/') {
             let Node { above, ref below, quota: None } = self.nodes[node] else { break };
             if !below.is_empty() {
@@ -322,7 +325,7 @@ impl Quotas {
     }
 }
 
-/// Puts down what is before `zxid`, once.
+/// Records the values before `zxid`, once.
 fn mark<'a>(journal: &mut VecDeque<Mark>, quota: &'a mut Quota, zxid: Zxid) -> &'a mut Quota {
     if quota.marked != Some(zxid) {
         quota.marked = Some(zxid);
@@ -402,7 +405,7 @@ pub(super) mod tests {
         assert!(quotas.is_empty() && quotas.journal.is_empty());
     }
 
-    /// Where every prefix was looked up, this path was two hundred gigabytes of hashing.
+    /// A lookup of every prefix would hash two hundred gigabytes for this path.
     #[test]
     fn a_path_is_read_once_however_many_slashes_and_quotas_there_are() {
         let mut quotas = Quotas::default();

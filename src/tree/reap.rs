@@ -1,6 +1,6 @@
-//! Which containers and TTL znodes have had their time (ZooKeeper 3.9, `ContainerManager`).
+//! Which containers and TTL znodes have outlived their time (ZooKeeper 3.9, `ContainerManager`).
 //!
-//! Looking is done in slices, so that a million containers do not hold up a write; the deletion itself is a
+//! The search is done in slices, so that a million containers do not delay a write; the deletion itself is a
 //! deleteContainer request, which checks again.
 
 use super::index::after;
@@ -12,10 +12,9 @@ use super::work::Sweep;
 const SLICE: usize = 4096;
 
 impl State {
-    /// Appends at most `limit` paths that may be deleted as of `now_ms` (ms since 1970): containers that have
-    /// had children and have none any more, and TTL znodes without children that have not been set for
-    /// longer than they live. Goes on where the last call ended; true when it has come around once, false
-    /// when there is more to look at right away.
+    /// Appends at most `limit` paths that may be deleted as of `now_ms` (ms since 1970): containers that had children
+    /// and have none now, and TTL znodes without children whose data was not set for their time to live. Continues
+    /// where the last call ended; true when all were looked at, false when there is more to look at now.
     pub(crate) fn reap(&mut self, now_ms: i64, limit: usize, out: &mut Vec<Vec<u8>>) -> bool {
         let mut sweep = std::mem::take(&mut self.sweep);
         let mut found = 0;
@@ -24,7 +23,7 @@ impl State {
             let paths = if sweep.ttls { self.index.ttls() } else { self.index.containers() };
             for path in after(paths, sweep.last.as_deref()) {
                 if looked == SLICE || found == limit {
-                    // The path before this one was the last one looked at.
+                    // The limit is reached: the path before this one was the last one looked at.
                     self.sweep = sweep;
                     return false;
                 }
@@ -46,7 +45,7 @@ impl State {
         }
     }
 
-    /// Whether the znode may be deleted as of `now_ms`: it may have been some turns since it was found.
+    /// Whether the znode may still be deleted as of `now_ms`: some turns may have passed since it was found.
     pub(crate) fn is_outlived(&self, path: &[u8], now_ms: i64) -> bool {
         let Some(znode) = self.find(path) else { return false };
         if znode.num_children() > 0 {

@@ -1,5 +1,5 @@
-//! The state of a server as its writer sees it: the tree's head, sessions, digest and the sets that follow
-//! from the tree. What a request may do to it is in `prepare`, what a logged transaction does in `apply`.
+//! The state of a server as its writer sees it: the tree's head, sessions, digest and the sets that follow from the
+//! tree. `prepare` executes requests on it, `apply` logged transactions.
 
 use super::change::Changes;
 use super::digest::Digest;
@@ -19,24 +19,24 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// What an operator may choose.
+/// The operator's settings for the state.
 #[derive(Clone, Copy, Debug)]
 pub struct StateOptions {
     /// `zookeeper.extendedTypesEnabled` and `zookeeper.emulate353TTLNodes`.
     pub owners: OwnerRules,
     /// `zookeeper.enforceQuota`: hard limits refuse writes.
     pub enforce_quota: bool,
-    /// `zookeeper.skipACL`: nobody is refused by an ACL; ACLs of requests are still checked for their form.
+    /// `zookeeper.skipACL`: no ACL refuses a client; ACLs in requests are still checked for their form.
     pub skip_acl: bool,
     /// `zookeeper.digest.enabled`: transactions carry the tree's digest.
     pub digest_enabled: bool,
     /// `reconfigEnabled`.
     pub reconfig_enabled: bool,
-    /// No ensemble: reconfig is not implemented, an unknown session is answered as such.
+    /// No ensemble: reconfig is not implemented, and a request of an unknown session is answered with that error.
     pub standalone: bool,
     /// The authentication schemes that are switched on.
     pub schemes: Schemes,
-    /// `znode.container.maxNeverUsedIntervalMs`: containers that never had a child go after so long; 0: never.
+    /// `znode.container.maxNeverUsedIntervalMs`: a container that never had a child is deleted after so long; 0: never.
     pub never_used_ms: i64,
 }
 
@@ -56,7 +56,7 @@ impl Default for StateOptions {
     }
 }
 
-/// On whose behalf, and when, a request is prepared.
+/// The context in which a request is prepared: its client and the time.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// The transaction's zxid: above every one prepared or applied before.
@@ -68,25 +68,25 @@ pub struct Context<'a> {
     /// The request's xid; the reply carries it.
     pub cxid: i32,
     pub identities: &'a Identities,
-    /// The session may be one that its server alone knows: it may ask, and have no ephemerals.
+    /// The session may be a local one: it may send requests, and may have no ephemerals.
     pub is_local: bool,
 }
 
-/// What preparing requests has produced. Everything is appended, so that one value serves a whole batch.
+/// The results of preparing requests. Everything is appended, so that one value serves a whole batch.
 #[derive(Debug)]
 pub struct Outcome {
     /// Complete reply frames. A moved session and the server's own createSession and closeSession have none.
     pub reply: Vec<u8>,
-    /// Complete log entries: header, record, digest. One call appends one; whoever takes them clears.
+    /// Complete log entries: header, record, digest. Each call appends one; the caller takes them out.
     pub txn: Vec<u8>,
-    /// Bytes that one of those may have: a multi stops where it would be longer, and is refused.
+    /// The longest entry, bytes: a multi whose entry would be longer stops and is refused.
     pub txn_limit: usize,
-    /// What a multi may cost: it stops where it would be more, and is refused.
+    /// The highest cost of a multi: one that would cost more stops and is refused.
     pub cost_limit: Cost,
-    /// What changed, for watches.
+    /// The changes, for watches.
     pub changes: Changes,
-    /// Of the last request: what became of it. A failed multi has its failing operation's code here, though
-    /// its reply header says Ok.
+    /// The error code of the last request. For a failed multi it is the failing operation's code, though the reply
+    /// header says Ok.
     pub error: ErrorCode,
 }
 
@@ -103,14 +103,14 @@ impl Default for Outcome {
     }
 }
 
-/// Why a snapshot's znode cannot be in any tree.
+/// Why a snapshot's znode does not fit the tree.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LoadError {
-    /// It is there already.
+    /// The znode exists already.
     Twice,
-    /// Its parent did not come before it.
+    /// The znode's parent did not come before it.
     NoParent,
-    /// Its path has no slash.
+    /// The znode's path has no slash.
     BadPath,
 }
 
@@ -126,7 +126,7 @@ impl std::fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-/// Buffers that are kept, so that preparing does not allocate.
+/// Buffers for reuse, so that preparing does not allocate.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     pub acl: Vec<u8>,
@@ -134,7 +134,7 @@ pub(super) struct Scratch {
     pub text: Vec<u8>,
 }
 
-/// What a transaction changed besides znodes, to be put back by an undo.
+/// A value beside the znodes that a transaction changed, for an undo to restore.
 #[derive(Debug)]
 struct Mark {
     zxid: Zxid,
@@ -145,7 +145,7 @@ struct Mark {
 enum Before {
     /// The digest's sum.
     Sum(u64),
-    /// A session's timeout (`None`: it was not there) and where it was closed.
+    /// A session's timeout (`None`: it did not exist) and the zxid at which it was closed.
     Session { id: SessionId, timeout_ms: Option<i32>, closed: Option<Zxid> },
 }
 
@@ -157,19 +157,20 @@ pub struct State {
     pub(super) index: Index,
     pub(super) digest: Digest,
     sessions: BTreeMap<SessionId, i32>,
-    /// Closed at that zxid, which is not published yet: such a session has expired, it is not unknown.
+    /// Sessions and the zxids at which they were closed, not published yet: such a session counts as expired, not as
+    /// unknown.
     closing: BTreeMap<SessionId, Zxid>,
     journal: VecDeque<Mark>,
     pub(super) head: Zxid,
     published: Zxid,
     pub(super) options: StateOptions,
-    /// When what a new quota uses is counted.
+    /// When a new quota's subtree is counted.
     pub(super) countings: Countings,
     pub(super) sweep: Sweep,
     pub(super) scratch: Scratch,
-    /// The last ACL that this transaction was held against, for what, and what came of it.
+    /// This transaction's last permission check: the ACL, the permission, and whether it was granted.
     pub(super) verdict: Cell<Option<(AclId, i32, bool)>>,
-    /// What is left to do of the transaction at the head.
+    /// The rest of the transaction at the head.
     pub(super) work: Option<Work>,
 }
 
@@ -211,7 +212,7 @@ impl State {
         }
     }
 
-    /// What follows is the state at `zxid`.
+    /// The records that are loaded next are the state at `zxid`.
     pub fn begin_load(&mut self, zxid: Zxid) {
         self.head = zxid;
         self.store.begin(zxid);
@@ -233,7 +234,7 @@ impl State {
         Ok(())
     }
 
-    /// A znode with this path is added soon.
+    /// Announces that a znode with this path will be added soon.
     pub(crate) fn prefetch(&self, path: &[u8]) {
         self.store.prefetch(path::hash(path::stored(path)));
     }
@@ -270,8 +271,8 @@ impl State {
         }
     }
 
-    /// The number of an ACL list given as checked wire bytes (count and entries). A znode has to be loaded with it before
-    /// the next [`State::reclaim`], or it is taken back.
+    /// The number of an ACL list given as checked wire bytes (count and entries). A znode with this number must be
+    /// loaded before the next [`State::reclaim`]; otherwise the number is freed.
     pub fn intern(&mut self, list: &[u8]) -> AclId {
         self.interner.intern(list)
     }
@@ -331,8 +332,8 @@ impl State {
         self.digest.undo(down_to, sum);
     }
 
-    /// Frees what no reader needs any more, and ACLs that nothing names; a bounded amount of work. True when there is more
-    /// to do.
+    /// Frees versions that no reader needs any more, and ACLs that nothing names; a bounded amount of work. True if
+    /// there is more to do.
     pub fn reclaim(&mut self) -> bool {
         let more = self.store.reclaim();
         let names = self.store.acl_names();
@@ -352,7 +353,7 @@ impl State {
         self.store.store().reader()
     }
 
-    /// Where everything is charged that is done to this state.
+    /// The meter for all work on this state.
     #[inline]
     pub(crate) fn meter(&self) -> &Meter {
         self.store.meter()
@@ -373,7 +374,7 @@ impl State {
         self.acls.clone()
     }
 
-    /// All of them as they are now, for whoever writes them down; none is freed until that is given up.
+    /// All ACL lists at present, to be written to a snapshot; none is freed while the returned value exists.
     pub(crate) fn all_acls(&self) -> AllAcls {
         self.interner.all()
     }
@@ -398,7 +399,7 @@ impl State {
         self.sessions.iter().map(|(session, timeout_ms)| (*session, *timeout_ms))
     }
 
-    /// How many they are.
+    /// How many sessions there are.
     pub fn session_count(&self) -> usize {
         self.sessions.len()
     }
@@ -427,23 +428,23 @@ impl State {
         self.index.ephemeral_count()
     }
 
-    /// Sessions that own ephemerals but do not exist: to be closed after loading.
+    /// Sessions that own ephemerals but are in no session table: to be closed after loading.
     pub(crate) fn orphaned_sessions(&self) -> Vec<SessionId> {
         let owners = self.index.owners().map(|(session, _)| session);
         owners.filter(|session| !self.sessions.contains_key(session)).collect()
     }
 
-    /// What the operator has chosen.
+    /// The operator's settings.
     pub fn options(&self) -> StateOptions {
         self.options
     }
 
-    /// What follows from the tree: whose ephemerals, containers, TTL znodes, quotas.
+    /// The sets that follow from the tree: each session's ephemerals, containers, TTL znodes, quotas.
     pub fn index(&self) -> &Index {
         &self.index
     }
 
-    /// Whether the session may make this request. `ephemeral`: it wants a znode of its own (ZooKeeper 3.9,
+    /// Whether the session may make this request. `ephemeral`: the request creates an ephemeral (ZooKeeper 3.9,
     /// `SessionTrackerImpl.checkSession`, `checkGlobalSession`).
     pub(super) fn check_session(&self, context: &Context<'_>, ephemeral: bool) -> Result<(), ErrorCode> {
         let session = context.session;

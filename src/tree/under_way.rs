@@ -1,9 +1,9 @@
-//! Transactions that take longer than a turn: what is left to do of the one at the head.
+//! Transactions that take longer than a turn: continues the one at the head.
 //!
-//! The end of a session deletes all that it owns, however much that is, in one transaction. It goes in slices: what a slice has
-//! changed stands at the head under the transaction's zxid, where no reader looks, and as nothing else is prepared or applied
-//! before it is complete, everybody comes to the same tree. Undoing takes it back like any other transaction, and then there is
-//! nothing left of it to do.
+//! The end of a session deletes all its ephemerals, however many, in one transaction, which is done in slices. The
+//! changes of each slice are at the head under the transaction's zxid, where readers do not look. Nothing else is
+//! prepared or applied before the transaction is complete, so all servers get the same tree. An undo takes it back like
+//! any other transaction, and drops the rest of its work.
 
 use super::applied::Applied;
 use super::change::Changes;
@@ -19,26 +19,26 @@ use crate::jute::{ErrorCode, OpCode, Txn};
 /// How a transaction was completed.
 #[derive(Debug)]
 pub enum Completed {
-    /// Its entry is in [`Outcome::txn`].
+    /// It was prepared; its entry is in [`Outcome::txn`].
     Prepared,
     Applied(Applied),
 }
 
 impl State {
-    /// Whether the transaction at the head is not complete: [`State::resume`] is to be called until it is, and nothing else is to
-    /// be prepared, applied or published at its zxid.
+    /// Whether the transaction at the head is incomplete: then [`State::resume`] must be called until it is complete,
+    /// and nothing else may be prepared, applied or published at its zxid.
     pub(crate) fn is_under_way(&self) -> bool {
         self.work.is_some()
     }
 
-    /// Ends the context's session and deletes its ephemerals, in the order of their paths. Never fails, and has
-    /// no reply frame: an expired session has nobody to tell.
+    /// Ends the context's session and deletes its ephemerals, in the order of their paths. Never fails, and has no
+    /// reply frame: an expired session has no client to answer.
     pub fn close_session(&mut self, context: &Context<'_>, out: &mut Outcome) {
         self.begin_close_session(context, out);
         self.resume(Cost::ENDLESS, out);
     }
 
-    /// Begins to; see [`State::resume`].
+    /// Begins to do the same; see [`State::resume`].
     pub(crate) fn begin_close_session(&mut self, context: &Context<'_>, out: &mut Outcome) {
         self.begin(context.zxid);
         put_txn_header(context, OpCode::CloseSession, &mut out.txn);
@@ -48,8 +48,8 @@ impl State {
         self.work = Some(Work::Close { ending: Ending::new(context.zxid, context.session), list });
     }
 
-    /// Goes on with the transaction at the head until it is complete or this has cost so much; at least something is done.
-    /// `out` is the one that it began with: its entry and changes grow there.
+    /// Continues the transaction at the head until it is complete or this call has cost `budget`; every call makes some
+    /// progress. `out` must be the outcome with which the transaction began: its entry and changes grow there.
     pub fn resume(&mut self, budget: Cost, out: &mut Outcome) -> Option<Completed> {
         match self.work.take()? {
             Work::Close { mut ending, mut list } => {
@@ -68,7 +68,8 @@ impl State {
                 self.charge(Cost::bytes(entry.len()));
                 let (header, txn, carried) = read_entry(&entry).expect("it was read when it began");
                 let Txn::CloseSession { paths } = txn else { unreachable!("nothing else is applied in slices") };
-                // Reading it again is not what gets it on: the longest entry may cost more than a slice.
+                // Reading the entry again is no progress, and the longest entry may cost more than a slice: so the
+                // budget begins here.
                 let until = self.meter().reading() + budget;
                 if !self.apply_close(&mut ending, paths, until, &mut out.changes) {
                     self.work = Some(Work::Apply { ending, entry });
@@ -87,8 +88,8 @@ impl State {
         }
     }
 
-    /// Deletes what the entry of a session's end lists, and then what the session still owns. False if it has cost too much
-    /// before that was all.
+    /// Deletes the paths that the entry of a session's end lists, and then the others that the session owns. False if
+    /// the budget was used up before the end.
     pub(super) fn apply_close(
         &mut self,
         ending: &mut Ending,
@@ -109,8 +110,8 @@ impl State {
         self.delete_owned(ending, until, changes, &mut |_| {})
     }
 
-    /// Deletes what a session still owns. A znode that has children all the same (one with a time to live that
-    /// a changed setting has made an ephemeral) stays, as its children would have no parent.
+    /// Deletes what a session still owns. A znode with children stays, as they would have no parent: a changed setting
+    /// can make a znode with a time to live an ephemeral.
     fn delete_owned(
         &mut self,
         ending: &mut Ending,
@@ -118,7 +119,7 @@ impl State {
         changes: &mut Changes,
         deleted: &mut impl FnMut(&[u8]),
     ) -> bool {
-        // Deleting takes each path out of the set; those that stay are stepped over.
+        // A deletion takes the path out of the set; paths that stay are skipped.
         loop {
             let Some(paths) = self.index.ephemerals(ending.session) else { return true };
             let Some(path) = after(paths, ending.last.as_deref()).next() else { return true };

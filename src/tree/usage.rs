@@ -1,9 +1,10 @@
-//! What the subtrees of quotas use: counted when a quota is made and after loading, kept up by every change, and written where
-//! ZooKeeper's tools look for it (ZooKeeper 3.9, `DataTree.updateQuotaForPath`, `DataTree.setupQuota`).
+//! The usage of the subtrees of quotas: counted when a quota is made and after loading, updated by every change, and
+//! written where ZooKeeper's tools read it (ZooKeeper 3.9, `DataTree.updateQuotaForPath`, `DataTree.setupQuota`).
 //!
-//! Counting looks at every znode of the subtree, so a client decides how much it is. It belongs to the transaction that made
-//! the quota: all members count the same tree, and nothing changes until it is done. By itself it goes in slices, as the last
-//! thing of its transaction ([`super::under_way`]); what several of one multi may look at is bounded, see [`Countings`].
+//! Counting looks at every znode of the subtree, so a client decides how much work it is. The count belongs to the
+//! transaction that made the quota: all members count the same tree, and nothing changes until the count is done. A
+//! request of one operation counts in slices, at the end of its transaction ([`super::under_way`]); for a multi the
+//! work is bounded, see [`Countings`].
 
 use super::path::{self, PathHash};
 use super::quota::{QuotaNode, Usage, stats_path};
@@ -21,7 +22,7 @@ fn with(usage: Usage, znode: &Znode<'_>) -> Usage {
 }
 
 impl State {
-    /// Does what makes at most one quota. What is to be counted for it then is left to do, by [`State::count`].
+    /// Calls `make`, which may make at most one quota. The counting for it is returned, for [`State::count`].
     pub(super) fn count_later<T>(&mut self, make: impl FnOnce(&mut State) -> T) -> (T, Option<Counting>) {
         self.countings = Countings::AtTheEnd(None);
         let made = make(self);
@@ -31,8 +32,8 @@ impl State {
         }
     }
 
-    /// One of the two znodes of a quota has come. ZooKeeper counts when the one with the usage does, which is the second of
-    /// the two; should it have come first, what it says is out of date by now.
+    /// One of the two znodes of a quota was created. ZooKeeper counts when the znode with the usage is created, usually
+    /// the second of the two. If it was created first, its text is out of date by now.
     pub(super) fn quota_node_created(
         &mut self,
         zxid: Zxid,
@@ -62,7 +63,7 @@ impl State {
         }
     }
 
-    /// Goes on until all is counted and written down, or the meter shows so much. False if there is more.
+    /// Continues until everything is counted and written, or the meter shows `until`. False if there is more.
     pub(super) fn count(&mut self, counting: &mut Counting, until: Cost) -> bool {
         let Counting { zxid, ref made, ref prefix, ref mut walk, ref mut usage } = *counting;
         loop {
@@ -77,12 +78,12 @@ impl State {
         let stats = stats_path(prefix);
         self.index.quotas.set_used(zxid, prefix, Some(*usage));
         write_usage(&mut self.store, &mut self.scratch.text, (&stats, path::hash(&stats)), *usage);
-        // It counts for itself, too, and once more if it is below it: as in ZooKeeper.
+        // The new znode counts towards its own quota, too, and once more if it is inside the subtree: as in ZooKeeper.
         self.use_quota(zxid, &made.0, 1, made.1);
         true
     }
 
-    /// One of the two is gone.
+    /// One of the two znodes of a quota was deleted.
     pub(super) fn quota_node_deleted(&mut self, zxid: Zxid, prefix: &[u8], node: QuotaNode) {
         match node {
             QuotaNode::Limits => self.index.quotas.remove(zxid, prefix),
@@ -90,7 +91,7 @@ impl State {
         }
     }
 
-    /// Adds to what the quota of `path` uses, if there is one.
+    /// Adds to the usage of the quota of `path`, if there is one.
     #[inline]
     pub(super) fn use_quota(&mut self, zxid: Zxid, path: &[u8], count: i64, bytes: i64) {
         if !self.index.quotas.is_empty() {
@@ -104,8 +105,8 @@ impl State {
         write_usage(store, &mut scratch.text, (stats, hash), used);
     }
 
-    /// Counts all of them after loading, looking at each znode once. All of a subtree counts for its quota, also what has
-    /// one of its own.
+    /// Counts all quotas after loading; each znode is looked at once. A quota's usage includes subtrees that have
+    /// quotas of their own.
     pub(super) fn count_all(&mut self) {
         let State { index, store, scratch, head: zxid, .. } = self;
         let quotas = &index.quotas;
@@ -145,7 +146,7 @@ impl State {
     }
 }
 
-/// Writes it where tools look for it. The znode's Stat does not move but for the length.
+/// Writes the usage where tools read it. Of the znode's Stat only the length changes.
 fn write_usage(store: &mut Writer, text: &mut Vec<u8>, (path, hash): (&[u8], PathHash), usage: Usage) {
     let Some(znode) = store.find(path, hash) else { return };
     let stat = znode.stat();

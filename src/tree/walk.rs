@@ -1,13 +1,13 @@
-//! A walk over everything below a znode, parents before children, a slice at a time.
+//! A walk over everything below a znode, parents before children, in slices.
 //!
 //! Between two slices any number of quiescent points may pass; each slice is given a view of the same zxid, or of the
-//! head while nothing changes. Snapshots are written and subtrees are counted by it.
+//! head while nothing changes. Snapshots and the counting of subtrees use it.
 
 use super::path;
 use super::store::{Cursor, View, Znode};
 use crate::cost::Cost;
 
-/// Where the walk stands.
+/// The place of a walk.
 #[derive(Debug, Default)]
 pub struct Walk {
     /// Znodes whose children are still to be shown; the last one is being listed.
@@ -21,8 +21,8 @@ impl Walk {
         Walk { open: vec![top.into()], cursor: Cursor::default() }
     }
 
-    /// Shows more znodes until the view's reader has spent `budget` on it, at most one segment of a child set above it, and
-    /// no less than a segment. Returns whether there is more.
+    /// Shows more znodes until the view's reader has spent `budget`: at least one segment of a child set, and at most
+    /// one segment beyond the budget. Returns whether there is more.
     pub fn slice(&mut self, view: &View<'_>, budget: Cost, show: &mut impl FnMut(&Znode<'_>)) -> bool {
         let begun = view.meter().reading();
         while let Some(parent) = self.open.pop() {
@@ -31,10 +31,10 @@ impl Walk {
                 child.push(b'/');
             }
             let stem = child.len();
-            // A child is found in the set, put together, and looked up.
+            // For each child: found in the set, path assembled, looked up.
             let each = Cost::ZNODE * 2 + Cost::bytes(3 * stem);
             let max = budget.less(view.meter().reading().less(begun)).over(each).max(1);
-            // Names one after another, each behind its end: one allocation for all of them.
+            // All names in one buffer, and where each ends: one allocation for all names.
             let (mut names, mut ends) = (vec![], vec![]);
             view.list_children(&parent, path::hash(&parent), &mut self.cursor, max, &mut |name| {
                 names.extend_from_slice(name);
@@ -56,7 +56,7 @@ impl Walk {
             if self.cursor.is_done() {
                 self.cursor = Cursor::default();
             } else {
-                // Goes back on top: what was found below it waits until it is listed to its end.
+                // The parent goes back on top: the children found so far wait until it is listed completely.
                 self.open.push(parent);
             }
             if view.meter().reading().less(begun) >= budget {

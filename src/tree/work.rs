@@ -1,5 +1,5 @@
-//! What goes in slices, and how far each has come: the transaction at the head, the counting for a quota, and the search for
-//! znodes whose time is over.
+//! The work that is done in slices, and its progress: the transaction at the head, the counting for a quota, and the
+//! search for outlived znodes.
 
 use super::applied::Applied;
 use super::quota::Usage;
@@ -10,28 +10,28 @@ use crate::jute::wire::put_bytes;
 use crate::limits;
 use std::sync::Arc;
 
-/// What is left to do of the transaction at the head.
+/// The rest of the transaction at the head.
 #[derive(Debug)]
 pub(super) enum Work {
-    /// A session ends, as was decided here: its entry is in the making.
+    /// A session ends, by a decision of this server: its log entry is being made.
     Close { ending: Ending, list: List },
-    /// A session ends, as somebody else has decided.
+    /// A session ends, by a decision of the leader or the log.
     Apply { ending: Ending, entry: Arc<[u8]> },
-    /// A quota has been made, and what its subtree uses is counted; all else is done. What was applied, if it was decided
-    /// elsewhere.
+    /// A quota was made, and the usage of its subtree is being counted; everything else is done. `applied`: the result,
+    /// if the transaction was applied and not prepared.
     Count { counting: Counting, applied: Option<Applied> },
 }
 
-/// How far the end of a session has come.
+/// The progress of a session's end.
 #[derive(Debug)]
 pub(super) struct Ending {
     pub zxid: Zxid,
     pub session: SessionId,
     /// Bytes of the entry's list of paths that are done.
     pub listed: usize,
-    /// The last path that was looked at of those the session owns.
+    /// The last path that was looked at, of those that the session owns.
     pub last: Option<Box<[u8]>>,
-    /// Paths of the list that were gone.
+    /// How many paths of the list did not exist any more.
     pub passed_over: u32,
 }
 
@@ -41,13 +41,14 @@ impl Ending {
     }
 }
 
-/// The paths in the entry that is being made.
+/// The list of paths in the entry that is being made.
 #[derive(Debug)]
 pub(super) struct List {
-    /// Where its count stands.
+    /// The place of the list's count.
     pub at: usize,
     pub count: i32,
-    /// There are too many to list: who applies it deletes what the session owns, as for any path not listed.
+    /// There are too many paths to list: a server that applies the entry deletes what the session owns, as for any path
+    /// that is not listed.
     pub is_given_up: bool,
 }
 
@@ -65,34 +66,34 @@ impl List {
     }
 }
 
-/// What is left to do of a quota that has been made: its subtree is counted, a slice at a time. In between the tree stands still.
+/// The rest of making a quota: its subtree is counted in slices. Between the slices the tree does not change.
 #[derive(Debug)]
 pub(super) struct Counting {
     pub zxid: Zxid,
-    /// The one of the quota's two znodes that has come, and the bytes of its data.
+    /// The quota's znode (one of two) that was created, and the bytes of its data.
     pub made: (Box<[u8]>, i64),
     pub prefix: Box<[u8]>,
     pub walk: Walk,
     pub usage: Usage,
 }
 
-/// When a transaction counts.
+/// When a transaction counts a new quota's subtree.
 #[derive(Debug)]
 pub(super) enum Countings {
-    /// As soon as there is something to count, for so much at most: [`Cost::ENDLESS`] where others have decided.
+    /// At once, up to this cost: [`Cost::ENDLESS`] for a transaction that is applied.
     AtOnce(Cost),
-    /// When everything else is done: it is a transaction of one operation, and this is left of it.
+    /// After everything else: the transaction has one operation, and this is the rest of it.
     AtTheEnd(Option<Counting>),
 }
 
 impl Countings {
-    /// More was to be counted than may be, and has not been.
+    /// Whether there was more to count than the limit allows; then it was not counted.
     pub(crate) fn are_too_many(&self) -> bool {
         matches!(self, Countings::AtOnce(Cost::NONE))
     }
 }
 
-/// How far the search has come: containers first, then znodes with a time to live.
+/// The progress of the search: first containers, then znodes with a time to live.
 #[derive(Debug, Default)]
 pub(super) struct Sweep {
     pub ttls: bool,
