@@ -7,8 +7,8 @@
 //! its leader's transactions while it follows. [`Authority`] says which of these holds.
 //!
 //! The calls an owner makes are few: [`Core::execute`] a request, [`Core::transact`] and [`Core::transact_then`] for a
-//! transaction of its own, [`Core::apply`] and [`Core::log_applied`] for a leader's, [`Core::commit`], [`Core::take_back`], and
-//! [`Core::respond`], [`Core::step`] and [`Core::announce`] for what connections hear.
+//! transaction of its own, [`Core::apply`] and [`Core::log_applied`] for a leader's, [`Core::commit`],
+//! [`Core::take_back`], and [`Core::respond`], [`Core::step`] and [`Core::announce`] for what connections hear.
 
 mod backlog;
 mod budget;

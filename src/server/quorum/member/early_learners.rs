@@ -1,8 +1,8 @@
 //! Learners that connect before this server knows that it leads.
 //!
-//! A learner may see the quorum for its leader before the leader itself sees it. ZooKeeper opens the quorum port only when it
-//! leads, so it refuses an early learner, which tries again after a pause. This server accepts the connection and keeps the
-//! learner's bytes until it leads; when it follows another server, it closes the connection.
+//! A learner may see the quorum for its leader before the leader itself sees it. ZooKeeper opens the quorum port only
+//! when it leads, so it refuses an early learner, which tries again after a pause. This server accepts the connection
+//! and keeps the learner's bytes until it leads; when it follows another server, it closes the connection.
 
 use crate::limits;
 use crate::zab::leader::PeerId;
@@ -15,7 +15,8 @@ pub(crate) struct EarlyLearners {
 }
 
 impl EarlyLearners {
-    /// Adds a learner that has connected. Returns false if there are too many already: the caller closes the connection.
+    /// Adds a learner that has connected. Returns false if there are too many already: the caller closes the
+    /// connection.
     pub(crate) fn add(&mut self, peer: PeerId) -> bool {
         let has_room = self.learners.len() < limits::EARLY_LEARNERS;
         if has_room {
@@ -24,8 +25,8 @@ impl EarlyLearners {
         has_room
     }
 
-    /// Keeps bytes that a learner has sent. Returns false if they are too many before the first answer: the learner is removed,
-    /// and the caller closes the connection.
+    /// Keeps bytes that a learner has sent. Returns false if they are too many before the first answer: the learner is
+    /// removed, and the caller closes the connection.
     pub(crate) fn receive(&mut self, peer: PeerId, bytes: &[u8]) -> bool {
         let Some(buffer) = self.learners.get_mut(&peer) else { return true };
         buffer.extend_from_slice(bytes);
