@@ -1,4 +1,4 @@
-//! Both brains together, in virtual time: no socket, no thread, the disk says "written" when the test does.
+//! Both brains together, in virtual time: no socket, no thread, and the disk has written when the test says so.
 
 mod bounds;
 mod core;
@@ -28,13 +28,13 @@ fn delete(path: &[u8]) -> Vec<u8> {
     body
 }
 
-/// As much as anybody wants of everything.
+/// Shares without a limit.
 fn unlimited() -> Shares {
     let all = usize::MAX;
     Shares { replies: all, requests: all, watches: all, others: all, tree: all }
 }
 
-/// A ceiling that leaves so many bytes for replies, and as much as anybody wants for the rest.
+/// Shares with so many bytes for replies, and no limit for the rest.
 fn short_of_replies(replies: usize) -> Option<Shares> {
     Some(Shares { replies, ..unlimited() })
 }
@@ -52,7 +52,7 @@ fn nothing_is_answered_before_it_is_on_disk() {
     assert_eq!(server.frames(conn).iter().map(|frame| frame.0).collect::<Vec<_>>(), [1]);
 }
 
-/// Else a server that is started again and again replays the same log each time.
+/// Otherwise a server that is restarted again and again replays the same log each time.
 #[test]
 fn what_a_start_replays_counts_towards_the_next_snapshot() {
     let snapshots = SnapshotRule { every_txns: 5, every_bytes: 0 };
@@ -127,7 +127,7 @@ fn the_new_connection_of_a_session_takes_over_from_the_old_one() {
     let (new, resumed) = server.connect(session, 1000);
     assert_eq!(resumed, session);
     assert!(!server.shard.wants_input(old), "the old one is closed");
-    // The old one's end is not the session's: the new one goes on.
+    // The end of the old connection does not end the session: the new connection continues.
     server.shard.disconnected(old);
     server.settle();
     server.request(new, 1, OpCode::Create, &create(b"/e", b"", 1));
@@ -135,7 +135,7 @@ fn the_new_connection_of_a_session_takes_over_from_the_old_one() {
     assert_eq!(server.frames(new)[0].2, 0);
 }
 
-/// It waits behind a write, and its client says meanwhile who it is.
+/// A read waits behind a write, and its client authenticates meanwhile.
 #[test]
 fn a_read_that_waits_is_judged_by_who_its_client_was_when_it_asked() {
     let mut server = Server::new(1 << 20);

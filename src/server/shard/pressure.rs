@@ -63,8 +63,8 @@ impl Shard {
         conn.stops.wants_room
     }
 
-    /// Whether a whole frame must wait because its answer may be as long as itself (a sync echoes its path, a multi names
-    /// what it created), and there is little memory for answers.
+    /// Whether a whole frame must wait because its answer may be as long as itself (a sync echoes its path, a multi
+    /// names what it created), and there is little memory for answers.
     #[inline]
     pub(super) fn lacks_answers(&mut self, id: ConnId, frame: &[u8]) -> bool {
         if frame.len() <= limits::SHORT_ANSWER || !self.options.memory.replies.is_pressed() {

@@ -1,4 +1,4 @@
-//! Limits: what one client fills up is refused, slowed down or taken apart bit by bit, and nobody else notices.
+//! Limits: what one client fills up is refused, slowed down or removed in small steps, and other clients do not notice.
 
 use super::*;
 use crate::fatal::Reason;
@@ -25,7 +25,7 @@ fn exists(server: &mut Server, conn: ConnId, path: &str) -> i32 {
     server.frames(conn)[0].2
 }
 
-/// Said of a length word, before any of what it announces has come.
+/// The check is on the length word alone, before any byte of the frame has come.
 #[test]
 fn a_frame_that_is_too_long_ends_its_connection_before_it_is_kept() {
     const MAX_FRAME: i32 = 0xf_ffff;
@@ -69,7 +69,7 @@ fn a_watch_too_many_is_refused_and_harms_nothing_else() {
     put_int(&mut body, 0);
     assert_eq!(ask(&mut server, OpCode::AddWatch, &body), THROTTLED);
     assert_eq!(exists(&mut server, other, "/d"), -101, "the limit is each connection's own");
-    // Those that were set fire, and make room.
+    // Watches that were set fire, and make room.
     server.request(other, 2, OpCode::Create, &create(b"/b", b"", 0));
     server.settle();
     assert_eq!(server.frames(conn)[0].0, -1);
@@ -89,7 +89,7 @@ fn a_persistent_watch_counts_twice_and_is_set_whole_or_not_at_all() {
     assert_eq!(server.frames(conn)[0].2, THROTTLED);
     server.shard.end_turn();
     assert_eq!(server.stats.shards[0].watches.value(), 1);
-    // On the path it watches already it needs but one more.
+    // On the path that it watches already, one more watch is enough.
     let mut body = vec![];
     put_bytes(&mut body, b"/a");
     put_int(&mut body, 0);
@@ -109,7 +109,7 @@ fn the_bytes_of_all_watches_are_limited_and_given_back_at_once() {
     assert_eq!(exists(&mut server, conn, &long(10)), THROTTLED);
     let (other, _) = server.connect(SessionId::NONE, 2000);
     assert_eq!(exists(&mut server, other, &long(1)), THROTTLED, "of all connections together");
-    // The client comes back and takes up again what it had: its old watches count no longer, though they are there.
+    // The client reconnects and sets its watches again: its old watches do not count any more, though they still exist.
     let (again, _) = server.connect(session, 2000);
     for n in 0..10 {
         assert_eq!(exists(&mut server, again, &long(n)), -101);
@@ -132,7 +132,7 @@ fn a_set_watches_too_many_ends_its_connection_behind_the_answer() {
     }
     put_int(&mut body, 0);
     put_int(&mut body, 0);
-    // As "exist" watches: the one that is there is told at once, the fourth of the others is one too many.
+    // As "exist" watches: the one on an existing znode fires at once, and the fourth of the others is one too many.
     let data = body.len() - 8;
     let mut exist = body[..8].to_vec();
     put_int(&mut exist, 0);
@@ -159,7 +159,7 @@ fn the_watches_of_an_ended_connection_go_bit_by_bit() {
     server.shard.disconnected(conn);
     let mut left = server.stats.shards[0].watches.value() as usize;
     assert_eq!(left, count + 1, "nothing in the step that ends it");
-    // What changes meanwhile concerns the living alone, also when another has come by now.
+    // Changes meanwhile are told only to living connections, also when a new connection has come.
     let late = server.shard.accept("127.0.0.1:9".parse().unwrap());
     assert_ne!(late.slot, conn.slot, "the slot rests as long as something is filed under it");
     server.request(other, 2, OpCode::Create, &create(b"/n0", b"", 0));
@@ -198,7 +198,7 @@ fn bytes_under_way_to_the_core_are_limited() {
     assert!(inbound.bytes.len() > credit - 1_000_000);
     let last = *conns.last().unwrap();
     assert!(!server.shard.wants_input(last), "its socket is left alone");
-    // What does not go to the core is answered all the same.
+    // Requests that do not go to the core are answered nevertheless.
     server.request(idle, 1, OpCode::Exists, &path_and(b"/", false));
     assert_eq!(server.frames(idle)[0].2, 0);
     server.quorum.step(Input::Inbound(inbound));
@@ -224,23 +224,23 @@ fn a_shard_that_stands_still_ends_the_process_by_name() {
         }
         server.quorum.stalled_shard()
     };
-    // It is behind from the start: the session is a batch.
+    // The shard is behind from the start: the session is a batch.
     assert_eq!(wait(&mut server, &mut at, SHARD_STALL_MS), None);
     let fatal = wait(&mut server, &mut at, SHARD_STALL_MS + TICK_MS).expect("the second stands still");
     assert_eq!(fatal.reason, Reason::ShardStalled);
     assert!(fatal.detail.starts_with("shard 1 "), "{fatal}");
-    // It moves on, a little: that is a sign of life.
+    // The shard takes in a little: that is a sign of life.
     server.request(conn, 1, OpCode::Create, &create(b"/a", b"", 0));
     server.settle();
     server.stats.shards[1].batches.add(1);
     assert_eq!(wait(&mut server, &mut at, SHARD_STALL_MS + 2 * TICK_MS), None);
-    // The core was away itself: nobody is blamed for that time.
+    // The core itself did not run: this time does not count.
     at += 10 * SHARD_STALL_MS;
     server.tick(at);
     assert_eq!(server.quorum.stalled_shard(), None);
     let again = at + SHARD_STALL_MS + 2 * TICK_MS;
     assert!(wait(&mut server, &mut at, again).is_some());
-    // One that has everything may sleep as long as it likes.
+    // A shard that has taken in everything may sleep for any time.
     let behind = server.stats.shards[0].batches.value() - server.stats.shards[1].batches.value();
     server.stats.shards[1].batches.add(behind);
     let later = at + 3 * SHARD_STALL_MS;
@@ -313,7 +313,7 @@ fn the_identities_of_a_connection_are_limited_by_number_and_by_bytes() {
     }
 }
 
-/// Lists that znodes had once make no snapshot longer.
+/// ACL lists that znodes had earlier do not make a snapshot longer.
 #[test]
 fn a_snapshot_holds_the_lists_that_are_used() {
     let mut server = Server::new(1 << 20);
@@ -341,14 +341,14 @@ fn a_snapshot_holds_the_lists_that_are_used() {
     server.quorum.step(Input::WantSnapshot);
     server.settle();
     let zxid = server.write_snapshot().expect("one is asked for");
-    // Behind the packet that announces it.
+    // After the packet that announces the snapshot.
     let stream = &server.snapshot_stream(zxid)[4 + 8 + 4 + 4..];
     let sessions = i32::from_be_bytes(stream[..4].try_into().unwrap()) as usize;
     let lists = 4 + 12 * sessions;
     assert_eq!(i32::from_be_bytes(stream[lists..lists + 4].try_into().unwrap()), 2);
 }
 
-/// However long the disk takes, a znode has no more versions that nobody sees than who reads it may walk over.
+/// However long the disk takes, a znode has no more unpublished versions than a reader may walk over.
 #[test]
 fn a_znode_that_is_written_again_and_again_waits_for_the_disk() {
     let mut server = Server::with(SimOptions::default());

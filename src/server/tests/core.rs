@@ -1,5 +1,5 @@
-//! What a turn of the quorum core costs: whatever clients ask for, however much of it at once, and whatever has to be done
-//! for those that are gone.
+//! The cost of a turn of the quorum core is bounded: whatever clients request, however much at once, and whatever
+//! remains to do for clients that have gone.
 
 use super::costs::{Client, children, introduce};
 use super::*;
@@ -14,7 +14,7 @@ fn check(path: &[u8]) -> Vec<u8> {
     delete(path)
 }
 
-/// Two znodes with the longest lists there may be: who asks for one after the other is judged each time.
+/// Two znodes with the longest possible ACLs: requests for one and the other in turn need a permission check each time.
 fn plant_guarded(server: &mut Server) {
     let mut planter = Client::new(server);
     for (path, entries) in [(&b"/left"[..], ACL_ENTRIES), (b"/right", ACL_ENTRIES - 1)] {
@@ -40,7 +40,7 @@ fn a_multi_that_everybody_would_wait_for_is_refused_as_a_whole() {
     assert_eq!((server.quorum.state().digest(), server.stats.core.throttled.value()), (before, 1));
     assert!(server.quorum.state().find(b"/a").is_none());
     planter.must(&mut server, OpCode::Multi, &multi(&ops[..20]));
-    // Of one list it is asked once.
+    // For the same ACL the check is done once.
     let same: Vec<_> = (0..5000).map(|_| (OpCode::Check, check(b"/left"))).collect();
     planter.must(&mut server, OpCode::Multi, &multi(&same));
     assert_eq!(server.stats.core.throttled.value(), 1);
@@ -71,7 +71,7 @@ fn a_multi_of_the_shortest_changes_is_carried_out_however_many_they_are() {
 
 /// One that is carried out in one go, the turn in which it is, and what is let go of in it.
 fn most() -> Cost {
-    // A multi that comes to nothing is taken back.
+    // A multi that fails is undone.
     CORE_TURN + txn_cost(max_txn(0xf_ffff)) * 2 + SLICE_COST
 }
 
@@ -95,7 +95,7 @@ fn writes_that_cost_much_take_many_turns_and_keep_their_order() {
         server.turn();
         assert!(server.quorum.spent() < CORE_TURN + SLICE_COST, "{:?}", server.quorum.spent());
         for client in &mut clients {
-            // Nobody may set them: each is refused, in the order it was asked.
+            // No client may set them: each request is refused, in order.
             assert!(client.take(&mut server).iter().all(|frame| frame.2 == ErrorCode::NoAuth.wire()));
         }
         turns += 1;
@@ -122,7 +122,7 @@ pub(super) fn plant_ephemerals(server: &mut Server, count: usize) -> (Client, Se
     (Client::on(conn), session)
 }
 
-/// How many children a Stat says that there are.
+/// The number of children in a Stat.
 fn children_of(stat: &[u8]) -> i32 {
     i32::from_be_bytes(*stat[56..].first_chunk().unwrap())
 }
@@ -179,7 +179,7 @@ fn a_session_with_very_many_ephemerals_ends_in_slices_and_at_once_for_whoever_lo
     assert_eq!((state.ephemeral_count(), state.find(b"/own").unwrap().num_children()), (0, 0));
 }
 
-/// Nothing is decided on a tree in which half of a transaction is.
+/// No request is decided on a tree with half of a transaction.
 #[test]
 fn a_session_that_expires_while_the_end_of_another_is_under_way_waits_for_that() {
     let mut server = Server::new(16 << 20);
@@ -226,7 +226,7 @@ fn a_quota_of_very_many_znodes_is_counted_in_slices() {
     let (mut client, mut neighbour) = (Client::new(&mut server), Client::new(&mut server));
     let mut bytes = vec![];
     client.frame(&mut bytes, 1, OpCode::Create, &create(STATS, b"", 0));
-    // What comes meanwhile is carried out behind it, and counts.
+    // Requests that come meanwhile are executed after it, and count.
     client.frame(&mut bytes, 2, OpCode::Create, &create(b"/big/more", b"xyz", 0));
     server.shard.received(client.conn, &bytes);
     let (mut turns, mut answers) = (0, vec![]);
@@ -244,7 +244,7 @@ fn a_quota_of_very_many_znodes_is_counted_in_slices() {
     assert_eq!(server.quorum.state().find(STATS).unwrap().data(), Some(used.as_bytes()));
 }
 
-/// The property: any writes, of any number of clients, whatever they are about, and clients that leave much behind.
+/// The property: any writes of any number of clients, and clients that leave many ephemerals behind.
 #[test]
 fn no_turn_of_the_core_costs_more_than_it_may() {
     for seed in 1..=4 {
@@ -274,7 +274,8 @@ fn no_turn_of_the_core_costs_more_than_it_may() {
                     6 => (OpCode::Multi, multi(&children(&format!("/large/c{}", pick(20)), pick(2000)).concat())),
                     7 => (OpCode::SetAcl, {
                         let mut body = create_guarded(path, 1 + pick(ACL_ENTRIES));
-                        // As a create has it, but for the data between path and list; what is its flags is a version here.
+                        // As a create has it, but for the data between path and list; what is its flags is a version
+                        // here.
                         body.drain(4 + path.len()..8 + path.len());
                         body
                     }),

@@ -1,4 +1,4 @@
-//! What a turn costs: whatever clients ask for, and however much of it at once, a turn of the shard does so much and no more.
+//! The cost of a turn of the shard is bounded, whatever clients request, and however much at once.
 
 use super::slices::names;
 use super::*;
@@ -10,19 +10,19 @@ use crate::limits::{
 use crate::sim::bodies::create_guarded;
 use fastrand::Rng;
 
-/// A whole turn, the read that was begun before it was over, the slice behind it and what is given to those who wait; and what
-/// reads between writes may cost. A segment of a child set, or one large answer, may come on top of a slice.
+/// A whole turn, a read that began before its end, one more slice, and the part for waiting connections; and the cost
+/// of reads between writes. A segment of a child set, or one large answer, may come on top of a slice.
 fn most() -> Cost {
     TURN_COST + SLICE_COST * 4 + CROSSING_COST + OVERRUN_COST + BETWEEN_COST * CROSSING_COST.over(BETWEEN_PRICE)
 }
 
-/// A connection, and what it has been sent as far as sockets were given it.
+/// A connection, and the bytes that its socket was given.
 pub(super) struct Client {
     pub(super) conn: ConnId,
     bytes: Vec<u8>,
     /// The numbers of requests that are not answered yet, in order.
     pub(super) asked: Vec<i32>,
-    /// Events that have come.
+    /// How many events have come.
     pub(super) events: usize,
 }
 
@@ -43,14 +43,14 @@ impl Client {
         self.asked.push(xid);
     }
 
-    /// Asks for one thing.
+    /// Sends one request.
     pub(super) fn ask(&mut self, server: &mut Server, xid: i32, op: OpCode, body: &[u8]) {
         let mut bytes = vec![];
         self.frame(&mut bytes, xid, op, body);
         server.shard.received(self.conn, &bytes);
     }
 
-    /// Asks, and goes on until it is answered.
+    /// Sends a request, and runs turns until it is answered.
     pub(super) fn answer(&mut self, server: &mut Server, op: OpCode, body: &[u8]) -> Frame {
         self.ask(server, 1, op, body);
         loop {
@@ -61,7 +61,7 @@ impl Client {
         }
     }
 
-    /// The same, and is answered that it is done.
+    /// The same; the answer must be Ok.
     pub(super) fn must(&mut self, server: &mut Server, op: OpCode, body: &[u8]) {
         let error = self.answer(server, op, body).2;
         assert_eq!(error, 0, "{op:?}");
@@ -76,14 +76,14 @@ impl Client {
         }
     }
 
-    /// What has come since the last call, events left out.
+    /// The frames since the last call, without events.
     pub(super) fn take(&mut self, server: &mut Server) -> Vec<Frame> {
         let mut frames = self.take_all(server);
         frames.retain(|frame| frame.0 != -1);
         frames
     }
 
-    /// What has come since the last call.
+    /// The frames since the last call.
     pub(super) fn take_all(&mut self, server: &mut Server) -> Vec<Frame> {
         let share = server.shard.send_share();
         let unsent = server.shard.unsent(self.conn);
@@ -108,7 +108,7 @@ impl Client {
     }
 }
 
-/// The turn that ends here has cost no more than it may; another begins and is carried out.
+/// Checks that the turn that ends here has not cost too much; begins and runs another one.
 fn turn(server: &mut Server, what: &str) {
     assert!(server.shard.spent() <= most(), "{what}: {:?} of {:?}", server.shard.spent(), most());
     server.turn();
@@ -118,7 +118,7 @@ fn turn(server: &mut Server, what: &str) {
     assert!(server.shard.spent() <= most(), "{what}: {:?} of {:?}", server.shard.spent(), most());
 }
 
-/// Many identities, none of which the lists name: each entry is held against all of them.
+/// Many identities that no ACL names: each entry is compared with all of them.
 pub(super) fn introduce(server: &mut Server, client: &mut Client) {
     for n in 0..60 {
         let mut body = vec![];
@@ -183,12 +183,12 @@ fn a_pipeline_of_costly_reads_takes_many_turns_and_a_neighbour_none() {
     }
 }
 
-/// When it was asked for there was nothing to list, or to count.
+/// When the request came, there was nothing to list or to count.
 #[test]
 fn listings_behind_a_write_wait_for_their_turn_as_all_do() {
     let mut server = Server::new(64 << 20);
     plant(&mut server, 10);
-    // Each of them is done in one go, and together they are many turns' work; few of them are long.
+    // Each read ends in its first step, and together they are many turns' work; few of them are long.
     let (count, reads) = (1000, 600);
     let mut client = Client::new(&mut server);
     let mut bytes = vec![];
@@ -222,7 +222,7 @@ fn listings_behind_a_write_wait_for_their_turn_as_all_do() {
     assert!(turns >= least.over(most()), "{turns} turns");
 }
 
-/// It can be answered in one state only, and that is gone when it is its turn again.
+/// The read can be answered in one state only, which is no longer available in a later turn.
 #[test]
 fn a_read_between_two_writes_that_turns_out_endless_is_refused() {
     let mut server = Server::new(16 << 20);
@@ -276,7 +276,7 @@ fn so_many_reads_stand_between_writes_and_the_others_wait() {
     }
 }
 
-/// A step along a chain of versions costs as much whoever sees them.
+/// A step along a chain of versions has the same cost for every reader.
 #[test]
 fn versions_that_nobody_sees_yet_are_charged_to_whoever_passes_them() {
     let mut server = Server::new(16 << 20);
@@ -299,7 +299,7 @@ fn children_that_nobody_sees_yet_are_passed_over_in_slices() {
     plant(&mut server, 10);
     let writer = Client::new(&mut server);
     let mut reader = Client::new(&mut server);
-    // One that is there: nobody looks for the children of a znode that has none.
+    // A child that exists: a znode without children is not searched.
     server.request(writer.conn, 1, OpCode::Create, &create(b"/large/seen", b"", 0));
     server.settle();
     for ops in children("/large", 5 * SLICE) {
@@ -343,7 +343,8 @@ fn no_turn_costs_more_than_it_may() {
             for xid in 0..80 {
                 let path: &[u8] = [&b"/guarded"[..], b"/wide", b"/large", b"/wide/n7", b"/none"][pick(5)];
                 let watch = pick(4) == 0;
-                // A third of them do what costs most and is soon answered: nothing but the turn's budget stops them.
+                // A third of them send requests with the highest cost that are answered at once: only the turn's budget
+                // stops them.
                 let (op, body) = match if n % 3 == 0 { 13 } else { pick(13) } {
                     13.. if pick(3) == 0 => (OpCode::GetAcl, path_alone(b"/dear")),
                     13.. => (OpCode::Exists, path_and(b"/dear", watch)),
@@ -401,7 +402,7 @@ fn no_turn_costs_more_than_it_may() {
     }
 }
 
-/// The client names the paths; that a znode is there, and denied, is all that `exists` says of it.
+/// The client chooses the paths; of an unreadable znode `exists` says only that it exists and that access is denied.
 #[test]
 fn a_set_watches_tells_nothing_of_what_exists_would_deny() {
     let mut server = Server::new(1 << 20);
@@ -439,7 +440,7 @@ fn a_set_watches_tells_nothing_of_what_exists_would_deny() {
     }
 }
 
-/// Requests that are answered at once, or not at all, are work like all others.
+/// Requests that are answered at once, or not at all, cost work like all others.
 #[test]
 fn who_asks_for_much_is_known_by_whatever_it_asks() {
     for op in [OpCode::Sasl, OpCode::Auth] {
@@ -447,7 +448,7 @@ fn who_asks_for_much_is_known_by_whatever_it_asks() {
         let (conn, _) = server.connect(SessionId::NONE, 2000);
         server.turn();
         let body = match op {
-            // An identity that is known already, behind much that is read.
+            // An identity that is known already, after many reads.
             OpCode::Auth => auth(),
             _ => vec![0; 60_000],
         };

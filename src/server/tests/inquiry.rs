@@ -1,4 +1,4 @@
-//! Questions to a running server, from a connection that has sent a word and from a thread that has none.
+//! Questions to a running server, from a connection that has sent a four-letter word and from another thread.
 
 use super::*;
 use crate::server::facts::{Facts, Question, WordRequest};
@@ -11,13 +11,13 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
 const ALL: &[Question] = &[Question::Connections, Question::Watches, Question::Sessions, Question::Digests];
 
-/// One that asks servers of so many shards, and the inbox that an edge would empty.
+/// An inquirer for a server of so many shards, and the inbox that an edge would empty.
 fn inquirer(shards: usize) -> (Inquirer, Receiver<Inbound>) {
     let (sender, inbox) = channel();
     (Inquirer::new(shards, move |inbound| drop(sender.send(inbound))), inbox)
 }
 
-/// Asks on another thread, and gives what has arrived to the quorum core.
+/// Asks on another thread, and gives the messages that have arrived to the quorum core.
 fn ask(server: &mut Server, questions: &'static [Question]) -> Receiver<Facts> {
     let (inquirer, inbox) = inquirer(1);
     let facts = std::thread::spawn(move || inquirer.ask(questions)).join().unwrap();
@@ -90,7 +90,7 @@ fn a_word_comes_again_to_its_connection_with_the_facts() {
     server.settle();
     let [(word, Some(facts))] = &server.shard.take_words()[..] else { panic!("one word, with facts") };
     assert_eq!((word, &facts.shards[0].data_watches), (&request, &vec![(session, b"/e".to_vec())]));
-    // A connection that has gone meanwhile is told nothing.
+    // A connection that has ended meanwhile gets no answer.
     server.shard.collect(request, &[Question::Watches]);
     server.shard.disconnected(conn);
     server.settle();
@@ -117,7 +117,7 @@ fn an_asker_learns_that_no_answer_will_come() {
     assert_eq!(facts.try_recv().err(), Some(TryRecvError::Empty), "the second shard has not put its part in");
     drop(server);
     assert_eq!(facts.try_recv().err(), Some(TryRecvError::Disconnected));
-    // Nor will one come when the inbox is gone.
+    // Nor does a part come when the inbox is gone.
     let facts = inquirer.ask(ALL);
     drop(inbox);
     assert_eq!(facts.try_recv().err(), Some(TryRecvError::Disconnected));

@@ -1,4 +1,4 @@
-//! What a leader sends to a server that has to begin with a snapshot of it.
+//! The snapshot and the transactions that a leader sends to a server without its state.
 
 use crate::ids::{SessionId, Zxid};
 use crate::jute::txn::{CreateTxn, TxnHeader, put_create, put_digest};
@@ -35,17 +35,17 @@ fn snapshot(mut rebuild: Rebuild, root: (i32, i64), znodes: &[(i64, &[u8])]) -> 
     rebuild
 }
 
-/// ZooKeeper writes its tree down while transactions go on, and sends these behind it. A server that knew no better would
-/// be refused by its own tree, again and again as long as somebody writes.
+/// ZooKeeper writes its tree while transactions continue, and sends these after it. A server that applied them strictly
+/// would fail again and again, as long as clients write.
 #[test]
 fn a_leaders_snapshot_may_be_ahead_of_what_it_sends_next() {
     let (options, limits) = (StateOptions::default(), HistoryLimits::default());
     let txns = [(4, &b"/a"[..], 1), (5, b"/b", 2), (6, b"/c", 3)];
-    // It has what 4 and 6 do, and not what 5 does.
+    // This snapshot has the effects of 4 and 6, and not those of 5.
     let ahead = |rebuild| snapshot(rebuild, (3, 6), &[(4, b"/a"), (6, b"/c")]);
     let finish = |mut rebuild: Rebuild, digest: Option<u64>| {
         for (zxid, path, parent_cversion) in txns {
-            // On the way the tree is nobody's.
+            // In between the tree is a state that no server ever had.
             let digest = digest.map(|digest| if zxid == 6 { digest } else { 1 });
             rebuild.txn(Zxid(zxid), &create(zxid, path, parent_cversion, digest)).unwrap();
         }

@@ -1,5 +1,5 @@
-//! Memory for clients: one long answer is no fault of anybody's, what all of them leave unread has a ceiling, and whoever asks
-//! for little is served meanwhile.
+//! Memory for clients: one long answer is permitted, unread bytes of all clients together have a limit, and clients
+//! that ask for little are served meanwhile.
 
 use super::*;
 use crate::limits::{CHARGE_STEP, GREETING_BYTES, SHORT_ANSWER};
@@ -7,7 +7,7 @@ use crate::server::quorum::Input;
 
 const THROTTLED: i32 = -127;
 
-/// A server with a znode of that length, and whoever made it.
+/// A server with a znode of that length, and the connection that created it.
 fn with_data(options: SimOptions, length: usize) -> (Server, ConnId) {
     let mut server = Server::with(options);
     let (conn, _) = server.connect(SessionId::NONE, 2000);
@@ -39,7 +39,7 @@ fn what_may_be_written_can_be_read() {
         assert_eq!((frames[0].0, frames[0].2), (xid, 0));
         assert!(frames[0].3.len() > 1_000_000);
     }
-    // Behind a write, where answers are given in one go.
+    // Behind a write, where reads are answered at once.
     server.request(conn, 2, OpCode::Create, &create(b"/a", b"", 0));
     server.request(conn, 3, OpCode::GetData, &path_and(b"/large", false));
     server.settle();
@@ -104,7 +104,7 @@ fn answers_in_all_have_a_ceiling_and_the_silent_make_room() {
     let options = SimOptions { memory: short_of_replies(SHARE), ..SimOptions::default() };
     let (mut server, conn) = with_data(options, 200_000);
     let (reader, _) = server.connect(SessionId::NONE, 2000);
-    // 300 bytes of requests each, were worth 16 MB of answers each.
+    // Each sends 300 bytes of requests, whose answers would be 16 MB.
     let hostile: Vec<ConnId> = (0..100).map(|_| server.connect(SessionId::NONE, 2000).0).collect();
     for conn in &hostile {
         for xid in 1..=8 {
@@ -119,7 +119,7 @@ fn answers_in_all_have_a_ceiling_and_the_silent_make_room() {
     assert!(held > SHARE / 2, "it is shared out, not kept: {held}");
     let stats = server.stats.clone();
     assert!(stats.shards[0].throttled.value() > 0, "and it is counted");
-    // The neighbours' short requests are carried out, long answers are refused by name.
+    // The neighbours' short requests are executed; long answers are refused as throttled.
     server.request(reader, 1, OpCode::Exists, &path_and(b"/large", true));
     server.request(reader, -2, OpCode::Ping, &[]);
     server.request(conn, 2, OpCode::SetData, &set_data(b"/"));
@@ -128,7 +128,7 @@ fn answers_in_all_have_a_ceiling_and_the_silent_make_room() {
     let told: Vec<_> = server.frames(reader).iter().map(|frame| (frame.0, frame.2)).collect();
     assert_eq!(told, [(1, 0), (-2, 0), (3, THROTTLED)]);
     assert_eq!(server.frames(conn)[0].2, 0);
-    // Whoever takes nothing for two ticks goes, until it is enough.
+    // Connections that read nothing for two ticks are closed, until there is enough memory.
     for _ in 0..3 {
         server.tick(server.now_ms + TICK_MS / 2);
         server.settle();
@@ -161,7 +161,7 @@ fn requests_in_all_have_a_ceiling_and_the_silent_make_room() {
         }
     }
     assert!(held > SHARE / 4 && held < SHARE + 100 * (CHARGE_STEP + GREETING_BYTES), "{held} bytes");
-    // Short requests are taken all the same.
+    // Short requests are accepted nevertheless.
     server.request(conn, 2, OpCode::Create, &create(b"/short", b"", 0));
     server.settle();
     assert_eq!(server.frames(conn)[0].2, 0);
@@ -175,7 +175,7 @@ fn requests_in_all_have_a_ceiling_and_the_silent_make_room() {
     assert_eq!(server.frames(conn)[0].2, 0, "and then long ones, too");
 }
 
-/// A sync echoes its path, be it a megabyte.
+/// A sync echoes its path, even a path of a megabyte.
 #[test]
 fn answers_of_the_core_have_a_ceiling_too() {
     const SHARE: usize = 1_000_000;
@@ -189,7 +189,7 @@ fn answers_of_the_core_have_a_ceiling_too() {
     let held: usize = conns.iter().map(|conn| server.shard.unsent(*conn).len()).sum();
     assert!(held <= SHARE, "{held} bytes");
     assert!(held > SHARE / 2, "{held} bytes");
-    // They wait, and are answered when those before them have read.
+    // They wait, and are answered when earlier clients have read their answers.
     let mut answered = 0;
     for _ in 0..40 {
         for conn in &conns {
@@ -244,7 +244,7 @@ fn a_tree_that_has_its_share_is_made_smaller_or_read_but_not_larger() {
     assert_eq!(server.frames(other)[0].2, 0, "there is room again");
 }
 
-/// A follower sends who its client is with every write: thirty bytes of a request may be four thousand there.
+/// A follower sends its client's identities with every write: a request of thirty bytes may have four thousand there.
 #[test]
 fn identities_are_counted_with_the_requests_they_go_with() {
     const SHARDS: usize = 64;
@@ -279,7 +279,8 @@ fn identities_are_counted_with_the_requests_they_go_with() {
     }
 }
 
-/// Clients that come, write and go leave with the core what they wrote: it counts until it is taken up.
+/// Clients that connect, write and disconnect leave their requests in the core: these count until the core has taken
+/// them.
 #[test]
 fn what_the_gone_have_written_counts_until_it_is_taken_up() {
     let mut server = Server::with(SimOptions::default());

@@ -1,8 +1,8 @@
-//! Random histories with reads in slices of next to nothing, each held against the zxid that its replies carry.
+//! Random histories with reads in very small slices; each reply is compared with the state at the zxid that it carries.
 //!
-//! A reply must be the state at exactly its zxid, whatever was written while it was made; a session never sees an
-//! older zxid; a watch tells of the first change after the zxid of the reply that set it, and does so before any
-//! reply of that zxid or a later one.
+//! A reply must be the state at exactly its zxid, whatever was written while it was made; a session never sees an older
+//! zxid; a watch reports the first change after the zxid of the reply that set it, before any reply of the change's
+//! zxid or a later one.
 
 use super::slices::{Names, names};
 use super::*;
@@ -11,11 +11,11 @@ use fastrand::Rng;
 use std::collections::{BTreeMap, VecDeque};
 
 const PARENTS: [&str; 3] = ["/p0", "/p1", "/p2"];
-/// More than the store lists in one go, whatever it is asked for.
+/// More children than the store lists at once, whatever the limit.
 const CHILDREN: u64 = 700;
 const STEPS: usize = 250;
 
-/// What a reader has asked.
+/// A reader's request.
 #[derive(Debug)]
 enum Query {
     List { parent: usize, watch: bool },
@@ -23,13 +23,13 @@ enum Query {
     Lists,
 }
 
-/// One reader's side of the story.
+/// The history as one reader sees it.
 struct Observer {
     conn: ConnId,
     asked: VecDeque<(i32, Query)>,
     xid: i32,
     zxid: i64,
-    /// Parents whose children it watches, since which zxid.
+    /// Parents whose children the reader watches, and since which zxid.
     armed: BTreeMap<usize, i64>,
 }
 
@@ -142,7 +142,7 @@ fn story(seed: u64, slice: usize) -> usize {
             0 | 1 => observers[which].ask(&mut server, &mut dice),
             2 => server.turn(),
             _ => {
-                // One write that succeeds: a child comes, or goes. What it does is known by its zxid.
+                // One write that succeeds: a child is created or deleted. Its zxid says which write it was.
                 let parent = dice.usize(..3);
                 let name = format!("n{}", dice.u64(..2 * CHILDREN));
                 let path = format!("{}/{name}", PARENTS[parent]);
@@ -177,7 +177,7 @@ fn story(seed: u64, slice: usize) -> usize {
 #[test]
 fn every_reply_is_the_state_at_its_zxid_and_every_watch_begins_there() {
     for seed in 1..=5 {
-        // Whole, in parts, and next to nothing at a time.
+        // As a whole, in parts, and in very small slices.
         for slice in [100_000, 400, 1] {
             let answers = story(seed, slice);
             assert!(answers > STEPS / 4, "seed {seed}, slice {slice}: {answers} answers");

@@ -1,4 +1,4 @@
-//! Containers and znodes with a time to live go when their time is over, whatever a tick is.
+//! Containers and znodes with a time to live are deleted when their time is over, however long a tick is.
 
 use super::*;
 use crate::limits;
@@ -7,7 +7,7 @@ use crate::sim::bodies::create_ttl;
 use crate::tree::owner::OwnerRules;
 use crate::tree::state::StateOptions;
 
-/// A server with long ticks that looks for them so often.
+/// A server with long ticks that searches for them at this interval.
 fn with_interval(reap_interval_ms: i64) -> (Server, ConnId) {
     let owners = OwnerRules { extended_types: true, ..OwnerRules::default() };
     let state = StateOptions { owners, ..StateOptions::default() };
@@ -51,7 +51,7 @@ fn a_container_goes_with_its_last_child() {
     assert!(!has(&mut server, conn, b"/container"));
 }
 
-/// However often an operator wants it: each time costs the core a look at thousands of znodes.
+/// The interval has a minimum, whatever the operator sets: each search looks at thousands of znodes.
 #[test]
 fn it_is_not_looked_for_more_often_than_there_is_time_for() {
     for interval_ms in [i64::MIN, 0, 1] {
@@ -67,7 +67,7 @@ fn it_is_not_looked_for_more_often_than_there_is_time_for() {
     }
 }
 
-/// It may be some turns from where it is found to where it is deleted, and something else stands there then.
+/// Some turns may pass between finding a znode and deleting it, and by then another znode may have the path.
 #[test]
 fn what_was_found_is_looked_at_again_before_it_is_deleted() {
     let (mut server, conn) = with_interval(50);
@@ -89,7 +89,7 @@ fn what_was_found_is_looked_at_again_before_it_is_deleted() {
     assert!(server.prepare());
     server.at(150);
     server.quorum.step(Input::Deadline);
-    // All are found. Meanwhile:
+    // All znodes are found. Meanwhile:
     server.request(conn, 7, OpCode::Delete, &delete(b"/again"));
     server.request(conn, 8, OpCode::Create, &create(b"/again", b"", 0));
     server.request(conn, 9, OpCode::SetData, &set_data(b"/set"));

@@ -1,4 +1,4 @@
-//! Reads that take many turns: everybody else goes on, and their answers are those of one moment.
+//! Reads that take many turns: other clients are served meanwhile, and each answer is the state of one moment.
 
 use super::costs::{Client, introduce};
 use super::*;
@@ -31,7 +31,7 @@ fn plant(server: &mut Server, conn: ConnId, parent: &str, count: usize, flags: i
     assert!(server.shard.wants_input(conn), "it is still there");
 }
 
-/// A server with a wide znode, the one that planted it, a reader and a neighbour.
+/// A server with a wide znode, the connection that created it, a reader and a neighbour.
 fn ground() -> (Server, ConnId, ConnId, ConnId) {
     let mut server = Server::new(16 << 20);
     let (writer, _) = server.connect(SessionId::NONE, 2000);
@@ -52,7 +52,7 @@ fn planted(count: usize) -> Names {
     (0..count).map(|n| child("", n)[1..].to_vec()).collect()
 }
 
-/// Turns until the connection has been told something: how many, and what.
+/// Runs turns until the connection gets frames; returns the number of turns and the frames.
 fn turns_until_told(server: &mut Server, conn: ConnId) -> (usize, Vec<Frame>) {
     for turns in 0..200 {
         let frames = server.frames(conn);
@@ -86,7 +86,8 @@ fn a_listing_is_the_state_at_its_pin_and_its_watch_is_set_there() {
     let (mut server, writer, reader, neighbour) = ground();
     let pinned = server.zxid();
     server.request(reader, 7, OpCode::GetChildren2, &path_and(b"/wide", true));
-    // One is added and one goes while it is listed. The first of the two fires the watch, behind the reply.
+    // One child is created and one deleted during the listing. The first of the two changes fires the watch, after the
+    // reply.
     server.request(writer, 2, OpCode::Create, &create(b"/wide/new", b"", 0));
     server.request(writer, 3, OpCode::Delete, &delete(&child("/wide", WIDE - 1)));
     server.turn();
@@ -97,7 +98,7 @@ fn a_listing_is_the_state_at_its_pin_and_its_watch_is_set_there() {
     let shape: Vec<_> = frames.iter().map(|frame| (frame.0, frame.1, frame.2)).collect();
     assert_eq!(shape, [(7, pinned, 0), (-1, pinned + 1, 0)]);
     assert_eq!(names(&mut Reader::new(&frames[0].3)), planted(WIDE));
-    // The watch is used up, and whoever asks now sees what is now.
+    // The watch is used up, and a new read sees the present state.
     server.request(neighbour, 8, OpCode::GetChildren, &path_and(b"/wide", false));
     let (_, frames) = turns_until_told(&mut server, neighbour);
     let mut now = planted(WIDE - 1);
@@ -142,7 +143,7 @@ fn what_was_sent_while_a_read_went_on_does_not_confuse_its_reply() {
     server.request(reader, 7, OpCode::GetAllChildrenNumber, &body);
     server.request(writer, 3, OpCode::SetData, &set_data(b"/data"));
     server.turn();
-    // All before the reply in slices is sent, and longer than what will come.
+    // All bytes before the reply in slices are sent, and they are longer than the bytes that will come.
     assert_eq!(server.frames(reader).iter().map(|frame| frame.0).collect::<Vec<_>>(), [6]);
     let (_, frames) = turns_until_told(&mut server, reader);
     assert_eq!(frames.iter().map(|frame| frame.0).collect::<Vec<_>>(), [7, -1]);
@@ -184,7 +185,7 @@ fn many_ephemerals_are_looked_for_by_the_shard() {
     let mut body = vec![];
     put_bytes(&mut body, b"/mine/n0000");
     server.request(owner, 7, OpCode::GetEphemerals, &body);
-    // What is asked behind it is answered behind it.
+    // Later requests are answered after it.
     server.request(owner, 8, OpCode::Create, &create(b"/mine/n000000/x", b"", 0));
     server.request(owner, 9, OpCode::Create, &create(b"/mine/n00009z", b"", 1));
     server.turn();
@@ -239,7 +240,7 @@ fn more_of_them_than_there_are_pins_wait_for_their_turn() {
     for reader in &readers {
         server.request(*reader, 7, OpCode::GetChildren, &path_and(b"/wide", true));
     }
-    // One of those that have begun, and one of those that wait, go without a word.
+    // One connection whose read has begun, and one whose read waits, end without notice.
     server.shard.disconnected(readers.remove(0));
     server.shard.disconnected(readers.pop().unwrap());
     server.request(writer, 2, OpCode::Create, &create(b"/wide/new", b"", 0));
@@ -252,7 +253,7 @@ fn more_of_them_than_there_are_pins_wait_for_their_turn() {
     }
     for (at, told) in told.iter().enumerate() {
         let began_at_once = at < READS_IN_SLICES - 1;
-        // Who waited sees what is there when its turn has come, and is told of nothing older.
+        // A read that waited sees the state of the moment when it begins, and gets no older events.
         let zxid = told[0].1;
         assert_eq!(told[0].0, 7);
         let mut expected = planted(WIDE);
@@ -318,8 +319,8 @@ fn a_listing_that_there_is_no_memory_for_is_refused() {
     assert_eq!(server.frames(conn)[0].2, 0, "the connection goes on");
 }
 
-/// So many reads that wait to begin, behind all that may have begun; and a client that asks for nothing yet. Who waits to begin is
-/// judged when that is possible, by the list there is then.
+/// As many reads as may be pinned, `waiting` more that wait to begin, and a client without a request. The permission of
+/// a waiting read is checked when it begins, by the ACL of that moment.
 fn waiting_to_begin(everybody_reads: bool, waiting: usize) -> (Server, Vec<Client>, Client) {
     let (mut server, writer, _, _) = ground();
     let mut clients: Vec<Client> = (0..READS_IN_SLICES + waiting).map(|_| Client::new(&mut server)).collect();
@@ -334,7 +335,7 @@ fn waiting_to_begin(everybody_reads: bool, waiting: usize) -> (Server, Vec<Clien
     for n in 1..ACL_ENTRIES {
         AclEntry { perms: 1, scheme: b"digest", id: format!("u{n}:h").as_bytes() }.put(&mut body);
     }
-    // Everybody may read it, or delete what is below.
+    // Every client may read it, or every client may delete its children.
     let perms = if everybody_reads { 1 } else { 8 };
     AclEntry { perms, scheme: b"world", id: b"anyone" }.put(&mut body);
     put_int(&mut body, -1);
@@ -360,7 +361,7 @@ fn no_more_reads_begin_in_a_turn_than_it_has_room_for() {
     assert_eq!(refused, 60, "whoever had not begun");
 }
 
-/// One begins in every turn that could have one begin.
+/// A waiting read begins in every turn in which that is possible.
 #[test]
 fn a_read_that_waits_begins_however_much_others_ask_for() {
     let (mut server, mut clients, mut busy) = waiting_to_begin(true, 1);
@@ -390,7 +391,7 @@ fn what_it_takes_to_begin_a_read_is_charged_to_its_client() {
         server.turn();
         let after = server.shard.recent_cost(conn);
         if after > before {
-            // It stands behind the others: nothing is listed for it yet.
+            // This read waits behind the others: nothing is listed for it yet.
             let more = after.less(before);
             assert!(more >= check.less(LIGHT_COST) && more < SLICE_COST, "{more:?}");
             break;

@@ -1,5 +1,5 @@
-//! A transaction with very many changes is told of over several turns: nobody asks for anything in between, and nobody is looked
-//! at again and again for wanting to.
+//! The watchers of a transaction with very many changes are told over several turns: no request is accepted in between,
+//! and waiting connections are not looked at again and again.
 
 use super::core::{plant_ephemerals, turn};
 use super::costs::{Client, introduce};
@@ -10,14 +10,14 @@ use crate::jute::ErrorCode;
 use crate::limits::{ACL_ENTRIES, HEAVY_COST, READS_IN_SLICES};
 use crate::sim::bodies::create_guarded;
 
-/// More than are told in one turn.
+/// More changes than are told in one turn.
 const OWNED: usize = 40_000;
 
-/// Whose end is told first.
+/// The znode whose deletion is told first.
 const FIRST: &[u8] = b"/own/n0";
 
-/// A server whose session with very many ephemerals is about to end, its client, and one that is told of each: that takes
-/// many turns.
+/// A server, a client whose session with very many ephemerals is about to end, and a client that watches each of them:
+/// telling it takes many turns.
 fn ground() -> (Server, Client, Client) {
     let mut server = Server::new(64 << 20);
     let (leaver, _) = plant_ephemerals(&mut server, OWNED);
@@ -28,8 +28,8 @@ fn ground() -> (Server, Client, Client) {
     (server, leaver, listener)
 }
 
-/// Who has been told that a znode is gone sees it no more, however it asks: anew, with what it has asked for already and was
-/// put off, or with a read that has waited for its turn to begin.
+/// A client that was told of a deletion does not see the znode any more, whatever its request: a new one, one that was
+/// put off, or a read that has waited to begin.
 #[test]
 fn who_is_told_of_a_part_of_a_transaction_sees_no_state_without_it() {
     let (mut server, mut leaver, mut listener) = ground();
@@ -41,7 +41,7 @@ fn who_is_told_of_a_part_of_a_transaction_sees_no_state_without_it() {
         client.must(&mut server, OpCode::Exists, &path_and(FIRST, true));
     }
     lister.must(&mut server, OpCode::GetChildren, &path_and(b"/own", true));
-    // Reads that hold all the pins there are, and one more.
+    // Reads that hold all pins, and one more.
     let mut blockers: Vec<Client> = (0..READS_IN_SLICES).map(|_| Client::new(&mut server)).collect();
     for client in blockers.iter_mut().chain([&mut lister]) {
         client.ask(&mut server, 1, OpCode::GetChildren, &path_and(b"/own", false));
@@ -77,7 +77,7 @@ fn who_is_told_of_a_part_of_a_transaction_sees_no_state_without_it() {
                 assert!(!told[n] || !is_without, "client {n} was told that it is gone, and sees it");
             }
         }
-        // It is being told.
+        // The transaction is being told now.
         if told == [true; 3] && !leaver.asked.is_empty() {
             between += 1;
             if between == 1 {
@@ -91,7 +91,8 @@ fn who_is_told_of_a_part_of_a_transaction_sees_no_state_without_it() {
     assert!(between > READS_IN_SLICES, "{between} turns in which a part was told");
 }
 
-/// Many ask while it is told: each is looked at when it asks and when all is told, and not in every turn.
+/// Many clients send requests while the transaction is told: each connection is looked at when its bytes come and when
+/// everything is told, and not in every turn.
 #[test]
 fn who_asks_while_a_transaction_is_told_is_not_looked_at_before_that_is_done() {
     let (mut server, mut leaver, mut listener) = ground();
@@ -107,7 +108,7 @@ fn who_asks_while_a_transaction_is_told_is_not_looked_at_before_that_is_done() {
     server.shard.take_interest(&mut looked_at);
     looked_at.clear();
     clients.iter_mut().for_each(|client| client.ask(&mut server, 1, OpCode::Exists, &path_and(FIRST, false)));
-    // It may have much to say, and is not read: that is no silence of its.
+    // The client may have sent much, and is not read: it does not count as silent.
     server.shard.tick();
     server.shard.take_outbound();
     server.shard.tick();
@@ -125,7 +126,7 @@ fn who_asks_while_a_transaction_is_told_is_not_looked_at_before_that_is_done() {
         assert!(turns < 1000);
     }
     assert!(turns > 3, "{turns} turns");
-    // Its socket is left alone, and read again.
+    // Its socket is not read for some time, and is read again later.
     assert!(looked_at.len() <= 2 * clients.len(), "{} looks in {turns} turns", looked_at.len());
     server.settle();
     let gone = |frame: &Frame| frame.2 == ErrorCode::NoNode.wire();
