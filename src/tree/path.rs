@@ -88,8 +88,8 @@ fn is_allowed_text(bytes: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// Two blocks of sixteen bytes that leave the hasher in one state under the keys of the source, found in some seconds of
-    /// computing. Names made of `k` of them in a row are 2^k names under one hash.
+    /// Two blocks of sixteen bytes that leave the hasher in one state under the keys of the source, found in some
+    /// seconds of computing. Names made of `k` of them in a row are 2^k names under one hash.
     const TWINS: [&[u8]; 2] = [b"aonleajpkoahimbp", b"dbfghhagobejnnoo"];
 
     fn colliding_names() -> impl Iterator<Item = Vec<u8>> {

@@ -1,5 +1,5 @@
-//! Scenarios of prepare, multi, apply and reaping, each with the bytes or codes that ZooKeeper gives. What holds
-//! for whole scripts is in the integration test `tree_model`.
+//! Scenarios of prepare, multi, apply and reaping, each with ZooKeeper's bytes or codes. Properties of whole scripts
+//! are in the integration test `tree_model`.
 
 mod acl;
 mod costs;
@@ -164,7 +164,7 @@ fn paths_are_checked_in_zookeepers_order() {
         assert_eq!(client.delete(path), BadArguments, "{path}");
     }
     assert_eq!(client.delete("//"), NoNode);
-    // Each of them has taken a zxid, and all but the error transactions carry a digest.
+    // Each request has used a zxid, and all transactions but errors carry a digest.
     assert_eq!(client.state.head(), Zxid(client.zxid));
     assert_eq!(client.out.txn.len(), 36);
 }
@@ -382,7 +382,7 @@ fn a_session_with_too_many_ephemerals_is_closed_without_a_list() {
     let applied = apply(&client, &mut follower);
     assert_eq!((applied.session, applied.digest), (Some(SessionEvent::Closed), DigestCheck::Same));
     assert_eq!((follower.ephemeral_count(), follower.session_timeout_ms(other)), (0, None));
-    // Until that is committed the session has expired, after that it is unknown.
+    // Until the end is committed the session counts as expired, after that it is unknown.
     assert_eq!(client.set("/", ""), ErrorCode::SessionExpired);
     client.state.publish(Zxid(client.zxid));
     assert_eq!(client.set("/", ""), ErrorCode::UnknownSession);
@@ -401,12 +401,12 @@ fn what_does_not_fit_the_tree_is_an_error() {
     later[19] = 9;
     assert!(matches!(client.state.apply(&later, Mode::Strict, &mut changes, None), Err(ApplyError::Conflict { .. })));
     for end in 0..entry.len() {
-        // Without its digest it is a whole entry, and so it was before creates knew their parent's counter.
+        // An entry without its digest is complete, and so is one of the older form, without the parent's counter.
         let whole = end == entry.len() - 12 || end == entry.len() - 16;
         let mut state = State::new(StateOptions::default());
         assert_eq!(state.apply(&entry[..end], Mode::Strict, &mut changes, None).is_ok(), whole, "{end}");
     }
-    // An error may repeat the last zxid, as ZooKeeper logs what it cannot decode.
+    // An error may repeat the last zxid: ZooKeeper logs requests that it cannot decode so.
     client.zxid = 9;
     client.delete("/nothing");
     let error = client.out.txn.clone();

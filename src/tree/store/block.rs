@@ -1,13 +1,12 @@
 //! One version of a znode in one allocation: header, path, data. Long data has an allocation of its own, which versions
 //! with the same data share: a thousand changes of an ACL copy no data.
 //!
-//! # Unsafe
-//! A block is raw memory: `size_of::<Block>()` bytes of header, then `path_len` bytes of path, then `data_len` bytes
-//! of data, or from [`APART`] bytes on a pointer to them. Invariants: (1) everything but the atomics is written before the block is linked and never again;
-//! (2) only the writer links, unlinks and frees; (3) a block is freed only after every online reader has passed a
-//! quiescent point since it was unlinked ([`super::limbo`]). Accessors take raw pointers, never `&Block`, so that the
-//! tail stays within the pointer's provenance. Tested by the model and stress tests under miri, by loom, and by a
-//! count of allocations against frees.
+//! # Unsafe A block is raw memory: `size_of::<Block>()` bytes of header, then `path_len` bytes of path, then `data_len`
+//! bytes of data, or from [`APART`] bytes on a pointer to them. Invariants: (1) everything but the atomics is written
+//! before the block is linked and never again; (2) only the writer links, unlinks and frees; (3) a block is freed only
+//! after every online reader has passed a quiescent point since it was unlinked ([`super::limbo`]). Accessors take raw
+//! pointers, never `&Block`, so that the tail stays within the pointer's provenance. Tested by the model and stress
+//! tests under miri, by loom, and by a count of allocations against frees.
 
 use super::kids::{ChildNumbers, Kids};
 use super::ledger;
@@ -108,7 +107,7 @@ impl Apart {
     fn create(bytes: &[u8], spare: &mut Spare) -> *mut Apart {
         ledger::count(1);
         let apart = spare.take(Self::size(bytes.len())).cast::<Apart>();
-        // SAFETY: header and bytes are written within the size taken, before anybody sees the pointer.
+        // SAFETY: header and bytes are written within the size taken, before any other code sees the pointer.
         unsafe {
             apart.write(Apart { versions: 1, note: 0 });
             apart.add(1).cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
@@ -149,7 +148,7 @@ impl Block {
         ledger::count(1);
         spare.names.keep(acl);
         let block = spare.take(Self::size(path.len(), data.len())).cast::<Block>();
-        // SAFETY: header and tail are written within the size taken, before anybody sees the pointer.
+        // SAFETY: header and tail are written within the size taken, before any other code sees the pointer.
         unsafe {
             block.write(Block {
                 zxid,
@@ -184,7 +183,7 @@ impl Block {
     /// Gives the memory back.
     ///
     /// # Safety
-    /// `block` came from [`Block::create`] as a `*mut Block`, is linked nowhere, and nobody looks at it any more.
+    /// `block` came from [`Block::create`] as a `*mut Block`, is linked nowhere, and no thread looks at it any more.
     pub(super) unsafe fn free(block: *mut Block, spare: &mut Spare) {
         ledger::count(-1);
         // SAFETY: by the caller's promise this is a whole block and we are its last user.
@@ -207,7 +206,7 @@ impl Block {
 
     /// The block, unlinked, as garbage to free later.
     pub(super) fn garbage(block: *mut Block) -> Garbage {
-        // SAFETY: limbo calls this once, when nobody looks at the block any more.
+        // SAFETY: limbo calls this once, when no thread looks at the block any more.
         Garbage::new(block.cast(), |block, spare| unsafe { Block::free(block.cast(), spare) })
     }
 
@@ -230,8 +229,8 @@ impl Block {
     /// `block` is a live block and stays one for `'a`.
     #[inline]
     pub(super) unsafe fn data<'a>(block: *const Block) -> &'a [u8] {
-        // SAFETY: `data_len` bytes of data follow the path or the header of what lies apart, immutable since the block was
-        // linked; what lies apart is there as long as one of its versions is.
+        // SAFETY: `data_len` bytes of data follow the path or the header of the separate allocation, immutable since
+        // the block was linked; a separate allocation lives as long as one of its versions.
         unsafe {
             (*block).guard.touch();
             let apart = Self::apart(block);
@@ -248,7 +247,7 @@ impl Block {
     /// # Safety
     /// `block` is a live block and the caller the writer.
     pub(super) unsafe fn note(block: *const Block) -> Option<u64> {
-        // SAFETY: the caller's promise; nobody else looks at a note.
+        // SAFETY: the caller's promise; no reader looks at a note.
         unsafe { Self::apart(block).as_ref().map(|apart| apart.note) }
     }
 

@@ -92,14 +92,14 @@ impl ChildStat {
 
     /// A version, unlinked, as garbage to free later.
     fn garbage(stat: *mut ChildStat) -> Garbage {
-        // SAFETY: limbo calls this once, when nobody looks at the version any more.
+        // SAFETY: limbo calls this once, when no thread looks at the version any more.
         Garbage::new(stat.cast(), |stat, spare| unsafe { ChildStat::free(stat.cast(), spare) })
     }
 
     /// Frees one version.
     ///
     /// # Safety
-    /// `stat` is an unlinked ChildStat that nobody looks at any more.
+    /// `stat` is an unlinked ChildStat that no thread looks at any more.
     unsafe fn free(stat: *mut ChildStat, spare: &mut Spare) {
         ledger::count(-1);
         // SAFETY: the caller's promise.
@@ -124,7 +124,7 @@ impl Kids {
 
     /// The object, to which nothing points any more, as garbage to free later.
     fn garbage(kids: *mut Kids) -> Garbage {
-        // SAFETY: limbo calls this once, when nobody looks at the object any more.
+        // SAFETY: limbo calls this once, when no thread looks at the object any more.
         Garbage::new(kids.cast(), |kids, spare| unsafe { Kids::free(kids.cast(), spare) })
     }
 
@@ -160,7 +160,7 @@ impl Kids {
     /// Frees the object, its set and its numbers.
     ///
     /// # Safety
-    /// `kids` came from [`Kids::create`] and nobody looks at it any more.
+    /// `kids` came from [`Kids::create`] and no thread looks at it any more.
     unsafe fn free(kids: *mut Kids, spare: &mut Spare) {
         ledger::count(-1);
         // SAFETY: the caller's promise; the versions left in the chain belong to this object alone.
@@ -265,7 +265,7 @@ impl Kids {
 /// Frees a children object of a tree that is taken down, with its last holder.
 ///
 /// # Safety
-/// Nobody else uses the tree; `kids` is null or live; each holder calls once.
+/// No other code uses the tree; `kids` is null or live; each holder calls once.
 pub(super) unsafe fn drop_ref(kids: *mut Kids, spare: &mut Spare) {
     // SAFETY: the caller's promise.
     unsafe {

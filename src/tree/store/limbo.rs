@@ -18,13 +18,13 @@ pub(super) struct Garbage {
 }
 
 impl Garbage {
-    /// `free` is called with `memory`, once, when nobody looks at it any more.
+    /// `free` is called with `memory`, once, when no thread looks at it any more.
     pub(super) fn new(memory: *mut (), free: unsafe fn(*mut (), &mut Spare)) -> Garbage {
         Garbage { memory, free }
     }
 
     /// # Safety
-    /// Nobody looks at the memory any more, and it is freed this once.
+    /// No thread looks at the memory any more, and it is freed this once.
     pub(super) unsafe fn free(self, spare: &mut Spare) {
         // SAFETY: the caller's promise.
         unsafe { (self.free)(self.memory, spare) }

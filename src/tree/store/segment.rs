@@ -146,14 +146,14 @@ impl<S: Slot> Segment<S> {
 
     /// The segment, replaced, as garbage to free later.
     pub(super) fn garbage(self) -> Garbage {
-        // SAFETY: limbo calls this once, when nobody looks at the segment any more.
+        // SAFETY: limbo calls this once, when no thread looks at the segment any more.
         Garbage::new(self.tagged.cast(), |tagged, _| unsafe { Segment::<S>::free(tagged) })
     }
 
     /// Gives the memory back.
     ///
     /// # Safety
-    /// `tagged` is a segment's tagged pointer, in no directory, and nobody looks at it any more.
+    /// `tagged` is a segment's tagged pointer, in no directory, and no thread looks at it any more.
     pub(super) unsafe fn free(tagged: *mut ()) {
         ledger::count(-1);
         let segment = Segment { tagged: tagged.cast::<S>() };

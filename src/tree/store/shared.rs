@@ -142,7 +142,7 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // SAFETY: the last user is gone: nobody looks at anything any more. Pending records gave their references
+        // SAFETY: the last user is gone: no thread looks at anything any more. Pending records gave their references
         // back when the writer went; what is left is held by the chains.
         unsafe {
             let mut spare = Spare::new();

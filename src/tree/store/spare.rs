@@ -62,7 +62,7 @@ impl Spare {
     /// Takes memory back.
     ///
     /// # Safety
-    /// `piece` came from [`Spare::take`] of any `Spare` with the same `size`, and nobody uses it any more.
+    /// `piece` came from [`Spare::take`] of any `Spare` with the same `size`, and no code uses it any more.
     #[inline]
     #[cfg_attr(loom, expect(clippy::absurd_extreme_comparisons, reason = "nothing is kept under loom"))]
     pub(super) unsafe fn give(&mut self, piece: *mut u8, size: usize) {

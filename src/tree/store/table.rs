@@ -1,9 +1,9 @@
 //! The extendible hash table: a directory over segments, one writer, many readers.
 //!
-//! The leading bits of a hash pick the segment, its trailing bits the slot where probing begins. A segment that fills up
-//! is split in two, or with few entries doubled; one that empties merges with its buddy. Each step touches
-//! one segment, so no insert waits for a table to move, and an emptied table is small again. Where splitting does not
-//! help, because too many hashes share their leading bits, the segment itself grows.
+//! The leading bits of a hash pick the segment, its trailing bits the slot where probing begins. A segment that fills
+//! up is split in two, or with few entries doubled; one that empties merges with its buddy. Each step touches one
+//! segment, so no insert waits for a table to move, and an emptied table is small again. Where splitting does not help,
+//! because too many hashes share their leading bits, the segment itself grows.
 //!
 //! # Unsafe Invariants: (1) the root is one segment or a directory of 2^bits segment pointers; each hash has exactly
 //! one segment, found through it; (2) only the writer calls the functions marked unsafe; (3) replaced segments and
@@ -110,8 +110,8 @@ impl<S: Slot> Table<S> {
     }
 
     /// Shows the entries of one segment: those with hashes from `from` on, in the segment that `from` belongs to.
-    /// Returns where the next segment begins, or None after the last. Entries inserted or removed meanwhile may
-    /// or may not be shown; every other is shown exactly once on a walk from 0, however the table splits between the calls.
+    /// Returns where the next segment begins, or None after the last. Entries inserted or removed meanwhile may or may
+    /// not be shown; every other is shown exactly once on a walk from 0, however the table splits between the calls.
     pub(super) fn walk(&self, from: u64, mut show: impl FnMut(u64, S::Entry)) -> Option<u64> {
         let segment = self.segment(from);
         for i in 1..segment.capacity() {
@@ -289,13 +289,13 @@ impl<S: Slot> Table<S> {
     /// Frees all segments and the directory after showing every entry.
     ///
     /// # Safety
-    /// Nobody uses the table any more, now or later.
+    /// No code uses the table any more, now or later.
     pub(super) unsafe fn dismantle(&self, mut show: impl FnMut(S::Entry)) {
         let mut from = Some(0);
         while let Some(hash) = from {
             let segment = self.segment(hash);
             from = self.walk(hash, |_, entry| show(entry));
-            // SAFETY: the walk goes on behind this segment's range and never comes back.
+            // SAFETY: the walk continues after this segment's range and never comes back.
             unsafe { Segment::<S>::free(segment.tagged.cast()) };
         }
         if let Root::Directory(directory) = self.root() {
@@ -339,7 +339,7 @@ impl<S: Slot> Directory<S> {
     }
 
     /// # Safety
-    /// `tagged` is a directory's tagged pointer that nobody uses any more.
+    /// `tagged` is a directory's tagged pointer that no code uses any more.
     unsafe fn free(tagged: *mut ()) {
         ledger::count(-1);
         let bits = ((tagged.addr() & TAG_BITS) - DIRECTORY_TAG) as u32;
@@ -355,7 +355,7 @@ impl<S: Slot> Directory<S> {
 
     /// A directory, replaced, as garbage to free later.
     fn garbage(self) -> Garbage {
-        // SAFETY: limbo calls this once, when nobody looks at the directory any more.
+        // SAFETY: limbo calls this once, when no thread looks at the directory any more.
         Garbage::new(self.tagged().cast(), |tagged, _| unsafe { Directory::<S>::free(tagged) })
     }
 

@@ -1,4 +1,5 @@
-//! The store against a model, with a second thread that reads, at its edges, and under loom; and what several of these need.
+//! Tests of the store: against a model, with reading threads, of single edge cases, and under loom; and helpers for
+//! several of these.
 
 #[cfg(not(loom))]
 mod edge;

@@ -11,7 +11,7 @@ use crate::tree::state::LoadError;
 
 const SESSION: SessionId = SessionId(1);
 
-/// A state, the identities of its one client, and what has come of its last request.
+/// A state, the identities of its only client, and the outcome of the last request.
 struct Scene {
     state: State,
     identities: Identities,
@@ -66,7 +66,7 @@ impl Scene {
         self.ask(OpCode::Multi, Request::decode(OpCode::Multi, body).unwrap())
     }
 
-    /// Everything is published and every shard has taken it in; what can be freed is.
+    /// Everything is published, every shard has taken it in, and everything that can be freed is freed.
     fn settle(&mut self) {
         self.out.changes.truncate(0);
         self.state.publish(Zxid(self.zxid));
@@ -143,7 +143,7 @@ fn nothing_of_a_failed_request_stays() {
     }
     scene.settle();
     assert_eq!(scene.lists(), FRESH);
-    // Nor of what is taken back before it was published.
+    // Nor does one of a change that is undone before it was published.
     let before = scene.zxid;
     scene.create("/a", &list(1));
     scene.set_acl("/a", &list(2));
@@ -206,7 +206,8 @@ fn a_follower_and_a_start_keep_no_more_than_is_used() {
     assert_eq!((scene.lists(), scene.state.acls().bytes(used)), (2, &*list(1)), "the list nobody has is gone");
 }
 
-/// Each of its creates is short, and long as a transaction: it is given up where it is longer than the log takes.
+/// Each create of the multi is short as a request and long as a transaction: the multi is given up when its transaction
+/// is longer than the log takes.
 #[test]
 fn a_multi_stops_growing_at_the_longest_transaction() {
     let mut scene = Scene::new(State::new(StateOptions::default()));

@@ -1,10 +1,10 @@
-//! What is charged for a change, and what is not done twice.
+//! The charges for a change, and work that must not be done twice.
 
 use super::*;
 use crate::cost::Cost;
 use crate::tree::store::{Cursor, NewZnode};
 
-/// The digest of the same znodes, made from nothing.
+/// The digest of the same znodes, computed anew.
 fn digest_anew(state: &State) -> u64 {
     let mut znodes = vec![];
     state.store().head().scan(&mut Cursor::default(), usize::MAX, &mut |znode| znodes.push(znode));
@@ -18,7 +18,7 @@ fn digest_anew(state: &State) -> u64 {
     other.digest()
 }
 
-/// With every child that comes or goes the digest of its parent changes, which covers the parent's data.
+/// Every child that is created or deleted changes the digest of its parent, which covers the parent's data.
 #[test]
 fn a_parent_with_long_data_makes_no_child_dear() {
     let mut client = Client::new(StateOptions::default());

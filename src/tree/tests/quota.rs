@@ -1,4 +1,4 @@
-//! What quotas cost whoever writes below them, and that what is used stays the server's number whatever clients write.
+//! The cost of writes below a quota; and the usage is the server's number, whatever clients write.
 
 use super::super::*;
 use crate::acl::Identities;
@@ -14,7 +14,7 @@ const SESSION: SessionId = SessionId(1);
 const STATS: &str = "/zookeeper/quota/q/zookeeper_stats";
 const LIMITS: &str = "/zookeeper/quota/q/zookeeper_limits";
 
-/// A state, its one client, and another state that is told what the first has decided.
+/// A state, its only client, and another state that applies the first one's transactions.
 struct Scene {
     leader: State,
     follower: State,
@@ -86,14 +86,14 @@ impl Scene {
         }
     }
 
-    /// What members say that the subtree uses, which is the same everywhere.
+    /// The usage of the subtree on all members, which is the same everywhere.
     fn used(&self) -> String {
         let text = |state: &State| state.find(STATS.as_bytes()).unwrap().data().unwrap().to_vec();
         assert_eq!(text(&self.leader), text(&self.follower));
         String::from_utf8_lossy(&text(&self.leader)).into_owned()
     }
 
-    /// Everything that was looked at so far.
+    /// The cost of everything so far.
     fn cost(&self) -> Cost {
         self.leader.store().head().meter().reading()
     }
@@ -118,7 +118,7 @@ fn member(path: &str) -> (OpCode, Vec<u8>) {
     (OpCode::Create, create(path.as_bytes(), b"x", 0))
 }
 
-/// A megabyte of what ZooKeeper reads and writes again at every write below.
+/// A text of a megabyte, which ZooKeeper reads and writes again at every write below.
 fn long_text() -> Vec<u8> {
     let mut text = b"count=1000000,bytes=5=;".to_vec();
     for n in 0..100_000 {
@@ -168,7 +168,7 @@ fn hard_limits_hold_for_what_is_used_whatever_a_client_writes() {
     assert_eq!(scene.create("/q/c", b""), ErrorCode::Ok, "so much text limits nothing");
 }
 
-/// Whoever writes below a quota makes nobody read a text again, however long it is.
+/// A write below a quota reads no text again, however long the text is.
 #[test]
 fn limits_are_read_when_they_are_set_and_never_by_a_write_below() {
     let read = || crate::tree::quota::tests::READ.get();
@@ -211,7 +211,7 @@ fn a_multi_that_makes_many_quotas_counts_no_more_than_it_may() {
     assert_eq!(scene.used(), "count=7501,bytes=7500");
 }
 
-/// Goes on until it is complete, a slice at a time; returns how many there were.
+/// Continues until the transaction is complete, in slices; returns how many slices there were.
 fn go_on(state: &mut State, slice: Cost, out: &mut Outcome) -> usize {
     for slices in 1.. {
         let begun = state.meter().reading();
@@ -246,7 +246,7 @@ fn a_quota_of_many_znodes_is_counted_in_slices_and_the_same_everywhere() {
     scene.leader.begin_prepare(&context, OpCode::Create, &request, &mut out);
     assert!(scene.leader.is_under_way() && scene.cost() < begun + limits::SLICE_COST);
     assert!(scene.leader.resume(limits::SLICE_COST, &mut out).is_none());
-    // Taken back in the middle of it, it never was.
+    // The transaction is undone in the middle, as if it had never begun.
     scene.leader.undo(kept);
     assert!(!scene.leader.is_under_way() && scene.leader.find(STATS.as_bytes()).is_none());
 

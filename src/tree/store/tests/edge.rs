@@ -1,4 +1,4 @@
-//! Cases by name: what must not grow, must not loop, must not be confused.
+//! Edge cases: things that must not grow, must not loop, must not be confused.
 
 use super::super::ledger;
 use super::super::*;
@@ -86,7 +86,7 @@ fn thousands_of_equal_hashes() {
     assert!(!writer.head().scan(&mut Cursor::default(), usize::MAX, &mut |znode| assert!(znode.path().len() < 3)));
 }
 
-/// Versions a reader walks over, at most, to see `path`, or what is said of its children.
+/// How many versions a reader walks over at most to see `path`, and to see the numbers about its children.
 fn chain(writer: &Writer, path: &[u8]) -> (usize, usize) {
     let (_, mut block) = writer.shared.find(super::super::segment::normal(path::hash(path).0), path).unwrap();
     let (mut versions, mut numbers) = (0, 0);
@@ -173,7 +173,7 @@ fn nothing_more_is_wanted_when_a_chain_nobody_sees_is_long() {
         assert!(writer.is_crowded(), "one less makes no room worth the name");
         writer.publish(Zxid(zxid - ahead as i64 / 3));
         assert!(!writer.is_crowded());
-        // With what is published at every turn, there is never too much.
+        // If every transaction is published, there are never too many versions.
         for _ in 0..3 * ahead {
             zxid += 1;
             writer.begin(Zxid(zxid));
@@ -181,7 +181,7 @@ fn nothing_more_is_wanted_when_a_chain_nobody_sees_is_long() {
             assert!(!writer.is_crowded());
             writer.publish(Zxid(zxid - 10));
         }
-        // What is taken back makes room as well.
+        // An undo makes room as well.
         let published = writer.published();
         while !writer.is_crowded() {
             zxid += 1;
@@ -258,7 +258,7 @@ fn a_walk_shows_each_once_while_segments_merge_and_split() {
     for i in 0..count {
         writer.create(&name('n', i), path::hash(&name('n', i)), &znode(2, None));
     }
-    // Most go again, and nothing is reclaimed yet: the pin sees the few in a table made for many.
+    // Most are deleted again, and nothing is reclaimed yet: the pin sees the few in a table made for many.
     writer.begin(Zxid(3));
     for i in (0..count).filter(|i| i % 20 != 0) {
         writer.delete(&name('n', i), path::hash(&name('n', i)));
@@ -345,7 +345,7 @@ fn an_old_pin_keeps_one_version_not_all() {
     for pin in &pins {
         assert_eq!(view_of(pin, &mut reader), (1, Some(1), Some(pin.zxid().0)));
     }
-    // Released from the middle, the rest still stands.
+    // After a pin in the middle is dropped, the others still work.
     drop(pins.remove(1));
     settle_but_held(&mut writer);
     for pin in &pins {
@@ -459,7 +459,7 @@ fn an_acl_that_changes_copies_no_data() {
     let hash = path::hash(path);
     let before = ledger::live();
     let mut writer = planted(path::hash);
-    // Data that lies apart may begin at any alignment behind its path, and short data is where it was.
+    // The pointer to separate data may have any alignment behind the path; short data is still in the block.
     for (round, size) in [(0, 5_000), (1, 100), (2, 1 << 20)] {
         if cfg!(miri) && size > 5_000 {
             continue;

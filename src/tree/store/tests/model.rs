@@ -38,7 +38,7 @@ fn children_of<'a>(tree: &'a Tree, parent: &'a [u8]) -> impl Iterator<Item = &'a
         .map(|path| path::split(path).unwrap().1)
 }
 
-/// Everything a view can be asked, compared with what it must say.
+/// Compares all answers of a view with the right ones.
 fn compare(view: View<'_>, tree: &Tree, paths: &[Vec<u8>], hash: fn(&[u8]) -> PathHash) {
     for path in paths {
         assert_eq!(view.get(path, hash(path)).as_ref().map(of).as_ref(), tree.get(path), "{}", path.escape_ascii());
@@ -303,7 +303,7 @@ impl World {
                 let i = self.states.partition_point(|(at, _)| *at <= pin.zxid().0);
                 let tree = Rc::clone(&self.states[i - 1].1);
                 compare(view, &tree, &self.paths, self.hash);
-                // One slice of a walk that goes on for as long as the pin lives.
+                // One slice of a walk that continues as long as the pin lives.
                 if !view.scan(cursor, 3, &mut |znode| seen.push(znode.path().to_vec())) {
                     seen.sort();
                     assert!(seen.iter().eq(tree.keys()));

@@ -1,7 +1,8 @@
 //! A real second and third thread reading while the writer writes, publishes, undoes and reclaims.
 //!
-//! Every transaction sets some pairs of znodes to the same bytes, and creates or deletes children together with a counter
-//! that says how many there are. So a reader at any zxid can tell a torn or recycled state from the bytes alone.
+//! Every transaction sets some pairs of znodes to the same bytes, and creates or deletes children together with a
+//! counter that says how many there are. So a reader at any zxid can tell a torn or recycled state from the bytes
+//! alone.
 
 use super::super::*;
 use super::znode;
@@ -126,7 +127,7 @@ fn write(writer: &mut Writer, random: &mut Rng) {
             writer.undo(Zxid(zxid - 1), &mut |_| ());
             (alive, count) = before;
         }
-        // The head runs ahead of what is published.
+        // The head is ahead of the published zxid.
         if random.usize(..3) > 0 {
             writer.publish(Zxid(zxid));
             writer.reclaim();

@@ -1,7 +1,7 @@
 //! Small models under loom: every interleaving of one writer and one reader, with the memory model's reorderings.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test --release --lib store::tests::under_loom`. Segments have four slots here, so that two znodes
-//! split one. A block that is freed while the reader may look at it fails as a race on its guard.
+//! `RUSTFLAGS="--cfg loom" cargo test --release --lib store::tests::under_loom`. Segments have four slots here, so that
+//! two znodes split one. A block that is freed while the reader may look at it fails as a race on its guard.
 
 use super::super::*;
 use super::znode;
