@@ -111,7 +111,7 @@ pub enum PeerInput<'a> {
     ConfigWritten(u64),
     /// The log was truncated after this zxid, and its writer continues from there.
     LogCut(Zxid),
-    /// The log was not truncated: no transaction on disk has this zxid.
+    /// The log was not truncated: no snapshot or log on disk ends at this zxid.
     LogCutFailed(Zxid),
     /// The snapshot of this zxid is on disk, marked as installed, and the log's writer continues after it.
     SnapshotInstalled(Zxid),

@@ -69,7 +69,7 @@ fn a_multi_of_the_shortest_changes_is_carried_out_however_many_they_are() {
     assert_eq!(server.stats.core.throttled.value(), 0);
 }
 
-/// One that is carried out in one go, the turn in which it is, and what is let go of in it.
+/// The highest cost of a turn: a transaction that is not split, the turn itself, and the versions freed in it.
 fn most() -> Cost {
     // A multi that fails is undone.
     CORE_TURN + txn_cost(max_txn(0xf_ffff)) * 2 + SLICE_COST

@@ -214,7 +214,7 @@ fn set_watches_in_slices_misses_nothing() {
         server.request(writer, 2, OpCode::SetData, &set_data(&child("/wide", n)));
         server.turn();
     };
-    // One whose watch is set already, and one whose watch is not.
+    // One read whose watch is set already, and one whose watch is not.
     set(&mut server, 0);
     set(&mut server, WIDE - 1);
     let mut frames = vec![];

@@ -132,8 +132,7 @@ impl Writer {
 
     /// Frees a version that another one of the same transaction replaced.
     ///
-    /// # Safety
-    /// It is in no chain, and its record is done with.
+    /// # Safety The version is in no chain, and its record was taken from the queue.
     unsafe fn drop_replaced(&mut self, block: *mut Block, hash: u64) {
         // SAFETY: the caller's promise.
         unsafe {

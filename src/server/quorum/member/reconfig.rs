@@ -8,9 +8,9 @@
 //! | what happens | where | what follows |
 //! |---|---|---|
 //! | a client asks | leader | checks, a transaction, a proposal that needs quorums of both |
-//! | the proposal comes, or NEWLEADER | learner | it counts as proposed; goes on when the files say so |
-//! | it is committed, or UPTODATE comes | all | it is the one agreed on; whose leader or role changed goes there |
-//! | a looking server sees a newer one | all | it is the one agreed on |
+//! | the proposal comes, or NEWLEADER | learner | it counts as proposed; the learner continues when the files have it |
+//! | the proposal is committed, or UPTODATE comes | all | it is the agreed configuration; a server whose leader or role changes leaves its role |
+//! | a looking server sees a newer configuration | all | it is the agreed configuration |
 //!
 //! A new agreed configuration may change the server's own line, and so its ports ([`Effect::Listen`]). A leader whose
 //! quorum port moves hands over (`zab`'s `Leader`): to its learners it would look like a leader that is gone.
