@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | a client asks | leader | checks, a transaction, a proposal that needs quorums of both |
 //! | the proposal comes, or NEWLEADER | learner | it counts as proposed; the learner continues when the files have it |
-//! | its commit, or UPTODATE | all | it is the agreed configuration; a server whose leader or role changes ends its role |
+//! | its commit, or UPTODATE | all | it is the agreed one; a server whose leader or role changes ends its role |
 //! | a looking server sees a newer configuration | all | it is the agreed configuration |
 //!
 //! A new agreed configuration may change the server's own line, and so its ports ([`Effect::Listen`]). A leader whose
