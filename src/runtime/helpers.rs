@@ -143,8 +143,8 @@ impl Helpers {
     }
 
     /// Has a snapshot written.
-    pub(crate) fn write_snapshot(&mut self, job: SnapshotJob) {
-        let _ = self.tasks.send(Task::Snapshot(Box::new(job)));
+    pub(crate) fn write_snapshot(&mut self, job: Box<SnapshotJob>) {
+        let _ = self.tasks.send(Task::Snapshot(job));
     }
 
     /// Has the log cut after `zxid`. Segments requested for the old log are not needed any more.

@@ -192,7 +192,7 @@ pub struct SimServer {
     /// A member's.
     epochs: Option<EpochFile>,
     /// A snapshot that is to be written.
-    pub(super) snapshot: Option<SnapshotJob>,
+    pub(super) snapshot: Option<Box<SnapshotJob>>,
     /// What a member wants done outside.
     pub(super) effects: Vec<Effect>,
     /// The end of the log as a member found it at its start.
@@ -371,19 +371,28 @@ impl SimServer {
     /// What the quorum brain wants done: what is for others, or to be written as a snapshot, is kept until it is asked for.
     /// The next write, and whether shards have something to see.
     pub fn take_work(&mut self, may_write: bool) -> (Option<FrameWrite>, bool) {
-        let Work { write, snapshot, effects, published, .. } = self.quorum.ready(may_write);
-        self.snapshot = snapshot.or(self.snapshot.take());
-        self.effects.extend(effects);
+        let Work { write, snapshot, mut effects, published, .. } = self.quorum.ready(may_write);
+        if snapshot.is_some() {
+            self.snapshot = snapshot;
+        }
+        if !effects.is_empty() {
+            self.effects.append(&mut effects);
+        }
         (write, published)
     }
 
-    /// Hands requests over; the disk does nothing yet. Whether a write is wanted.
-    pub fn prepare(&mut self) -> bool {
+    /// Hands requests over, and takes what is to be done: see [`SimServer::take_work`].
+    fn hand_over_requests(&mut self) -> (Option<FrameWrite>, bool) {
         self.shard.end_turn();
         if let Some(inbound) = self.shard.take_outbound() {
             self.quorum.step(Input::Inbound(inbound));
         }
-        self.take_work(true).0.is_some()
+        self.take_work(true)
+    }
+
+    /// Hands requests over; the disk does nothing yet. Whether a write is wanted.
+    pub fn prepare(&mut self) -> bool {
+        self.hand_over_requests().0.is_some()
     }
 
     /// Goes on until nothing is left to do, the disk included.
@@ -392,11 +401,12 @@ impl SimServer {
             self.shard.begin(self.clock);
             self.quorum.begin(self.clock);
             self.prepare_segment();
-            let mut worked = self.prepare();
-            if worked {
+            let (write, mut worked) = self.hand_over_requests();
+            if write.is_some() {
                 self.quorum.step(Input::Written);
+                self.take_work(false);
+                worked = true;
             }
-            worked |= self.take_work(false).1;
             self.shard.take_in();
             if !worked && self.shard.may_sleep() && self.quorum.may_sleep() {
                 return;
@@ -457,9 +467,9 @@ impl SimServer {
     }
 
     /// Writes a snapshot; returns its zxid.
-    pub fn write_job(&mut self, mut job: SnapshotJob) -> Zxid {
+    pub fn write_job(&mut self, mut job: Box<SnapshotJob>) -> Zxid {
         self.write_down(&mut job);
-        let SnapshotJob { zxid, reader, pin, .. } = job;
+        let SnapshotJob { zxid, reader, pin, .. } = *job;
         drop(pin);
         self.quorum.step(Input::Snapshot { zxid, reader, took_ms: 1 });
         zxid

@@ -58,7 +58,7 @@ pub struct Work {
     /// Prepare this segment for the log.
     pub segment: Option<SegmentRequest>,
     /// Write this snapshot.
-    pub snapshot: Option<SnapshotJob>,
+    pub snapshot: Option<Box<SnapshotJob>>,
     /// For the other members and for this member's records, to be done in this order.
     pub effects: Vec<Effect>,
     /// Shards have a new batch to read.
@@ -121,12 +121,15 @@ impl Quorum {
 
     /// The work to do outside now. To be called until there is none, because work that was done may lead to more.
     /// `may_write`: false to let more transactions gather for the log's next write.
+    #[inline]
     pub fn ready(&mut self, may_write: bool) -> Work {
         let write = if may_write { self.next_write() } else { None };
-        let serves = self.serves();
+        if self.core().is_snapshot_due() {
+            let serves = self.serves();
+            self.core_mut().capture_snapshot(serves);
+        }
         let core = self.core_mut();
         let segment = core.log().needs_segment();
-        core.plan_snapshot(serves);
         let snapshot = core.take_snapshot_job();
         while self.core_mut().publish_answers() {
             self.work();

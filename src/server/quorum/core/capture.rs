@@ -14,11 +14,10 @@ impl Core {
         self.plan.replayed(txns);
     }
 
-    /// Captures the state if a snapshot is due; called once per turn.
-    pub(in crate::server::quorum) fn plan_snapshot(&mut self, serves: bool) {
-        if self.plan.is_due(self.now_ms()) {
-            self.capture_snapshot(serves);
-        }
+    /// Whether it is time for a snapshot, and the state can be captured.
+    #[inline]
+    pub(in crate::server::quorum) fn is_snapshot_due(&self) -> bool {
+        self.plan.is_due(self.clock.mono_ms)
     }
 
     /// Captures the state now, whether a snapshot is due or not, unless one is being made or the state is about to be
@@ -40,11 +39,15 @@ impl Core {
     }
 
     /// A snapshot that can be written now.
-    pub(in crate::server::quorum) fn take_snapshot_job(&mut self) -> Option<SnapshotJob> {
+    #[inline]
+    pub(in crate::server::quorum) fn take_snapshot_job(&mut self) -> Option<Box<SnapshotJob>> {
+        if !self.plan.is_pinned() {
+            return None;
+        }
         let (capture, reader, pin) = self.plan.take_pinned()?;
         let Capture { logged, sessions, digest, .. } = capture;
         let acls = Some(self.state.all_acls());
-        Some(SnapshotJob { zxid: logged, sessions, digest, acls, reader, pin, log_from: None })
+        Some(Box::new(SnapshotJob { zxid: logged, sessions, digest, acls, reader, pin, log_from: None }))
     }
 
     /// A snapshot of `zxid` has been written in `took_ms`; its reader comes back.

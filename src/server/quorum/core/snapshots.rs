@@ -100,12 +100,12 @@ impl SnapshotPlan {
         !self.is_held && self.capture.is_none() && self.pinned.is_none() && self.reader.is_some()
     }
 
+    #[inline]
     pub(super) fn is_due(&self, now_ms: i64) -> bool {
-        let free = self.is_free();
         let factor = if now_ms < self.rest_until_ms { LATEST } else { 1 };
         let SnapshotRule { every_txns, every_bytes } = self.rule;
         let has_passed = |count: u64, limit: u64| limit > 0 && count >= limit.saturating_mul(factor);
-        free && (has_passed(self.txns, every_txns) || has_passed(self.bytes, every_bytes))
+        (has_passed(self.txns, every_txns) || has_passed(self.bytes, every_bytes)) && self.is_free()
     }
 
     /// Everything up to `zxid` is durable and visible: pins the capture, if it is not after `zxid`. Called before
@@ -140,6 +140,12 @@ impl SnapshotPlan {
             reader.resume();
             reader.park(true);
         }
+    }
+
+    /// Whether a state is pinned that is not being written.
+    #[inline]
+    pub(super) fn is_pinned(&self) -> bool {
+        self.pinned.is_some()
     }
 
     /// Takes the pinned capture, to be written.
