@@ -25,6 +25,10 @@ impl Outside {
         mut publish: impl FnMut(),
     ) -> Result<(), Fatal> {
         loop {
+            // Before the work is taken: a snapshot that can be written at once is part of it.
+            if self.peers.as_ref().is_some_and(Peers::wants_snapshot) {
+                quorum.step(Input::WantSnapshot);
+            }
             let Work { write, segment, snapshot, effects, published } = quorum.ready(may_write);
             if let Some(write) = write {
                 self.log.submit(write)?;

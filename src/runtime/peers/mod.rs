@@ -375,9 +375,6 @@ impl Peers {
             self.effect(effect, quorum, helpers)?;
         }
         let worked = self.flush(quorum) || has_effects;
-        if !self.wanting.is_empty() {
-            quorum.step(Input::WantSnapshot);
-        }
         self.read_log_on(helpers);
         if let Some(leader) = self.leader {
             self.rearm(leader, quorum.takes_from_leader());
@@ -393,6 +390,11 @@ impl Peers {
         if self.unread.iter().any(takes) {
             self.wake.ring();
         }
+    }
+
+    /// Whether a learner waits for a snapshot.
+    pub(crate) fn wants_snapshot(&self) -> bool {
+        !self.wanting.is_empty()
     }
 
     fn effect(&mut self, effect: Effect, quorum: &mut Quorum, helpers: &mut Helpers) -> Result<(), Fatal> {
