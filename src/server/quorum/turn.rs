@@ -65,8 +65,6 @@ pub struct Work {
     pub published: bool,
 }
 
-impl Work {}
-
 impl Quorum {
     /// A standalone server.
     pub fn lone(core: Core) -> Quorum {

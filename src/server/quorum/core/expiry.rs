@@ -47,8 +47,7 @@ impl Core {
 
     /// Ends the sessions that no shard has heard of in time. Returns the sessions whose closeSession was prepared.
     pub(in crate::server::quorum) fn expire(&mut self) -> Vec<SessionId> {
-        self.sessions.expire(self.clock.mono_ms);
-        self.close_expired()
+        if self.sessions.expire(self.clock.mono_ms) { self.close_expired() } else { vec![] }
     }
 
     /// Closes expired sessions as far as there is room; the others, which are over already, in the next round. Returns

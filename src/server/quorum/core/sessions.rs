@@ -123,10 +123,10 @@ impl Sessions {
         (now_ms >= self.expiry_not_before_ms).then_some(known_ms.min(now_ms))
     }
 
-    /// Notes the sessions that no shard has heard of in time as over.
-    pub(crate) fn expire(&mut self, now_ms: i64) {
-        if let Some(known_ms) = self.heard_upto_ms(now_ms) {
-            self.tracker.expired(known_ms, &mut self.expired);
-        }
+    /// Notes the sessions that no shard has heard of in time as over. False: it is too early to say so of any session.
+    pub(crate) fn expire(&mut self, now_ms: i64) -> bool {
+        let Some(known_ms) = self.heard_upto_ms(now_ms) else { return false };
+        self.tracker.expired(known_ms, &mut self.expired);
+        true
     }
 }

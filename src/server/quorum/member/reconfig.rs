@@ -173,8 +173,7 @@ impl Member {
         let Ok(Request::Reconfig(asked)) = Request::decode(OpCode::Reconfig, body) else {
             unreachable!("the shard has decoded it once");
         };
-        let identities =
-            self.core.sessions.live.get(&item.session).map(|live| live.identities.clone()).unwrap_or_default();
+        let identities = self.core.sessions.identities(item.session);
         let (changes, frame) = self.reconfigure((item.session, item.xid), &identities, &asked);
         let what = Response::Reply { frame, close: false };
         self.core.step(changes, Some(Answer { shard, conn: item.conn, what }));

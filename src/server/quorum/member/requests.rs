@@ -29,8 +29,7 @@ impl Member {
     }
 
     fn hold(&self, shard: ShardId, item: &Item, what: Plain, body: &[u8]) -> Held {
-        let identities =
-            self.core.sessions.live.get(&item.session).map(|live| live.identities.clone()).unwrap_or_default();
+        let identities = self.core.sessions.identities(item.session);
         Held { shard, conn: item.conn, xid: item.xid, what, body: body.to_vec(), identities }
     }
 
