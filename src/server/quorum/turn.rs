@@ -76,9 +76,13 @@ impl Quorum {
         Quorum::Member(Box::new(Member::new(core, options)))
     }
 
-    /// Begins a turn: with the present time and a new budget; work that the last turn left over continues.
+    /// Begins a turn: with the present time and a new budget. Work that the last turn left over continues before new
+    /// requests ([`Input::Inbound`]), and in [`Quorum::ready`] at the latest; a write that is on disk does not wait for it.
     pub fn begin(&mut self, clock: Clock) {
         self.core_mut().begin(clock);
+    }
+
+    fn carry_on(&mut self) {
         match self {
             Quorum::Lone(lone) => lone.carry_on(),
             Quorum::Member(member) => member.carry_on(),
@@ -87,6 +91,9 @@ impl Quorum {
 
     /// Takes in one event.
     pub fn step(&mut self, input: Input<'_>) {
+        if matches!(input, Input::Inbound(_)) {
+            self.carry_on();
+        }
         match input {
             Input::Segment(segment) => self.core_mut().log().segment_ready(segment),
             Input::Snapshot { zxid, reader, took_ms } => self.core_mut().snapshot_done(zxid, reader, took_ms),
@@ -121,6 +128,7 @@ impl Quorum {
     /// `may_write`: false to let more transactions gather for the log's next write.
     #[inline]
     pub fn ready(&mut self, may_write: bool) -> Work {
+        self.carry_on();
         let write = if may_write { self.next_write() } else { None };
         if self.core().is_snapshot_due() {
             let serves = self.serves();
