@@ -17,7 +17,8 @@ mod member;
 mod secrets;
 mod turn;
 
-pub(crate) use core::{Core, QuorumOptions, SnapshotRule};
+pub use core::SnapshotRule;
+pub(crate) use core::{Core, QuorumOptions};
 pub use interface::{Effect, EnsembleOptions, PeerInput, Record, ServerState};
 pub(crate) use interface::{Listen, RoleSettings};
 pub use member::Member;

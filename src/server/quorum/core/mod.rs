@@ -46,7 +46,7 @@ use proposals::Proposals;
 use reaper::Reaper;
 pub(super) use sessions::{Live, Sessions};
 use snapshots::SnapshotPlan;
-pub(crate) use snapshots::SnapshotRule;
+pub use snapshots::SnapshotRule;
 use stall::Watchdog;
 use std::ops::Range;
 use std::sync::Arc;
