@@ -20,7 +20,7 @@ const WATCHING_SESSIONS: usize = 100;
 const PIPELINE: usize = 100;
 /// How long it may take to leave all watches.
 const ARMING_LIMIT: Duration = Duration::from_secs(120);
-/// How soon the company notices that it is no longer wanted.
+/// How soon the background notices that it is no longer wanted.
 const GLANCE_NS: u64 = 20_000_000;
 
 /// Who is to be there.
@@ -46,7 +46,7 @@ impl Background {
         let told = Arc::clone(&is_over);
         let (arrived, arrival) = mpsc::channel();
         // The fleet lives in its thread from the start: what it waits with cannot go from one to another.
-        let thread = thread::Builder::new().name("company".into()).spawn(move || {
+        let thread = thread::Builder::new().name("background".into()).spawn(move || {
             let mut fleet = Fleet::open(target, sessions, TIMEOUT_MS)?;
             leave_watches(&mut fleet, sessions, self.watches.div_ceil(sessions))?;
             fleet.spread_pings();
@@ -74,7 +74,7 @@ impl Present {
     /// measured than was meant.
     pub fn send_away(self) -> Result<()> {
         self.is_over.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap_or_else(|_| Err(Failure::new("the thread of the company has panicked")))
+        self.thread.join().unwrap_or_else(|_| Err(Failure::new("the thread of the background has panicked")))
     }
 }
 

@@ -34,9 +34,9 @@ pub fn measure(name: &str, side: &Side, load: &Load, onlooker: &mut dyn Onlooker
     Ok(to_document::load_run(name, &side.told, load, &outcome?, sampled))
 }
 
-/// Measures `a` and `b` in turn, `rounds` times each, each under its load and in its company, which comes before the
-/// round's warming up and is gone when the round ends. Who begins a round changes, A B B A A B, so that it is no advantage
-/// to come second.
+/// Measures `a` and `b` in turn, `rounds` times each, each under its load and beside its background, which comes before
+/// the round's warming up and is gone when the round ends. Who begins a round changes, A B B A A B, so that it is no
+/// advantage to come second.
 pub fn compare(
     document: &mut Document,
     sides: [(&Side, &Load, Background); 2],
@@ -60,8 +60,8 @@ pub fn compare(
         let order = if round % 2 == 1 { [0, 1] } else { [1, 0] };
         for number in order {
             let name = format!("{}, round {round}", names[number]);
-            let (side, load, company) = sides[number];
-            let present = company.invite(side.targets.addresses[0]).during(|| side.told.label.clone())?;
+            let (side, load, background) = sides[number];
+            let present = background.invite(side.targets.addresses[0]).during(|| side.told.label.clone())?;
             let run = measure(&name, side, load, onlooker);
             present.map_or(Ok(()), Present::send_away)?;
             runs[number].push(run?);

@@ -171,12 +171,12 @@ fn sweep(args: &SweepArgs) -> Result<Missed> {
 fn compare(args: &CompareArgs) -> Result<Missed> {
     let (loads, a) = prepared(&args.run)?;
     let load = only(loads)?;
-    let company = Background { sessions: args.with_idle, watches: args.with_watches };
+    let background = Background { sessions: args.with_idle, watches: args.with_watches };
     let (targets, is_same) = match &args.with {
         Some(with) => (engine::Targets { addresses: with.0.clone(), pids: args.with_pid.clone() }, false),
         None => (a.targets.clone(), true),
     };
-    if is_same && args.with_keys.is_none() && company == Background::default() {
+    if is_same && args.with_keys.is_none() && background == Background::default() {
         return Err(Failure::usage(
             "there is nothing to compare: --with names a target, others what B has more than A",
         ));
@@ -190,7 +190,7 @@ fn compare(args: &CompareArgs) -> Result<Missed> {
     let mut monitor = Monitor::new(&args.run.sample, &a.targets);
     let title = format!("{} and {} under {}", a.told.label, b.told.label, to_document::title(&load));
     let mut document = output::document(title, &args.run.output);
-    let sides = [(&a, &load, Background::default()), (&b, &other, company)];
+    let sides = [(&a, &load, Background::default()), (&b, &other, background)];
     campaign::compare(&mut document, sides, args.rounds as usize, &mut monitor)?;
     let worse = if args.fail_if_worse { output::worse(&document) } else { vec![] };
     let missed = finish(document, &args.run.limits, &args.run.output)?;

@@ -22,14 +22,14 @@ struct Count {
 }
 
 /// All sessions meet `rounds` times, at a barrier of its own each time.
-pub fn play(crowd: &mut ClientPool, target: SocketAddr, directory: &str, setting: &Setting) -> Result<Played> {
+pub fn play(pool: &mut ClientPool, target: SocketAddr, directory: &str, setting: &Setting) -> Result<Played> {
     let paths: Vec<String> = (0..setting.rounds).map(|round| format!("{directory}/b{round:05}")).collect();
     znodes::plant_empty(target, &paths.iter().map(String::as_str).collect::<Vec<&str>>())?;
     let counts: Vec<Count> =
         paths.iter().map(|_| Count { arrived: Cell::new(0), left: Cell::new(0), complete_ns: Cell::new(0) }).collect();
     let (enter, leave) = (RefCell::new(Latencies::at_once()), RefCell::new(Latencies::at_once()));
     let release = RefCell::new(Latencies::at_once());
-    let actors = crowd.actors();
+    let actors = pool.actors();
     let stories = actors.iter().map(|actor| {
         let (paths, counts, enter, leave, release) = (&paths, &counts, &enter, &leave, &release);
         let story: Story<'_> = Box::pin(async move {
@@ -57,7 +57,7 @@ pub fn play(crowd: &mut ClientPool, target: SocketAddr, directory: &str, setting
         });
         story
     });
-    crowd.run(stories.collect())?;
+    pool.run(stories.collect())?;
     Ok(Played {
         description: format!(
             "a double barrier of {} sessions, {} times; release: from the last one's arrival to each one's entry",

@@ -74,9 +74,9 @@ impl Board {
 }
 
 /// One member joins and leaves `rounds` times; everybody else watches the list of members.
-pub fn membership(crowd: &mut ClientPool, directory: &str, setting: &Setting) -> Result<Played> {
+pub fn membership(pool: &mut ClientPool, directory: &str, setting: &Setting) -> Result<Played> {
     let board = Board::new(setting.sessions - 1);
-    let actors = crowd.actors();
+    let actors = pool.actors();
     let stories = actors.iter().map(|actor| {
         let story: Story<'_> = if actor.number() == 0 {
             Box::pin(come_and_go(actor, directory, setting, &board))
@@ -85,7 +85,7 @@ pub fn membership(crowd: &mut ClientPool, directory: &str, setting: &Setting) ->
         };
         story
     });
-    crowd.run(stories.collect())?;
+    pool.run(stories.collect())?;
     let description = format!(
         "a group that is joined and left {} times, with {} observers; latency: from the change to an observer's new list",
         setting.rounds,
@@ -126,11 +126,11 @@ async fn observe(actor: &Actor, directory: &str, board: &Board) -> Result<()> {
 }
 
 /// A configuration is changed `rounds` times; everybody else watches it and reads it again.
-pub fn config(crowd: &mut ClientPool, directory: &str, setting: &Setting) -> Result<Played> {
+pub fn config(pool: &mut ClientPool, directory: &str, setting: &Setting) -> Result<Played> {
     let board = Board::new(setting.sessions - 1);
     let path = format!("{directory}/config");
     let planted = Signal::default();
-    let actors = crowd.actors();
+    let actors = pool.actors();
     let stories = actors.iter().map(|actor| {
         let (path, board, planted) = (&path, &board, &planted);
         let story: Story<'_> = if actor.number() == 0 {
@@ -143,7 +143,7 @@ pub fn config(crowd: &mut ClientPool, directory: &str, setting: &Setting) -> Res
         };
         story
     });
-    crowd.run(stories.collect())?;
+    pool.run(stories.collect())?;
     let description = format!(
         "a configuration of {} bytes that is changed {} times, with {} subscribers; latency: from the write to a \
          subscriber's new value",

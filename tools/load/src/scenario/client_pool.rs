@@ -1,4 +1,4 @@
-//! A crowd of clients in one thread, each of which is written down as a story: "create, list, wait for the one before".
+//! Many clients in one thread, each of which is written down as a story: "create, list, wait for the one before".
 //!
 //! A story is a future that waits for nothing but its own session's answers and events, and for signals of others. An
 //! arrival makes its session's story go on; there are no wakers and no threads, so that what is measured is the server.
@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// Sessions of a scenario.
 const TIMEOUT_MS: i32 = 30_000;
-/// A crowd to whom nothing arrives for so long has met with an accident.
+/// A pool to which nothing arrives for so long has met with an accident.
 const SILENCE_LIMIT: Duration = Duration::from_secs(60);
 /// How often pings are looked for.
 const TICK_NS: u64 = 1_000_000_000;
@@ -43,7 +43,7 @@ struct Line {
     sent_ns: u64,
 }
 
-/// What the members of a crowd share.
+/// What the members of a pool share.
 struct Shared {
     clock: Clock,
     targets: Vec<SocketAddr>,
@@ -83,7 +83,7 @@ impl Signal {
 }
 
 impl Actor {
-    /// Which of the crowd.
+    /// Which of the pool.
     pub fn number(&self) -> usize {
         self.number
     }
@@ -207,7 +207,7 @@ impl Actor {
     }
 }
 
-/// What one of the crowd does.
+/// What one of the pool does.
 pub type Story<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
 
 /// All of them.

@@ -71,9 +71,9 @@ async fn stand(actor: &Actor, directory: &str) -> Result<String> {
 }
 
 /// Every session takes the lock `rounds` times.
-pub fn lock(crowd: &mut ClientPool, directory: &str, setting: &Setting) -> Result<Played> {
+pub fn lock(pool: &mut ClientPool, directory: &str, setting: &Setting) -> Result<Played> {
     let board = Board::new();
-    let actors = crowd.actors();
+    let actors = pool.actors();
     let stories = actors.iter().map(|actor| {
         let board = &board;
         let story: Story<'_> = Box::pin(async move {
@@ -90,7 +90,7 @@ pub fn lock(crowd: &mut ClientPool, directory: &str, setting: &Setting) -> Resul
         });
         story
     });
-    crowd.run(stories.collect())?;
+    pool.run(stories.collect())?;
     let description = format!(
         "a lock that {} sessions take {} times each; hand-off: from the delete of its holder's znode to the next holder",
         setting.sessions, setting.rounds
@@ -99,9 +99,9 @@ pub fn lock(crowd: &mut ClientPool, directory: &str, setting: &Setting) -> Resul
 }
 
 /// The leader's session ends `rounds` times; it comes back as the last of the row.
-pub fn latch(crowd: &mut ClientPool, directory: &str, setting: &Setting) -> Result<Played> {
+pub fn latch(pool: &mut ClientPool, directory: &str, setting: &Setting) -> Result<Played> {
     let board = Board::new();
-    let actors = crowd.actors();
+    let actors = pool.actors();
     let stories = actors.iter().map(|actor| {
         let board = &board;
         let story: Story<'_> = Box::pin(async move {
@@ -122,7 +122,7 @@ pub fn latch(crowd: &mut ClientPool, directory: &str, setting: &Setting) -> Resu
         });
         story
     });
-    crowd.run(stories.collect())?;
+    pool.run(stories.collect())?;
     let description = format!(
         "a leadership with {} candidates, whose holder's session ends {} times; hand-off: from there to the next leader",
         setting.sessions, setting.rounds

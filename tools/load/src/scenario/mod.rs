@@ -67,21 +67,21 @@ pub fn play(kind: ScenarioKind, targets: &Targets, told: &Target, setting: &Sett
     // What an interrupted scenario has left would take part in this one.
     znodes::delete_tree(targets.addresses[0], &directory)?;
     znodes::plant_empty(targets.addresses[0], &[ROOT, &directory])?;
-    let mut crowd = client_pool::ClientPool::open(&targets.addresses, setting.sessions)?;
+    let mut pool = client_pool::ClientPool::open(&targets.addresses, setting.sessions)?;
     let cpu = || targets.pids.iter().map(|pid| process::cpu(*pid)).sum::<Result<Duration>>();
     let (before, start) = (cpu()?, Instant::now());
     let played = match kind {
-        ScenarioKind::Lock => lock_and_latch::lock(&mut crowd, &directory, setting),
-        ScenarioKind::Latch => lock_and_latch::latch(&mut crowd, &directory, setting),
-        ScenarioKind::Barrier => barrier::play(&mut crowd, targets.addresses[0], &directory, setting),
-        ScenarioKind::Queue => queue::play(&mut crowd, &directory, setting),
-        ScenarioKind::Membership => broadcast::membership(&mut crowd, &directory, setting),
-        ScenarioKind::Config => broadcast::config(&mut crowd, &directory, setting),
+        ScenarioKind::Lock => lock_and_latch::lock(&mut pool, &directory, setting),
+        ScenarioKind::Latch => lock_and_latch::latch(&mut pool, &directory, setting),
+        ScenarioKind::Barrier => barrier::play(&mut pool, targets.addresses[0], &directory, setting),
+        ScenarioKind::Queue => queue::play(&mut pool, &directory, setting),
+        ScenarioKind::Membership => broadcast::membership(&mut pool, &directory, setting),
+        ScenarioKind::Config => broadcast::config(&mut pool, &directory, setting),
     };
     let mut played = played?;
     played.took = start.elapsed();
     let server_cpu = (!targets.pids.is_empty()).then(|| cpu().map(|after| after - before)).transpose()?;
-    crowd.close()?;
+    pool.close()?;
     znodes::delete_tree(targets.addresses[0], &directory)?;
     let Played { description, operation, operations, latency, values, took } = played;
     let run = Told {

@@ -24,7 +24,7 @@ struct Items {
 }
 
 /// Every producer puts in `rounds` items.
-pub fn play(crowd: &mut ClientPool, directory: &str, setting: &Setting) -> Result<Played> {
+pub fn play(pool: &mut ClientPool, directory: &str, setting: &Setting) -> Result<Played> {
     let producers = setting.sessions / 2;
     let count = producers * setting.rounds;
     let items = Items {
@@ -35,7 +35,7 @@ pub fn play(crowd: &mut ClientPool, directory: &str, setting: &Setting) -> Resul
         latencies: RefCell::new(Latencies::at_once()),
         all_taken: Signal::default(),
     };
-    let actors = crowd.actors();
+    let actors = pool.actors();
     let stories = actors.iter().map(|actor| {
         let items = &items;
         let story: Story<'_> = if actor.number() < producers {
@@ -45,7 +45,7 @@ pub fn play(crowd: &mut ClientPool, directory: &str, setting: &Setting) -> Resul
         };
         story
     });
-    crowd.run(stories.collect())?;
+    pool.run(stories.collect())?;
     Ok(Played {
         description: format!(
             "a queue with {producers} producers of {} items each and {} consumers; latency: from an item's creation to \
