@@ -74,8 +74,10 @@ impl<'a> Scope<'a> {
 
     /// Sets a watch, if the request wants one.
     ///
-    /// # Errors A watch beyond the limit is refused with "throttled, not executed at all": the only error of the
-    /// protocol that blames neither the request nor the tree, and that the clients of Java, C and Python know by name.
+    /// # Errors
+    ///
+    /// A watch beyond the limit is refused with "throttled, not executed at all": the only error of the protocol that
+    /// blames neither the request nor the tree, and that the clients of Java, C and Python know by name.
     pub(super) fn watch(&mut self, wanted: bool, path: &[u8], mode: WatchMode) -> Result<(), ErrorCode> {
         if wanted && !self.watches.add(self.slot, path, mode) {
             return Err(ErrorCode::ThrottledOp);
@@ -95,7 +97,9 @@ impl<'a> Scope<'a> {
 
     /// Checks that an answer may be so long.
     ///
-    /// # Errors A longer answer is refused as throttled, not executed at all: no watch is set yet.
+    /// # Errors
+    ///
+    /// A longer answer is refused as throttled, not executed at all: no watch is set yet.
     #[inline]
     pub(super) fn has_memory_for(&self, length: usize) -> Result<(), ErrorCode> {
         if length <= limits::SHORT_ANSWER || length <= self.longest_answer() {

@@ -99,7 +99,9 @@ impl WideRead {
     /// Continues until the read is done or the scope's budget is used up. `out` has the reply so far from `start` on;
     /// setWatches puts events of missed changes before that.
     ///
-    /// # Errors The error to answer instead. A reply longer than the scope's [`Scope::longest_answer`] is refused as
+    /// # Errors
+    ///
+    /// The error to answer instead. A reply longer than the scope's [`Scope::longest_answer`] is refused as
     /// throttled, because there is no memory for it.
     pub(crate) fn advance(
         &mut self,

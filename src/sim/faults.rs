@@ -188,15 +188,6 @@ pub fn play(cluster: &mut Cluster, fault: Fault) {
             cluster.pause(place, true);
         }
         Fault::ResumeAll => (0..servers).for_each(|place| cluster.pause(place, false)),
-        Fault::Cut(..)
-        | Fault::Bridge(..)
-        | Fault::Isolate(_)
-        | Fault::Split(_)
-        | Fault::Heal
-        | Fault::Clog(_)
-        | Fault::Unclog(_)
-        | Fault::Reset(..)
-        | Fault::Slow(..) => play_on_the_network(cluster, fault),
         Fault::SlowDisk(place, ms) => {
             cluster.coverage.count("slow disk");
             cluster.slow_disk(place, ms);
@@ -234,6 +225,7 @@ pub fn play(cluster: &mut Cluster, fault: Fault) {
             cluster.coverage.count("clock drift");
             cluster.drift(place, thousandths);
         }
+        of_the_network => play_on_the_network(cluster, of_the_network),
     }
 }
 

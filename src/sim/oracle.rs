@@ -13,7 +13,7 @@ use crate::zab::history::{History, Txn, follows};
 #[derive(Clone, Default, Debug)]
 pub struct Seen {
     shown: Zxid,
-    /// How many of the witness's transactions are known to be on its disk, from the first on.
+    /// How many of the oracle's transactions are known to be on its disk, from the first on.
     agreed: usize,
 }
 

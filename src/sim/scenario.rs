@@ -10,7 +10,7 @@ use super::disk::Choices;
 use super::faults::{self, Step};
 use crate::config::Settings;
 use crate::ids::{SessionId, Zxid};
-use crate::server::quorum::{RoleSettings, ServerState};
+use crate::server::quorum::RoleSettings;
 use crate::zab::history::HistoryLimits;
 
 /// Everything a run is made of.
@@ -176,10 +176,6 @@ impl Run {
         (0..self.cluster.len()).all(|place| self.cluster.serves(place))
     }
 
-    fn standings(&self) -> Vec<(Option<ServerState>, bool)> {
-        (0..self.cluster.len()).map(|place| (self.cluster.server_state(place), self.cluster.serves(place))).collect()
-    }
-
     /// Everything heals: all serve, clients get on, sessions live or end as they should, and the trees are one.
     fn come_together(&mut self) {
         faults::heal(&mut self.cluster);
@@ -188,7 +184,7 @@ impl Run {
         self.advance(SETTLING_MS);
         let by_ms = self.cluster.now_ms + RECOVERY_MS;
         while !self.all_serve() {
-            assert!(self.cluster.now_ms < by_ms, "all serve: {:?}", self.standings());
+            assert!(self.cluster.now_ms < by_ms, "all serve: {:?}", self.cluster.server_states());
             self.advance(50);
         }
         self.advance(LONGEST_TIMEOUT_MS);

@@ -381,18 +381,18 @@ impl SimServer {
         (write, published)
     }
 
-    /// Hands requests over, and takes what is to be done: see [`SimServer::take_work`].
-    fn hand_over_requests(&mut self) -> (Option<FrameWrite>, bool) {
+    /// Hands the shard's requests to the quorum brain. Whether there were any.
+    pub fn hand_over_requests(&mut self) -> bool {
         self.shard.end_turn();
-        if let Some(inbound) = self.shard.take_outbound() {
-            self.quorum.step(Input::Inbound(inbound));
-        }
-        self.take_work(true)
+        let Some(inbound) = self.shard.take_outbound() else { return false };
+        self.quorum.step(Input::Inbound(inbound));
+        true
     }
 
     /// Hands requests over; the disk does nothing yet. Whether a write is wanted.
     pub fn prepare(&mut self) -> bool {
-        self.hand_over_requests().0.is_some()
+        self.hand_over_requests();
+        self.take_work(true).0.is_some()
     }
 
     /// Goes on until nothing is left to do, the disk included.
@@ -401,7 +401,8 @@ impl SimServer {
             self.shard.begin(self.clock);
             self.quorum.begin(self.clock);
             self.prepare_segment();
-            let (write, mut worked) = self.hand_over_requests();
+            self.hand_over_requests();
+            let (write, mut worked) = self.take_work(true);
             if write.is_some() {
                 self.quorum.step(Input::Written);
                 self.take_work(false);

@@ -46,11 +46,11 @@ struct Rules {
     delays: BTreeMap<Direction, Duration>,
     over: bool,
     /// The connections that stand, to be cut off.
-    standing: Vec<ServerState>,
+    standing: Vec<OpenConnection>,
     next_serial: u64,
 }
 
-struct ServerState {
+struct OpenConnection {
     serial: u64,
     pair: Direction,
     near: TcpStream,
@@ -261,7 +261,7 @@ impl Way {
         let serial = rules.next_serial;
         rules.next_serial += 1;
         if let (Ok(near), Ok(far)) = (near.try_clone(), far.try_clone()) {
-            rules.standing.push(ServerState { serial, pair: self.pair, near, far });
+            rules.standing.push(OpenConnection { serial, pair: self.pair, near, far });
         }
         serial
     }

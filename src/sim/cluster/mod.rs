@@ -172,6 +172,11 @@ impl Cluster {
         self.members[place].server.as_ref()?.quorum.server_state()
     }
 
+    /// What each server says it is, and whether it takes clients.
+    pub fn server_states(&self) -> Vec<(Option<ServerState>, bool)> {
+        (0..self.len()).map(|place| (self.server_state(place), self.serves(place))).collect()
+    }
+
     /// Whether a server takes clients.
     pub fn serves(&self, place: Place) -> bool {
         self.members[place].server.as_ref().is_some_and(|server| server.quorum.serves())
@@ -418,11 +423,7 @@ impl Cluster {
         };
         let mut worked = !server.quorum.may_sleep();
         server.clock(clock);
-        server.shard.end_turn();
-        if let Some(inbound) = server.shard.take_outbound() {
-            server.quorum.step(Input::Inbound(inbound));
-            worked = true;
-        }
+        worked |= server.hand_over_requests();
         let (next, published) = server.take_work(write.is_none());
         let (snapshot, effects) = (server.snapshot.take(), std::mem::take(&mut server.effects));
         worked |= next.is_some() || snapshot.is_some() || published || !effects.is_empty();

@@ -102,7 +102,7 @@ fn a_leader_that_owes_a_snapshot_from_before_brings_the_others_up_to_date() {
     assert!(play(313_025).is_some());
 }
 
-/// Two servers had what nobody had shown in snapshots alone, and the third had lost its disk: the witness has to know from
+/// Two servers had what nobody had shown in snapshots alone, and the third had lost its disk: the oracle has to know from
 /// before what the snapshots are made of.
 #[test]
 fn what_only_snapshots_hold_is_known_from_before() {

@@ -1,12 +1,14 @@
 //! One version of a znode in one allocation: header, path, data. Long data has an allocation of its own, which versions
 //! with the same data share: a thousand changes of an ACL copy no data.
 //!
-//! # Unsafe A block is raw memory: `size_of::<Block>()` bytes of header, then `path_len` bytes of path, then `data_len`
-//! bytes of data, or from [`APART`] bytes on a pointer to them. Invariants: (1) everything but the atomics is written
-//! before the block is linked and never again; (2) only the writer links, unlinks and frees; (3) a block is freed only
-//! after every online reader has passed a quiescent point since it was unlinked ([`super::limbo`]). Accessors take raw
-//! pointers, never `&Block`, so that the tail stays within the pointer's provenance. Tested by the model and stress
-//! tests under miri, by loom, and by a count of allocations against frees.
+//! # Unsafe
+//!
+//! A block is raw memory: `size_of::<Block>()` bytes of header, then `path_len` bytes of path, then `data_len` bytes
+//! of data, or from [`APART`] bytes on a pointer to them. Invariants: (1) everything but the atomics is written
+//! before the block is linked and never again; (2) only the writer links, unlinks and frees; (3) a block is freed
+//! only after every online reader has passed a quiescent point since it was unlinked ([`super::limbo`]). Accessors
+//! take raw pointers, never `&Block`, so that the tail stays within the pointer's provenance. Tested by the model and
+//! stress tests under miri, by loom, and by a count of allocations against frees.
 
 use super::kids::{ChildNumbers, Kids};
 use super::ledger;

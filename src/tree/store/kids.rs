@@ -5,9 +5,11 @@
 //! copies its parent's data. A znode gets this object with its first child or the first number that differs from a new
 //! znode's.
 //!
-//! # Unsafe Same rules as for blocks: the writer alone links and frees; an entry is freed through limbo. The object
-//! lives while `refs` counts a linked block or a pending record that names it; then it goes to limbo with everything
-//! that it still contains.
+//! # Unsafe
+//!
+//! Same rules as for blocks: the writer alone links and frees; an entry is freed through limbo. The object lives
+//! while `refs` counts a linked block or a pending record that names it; then it goes to limbo with everything that
+//! it still contains.
 
 use super::ledger;
 use super::limbo::{Garbage, Limbo};

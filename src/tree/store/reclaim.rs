@@ -132,7 +132,9 @@ impl Writer {
 
     /// Frees a version that another one of the same transaction replaced.
     ///
-    /// # Safety The version is in no chain, and its record was taken from the queue.
+    /// # Safety
+    ///
+    /// The version is in no chain, and its record was taken from the queue.
     unsafe fn drop_replaced(&mut self, block: *mut Block, hash: u64) {
         // SAFETY: the caller's promise.
         unsafe {

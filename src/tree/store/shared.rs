@@ -1,7 +1,9 @@
 //! The part that writer and readers share: the table, the commit watermark, the readers' points, the pins, the
 //! counters.
 //!
-//! # Unsafe The versions are behind raw pointers, so this is Send and Sync only by the rules of [`super::block`] and
+//! # Unsafe
+//!
+//! The versions are behind raw pointers, so this is Send and Sync only by the rules of [`super::block`] and
 //! [`super::table`]: one writer, and readers that announce themselves. Dropping it, when the writer and every reader
 //! are gone, frees the tree. Tested by the ledger of allocations in the model test, and under miri.
 

@@ -5,11 +5,13 @@
 //! segment, so no insert waits for a table to move, and an emptied table is small again. Where splitting does not help,
 //! because too many hashes share their leading bits, the segment itself grows.
 //!
-//! # Unsafe Invariants: (1) the root is one segment or a directory of 2^bits segment pointers; each hash has exactly
-//! one segment, found through it; (2) only the writer calls the functions marked unsafe; (3) replaced segments and
-//! directories go to limbo, so a reader may continue with a loaded segment until its next quiescent point: it contains
-//! everything for the reader's zxid, because that was linked before the zxid was published. Tested by the model test,
-//! miri and loom.
+//! # Unsafe
+//!
+//! Invariants: (1) the root is one segment or a directory of 2^bits segment pointers; each hash has exactly one
+//! segment, found through it; (2) only the writer calls the functions marked unsafe; (3) replaced segments and
+//! directories go to limbo, so a reader may continue with a loaded segment until its next quiescent point: it
+//! contains everything for the reader's zxid, because that was linked before the zxid was published. Tested by the
+//! model test, miri and loom.
 
 use super::ledger;
 use super::limbo::{Garbage, Limbo};

@@ -1,9 +1,11 @@
 //! The only writer: adds versions at the head, takes them back, publishes them.
 //!
-//! # Unsafe Every raw pointer here is one this writer linked and has not retired: only this writer changes chains,
-//! children objects and numbers, and `&mut self` allows one change at a time. Pending records name live versions
-//! because a record goes (reclaim, undo) before or with what it names. Tested by the model test with its ledger, under
-//! miri, and by loom.
+//! # Unsafe
+//!
+//! Every raw pointer here is one this writer linked and has not retired: only this writer changes chains, children
+//! objects and numbers, and `&mut self` allows one change at a time. Pending records name live versions because a
+//! record goes (reclaim, undo) before or with what it names. Tested by the model test with its ledger, under miri,
+//! and by loom.
 
 use super::block::{Block, Data, Fields, Kind, Version};
 use super::held::Held;

@@ -99,3 +99,6 @@ pub(super) fn joins(part: &LogPart, last: Zxid, upto: Zxid, history: &History) -
     let floor = history.floor();
     last >= floor || (part.whole && upto >= floor && floor.counter() == 0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,8 +20,6 @@ mod rollover;
 mod secrets;
 mod state;
 mod sync;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use interface::{Census, DropReason, LogPart, Options, Proposal, ProposeError, StepDown};
 pub use interface::{Input, Output};

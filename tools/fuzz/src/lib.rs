@@ -38,11 +38,7 @@ pub fn settle(server: &mut SimServer) {
     for _ in 0..10_000 {
         let mut worked = !server.quorum.may_sleep();
         server.at(server.now_ms);
-        server.shard.end_turn();
-        if let Some(inbound) = server.shard.take_outbound() {
-            server.quorum.step(Input::Inbound(inbound));
-            worked = true;
-        }
+        worked |= server.hand_over_requests();
         server.prepare_real_segment();
         let (write, published) = server.take_work(true);
         worked |= published;

@@ -2,7 +2,7 @@
 
 /// The figures of a server that are judged. NaN where there was nothing to compare with, which meets no budget.
 #[derive(Clone, Copy, Debug)]
-pub struct Escaped {
+pub struct Ratios {
     /// Those of this server divided by those of the table's first server.
     pub throughput: f64,
     pub p50: f64,
@@ -28,7 +28,7 @@ struct Budget {
     of_three: bool,
     load: Kind<'static>,
     figure: &'static str,
-    read: fn(&Escaped) -> f64,
+    read: fn(&Ratios) -> f64,
     bound: Bound,
 }
 
@@ -68,16 +68,16 @@ pub const KILL_GAP_MS: Bound = Bound::AtMost(100.0);
 /// A workload, its sessions, and what each has under way.
 type Kind<'a> = (&'a str, usize, usize);
 
-const fn one(load: Kind<'static>, figure: &'static str, read: fn(&Escaped) -> f64, bound: Bound) -> Budget {
+const fn one(load: Kind<'static>, figure: &'static str, read: fn(&Ratios) -> f64, bound: Bound) -> Budget {
     Budget { of_three: false, load, figure, read, bound }
 }
 
-const fn three(load: Kind<'static>, figure: &'static str, read: fn(&Escaped) -> f64, bound: Bound) -> Budget {
+const fn three(load: Kind<'static>, figure: &'static str, read: fn(&Ratios) -> f64, bound: Bound) -> Budget {
     Budget { of_three: true, load, figure, read, bound }
 }
 
 /// What the budget says of a server, or of an ensemble of so many `servers`, under a load, for a cell of a table.
-pub fn verdicts(servers: usize, load: Kind<'_>, shown: &Escaped) -> String {
+pub fn verdicts(servers: usize, load: Kind<'_>, shown: &Ratios) -> String {
     let lines = BUDGETS.iter().filter(|budget| budget.load == load && servers == if budget.of_three { 3 } else { 1 });
     let lines: Vec<String> = lines.map(|budget| verdict(budget.figure, (budget.read)(shown), budget.bound)).collect();
     if lines.is_empty() { "-".into() } else { lines.join("; ") }
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn what_is_missed_says_by_how_much() {
-        let shown = Escaped {
+        let shown = Ratios {
             throughput: 5.4,
             p50: 0.4,
             p99: 0.1,

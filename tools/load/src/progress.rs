@@ -16,7 +16,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Escaped on the standard error output if that is a terminal.
+    /// Shown on the standard error output if that is a terminal.
     pub fn new(title: impl Into<String>) -> Progress {
         let is_shown = std::io::stderr().is_terminal();
         Progress { title: title.into(), is_shown, last: (Duration::ZERO, 0), rate: 0.0 }

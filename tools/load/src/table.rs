@@ -4,7 +4,7 @@
 //! The machine a table is made on changes its speed within minutes, so each load goes round all servers several times,
 //! and medians and ratios are what counts.
 
-use crate::budgets::{self, Escaped};
+use crate::budgets::{self, Ratios};
 use crate::engine::{self, Load, Nobody, Outcome, Targets};
 use crate::failure::{Failure, Result, While};
 use crate::statistics::median;
@@ -277,7 +277,7 @@ fn write_load(
     for ((role, server), figures) in entrants.iter().zip(medians) {
         let of_floor = |field: fn(&Figures) -> f64| field(figures) / floor.as_ref().map_or(f64::NAN, field);
         let of_base = |field: fn(&Figures) -> f64| field(figures) / field(&base);
-        let shown = Escaped {
+        let shown = Ratios {
             throughput: of_base(|f| f.throughput),
             p50: of_base(|f| f.p50),
             p99: of_base(|f| f.p99),

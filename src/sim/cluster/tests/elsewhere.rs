@@ -246,7 +246,7 @@ fn a_request_is_judged_by_who_its_client_was_when_it_asked() {
 fn a_tree_that_is_not_its_leaders_is_noticed_at_once() {
     let (mut cluster, leader, _) = started(70);
     let (conn, _) = session(&mut cluster, leader, 2_000);
-    // The followers log nothing: what is logged the witness compares.
+    // The followers log nothing: the oracle compares what is logged.
     let followers: Vec<Place> = (0..3).filter(|place| *place != leader).collect();
     followers.iter().for_each(|place| cluster.slow_disk(*place, 10_000));
     ask(&mut cluster, leader, conn, 1, OpCode::Create, &create(b"/a", b"value", 0));

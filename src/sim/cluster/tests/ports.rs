@@ -3,7 +3,7 @@
 
 use super::super::*;
 use super::reconfig::*;
-use super::writers::{Client, standings, work};
+use super::writers::{Client, work};
 use crate::server::quorum::Listen;
 use crate::zab::voters::{Member, ServerId};
 
@@ -56,7 +56,7 @@ fn a_follower_moves_and_keeps_its_connections() {
         cluster.start(other);
         agree(&mut cluster, &[0, 1, 2], &clients);
         cluster.crash(leader);
-        assert!(cluster.run(10_000, |cluster| cluster.leader().is_some()), "{:?}", standings(&cluster));
+        assert!(cluster.run(10_000, |cluster| cluster.leader().is_some()), "{:?}", cluster.server_states());
         work(&mut cluster, &mut clients, 500);
         agree(&mut cluster, &[follower, other], &clients);
     }
@@ -79,7 +79,7 @@ fn a_leader_whose_quorum_port_moves_hands_over_and_follows() {
         let by = [10, 20, 7];
         move_ports(&mut cluster, leader, by);
         let hands_over = |cluster: &mut Cluster| cluster.leader().is_some_and(|now| now != leader);
-        assert!(cluster.run(3_000, hands_over), "{:?}", standings(&cluster));
+        assert!(cluster.run(3_000, hands_over), "{:?}", cluster.server_states());
         assert!(cluster.run(2_000, |cluster| listens_as(cluster, leader, by)));
         work(&mut cluster, &mut clients, 500);
         agree(&mut cluster, &[0, 1, 2], &clients);

@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::steps::all_serve;
-use super::writers::{Client, standings, work};
+use super::writers::{Client, work};
 use crate::ids::{ConnId, SessionId};
 use crate::jute::wire::{Reader, put_buffer, put_long};
 use crate::jute::{ErrorCode, OpCode};
@@ -46,7 +46,7 @@ pub(super) fn join(cluster: &mut Cluster, role: &str) -> Place {
     let others: Vec<usize> = (1..id).collect();
     let place = cluster.add(&format!("{}{}\n", text(&others), line(id, role)));
     cluster.start(place);
-    assert!(cluster.run(5_000, |cluster| cluster.serves(place)), "server {id}: {:?}", standings(cluster));
+    assert!(cluster.run(5_000, |cluster| cluster.serves(place)), "server {id}: {:?}", cluster.server_states());
     place
 }
 
@@ -60,7 +60,7 @@ pub(super) struct Asker {
 
 impl Asker {
     pub(super) fn at(cluster: &mut Cluster, place: Place) -> Asker {
-        assert!(cluster.run(10_000, |cluster| cluster.serves(place)), "{:?}", standings(cluster));
+        assert!(cluster.run(10_000, |cluster| cluster.serves(place)), "{:?}", cluster.server_states());
         Asker::try_at(cluster, place).expect("a session")
     }
 
@@ -134,13 +134,13 @@ pub(super) fn reconfigure(cluster: &mut Cluster, asked: &Change<'_>) {
     };
     let before = done(cluster);
     for _ in 0..5 {
-        assert!(cluster.run(10_000, |cluster| cluster.leader().is_some()), "{:?}", standings(cluster));
+        assert!(cluster.run(10_000, |cluster| cluster.leader().is_some()), "{:?}", cluster.server_states());
         let leader = cluster.leader().unwrap();
         match Asker::at(cluster, leader).reconfig(cluster, asked) {
             Some(Ok(_)) => return,
             // Its connection was closed with the old leader.
             None => {
-                assert!(cluster.run(10_000, |cluster| cluster.leader().is_some()), "{:?}", standings(cluster));
+                assert!(cluster.run(10_000, |cluster| cluster.leader().is_some()), "{:?}", cluster.server_states());
                 if done(cluster) > before {
                     return;
                 }
@@ -204,7 +204,7 @@ pub(super) fn agree(cluster: &mut Cluster, places: &[Place], clients: &[Client])
 #[test]
 fn the_first_leader_names_the_configuration_and_every_server_shows_it() {
     let mut cluster = started(3, 1);
-    assert!(cluster.run(5_000, all_serve), "{:?}", standings(&cluster));
+    assert!(cluster.run(5_000, all_serve), "{:?}", cluster.server_states());
     for place in 0..3 {
         let shown = Asker::at(&mut cluster, place).config(&mut cluster, false);
         assert_eq!((ids(&shown), shown.version()), (vec![1, 2, 3], 1 << 32));
@@ -261,7 +261,7 @@ fn it_grows_from_three_to_five_and_shrinks_again() {
     let others: Vec<Place> = (0..5).filter(|place| *place != leader).collect();
     cluster.crash(leader);
     cluster.crash(others[0]);
-    assert!(cluster.run(10_000, |cluster| cluster.leader().is_some()), "{:?}", standings(&cluster));
+    assert!(cluster.run(10_000, |cluster| cluster.leader().is_some()), "{:?}", cluster.server_states());
     work(&mut cluster, &mut clients, 500);
     cluster.start(leader);
     cluster.start(others[0]);
@@ -293,7 +293,7 @@ fn a_leader_that_is_taken_away_hands_over() {
         let joining = line(fourth + 1, "participant");
         reconfigure(&mut cluster, &Change { joining: Some(&joining), leaving: Some(&leaving), ..NOTHING });
         let hands_over = |cluster: &mut Cluster| cluster.leader().is_some_and(|now| now != leader);
-        assert!(cluster.run(2_000, hands_over), "{:?}", standings(&cluster));
+        assert!(cluster.run(2_000, hands_over), "{:?}", cluster.server_states());
         work(&mut cluster, &mut clients, 1_000);
         let left: Vec<Place> = (0..4).filter(|place| *place != leader).collect();
         agree(&mut cluster, &left, &clients);
@@ -348,7 +348,7 @@ fn an_observer_becomes_a_voter_and_a_voter_an_observer() {
         cluster.server_state(fourth) == Some(ServerState::Following)
             && cluster.server_state(demoted) == Some(ServerState::Observing)
     };
-    assert!(cluster.run(5_000, roles), "{:?}", standings(&cluster));
+    assert!(cluster.run(5_000, roles), "{:?}", cluster.server_states());
     work(&mut cluster, &mut clients, 500);
     agree(&mut cluster, &[0, 1, 2, 3], &clients);
     // Its vote counts now: with one of the others gone there is no quorum without it.
@@ -432,7 +432,7 @@ fn one_server_grows_to_three_and_is_alone_again() {
 #[test]
 fn what_waits_behind_a_sync_is_not_begun_by_a_leader_that_is_to_go() {
     let mut cluster = started(3, 9);
-    assert!(cluster.run(5_000, all_serve), "{:?}", standings(&cluster));
+    assert!(cluster.run(5_000, all_serve), "{:?}", cluster.server_states());
     let leader = cluster.leader().unwrap();
     let rest: Vec<Place> = (0..3).filter(|place| *place != leader).collect();
     let conn = Asker::at(&mut cluster, leader).conn;
@@ -444,7 +444,7 @@ fn what_waits_behind_a_sync_is_not_begun_by_a_leader_that_is_to_go() {
     server.request(conn, 3, OpCode::Create, &create(b"/behind", b"", 0));
     cluster.act(leader);
     let goes = |cluster: &mut Cluster| cluster.leader().is_some_and(|now| now != leader);
-    assert!(cluster.run(10_000, goes), "{:?}", standings(&cluster));
+    assert!(cluster.run(10_000, goes), "{:?}", cluster.server_states());
     // Its log is at rest, and it looks for its place.
     cluster.run(2_000, |_| false);
     agree(&mut cluster, &rest, &[]);

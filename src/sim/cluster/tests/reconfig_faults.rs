@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::reconfig::*;
-use super::writers::{Client, standings, work};
+use super::writers::{Client, work};
 use crate::jute::wire::{put_buffer, put_long};
 use crate::jute::{ErrorCode, OpCode};
 use crate::zab::voters::{Config, Voters};
@@ -61,7 +61,7 @@ fn a_minority_cannot_reconfigure() {
     let leaving = format!("{}", others[0] + 1);
     assert_eq!(asker.reconfig(&mut cluster, &Change { leaving: Some(&leaving), ..NOTHING }), None);
     let another = |cluster: &mut Cluster| others.iter().any(|place| cluster.serves(*place));
-    assert!(cluster.run(10_000, another), "{:?}", standings(&cluster));
+    assert!(cluster.run(10_000, another), "{:?}", cluster.server_states());
     let mut clients: Vec<Client> = (0..2).map(Client::new).collect();
     work(&mut cluster, &mut clients, 500);
     cluster.heal();
@@ -149,7 +149,7 @@ fn changes_survive_crashes_and_cuts() {
             .into_iter()
             .for_each(|place| cluster.start(place));
         let served = |cluster: &mut Cluster| (0..5).all(|place| cluster.serves(place));
-        assert!(cluster.run(30_000, served), "seed {seed}: {:?}", standings(&cluster));
+        assert!(cluster.run(30_000, served), "seed {seed}: {:?}", cluster.server_states());
         work(&mut cluster, &mut clients, 1_000);
         agree(&mut cluster, &[0, 1, 2, 3, 4], &clients);
     }

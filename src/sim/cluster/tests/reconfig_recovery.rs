@@ -6,7 +6,7 @@
 
 use super::super::*;
 use super::reconfig::*;
-use super::writers::{Client, standings, work};
+use super::writers::{Client, work};
 use crate::zab::voters::{Config, ServerId, Voters};
 use std::collections::BTreeSet;
 
@@ -115,7 +115,7 @@ impl Scene<'_> {
             let members: Vec<Place> = self.ids().filter(|id| Self::has(self.old, *id)).map(|id| id - 1).collect();
             members.iter().for_each(|place| cluster.start(*place));
             let serve = |cluster: &mut Cluster| members.iter().all(|place| cluster.serves(*place));
-            assert!(cluster.run(10_000, serve), "{self:?}: {:?}", standings(&cluster));
+            assert!(cluster.run(10_000, serve), "{self:?}: {:?}", cluster.server_states());
             work(&mut cluster, &mut clients, 300);
             members.iter().for_each(|place| cluster.crash(*place));
         }
@@ -135,7 +135,7 @@ impl Scene<'_> {
         let mut up: Vec<Place> = self.ids().filter(|id| self.is_up(*id)).map(|id| id - 1).collect();
         if matches!(expected, End::Nobody | End::Perhaps) {
             let served = cluster.run(NOBODY_MS, |cluster| up.iter().any(|place| cluster.serves(*place)));
-            assert!(!served || expected == End::Perhaps, "{what}: {:?}", standings(&cluster));
+            assert!(!served || expected == End::Perhaps, "{what}: {:?}", cluster.server_states());
             for id in self.down.iter().filter(|id| Self::has(self.old, **id) || Self::has(self.next, **id)) {
                 cluster.start(id - 1);
                 up.push(id - 1);
@@ -148,7 +148,7 @@ impl Scene<'_> {
             cluster.leader().is_some() && up.iter().all(|place| cluster.serves(*place)) && versions(cluster).len() == 1
         };
         let came = cluster.run(LIMIT_MS, serve);
-        assert!(came, "{what}: {:?} {:x?}", standings(&cluster), versions(&cluster));
+        assert!(came, "{what}: {:?} {:x?}", cluster.server_states(), versions(&cluster));
         let shown = versions(&cluster).into_iter().flatten().next();
         let allowed: &[i64] = match expected {
             End::Completed => &[NEXT],
@@ -245,7 +245,7 @@ fn a_reconfiguration_that_is_only_in_the_log_is_known_after_a_restart() {
     cluster.start(0);
     cluster.start(1);
     let served = cluster.run(NOBODY_MS, |cluster| cluster.serves(0) || cluster.serves(1));
-    assert!(!served, "{:?}", standings(&cluster));
+    assert!(!served, "{:?}", cluster.server_states());
     for place in [2, fourth, fifth] {
         cluster.start(place);
     }

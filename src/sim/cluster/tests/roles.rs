@@ -3,7 +3,7 @@
 
 use super::super::*;
 use super::steps::{all_serve, start_all};
-use super::writers::{Client, converge, standings, started_with, work};
+use super::writers::{Client, converge, started_with, work};
 use crate::config::Settings;
 use crate::ids::{ConnId, SessionId};
 use crate::jute::OpCode;
@@ -35,7 +35,7 @@ fn servers_that_start_at_nearly_the_same_time_serve_together() {
             cluster.run(after_ms, |_| false);
             cluster.start(place);
         }
-        assert!(cluster.run(8 * TICK_MS, all_serve), "seed {seed}: {:?}", standings(&cluster));
+        assert!(cluster.run(8 * TICK_MS, all_serve), "seed {seed}: {:?}", cluster.server_states());
     }
 }
 
@@ -49,7 +49,7 @@ fn follower_away(settings: RoleSettings) -> u64 {
     cluster.crash(away);
     work(&mut cluster, &mut clients, 2_000);
     cluster.start(away);
-    assert!(cluster.run(5_000, |cluster| cluster.serves(away)), "{:?}", standings(&cluster));
+    assert!(cluster.run(5_000, |cluster| cluster.serves(away)), "{:?}", cluster.server_states());
     converge(&mut cluster, &mut clients);
     assert_eq!(cluster.leader(), Some(leader));
     cluster.coverage.of("log read for a learner")
@@ -85,7 +85,7 @@ fn a_leader_that_is_stopped_is_replaced_without_a_timeout() {
         assert!(took_ms <= 60, "some disk writes and round trips, not {took_ms} ms");
         cluster.crash(leader);
         let stopped_ms = cluster.now_ms;
-        assert!(cluster.run(1_000, |cluster| cluster.leader().is_some()), "{:?}", standings(&cluster));
+        assert!(cluster.run(1_000, |cluster| cluster.leader().is_some()), "{:?}", cluster.server_states());
         let took_ms = cluster.now_ms - stopped_ms;
         // No vote had to be said again, and no limit of silence has passed.
         assert!(took_ms <= 120, "elected and established at once, not after {took_ms} ms");
@@ -143,10 +143,10 @@ fn a_leader_with_a_slow_disk_hands_over_and_follows() {
             break;
         }
     }
-    assert!(other(&cluster), "{:?}", standings(&cluster));
+    assert!(other(&cluster), "{:?}", cluster.server_states());
     cluster.slow_disk(leader, 0);
     let follows = |cluster: &mut Cluster| cluster.server_state(leader) == Some(ServerState::Following);
-    assert!(cluster.run(5_000, follows), "{:?}", standings(&cluster));
+    assert!(cluster.run(5_000, follows), "{:?}", cluster.server_states());
     converge(&mut cluster, &mut clients);
     assert_ne!(cluster.leader(), Some(leader));
 }
@@ -185,8 +185,8 @@ fn an_observer_serves_and_does_not_count() {
     cluster.crash(voters[0]);
     work(&mut cluster, &mut clients, 300);
     cluster.crash(voters[1]);
-    assert!(cluster.run(3_000, |cluster| cluster.leader().is_none()), "{:?}", standings(&cluster));
-    assert!(cluster.run(3_000, |cluster| !cluster.serves(3)), "{:?}", standings(&cluster));
+    assert!(cluster.run(3_000, |cluster| cluster.leader().is_none()), "{:?}", cluster.server_states());
+    assert!(cluster.run(3_000, |cluster| !cluster.serves(3)), "{:?}", cluster.server_states());
     converge(&mut cluster, &mut clients);
     assert_eq!(cluster.server_state(3), Some(ServerState::Observing));
 }
@@ -202,11 +202,11 @@ fn an_observer_comes_back_to_whoever_leads() {
             cluster.crash(3);
             let leader = cluster.leader().unwrap();
             cluster.crash(leader);
-            assert!(cluster.run(3_000, |cluster| cluster.leader().is_some()), "{:?}", standings(&cluster));
+            assert!(cluster.run(3_000, |cluster| cluster.leader().is_some()), "{:?}", cluster.server_states());
             work(&mut cluster, &mut clients, 1_000);
             cluster.start(leader);
             cluster.start(3);
-            assert!(cluster.run(3_000, |cluster| cluster.serves(3)), "{:?}", standings(&cluster));
+            assert!(cluster.run(3_000, |cluster| cluster.serves(3)), "{:?}", cluster.server_states());
         }
         converge(&mut cluster, &mut clients);
         assert_eq!(cluster.coverage.of("log read for a learner") > 0, seed == 43);
@@ -224,7 +224,7 @@ fn an_observer_that_finds_no_voter_to_take_it_in_follows_the_leader() {
         let leader = cluster.leader().unwrap();
         cluster.crash(leader);
         let is_back = |cluster: &mut Cluster| cluster.serves(3) && cluster.leader().is_some_and(|now| now != leader);
-        assert!(cluster.run(15_000, is_back), "{:?}", standings(&cluster));
+        assert!(cluster.run(15_000, is_back), "{:?}", cluster.server_states());
         cluster.start(leader);
         converge(&mut cluster, &mut clients);
         let followed = cluster.members[3].server.as_ref().unwrap().stats.quorum.master.value();
@@ -271,7 +271,7 @@ fn a_leader_that_serves_says_who_follows() {
     let stats = cluster.server(leader).unwrap().stats.clone();
     assert_eq!(stats.quorum.mode(), Mode::Leader);
     assert!(stats.quorum.learners.value() >= 1 && stats.quorum.synced_followers.value() >= 1);
-    assert!(cluster.run(5_000, all_serve), "{:?}", standings(&cluster));
+    assert!(cluster.run(5_000, all_serve), "{:?}", cluster.server_states());
     let said = || [&stats.quorum.learners, &stats.quorum.synced_followers].map(|count| count.value());
     assert_eq!(said(), [2, 2]);
     let follower = (leader + 1) % 3;
@@ -282,7 +282,7 @@ fn a_leader_that_serves_says_who_follows() {
 #[test]
 fn a_leader_that_is_not_to_serve_takes_no_clients() {
     let mut cluster = started_with(3, 51, Settings { leader_serves: false, ..Settings::default() }.into());
-    assert!(cluster.run(3_000, all_serve), "{:?}", standings(&cluster));
+    assert!(cluster.run(3_000, all_serve), "{:?}", cluster.server_states());
     let leader = cluster.leader().unwrap();
     assert_eq!(greeted(&mut cluster, leader, SessionId::NONE, None), None);
     let others: Vec<Place> = (0..3).filter(|place| *place != leader).collect();
@@ -339,7 +339,7 @@ fn left_alone(seed: u64, roles: RoleSettings) -> (Cluster, Vec<Client>, Place, i
     work(&mut cluster, &mut clients, 500);
     let alone = (cluster.leader().unwrap() + 1) % 3;
     (0..3).filter(|place| *place != alone).for_each(|place| cluster.crash(place));
-    assert!(cluster.run(3_000, |cluster| mode(cluster, alone) == Mode::NotServing), "{:?}", standings(&cluster));
+    assert!(cluster.run(3_000, |cluster| mode(cluster, alone) == Mode::NotServing), "{:?}", cluster.server_states());
     let since_ms = cluster.now_ms;
     (cluster, clients, alone, since_ms)
 }
@@ -352,7 +352,7 @@ fn reads() -> RoleSettings {
 fn a_member_without_a_leader_serves_reads_to_those_that_ask_for_no_more() {
     let (mut cluster, mut clients, alone, since_ms) = left_alone(52, reads());
     assert_eq!(greeted(&mut cluster, alone, SessionId::NONE, Some(true)), None, "it looks for a leader first");
-    assert!(cluster.run(3_000, |cluster| mode(cluster, alone) == Mode::ReadOnly), "{:?}", standings(&cluster));
+    assert!(cluster.run(3_000, |cluster| mode(cluster, alone) == Mode::ReadOnly), "{:?}", cluster.server_states());
     let waited_ms = cluster.now_ms - since_ms;
     assert!((700..=800).contains(&waited_ms), "{waited_ms} ms");
     assert!(!cluster.serves(alone));
@@ -402,7 +402,7 @@ fn a_member_without_a_leader_serves_reads_to_those_that_ask_for_no_more() {
     assert_eq!(cluster.digest(alone), Some(shown));
     let other = (alone + 1) % 3;
     cluster.start(other);
-    assert!(cluster.run(3_000, |cluster| cluster.serves(alone)), "{:?}", standings(&cluster));
+    assert!(cluster.run(3_000, |cluster| cluster.serves(alone)), "{:?}", cluster.server_states());
     let server = cluster.server(alone).unwrap();
     assert!(server.ended.contains(&third));
     assert!(server.quorum.state().session_timeout_ms(session).is_none());
@@ -477,7 +477,7 @@ fn tries_again_after_ms(connect_limit: Option<i64>) -> i64 {
         });
         dials.iter().filter(|(_, place, _)| *place == dials[0].1).count() == 2
     };
-    assert!(cluster.run(5_000, has_tried_twice), "{:?}", standings(&cluster));
+    assert!(cluster.run(5_000, has_tried_twice), "{:?}", cluster.server_states());
     let times: Vec<i64> = dials.iter().filter(|(_, place, _)| *place == dials[0].1).map(|(_, _, at)| *at).collect();
     times[1] - times[0]
 }

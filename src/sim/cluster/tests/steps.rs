@@ -2,7 +2,6 @@
 //! end.
 
 use super::super::*;
-use super::writers::standings;
 use crate::ids::{ConnId, SessionId};
 use crate::jute::OpCode;
 use crate::server::quorum::Input;
@@ -26,7 +25,7 @@ pub(super) fn started_of(voters: usize, seed: u64) -> (Cluster, Place) {
 /// Starts all servers, until they serve.
 pub(super) fn start_all(cluster: &mut Cluster) {
     (0..cluster.len()).for_each(|place| cluster.start(place));
-    assert!(cluster.run(10_000, all_serve), "all serve: {:?}", standings(cluster));
+    assert!(cluster.run(10_000, all_serve), "all serve: {:?}", cluster.server_states());
 }
 
 pub(super) fn all_serve(cluster: &mut Cluster) -> bool {
@@ -35,7 +34,7 @@ pub(super) fn all_serve(cluster: &mut Cluster) -> bool {
 
 /// All serve, and show the same: all that they have.
 pub(super) fn comes_to_rest(cluster: &mut Cluster) {
-    assert!(cluster.run(10_000, all_serve), "all serve: {:?}", standings(cluster));
+    assert!(cluster.run(10_000, all_serve), "all serve: {:?}", cluster.server_states());
     let digests = |cluster: &Cluster| (0..cluster.len()).map(|place| cluster.digest(place)).collect::<Vec<_>>();
     let is_same = |cluster: &mut Cluster| {
         (0..cluster.len()).all(|place| shows_all(cluster, place))
@@ -139,10 +138,7 @@ pub(super) fn has_ended(cluster: &mut Cluster, place: Place, conn: ConnId) -> bo
 pub(super) fn rest_alone(server: &mut SimServer, disk: &SimDisk) {
     for _ in 0..10 {
         server.prepare_real_segment();
-        server.shard.end_turn();
-        if let Some(inbound) = server.shard.take_outbound() {
-            server.quorum.step(Input::Inbound(inbound));
-        }
+        server.hand_over_requests();
         while let (Some(write), _) = server.take_work(true) {
             write_frame(disk, server, &write);
             server.quorum.step(Input::Written);

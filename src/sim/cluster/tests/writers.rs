@@ -150,12 +150,16 @@ pub(super) fn converge(cluster: &mut Cluster, clients: &mut [Client]) {
             cluster.start(place);
         }
     }
-    assert!(cluster.run(20_000, all_serve), "all serve: {:?}", standings(cluster));
+    assert!(cluster.run(20_000, all_serve), "all serve: {:?}", cluster.server_states());
     let before: usize = clients.iter().map(|client| client.acknowledged.len()).sum();
     work(cluster, clients, 3_000);
     let after: usize = clients.iter().map(|client| client.acknowledged.len()).sum();
     let states: Vec<_> = clients.iter().map(|client| (client.at, client.session, client.asked, client.next)).collect();
-    assert!(clients.is_empty() || after > before, "clients are served again: {states:?}, {:?}", standings(cluster));
+    assert!(
+        clients.is_empty() || after > before,
+        "clients are served again: {states:?}, {:?}",
+        cluster.server_states()
+    );
     let same = |cluster: &mut Cluster| {
         let first = cluster.digest(0);
         (1..cluster.len()).all(|place| cluster.digest(place) == first)
@@ -175,10 +179,6 @@ pub(super) fn converge(cluster: &mut Cluster, clients: &mut [Client]) {
             }
         }
     }
-}
-
-pub(super) fn standings(cluster: &Cluster) -> Vec<(Option<ServerState>, bool)> {
-    (0..cluster.len()).map(|place| (cluster.server_state(place), cluster.serves(place))).collect()
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Every row of the table at the top of `decision`.
 
-use super::decision::{Decision, decide};
+use super::{Decision, decide};
 use crate::ids::Zxid;
 use crate::zab::history::{History, HistoryLimits, Txn};
 
