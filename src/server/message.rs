@@ -120,7 +120,7 @@ pub struct Answer {
 impl Answer {
     /// For a shard itself, not for one of its connections.
     pub(crate) fn to_shard(shard: ShardId, what: Response) -> Answer {
-        Answer { shard, conn: ConnId { slot: u32::MAX, generation: 0 }, what }
+        Answer { shard, conn: ConnId::NONE, what }
     }
 }
 

@@ -291,7 +291,20 @@ fn play_on_the_network(cluster: &mut Cluster, fault: Fault) {
         }
         // Nothing lies between a server and itself.
         Fault::Cut(..) | Fault::Bridge(..) | Fault::Slow(..) => {}
-        _ => unreachable!("no fault of the network: {fault:?}"),
+        Fault::Crash(_)
+        | Fault::CrashAll
+        | Fault::StartAll
+        | Fault::Start(_)
+        | Fault::Pause(_)
+        | Fault::ResumeAll
+        | Fault::SlowDisk(..)
+        | Fault::FailDisk(_)
+        | Fault::Rot(..)
+        | Fault::Wipe(_)
+        | Fault::Lie(..)
+        | Fault::Nuisance(..)
+        | Fault::Jump(..)
+        | Fault::Drift(..) => unreachable!("no fault of the network: {fault:?}"),
     }
 }
 

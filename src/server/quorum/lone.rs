@@ -22,8 +22,7 @@ impl Lone {
 
     /// Executes waiting requests, as far as there is room ([`Core::has_room`]).
     pub(super) fn work(&mut self) {
-        let applied = self.core.resume();
-        assert!(applied.is_none(), "no leader decides here");
+        self.resume();
         while let Some(mut pending) = self.core.next_pending() {
             while let Some(item) = pending.item() {
                 if !self.core.has_room() {
@@ -34,6 +33,11 @@ impl Lone {
                 pending.done();
             }
         }
+    }
+
+    fn resume(&mut self) {
+        let applied = self.core.resume();
+        assert!(applied.is_none(), "no leader decides here");
     }
 
     /// The write of the log is on disk.
@@ -63,8 +67,7 @@ impl Lone {
     /// Continues the work that the last turn left over.
     pub(super) fn carry_on(&mut self) {
         if self.core.goes_on() {
-            let applied = self.core.resume();
-            assert!(applied.is_none(), "no leader decides here");
+            self.resume();
             self.core.close_expired();
             self.core.delete_reaped();
             self.work();

@@ -17,12 +17,15 @@ pub(super) struct Budget {
     begun: Cost,
     /// Some work waits only for the next turn.
     has_left_over: Cell<bool>,
+    /// The last turn left work over, which has not continued yet.
+    continues: bool,
 }
 
 impl Budget {
     /// The budget is whole: the meter shows `reading` now.
     pub(crate) fn begin(&mut self, reading: Cost) {
         self.begun = reading;
+        self.continues |= self.has_left_over.take();
     }
 
     /// What the turn has cost so far, where the meter shows `reading`.
@@ -45,13 +48,13 @@ impl Budget {
         self.has_spent(reading, limits::CORE_TURN)
     }
 
-    /// Whether something waits for the next turn.
+    /// Whether something waits for a turn.
     pub(crate) fn has_left_over(&self) -> bool {
-        self.has_left_over.get()
+        self.continues || self.has_left_over.get()
     }
 
-    /// The same, and clears it: that work continues now.
+    /// Whether the last turn left work over, which continues now: said once a turn.
     pub(crate) fn take_left_over(&mut self) -> bool {
-        self.has_left_over.take()
+        std::mem::take(&mut self.continues)
     }
 }

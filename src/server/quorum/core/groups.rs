@@ -139,8 +139,7 @@ impl Groups {
 
     /// The gathered answers, if everything they depend on is durable. `shown` is the zxid that readers see.
     pub(crate) fn take_answers(&mut self, shown: Zxid) -> Option<Batch> {
-        let is_behind = self.in_flight.is_some() || !self.waiting.is_empty() || self.held.is_some();
-        if self.elements.is_empty() || is_behind || !self.log.is_idle() {
+        if self.is_empty() || !self.is_written() || !self.is_committed() {
             return None;
         }
         let mut batch = self.take();

@@ -4,12 +4,11 @@ use super::{Core, Live};
 use crate::ids::{SessionId, Zxid};
 use crate::jute::{ErrorCode, reply};
 use crate::server::message::{Command, Item, Response, ShardId};
-use std::sync::Arc;
 
 impl Core {
     /// Opens or resumes a local session; false: the item asks for something else.
     pub(in crate::server::quorum) fn local_item(&mut self, shard: ShardId, item: &Item) -> bool {
-        let live = |identities: &_| Live { shard, conn: item.conn, identities: Arc::clone(identities) };
+        let live = |identities: &_| Live::of(shard, item.conn, identities);
         match &item.what {
             Command::NewSession { timeout_ms, identities, .. } if self.sessions.locals.opens() => {
                 self.open_local(*timeout_ms, live(identities), false);
@@ -24,7 +23,7 @@ impl Core {
 
     /// A new local session.
     pub(in crate::server::quorum) fn open_local(&mut self, timeout_ms: i32, live: Live, read_only: bool) {
-        let session = self.sessions.new_id(&self.state);
+        let session = self.new_session();
         self.sessions.locals.add(session, timeout_ms, self.clock.mono_ms);
         self.speak_for(session, timeout_ms, live, read_only);
     }
@@ -60,9 +59,7 @@ impl Core {
         for session in self.sessions.locals.expired(known_ms) {
             tracing::info!(%session, "a session of this server alone expired");
             self.stats.core.stale_sessions_expired.add(1);
-            if let Some(live) = self.sessions.live.remove(&session) {
-                self.respond(live.shard, live.conn, Response::Close);
-            }
+            self.close_connection_of(session);
         }
     }
 }

@@ -228,7 +228,7 @@ impl Core {
 
     /// Whether everything that was accepted is complete, on disk here and committed, and its answers are published.
     pub(super) fn is_told(&self) -> bool {
-        self.under_way.is_none() && self.groups.is_written() && self.groups.is_committed() && self.groups.is_empty()
+        self.is_complete() && self.groups.is_committed()
     }
 
     /// For how long the log's present write has been in flight, ms; `None` if no write that carries transactions is.
@@ -238,11 +238,12 @@ impl Core {
 
     /// Whether nothing waits for the disk or for a shard. `serves`: groups that wait to be committed count, too.
     pub(super) fn is_at_rest(&self, serves: bool) -> bool {
-        self.under_way.is_none()
-            && self.groups.is_written()
-            && self.groups.is_empty()
-            && self.backlog.is_empty()
-            && (self.groups.is_committed() || !serves)
+        self.is_complete() && self.backlog.is_empty() && (self.groups.is_committed() || !serves)
+    }
+
+    /// Whether everything that was prepared or applied is complete, and on disk with its answers.
+    fn is_complete(&self) -> bool {
+        self.under_way.is_none() && self.groups.is_written() && self.groups.is_empty()
     }
 
     /// The first of the waiting requests. The shard's report of sessions that comes with them is taken in.

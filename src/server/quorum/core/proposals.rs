@@ -3,12 +3,13 @@
 
 use crate::ids::Zxid;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// See the module's text. Empty, unless this server leads.
 #[derive(Default)]
 pub(crate) struct Proposals {
     /// Prepared since [`Proposals::take`] was last called.
-    fresh: Vec<(Zxid, Vec<u8>)>,
+    fresh: Vec<(Zxid, Arc<[u8]>)>,
     /// The lengths of the uncommitted transactions, bytes, in their order.
     lengths: VecDeque<(Zxid, usize)>,
     bytes: usize,
@@ -17,18 +18,18 @@ pub(crate) struct Proposals {
 impl Proposals {
     /// A transaction is to be proposed.
     pub(crate) fn push(&mut self, zxid: Zxid, txn: &[u8]) {
-        self.fresh.push((zxid, txn.to_vec()));
+        self.fresh.push((zxid, Arc::from(txn)));
         self.lengths.push_back((zxid, txn.len()));
         self.bytes += txn.len();
     }
 
     /// Takes the transactions that were prepared since the last call.
-    pub(crate) fn take(&mut self) -> Vec<(Zxid, Vec<u8>)> {
+    pub(crate) fn take(&mut self) -> Vec<(Zxid, Arc<[u8]>)> {
         std::mem::take(&mut self.fresh)
     }
 
-    /// Gives back transactions that were taken and not proposed.
-    pub(crate) fn give_back(&mut self, rest: Vec<(Zxid, Vec<u8>)>) {
+    /// Gives back the list that was taken, with the transactions that were not proposed: none, as a rule, and its room.
+    pub(crate) fn give_back(&mut self, rest: Vec<(Zxid, Arc<[u8]>)>) {
         debug_assert!(self.fresh.is_empty(), "nothing is prepared meanwhile");
         self.fresh = rest;
     }

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
-/// The search for containers and TTL znodes that have outlived their time.
+/// When the next search begins, and what the one under way has found.
 pub(super) struct Reaper {
-    pub interval_ms: i64,
+    interval_ms: i64,
     /// At most this many znodes are reaped in a minute.
-    pub per_minute: usize,
+    per_minute: usize,
     pub next_ms: i64,
     /// How many znodes the sweep under way may still reap; `None`: none is under way.
     pub left: Option<usize>,

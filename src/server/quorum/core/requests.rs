@@ -18,17 +18,14 @@ impl Core {
         let conn = item.conn;
         match &item.what {
             Command::NewSession { timeout_ms, identities, .. } => {
-                let session = self.sessions.new_id(&self.state);
-                let live = Live { shard, conn, identities: identities.clone() };
-                self.sessions.live.insert(session, live);
-                let timeout_ms = *timeout_ms;
-                self.transact(session, 0, |state, context, out| state.create_session(context, timeout_ms, out));
-                self.sessions.tracker.add(session, timeout_ms, self.clock.mono_ms);
+                let (session, timeout_ms) = (self.new_session(), *timeout_ms);
+                self.sessions.live.insert(session, Live::of(shard, conn, identities));
+                self.create_session(session, 0, timeout_ms);
                 self.respond(shard, conn, Response::Opened { session, timeout_ms, read_only: false });
             }
             Command::Resume { timeout_ms, identities, .. } => {
-                let live = Live { shard, conn, identities: identities.clone() };
-                self.resume_session(item.session, *timeout_ms, live);
+                let valid = self.sessions.take_up(item.session, *timeout_ms, self.clock.mono_ms);
+                self.take_over(item.session, *timeout_ms, Live::of(shard, conn, identities), valid);
             }
             Command::WrongPassword { .. } => self.respond(shard, conn, Response::Refused),
             Command::Identities(identities) => {
@@ -96,11 +93,6 @@ impl Core {
         self.transact_then(item.session, item.xid, &identities, prepare, Then::Answer(Some((shard, item.conn))));
     }
 
-    fn resume_session(&mut self, session: SessionId, timeout_ms: i32, live: Live) {
-        let valid = self.sessions.take_up(session, timeout_ms, self.clock.mono_ms);
-        self.take_over(session, timeout_ms, live, valid);
-    }
-
     /// A session on a new connection, if it lives.
     pub(in crate::server::quorum) fn take_over(
         &mut self,
@@ -129,6 +121,19 @@ impl Core {
             self.respond(old.shard, old.conn, Response::Close);
         }
         self.respond(shard, conn, Response::Opened { session, timeout_ms, read_only });
+    }
+
+    /// Creates a session by a transaction.
+    pub(in crate::server::quorum) fn create_session(&mut self, session: SessionId, cxid: i32, timeout_ms: i32) {
+        self.transact(session, cxid, |state, context, out| state.create_session(context, timeout_ms, out));
+        self.sessions.tracker.add(session, timeout_ms, self.clock.mono_ms);
+    }
+
+    /// Closes the connection that speaks for a session, if one does here. The session itself is not touched.
+    pub(in crate::server::quorum) fn close_connection_of(&mut self, session: SessionId) {
+        if let Some(live) = self.sessions.live.remove(&session) {
+            self.respond(live.shard, live.conn, Response::Close);
+        }
     }
 
     /// Ends a session and deletes its ephemerals, in one transaction. `asked` is the connection that requested it, with

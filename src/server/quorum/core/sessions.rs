@@ -16,6 +16,13 @@ pub(crate) struct Live {
     pub identities: Arc<Identities>,
 }
 
+impl Live {
+    /// A connection with these identities.
+    pub(crate) fn of(shard: ShardId, conn: ConnId, identities: &Arc<Identities>) -> Live {
+        Live { shard, conn, identities: identities.clone() }
+    }
+}
+
 /// The sessions. See the module's text.
 pub(crate) struct Sessions {
     tick_ms: i64,

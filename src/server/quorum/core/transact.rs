@@ -181,23 +181,22 @@ impl Core {
 
     /// Applies a transaction of the leader at the head. The caller passes the result to [`Core::log_applied`]. `None`:
     /// the transaction continues in a later turn, and [`Core::resume`] returns it.
-    pub(in crate::server::quorum) fn apply(&mut self, txn: &Txn) -> Result<Option<Applying>, ApplyError> {
+    pub(in crate::server::quorum) fn apply(&mut self, txn: Txn) -> Result<Option<Applying>, ApplyError> {
         self.charge_request(txn.bytes.len());
-        let slice = self.slice();
         let out = &mut self.groups.outcome;
         let (changes, reply) = (out.changes.len(), out.reply.len());
         let begun = self.state.begin_apply(&txn.bytes, Mode::Strict, &mut out.changes, Some(&mut out.reply))?;
         let applied = match begun {
             Some(applied) => applied,
-            None => match self.state.resume(slice, out) {
+            None => match self.state.resume(self.slice(), &mut self.groups.outcome) {
                 Some(Completed::Applied(applied)) => applied,
                 _ => {
-                    self.set_aside(txn.zxid, changes, reply, Then::Applied(txn.clone()));
+                    self.set_aside(txn.zxid, changes, reply, Then::Applied(txn));
                     return Ok(None);
                 }
             },
         };
-        Ok(Some(Applying { txn: txn.clone(), applied, changes, reply }))
+        Ok(Some(Applying { txn, applied, changes, reply }))
     }
 
     /// Hands an applied transaction to the log, and answers a connection. The frame of a reply was written when the

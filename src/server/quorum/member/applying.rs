@@ -13,14 +13,15 @@ use crate::zab::history::Txn;
 impl Member {
     /// Applies a transaction of the leader at the head and appends it to the log. A client of this server that
     /// requested it gets the answer.
-    pub(super) fn append(&mut self, txn: &Txn) {
+    pub(super) fn append(&mut self, txn: Txn) {
+        let zxid = txn.zxid;
         match self.core.apply(txn) {
             Ok(Some(applying)) => self.applied(&applying),
             // The transaction continues in a later turn.
             Ok(None) => {}
             // The tree does not fit the leader's history: no answer of this server can be trusted.
             Err(error) => {
-                let what = format!("the leader's transaction {}: {error}", txn.zxid);
+                let what = format!("the leader's transaction {zxid}: {error}");
                 self.fail(Reason::LogCorrupt, what);
             }
         }

@@ -130,17 +130,16 @@ impl Member {
 
     /// Takes in an event of this member's connections to the others, or the result of an effect.
     pub(in crate::server::quorum) fn peer(&mut self, input: PeerInput<'_>) {
-        let now = self.core.now_ms();
         let mut verdict = Verdict::default();
         match input {
-            PeerInput::Dialled { peer, link } => self.link(links::Input::Dialled { peer, link }, now, &mut verdict),
-            PeerInput::DialFailed { peer } => self.link(links::Input::DialFailed { peer }, now, &mut verdict),
+            PeerInput::Dialled { peer, link } => self.link(links::Input::Dialled { peer, link }, &mut verdict),
+            PeerInput::DialFailed { peer } => self.link(links::Input::DialFailed { peer }, &mut verdict),
             PeerInput::Accepted { link, initial } => {
-                self.link(links::Input::Accepted { link, initial }, now, &mut verdict);
+                self.link(links::Input::Accepted { link, initial }, &mut verdict);
             }
-            PeerInput::Received { link, bytes } => self.link(links::Input::Received { link, bytes }, now, &mut verdict),
-            PeerInput::Written { link } => self.link(links::Input::Written { link }, now, &mut verdict),
-            PeerInput::Closed { link } => self.link(links::Input::Closed { link }, now, &mut verdict),
+            PeerInput::Received { link, bytes } => self.link(links::Input::Received { link, bytes }, &mut verdict),
+            PeerInput::Written { link } => self.link(links::Input::Written { link }, &mut verdict),
+            PeerInput::Closed { link } => self.link(links::Input::Closed { link }, &mut verdict),
             PeerInput::Learner(peer) => self.learner_connected(peer),
             PeerInput::FromLearner { peer, bytes } => self.learner_sent(peer, bytes),
             PeerInput::LearnerGone(peer) => self.learner_gone(peer),
@@ -166,10 +165,9 @@ impl Member {
 
     /// Half a tick has passed, or a deadline has come.
     fn tick_ensemble(&mut self) {
-        let now = self.core.now_ms();
         self.tick_role();
-        let mut verdict = self.elect(election::Input::Tick, now);
-        self.link(links::Input::Tick, now, &mut verdict);
+        let mut verdict = self.elect(election::Input::Tick);
+        self.link(links::Input::Tick, &mut verdict);
         self.heed(verdict);
         self.publish_status();
     }
@@ -200,7 +198,7 @@ impl Member {
             PeerState::Looking => {}
             PeerState::Following | PeerState::Observing => {
                 self.dismiss_early_learners();
-                self.join(leader, settled.state == PeerState::Observing, self.core.now_ms());
+                self.join(leader, settled.state == PeerState::Observing);
             }
         }
     }
@@ -216,8 +214,8 @@ impl Member {
                 self.core.execute(shard, item, bytes);
             }
             (Command::WrongPassword { passwords }, _) => self.wrong_password(shard, item, *passwords),
-            (_, Role::Leading(leading)) if leading.serves() => self.leading_item(shard, item, bytes),
-            (_, Role::Following(following)) if following.serves() => self.following_item(shard, item, bytes),
+            (_, Role::Leading(leading)) if leading.serves => self.leading_item(shard, item, bytes),
+            (_, Role::Following(following)) if following.serves => self.following_item(shard, item, bytes),
             (_, Role::Looking) => self.reading_item(shard, item),
             _ => self.core.respond(shard, item.conn, Response::Close),
         }

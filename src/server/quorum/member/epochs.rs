@@ -23,7 +23,7 @@ impl Member {
     /// after the answers and events of everything before.
     pub(super) fn go_over(&mut self, epoch: i64) {
         self.core.begin_epoch(epoch, true);
-        self.announce_epoch(epoch, self.core.now_ms());
+        self.announce_epoch(epoch);
     }
 
     /// The next epoch has begun, and this server still leads.

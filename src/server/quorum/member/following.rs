@@ -251,7 +251,7 @@ impl Member {
                 let epoch = following.learner.leader_epoch();
                 self.agreed(epoch, agreed);
             }
-            Output::Append(txn) => self.append(&txn),
+            Output::Append(txn) => self.append(txn),
             Output::Truncate { to } => {
                 following.cutting = true;
                 self.core.hold_snapshots();
@@ -274,7 +274,7 @@ impl Member {
                 self.begin_epoch(epoch);
                 tracing::info!(epoch, zxid = %self.core.head(), through, "following");
                 self.publish_role();
-                self.announce_epoch(epoch, self.core.now_ms());
+                self.announce_epoch(epoch);
             }
             Output::CollectTouches { ping } => {
                 let touched = std::mem::take(&mut following.touched);
@@ -335,7 +335,7 @@ impl Member {
         match &item.what {
             Command::NewSession { timeout_ms, identities, .. } => {
                 let session = self.core.new_session();
-                let live = Live { shard, conn: item.conn, identities: identities.clone() };
+                let live = Live::of(shard, item.conn, identities);
                 self.core.sessions.live.insert(session, live);
                 let auth = auth_of(&self.core.sessions, session);
                 if !following.create_session(session, *timeout_ms, auth) {
@@ -346,7 +346,7 @@ impl Member {
                 }
             }
             Command::Resume { timeout_ms, identities, .. } => {
-                let live = Live { shard, conn: item.conn, identities: identities.clone() };
+                let live = Live::of(shard, item.conn, identities);
                 if following.learner.revalidate(item.session, *timeout_ms, &mut following.fresh).is_err() {
                     return self.core.respond(shard, item.conn, Response::Close);
                 }

@@ -17,7 +17,7 @@ impl Member {
             return;
         }
         match &self.role {
-            Role::Leading(leading) if leading.serves() => self.begin_hand_over(true),
+            Role::Leading(leading) if leading.serves => self.begin_hand_over(true),
             Role::Leading(_) => self.step_leader(leader::Input::HandOver),
             _ => self.leave_role(),
         }
@@ -27,7 +27,7 @@ impl Member {
     /// A leader is to hand over as soon as a follower has the leader's whole log; if no follower has it in time, the
     /// leader stays. In another role nothing happens.
     pub(in crate::server::quorum) fn hand_over(&mut self) {
-        if matches!(&self.role, Role::Leading(leading) if leading.serves()) {
+        if matches!(&self.role, Role::Leading(leading) if leading.serves) {
             self.begin_hand_over(false);
             self.advance_hand_over();
         }
@@ -52,7 +52,7 @@ impl Member {
         let rest_ms = self.options.init_limit * self.options.tick_ms;
         let Role::Leading(leading) = &mut self.role else { return };
         let is_slow = self.core.write_takes_ms().is_some_and(|takes_ms| takes_ms > limit_ms);
-        if is_slow && leading.serves() && leading.handing_over.is_none() && now >= leading.stays_until_ms {
+        if is_slow && leading.serves && leading.handing_over.is_none() && now >= leading.stays_until_ms {
             tracing::warn!(limit_ms, "a write of the log does not come to its end");
             leading.stays_until_ms = now + rest_ms;
             self.begin_hand_over(false);
@@ -84,7 +84,7 @@ impl Member {
     pub(super) fn stopped(&mut self) {
         self.role = Role::Stopped;
         self.dismiss_early_learners();
-        self.elect(election::Input::RoleEnded, self.core.now_ms());
+        self.elect(election::Input::RoleEnded);
         for link in self.links.close_all() {
             self.outbox.push(Effect::Close { link });
         }

@@ -16,7 +16,8 @@ const MASTERS_REFUSE_MS: i64 = 5_000;
 
 impl Member {
     /// An election has named a leader to follow.
-    pub(super) fn join(&mut self, leader: ServerId, observer: bool, now: i64) {
+    pub(super) fn join(&mut self, leader: ServerId, observer: bool) {
+        let now = self.core.now_ms();
         let voters = self.election.config().current().voters().count();
         let asks_masters = self.master_port(observer).is_some() && self.search.masters_failed < voters;
         let masters_ms = if asks_masters { MASTERS_REFUSE_MS.min(self.connect_limit_ms() / 2) } else { 0 };
@@ -24,11 +25,12 @@ impl Member {
         let (master, masters_until_ms) = (leader, now + masters_ms);
         let (leader_since_ms, retry_at_ms, attempts) = (None, None, 0);
         let joining = Joining { leader, master, observer, masters_until_ms, leader_since_ms, retry_at_ms, attempts };
-        self.dial_leader(joining, now);
+        self.dial_leader(joining);
     }
 
     /// Connects to the leader, or to the next voter in its place.
-    fn dial_leader(&mut self, joining: Joining, now: i64) {
+    fn dial_leader(&mut self, joining: Joining) {
+        let now = self.core.now_ms();
         let port = self.master_port(joining.observer).filter(|_| now < joining.masters_until_ms);
         let config = self.election.config();
         let stand_in = port.and_then(|port| {
@@ -52,9 +54,7 @@ impl Member {
     fn master_port(&self, observer: bool) -> Option<u16> {
         self.options.roles.settings.observer_master_port.filter(|_| observer)
     }
-}
 
-impl Member {
     /// Time has passed: perhaps another attempt is due, or the time for joining is over.
     pub(super) fn tick_joining(&mut self) {
         let now = self.core.now_ms();
@@ -66,7 +66,7 @@ impl Member {
             );
             self.leave_role();
         } else if joining.retry_at_ms.is_some_and(|at_ms| now >= at_ms) {
-            self.dial_leader(joining, now);
+            self.dial_leader(joining);
         }
     }
 

@@ -6,7 +6,6 @@ use super::owners::Owners;
 use super::roles::{Inbox, Leading, Role};
 use super::session_queue::Plain;
 use super::{Effect, Member};
-use crate::cost::Cost;
 use crate::ids::Zxid;
 use crate::jute::overlong::Overlong;
 use crate::jute::quorum::{PROTOCOL_SECRETS, Packet, PacketError, PacketType};
@@ -22,7 +21,6 @@ use crate::zab::epochs::Epochs;
 use crate::zab::leader::{Input, Leader, LogPart, Options, Output, PeerId, Proposal, StepDown};
 use crate::zab::message::Gate;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 impl Member {
     /// This server was elected.
@@ -243,9 +241,7 @@ impl Member {
             // A transaction that is proposed here is in the log already.
             Output::Append(_) => {}
             Output::StreamSnapshot { to, .. } => {
-                if let Some(bytes) = self.outbox.to_learners.remove(&to) {
-                    self.outbox.push(Effect::ToLearner { peer: to, bytes });
-                }
+                self.outbox.flush(to);
                 self.outbox.push(Effect::SendSnapshot(to));
             }
             Output::ReadLog { peer, after, upto } => self.read_log(peer, after, upto),
@@ -270,14 +266,10 @@ impl Member {
                 }
             }
             Output::Revalidate { peer, session, timeout_ms } => {
-                let valid = self.core.sessions.tracker.contains(session);
+                let valid = self.core.sessions.take_up(session, timeout_ms, self.core.now_ms());
                 if valid {
-                    self.core.sessions.tracker.remove(session);
-                    self.core.sessions.tracker.add(session, timeout_ms, self.core.now_ms());
                     leading.owners.moved(session, peer);
-                    if let Some(live) = self.core.sessions.live.remove(&session) {
-                        self.core.respond(live.shard, live.conn, Response::Close);
-                    }
+                    self.core.close_connection_of(session);
                 }
                 self.step_leader(Input::Revalidated { peer, session, valid });
             }
@@ -307,9 +299,7 @@ impl Member {
         if durable < upto && durable < self.core.logged() {
             return self.step_leader(Input::LogRead(peer, LogPart::default()));
         }
-        if let Some(bytes) = self.outbox.to_learners.remove(&peer) {
-            self.outbox.push(Effect::ToLearner { peer, bytes });
-        }
+        self.outbox.flush(peer);
         let stretch = Stretch { after, upto: upto.min(durable), limit: limits::LOG_PART };
         self.outbox.push(Effect::ReadLog { peer, stretch });
     }
@@ -323,11 +313,10 @@ impl Member {
         leading.stays_until_ms = self.core.now_ms() + self.options.init_limit * self.options.tick_ms;
         self.begin_epoch(epoch);
         tracing::info!(epoch, zxid = %self.core.head(), "leading");
-        let now = self.core.now_ms();
         self.core.begin_to_lead();
         self.publish_learners();
         self.publish_role();
-        self.announce_epoch(epoch, now);
+        self.announce_epoch(epoch);
     }
 
     /// One item from a shard of a leader that serves.
@@ -359,17 +348,12 @@ impl Member {
             && let Role::Leading(leading) = &mut self.role
             && let Some(request) = leading.forwarded.pop()
         {
-            self.core
-                .state()
-                .meter()
-                .charge(Cost::REQUEST + Cost::bytes(request.body.len() + request.auth.bytes.len()));
+            self.core.charge_request(request.body.len() + request.auth.bytes.len());
             let Forwarded { peer, owner, session, cxid, op, body, auth, refused } = request;
             match OpCode::from_wire(op) {
                 Some(OpCode::CreateSession) => {
                     let timeout_ms = Reader::new(&body).int().unwrap_or_default();
-                    self.core
-                        .transact(session, cxid, |state, context, out| state.create_session(context, timeout_ms, out));
-                    self.core.sessions.tracker.add(session, timeout_ms, self.core.now_ms());
+                    self.core.create_session(session, cxid, timeout_ms);
                     self.core.step(0..0, None);
                 }
                 Some(OpCode::Sync) => {
@@ -412,20 +396,22 @@ impl Member {
         }
         let mut out = vec![];
         let mut reconfig = None;
-        let mut proposals = self.core.proposals.take().into_iter();
-        while let Some((zxid, bytes)) = proposals.next() {
-            let config = leading.reconfig.take_if(|(at, _)| *at == zxid).map(|(_, config)| config);
-            reconfig = config.is_some().then_some(zxid).or(reconfig);
-            let proposal = Proposal { zxid, bytes: Arc::from(bytes.as_slice()), config };
+        let mut proposals = self.core.proposals.take();
+        let mut proposed = 0;
+        for (zxid, bytes) in &proposals {
+            let config = leading.reconfig.take_if(|(at, _)| at == zxid).map(|(_, config)| config);
+            reconfig = config.is_some().then_some(*zxid).or(reconfig);
+            let proposal = Proposal { zxid: *zxid, bytes: bytes.clone(), config };
             if let Err(error) = leading.leader.propose(proposal, now, &mut out) {
-                // The role is over: an output in `out` says so. The log has the transaction.
+                // The role is over, as `out` says; the log has the transaction.
                 tracing::warn!(%zxid, %error, "a transaction was not proposed");
-                let rest = std::iter::once((zxid, bytes)).chain(proposals).collect();
-                self.core.proposals.give_back(rest);
                 break;
             }
             self.core.stats().quorum.proposed(bytes.len() as u64);
+            proposed += 1;
         }
+        proposals.drain(..proposed);
+        self.core.proposals.give_back(proposals);
         if let Some(zxid) = reconfig {
             let config = leading.leader.config().clone();
             self.config_proposed(config, zxid);

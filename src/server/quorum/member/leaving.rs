@@ -14,7 +14,7 @@ impl Member {
     pub(super) fn leave_role(&mut self) {
         let mut unanswered = vec![];
         self.core.drop_under_way();
-        self.rest(self.core.now_ms());
+        self.rest();
         match std::mem::replace(&mut self.role, Role::Leaving) {
             Role::Following(following) => {
                 self.outbox.to_leader.clear();
@@ -29,7 +29,7 @@ impl Member {
                 let mut history = leading.into_history();
                 // These are in the log, and will not be proposed any more.
                 for (zxid, bytes) in self.core.proposals.take() {
-                    history.push(Txn { zxid, bytes: bytes.into() });
+                    history.push(Txn { zxid, bytes });
                 }
                 self.history = Some(history);
             }
@@ -43,7 +43,7 @@ impl Member {
         self.core.sessions.locals.clear();
         self.publish_role();
         // Servers that ask meanwhile must not hear that this server still has its role.
-        self.elect(election::Input::RoleEnded, self.core.now_ms());
+        self.elect(election::Input::RoleEnded);
         self.requests.clear();
         self.dismiss_clients(unanswered);
         self.left();
@@ -81,7 +81,7 @@ impl Member {
             Some((leader, zxid)) => election::Input::Designated { leader, zxid, log },
             None => election::Input::Look { log, yield_until_ms },
         };
-        let verdict = self.elect(input, now);
+        let verdict = self.elect(input);
         self.heed(verdict);
     }
 
@@ -108,9 +108,7 @@ impl Member {
         let answers: Vec<Answer> = known.into_iter().map(close).chain(unanswered).chain(waiting).collect();
         self.core.announce(answers);
     }
-}
 
-impl Member {
     /// Whether the epochs on disk fit a log that ends at `durable`, and no others are being written. A role may end
     /// when a leader's transactions are on disk and the acknowledgement of that leader is not: a start would correct
     /// this, and so it is corrected here.
@@ -133,11 +131,11 @@ impl Member {
 
     /// Observers come back later than the voters, which must find a leader first, and not all at once (ZooKeeper 3.9,
     /// `Observer.waitForObserverElectionDelay`: a random delay; here the delay comes from the server's id).
-    fn rest(&mut self, now: i64) {
+    fn rest(&mut self) {
         let delay_ms = self.options.roles.settings.observer_delay_ms();
         if delay_ms > 0 && !self.election.config().is_voter(self.options.id) {
             let spread = (self.options.id.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
-            self.search.rests_until_ms = now + 1 + (spread % delay_ms as u64) as i64;
+            self.search.rests_until_ms = self.core.now_ms() + 1 + (spread % delay_ms as u64) as i64;
         }
     }
 }

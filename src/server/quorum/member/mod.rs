@@ -164,8 +164,8 @@ impl Member {
     /// Whether clients are served.
     pub(super) fn serves(&self) -> bool {
         match &self.role {
-            Role::Following(following) => following.serves(),
-            Role::Leading(leading) => leading.serves(),
+            Role::Following(following) => following.serves,
+            Role::Leading(leading) => leading.serves,
             _ => false,
         }
     }

@@ -40,7 +40,7 @@ impl Member {
         let is_none = match &self.role {
             Role::Leading(leading) => {
                 let voters = self.election.config().current();
-                leading.leader().is_quorum_synced(voters, self.core.now_ms())
+                leading.leader.is_quorum_synced(voters, self.core.now_ms())
                     && self.core.state().session_timeout_ms(item.session).is_none()
             }
             _ => false,
@@ -59,7 +59,7 @@ impl Member {
         let were_public = self.core.stats().quorum.public_passwords.swap(!self.core.sessions.are_secret, Relaxed);
         if !self.core.sessions.are_secret && (!were_public || !self.passwords_said) {
             let unknown = match &self.role {
-                Role::Leading(leading) => leading.leader().without_secrets(),
+                Role::Leading(leading) => leading.leader.without_secrets(),
                 _ => Default::default(),
             };
             let unknown: Vec<i64> = unknown.into_iter().map(|server| server.0).collect();

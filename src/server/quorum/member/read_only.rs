@@ -48,7 +48,7 @@ impl Member {
         let shown = self.core.shown();
         match &item.what {
             Command::NewSession { timeout_ms, identities, or_read_only: true } => {
-                self.core.open_local(*timeout_ms, Live { shard, conn, identities: identities.clone() }, true);
+                self.core.open_local(*timeout_ms, Live::of(shard, conn, identities), true);
             }
             // A server that may be behind does not decide about a session of the ensemble: the client tries other
             // servers, and keeps its session until there is a leader again.
@@ -59,7 +59,7 @@ impl Member {
                 if !self.core.sessions.locals.knows(session) {
                     return self.core.respond(shard, conn, Response::Refused);
                 }
-                let live = Live { shard, conn, identities: identities.clone() };
+                let live = Live::of(shard, conn, identities);
                 self.core.resume_local(session, *timeout_ms, live, true);
             }
             Command::Write(OpCode::CloseSession) if is_owner => self.core.close_local(shard, item, shown),

@@ -35,24 +35,24 @@ use std::ops::Range;
 
 impl Member {
     /// This member acts by another configuration from now on.
-    fn count_by(&mut self, config: Config, now: i64) {
+    fn count_by(&mut self, config: Config) {
         if config == *self.election.config() {
             return;
         }
-        let mut verdict = self.elect(election::Input::Reconfigured(config), now);
+        let mut verdict = self.elect(election::Input::Reconfigured(config));
         debug_assert!(verdict.settled.is_none(), "no election is under way in a role");
-        self.config_changed(now, &mut verdict);
+        self.config_changed(&mut verdict);
     }
 
     /// The election has another configuration: its connections and the files follow.
-    pub(super) fn config_changed(&mut self, now: i64, verdict: &mut Verdict) {
+    pub(super) fn config_changed(&mut self, verdict: &mut Verdict) {
         let config = self.election.config().clone();
         tracing::info!(
             version = %format!("{:x}", config.current().version()),
             proposed = ?config.pending().map(|pending| format!("{:x}", pending.version())),
             "the ensemble's configuration"
         );
-        self.link(links::Input::Reconfigured(&config), now, verdict);
+        self.link(links::Input::Reconfigured(&config), verdict);
         if let Some(own) = config.current().member(self.options.id) {
             let before = self.own_line().cloned();
             let listen = moved(before.as_ref(), own);
@@ -70,9 +70,7 @@ impl Member {
     pub(super) fn own_line(&self) -> Option<&voters::Member> {
         self.records.own.as_ref().or_else(|| self.options.config.current().member(self.options.id))
     }
-}
 
-impl Member {
     pub(super) fn reconfig_enabled(&self) -> bool {
         self.core.state().options().reconfig_enabled
     }
@@ -86,7 +84,7 @@ impl Member {
         self.records.unwritten = None;
         match &mut self.role {
             Role::Following(following) => {
-                following.config_recorded();
+                following.recording = false;
                 self.read_leader();
             }
             Role::Leading(_) => self.log_durable_leading(self.core.durable()),
@@ -101,11 +99,11 @@ impl Member {
             return;
         }
         let current = self.election.config().current().clone();
-        self.count_by(Config::new(current, Some(seen)), self.core.now_ms());
+        self.count_by(Config::new(current, Some(seen)));
         if let Role::Following(following) = &mut self.role
             && !self.records.is_written()
         {
-            following.wait_for_record();
+            following.recording = true;
         }
     }
 
@@ -118,11 +116,11 @@ impl Member {
         let before = self.election.config().clone();
         let is_newer = config.version() > before.current().version();
         if is_newer {
-            self.count_by(Config::new(config.clone(), before.pending().cloned()), self.core.now_ms());
+            self.count_by(Config::new(config.clone(), before.pending().cloned()));
             self.publish_config();
         }
         let Role::Following(following) = &self.role else { return };
-        let leader = following.leader();
+        let leader = following.leader;
         // Also without a newer configuration: a server that follows as a voter of the proposed configuration may learn
         // that the proposal was dropped.
         let other_role = self.election.config().observes(self.options.id) != following.is_observer();
@@ -148,7 +146,7 @@ impl Member {
     /// This server leads, and a configuration is agreed on. If another server is designated to lead, nothing new is
     /// begun here.
     pub(super) fn config_agreed_leading(&mut self, config: Voters, designated: ServerId, zxid: Zxid) {
-        self.count_by(Config::new(config, None), self.core.now_ms());
+        self.count_by(Config::new(config, None));
         self.publish_config();
         let Role::Leading(leading) = &mut self.role else { return };
         if designated != self.options.id {
@@ -165,7 +163,7 @@ impl Member {
     /// waits for its files.
     pub(super) fn config_proposed(&mut self, config: Config, zxid: Zxid) {
         self.records.unwritten = Some(zxid);
-        self.count_by(config, self.core.now_ms());
+        self.count_by(config);
     }
 
     /// Executes a reconfiguration that a client of this server requests.
@@ -196,7 +194,7 @@ impl Member {
         let error = self.core.error();
         tracing::info!(%session, %zxid, ?error, "a reconfiguration was asked for");
         if let (ErrorCode::Ok, Ok(next), Role::Leading(leading)) = (error, next, &mut self.role) {
-            leading.reconfigures(zxid, next);
+            leading.reconfig = Some((zxid, next));
         }
         done
     }
@@ -206,8 +204,8 @@ impl Member {
         if !self.reconfig_enabled() {
             return Err(ErrorCode::ReconfigDisabled);
         }
-        let config = leading.leader().config();
-        if config.pending().is_some() || leading.is_reconfiguring() {
+        let config = leading.leader.config();
+        if config.pending().is_some() || leading.reconfig.is_some() {
             return Err(ErrorCode::ReconfigInProgress);
         }
         if asked.current_config != -1 && asked.current_config != config.current().version() {
@@ -221,7 +219,7 @@ impl Member {
             tracing::warn!(problem = %Escaped(problem.to_string().as_bytes()), "a reconfiguration is refused");
             ErrorCode::BadArguments
         })?;
-        if !leading.leader().is_quorum_synced(&next, self.core.now_ms()) {
+        if !leading.leader.is_quorum_synced(&next, self.core.now_ms()) {
             return Err(ErrorCode::NewConfigNoQuorum);
         }
         Ok(next)
@@ -233,7 +231,7 @@ impl Member {
     pub(super) fn show_config(&mut self, first: Zxid) {
         let config = match &self.role {
             // The configuration that the leader has just activated.
-            Role::Leading(leading) => leading.leader().config(),
+            Role::Leading(leading) => leading.leader.config(),
             _ => self.election.config(),
         };
         let current = config.current();

@@ -87,7 +87,7 @@ impl Member {
 
     fn may_resume(&self) -> bool {
         match &self.role {
-            Role::Leading(leading) => leading.serves() && self.core.has_room(),
+            Role::Leading(leading) => leading.serves && self.core.has_room(),
             Role::Following(_) => !self.core.is_under_way() && self.leader_takes(),
             _ => false,
         }
@@ -123,7 +123,7 @@ impl Member {
                 let tag = self.requests.next_sync;
                 let bytes = match role {
                     Role::Leading(leading) => {
-                        leading.wants_sync(tag);
+                        leading.syncs.push(tag);
                         Some(0)
                     }
                     Role::Following(following) => {

@@ -37,7 +37,7 @@ impl Member {
         let stats = &self.core.stats().quorum;
         stats.voters.set(self.election.config().current().voters().count() as u64);
         if let Role::Following(following) = &self.role {
-            stats.master.set(following.master().0 as u64);
+            stats.master.set(following.master.0 as u64);
         }
         self.publish_learners();
     }

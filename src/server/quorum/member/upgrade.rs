@@ -44,8 +44,7 @@ impl Member {
                 following.create_session(session, timeout_ms, auth)
             }
             Role::Leading(_) => {
-                self.core.transact(session, 0, |state, context, out| state.create_session(context, timeout_ms, out));
-                self.core.sessions.tracker.add(session, timeout_ms, self.core.now_ms());
+                self.core.create_session(session, 0, timeout_ms);
                 self.core.step(0..0, None);
                 self.core.sessions.locals.finish_upgrade(session)
             }

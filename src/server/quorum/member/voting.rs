@@ -26,7 +26,7 @@ impl Member {
         }
         match &self.role {
             // Other voters may have come since the election.
-            Role::Leading(leading) if !leading.serves() && !leading.leader().may_be_established() => {
+            Role::Leading(leading) if !leading.serves && !leading.leader.may_be_established() => {
                 tracing::info!("its voters have turned to another candidate");
                 self.step_leader(leader::Input::HandOver);
             }
@@ -36,37 +36,35 @@ impl Member {
             }
             // Treated like the end of the connection, which will follow: after the truncation, installation or write
             // under way.
-            Role::Following(following) if !following.serves() => self.step_learner(learner::Input::Closed),
+            Role::Following(following) if !following.serves => self.step_learner(learner::Input::Closed),
             _ => {}
         }
     }
-}
 
-impl Member {
     /// Gives the election an input, and carries out its outputs. A change of role is only returned.
-    pub(super) fn elect(&mut self, input: election::Input<'_>, now: i64) -> Verdict {
-        let outputs = self.election.step(input, now);
+    pub(super) fn elect(&mut self, input: election::Input<'_>) -> Verdict {
+        let outputs = self.election.step(input, self.core.now_ms());
         let mut verdict = Verdict::default();
-        self.elected(outputs, now, &mut verdict);
+        self.elected(outputs, &mut verdict);
         verdict
     }
 
     /// A leader's epoch has begun: servers that look for a leader are told of it.
-    pub(super) fn announce_epoch(&mut self, epoch: i64, now: i64) {
-        let verdict = self.elect(election::Input::Established { epoch }, now);
+    pub(super) fn announce_epoch(&mut self, epoch: i64) {
+        let verdict = self.elect(election::Input::Established { epoch });
         debug_assert!(verdict.settled.is_none(), "an election that is over stays so");
     }
 
-    pub(super) fn elected(&mut self, outputs: Vec<election::Output>, now: i64, verdict: &mut Verdict) {
+    pub(super) fn elected(&mut self, outputs: Vec<election::Output>, verdict: &mut Verdict) {
         for output in outputs {
             match output {
                 election::Output::Send { to, payload } => {
-                    self.link(links::Input::Send { to, payload }, now, verdict);
+                    self.link(links::Input::Send { to, payload }, verdict);
                 }
-                election::Output::Reconnect => self.link(links::Input::Reconnect, now, verdict),
+                election::Output::Reconnect => self.link(links::Input::Reconnect, verdict),
                 election::Output::Settled(found) => verdict.settled = Some(found),
                 election::Output::Overtaken => verdict.overtaken = true,
-                election::Output::Adopt(_) => self.config_changed(now, verdict),
+                election::Output::Adopt(_) => self.config_changed(verdict),
                 election::Output::Dropped { from, reason } => {
                     tracing::warn!(from = from.0, ?reason, "a notification was dropped");
                 }
@@ -75,7 +73,8 @@ impl Member {
     }
 
     /// Gives the links an input, and passes their messages to the election.
-    pub(super) fn link(&mut self, input: links::Input<'_>, now: i64, verdict: &mut Verdict) {
+    pub(super) fn link(&mut self, input: links::Input<'_>, verdict: &mut Verdict) {
+        let now = self.core.now_ms();
         if matches!(self.role, Role::Stopped) {
             if let links::Input::Accepted { link, .. } | links::Input::Dialled { link, .. } = input {
                 self.outbox.push(Effect::Close { link });
@@ -93,17 +92,17 @@ impl Member {
                 }
                 links::Output::Connected(peer) => {
                     let outputs = self.election.step(election::Input::Connected(peer), now);
-                    self.elected(outputs, now, verdict);
+                    self.elected(outputs, verdict);
                 }
                 links::Output::Disconnected(peer) => {
                     let outputs = self.election.step(election::Input::Disconnected(peer), now);
-                    self.elected(outputs, now, verdict);
+                    self.elected(outputs, verdict);
                 }
             }
         }
         while let Some((from, payload)) = self.links.next_message() {
             let outputs = self.election.step(election::Input::Message { from, payload: &payload }, now);
-            self.elected(outputs, now, verdict);
+            self.elected(outputs, verdict);
         }
     }
 }
@@ -137,7 +136,7 @@ mod tests {
             };
             let input = election::Input::Message { from: ServerId(from), payload: &vote.encode() };
             let outputs = member.election.step(input, now);
-            member.elected(outputs, now, &mut verdict);
+            member.elected(outputs, &mut verdict);
         }
         assert!(verdict.settled.is_some() && verdict.overtaken);
         member.heed(verdict);

@@ -59,30 +59,9 @@ impl Following {
         self.kind == LearnerKind::Observer
     }
 
-    pub(crate) fn leader(&self) -> ServerId {
-        self.leader
-    }
-
-    pub(crate) fn master(&self) -> ServerId {
-        self.master
-    }
-
     /// Whether another voter in place of the leader did not bring this server up to date.
     pub(crate) fn fails_behind_a_master(&self) -> bool {
         self.master != self.leader && !self.serves
-    }
-
-    /// The leader's next message is processed when the files hold what its previous message asked for.
-    pub(crate) fn wait_for_record(&mut self) {
-        self.recording = true;
-    }
-
-    pub(crate) fn config_recorded(&mut self) {
-        self.recording = false;
-    }
-
-    pub(crate) fn serves(&self) -> bool {
-        self.serves
     }
 
     /// Ends the role: returns the log's end in memory, and the connections that still wait to resume a session.

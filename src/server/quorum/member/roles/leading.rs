@@ -52,23 +52,6 @@ impl Leading {
         self.owners.count()
     }
 
-    pub(crate) fn serves(&self) -> bool {
-        self.serves
-    }
-
-    pub(crate) fn leader(&self) -> &Leader {
-        &self.leader
-    }
-
-    pub(crate) fn is_reconfiguring(&self) -> bool {
-        self.reconfig.is_some()
-    }
-
-    /// The transaction of this zxid proposes this configuration.
-    pub(crate) fn reconfigures(&mut self, zxid: Zxid, config: Voters) {
-        self.reconfig = Some((zxid, config));
-    }
-
     /// Another server is to lead: no new requests are accepted, and forwarded ones are dropped.
     pub(crate) fn hand_over(&mut self) {
         self.serves = false;
@@ -77,11 +60,6 @@ impl Leading {
 
     pub(crate) fn into_history(self) -> History {
         self.leader.into_history()
-    }
-
-    /// A client of this server wants a sync.
-    pub(crate) fn wants_sync(&mut self, tag: u64) {
-        self.syncs.push(tag);
     }
 }
 
