@@ -151,8 +151,7 @@ impl Server {
             self.write_configuration(&config);
         }
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file()).expect("the log file");
-        let program = std::env::var_os("CORRAL_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_corral").into());
-        Command::new(program)
+        Command::new(program())
             .arg("server")
             .arg("--config")
             .arg(&config)
@@ -389,9 +388,25 @@ impl Drop for Server {
     }
 }
 
+/// The server under test: `CORRAL_PROGRAM`, or the one that was built with the tests. Cargo names it to the tests of its own
+/// package alone; those of others find it in the folder above theirs.
+fn program() -> PathBuf {
+    if let Some(program) = std::env::var_os("CORRAL_PROGRAM") {
+        return program.into();
+    }
+    if let Some(program) = option_env!("CARGO_BIN_EXE_corral") {
+        return program.into();
+    }
+    let test = std::env::current_exe().expect("the path of this test");
+    let program = test.ancestors().nth(2).expect("tests are in a folder of the profile's").join("corral");
+    assert!(program.exists(), "{} is missing: cargo build --bin corral", program.display());
+    program
+}
+
 /// The tool that installs and starts a real ZooKeeper.
 fn zookeeper_tool() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/zookeeper")
+    let mut folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("tools/zookeeper"));
+    folders.find(|tool| tool.exists()).expect("the package is in the repository")
 }
 
 /// Brings the real ZooKeeper onto this machine when it is not there yet.

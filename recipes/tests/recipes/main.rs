@@ -1,0 +1,10 @@
+//! The recipes on a real server: Corral, or ZooKeeper with `CORRAL_TEST_TARGET=zookeeper`. `CORRAL_PROGRAM` names another
+//! server than the one that was built with the tests.
+
+#[path = "../../../tests/support/mod.rs"]
+mod support;
+
+mod connection;
+mod locks;
+mod relay;
+mod world;
