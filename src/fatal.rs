@@ -79,9 +79,9 @@ reasons! {
 /// A reason with what happened and where.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fatal {
-    pub reason: Reason,
+    pub(crate) reason: Reason,
     /// One line: what was being done, on which file or address, and the system's error.
-    pub detail: String,
+    pub(crate) detail: String,
 }
 
 impl Fatal {

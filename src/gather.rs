@@ -5,7 +5,7 @@ use crate::limits;
 
 /// Takes the list, and leaves an empty one. The next list will probably become as long, so its memory is reserved at once, and
 /// not reallocated a dozen times while the list grows; but no more than [`limits::MAX_RESERVED_BYTES`].
-pub fn take<T>(list: &mut Vec<T>) -> Vec<T> {
+pub(crate) fn take<T>(list: &mut Vec<T>) -> Vec<T> {
     let capacity = list.len().min(limits::MAX_RESERVED_BYTES / size_of::<T>());
     std::mem::replace(list, Vec::with_capacity(capacity))
 }

@@ -12,15 +12,15 @@ pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod cost;
-pub mod escaped;
+mod escaped;
 pub mod fatal;
-pub mod gather;
+mod gather;
 pub mod ids;
 pub mod jute;
 pub mod limits;
 pub mod runtime;
 pub mod server;
-pub mod session;
+mod session;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 pub mod storage;

@@ -321,7 +321,7 @@ pub(crate) const LOG_BLOCK: usize = 4096;
 
 /// Bytes of the longest transaction where requests have so many at most: an `auth` ACL that was written out may have
 /// doubled it; or the end of a session with its paths, or a configuration. What would become longer is refused.
-pub const fn max_txn(max_frame: usize) -> usize {
+pub(crate) const fn max_txn(max_frame: usize) -> usize {
     let server_own = if CLOSE_SESSION_PATHS > CONFIG_TEXT { CLOSE_SESSION_PATHS } else { CONFIG_TEXT } + 4096;
     at_least(2 * max_frame + (64 << 10), server_own)
 }
@@ -370,7 +370,7 @@ pub(crate) const fn forwarded(max_txn: usize) -> usize {
 }
 
 /// Bytes of transactions in memory from which a leader brings others up to date: the last one is always among them.
-pub const fn history(max_txn: usize) -> usize {
+pub(crate) const fn history(max_txn: usize) -> usize {
     at_least(max_txn, HISTORY_BYTES)
 }
 
@@ -383,7 +383,7 @@ pub(crate) const fn least_segment(max_txn: usize) -> u64 {
 
 /// Bytes of a segment of the log where `wanted` are asked for: twice the smallest at least, so that two long transactions
 /// do not mean two files.
-pub const fn segment(wanted: u64, max_txn: usize) -> u64 {
+pub(crate) const fn segment(wanted: u64, max_txn: usize) -> u64 {
     let least = 2 * least_segment(max_txn);
     if wanted < least { least } else { wanted }
 }

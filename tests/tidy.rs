@@ -32,7 +32,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
 ];
 
 /// Public items of the library at most: what its tests, benchmarks and programs name, and what follows from that.
-const PUBLIC_ITEMS: usize = 700;
+const PUBLIC_ITEMS: usize = 400;
 
 /// Fields of a type at most.
 const FIELDS: usize = 20;

@@ -93,22 +93,17 @@ impl Identities {
     }
 
     /// In the order they were added.
-    pub fn iter(&self) -> impl Iterator<Item = &Identity> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Identity> {
         self.list.iter()
     }
 
     /// How many.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Nobody.
-    pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
     /// Whether a connection may have so many and so long ones.
-    pub fn fit(&self) -> bool {
+    pub(crate) fn fit(&self) -> bool {
         let bytes: usize = self.list.iter().map(|identity| identity.scheme.len() + identity.id.len()).sum();
         self.list.len() <= limits::IDENTITIES && bytes <= limits::IDENTITY_BYTES
     }

@@ -169,7 +169,7 @@ fn position(id: AclId) -> (usize, usize) {
 
 /// Every list there is, for whoever writes them down: none is freed while this lives.
 #[derive(Debug)]
-pub struct AllAcls(Arc<AclTable>);
+pub(crate) struct AllAcls(Arc<AclTable>);
 
 impl AllAcls {
     /// Number and wire bytes of each but [`AclId::OPEN`], in the order of their numbers. Lists that are interned meanwhile
@@ -188,7 +188,7 @@ impl Drop for AllAcls {
 
 /// The one that gives numbers out, and takes them back.
 #[derive(Debug)]
-pub struct Interner {
+pub(crate) struct Interner {
     table: Arc<AclTable>,
     /// The numbers, found by the bytes of their lists.
     index: HashTable<u32>,

@@ -15,25 +15,25 @@ pub(crate) type ReadFile<'a> = &'a dyn Fn(&Path) -> Result<Option<Vec<u8>>, Stri
 
 /// A line of a membership, and where it stands.
 pub(super) struct MemberLine {
-    pub place: Origin,
-    pub key: String,
-    pub value: String,
+    pub(crate) place: Origin,
+    pub(crate) key: String,
+    pub(crate) value: String,
 }
 
 /// A configuration, as far as it has been read.
 pub(super) struct Draft {
-    pub server: ServerDraft,
+    pub(crate) server: ServerDraft,
     /// What only an ensemble looks at, see [`super::assembly`].
-    pub ensemble: EnsembleDraft,
-    pub members: Vec<MemberLine>,
-    pub proposed: Option<Membership>,
+    pub(crate) ensemble: EnsembleDraft,
+    pub(crate) members: Vec<MemberLine>,
+    pub(crate) proposed: Option<Membership>,
     /// Keys of no use to a standalone server, with their places.
-    pub ensemble_only: Vec<(String, Origin)>,
-    pub file: Option<String>,
+    pub(crate) ensemble_only: Vec<(String, Origin)>,
+    pub(crate) file: Option<String>,
     /// Where each key was last set, under its own name.
-    pub places: BTreeMap<&'static str, Origin>,
-    pub mistakes: Vec<Mistake>,
-    pub notices: Vec<Notice>,
+    pub(crate) places: BTreeMap<&'static str, Origin>,
+    pub(crate) mistakes: Vec<Mistake>,
+    pub(crate) notices: Vec<Notice>,
 }
 
 impl Draft {

@@ -15,7 +15,7 @@ pub(crate) const NEXT: &str = ".dynamic.next";
 pub(crate) const BACKUP: &str = ".bak";
 
 /// How the name of the file goes on that holds the membership of this version.
-pub fn suffix(version: i64) -> String {
+pub(crate) fn suffix(version: i64) -> String {
     format!(".dynamic.{version:x}")
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn pointed(file: &[u8], dynamic: &str, has_client: bool) -> Vec<u8> {
 
 /// The lines of a membership in their order, without a line end at the end. In the file of what was agreed on the version
 /// is the end of its name.
-pub fn lines(membership: &Membership, with_version: bool) -> String {
+pub(crate) fn lines(membership: &Membership, with_version: bool) -> String {
     let text = membership.to_string();
     let mut lines: Vec<&str> = text.lines().filter(|line| with_version || !line.starts_with("version=")).collect();
     lines.sort_unstable();

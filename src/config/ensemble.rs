@@ -10,23 +10,23 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ensemble {
     /// This server, a member.
-    pub id: ServerId,
+    pub(crate) id: ServerId,
     /// Its line.
-    pub own: Member,
+    pub(crate) own: Member,
     /// As the file says it; see [`Present`] for what comes after it.
-    pub membership: Membership,
+    pub(crate) membership: Membership,
     /// What `<file>.dynamic.next` holds: a reconfiguration this server has logged and not seen activated.
-    pub proposed: Option<Membership>,
+    pub(crate) proposed: Option<Membership>,
     /// The configuration file, rewritten when the ensemble is reconfigured. As it was written.
-    pub config_file: PathBuf,
+    pub(crate) config_file: PathBuf,
     /// Where `membership` stands, when not in that file. As it was written.
-    pub dynamic_config_file: Option<PathBuf>,
-    pub settings: Settings,
+    pub(crate) dynamic_config_file: Option<PathBuf>,
+    pub(crate) settings: Settings,
 }
 
 /// What a running member acts by, which reconfigurations make another thing than what its files said at the start.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Present {
+pub(crate) struct Present {
     /// This server's line, its last one if it belongs to the ensemble no more.
     pub own: Member,
     pub membership: Membership,

@@ -35,7 +35,7 @@ impl fmt::Debug for ServerId {
 
 /// What a member does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum MemberRole {
+pub(crate) enum MemberRole {
     /// Votes, acknowledges, may lead.
     Participant,
     /// Follows, and is never counted.
@@ -59,7 +59,7 @@ impl MemberRole {
 
 /// One address of a member, for both of its ports.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct MemberAddress {
+pub(crate) struct MemberAddress {
     /// A name or an address literal, without brackets.
     pub host: String,
     /// Where a leader listens for its learners.
@@ -86,7 +86,7 @@ impl MemberAddress {
 
 /// Where clients reach a member.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct MemberClient {
+pub(crate) struct MemberClient {
     /// A name or an address literal, without brackets; `0.0.0.0` where only a port was given.
     pub host: String,
     pub port: u16,
@@ -94,7 +94,7 @@ pub struct MemberClient {
 
 /// One `server.N` of the configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Member {
+pub(crate) struct Member {
     pub id: ServerId,
     /// At least one, sorted by host.
     pub addresses: Vec<MemberAddress>,
@@ -107,7 +107,7 @@ const SPECIFICATION: &str = "expected host:quorumPort:electionPort[:participant|
 
 impl Member {
     /// Reads the value of `server.N`; answers with what was expected instead.
-    pub fn parse(id: ServerId, text: &str) -> Result<Member, String> {
+    pub(crate) fn parse(id: ServerId, text: &str) -> Result<Member, String> {
         let (servers, client) = match text.split_once(';') {
             Some((servers, client)) => (servers, Some(member_client(client)?)),
             None => (text, None),

@@ -12,7 +12,7 @@ use std::fmt::{self, Write as _};
 
 /// One configuration of an ensemble, consistent in itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Membership {
+pub(crate) struct Membership {
     members: BTreeMap<ServerId, Member>,
     groups: Option<Groups>,
     version: i64,
@@ -20,7 +20,7 @@ pub struct Membership {
 
 /// Hierarchical quorums: disjoint groups of weighted servers.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Groups {
+pub(crate) struct Groups {
     /// Server to group; every participant is in one.
     pub of: BTreeMap<ServerId, i64>,
     /// Of every server in a group, 0 or more; and whatever else was given a weight.
@@ -34,12 +34,12 @@ impl Membership {
     }
 
     /// All members, in the order of their ids.
-    pub fn members(&self) -> impl Iterator<Item = &Member> {
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
         self.members.values()
     }
 
     /// One member.
-    pub fn member(&self, id: ServerId) -> Option<&Member> {
+    pub(crate) fn member(&self, id: ServerId) -> Option<&Member> {
         self.members.get(&id)
     }
 
@@ -49,12 +49,12 @@ impl Membership {
     }
 
     /// Groups and weights, if quorums are hierarchical.
-    pub fn groups(&self) -> Option<&Groups> {
+    pub(crate) fn groups(&self) -> Option<&Groups> {
         self.groups.as_ref()
     }
 
     /// The zxid of the reconfiguration this came from; 0 for one read from a static file.
-    pub fn version(&self) -> i64 {
+    pub(crate) fn version(&self) -> i64 {
         self.version
     }
 

@@ -10,16 +10,16 @@
 
 mod assembly;
 mod draft;
-pub mod dynamic;
+pub(crate) mod dynamic;
 mod ensemble;
 pub mod ensemble_keys;
 pub mod key;
 pub mod keys;
 pub mod member;
-pub mod membership;
+pub(crate) mod membership;
 mod mistake;
 pub mod profile;
-pub mod properties;
+pub(crate) mod properties;
 mod render;
 mod resolve;
 mod secret;
@@ -27,12 +27,12 @@ pub mod server_keys;
 mod shapes;
 #[cfg(test)]
 mod tests;
-pub mod unsupported;
+pub(crate) mod unsupported;
 mod value;
 
-pub use ensemble::Ensemble;
+pub(crate) use ensemble::Ensemble;
 pub(crate) use ensemble::Present;
-pub use ensemble_keys::Settings;
+pub(crate) use ensemble_keys::Settings;
 pub(crate) use mistake::{Mistake, Notice, Origin};
 pub use profile::Profile;
 pub use resolve::{Overrides, Source, resolve};

@@ -20,7 +20,7 @@ pub enum Profile {
 
 impl Profile {
     /// Every profile, in the order they are listed.
-    pub const ALL: [Profile; 4] = [Profile::Latency, Profile::Balanced, Profile::Throughput, Profile::Small];
+    pub(crate) const ALL: [Profile; 4] = [Profile::Latency, Profile::Balanced, Profile::Throughput, Profile::Small];
 
     /// What a server on so many cores takes when nothing was said.
     pub(crate) fn for_cores(cores: usize) -> Profile {
@@ -28,12 +28,12 @@ impl Profile {
     }
 
     /// The profile of that name.
-    pub fn named(name: &str) -> Option<Profile> {
+    pub(crate) fn named(name: &str) -> Option<Profile> {
         Profile::ALL.into_iter().find(|profile| profile.name() == name)
     }
 
     /// Its name.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Profile::Latency => "latency",
             Profile::Balanced => "balanced",
@@ -43,7 +43,7 @@ impl Profile {
     }
 
     /// One line on whom it is for.
-    pub fn summary(self) -> &'static str {
+    pub(crate) fn summary(self) -> &'static str {
         match self {
             Profile::Latency => "the shortest time from request to reply, whatever the processor time it takes",
             Profile::Balanced => "short times without wasting the machine (the default on three or more cores)",
@@ -53,7 +53,7 @@ impl Profile {
     }
 
     /// Its values on a machine of so many cores.
-    pub fn values(self, cores: usize) -> Values {
+    pub(crate) fn values(self, cores: usize) -> Values {
         let shards = self.shards(cores);
         match self {
             Profile::Latency => Values {
@@ -129,7 +129,7 @@ impl Profile {
     }
 
     /// Every value with its explanation, as `corral profile show` prints it.
-    pub fn settings(self, cores: usize) -> Vec<Setting> {
+    pub(crate) fn settings(self, cores: usize) -> Vec<Setting> {
         let values = self.values(cores);
         let trades = self.trades();
         let shown = [
@@ -242,7 +242,7 @@ impl fmt::Display for Profile {
 
 /// What a profile sets. Each is a key of the configuration too, see [`KEYS`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Values {
+pub(crate) struct Values {
     /// Shard threads; 0: none, one thread does everything.
     pub shards: u16,
     /// Whether each thread stays on a core of its own.
@@ -270,7 +270,7 @@ pub struct Values {
 }
 
 /// The keys that a profile sets, each with what it does.
-pub const KEYS: [(&str, &str); 12] = [
+pub(crate) const KEYS: [(&str, &str); 12] = [
     (
         "corral.shards",
         "threads that own client connections, beside the quorum core that orders writes; 0: one thread does both",
@@ -310,7 +310,7 @@ pub(super) fn sets(key: &str) -> bool {
 
 /// One line of `corral profile show`.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Setting {
+pub(crate) struct Setting {
     pub key: &'static str,
     pub value: String,
     /// What the key does, in any profile.

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 /// One `key = value`, unescaped and trimmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The number of the entry's first line, from 1.
     pub line: u32,
     pub key: String,
@@ -19,7 +19,7 @@ pub struct Entry {
 
 /// A logical line that cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MalformedLine {
+pub(crate) struct MalformedLine {
     /// The number of the line, from 1.
     pub line: u32,
     /// The mistake, and what was expected.
@@ -30,7 +30,7 @@ const BAD_ESCAPE: &str = "a \\u escape without a character; expected four hexade
 pub(super) const NO_KEY: &str = "a value without a key; expected key=value";
 
 /// Parses a file into its entries, in order. Malformed lines are all returned; the other lines are parsed nevertheless.
-pub fn parse(bytes: &[u8]) -> (Vec<Entry>, Vec<MalformedLine>) {
+pub(crate) fn parse(bytes: &[u8]) -> (Vec<Entry>, Vec<MalformedLine>) {
     let mut entries = Vec::new();
     let mut malformed = Vec::new();
     for (line, bytes) in logical_lines(bytes) {

@@ -25,12 +25,12 @@ pub struct Source<'a> {
 /// file, so that the mistakes of both are reported together.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    pub data_dir: Option<PathBuf>,
-    pub client_port: Option<String>,
-    pub client_address: Option<String>,
-    pub profile: Option<String>,
-    pub shards: Option<String>,
-    pub log_format: Option<String>,
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) client_port: Option<String>,
+    pub(crate) client_address: Option<String>,
+    pub(crate) profile: Option<String>,
+    pub(crate) shards: Option<String>,
+    pub(crate) log_format: Option<String>,
 }
 
 impl Overrides {

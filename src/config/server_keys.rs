@@ -528,7 +528,7 @@ impl Config {
     }
 
     /// How the server is wired.
-    pub fn edge(&self) -> Edge {
+    pub(crate) fn edge(&self) -> Edge {
         match self.shards {
             0 => Edge::OneThread,
             shards => Edge::Shards(shards),

@@ -6,7 +6,7 @@
 
 /// How a key is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handling {
+pub(crate) enum Handling {
     /// The key has a meaning in ensembles only, and there it tunes a part that Corral does not have: a warning in an ensemble, a
     /// remark on a standalone server.
     WarnInEnsemble,
@@ -190,7 +190,7 @@ pub(crate) const GROUPS: &[Group] = &[
 
 /// How `key` is handled; it may have the prefix of ZooKeeper's system properties (`zookeeper.`). `None`: ZooKeeper does not
 /// know the key either. An exact name takes precedence, then the longest matching pattern.
-pub fn find(key: &str) -> Option<Handling> {
+pub(crate) fn find(key: &str) -> Option<Handling> {
     let bare = key.strip_prefix("zookeeper.").unwrap_or(key);
     let mut best: Option<(usize, Handling)> = None;
     for group in GROUPS {

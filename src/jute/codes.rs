@@ -139,14 +139,14 @@ pub enum AnsweredBy {
 /// What an operation needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Needed {
-    pub whose: Whose,
+    pub(crate) whose: Whose,
     /// One of these permission bits is enough.
-    pub perms: i32,
+    pub(crate) perms: i32,
 }
 
 /// Whose ACL decides.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Whose {
+pub(crate) enum Whose {
     /// The znode's the request names.
     Node,
     /// Its parent's.
@@ -295,11 +295,11 @@ codes! {
 
 /// Permission bits of an ACL entry.
 pub mod perms {
-    pub(crate) const READ: i32 = 1;
-    pub(crate) const WRITE: i32 = 2;
+    pub const READ: i32 = 1;
+    pub const WRITE: i32 = 2;
     pub const CREATE: i32 = 4;
     pub const DELETE: i32 = 8;
-    pub(crate) const ADMIN: i32 = 16;
+    pub const ADMIN: i32 = 16;
     pub const ALL: i32 = 31;
 }
 

@@ -6,9 +6,9 @@
 //! allocates from a length or a count it has not checked against the bytes at hand.
 
 pub mod codes;
-pub mod connect;
+pub(crate) mod connect;
 pub mod election;
-pub mod overlong;
+pub(crate) mod overlong;
 pub mod quorum;
 pub mod records;
 pub mod reply;
@@ -24,4 +24,4 @@ pub use request::{Create, MultiOps, Request, SetWatches};
 pub(crate) use txn::Txn;
 pub use txn::TxnHeader;
 pub(crate) use wire::DecodeError;
-pub use wire::Reader;
+pub(crate) use wire::Reader;

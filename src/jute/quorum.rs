@@ -79,7 +79,7 @@ const NUMBERED: [PacketType; 19] = [
 
 impl PacketType {
     /// From the number on the wire: 1 to 19, and one beside those.
-    pub fn from_wire(number: i32) -> Self {
+    pub(crate) fn from_wire(number: i32) -> Self {
         if number == AGREED {
             return PacketType::Agreed;
         }
@@ -100,7 +100,7 @@ impl PacketType {
     }
 
     /// The protocol's own word for it.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             PacketType::Request => "REQUEST",
             PacketType::Proposal => "PROPOSAL",
@@ -183,7 +183,7 @@ impl<'a> Packet<'a> {
     }
 
     /// A packet without data or identities.
-    pub fn bare(kind: PacketType, zxid: Zxid) -> Self {
+    pub(crate) fn bare(kind: PacketType, zxid: Zxid) -> Self {
         Packet { kind, zxid, data: None, auth: None }
     }
 
@@ -240,7 +240,7 @@ pub struct Identities<'a> {
 
 impl<'a> Identities<'a> {
     /// No identity at all, which is not the same as null.
-    pub const NONE: Identities<'static> = Identities { count: 0, bytes: &[] };
+    pub(crate) const NONE: Identities<'static> = Identities { count: 0, bytes: &[] };
 
     fn read(r: &mut Reader<'a>, count: usize) -> Result<Self, Unread> {
         if count > FORWARDED_IDENTITIES {
@@ -255,7 +255,7 @@ impl<'a> Identities<'a> {
     }
 
     /// Identities that were appended with [`put_identity`] before.
-    pub fn parse(count: usize, bytes: &'a [u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn parse(count: usize, bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         match Self::read(&mut r, count) {
             Ok(identities) if r.rest().is_empty() => Ok(identities),
@@ -265,22 +265,17 @@ impl<'a> Identities<'a> {
     }
 
     /// How many.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.count
     }
 
-    /// None at all.
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
     /// The records as they stand on the wire, without their count.
-    pub fn bytes(&self) -> &'a [u8] {
+    pub(crate) fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
     /// Scheme and id of each; a null string reads as an empty one.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         let mut r = Reader::new(self.bytes);
         std::iter::from_fn(move || Some((r.buffer().ok()?.unwrap_or_default(), r.buffer().ok()?.unwrap_or_default())))
     }
@@ -323,12 +318,12 @@ impl LearnerInfo {
 /// A client's request on its way to the leader: the data of REQUEST.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ForwardedRequest<'a> {
-    pub session: SessionId,
-    pub cxid: i32,
+    pub(crate) session: SessionId,
+    pub(crate) cxid: i32,
     /// The operation; may be a number nobody knows.
-    pub op: i32,
+    pub(crate) op: i32,
     /// As the client sent it, without its header.
-    pub body: &'a [u8],
+    pub(crate) body: &'a [u8],
 }
 
 impl<'a> ForwardedRequest<'a> {
@@ -339,7 +334,7 @@ impl<'a> ForwardedRequest<'a> {
     }
 
     /// Appends prefix and body.
-    pub fn put(&self, out: &mut Vec<u8>) {
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
         put_long(out, self.session.0);
         put_int(out, self.cxid);
         put_int(out, self.op);

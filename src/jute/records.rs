@@ -115,7 +115,7 @@ impl StatPersisted {
     /// What is told of a znode with so many children and bytes of data. The owner comes as it is stored: which of the
     /// owners a client sees depends on the server's rules.
     #[inline]
-    pub fn shown(&self, num_children: i32, data_length: i32) -> Stat {
+    pub(crate) fn shown(&self, num_children: i32, data_length: i32) -> Stat {
         let StatPersisted { czxid, mzxid, ctime, mtime, version, aversion, owner, pzxid, .. } = *self;
         // ZooKeeper 3.9, DataNode.copyStat: creations counted twice, less the children left, is creations and deletions.
         let cversion = self.cversion.wrapping_mul(2).wrapping_sub(num_children);
@@ -136,14 +136,14 @@ impl StatPersisted {
     }
 
     /// Appends the record, as ZooKeeper's snapshots have it.
-    pub fn put(&self, out: &mut Vec<u8>) {
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
         [self.czxid, self.mzxid, self.ctime, self.mtime].into_iter().for_each(|long| put_long(out, long));
         [self.version, self.cversion, self.aversion].into_iter().for_each(|int| put_int(out, int));
         [self.owner, self.pzxid].into_iter().for_each(|long| put_long(out, long));
     }
 
     /// Reads the record.
-    pub fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(StatPersisted {
             czxid: reader.long()?,
             mzxid: reader.long()?,
@@ -218,12 +218,12 @@ impl<'a> AclList<'a> {
     }
 
     /// Bytes on the wire, the count included.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         4 + self.entries.len()
     }
 
     /// The entries in order.
-    pub fn iter(&self) -> impl Iterator<Item = AclEntry<'a>> + use<'a> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = AclEntry<'a>> + use<'a> {
         let mut reader = Reader::new(self.entries);
         std::iter::from_fn(move || Self::entry(&mut reader).ok())
     }
@@ -235,12 +235,12 @@ impl<'a> AclList<'a> {
     }
 
     /// How many entries.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.count
     }
 
     /// No entry at all.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }
 

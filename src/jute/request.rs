@@ -52,10 +52,10 @@ pub struct SetWatches<'a> {
 impl SetWatches<'_> {
     /// Where in the body the vectors of paths begin, one after another in the order of these numbers.
     pub(crate) const VECTORS_AT: usize = 8;
-    pub const DATA: usize = 0;
+    pub(crate) const DATA: usize = 0;
     pub(crate) const EXIST: usize = 1;
     pub(crate) const CHILD: usize = 2;
-    pub const PERSISTENT: usize = 3;
+    pub(crate) const PERSISTENT: usize = 3;
     /// How many there are; the older form of the request ends after the first three.
     pub(crate) const VECTORS: usize = 5;
 }
@@ -231,7 +231,7 @@ impl<'a> Request<'a> {
 
 impl<'a> Request<'a> {
     /// The operation it was decoded as; of both forms of setWatches the older one.
-    pub fn op(&self) -> OpCode {
+    pub(crate) fn op(&self) -> OpCode {
         match self {
             Request::Create(create) => create.op,
             Request::Delete { .. } => OpCode::Delete,
@@ -263,7 +263,7 @@ impl<'a> Request<'a> {
     }
 
     /// The path of the one znode it is about, as sent; `None` where it names none, or several, or only shows it.
-    pub fn path(&self) -> Option<&'a [u8]> {
+    pub(crate) fn path(&self) -> Option<&'a [u8]> {
         match *self {
             Request::Create(Create { path, .. })
             | Request::Delete { path, .. }

@@ -35,7 +35,7 @@ impl TxnHeader {
     }
 
     /// Reads the header.
-    pub fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(crate) fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(TxnHeader {
             session: SessionId(r.long()?),
             cxid: r.int()?,
@@ -205,8 +205,8 @@ impl<'a> MultiTxn<'a> {
 /// The tree's digest after a transaction, as carried behind its record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TxnDigest {
-    pub version: i32,
-    pub tree_digest: i64,
+    pub(crate) version: i32,
+    pub(crate) tree_digest: i64,
 }
 
 /// The digest version this server writes and understands.

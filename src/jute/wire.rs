@@ -47,7 +47,7 @@ impl<'a> Reader<'a> {
 
     /// Takes the next `n` bytes.
     #[inline]
-    pub fn bytes(&mut self, n: usize) -> Result<&'a [u8], DecodeError> {
+    pub(crate) fn bytes(&mut self, n: usize) -> Result<&'a [u8], DecodeError> {
         let (head, rest) = self.rest.split_at_checked(n).ok_or(DecodeError::Short)?;
         self.rest = rest;
         Ok(head)
@@ -80,7 +80,7 @@ impl<'a> Reader<'a> {
 
     /// A buffer or string; `None` for null, which is not the same as empty.
     #[inline]
-    pub fn buffer(&mut self) -> Result<Option<&'a [u8]>, DecodeError> {
+    pub(crate) fn buffer(&mut self) -> Result<Option<&'a [u8]>, DecodeError> {
         match self.int()? {
             -1 => Ok(None),
             n if n < 0 => Err(DecodeError::Invalid),
@@ -96,7 +96,7 @@ impl<'a> Reader<'a> {
 
     /// A vector's element count; `None` for null. Other negative counts read as empty, as in Java.
     #[inline]
-    pub fn count(&mut self) -> Result<Option<usize>, DecodeError> {
+    pub(crate) fn count(&mut self) -> Result<Option<usize>, DecodeError> {
         match self.int()? {
             -1 => Ok(None),
             n => Ok(Some(n.max(0) as usize)),
@@ -122,7 +122,7 @@ pub struct Strings<'a> {
 
 impl<'a> Strings<'a> {
     /// The strings in order.
-    pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let mut reader = Reader::new(self.bytes);
         std::iter::from_fn(move || reader.string().ok())
     }
@@ -133,7 +133,8 @@ impl<'a> Strings<'a> {
     }
 
     /// No string in it.
-    pub fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 }

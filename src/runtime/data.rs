@@ -42,15 +42,15 @@ const SPARES: usize = 2;
 
 /// What was recovered from the data directory.
 pub(super) struct Data {
-    pub state: State,
-    pub log: LogWriter,
-    pub zxid: Zxid,
+    pub(crate) state: State,
+    pub(crate) log: LogWriter,
+    pub(crate) zxid: Zxid,
     /// How the passwords of sessions are made and checked.
-    pub passwords: Passwords,
+    pub(crate) passwords: Passwords,
     /// The server's id; 0 if none is configured.
-    pub server: i64,
+    pub(crate) server: i64,
     /// Transactions of the log behind the snapshot loaded.
-    pub replayed: u64,
+    pub(crate) replayed: u64,
     /// The newest whole snapshot, which was loaded.
     snapshot: Option<Zxid>,
     keeper: Keeper,

@@ -9,15 +9,15 @@
 //! ports of both, and moves them. `machine` has the facts of the machine, `placement` pins threads, sets their priority and
 //! locks memory, and `advice` recommends changes. `descriptors` holds the limits on file descriptors.
 
-pub mod advice;
+pub(crate) mod advice;
 mod alarm;
-pub mod clock;
+pub(crate) mod clock;
 mod data;
 mod descriptors;
-pub mod disk;
+pub(crate) mod disk;
 mod helpers;
 mod log_ring;
-pub mod machine;
+pub(crate) mod machine;
 mod member;
 pub mod memory;
 mod net;

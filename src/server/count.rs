@@ -8,7 +8,7 @@ pub(crate) const COUNTS: bool = !cfg!(corral_uncounted);
 
 /// A counter with one writer.
 #[derive(Debug, Default)]
-pub struct Count(AtomicU64);
+pub(crate) struct Count(AtomicU64);
 
 impl Count {
     /// Adds to the counter.
@@ -34,7 +34,7 @@ impl Count {
 
 /// Count, sum, minimum and maximum of a measurement with one writer, milliseconds.
 #[derive(Debug)]
-pub struct Summary {
+pub(crate) struct Summary {
     count: Count,
     sum: Count,
     min: AtomicI64,

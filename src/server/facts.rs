@@ -40,24 +40,24 @@ pub struct ShardFacts {
 /// One connection.
 #[derive(Clone, Debug)]
 pub struct ConnectionFacts {
-    pub peer: SocketAddr,
+    pub(crate) peer: SocketAddr,
     /// [`SessionId::NONE`] before the handshake.
-    pub session: SessionId,
-    pub timeout_ms: i32,
+    pub(crate) session: SessionId,
+    pub(crate) timeout_ms: i32,
     /// Requests that are not answered yet.
-    pub queued: usize,
+    pub(crate) queued: usize,
     /// Whether the event loop waits for the socket to be readable.
-    pub read_interest: bool,
+    pub(crate) read_interest: bool,
     /// Whether the event loop waits for the socket to be writable.
-    pub write_interest: bool,
-    pub stats: ConnStats,
+    pub(crate) write_interest: bool,
+    pub(crate) stats: ConnStats,
     /// Since the connection was accepted or its session was opened, ms.
-    pub age_ms: i64,
+    pub(crate) age_ms: i64,
 }
 
 /// The counters of a connection that `cons` shows.
 #[derive(Clone, Copy, Debug)]
-pub struct ConnStats {
+pub(crate) struct ConnStats {
     pub received: u64,
     pub sent: u64,
     pub established_wall_ms: i64,
@@ -146,7 +146,7 @@ pub(crate) enum Asker {
 
 /// Questions on their way, with the parts of the answer so far.
 #[derive(Debug)]
-pub struct Collect {
+pub(crate) struct Collect {
     questions: &'static [Question],
     asker: Asker,
     /// How many shards will add their part.

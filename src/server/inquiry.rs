@@ -16,7 +16,7 @@ pub struct Inquirer {
 impl Inquirer {
     /// For a server of `shards` shards. `inbox` puts a message into the quorum core's queue, where shards put theirs,
     /// and wakes the core.
-    pub fn new(shards: usize, inbox: impl Fn(Inbound) + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(shards: usize, inbox: impl Fn(Inbound) + Send + Sync + 'static) -> Self {
         Inquirer { shards, inbox: Arc::new(inbox) }
     }
 

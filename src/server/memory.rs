@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// One class of memory: its share, and how much of it is used. All shards use the same pot.
 #[derive(Debug)]
-pub struct Pot {
+pub(crate) struct Pot {
     share: usize,
     used: AtomicUsize,
 }
@@ -109,14 +109,14 @@ pub(crate) struct Memory {
 /// The division of a memory limit, in bytes. The shares and the tree, which has the rest, add up to the limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Shares {
-    pub replies: usize,
-    pub requests: usize,
-    pub watches: usize,
+    pub(crate) replies: usize,
+    pub(crate) requests: usize,
+    pub(crate) watches: usize,
     /// For memory that no client asks for: buffers of the log, bytes on their way to other servers, pieces of
     /// snapshots, code.
-    pub others: usize,
+    pub(crate) others: usize,
     /// The rest.
-    pub tree: usize,
+    pub(crate) tree: usize,
 }
 
 impl Shares {

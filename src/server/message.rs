@@ -27,24 +27,24 @@ pub struct Clock {
 /// The requests and reports of one shard for the quorum core, after one turn.
 #[derive(Debug, Default)]
 pub struct Inbound {
-    pub shard: ShardId,
+    pub(crate) shard: ShardId,
     /// The bodies of all items, one after another.
-    pub bytes: Vec<u8>,
-    pub items: Vec<Item>,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) items: Vec<Item>,
     /// The sessions that were heard of, if this turn reports them.
-    pub touched: Option<Touched>,
+    pub(crate) touched: Option<Touched>,
 }
 
 impl Inbound {
     /// Whether there is nothing to send.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty() && self.touched.is_none()
     }
 }
 
 /// A shard's report of which of its sessions were heard of since the last one.
 #[derive(Debug)]
-pub struct Touched {
+pub(crate) struct Touched {
     /// Everything up to this moment of the shard's monotonic clock is covered.
     pub upto_ms: i64,
     pub sessions: Vec<SessionId>,
@@ -52,7 +52,7 @@ pub struct Touched {
 
 /// One request for the quorum core.
 #[derive(Debug)]
-pub struct Item {
+pub(crate) struct Item {
     pub conn: ConnId,
     pub session: SessionId,
     pub xid: i32,
@@ -63,7 +63,7 @@ pub struct Item {
 
 /// The kind of a request for the quorum core.
 #[derive(Debug)]
-pub enum Command {
+pub(crate) enum Command {
     /// A write; its body has been decoded once by the shard and is well formed.
     Write(OpCode),
     /// Answered in order, once everything prepared before it is durable. The body is the path to echo.
@@ -90,7 +90,7 @@ pub enum Command {
 
 /// The quorum core's output since the last batch, in order.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub(crate) struct Batch {
     pub elements: Vec<Element>,
     pub changes: Changes,
     /// Complete reply frames; elements say which connection gets which.
@@ -101,7 +101,7 @@ pub struct Batch {
 
 /// One step of the sequence.
 #[derive(Debug)]
-pub struct Element {
+pub(crate) struct Element {
     /// The state after this step: the zxid of its transaction, or of the last one before it.
     pub zxid: Zxid,
     /// Which of [`Batch::changes`] belong to this step.
@@ -111,7 +111,7 @@ pub struct Element {
 
 /// The part of a step that concerns one connection.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub shard: ShardId,
     pub conn: ConnId,
     pub what: Response,
@@ -126,7 +126,7 @@ impl Answer {
 
 /// The kind of an answer of the quorum core.
 #[derive(Debug)]
-pub enum Response {
+pub(crate) enum Response {
     /// The reply frame, in [`Batch::replies`], for the connection's oldest request that is in the core; after the reply
     /// to a closeSession the connection is closed.
     Reply { frame: Range<u32>, close: bool },
@@ -152,7 +152,7 @@ pub enum Response {
 }
 
 /// A new state for a shard to read, to be taken once.
-pub struct Adoption(Mutex<Option<Adopted>>);
+pub(crate) struct Adoption(Mutex<Option<Adopted>>);
 
 /// The parts of a state that a shard reads.
 pub(crate) struct Adopted {
@@ -207,12 +207,12 @@ pub(crate) struct Publisher {
 }
 
 /// A shard's place in the sequence.
-pub struct Cursor {
+pub(crate) struct Cursor {
     at: Arc<Link>,
 }
 
 /// A batch taken from the sequence, kept alive while the shard uses it.
-pub struct Taken(Arc<Link>);
+pub(crate) struct Taken(Arc<Link>);
 
 impl std::ops::Deref for Taken {
     type Target = Batch;
@@ -256,7 +256,7 @@ impl Default for Publisher {
 impl Cursor {
     /// Moves to the next batch and returns it, if there is one and it ends at or before `published`: a batch is
     /// linked a moment before the tree may be read at its zxid.
-    pub fn advance(&mut self, published: Zxid) -> Option<Taken> {
+    pub(crate) fn advance(&mut self, published: Zxid) -> Option<Taken> {
         let next = self.at.next.get()?;
         if next.batch.last_zxid > published {
             return None;

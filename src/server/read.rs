@@ -15,7 +15,7 @@ use crate::jute::{AddWatchMode, ErrorCode, OpCode, WatcherType};
 use crate::watch::WatchMode;
 
 /// The result of answering a request.
-pub enum Answered {
+pub(crate) enum Answered {
     /// The reply frame is written.
     Done,
     /// The reply frame is written, and the connection must be closed after it; see [`Step::Over`].
@@ -26,7 +26,13 @@ pub enum Answered {
 
 /// Appends the reply frame to `request`, after any events that the request causes. Its whole cost is charged to the
 /// view's meter.
-pub fn answer(scope: &mut Scope<'_>, xid: i32, request: &Request<'_>, body: &[u8], out: &mut Vec<u8>) -> Answered {
+pub(crate) fn answer(
+    scope: &mut Scope<'_>,
+    xid: i32,
+    request: &Request<'_>,
+    body: &[u8],
+    out: &mut Vec<u8>,
+) -> Answered {
     let start = out.len();
     let answered = match WideRead::begin(scope, xid, request) {
         Ok(None) => {

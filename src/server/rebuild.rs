@@ -64,7 +64,7 @@ impl Rebuild {
 
     /// The address of the memory that was last taken for znodes; see `Writer::fresh_memory`.
     #[inline]
-    pub fn fresh_memory(&self) -> usize {
+    pub(crate) fn fresh_memory(&self) -> usize {
         self.state.store().fresh_memory()
     }
 

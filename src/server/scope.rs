@@ -16,7 +16,7 @@ use crate::tree::store::{View, Znode};
 use crate::watch::{WatchMode, Watches};
 
 /// The context of a read.
-pub struct Scope<'a> {
+pub(crate) struct Scope<'a> {
     /// The tree at `zxid`.
     pub view: View<'a>,
     pub acls: &'a AclTable,

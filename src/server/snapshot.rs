@@ -19,21 +19,21 @@ use std::path::Path;
 
 /// Everything that the writer of a snapshot needs.
 pub struct SnapshotJob {
-    pub zxid: Zxid,
-    pub sessions: Vec<(SessionId, i32)>,
+    pub(crate) zxid: Zxid,
+    pub(crate) sessions: Vec<(SessionId, i32)>,
     /// The state's digest; `None` if the server keeps none.
-    pub digest: Option<u64>,
+    pub(crate) digest: Option<u64>,
     /// The ACL lists that the znodes use, and perhaps others; `None` when they are written.
-    pub acls: Option<AllAcls>,
-    pub reader: Reader,
-    pub pin: Pin,
+    pub(crate) acls: Option<AllAcls>,
+    pub(crate) reader: Reader,
+    pub(crate) pin: Pin,
     /// `Some` if the state came from another server: the log continues after it in this segment or a later one; earlier
     /// segments do not count.
-    pub log_from: Option<SegmentId>,
+    pub(crate) log_from: Option<SegmentId>,
 }
 
 /// Writes the snapshot of `job`. Between slices `pace` is called with the bytes written so far; it may wait.
-pub fn write_snapshot(
+pub(crate) fn write_snapshot(
     disk: &dyn Disk,
     dir: &Path,
     directory: DirectoryId,

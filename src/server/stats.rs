@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU64, O
 /// The counters of one shard.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub struct ShardStats {
+pub(crate) struct ShardStats {
     pub received: Count,
     pub sent: Count,
     pub received_bytes: Count,
@@ -76,7 +76,7 @@ impl ShardStats {
 /// The counters of the quorum core.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub struct CoreStats {
+pub(crate) struct CoreStats {
     /// The newest zxid that is durable and visible.
     pub zxid: AtomicI64,
     /// Sessions of the ensemble, or of a standalone server.
@@ -113,7 +113,7 @@ impl Mode {
         [Mode::Standalone, Mode::NotServing, Mode::Leader, Mode::Follower, Mode::Observer, Mode::ReadOnly];
 
     /// ZooKeeper's name for the mode.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Mode::Standalone => "standalone",
             Mode::Leader => "leader",
@@ -139,7 +139,7 @@ impl Mode {
 /// What the quorum core publishes about its ensemble; the fields below `master` have a meaning on a leader only.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub struct QuorumStats {
+pub(crate) struct QuorumStats {
     /// A [`Mode`].
     pub mode: AtomicU8,
     /// New sessions get ZooKeeper's passwords, which every client can compute.
@@ -201,13 +201,13 @@ impl QuorumStats {
 /// All counters of a server.
 #[derive(Debug)]
 pub struct Stats {
-    pub shards: Vec<ShardStats>,
-    pub core: CoreStats,
-    pub quorum: QuorumStats,
+    pub(crate) shards: Vec<ShardStats>,
+    pub(crate) core: CoreStats,
+    pub(crate) quorum: QuorumStats,
     /// Connections refused at accept.
-    pub connections_rejected: AtomicU64,
+    pub(crate) connections_rejected: AtomicU64,
     /// The present port for clients; 0 before the server has started.
-    pub client_port: AtomicU16,
+    pub(crate) client_port: AtomicU16,
 }
 
 impl Stats {

@@ -53,7 +53,7 @@ pub(crate) enum Step {
 
 /// A read under way. The caller keeps the request's body and the reply so far, and passes the same ones in every call.
 #[derive(Debug)]
-pub struct WideRead {
+pub(crate) struct WideRead {
     xid: i32,
     progress: Progress,
 }

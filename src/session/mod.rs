@@ -6,12 +6,13 @@
 
 mod ids;
 mod password;
-pub mod timeouts;
+pub(crate) mod timeouts;
 mod tracker;
 
 pub(crate) use ids::{SessionIds, has_secret};
 #[cfg(any(test, feature = "sim"))]
 pub(crate) use password::PASSWORD_LEN;
-pub use password::zookeeper_password;
+#[cfg(test)]
+pub(crate) use password::zookeeper_password;
 pub(crate) use password::{Passwords, SessionSecret};
 pub(crate) use tracker::Tracker;

@@ -16,7 +16,7 @@ pub(crate) const PASSWORD_LEN: usize = 16;
 
 /// What passwords are made under.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct SessionSecret(pub [u8; 32]);
+pub(crate) struct SessionSecret(pub [u8; 32]);
 
 impl fmt::Debug for SessionSecret {
     /// Without the secret.
@@ -37,7 +37,7 @@ impl SessionSecret {
 
 /// How a server makes passwords and checks them.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Passwords {
+pub(crate) struct Passwords {
     /// They are made under this.
     pub secret: SessionSecret,
     /// Those made under this are right, too.
@@ -75,7 +75,7 @@ impl Passwords {
 }
 
 /// The password by ZooKeeper's rule, which anybody can compute (`ZooKeeperServer.generatePasswd`).
-pub fn zookeeper_password(session: SessionId) -> [u8; PASSWORD_LEN] {
+pub(crate) fn zookeeper_password(session: SessionId) -> [u8; PASSWORD_LEN] {
     java_random_bytes(session.0 ^ 0xb341_5c00)
 }
 

@@ -28,7 +28,7 @@ const ENTRY: usize = 8 + AGREED_LEN;
 ///
 /// # Errors
 /// If the file is damaged or another directory's: with another secret in silence every session would end.
-pub fn read(disk: &dyn Disk, dir: &Path, directory: DirectoryId) -> Result<Option<Held>, Fatal> {
+pub(crate) fn read(disk: &dyn Disk, dir: &Path, directory: DirectoryId) -> Result<Option<Held>, Fatal> {
     let path = dir.join(FILE);
     let wrong = |what: &str| Fatal::new(Reason::WrongDataDirectory, format!("{} {what}", path.display()));
     match disk::read_small(disk, &path, HEAD + 2 * ENTRY) {
@@ -85,7 +85,7 @@ pub(crate) fn of_lone(
 }
 
 /// Makes it durable.
-pub fn write(disk: &dyn Disk, dir: &Path, directory: DirectoryId, held: &Held) -> Result<(), DiskError> {
+pub(crate) fn write(disk: &dyn Disk, dir: &Path, directory: DirectoryId, held: &Held) -> Result<(), DiskError> {
     disk::replace_small(disk, dir, FILE, &encode(held, directory))
 }
 

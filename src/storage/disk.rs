@@ -51,7 +51,7 @@ pub trait Disk: Send + Sync {
 pub(crate) const PIECE: usize = 256 << 10;
 
 /// What direct reads and writes are made of.
-pub const BLOCK: usize = 4096;
+pub(crate) const BLOCK: usize = 4096;
 
 /// A buffer for [`DiskFile::read_straight`]. To be used again: fresh memory costs as much as reading into it.
 pub(crate) type Blocks = rkyv::util::AlignedVec<BLOCK>;
@@ -105,9 +105,9 @@ pub trait DiskFile: Send + Sync {
 #[derive(Debug)]
 pub struct DiskError {
     /// The call in one word: open, read, write, sync, rename, remove, list, lock.
-    pub operation: &'static str,
-    pub path: PathBuf,
-    pub source: io::Error,
+    pub(crate) operation: &'static str,
+    pub(crate) path: PathBuf,
+    pub(crate) source: io::Error,
 }
 
 impl DiskError {

@@ -25,7 +25,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// If a file cannot be read or written. What is there then is whole, and old.
-pub fn write(disk: &dyn Disk, file: &Path, me: ServerId, config: &Config) -> Result<(), DiskError> {
+pub(crate) fn write(disk: &dyn Disk, file: &Path, me: ServerId, config: &Config) -> Result<(), DiskError> {
     let invalid = |what: &str| DiskError::new("write", file, io::Error::new(io::ErrorKind::InvalidInput, what));
     let dir = file.parent().filter(|_| file.is_absolute()).ok_or_else(|| invalid("expected an absolute path"))?;
     let name = file.file_name().and_then(|name| name.to_str()).ok_or_else(|| invalid("its name is not UTF-8"))?;

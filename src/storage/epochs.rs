@@ -161,7 +161,7 @@ impl EpochFile {
 
 /// Puts another record in the place of what the file holds, which may be newer, and keeps the file as it was under [`KEPT`]:
 /// for an operator's hand ([`Epochs::set_back`]), on the directory of a server that is stopped.
-pub fn replace(disk: &dyn Disk, dir: &Path, directory: DirectoryId, record: Epochs) -> Result<(), DiskError> {
+pub(crate) fn replace(disk: &dyn Disk, dir: &Path, directory: DirectoryId, record: Epochs) -> Result<(), DiskError> {
     let before = disk::read_small(disk, &dir.join(FILE), SLOTS * BLOCK)?;
     disk::replace_small(disk, dir, KEPT, &before)?;
     EpochFile::create(disk, dir, directory, record).map(drop)

@@ -37,7 +37,7 @@ const LIMIT: usize = 4096;
 
 /// What the identity file says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Identity {
+pub(crate) struct Identity {
     pub directory: DirectoryId,
     /// The server's number in its ensemble; 0 where nobody has given it one.
     pub server: i64,
@@ -61,7 +61,7 @@ enum IdentityError {
 
 /// What a directory has been to an ensemble.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Past {
+pub(crate) enum Past {
     /// Nothing: its server was always on its own. It has promised nothing, and its epochs are what its log says.
     Alone,
     /// A member's, that has voted or may have.
@@ -83,7 +83,7 @@ impl Past {
 
 /// Who starts on a directory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Starter {
+pub(crate) enum Starter {
     /// A server on its own, with the id that its files give it.
     Alone(Option<i64>),
     /// The member of that id.
@@ -146,7 +146,7 @@ impl Identity {
 }
 
 /// A data directory that is this server's, locked as long as the value lives.
-pub struct DataDirectory {
+pub(crate) struct DataDirectory {
     pub identity: Identity,
     dir: PathBuf,
     _lock: Box<dyn Send + Sync>,
@@ -154,7 +154,7 @@ pub struct DataDirectory {
 
 /// Locks and identifies the data directory `dir` for who starts, makes it if there is nothing yet. See the module's table.
 /// `entropy` is 16 random bytes, used only for a new directory. `log_dir` may be the same.
-pub fn open(
+pub(crate) fn open(
     disk: &dyn Disk,
     dir: &Path,
     log_dir: &Path,
@@ -220,7 +220,7 @@ impl Starter {
 
 /// Locks a directory for a tool that changes something in it, as long as the value lives; whose it is stays as it is. `None` if
 /// it is no data directory.
-pub fn lock(disk: &dyn Disk, dir: &Path) -> Result<Option<DataDirectory>, Fatal> {
+pub(crate) fn lock(disk: &dyn Disk, dir: &Path) -> Result<Option<DataDirectory>, Fatal> {
     if read(disk, dir)?.is_none() {
         return Ok(None);
     }
@@ -288,7 +288,7 @@ impl DataDirectory {
 }
 
 /// The identity in `dir`, for tools that look without locking.
-pub fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Identity>, Fatal> {
+pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Identity>, Fatal> {
     let path = dir.join(IDENTITY);
     match disk::read_small(disk, &path, LIMIT) {
         Ok(bytes) => Identity::decode(&bytes)

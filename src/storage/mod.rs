@@ -4,20 +4,20 @@
 //! describes and the runtime performs. A start is [`identity::open`], [`recovery::recover`],
 //! [`recovery::begin_log`], [`identity::DataDirectory::mark_born`], in this order.
 
-pub mod agreed;
+pub(crate) mod agreed;
 pub mod disk;
-pub mod dynamic;
-pub mod eligibility;
-pub mod epochs;
-pub mod identity;
-pub mod inspect;
+pub(crate) mod dynamic;
+pub(crate) mod eligibility;
+pub(crate) mod epochs;
+pub(crate) mod identity;
+pub(crate) mod inspect;
 pub mod java;
 pub mod log;
-pub mod rebase;
-pub mod recovery;
+pub(crate) mod rebase;
+pub(crate) mod recovery;
 pub mod replay;
 mod replay_error;
-pub mod retention;
+pub(crate) mod retention;
 pub mod snapshot;
 
 #[cfg(test)]

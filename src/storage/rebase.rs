@@ -37,7 +37,7 @@ use std::fmt;
 
 /// Why a log was not cut.
 #[derive(Debug)]
-pub enum TruncateError {
+pub(crate) enum TruncateError {
     /// The log has no transaction of this zxid. Nothing was changed.
     NotThere(Zxid),
     /// The state at that place could not be recovered: no whole snapshot at or before it, from which the log is
@@ -86,7 +86,7 @@ impl TruncateError {
 /// Cuts the log behind `zxid`, which it must hold or begin behind. `above` is the largest number asked for so
 /// far, [`super::log::writer::LogWriter::highest`]. The log goes on in what is returned; the state up to there
 /// is what [`super::recovery::recover`] finds now. At most `spares` files are kept to be used again.
-pub fn truncate(
+pub(crate) fn truncate(
     disk: &dyn Disk,
     options: &RecoveryOptions<'_>,
     zxid: Zxid,
@@ -142,7 +142,12 @@ pub(crate) fn begin_behind(
 
 /// Marks the orderly stop of a log that ends at `end`, see [`segment::close`]; `above` is as for [`truncate`]. Nothing is done if the
 /// log goes on elsewhere by now, or is to: a mark would make the log of before pass for one behind a snapshot that replaced it.
-pub fn close(disk: &dyn Disk, options: &RecoveryOptions<'_>, end: Position, above: SegmentId) -> Result<(), LogError> {
+pub(crate) fn close(
+    disk: &dyn Disk,
+    options: &RecoveryOptions<'_>,
+    end: Position,
+    above: SegmentId,
+) -> Result<(), LogError> {
     let chain = Chain::discover_running(disk, options.log_dir, options.directory)?;
     let mut goes_on_elsewhere = chain.segments.last().is_none_or(|head| head.header.id != end.segment);
     for (_, name) in load::list(disk, options.snapshot_dir)? {

@@ -58,7 +58,7 @@ pub(super) const MARKER: &str = "initialize";
 
 /// Where to recover from, and how.
 #[derive(Clone, Copy, Debug)]
-pub struct RecoveryOptions<'a> {
+pub(crate) struct RecoveryOptions<'a> {
     pub snapshot_dir: &'a Path,
     /// May be the same.
     pub log_dir: &'a Path,
@@ -96,7 +96,7 @@ pub(crate) struct Recovered {
 
 /// What the snapshots are like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Snapshots {
+pub(crate) enum Snapshots {
     None,
     OnlyDamaged,
     Whole { zxid: Zxid, installed: bool, newer_damaged: bool },
@@ -104,7 +104,7 @@ pub enum Snapshots {
 
 /// Where the log begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Log {
+pub(crate) enum Log {
     None,
     FromBirth,
     /// With the transaction after this one.
@@ -113,7 +113,7 @@ pub enum Log {
 
 /// What to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Plan {
+pub(crate) enum Plan {
     /// A new server: the empty state.
     Fresh,
     /// The empty state, then the whole log.
@@ -129,7 +129,7 @@ pub enum Plan {
 
 /// Why a start is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// The log begins in the middle and there is no snapshot.
     SnapshotMissing,
     /// The snapshots that would be needed are damaged.
@@ -141,7 +141,7 @@ pub enum Refusal {
 }
 
 /// The first table.
-pub fn plan(snapshots: Snapshots, log: Log, born: bool, accept_log_loss: bool) -> Plan {
+pub(crate) fn plan(snapshots: Snapshots, log: Log, born: bool, accept_log_loss: bool) -> Plan {
     use Plan::*;
     use Refusal::*;
     match (snapshots, log) {
@@ -173,7 +173,7 @@ pub fn plan(snapshots: Snapshots, log: Log, born: bool, accept_log_loss: bool) -
 
 /// The second table: whether a log that ends with `last` can be the whole log. `witness` is the largest zxid
 /// any snapshot has.
-pub fn finish(plan: Plan, snapshots: Snapshots, last: Zxid, witness: Zxid, accept_log_loss: bool) -> Plan {
+pub(crate) fn finish(plan: Plan, snapshots: Snapshots, last: Zxid, witness: Zxid, accept_log_loss: bool) -> Plan {
     match snapshots {
         _ if last >= witness => plan,
         Snapshots::Whole { zxid, installed, .. } if zxid == witness && (installed || accept_log_loss) => {

@@ -32,12 +32,12 @@ pub struct SnapshotHeader {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ZnodeRecord<'a> {
     /// The root is `/`.
-    pub path: &'a [u8],
+    pub(crate) path: &'a [u8],
     /// `None` for null, which is not the same as empty.
-    pub data: Option<&'a [u8]>,
+    pub(crate) data: Option<&'a [u8]>,
     /// The number of an ACL list of the same snapshot; zero is world:anyone with all permissions.
-    pub acl: u32,
-    pub stat: StatPersisted,
+    pub(crate) acl: u32,
+    pub(crate) stat: StatPersisted,
 }
 
 /// Builds the state. After an error the state is of no use, except for [`Replay::restart`].

@@ -54,7 +54,7 @@ pub struct Changes {
 
 impl Changes {
     /// Adds a change at the end; its ACLs are in `acls`.
-    pub fn push(&mut self, change: Change<'_>, acls: &Interner) {
+    pub(crate) fn push(&mut self, change: Change<'_>, acls: &Interner) {
         let start = self.paths.len() as u32;
         let place = self.list.len() as u32;
         if change.acl != AclId::OPEN {
@@ -96,7 +96,7 @@ impl Changes {
     }
 
     /// Removes the changes after the first `len`, and returns them.
-    pub fn split_off(&mut self, len: usize) -> Changes {
+    pub(crate) fn split_off(&mut self, len: usize) -> Changes {
         let start = self.list.get(len).map_or(self.paths.len(), |first| first.start as usize);
         let mut list = self.list.split_off(len);
         for stored in &mut list {
@@ -108,13 +108,13 @@ impl Changes {
     }
 
     /// Takes all changes and leaves none.
-    pub fn take(&mut self) -> Changes {
+    pub(crate) fn take(&mut self) -> Changes {
         let Changes { list, paths, acls } = self;
         Changes { list: gather::take(list), paths: gather::take(paths), acls: gather::take(acls) }
     }
 
     /// Adds other changes at the end.
-    pub fn append(&mut self, mut others: Changes) {
+    pub(crate) fn append(&mut self, mut others: Changes) {
         if self.list.is_empty() {
             *self = others;
             return;
@@ -128,7 +128,7 @@ impl Changes {
     }
 
     /// Forgets the changes after the first `len`: a multi that failed changed nothing.
-    pub fn truncate(&mut self, len: usize) {
+    pub(crate) fn truncate(&mut self, len: usize) {
         if let Some(first) = self.list.get(len) {
             self.paths.truncate(first.start as usize);
             self.list.truncate(len);

@@ -19,7 +19,7 @@ const HISTORY_LIMIT: usize = 1024;
 /// The CRC of a znode's path and data, to be continued with its [`StatPersisted`]; `None` for a znode that
 /// does not count.
 #[derive(Clone, Copy, Debug)]
-pub struct Body(Option<u32>);
+pub(crate) struct Body(Option<u32>);
 
 impl Body {
     /// The body of a znode that does not count.
@@ -84,7 +84,7 @@ fn extend(crc: u32, bytes: &[u8]) -> u32 {
 
 /// The sum, and the sums at some earlier transactions.
 #[derive(Debug, Default)]
-pub struct Digest {
+pub(crate) struct Digest {
     enabled: bool,
     sum: u64,
     history: VecDeque<(Zxid, u64)>,
@@ -92,7 +92,7 @@ pub struct Digest {
 
 impl Digest {
     /// Of an empty tree.
-    pub fn new(enabled: bool) -> Self {
+    pub(crate) fn new(enabled: bool) -> Self {
         Digest { enabled, ..Digest::default() }
     }
 
@@ -103,7 +103,7 @@ impl Digest {
 
     /// The CRC to start a znode's digest with, if digests are enabled.
     #[inline]
-    pub fn body(&self, path: &[u8], data: Option<&[u8]>) -> Body {
+    pub(crate) fn body(&self, path: &[u8], data: Option<&[u8]>) -> Body {
         self.body_of_path(path).with(data)
     }
 
@@ -115,17 +115,17 @@ impl Digest {
 
     /// A znode's digest changed; 0 means no znode.
     #[inline]
-    pub fn replace(&mut self, before: u64, after: u64) {
+    pub(crate) fn replace(&mut self, before: u64, after: u64) {
         self.sum = self.sum.wrapping_sub(before).wrapping_add(after);
     }
 
     /// The sum now.
-    pub fn sum(&self) -> u64 {
+    pub(crate) fn sum(&self) -> u64 {
         self.sum
     }
 
     /// A transaction has been carried out.
-    pub fn note(&mut self, zxid: Zxid) {
+    pub(crate) fn note(&mut self, zxid: Zxid) {
         if self.enabled && zxid.0 % HISTORY_INTERVAL == 0 {
             if self.history.len() == HISTORY_LIMIT {
                 self.history.pop_front();
@@ -135,7 +135,7 @@ impl Digest {
     }
 
     /// Goes back to an earlier sum; the entries of later transactions are dropped.
-    pub fn undo(&mut self, down_to: Zxid, sum: u64) {
+    pub(crate) fn undo(&mut self, down_to: Zxid, sum: u64) {
         self.sum = sum;
         while self.history.back().is_some_and(|(zxid, _)| *zxid > down_to) {
             self.history.pop_back();
@@ -143,7 +143,7 @@ impl Digest {
     }
 
     /// Zxid and sum of every 128th transaction, oldest first.
-    pub fn history(&self) -> impl Iterator<Item = (Zxid, u64)> + '_ {
+    pub(crate) fn history(&self) -> impl Iterator<Item = (Zxid, u64)> + '_ {
         self.history.iter().copied()
     }
 }

@@ -105,7 +105,7 @@ impl Index {
 }
 
 /// The paths after `last`; without `last` all.
-pub fn after<'a>(paths: &'a Paths, last: Option<&[u8]>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+pub(crate) fn after<'a>(paths: &'a Paths, last: Option<&[u8]>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
     let from = last.map_or(Bound::Unbounded, Bound::Excluded);
     paths.range::<[u8], _>((from, Bound::Unbounded)).map(|path| &**path)
 }

@@ -12,7 +12,7 @@
 mod applied;
 pub mod apply;
 pub mod change;
-pub mod digest;
+pub(crate) mod digest;
 pub mod index;
 mod multi;
 mod mutate;
@@ -25,13 +25,12 @@ pub mod state;
 pub mod store;
 #[cfg(test)]
 mod tests;
-pub mod under_way;
+pub(crate) mod under_way;
 mod usage;
-pub mod walk;
+pub(crate) mod walk;
 mod work;
 
 pub(crate) use apply::ApplyError;
 pub use apply::Mode;
-pub use change::{Change, ChangeKind, Changes};
 pub use owner::OwnerRules;
 pub use state::{Context, Outcome, State, StateOptions};

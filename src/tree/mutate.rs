@@ -18,15 +18,15 @@ use crate::jute::{Stat, StatPersisted};
 /// A transaction's zxid and time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct At {
-    pub zxid: Zxid,
-    pub time_ms: i64,
+    pub(crate) zxid: Zxid,
+    pub(crate) time_ms: i64,
 }
 
 /// A path with its hash.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Target<'a> {
-    pub path: &'a [u8],
-    pub hash: PathHash,
+    pub(crate) path: &'a [u8],
+    pub(crate) hash: PathHash,
 }
 
 impl<'a> Target<'a> {
@@ -40,10 +40,10 @@ impl<'a> Target<'a> {
 /// Facts about a znode at the head, without its data.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts {
-    pub stat: StatPersisted,
-    pub num_children: i32,
-    pub data_length: i32,
-    pub acl: AclId,
+    pub(crate) stat: StatPersisted,
+    pub(crate) num_children: i32,
+    pub(crate) data_length: i32,
+    pub(crate) acl: AclId,
     /// The digest's body of the path alone, and (the next field) with the data.
     named: Body,
     body: Body,
@@ -62,14 +62,14 @@ impl Facts {
 
 /// A znode to be created.
 pub(super) struct Creation<'a> {
-    pub at: Target<'a>,
-    pub parent: Target<'a>,
-    pub data: Option<&'a [u8]>,
-    pub acl: AclId,
+    pub(crate) at: Target<'a>,
+    pub(crate) parent: Target<'a>,
+    pub(crate) data: Option<&'a [u8]>,
+    pub(crate) acl: AclId,
     /// The owner as stored.
-    pub owner: i64,
+    pub(crate) owner: i64,
     /// The parent's stored cversion after the creation; -1: one more than now.
-    pub parent_cversion: i32,
+    pub(crate) parent_cversion: i32,
 }
 
 impl State {

@@ -8,7 +8,7 @@ use crate::ids::SessionId;
 use crate::jute::Stat;
 
 /// The owner of every container.
-pub const CONTAINER: i64 = i64::MIN;
+pub(crate) const CONTAINER: i64 = i64::MIN;
 /// The longest time to live: 40 bits of milliseconds.
 pub(crate) const TTL_MAX_MS: i64 = 0xff_ffff_ffff;
 
@@ -18,7 +18,7 @@ const VALUE_353: i64 = 0x0fff_ffff_ffff_ffff;
 
 /// The kind of a znode, by its owner.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Stays until it is deleted.
     Persistent,
     /// Deleted after its last child was deleted.
@@ -41,7 +41,7 @@ pub struct OwnerRules {
 impl OwnerRules {
     /// The kind of an owner. A 0xff owner with an unknown feature number, which ZooKeeper cannot read at all, counts as
     /// a session.
-    pub fn kind(self, owner: i64) -> Kind {
+    pub(crate) fn kind(self, owner: i64) -> Kind {
         if owner == 0 {
             return Kind::Persistent;
         }

@@ -11,7 +11,7 @@ use crate::ids::hash_state;
 pub struct PathHash(pub u64);
 
 /// The root's path.
-pub const ROOT: &[u8] = b"/";
+pub(crate) const ROOT: &[u8] = b"/";
 /// The parent of the server's own znodes.
 pub(crate) const ZOOKEEPER: &[u8] = b"/zookeeper";
 /// The parent of the quotas' znodes, see `quota`.
@@ -34,14 +34,14 @@ pub(crate) fn stored(path: &[u8]) -> &[u8] {
 /// The path before the last slash, in stored form, and the name after it; `None` without a slash. The root's parent is
 /// the root itself.
 #[inline]
-pub fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
     let slash = path.iter().rposition(|byte| *byte == b'/')?;
     Some((stored(&path[..slash]), &path[slash + 1..]))
 }
 
 /// The parent's path, in stored form; `None` without a slash.
 #[inline]
-pub fn parent(path: &[u8]) -> Option<&[u8]> {
+pub(crate) fn parent(path: &[u8]) -> Option<&[u8]> {
     split(path).map(|(parent, _)| parent)
 }
 

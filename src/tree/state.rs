@@ -129,9 +129,9 @@ impl std::error::Error for LoadError {}
 /// Buffers for reuse, so that preparing does not allocate.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    pub acl: Vec<u8>,
-    pub path: Vec<u8>,
-    pub text: Vec<u8>,
+    pub(crate) acl: Vec<u8>,
+    pub(crate) path: Vec<u8>,
+    pub(crate) text: Vec<u8>,
 }
 
 /// A value beside the znodes that a transaction changed, for an undo to restore.
@@ -349,7 +349,7 @@ impl State {
     }
 
     /// A reader of the published tree, for one thread; their number is limited.
-    pub fn reader(&self) -> Result<Reader, StoreFull> {
+    pub(crate) fn reader(&self) -> Result<Reader, StoreFull> {
         self.store.store().reader()
     }
 
@@ -405,13 +405,13 @@ impl State {
     }
 
     /// A session's timeout (ms), if it exists.
-    pub fn session_timeout_ms(&self, session: SessionId) -> Option<i32> {
+    pub(crate) fn session_timeout_ms(&self, session: SessionId) -> Option<i32> {
         self.sessions.get(&session).copied()
     }
 
     /// The session's ephemerals that start with `prefix`, in order. No prefix, a blank one and `/` mean all
     /// (ZooKeeper 3.9, `FinalRequestProcessor`).
-    pub fn ephemerals<'a>(&'a self, session: SessionId, prefix: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    pub(crate) fn ephemerals<'a>(&'a self, session: SessionId, prefix: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let all = prefix.trim_ascii().is_empty() || prefix == b"/";
         let paths = self.index.ephemerals(session).into_iter().flatten();
         paths.map(|path| &**path).filter(move |path| all || path.starts_with(prefix))
@@ -435,7 +435,7 @@ impl State {
     }
 
     /// The operator's settings.
-    pub fn options(&self) -> StateOptions {
+    pub(crate) fn options(&self) -> StateOptions {
         self.options
     }
 

@@ -6,6 +6,7 @@ mod costs;
 mod quota;
 
 use super::apply::{ApplyError, DigestCheck, SessionEvent};
+use super::change::Changes;
 use super::owner::ttl_owner;
 use super::*;
 use crate::acl::{AclId, Identities};

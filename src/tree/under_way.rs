@@ -18,7 +18,7 @@ use crate::jute::{ErrorCode, OpCode, Txn};
 
 /// How a transaction was completed.
 #[derive(Debug)]
-pub enum Completed {
+pub(crate) enum Completed {
     /// It was prepared; its entry is in [`Outcome::txn`].
     Prepared,
     Applied(Applied),
@@ -50,7 +50,7 @@ impl State {
 
     /// Continues the transaction at the head until it is complete or this call has cost `budget`; every call makes some
     /// progress. `out` must be the outcome with which the transaction began: its entry and changes grow there.
-    pub fn resume(&mut self, budget: Cost, out: &mut Outcome) -> Option<Completed> {
+    pub(crate) fn resume(&mut self, budget: Cost, out: &mut Outcome) -> Option<Completed> {
         match self.work.take()? {
             Work::Close { mut ending, mut list } => {
                 let until = self.meter().reading() + budget;

@@ -9,7 +9,7 @@ use crate::cost::Cost;
 
 /// The place of a walk.
 #[derive(Debug, Default)]
-pub struct Walk {
+pub(crate) struct Walk {
     /// Znodes whose children are still to be shown; the last one is being listed.
     open: Vec<Box<[u8]>>,
     cursor: Cursor,
@@ -17,13 +17,13 @@ pub struct Walk {
 
 impl Walk {
     /// A walk over everything below `top` (in stored form), which itself is not shown.
-    pub fn below(top: &[u8]) -> Self {
+    pub(crate) fn below(top: &[u8]) -> Self {
         Walk { open: vec![top.into()], cursor: Cursor::default() }
     }
 
     /// Shows more znodes until the view's reader has spent `budget`: at least one segment of a child set, and at most
     /// one segment beyond the budget. Returns whether there is more.
-    pub fn slice(&mut self, view: &View<'_>, budget: Cost, show: &mut impl FnMut(&Znode<'_>)) -> bool {
+    pub(crate) fn slice(&mut self, view: &View<'_>, budget: Cost, show: &mut impl FnMut(&Znode<'_>)) -> bool {
         let begun = view.meter().reading();
         while let Some(parent) = self.open.pop() {
             let mut child = parent.to_vec();

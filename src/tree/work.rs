@@ -25,14 +25,14 @@ pub(super) enum Work {
 /// The progress of a session's end.
 #[derive(Debug)]
 pub(super) struct Ending {
-    pub zxid: Zxid,
-    pub session: SessionId,
+    pub(crate) zxid: Zxid,
+    pub(crate) session: SessionId,
     /// Bytes of the entry's list of paths that are done.
-    pub listed: usize,
+    pub(crate) listed: usize,
     /// The last path that was looked at, of those that the session owns.
-    pub last: Option<Box<[u8]>>,
+    pub(crate) last: Option<Box<[u8]>>,
     /// How many paths of the list did not exist any more.
-    pub passed_over: u32,
+    pub(crate) passed_over: u32,
 }
 
 impl Ending {
@@ -45,11 +45,11 @@ impl Ending {
 #[derive(Debug)]
 pub(super) struct List {
     /// The place of the list's count.
-    pub at: usize,
-    pub count: i32,
+    pub(crate) at: usize,
+    pub(crate) count: i32,
     /// There are too many paths to list: a server that applies the entry deletes what the session owns, as for any path
     /// that is not listed.
-    pub is_given_up: bool,
+    pub(crate) is_given_up: bool,
 }
 
 impl List {
@@ -69,12 +69,12 @@ impl List {
 /// The rest of making a quota: its subtree is counted in slices. Between the slices the tree does not change.
 #[derive(Debug)]
 pub(super) struct Counting {
-    pub zxid: Zxid,
+    pub(crate) zxid: Zxid,
     /// The quota's znode (one of two) that was created, and the bytes of its data.
-    pub made: (Box<[u8]>, i64),
-    pub prefix: Box<[u8]>,
-    pub walk: Walk,
-    pub usage: Usage,
+    pub(crate) made: (Box<[u8]>, i64),
+    pub(crate) prefix: Box<[u8]>,
+    pub(crate) walk: Walk,
+    pub(crate) usage: Usage,
 }
 
 /// When a transaction counts a new quota's subtree.
@@ -96,7 +96,7 @@ impl Countings {
 /// The progress of the search: first containers, then znodes with a time to live.
 #[derive(Debug, Default)]
 pub(super) struct Sweep {
-    pub ttls: bool,
+    pub(crate) ttls: bool,
     /// The last path looked at; `None`: at the start of its set.
-    pub last: Option<Box<[u8]>>,
+    pub(crate) last: Option<Box<[u8]>>,
 }

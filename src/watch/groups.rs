@@ -104,7 +104,7 @@ impl Groups {
 
     /// Addresses that are known.
     #[cfg(test)]
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.by_address.len()
     }
 }

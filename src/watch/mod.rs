@@ -36,17 +36,6 @@ pub enum WatchMode {
     PersistentRecursive,
 }
 
-/// How many watches the data table has: what `wchs` shows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct WatchTotals {
-    /// Connections with at least one.
-    pub connections: usize,
-    /// Paths with at least one.
-    pub paths: usize,
-    /// Pairs of connection and path.
-    pub watches: usize,
-}
-
 /// The watches of one shard. Connections are named by their slots, which are small numbers.
 #[derive(Debug, Default)]
 pub struct Watches {
@@ -67,7 +56,7 @@ impl Watches {
     }
 
     /// A connection from this address has that slot now.
-    pub fn join(&mut self, slot: u32, address: IpAddr) {
+    pub(crate) fn join(&mut self, slot: u32, address: IpAddr) {
         self.lists.join(slot, address.to_canonical());
     }
 
@@ -103,7 +92,7 @@ impl Watches {
     }
 
     /// Removes the connection's watches of that kind on the path; false if there were none (removeWatches).
-    pub fn remove(&mut self, slot: u32, path: &[u8], kind: WatcherType) -> bool {
+    pub(crate) fn remove(&mut self, slot: u32, path: &[u8], kind: WatcherType) -> bool {
         let hash = path::hash(path).0;
         let mut removed = false;
         for &(table, modes) in meant(kind) {
@@ -124,7 +113,7 @@ impl Watches {
     }
 
     /// Whether watches of ended connections are left.
-    pub fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         !self.ended.is_empty()
     }
 
@@ -189,26 +178,15 @@ impl Watches {
     }
 
     /// No watch at all.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.total() == 0
-    }
-
-    /// Bytes of memory that the watches take, those of ended connections left out.
-    pub fn bytes(&self) -> usize {
-        self.lists.bytes()
     }
 
     /// How many watches there are in both tables together (`watch_count`). A persistent watch is in both; those of ended
     /// connections are counted until they are removed.
-    pub fn total(&self) -> usize {
+    pub(crate) fn total(&self) -> usize {
         let counts = self.lists.counts();
         counts.data + counts.child
-    }
-
-    /// The data table in numbers.
-    pub fn summary(&self) -> WatchTotals {
-        let counts = self.lists.counts();
-        WatchTotals { connections: counts.data_conns, paths: counts.data_paths, watches: counts.data }
     }
 
     /// Calls `each` with every connection and path of the data table, connection by connection: what `wchc`

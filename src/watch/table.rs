@@ -133,15 +133,15 @@ impl Conn {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Counts {
     /// Watches in the data table.
-    pub data: usize,
+    pub(crate) data: usize,
     /// Watches in the child table.
-    pub child: usize,
+    pub(crate) child: usize,
     /// Watches with the mode recursive.
-    pub recursive: usize,
+    pub(crate) recursive: usize,
     /// Connections with watches in the data table.
-    pub data_conns: usize,
+    pub(crate) data_conns: usize,
     /// Paths with watches in the data table.
-    pub data_paths: usize,
+    pub(crate) data_paths: usize,
 }
 
 /// All watches of a shard.
@@ -168,7 +168,7 @@ fn path_cost(length: usize) -> usize {
 impl Lists {
     /// Addresses that are known.
     #[cfg(test)]
-    pub fn addresses(&self) -> usize {
+    pub(crate) fn addresses(&self) -> usize {
         self.groups.count()
     }
 

@@ -73,7 +73,7 @@ fn one_address_leaves_half_to_the_others() {
     for slot in 1..7 {
         end(&mut watches, slot);
     }
-    assert_eq!((watches.bytes(), watches.lists.addresses()), (0, 0));
+    assert_eq!((watches.lists.bytes(), watches.lists.addresses()), (0, 0));
 }
 
 /// However its connections are spread over the shards.
@@ -89,14 +89,14 @@ fn one_address_has_half_of_what_all_shards_have() {
         for watches in &mut all {
             (0..4).for_each(|slot| watches.join(slot, "10.0.0.1".parse().unwrap()));
             (0..300).for_each(|n| _ = watches.add(n % 4, &path(n), Data));
-            taken += watches.bytes();
+            taken += watches.lists.bytes();
         }
         assert!(taken <= share / 2 && taken + shards * cost > share / 2, "{shards}: {taken}");
         taken = 0;
         for watches in &mut all {
             watches.join(4, "10.0.0.2".parse().unwrap());
             (300..600).for_each(|n| _ = watches.add(4, &path(n), Child));
-            taken += watches.bytes();
+            taken += watches.lists.bytes();
         }
         assert!(taken <= share && taken + 2 * shards * cost > share, "{shards}: {taken}");
     }
@@ -189,7 +189,8 @@ fn counts_are_of_the_data_table() {
     add(&mut watches, 1, b"/b", PersistentRecursive);
     add(&mut watches, 2, b"/b", Child);
     add(&mut watches, 5, b"/b", Data);
-    assert_eq!(watches.summary(), WatchTotals { connections: 2, paths: 2, watches: 3 });
+    let counts = watches.lists.counts();
+    assert_eq!((counts.data_conns, counts.data_paths, counts.data), (2, 2, 3));
     assert_eq!(watches.total(), 5);
     let mut seen = vec![];
     watches.for_each_data_watch(&mut |slot, path| seen.push((slot, path.to_vec())));
@@ -364,12 +365,10 @@ proptest! {
             }
             prop_assert_eq!(watches.total(), model.data.len() + model.child.len());
             prop_assert_eq!(watches.is_empty(), model.data.is_empty() && model.child.is_empty());
-            let summary = WatchTotals {
-                connections: model.data.keys().map(|key| key.1).collect::<BTreeSet<_>>().len(),
-                paths: model.data.keys().map(|key| &key.0).collect::<BTreeSet<_>>().len(),
-                watches: model.data.len(),
-            };
-            prop_assert_eq!(watches.summary(), summary);
+            let counts = watches.lists.counts();
+            let connections = model.data.keys().map(|key| key.1).collect::<BTreeSet<_>>().len();
+            let paths = model.data.keys().map(|key| &key.0).collect::<BTreeSet<_>>().len();
+            prop_assert_eq!((counts.data_conns, counts.data_paths, counts.data), (connections, paths, model.data.len()));
             let mut seen = BTreeSet::new();
             watches.for_each_data_watch(&mut |slot, path| {
                 assert!(seen.insert((String::from_utf8(path.to_vec()).unwrap(), slot)), "each pair once");

@@ -22,7 +22,7 @@ use crate::session::SessionSecret;
 
 /// The agreement.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Agreed {
+pub(crate) struct Agreed {
     pub secret: SessionSecret,
     /// Every member is known to have it: new sessions get passwords under it.
     pub everywhere: bool,

@@ -12,9 +12,9 @@ use std::sync::Arc;
 /// A transaction: its zxid, and bytes that the protocol does not interpret.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Txn {
-    pub zxid: Zxid,
+    pub(crate) zxid: Zxid,
     /// Header, record and digest, as in the log and on the wire.
-    pub bytes: Arc<[u8]>,
+    pub(crate) bytes: Arc<[u8]>,
 }
 
 /// How much a [`History`] keeps.

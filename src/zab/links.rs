@@ -37,8 +37,8 @@ pub(crate) type Address = (String, u16);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Settings {
     /// After the first failure; doubled with every further one.
-    pub min_backoff_ms: i64,
-    pub max_backoff_ms: i64,
+    pub(crate) min_backoff_ms: i64,
+    pub(crate) max_backoff_ms: i64,
 }
 
 impl Default for Settings {
@@ -49,7 +49,7 @@ impl Default for Settings {
 
 /// What happens to the connections.
 #[derive(Clone, Debug)]
-pub enum Input<'a> {
+pub(crate) enum Input<'a> {
     /// A message for another server. Dropped if there is no connection, but that server is dialled then.
     Send { to: ServerId, payload: Arc<[u8]> },
     /// Reach every voter without a connection now.
@@ -74,7 +74,7 @@ pub enum Input<'a> {
 
 /// What is to be done.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Output {
+pub(crate) enum Output {
     /// Connect to the first of these addresses that answers.
     Dial { peer: ServerId, addresses: Vec<Address> },
     /// Write these bytes, and say so with [`Input::Written`]. The first after [`Input::Dialled`] is the
@@ -90,7 +90,7 @@ pub enum Output {
 
 /// Why a connection was ended from this side.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CloseReason {
+pub(crate) enum CloseReason {
     /// The other server has the larger id: it calls back.
     TheirsToOpen,
     /// This server has the larger id: it dials.
@@ -122,7 +122,7 @@ impl fmt::Display for CloseReason {
 }
 
 /// All election connections of one server.
-pub struct Links {
+pub(crate) struct Links {
     me: ServerId,
     settings: Settings,
     /// All of this server's addresses are announced.
@@ -170,7 +170,7 @@ struct Link {
 impl Links {
     /// No connections yet. `own` are this server's election addresses, at least one; `several` says that all
     /// of them are announced (`multiAddress.enabled`), in a form that servers before 3.6 do not know.
-    pub fn new(me: ServerId, config: &Config, own: &[(&str, u16)], several: bool, settings: Settings) -> Links {
+    pub(crate) fn new(me: ServerId, config: &Config, own: &[(&str, u16)], several: bool, settings: Settings) -> Links {
         let mut initial = vec![];
         put_initial(&mut initial, me.0, own, several);
         Links {
@@ -209,7 +209,7 @@ impl Links {
     }
 
     /// Takes one input.
-    pub fn step(&mut self, input: Input<'_>, now_ms: i64) -> Vec<Output> {
+    pub(crate) fn step(&mut self, input: Input<'_>, now_ms: i64) -> Vec<Output> {
         let mut out = vec![];
         match input {
             Input::Send { to, payload } => self.send(to, payload, now_ms, &mut out),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// The data of a [`Message`].
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Data {
+pub(crate) enum Data {
     Null,
     Bytes(Vec<u8>),
     Txn(Arc<[u8]>),
@@ -24,7 +24,7 @@ pub enum Data {
 
 /// The identities that go with a forwarded request.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Auth {
+pub(crate) struct Auth {
     pub count: usize,
     /// The records as they stand on the wire.
     pub bytes: Vec<u8>,
@@ -32,7 +32,7 @@ pub struct Auth {
 
 impl Auth {
     /// A copy of a packet's identities. A null list and an empty one mean the same to the check of a request.
-    pub fn of(packet: &Packet<'_>) -> Auth {
+    pub(crate) fn of(packet: &Packet<'_>) -> Auth {
         let identities = packet.auth.unwrap_or(Identities::NONE);
         Auth { count: identities.len(), bytes: identities.bytes().to_vec() }
     }
@@ -40,7 +40,7 @@ impl Auth {
 
 /// A packet to be sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Message {
+pub(crate) struct Message {
     pub kind: PacketType,
     pub zxid: Zxid,
     pub data: Data,
@@ -89,7 +89,7 @@ impl Message {
 
 /// What must be durable on this server first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum After {
+pub(crate) enum After {
     /// May be done at once.
     Nothing,
     /// Everything up to this zxid, in the log or in a snapshot.

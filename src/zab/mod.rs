@@ -13,14 +13,14 @@
 //! what it waits for is durable.
 
 pub mod agreed;
-pub mod change;
-pub mod election;
+pub(crate) mod change;
+pub(crate) mod election;
 pub mod epochs;
 pub mod history;
 pub mod leader;
-pub mod learner;
+pub(crate) mod learner;
 pub mod links;
-pub mod message;
+pub(crate) mod message;
 pub mod voters;
 
 #[cfg(test)]

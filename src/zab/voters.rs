@@ -12,7 +12,7 @@ use crate::config::membership::{Draft, Membership};
 use crate::config::properties;
 use thiserror::Error;
 
-pub use crate::config::member::Member;
+pub(crate) use crate::config::member::Member;
 pub(crate) use crate::config::member::{MemberAddress, MemberClient, MemberRole, ServerId};
 
 /// One reason why a configuration is none.
@@ -44,7 +44,7 @@ pub(crate) struct NobodyVotes;
 
 /// One configuration of the ensemble, with at least one participant.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Voters(Membership);
+pub(crate) struct Voters(Membership);
 
 impl Voters {
     /// Reads the text form: `key=value` lines in any order, blank lines and comments skipped. Every mistake
@@ -211,28 +211,28 @@ pub struct Config {
 impl Config {
     /// A proposed configuration counts only while it is newer than the current one (ZooKeeper 3.9,
     /// FastLeaderElection.getVoteTracker); any other is dropped.
-    pub fn new(current: Voters, pending: Option<Voters>) -> Config {
+    pub(crate) fn new(current: Voters, pending: Option<Voters>) -> Config {
         let pending = pending.filter(|pending| pending.version() > current.version());
         Config { current, pending }
     }
 
     /// What was agreed on.
-    pub fn current(&self) -> &Voters {
+    pub(crate) fn current(&self) -> &Voters {
         &self.current
     }
 
     /// What is proposed, always newer than [`Config::current`].
-    pub fn pending(&self) -> Option<&Voters> {
+    pub(crate) fn pending(&self) -> Option<&Voters> {
         self.pending.as_ref()
     }
 
     /// Current and pending, as far as there.
-    pub fn all(&self) -> impl Iterator<Item = &Voters> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Voters> {
         std::iter::once(&self.current).chain(&self.pending)
     }
 
     /// The voters of either configuration: who is asked, and who is listened to.
-    pub fn voters(&self) -> BTreeSet<ServerId> {
+    pub(crate) fn voters(&self) -> BTreeSet<ServerId> {
         self.all().flat_map(Voters::voters).collect()
     }
 
@@ -247,12 +247,12 @@ impl Config {
     }
 
     /// What a candidate weighs: in the current configuration if it votes there, else in the pending one.
-    pub fn weight(&self, id: ServerId) -> i64 {
+    pub(crate) fn weight(&self, id: ServerId) -> i64 {
         self.all().find(|voters| voters.is_voter(id)).map_or(0, |voters| voters.weight(id))
     }
 
     /// A member as the current configuration knows it, else as the pending one does.
-    pub fn member(&self, id: ServerId) -> Option<&Member> {
+    pub(crate) fn member(&self, id: ServerId) -> Option<&Member> {
         self.all().find_map(|voters| voters.member(id))
     }
 

@@ -12,7 +12,7 @@ use crate::storage::log::writer::LogOptions;
 
 /// A finding and what to do about it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Advice {
+pub(crate) struct Advice {
     /// Acknowledged writes or the server itself are at risk, or it is far slower than it could be.
     pub warning: bool,
     /// What was found and what follows from it.
@@ -34,7 +34,7 @@ impl Advice {
 }
 
 /// What one would change, warnings first.
-pub fn advice(machine: &Machine, config: &Config) -> Vec<Advice> {
+pub(crate) fn advice(machine: &Machine, config: &Config) -> Vec<Advice> {
     let mut all = vec![];
     volumes(machine, &mut all);
     writes(machine, &mut all);

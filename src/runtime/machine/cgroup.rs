@@ -10,7 +10,7 @@ use super::volume::Mount;
 
 /// What the groups allow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Bounds {
+pub(crate) struct Bounds {
     /// Thousandths of a CPU; `None`: no quota.
     pub cpu_milli: Option<u64>,
     /// Bytes of memory; `None`: no limit.

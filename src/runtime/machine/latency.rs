@@ -22,7 +22,7 @@ const BLOCKS: usize = 32;
 
 /// The times of the writes, microseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct WriteLatency {
+pub(crate) struct WriteLatency {
     /// How many were measured.
     pub writes: usize,
     pub p50_us: u64,

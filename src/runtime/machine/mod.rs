@@ -12,7 +12,7 @@ mod volume;
 pub(crate) use cgroup::Bounds;
 pub(crate) use latency::WriteLatency;
 pub(crate) use parse::Limit;
-pub use parse::Read;
+pub(crate) use parse::Read;
 #[cfg(test)]
 pub(crate) use volume::Device;
 pub(crate) use volume::Volume;
@@ -29,7 +29,7 @@ const LOCK_CAPABILITY: u32 = 14;
 
 /// What there is. A fact that could not be told is `None`, empty or 0.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// The kernel's release.
     pub kernel: String,
     /// The CPUs this process may run on, in order.

@@ -4,11 +4,11 @@
 //! that cannot be told is left out, and nothing that serves clients depends on it.
 
 /// The text of a file of the kernel's; `None` where it cannot be read.
-pub type Read<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub(crate) type Read<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// A limit of the process; `None`: unlimited.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Limit {
+pub(crate) struct Limit {
     pub soft: Option<u64>,
     /// As far as this user may raise it.
     pub hard: Option<u64>,

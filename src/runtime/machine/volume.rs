@@ -70,7 +70,7 @@ fn unescape(text: &str) -> String {
 
 /// A directory and what is under it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Volume {
+pub(crate) struct Volume {
     /// The directory, or what there is of the path to it.
     pub path: PathBuf,
     /// The mount it lies on.
@@ -90,7 +90,7 @@ pub struct Volume {
 
 /// A block device; of a partition, the disk it is a part of.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Device {
+pub(crate) struct Device {
     pub name: String,
     pub rotational: Option<bool>,
     /// `write back`: a volatile cache, which a sync has to flush; `write through`: none.

@@ -179,9 +179,9 @@ pub enum Effect {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Listen {
     /// Where to listen for clients.
-    pub client: Option<MemberClient>,
+    pub(crate) client: Option<MemberClient>,
     /// Where to listen for learners and votes: all addresses.
-    pub peers: Option<Vec<MemberAddress>>,
+    pub(crate) peers: Option<Vec<MemberAddress>>,
 }
 
 /// What a member of an ensemble writes to disk besides its log.

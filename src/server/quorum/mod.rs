@@ -21,7 +21,6 @@ pub use core::SnapshotRule;
 pub(crate) use core::{Core, QuorumOptions};
 pub use interface::{Effect, EnsembleOptions, PeerInput, Record, ServerState};
 pub(crate) use interface::{Listen, RoleSettings};
-pub use member::Member;
 pub(crate) use secrets::MemberSecrets;
 pub(crate) use turn::Work;
 pub use turn::{Input, Quorum};

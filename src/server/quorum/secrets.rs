@@ -12,12 +12,12 @@ use crate::zab::agreed::{Agreed, Held};
 #[derive(Clone, Debug)]
 pub struct MemberSecrets {
     /// The agreements as on disk.
-    pub held: Held,
+    pub(crate) held: Held,
     /// The operator's secret, the same on every member (`corral.sessionSecret`): it takes precedence over the
     /// agreement.
-    pub given: Option<SessionSecret>,
+    pub(crate) given: Option<SessionSecret>,
     /// Servers of ZooKeeper are to join (`corral.zookeeperPasswords`).
-    pub zookeeper: bool,
+    pub(crate) zookeeper: bool,
 }
 
 impl MemberSecrets {

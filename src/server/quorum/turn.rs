@@ -52,7 +52,7 @@ pub enum Input<'a> {
 
 /// Work to do outside.
 #[derive(Default)]
-pub struct Work {
+pub(crate) struct Work {
     /// Write this; the bytes are in the log writer's buffer. Then give [`Input::Written`].
     pub write: Option<FrameWrite>,
     /// Prepare this segment for the log.
@@ -67,18 +67,18 @@ pub struct Work {
 
 impl Quorum {
     /// A standalone server.
-    pub fn lone(core: Core) -> Quorum {
+    pub(crate) fn lone(core: Core) -> Quorum {
         Quorum::Lone(Box::new(Lone::new(core)))
     }
 
     /// A member of an ensemble: it serves no client until it leads or follows.
-    pub fn member(core: Core, options: EnsembleOptions) -> Quorum {
+    pub(crate) fn member(core: Core, options: EnsembleOptions) -> Quorum {
         Quorum::Member(Box::new(Member::new(core, options)))
     }
 
     /// Begins a turn: with the present time and a new budget. Work that the last turn left over continues before new
     /// requests ([`Input::Inbound`]), and in [`Quorum::ready`] at the latest; a write that is on disk does not wait for it.
-    pub fn begin(&mut self, clock: Clock) {
+    pub(crate) fn begin(&mut self, clock: Clock) {
         self.core_mut().begin(clock);
     }
 
@@ -127,7 +127,7 @@ impl Quorum {
     /// The work to do outside now. To be called until there is none, because work that was done may lead to more.
     /// `may_write`: false to let more transactions gather for the log's next write.
     #[inline]
-    pub fn ready(&mut self, may_write: bool) -> Work {
+    pub(crate) fn ready(&mut self, may_write: bool) -> Work {
         self.carry_on();
         let write = if may_write { self.next_write() } else { None };
         if self.core().is_snapshot_due() {
@@ -178,7 +178,7 @@ impl Quorum {
     }
 
     /// A cursor into the sequence, for a shard.
-    pub fn cursor(&self) -> Cursor {
+    pub(crate) fn cursor(&self) -> Cursor {
         self.core().cursor()
     }
 

@@ -27,7 +27,7 @@ pub(crate) enum Phase {
 
 /// A request whose answer cannot be given yet.
 #[derive(Debug)]
-pub enum Pending {
+pub(crate) enum Pending {
     /// The quorum core has it.
     Core { xid: i32, op: OpCode, since_ms: i64, bytes: usize },
     /// The request waits for those before it: header and body as received, the client's identities at that time, and
@@ -65,7 +65,7 @@ pub(crate) struct Stops {
 
 /// The client's identities, and values derived from them.
 #[derive(Debug)]
-pub struct Caller {
+pub(crate) struct Caller {
     pub identities: Arc<Identities>,
     /// Bytes that the identities add to each forwarded request: a follower sends them to its leader with every one.
     pub identity_bytes: usize,

@@ -11,7 +11,7 @@
 //! follows, the read runs later. See [`budget`].
 
 mod budget;
-pub mod conn;
+pub(crate) mod conn;
 mod credit;
 mod input;
 mod pacing;
@@ -273,7 +273,7 @@ impl Shard {
     }
 
     /// Takes this turn's message for the quorum core.
-    pub fn take_outbound(&mut self) -> Option<Inbound> {
+    pub(crate) fn take_outbound(&mut self) -> Option<Inbound> {
         if self.outbound.is_empty() {
             return None;
         }
@@ -313,7 +313,7 @@ impl Shard {
     }
 
     /// Ends the turn: runs a slice of the long work, and continues paused connections that need not wait any more.
-    pub fn end_turn(&mut self) {
+    pub(crate) fn end_turn(&mut self) {
         self.work_off();
         if !self.unread.paused.is_empty() {
             self.extend_budget();

@@ -17,10 +17,10 @@ use std::sync::Arc;
 
 /// The header of a request.
 pub(super) struct Incoming<'a> {
-    pub xid: i32,
+    pub(crate) xid: i32,
     /// `None`: no operation has this number.
-    pub op: Option<OpCode>,
-    pub body: &'a [u8],
+    pub(crate) op: Option<OpCode>,
+    pub(crate) body: &'a [u8],
 }
 
 impl<'a> Incoming<'a> {

@@ -14,68 +14,68 @@ use std::sync::Arc;
 
 /// The tree that this shard reads.
 pub(super) struct Tree {
-    pub reader: Reader,
-    pub store: Store,
-    pub acls: Arc<AclTable>,
+    pub(crate) reader: Reader,
+    pub(crate) store: Store,
+    pub(crate) acls: Arc<AclTable>,
     /// The zxid of the state that clients see.
-    pub applied: Zxid,
+    pub(crate) applied: Zxid,
 }
 
 /// The published sequence, see `sequence`.
 pub(super) struct Sequence {
-    pub cursor: Cursor,
+    pub(crate) cursor: Cursor,
     /// A batch that is not taken in as a whole yet.
-    pub taking: Option<Taking>,
+    pub(crate) taking: Option<Taking>,
     /// Steps in which watches were fired.
-    pub fires: u64,
+    pub(crate) fires: u64,
 }
 
 /// A batch that is being taken in. Watchers are told of the changes of a long transaction over several turns. Until all
 /// are told, no request is accepted: a client that was told of a change would read a state without it, and a new watch
 /// would miss changes already told.
 pub(super) struct Taking {
-    pub batch: Taken,
+    pub(crate) batch: Taken,
     /// How many elements are done, and (the next field) how many changes of the next element.
-    pub elements: usize,
-    pub changes: usize,
+    pub(crate) elements: usize,
+    pub(crate) changes: usize,
 }
 
 /// Work for the edge, by connection.
 #[derive(Debug, Default)]
 pub(super) struct ForEdge {
     /// Connections that have bytes to send.
-    pub dirty: Vec<ConnId>,
+    pub(crate) dirty: Vec<ConnId>,
     /// Connections that may have begun or stopped to be read: their sockets are armed or disarmed.
-    pub interest: Vec<ConnId>,
+    pub(crate) interest: Vec<ConnId>,
     /// Connections that are over: their sockets are closed.
-    pub ended: Vec<ConnId>,
+    pub(crate) ended: Vec<ConnId>,
 }
 
 /// Connections that are not read at the moment, see `pacing`.
 #[derive(Debug, Default)]
 pub(super) struct Unread {
-    pub paused: Vec<ConnId>,
+    pub(crate) paused: Vec<ConnId>,
     /// Connections that wait only until all watchers of a long transaction are told; they are not looked at before.
-    pub until_told: Vec<ConnId>,
+    pub(crate) until_told: Vec<ConnId>,
 }
 
 /// Sessions that were heard of since the last report to the quorum core.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
-    pub connections: Vec<ConnId>,
+    pub(crate) connections: Vec<ConnId>,
     /// Sessions whose connections have ended since.
-    pub ended: Vec<SessionId>,
+    pub(crate) ended: Vec<SessionId>,
 }
 
 /// The requests of this shard that the quorum core has, see `credit`.
 #[derive(Debug)]
 pub(super) struct Credit {
-    pub requests: usize,
-    pub bytes: usize,
+    pub(crate) requests: usize,
+    pub(crate) bytes: usize,
     /// Those of connections that have ended.
-    pub left_behind: LeftBehind,
+    pub(crate) left_behind: LeftBehind,
     /// This shard's part of the bytes that the quorum core may have.
-    pub limit: usize,
+    pub(crate) limit: usize,
 }
 
 /// Requests of connections that have ended, and their bytes.
@@ -92,30 +92,30 @@ impl Default for LeftBehind {
 #[derive(Debug, Default)]
 pub(super) struct Pressure {
     /// How many requests refused for lack of memory were logged.
-    pub refusals_told: u64,
+    pub(crate) refusals_told: u64,
     /// The tree has used up its share.
-    pub is_tree_full: bool,
+    pub(crate) is_tree_full: bool,
 }
 
 /// The budget of a turn, see `budget`.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     /// Counts turns.
-    pub turn: u64,
+    pub(crate) turn: u64,
     /// What the meter showed when the turn began.
-    pub begun: Cost,
+    pub(crate) begun: Cost,
     /// The cost of a turn up to which connections that have asked for much may continue, and up to which any connection
     /// may.
-    pub heavy: Cost,
-    pub all: Cost,
+    pub(crate) heavy: Cost,
+    pub(crate) all: Cost,
     /// What reads between writes have cost in this turn beyond the estimates.
-    pub overrun: Cost,
+    pub(crate) overrun: Cost,
     /// A connection waits for the next turn.
-    pub has_left_over: bool,
+    pub(crate) has_left_over: bool,
     /// The estimated cost of all reads that stand between writes.
-    pub crossing: Cost,
+    pub(crate) crossing: Cost,
     /// What the meter showed when the present work began, which will be charged to one connection.
-    pub mark: Cost,
+    pub(crate) mark: Cost,
 }
 
 impl Budget {
@@ -143,26 +143,26 @@ impl Budget {
 
 /// A read in slices.
 pub(super) struct Running {
-    pub conn: ConnId,
-    pub asking: Asking,
-    pub read: WideRead,
+    pub(crate) conn: ConnId,
+    pub(crate) asking: Asking,
+    pub(crate) read: WideRead,
     /// `None` for setWatches, which reads at `applied`.
-    pub pin: Option<Pin>,
-    pub identities: Arc<Identities>,
+    pub(crate) pin: Option<Pin>,
+    pub(crate) identities: Arc<Identities>,
     /// The reply so far, and (the next field) the memory for replies that it uses.
-    pub out: Vec<u8>,
-    pub charge: Charge,
+    pub(crate) out: Vec<u8>,
+    pub(crate) charge: Charge,
 }
 
 /// The reads of a shard that take more than a turn.
 #[derive(Default)]
 pub(super) struct Slices {
     /// The reads under way; they take turns.
-    pub running: VecDeque<Running>,
+    pub(crate) running: VecDeque<Running>,
     /// How many of them have a pin.
-    pub pinned: usize,
+    pub(crate) pinned: usize,
     /// Connections whose read has no pin yet, in the order they asked.
-    pub waiting: VecDeque<ConnId>,
+    pub(crate) waiting: VecDeque<ConnId>,
 }
 
 impl Slices {

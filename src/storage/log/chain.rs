@@ -46,7 +46,7 @@ pub(crate) struct Segment {
 
 /// Why a log cannot be read.
 #[derive(Debug)]
-pub enum LogError {
+pub(crate) enum LogError {
     Disk(DiskError),
     /// Something that had been durable is damaged.
     Corrupt {
@@ -279,10 +279,10 @@ impl fmt::Display for Skipped {
 
 /// A whole frame on the way of a walk.
 pub(super) struct Frame<'a> {
-    pub header: FrameHeader,
+    pub(crate) header: FrameHeader,
     /// The last transaction before it.
-    pub before: Zxid,
-    pub txns: Txns<'a>,
+    pub(crate) before: Zxid,
+    pub(crate) txns: Txns<'a>,
 }
 
 /// What a walk does next.

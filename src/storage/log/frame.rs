@@ -33,7 +33,7 @@ pub struct DirectoryId(pub [u8; 16]);
 
 impl DirectoryId {
     /// What the checksums of this directory's frames start from.
-    pub fn seed(&self) -> u32 {
+    pub(crate) fn seed(&self) -> u32 {
         crc32c::crc32c(&self.0)
     }
 }

@@ -6,10 +6,10 @@
 //! what belongs to the log is decided from its newest header backwards, and whatever lies beyond a named end,
 //! in a skipped file, or in a recycled file from its earlier life is no part of it.
 
-pub mod chain;
+pub(crate) mod chain;
 pub mod frame;
 mod name;
-pub mod reader;
+pub(crate) mod reader;
 pub mod seek;
 pub mod segment;
 pub mod writer;

@@ -12,7 +12,7 @@ pub struct SegmentId(pub u64);
 
 impl SegmentId {
     /// The number given after this one.
-    pub fn next(self) -> SegmentId {
+    pub(crate) fn next(self) -> SegmentId {
         SegmentId(self.0 + 1)
     }
 

@@ -14,7 +14,7 @@ use std::path::Path;
 
 /// Where a log ends if it is cut.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Cut {
+pub(crate) struct Cut {
     /// The last frame that stays whole.
     pub after: Position,
     /// The transactions that stay of the frame behind it, to be written again.

@@ -51,7 +51,7 @@ impl SegmentHeader {
     }
 
     /// Writes the block and returns its checksum, which the first frame carries on.
-    pub fn encode(&self, block: &mut [u8]) -> u32 {
+    pub(crate) fn encode(&self, block: &mut [u8]) -> u32 {
         assert_eq!(block.len(), BLOCK);
         block.fill(0);
         block[..8].copy_from_slice(&MAGIC);
@@ -71,7 +71,7 @@ impl SegmentHeader {
 
     /// Reads a block, with its checksum. `None` if it is not a whole header; a version this program does not
     /// know is an error of its own, since such a log must not be taken for an empty one.
-    pub fn decode(block: &[u8]) -> Result<Option<(SegmentHeader, u32)>, UnknownVersion> {
+    pub(crate) fn decode(block: &[u8]) -> Result<Option<(SegmentHeader, u32)>, UnknownVersion> {
         let Some(block) = block.get(..HEADER) else { return Ok(None) };
         let u32_at = |at: usize| u32::from_le_bytes(block[at..at + 4].try_into().expect("four bytes"));
         let u64_at = |at: usize| u64::from_le_bytes(block[at..at + 8].try_into().expect("eight bytes"));
@@ -100,7 +100,7 @@ impl SegmentHeader {
 
 /// A whole header of a format this program does not read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct UnknownVersion(pub u32);
+pub(crate) struct UnknownVersion(pub u32);
 
 /// A file of the wanted name and size whose directory entry is durable: space for the log writer to begin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -114,7 +114,7 @@ pub struct PreparedSegment {
 
 /// Makes the space for segment `id`: a spare of at least `capacity` bytes under the new name, or a new file
 /// filled with zeros. To be called on a helper thread, it may take a while.
-pub fn prepare(disk: &dyn Disk, dir: &Path, id: SegmentId, capacity: u64) -> Result<PreparedSegment, DiskError> {
+pub(crate) fn prepare(disk: &dyn Disk, dir: &Path, id: SegmentId, capacity: u64) -> Result<PreparedSegment, DiskError> {
     let (from, capacity, recycled) = match take_spare(disk, dir, capacity)? {
         Some((name, capacity)) => (name, capacity, true),
         None => {
@@ -144,7 +144,7 @@ pub struct OpenSegment {
 
 /// Begins segment `id`, which goes on from `after`, with `kept` as its first transactions: those of a frame
 /// that was cut in two. All of it is durable before the file gets its name.
-pub fn begin(
+pub(crate) fn begin(
     disk: &dyn Disk,
     dir: &Path,
     directory: DirectoryId,
@@ -202,7 +202,7 @@ pub fn begin(
 /// durable. So the log's last frame is vouched for, as every start vouches for the frames before it: if it is damaged from now
 /// on that is corruption, not an unfinished write. The next start goes on from `end`, in a segment of its own. `id` is
 /// larger than that of any file there is.
-pub fn close(
+pub(crate) fn close(
     disk: &dyn Disk,
     dir: &Path,
     directory: DirectoryId,

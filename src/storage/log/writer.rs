@@ -66,9 +66,9 @@ impl LogOptions {
 /// A segment could not hold the longest transaction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SegmentTooSmall {
-    pub segment_bytes: u64,
+    pub(crate) segment_bytes: u64,
     /// The least size that will do.
-    pub needed: u64,
+    pub(crate) needed: u64,
 }
 
 impl fmt::Display for SegmentTooSmall {
@@ -277,7 +277,7 @@ impl LogWriter {
     }
 
     /// Where the log ends, if all of it is durable and it has grown since it was begun: what [`super::segment::close`] is given.
-    pub fn closing(&self) -> Option<Position> {
+    pub(crate) fn closing(&self) -> Option<Position> {
         let Self { segment, end, checksum, durable: zxid, .. } = *self;
         let has_grown = end > BLOCK as u64;
         (self.is_idle() && has_grown).then_some(Position { segment, end, checksum, zxid })
@@ -289,18 +289,14 @@ impl LogWriter {
     }
 
     /// The segment frames go to; its header is durable.
-    pub fn segment(&self) -> SegmentId {
+    #[cfg(test)]
+    pub(crate) fn segment(&self) -> SegmentId {
         self.segment
     }
 
     /// The largest number a segment has had or been asked for under.
     pub(crate) fn highest(&self) -> SegmentId {
         self.segment.next()
-    }
-
-    /// The longest transaction taken, in bytes.
-    pub fn max_txn(&self) -> usize {
-        self.options.max_txn
     }
 
     /// The space wanted for the next segment. The same answer until it is handed in with

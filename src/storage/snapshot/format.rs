@@ -22,9 +22,9 @@ use rkyv::{Archive, Serialize};
 /// The version written, and the only one read.
 pub(crate) const VERSION: u32 = 1;
 /// Bytes of the header.
-pub const HEADER: usize = 128;
+pub(crate) const HEADER: usize = 128;
 /// Bytes of an entry of the index.
-pub const ENTRY: usize = 24;
+pub(crate) const ENTRY: usize = 24;
 /// Bytes of the footer.
 pub(crate) const FOOTER: usize = 40;
 /// Chunks begin at multiples of this, in the file and in memory.
@@ -39,7 +39,7 @@ const FLAG_INSTALLED: u32 = 2;
 
 impl SnapshotHeader {
     /// The header's bytes, and their checksum.
-    pub fn encode(&self) -> ([u8; HEADER], u32) {
+    pub(crate) fn encode(&self) -> ([u8; HEADER], u32) {
         let mut bytes = [0; HEADER];
         let mut flags = 0;
         if self.digest.is_some() {
@@ -63,7 +63,7 @@ impl SnapshotHeader {
     }
 
     /// Reads a header and its checksum.
-    pub fn decode(bytes: &[u8]) -> Result<(SnapshotHeader, u32), HeaderError> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<(SnapshotHeader, u32), HeaderError> {
         let bytes: &[u8; HEADER] = bytes.try_into().map_err(|_| HeaderError::Damaged)?;
         let checksum = u32_at(bytes, 12);
         if bytes[..8] != MAGIC || checksum_around(bytes) != checksum {
@@ -88,7 +88,7 @@ impl SnapshotHeader {
 
 /// Why bytes are no header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum HeaderError {
+pub(crate) enum HeaderError {
     Damaged,
     /// Whole, but of a version this program does not read.
     UnknownVersion(u32),
@@ -96,7 +96,7 @@ pub enum HeaderError {
 
 /// What a chunk holds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Kind {
+pub(crate) enum Kind {
     Sessions = 1,
     Acls = 2,
     Znodes = 3,
@@ -104,7 +104,7 @@ pub enum Kind {
 
 /// An entry of the index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     pub offset: u64,
     /// Bytes of the archive; zeros up to the next multiple of [`ALIGN`] follow.
     pub length: u32,
@@ -184,7 +184,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 /// The name of the snapshot at `zxid`.
-pub fn file_name(zxid: Zxid) -> String {
+pub(crate) fn file_name(zxid: Zxid) -> String {
     format!("{PREFIX}{:016x}", zxid.0)
 }
 

@@ -96,12 +96,12 @@ impl Snapshot {
     }
 
     /// What it says of itself.
-    pub fn header(&self) -> &SnapshotHeader {
+    pub(crate) fn header(&self) -> &SnapshotHeader {
         &self.header
     }
 
     /// Its chunks.
-    pub fn entries(&self) -> &[Entry] {
+    pub(crate) fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
@@ -124,7 +124,7 @@ impl Snapshot {
     }
 
     /// Reads and checks every chunk, and hands nothing over.
-    pub fn verify(&self, threads: usize) -> Result<(), SnapshotError> {
+    pub(crate) fn verify(&self, threads: usize) -> Result<(), SnapshotError> {
         self.chunks(threads, &mut |_| Ok(())).map(|_| ())
     }
 
@@ -374,7 +374,7 @@ impl Drop for StopOnDrop<'_> {
 }
 
 /// The snapshots in `dir` by their names, newest first.
-pub fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<(Zxid, String)>, DiskError> {
+pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<(Zxid, String)>, DiskError> {
     let names = disk.list(dir)?;
     let mut found: Vec<_> = names.into_iter().filter_map(|name| Some((format::zxid_of(&name)?, name))).collect();
     found.sort_by(|a, b| b.cmp(a));

@@ -6,4 +6,4 @@
 
 pub mod format;
 pub mod load;
-pub mod write;
+pub(crate) mod write;

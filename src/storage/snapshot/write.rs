@@ -42,7 +42,7 @@ pub(crate) struct SnapshotWriter<'a> {
 
 /// A snapshot that is complete and durable.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Written {
+pub(crate) struct Written {
     pub name: String,
     /// Bytes of the file.
     pub bytes: u64,

@@ -157,7 +157,7 @@ impl Drop for Reader {
 }
 
 /// Keeps one zxid readable. A pin alone does not keep memory allocated: reading at it needs an online reader.
-pub struct Pin {
+pub(crate) struct Pin {
     shared: Arc<Shared>,
     slot: usize,
     zxid: i64,

@@ -180,7 +180,7 @@ impl Store {
     }
 
     /// Znodes at the head, the root included.
-    pub fn znodes(&self) -> u64 {
+    pub(crate) fn znodes(&self) -> u64 {
         self.shared.znodes.load(Relaxed).max(0) as u64
     }
 

@@ -139,7 +139,7 @@ impl Writer {
     }
 
     /// The last published zxid; `Zxid(i64::MIN)` before the first.
-    pub fn published(&self) -> Zxid {
+    pub(crate) fn published(&self) -> Zxid {
         Zxid(self.stamps.published)
     }
 
@@ -200,7 +200,7 @@ impl Writer {
     }
 
     /// Znodes at the head, the root included.
-    pub fn znodes(&self) -> u64 {
+    pub(crate) fn znodes(&self) -> u64 {
         self.store().znodes()
     }
 
@@ -343,7 +343,7 @@ impl Writer {
     ///
     /// # Panics
     /// If the znode does not exist, or if the stamp is published.
-    pub fn set_acl(&mut self, path: &[u8], hash: PathHash, acl: AclId, aversion: i32) {
+    pub(crate) fn set_acl(&mut self, path: &[u8], hash: PathHash, acl: AclId, aversion: i32) {
         self.check_stamp();
         let hash = normal(hash.0);
         // SAFETY: the writer's own pointers, see the head of the file.

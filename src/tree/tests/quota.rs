@@ -8,6 +8,7 @@ use crate::jute::wire::{put_bytes, put_int};
 use crate::jute::{ErrorCode, OpCode, Request};
 use crate::limits;
 use crate::sim::bodies::{create, multi};
+use crate::tree::change::Changes;
 use crate::tree::store::tests::znode;
 
 const SESSION: SessionId = SessionId(1);

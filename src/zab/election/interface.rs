@@ -35,7 +35,7 @@ impl Default for Settings {
 
 /// The end of a server's log. The server's tree must hold exactly the transactions up to this end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LogEnd {
+pub(crate) struct LogEnd {
     /// The last transaction logged.
     pub zxid: Zxid,
     /// The epoch whose leader this server last accepted (currentEpoch).
@@ -44,7 +44,7 @@ pub struct LogEnd {
 
 /// The inputs of an election.
 #[derive(Clone, Debug)]
-pub enum Input<'a> {
+pub(crate) enum Input<'a> {
     /// The role ended, or the server starts: look for a leader.
     Look {
         /// `None`: this server has no database; it neither stands nor votes until it has followed a leader.
@@ -74,7 +74,7 @@ pub enum Input<'a> {
 
 /// The outputs of an election. They need not wait for the disk: a vote names only what is durable already.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Output {
+pub(crate) enum Output {
     /// Send this payload in a frame; it replaces what was not sent yet to that server.
     Send { to: ServerId, payload: Arc<[u8]> },
     /// Dial every voter without a connection now, whenever the last attempt was.
@@ -92,7 +92,7 @@ pub enum Output {
 
 /// How an election ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Settled {
+pub(crate) struct Settled {
     /// Leading, following, or observing; never looking.
     pub state: PeerState,
     /// The leader, as it was when it was elected.
@@ -106,7 +106,7 @@ pub struct Settled {
 
 /// Why a message was dropped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum DropReason {
+pub(crate) enum DropReason {
     /// It is no notification.
     Malformed(ElectionError),
     /// The number of its election round is too large.

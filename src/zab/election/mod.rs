@@ -22,8 +22,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub(crate) use interface::{DropReason, LogEnd, Settled};
-pub use interface::{Input, Output, Settings};
-pub use vote::Vote;
+pub(crate) use interface::{Input, Output, Settings};
+pub(crate) use vote::Vote;
 use vote::{Ballot, NO_DATABASE, supporters};
 
 use crate::ids::Zxid;
@@ -36,10 +36,10 @@ const LAST_ROUND: i64 = 1 << 62;
 
 /// Servers without a vote that are told of a proposal within one interval; and, in `links`, that may keep a
 /// connection though no configuration lists them.
-pub const STRANGERS: usize = 64;
+pub(crate) const STRANGERS: usize = 64;
 
 /// One server's part in all elections, from its start to its end.
-pub struct Election {
+pub(crate) struct Election {
     me: ServerId,
     settings: Settings,
     config: Config,
@@ -96,7 +96,7 @@ enum Candidacy {
 
 impl Election {
     /// An election that has not begun; see [`Input::Look`].
-    pub fn new(me: ServerId, config: Config, settings: Settings) -> Election {
+    pub(crate) fn new(me: ServerId, config: Config, settings: Settings) -> Election {
         let config_text = config_text(&config);
         Election {
             me,
@@ -111,7 +111,7 @@ impl Election {
     }
 
     /// What this server says it is doing.
-    pub fn state(&self) -> PeerState {
+    pub(crate) fn state(&self) -> PeerState {
         match &self.phase {
             Phase::Settled(settled) => settled.state,
             Phase::Idle | Phase::Looking(_) => PeerState::Looking,
@@ -119,7 +119,7 @@ impl Election {
     }
 
     /// The configurations that count.
-    pub fn config(&self) -> &Config {
+    pub(crate) fn config(&self) -> &Config {
         &self.config
     }
 
@@ -134,7 +134,7 @@ impl Election {
     }
 
     /// Takes one input.
-    pub fn step(&mut self, input: Input<'_>, now_ms: i64) -> Vec<Output> {
+    pub(crate) fn step(&mut self, input: Input<'_>, now_ms: i64) -> Vec<Output> {
         let mut out = vec![];
         match input {
             Input::Look { log, yield_until_ms } => self.look(log, yield_until_ms, now_ms, &mut out),

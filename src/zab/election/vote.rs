@@ -9,7 +9,7 @@ use crate::zab::voters::ServerId;
 /// A candidate for leader, and the end of the candidate's log. The greater vote is the better candidate: the first difference
 /// decides, in the order of the fields (ZooKeeper 3.9, FastLeaderElection.totalOrderPredicate).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Vote {
+pub(crate) struct Vote {
     /// The candidate's current epoch.
     pub peer_epoch: i64,
     /// The last transaction the candidate has logged.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// The options that a leader begins with.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub(crate) struct Options {
     pub id: ServerId,
     pub tick_ms: i64,
     /// Ticks for each phase until the leader is established, and for a learner's synchronisation.
@@ -64,7 +64,7 @@ impl Options {
 
 /// The inputs of a leader.
 #[derive(Debug)]
-pub enum Input<'a> {
+pub(crate) enum Input<'a> {
     /// A connection to the quorum port is established (and authenticated, where that is asked for).
     Connected(PeerId),
     /// It has sent this.
@@ -152,7 +152,7 @@ impl std::error::Error for ProposeError {}
 
 /// What a leader asks for, to be done in order.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Output {
+pub(crate) enum Output {
     /// Send this packet; nothing if the connection is gone by then.
     Send { to: PeerId, message: Message, after: After },
     /// Close this connection; later inputs from it are ignored.
@@ -207,7 +207,7 @@ impl Gated for Output {
 
 /// Why a leader no longer leads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum StepDown {
+pub(crate) enum StepDown {
     /// No quorum of voters came within initLimit.
     NobodyCame,
     /// No quorum promised the new epoch within initLimit.
@@ -259,7 +259,7 @@ impl fmt::Display for StepDown {
 
 /// Why a learner's connection is closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum DropReason {
+pub(crate) enum DropReason {
     TooManyPeers,
     /// Its first packet is neither FOLLOWERINFO nor OBSERVERINFO, or cannot be decoded.
     BadIntroduction,

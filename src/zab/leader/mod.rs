@@ -22,7 +22,7 @@ mod state;
 mod sync;
 
 pub(crate) use interface::{Census, DropReason, LogPart, Options, Proposal, ProposeError, StepDown};
-pub use interface::{Input, Output};
+pub(crate) use interface::{Input, Output};
 pub(crate) use peer::LearnerKind;
 pub use peer::PeerId;
 
@@ -37,7 +37,7 @@ use state::{Barriers, HandedOver, Phase, Proposals, RollOver, Secrets, Support, 
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A leader. See the module's text.
-pub struct Leader {
+pub(crate) struct Leader {
     options: Options,
     config: Config,
     history: History,
@@ -69,7 +69,14 @@ pub struct Leader {
 impl Leader {
     /// A server that won an election. `history` ends where its log ends, all of it durable, as are `epochs`;
     /// everything up to `committed` is known to be committed. The first outputs are left to [`Leader::step`]: call it with [`Input::Tick`].
-    pub fn new(options: Options, config: Config, epochs: Epochs, history: History, committed: Zxid, now: i64) -> Self {
+    pub(crate) fn new(
+        options: Options,
+        config: Config,
+        epochs: Epochs,
+        history: History,
+        committed: Zxid,
+        now: i64,
+    ) -> Self {
         assert!(history.last().epoch() <= epochs.current && epochs.current <= epochs.accepted, "{epochs:?}");
         assert!(committed <= history.last(), "{committed} is not in the log");
         let init_ms = options.init_limit * options.tick_ms;
@@ -103,7 +110,7 @@ impl Leader {
     }
 
     /// Takes one input. `now` is monotonic, in milliseconds.
-    pub fn step(&mut self, input: Input<'_>, now: i64, out: &mut Vec<Output>) {
+    pub(crate) fn step(&mut self, input: Input<'_>, now: i64, out: &mut Vec<Output>) {
         if self.phase == Phase::Over {
             return;
         }
@@ -162,7 +169,7 @@ impl Leader {
     }
 
     /// The epoch of this leader, once it is chosen.
-    pub fn epoch(&self) -> Option<i64> {
+    pub(crate) fn epoch(&self) -> Option<i64> {
         (self.phase != Phase::Gathering).then_some(self.epoch)
     }
 
@@ -177,7 +184,7 @@ impl Leader {
     }
 
     /// Whether the role has ended.
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.phase == Phase::Over
     }
 
@@ -187,7 +194,8 @@ impl Leader {
     }
 
     /// The last transaction that is known to be committed. Once established, the history holds no other.
-    pub fn committed(&self) -> Zxid {
+    #[cfg(test)]
+    pub(crate) fn committed(&self) -> Zxid {
         if self.was_established { self.history.last() } else { self.proposals.committed }
     }
 
@@ -224,12 +232,13 @@ impl Leader {
     }
 
     /// What counts now.
-    pub fn config(&self) -> &Config {
+    pub(crate) fn config(&self) -> &Config {
         &self.config
     }
 
     /// The epochs as they are on disk when everything asked for has been written.
-    pub fn epochs(&self) -> Epochs {
+    #[cfg(test)]
+    pub(crate) fn epochs(&self) -> Epochs {
         self.epochs
     }
 

@@ -11,7 +11,7 @@ pub struct PeerId(pub u64);
 
 /// What the learner asked to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LearnerKind {
+pub(crate) enum LearnerKind {
     /// Gets PROPOSAL and COMMIT and acknowledges. Counts if it is a voter; others may follow, too.
     Follower,
     /// Gets INFORM.
@@ -45,52 +45,52 @@ pub(super) enum Stage {
 /// A proposal that a follower has been sent and has not acknowledged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unacked {
-    pub zxid: Zxid,
-    pub sent_ms: i64,
+    pub(crate) zxid: Zxid,
+    pub(crate) sent_ms: i64,
 }
 
 /// A PING on its way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PingSent {
-    pub round: u64,
-    pub zxid: Zxid,
-    pub sent_ms: i64,
+    pub(crate) round: u64,
+    pub(crate) zxid: Zxid,
+    pub(crate) sent_ms: i64,
 }
 
 #[derive(Debug)]
 pub(super) struct Peer {
-    pub server: ServerId,
-    pub kind: LearnerKind,
-    pub stage: Stage,
+    pub(crate) server: ServerId,
+    pub(crate) kind: LearnerKind,
+    pub(crate) stage: Stage,
     /// Silent beyond this time, it is dropped. `i64::MAX` while it is this server's turn to speak.
-    pub deadline_ms: i64,
+    pub(crate) deadline_ms: i64,
     /// Heard of lately enough to count for the leader's own liveness.
-    pub synced_until_ms: i64,
+    pub(crate) synced_until_ms: i64,
     /// When it acknowledged NEWLEADER.
-    pub synced_since_ms: i64,
+    pub(crate) synced_since_ms: i64,
     /// In the order they were sent: the one order in which it may acknowledge them.
-    pub unacked: VecDeque<Unacked>,
+    pub(crate) unacked: VecDeque<Unacked>,
     /// The last commit when the learner was sent NEWLEADER. A follower is told of later commits after UPTODATE.
-    pub told: Zxid,
+    pub(crate) told: Zxid,
     /// The reconfigurations among the later commits, with their designated leaders.
-    pub held_activations: Vec<(Zxid, ServerId)>,
+    pub(crate) held_activations: Vec<(Zxid, ServerId)>,
     /// PINGs after the learner's first UPTODATE: it answers only these. A learner that does not answer one within syncLimit
     /// is dropped.
-    pub pings: VecDeque<PingSent>,
+    pub(crate) pings: VecDeque<PingSent>,
     /// A snapshot is part of its synchronisation.
-    pub by_snapshot: bool,
+    pub(crate) by_snapshot: bool,
     /// It has announced that it goes over into another epoch with an established leader.
-    pub knows_roll_over: bool,
+    pub(crate) knows_roll_over: bool,
     /// It has announced that it is to be told what is agreed on.
-    pub knows_secrets: bool,
+    pub(crate) knows_secrets: bool,
     /// The secret in use that it has said it has.
-    pub has_used: Option<Agreed>,
+    pub(crate) has_used: Option<Agreed>,
     /// It has been sent UPTODATE, in this epoch or one before, and serves clients.
-    pub serves: bool,
+    pub(crate) serves: bool,
     /// Its syncs that wait for a round of PINGs, or for what was proposed before them.
-    pub syncs_waiting: usize,
+    pub(crate) syncs_waiting: usize,
     /// The learner's syncs that are due and wait for UPTODATE: before that it does not show what it was sent.
-    pub syncs_due: usize,
+    pub(crate) syncs_due: usize,
 }
 
 impl Peer {

@@ -24,25 +24,25 @@ pub(super) enum Phase {
 /// Voters, by how far they support this leader. Durable facts: they hold when the connection is gone.
 #[derive(Debug, Default)]
 pub(super) struct Support {
-    pub came: BTreeSet<ServerId>,
+    pub(crate) came: BTreeSet<ServerId>,
     /// They have promised the epoch.
-    pub promised: BTreeSet<ServerId>,
+    pub(crate) promised: BTreeSet<ServerId>,
     /// They have acknowledged NEWLEADER.
-    pub synced: BTreeSet<ServerId>,
+    pub(crate) synced: BTreeSet<ServerId>,
 }
 
 /// How far proposals have come.
 #[derive(Debug)]
 pub(super) struct Proposals {
     /// Not committed, in order.
-    pub outstanding: VecDeque<Outstanding>,
+    pub(crate) outstanding: VecDeque<Outstanding>,
     /// The last one.
-    pub last: Zxid,
-    pub committed: Zxid,
+    pub(crate) last: Zxid,
+    pub(crate) committed: Zxid,
     /// How far the log of each voter is known to reach in this epoch, this server's own included.
-    pub acked: BTreeMap<ServerId, Zxid>,
+    pub(crate) acked: BTreeMap<ServerId, Zxid>,
     /// The zxid of the reconfiguration that is proposed: it and what follows need both configurations.
-    pub reconfig: Option<Zxid>,
+    pub(crate) reconfig: Option<Zxid>,
 }
 
 impl Proposals {
@@ -55,17 +55,17 @@ impl Proposals {
 /// A proposal that is not committed.
 #[derive(Debug)]
 pub(super) struct Outstanding {
-    pub txn: Txn,
-    pub config: Option<Voters>,
+    pub(crate) txn: Txn,
+    pub(crate) config: Option<Voters>,
 }
 
 /// A leader that is to lead no longer. It waits for its learners to leave: who goes first would take the news along
 /// that is still on its way to them (ZooKeeper 3.9, `Leader.tryToCommit`).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HandedOver {
-    pub to: ServerId,
+    pub(crate) to: ServerId,
     /// Until then.
-    pub until_ms: i64,
+    pub(crate) until_ms: i64,
 }
 
 /// The origin of a sync request.
@@ -78,22 +78,22 @@ pub(super) enum SyncFrom {
 /// A sync that waits: for its round of PINGs, and for the commit of what was proposed before it.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    pub from: SyncFrom,
-    pub round: u64,
-    pub upto: Zxid,
+    pub(crate) from: SyncFrom,
+    pub(crate) round: u64,
+    pub(crate) upto: Zxid,
 }
 
 /// The rounds of PINGs and the syncs that wait for them.
 #[derive(Debug, Default)]
 pub(super) struct Barriers {
     /// The last round that was sent.
-    pub sent: u64,
+    pub(crate) sent: u64,
     /// The last round that a quorum answered.
-    pub answered: u64,
+    pub(crate) answered: u64,
     /// The last round that each server answered.
-    pub by_server: BTreeMap<ServerId, u64>,
+    pub(crate) by_server: BTreeMap<ServerId, u64>,
     /// In the order they came: both things they wait for only rise.
-    pub waiting: VecDeque<Waiting>,
+    pub(crate) waiting: VecDeque<Waiting>,
 }
 
 impl Barriers {
@@ -112,18 +112,18 @@ impl Barriers {
 #[derive(Debug, Default)]
 pub(super) struct RollOver {
     /// The epoch has no further zxid; by then the next one is to have begun.
-    pub until_ms: Option<i64>,
+    pub(crate) until_ms: Option<i64>,
     /// The round is under way.
-    pub is_running: bool,
+    pub(crate) is_running: bool,
     /// Where the last round began: the old epoch's last transaction.
-    pub end: Zxid,
+    pub(crate) end: Zxid,
 }
 
 /// The agreement on session secrets, and the servers that support it.
 pub(super) struct Secrets {
-    pub agreed: Option<Agreed>,
+    pub(crate) agreed: Option<Agreed>,
     /// Servers that are known to support secrets.
-    pub knowing: BTreeSet<ServerId>,
+    pub(crate) knowing: BTreeSet<ServerId>,
 }
 
 impl Secrets {

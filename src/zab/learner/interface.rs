@@ -14,7 +14,7 @@ use std::fmt;
 
 /// The options that a learner begins with.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub(crate) struct Options {
     pub id: ServerId,
     /// Observers neither vote nor acknowledge; a server that is not in the configuration may follow.
     pub kind: LearnerKind,
@@ -56,7 +56,7 @@ impl Options {
 
 /// The inputs of a learner. Its clients' requests come through methods of their own.
 #[derive(Debug)]
-pub enum Input<'a> {
+pub(crate) enum Input<'a> {
     /// The leader has sent this.
     Packet(Packet<'a>),
     /// The connection to the leader is gone.
@@ -73,7 +73,7 @@ pub enum Input<'a> {
 
 /// What a learner asks for, to be done in order.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Output {
+pub(crate) enum Output {
     /// Send this packet to the leader.
     Send { message: Message, after: After },
     /// Write these epochs.
@@ -127,7 +127,7 @@ impl Gated for Output {
 
 /// Why a learner left its leader.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LeaveReason {
+pub(crate) enum LeaveReason {
     /// The connection is gone.
     Closed,
     /// The leader has been silent for initLimit or syncLimit.
@@ -202,7 +202,7 @@ impl fmt::Display for LeaveReason {
 
 /// There is no leader to ask, or too much is asked already.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NotActive;
+pub(crate) struct NotActive;
 
 impl fmt::Display for NotActive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,7 +15,7 @@ mod requests;
 mod rollover;
 mod stream;
 
-pub use interface::{Input, Output};
+pub(crate) use interface::{Input, Output};
 pub(crate) use interface::{LeaveReason, NotActive, Options};
 
 use crate::ids::Zxid;
@@ -60,7 +60,7 @@ struct Pending {
 }
 
 /// A learner. See the module's text.
-pub struct Learner {
+pub(crate) struct Learner {
     options: Options,
     /// As they will be on disk when everything asked for has been written.
     epochs: Epochs,
@@ -95,7 +95,7 @@ pub struct Learner {
 impl Learner {
     /// A server that found its leader and is connected to its quorum port. `history` ends where the log ends,
     /// all of it durable, as are `epochs`; everything up to `committed` is known to be committed.
-    pub fn new(
+    pub(crate) fn new(
         options: Options,
         epochs: Epochs,
         history: History,
@@ -136,7 +136,7 @@ impl Learner {
     }
 
     /// Takes one input. `now` is monotonic, in milliseconds.
-    pub fn step(&mut self, input: Input<'_>, now: i64, out: &mut Vec<Output>) {
+    pub(crate) fn step(&mut self, input: Input<'_>, now: i64, out: &mut Vec<Output>) {
         if self.stage == Stage::Over {
             return;
         }
@@ -182,17 +182,19 @@ impl Learner {
     }
 
     /// Whether the role has ended.
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.stage == Stage::Over
     }
 
     /// The last transaction that is known to be committed.
-    pub fn committed(&self) -> Zxid {
+    #[cfg(test)]
+    pub(crate) fn committed(&self) -> Zxid {
         self.committed
     }
 
     /// The epochs as they are on disk when everything asked for has been written.
-    pub fn epochs(&self) -> Epochs {
+    #[cfg(test)]
+    pub(crate) fn epochs(&self) -> Epochs {
         self.epochs
     }
 

@@ -25,7 +25,7 @@ impl Learner {
     }
 
     /// Forwards a sync; [`Output::Synced`] names `tag` when it is answered.
-    pub fn sync(
+    pub(crate) fn sync(
         &mut self,
         tag: u64,
         request: ForwardedRequest<'_>,
@@ -57,7 +57,7 @@ impl Learner {
     }
 
     /// The sessions heard of since the last PING: its answer, which is never without data.
-    pub fn touched(&mut self, ping: Zxid, touches: impl IntoIterator<Item = Touch>, out: &mut Vec<Output>) {
+    pub(crate) fn touched(&mut self, ping: Zxid, touches: impl IntoIterator<Item = Touch>, out: &mut Vec<Output>) {
         if !self.may_ask() {
             return;
         }

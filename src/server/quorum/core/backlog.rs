@@ -56,7 +56,7 @@ impl Backlog {
 
     /// Bytes of all waiting requests.
     #[cfg(test)]
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.queue.iter().map(|pending| pending.inbound.bytes.len()).sum()
     }
 }

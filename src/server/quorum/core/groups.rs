@@ -27,12 +27,12 @@ struct Held {
 
 /// The groups on their way. See the module's text.
 pub(super) struct Groups {
-    pub log: LogWriter,
-    pub publisher: Publisher,
+    pub(crate) log: LogWriter,
+    pub(crate) publisher: Publisher,
     /// The last zxid given out.
-    pub head: Zxid,
+    pub(crate) head: Zxid,
     /// Replies and changes of the gathering group.
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
     elements: Vec<Element>,
     /// The group that is being written.
     in_flight: Option<Batch>,
@@ -40,7 +40,7 @@ pub(super) struct Groups {
     waiting: VecDeque<Batch>,
     held: Option<Held>,
     /// Up to where transactions are known to be committed; a standalone server commits everything that is on disk.
-    pub committed: Zxid,
+    pub(crate) committed: Zxid,
     has_published: bool,
     write_since_ms: i64,
 }

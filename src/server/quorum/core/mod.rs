@@ -88,7 +88,7 @@ pub(super) enum Authority {
 }
 
 /// The core. See the module's text.
-pub struct Core {
+pub(crate) struct Core {
     options: QuorumOptions,
     authority: Authority,
     state: State,

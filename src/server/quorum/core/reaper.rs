@@ -7,10 +7,10 @@ pub(super) struct Reaper {
     interval_ms: i64,
     /// At most this many znodes are reaped in a minute.
     per_minute: usize,
-    pub next_ms: i64,
+    pub(crate) next_ms: i64,
     /// How many znodes the sweep under way may still reap; `None`: none is under way.
-    pub left: Option<usize>,
-    pub found: VecDeque<Vec<u8>>,
+    pub(crate) left: Option<usize>,
+    pub(crate) found: VecDeque<Vec<u8>>,
 }
 
 impl Reaper {

@@ -28,11 +28,11 @@ pub struct SnapshotRule {
 /// A captured state, to be written.
 pub(super) struct Capture {
     /// The zxid that is pinned.
-    pub zxid: Zxid,
+    pub(crate) zxid: Zxid,
     /// The last transaction in the state: the snapshot is named after it.
-    pub logged: Zxid,
-    pub sessions: Vec<(SessionId, i32)>,
-    pub digest: Option<u64>,
+    pub(crate) logged: Zxid,
+    pub(crate) sessions: Vec<(SessionId, i32)>,
+    pub(crate) digest: Option<u64>,
 }
 
 /// The state of snapshots: since the last one, and of the one being made.

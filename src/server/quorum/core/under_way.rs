@@ -13,10 +13,10 @@ use crate::zab::history::Txn;
 
 /// A transaction that is not complete.
 pub(super) struct UnderWay {
-    pub zxid: Zxid,
+    pub(crate) zxid: Zxid,
     /// The transaction's own outcome: the one of the gathering group leaves with the group.
-    pub outcome: Outcome,
-    pub then: Then,
+    pub(crate) outcome: Outcome,
+    pub(crate) then: Then,
 }
 
 /// What follows when a transaction is complete.

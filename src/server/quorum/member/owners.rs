@@ -41,7 +41,7 @@ impl Owners {
 
     /// How many sessions are connected to learners.
     #[cfg(test)]
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.by_session.len()
     }
 }

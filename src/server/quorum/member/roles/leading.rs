@@ -48,7 +48,7 @@ pub(crate) struct Inbox {
 impl Leading {
     /// How many sessions are connected to learners.
     #[cfg(test)]
-    pub fn owned(&self) -> usize {
+    pub(crate) fn owned(&self) -> usize {
         self.owners.count()
     }
 
