@@ -79,6 +79,7 @@ pub struct Client {
     pub is_calm: bool,
     /// Answers so far.
     pub answers: u64,
+    /// When its next step is due, in virtual time, ms.
     pub next_ms: i64,
 }
 

@@ -15,6 +15,7 @@ use std::path::Path;
 /// Whom it concerns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Who {
+    /// This server, whatever it is at the moment.
     Place(Place),
     /// Whoever leads at that moment.
     Leader,
@@ -23,13 +24,17 @@ pub enum Who {
 /// One thing that goes wrong, or ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
+    /// A server ends. Its disk keeps what was durable, and of the rest what chance leaves.
     Crash(Who),
     /// The power of all.
     CrashAll,
     /// The servers that are down are started.
     StartAll,
+    /// A server that is down is started; with a new disk if it refuses to go on from its own.
     Start(Place),
+    /// A server stops where it is: what comes for it waits until it resumes.
     Pause(Who),
+    /// The paused servers go on.
     ResumeAll,
     /// One direction.
     Cut(Place, Place),
@@ -39,12 +44,17 @@ pub enum Fault {
     Isolate(Who),
     /// Those whose bits are set from the others.
     Split(u8),
+    /// Nothing is cut, clogged or slow any more. Connections with a cut direction end.
     Heal,
     /// From and to everybody, held up.
     Clog(Who),
+    /// What was held up from and to a server comes through.
     Unclog(Place),
+    /// The connections between two servers end, the last bytes under way cut short.
     Reset(Place, Place),
+    /// From the first to the second everything takes so many ms longer; 0 ends it.
     Slow(Place, Place, i64),
+    /// Each write of a server's disk takes so many ms longer; 0 ends it.
     SlowDisk(Place, i64),
     /// A write of its disk fails: the server ends.
     FailDisk(Who),
@@ -65,7 +75,9 @@ pub enum Fault {
 /// Something that goes wrong so long after what went wrong before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Step {
+    /// Virtual milliseconds since the step before; of the first one since the first second is over.
     pub after_ms: i64,
+    /// What happens then.
     pub fault: Fault,
 }
 

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A znode at some zxid.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Znode {
+    /// `None` is null, which is not the same as empty.
     pub data: Option<Vec<u8>>,
     /// All of what a client is told but cversion.
     pub stat: Stat,
@@ -32,6 +33,7 @@ impl Znode {
 /// A committed transaction, as far as it matters here.
 #[derive(Clone, Debug)]
 pub struct Committed {
+    /// Whose transaction it is, of which zxid, time and operation.
     pub header: TxnHeader,
     /// Of an error: its code. Of a failed multi: that of the member that failed. 0 else.
     pub error: i32,
@@ -49,7 +51,9 @@ impl Committed {
 /// When a session was.
 #[derive(Clone, Copy, Debug)]
 pub struct Life {
+    /// The zxid of its createSession.
     pub opened: Zxid,
+    /// The zxid of its closeSession; `None` while it is open.
     pub closed: Option<Zxid>,
     /// The xid of the close: 0 for one that expired.
     pub closed_by: i32,
@@ -59,6 +63,7 @@ pub struct Life {
 pub struct Model {
     versions: BTreeMap<Vec<u8>, Vec<(i64, Option<Znode>)>>,
     txns: BTreeMap<i64, Committed>,
+    /// Every session that a transaction has opened, also those that are closed.
     pub sessions: BTreeMap<SessionId, Life>,
     /// Where a session's request came to lie.
     pub requests: BTreeMap<(SessionId, i32), Zxid>,

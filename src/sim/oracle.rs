@@ -59,6 +59,7 @@ impl Seen {
 /// The order. See the module's text.
 pub struct Oracle {
     log: Vec<Txn>,
+    /// The tree that the committed transactions make, at every zxid.
     pub model: Model,
 }
 

@@ -18,25 +18,38 @@ pub const SEQUENTIAL: i32 = 2;
 /// A write, alone or in a multi.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Write {
+    /// A new znode; without a flag it is persistent. Its ACL is open.
     Create {
+        /// Where; with [`SEQUENTIAL`] what the name begins with.
         path: Vec<u8>,
+        /// Its data; never null.
         data: Vec<u8>,
+        /// [`EPHEMERAL`], [`SEQUENTIAL`], both or none.
         flags: i32,
         /// As create2, which answers with a Stat.
         stat: bool,
     },
+    /// A znode without children goes.
     Delete {
+        /// Which znode.
         path: Vec<u8>,
+        /// The version it must have; [`ANY`]: no matter which.
         version: i32,
     },
+    /// A znode gets other data.
     SetData {
+        /// Which znode.
         path: Vec<u8>,
+        /// All of the new data.
         data: Vec<u8>,
+        /// The version it must have before; [`ANY`]: no matter which.
         version: i32,
     },
     /// In a multi only.
     Check {
+        /// Which znode; nothing is done to it.
         path: Vec<u8>,
+        /// The version it must have; [`ANY`]: it must only be there.
         version: i32,
     },
 }
@@ -44,15 +57,47 @@ pub enum Write {
 /// A request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Request {
+    /// A write on its own: create, create2, delete or setData.
     Write(Write),
+    /// Writes of which all happen or none.
     Multi(Vec<Write>),
-    Get { path: Vec<u8>, watch: bool },
-    Exists { path: Vec<u8>, watch: bool },
-    Children { path: Vec<u8>, watch: bool, stat: bool },
+    /// Data and Stat of a znode (getData).
+    Get {
+        /// Which znode.
+        path: Vec<u8>,
+        /// Whether to tell when its data next changes, or it goes.
+        watch: bool,
+    },
+    /// The Stat of a znode, or that there is none (exists).
+    Exists {
+        /// Which znode.
+        path: Vec<u8>,
+        /// Whether to tell when it comes or goes, or its data next changes.
+        watch: bool,
+    },
+    /// The names of a znode's children (getChildren).
+    Children {
+        /// Which znode.
+        path: Vec<u8>,
+        /// Whether to tell when a child next comes or goes, or the znode itself goes.
+        watch: bool,
+        /// As getChildren2, which answers with the znode's Stat as well.
+        stat: bool,
+    },
+    /// The ephemerals of its own session, from the root down (getEphemerals).
     Ephemerals,
+    /// An answer when the server has seen what the leader had committed (sync, of the root).
     Sync,
-    AddWatch { path: Vec<u8>, recursive: bool },
+    /// A watch that stays (addWatch).
+    AddWatch {
+        /// Which znode, there or not.
+        path: Vec<u8>,
+        /// Whether everything below is watched as well.
+        recursive: bool,
+    },
+    /// A sign of life, which keeps the session from expiring.
     Ping,
+    /// The session ends, with its ephemerals.
     Close,
 }
 
@@ -164,9 +209,18 @@ impl Request {
 /// What a write answers when it succeeds.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Done {
-    Created { path: Vec<u8>, stat: Option<Stat> },
+    /// A create: what it made.
+    Created {
+        /// The whole path, with the number of a sequential one.
+        path: Vec<u8>,
+        /// What create2 answers besides; `None` of create.
+        stat: Option<Stat>,
+    },
+    /// A delete, which answers nothing.
     Deleted,
+    /// A setData: the Stat behind it.
     Set(Stat),
+    /// A check that held, which answers nothing.
     Checked,
 }
 

@@ -16,12 +16,17 @@ use crate::zab::history::HistoryLimits;
 /// Everything a run is made of.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// Its number: all chances of the run are drawn from it.
     pub seed: u64,
+    /// Servers that vote: the first ones.
     pub voters: usize,
+    /// Servers that follow without a vote, behind the voters.
     pub observers: usize,
+    /// Clients that ask at the same time, each with one session at a time.
     pub clients: usize,
     /// The number of an epoch's last transaction.
     pub last_counter: u32,
+    /// What goes wrong, in order; of a run that fails, only this is made shorter.
     pub steps: Vec<Step>,
 }
 
@@ -30,12 +35,17 @@ pub struct Plan {
 pub struct Report {
     /// A digest of all that happened.
     pub trace: u64,
+    /// What happened in the cluster: messages that arrived, writes that were done, ticks.
     pub events: u64,
+    /// Elections that ended with an established leader.
     pub elections: usize,
+    /// Transactions that were committed.
     pub commits: usize,
+    /// Answers that all clients together have got.
     pub answers: u64,
     /// Time that passed in the run.
     pub virtual_ms: i64,
+    /// How often each operation and each fault has happened.
     pub coverage: Coverage,
 }
 

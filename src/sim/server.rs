@@ -53,14 +53,17 @@ pub struct SimOptions {
     pub memory: Option<Shares>,
     /// The longest request, bytes.
     pub max_frame: usize,
+    /// How many watches its shard takes.
     pub watches: WatchLimits,
     /// How many shards the quorum brain believes in; only the first is there, the others never take anything in.
     pub shards: usize,
     /// Znodes that one read looks at in one go.
     pub slice: usize,
+    /// Rules of its tree.
     pub state: StateOptions,
     /// Sizes of its log.
     pub log: LogOptions,
+    /// When it takes a snapshot by itself.
     pub snapshots: SnapshotRule,
     /// A member that finds nothing on its disk may begin from nothing (`db.autocreate`).
     pub autocreate: bool,
@@ -183,9 +186,13 @@ pub fn member_options(members: &str) -> EnsembleOptions {
 
 /// A server of one shard, on its own or a member of an ensemble.
 pub struct SimServer {
+    /// Its only shard, number 0.
     pub shard: Shard,
+    /// Its quorum brain, of a server on its own or of a member.
     pub quorum: Quorum,
+    /// What both of them count.
     pub stats: Arc<Stats>,
+    /// Its disk. Clones are the same disk, which outlives the server.
     pub disk: SimDisk,
     directory: DataDirectory,
     log_options: LogOptions,
@@ -199,6 +206,7 @@ pub struct SimServer {
     pub recovered: Option<History>,
     /// Connections that the server has ended, until they are taken from here.
     pub ended: Vec<ConnId>,
+    /// What its monotonic clock says, milliseconds.
     pub now_ms: i64,
     clock: Clock,
 }

@@ -25,8 +25,11 @@ pub struct Watching {
 /// An event: of which transaction, what, where.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Event {
+    /// The transaction that it tells of.
     pub zxid: Zxid,
+    /// An [`EventType`] as its number on the wire.
     pub kind: i32,
+    /// The watched path; of an event of the child table the parent's.
     pub path: Vec<u8>,
 }
 

@@ -44,7 +44,9 @@ pub struct Cluster {
     voter_count: usize,
     /// What its servers' operator has chosen; counts for those started from here on.
     pub state: StateOptions,
+    /// `standaloneEnabled` of the servers started from here on: a reconfiguration must leave two voters while it is true.
     pub standalone_enabled: bool,
+    /// What its servers are told of being leader and learner; counts for those started from here on.
     pub roles: RoleSettings,
     /// ZooKeepers are to come (`corral.zookeeperPasswords`).
     pub zookeeper_passwords: bool,
@@ -58,6 +60,7 @@ pub struct Cluster {
     pub reap_interval_ms: i64,
     /// How long it takes to cut a log.
     pub cut_ms: i64,
+    /// The virtual time, milliseconds since the run began. The clocks of its servers may say something else.
     pub now_ms: i64,
     queue: BTreeMap<(i64, u64), Event>,
     sequence: u64,
@@ -67,7 +70,9 @@ pub struct Cluster {
     leaders: BTreeMap<i64, Place>,
     /// How many of these epochs began without an election.
     roll_overs: usize,
+    /// What all servers have shown so far, in one order.
     pub oracle: Oracle,
+    /// How often each operation and each fault has happened.
     pub coverage: Coverage,
     /// A digest of all that has happened.
     pub trace: u64,
