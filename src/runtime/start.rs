@@ -49,10 +49,13 @@ const BIND_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the admin plane may look at while the server runs.
 pub struct Server {
+    /// The configuration it was started with.
     pub config: Arc<Config>,
+    /// What shards and quorum core count.
     pub stats: Arc<Stats>,
     /// The tree's counters.
     pub store: Store,
+    /// When the process began to start, for its uptime.
     pub started: Instant,
     /// Asks what only shards and the quorum core know, from any thread.
     pub inquirer: Inquirer,

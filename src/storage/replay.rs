@@ -22,6 +22,7 @@ pub struct SnapshotHeader {
     pub log_from: SegmentId,
     /// Which server took it: its number in the ensemble, 0 for a standalone server.
     pub server: i64,
+    /// The data directory it was written in; a start in another one refuses it.
     pub directory: DirectoryId,
     /// Milliseconds since 1970.
     pub created_ms: i64,

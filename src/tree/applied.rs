@@ -14,9 +14,13 @@ pub enum SessionEvent {
 pub enum DigestCheck {
     /// The transaction carried none or one of another version, or digests are disabled.
     None,
+    /// The transaction carried one, and the tree has the same.
     Same,
+    /// The transaction carried one, and the tree has another.
     Differs {
+        /// The digest in the transaction.
         carried: u64,
+        /// The digest of the tree with the transaction.
         ours: u64,
     },
 }

@@ -43,9 +43,21 @@ pub enum ApplyError {
     /// The bytes are no transaction.
     Decode(DecodeError),
     /// The transaction's zxid is not above the last one's.
-    Order { zxid: Zxid, head: Zxid },
+    Order {
+        /// The transaction's.
+        zxid: Zxid,
+        /// The last one's.
+        head: Zxid,
+    },
     /// The transaction does not fit the tree.
-    Conflict { zxid: Zxid, path: Vec<u8>, why: &'static str },
+    Conflict {
+        /// The transaction's.
+        zxid: Zxid,
+        /// The znode that is missing, or in the way.
+        path: Vec<u8>,
+        /// What is wrong with it; the path completes the sentence.
+        why: &'static str,
+    },
 }
 
 impl From<DecodeError> for ApplyError {

@@ -23,8 +23,11 @@ pub enum ChangeKind {
 /// One change, borrowed.
 #[derive(Clone, Copy, Debug)]
 pub struct Change<'a> {
+    /// What happened.
     pub kind: ChangeKind,
+    /// The znode that was created, deleted or set.
     pub path: &'a [u8],
+    /// The hash of `path`.
     pub hash: PathHash,
     /// The znode's ACL; of a deleted znode its last one.
     pub acl: AclId,

@@ -22,6 +22,7 @@ pub struct Index {
     ephemeral_count: usize,
     containers: Paths,
     ttls: Paths,
+    /// Every quota with the usage of its subtree.
     pub quotas: Quotas,
 }
 

@@ -67,6 +67,7 @@ pub struct Context<'a> {
     pub session: SessionId,
     /// The request's xid; the reply carries it.
     pub cxid: i32,
+    /// Who the client is: what ACLs are checked against, and what `auth` in a new ACL stands for.
     pub identities: &'a Identities,
     /// The session may be a local one: it may send requests, and may have no ephemerals.
     pub is_local: bool,

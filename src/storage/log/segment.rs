@@ -30,10 +30,13 @@ pub struct Position {
 /// A segment's header block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SegmentHeader {
+    /// Its number; the file's name has it, too.
     pub id: SegmentId,
+    /// The data directory it belongs to; a segment of another one is refused.
     pub directory: DirectoryId,
     /// Bytes of the file.
     pub capacity: u64,
+    /// What its first frame comes after.
     pub after: Position,
     /// Whether the file had an earlier life, so that its unused part is not zeros.
     pub recycled: bool,
@@ -105,6 +108,7 @@ pub(crate) struct UnknownVersion(pub u32);
 /// A file of the wanted name and size whose directory entry is durable: space for the log writer to begin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PreparedSegment {
+    /// The number it will have; its file has that name already.
     pub id: SegmentId,
     /// Bytes.
     pub capacity: u64,
@@ -133,6 +137,7 @@ pub(crate) fn prepare(disk: &dyn Disk, dir: &Path, id: SegmentId, capacity: u64)
 /// A segment the log can go on in: begun, durable, and under its name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OpenSegment {
+    /// As it stands in the file's first block.
     pub header: SegmentHeader,
     /// The byte behind its last frame.
     pub end: u64,

@@ -96,15 +96,20 @@ pub enum Refused {
 /// Offset and length are multiples of [`BLOCK`]. It must be durable when it is reported as written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FrameWrite {
+    /// Whose file it goes to.
     pub segment: SegmentId,
+    /// 0 or 1: which of the writer's two buffers.
     pub buffer: usize,
+    /// Bytes from the start of the file; the header's block is at 0.
     pub offset: u64,
+    /// Bytes, at most those of a buffer.
     pub len: u32,
 }
 
 /// Space to be made with [`super::segment::prepare`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SegmentRequest {
+    /// The number that the segment is to have.
     pub id: SegmentId,
     /// Bytes, at least.
     pub capacity: u64,

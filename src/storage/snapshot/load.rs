@@ -25,6 +25,7 @@ const AHEAD: usize = 8;
 /// Why a snapshot cannot be used.
 #[derive(Debug)]
 pub enum SnapshotError {
+    /// A file cannot be listed, opened or read.
     Disk(DiskError),
     /// Not what was written, and where that shows.
     Damaged(String),

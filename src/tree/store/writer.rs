@@ -30,7 +30,9 @@ use hashbrown::HashMap;
 pub struct NewZnode<'a> {
     /// `None` is null, which is not the same as empty.
     pub data: Option<&'a [u8]>,
+    /// Its ACL, interned before.
     pub acl: AclId,
+    /// All its numbers but that of its children, which is counted.
     pub stat: StatPersisted,
 }
 
