@@ -157,8 +157,11 @@ pub fn frame(received: &[u8]) -> Result<Option<(&[u8], usize)>, ElectionError> {
 pub enum PeerState {
     /// Electing.
     Looking = 0,
+    /// Following a leader as a participant.
     Following = 1,
+    /// Leading, or about to.
     Leading = 2,
+    /// Following a leader as an observer.
     Observing = 3,
 }
 
@@ -179,6 +182,7 @@ impl TryFrom<i32> for PeerState {
 /// One server's vote, as it travels.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Notification<'a> {
+    /// The sender's.
     pub state: PeerState,
     /// The id of the server voted for.
     pub leader: i64,

@@ -16,8 +16,8 @@ pub mod request;
 pub mod txn;
 pub mod wire;
 
-pub(crate) use codes::{AddWatchMode, AnsweredBy, CreateMode, PartOf, WatcherType, Work};
-pub use codes::{Effect, ErrorCode, EventType, OpCode};
+pub(crate) use codes::{AddWatchMode, AnsweredBy, CreateMode, Effect, PartOf, WatcherType, Work};
+pub use codes::{ErrorCode, EventType, OpCode};
 pub use records::{AclEntry, AclList, Stat, StatPersisted};
 pub(crate) use request::Reconfig;
 pub use request::{Create, MultiOps, Request, SetWatches};

@@ -30,24 +30,44 @@ pub(crate) const SNAPSHOT_SIGNATURE: &[u8] = b"BenWasHere";
 /// What a packet is for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum PacketType {
+    /// From a learner: a request of one of its clients, with the client's identities.
     Request,
+    /// From the leader to followers: a transaction, to be logged and acknowledged.
     Proposal,
+    /// From a learner: the proposal of this zxid is durable, or everything before NEWLEADER or UPTODATE.
     Ack,
+    /// From the leader to followers: the proposal of this zxid is committed.
     Commit,
+    /// From the leader: a sign of life. From a learner: the answer, with the sessions it has heard from since the last
+    /// one.
     Ping,
+    /// From a learner: a client wants to resume this session. From the leader: whether it may.
     Revalidate,
+    /// From the leader: what was committed when the oldest unanswered sync was asked for has been sent.
     Sync,
+    /// From the leader to observers: a committed transaction.
     Inform,
+    /// COMMIT of a reconfiguration, with the id of the server that is to lead.
     CommitAndActivate,
+    /// From the leader: the synchronisation ends here; to be acknowledged when all of it is durable.
     NewLeader,
+    /// From a follower, as its first packet: the epoch it has accepted, and a [`LearnerInfo`].
     FollowerInfo,
+    /// From the leader: a quorum has acknowledged NEWLEADER, the learner may serve.
     UpToDate,
+    /// From the leader: the learner keeps what it has; what it lacks up to this zxid follows.
     Diff,
+    /// From the leader: the learner removes from its log what is behind this zxid; then as DIFF.
     Trunc,
+    /// From the leader: a snapshot of this zxid follows, as a stream that is no packet.
     Snap,
+    /// From an observer, as its first packet: the same as FOLLOWERINFO, or no data if it has no id.
     ObserverInfo,
+    /// From the leader: the zxid with which its epoch begins, and the protocol it speaks.
     LeaderInfo,
+    /// From a learner: it follows no older epoch from now on; its last zxid and its current epoch.
     AckEpoch,
+    /// INFORM of a reconfiguration, with the id of the server that is to lead.
     InformAndActivate,
     /// What the ensemble has agreed on beside its transactions; between servers that know of it.
     Agreed,
@@ -131,7 +151,12 @@ impl PacketType {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PacketError {
     /// The data, or the identities, are longer than allowed.
-    TooLong { length: usize, limit: usize },
+    TooLong {
+        /// Bytes of the data or of an identity, or the number of identities, as the packet says.
+        length: usize,
+        /// How many are allowed.
+        limit: usize,
+    },
     /// A length below -1, or a field that does not decode.
     Invalid,
 }
@@ -150,7 +175,9 @@ impl std::error::Error for PacketError {}
 /// One packet, borrowed from the bytes received.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Packet<'a> {
+    /// What it is for, which decides what the other fields hold.
     pub kind: PacketType,
+    /// A transaction's, the first one of an epoch, or -1 where the kind has none.
     pub zxid: Zxid,
     /// Null is not the same as empty: a PING's answer is empty at least.
     pub data: Option<&'a [u8]>,
@@ -290,7 +317,9 @@ pub(crate) fn put_identity(out: &mut Vec<u8>, scheme: &[u8], id: &[u8]) {
 /// How a learner introduces itself: the data of FOLLOWERINFO and OBSERVERINFO.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LearnerInfo {
+    /// The learner's id in the ensemble.
     pub server: i64,
+    /// The newest protocol it speaks: 0x10000 for ZooKeeper's; 1 if it does not say.
     pub protocol: i32,
     /// The version of the configuration it acts by.
     pub config_version: i64,

@@ -28,8 +28,11 @@ impl RequestHeader {
 pub struct Create<'a> {
     /// Which of the four: it decides the kind of znode and the shape of the reply.
     pub op: OpCode,
+    /// Where; with flags that say sequential a number is appended. Checked when it is carried out.
     pub path: &'a [u8],
+    /// `None` is null, which is not the same as empty.
     pub data: Option<&'a [u8]>,
+    /// As sent: with `auth` entries, which stand for the client's identities. Null is refused.
     pub acl: Option<AclList<'a>>,
     /// As sent; see [`CreateMode`].
     pub flags: i32,
@@ -42,10 +45,15 @@ pub struct Create<'a> {
 pub struct SetWatches<'a> {
     /// The last zxid the client has seen.
     pub relative_zxid: i64,
+    /// Paths whose data the client has read.
     pub data: Strings<'a>,
+    /// Paths that did not exist when the client looked.
     pub exist: Strings<'a>,
+    /// Paths whose children the client has read.
     pub child: Strings<'a>,
+    /// Paths that addWatch was asked for; empty in the older form.
     pub persistent: Strings<'a>,
+    /// Paths that addWatch was asked for with everything below; empty in the older form.
     pub persistent_recursive: Strings<'a>,
 }
 
@@ -77,84 +85,136 @@ pub struct Reconfig<'a> {
 /// A decoded request body, borrowing from the frame.
 #[derive(Clone, Copy, Debug)]
 pub enum Request<'a> {
+    /// create, create2, createContainer or createTTL.
     Create(Create<'a>),
+    /// A znode without children goes.
     Delete {
+        /// Which znode.
         path: &'a [u8],
+        /// The version it must have; -1: any.
         version: i32,
     },
+    /// A znode gets other data.
     SetData {
+        /// Which znode.
         path: &'a [u8],
+        /// All of the new data. `None` is null, which is not the same as empty.
         data: Option<&'a [u8]>,
+        /// The version it must have before; -1: any.
         version: i32,
     },
+    /// A znode gets another ACL.
     SetAcl {
+        /// Which znode.
         path: &'a [u8],
+        /// As in [`Create::acl`].
         acl: Option<AclList<'a>>,
+        /// The ACL's version (aversion) before; -1: any.
         version: i32,
     },
     /// Inside a multi only.
     Check {
+        /// Which znode.
         path: &'a [u8],
+        /// The version it must have; -1: any.
         version: i32,
     },
+    /// Writes of which all happen or none.
     Multi(MultiOps<'a>),
+    /// Reads, each with a result of its own.
     MultiRead(MultiOps<'a>),
+    /// An empty container or a TTL znode goes: what the server's reaper asks for.
     DeleteContainer {
+        /// Which znode.
         path: &'a [u8],
     },
+    /// The ensemble is to have other members.
     Reconfig(Reconfig<'a>),
+    /// The client's session ends.
     CloseSession,
     /// Only shown in the answer, null or not.
     Sync {
+        /// As sent; nothing is looked up.
         path: Option<&'a [u8]>,
     },
+    /// A sign of life, without a body.
     Ping,
+    /// The Stat of a znode.
     Exists {
+        /// Which znode; the watch is set if it is not there, too.
         path: &'a [u8],
+        /// Whether a watch is wanted, which fires once.
         watch: bool,
     },
+    /// Data and Stat of a znode.
     GetData {
+        /// Which znode.
         path: &'a [u8],
+        /// Whether a watch is wanted, which fires once.
         watch: bool,
     },
+    /// The names of a znode's children.
     GetChildren {
+        /// Which znode.
         path: &'a [u8],
+        /// Whether a watch is wanted, which fires once.
         watch: bool,
     },
+    /// The names of a znode's children, and its Stat.
     GetChildren2 {
+        /// Which znode.
         path: &'a [u8],
+        /// Whether a watch is wanted, which fires once.
         watch: bool,
     },
+    /// ACL and Stat of a znode.
     GetAcl {
+        /// Which znode.
         path: &'a [u8],
     },
+    /// How many znodes are below one.
     GetAllChildrenNumber {
+        /// Which znode; it is not counted itself.
         path: &'a [u8],
     },
     /// A null prefix means all.
     GetEphemerals {
+        /// With what the paths of the session's ephemerals begin.
         prefix: Option<&'a [u8]>,
     },
+    /// Both forms of setWatches.
     SetWatches(SetWatches<'a>),
     /// The mode as sent; see [`super::AddWatchMode`].
     AddWatch {
+        /// Which znode, there or not.
         path: &'a [u8],
+        /// With everything below or without.
         mode: i32,
     },
     /// The kind as sent; see [`super::WatcherType`].
     CheckWatches {
+        /// Where the watch is.
         path: &'a [u8],
+        /// Which of the watches of that path.
         kind: i32,
     },
+    /// The connection's watches of a kind on a path go. The kind as sent; see [`super::WatcherType`].
     RemoveWatches {
+        /// Where the watches are.
         path: &'a [u8],
+        /// Which of the watches of that path.
         kind: i32,
     },
+    /// The identities of the connection, without a body.
     WhoAmI,
+    /// One more identity.
     Auth {
+        /// Which scheme; a null one reads as an empty one.
         scheme: &'a [u8],
+        /// What proves the identity, in the scheme's own form: of `digest` user and password in plain text.
         auth: &'a [u8],
     },
+    /// A SASL token, which nobody looks at.
     Sasl,
 }
 

@@ -18,6 +18,7 @@ pub struct TxnHeader {
     pub session: SessionId,
     /// The client's xid.
     pub cxid: i32,
+    /// Above that of every transaction before; in ZooKeeper's logs an error may repeat the last one.
     pub zxid: Zxid,
     /// Milliseconds since 1970 at the leader.
     pub time_ms: i64,
@@ -49,7 +50,9 @@ impl TxnHeader {
 /// A create of any kind, as it was decided: the name is final.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CreateTxn<'a> {
+    /// The whole path, a sequential one's number included.
     pub path: &'a [u8],
+    /// `None` is null, which is not the same as empty.
     pub data: Option<&'a [u8]>,
     /// Never null in what this server writes; a null list of an old log means open.
     pub acl: Option<AclList<'a>>,
@@ -64,31 +67,49 @@ pub struct CreateTxn<'a> {
 /// The record of a transaction.
 #[derive(Clone, Copy, Debug)]
 pub enum Txn<'a> {
+    /// A session of the whole ensemble begins.
     CreateSession {
+        /// Negotiated: how long the session lives without a sign of its client.
         timeout_ms: i32,
     },
     /// Old logs do not list the paths.
     CloseSession {
+        /// The session's ephemerals, which go with it.
         paths: Option<Strings<'a>>,
     },
+    /// A request that failed, and changes nothing; also a member of a multi that failed.
     Error {
+        /// An [`ErrorCode`] by its number, or one that this server does not know.
         code: i32,
     },
+    /// A create of any kind; the header's operation says which.
     Create(CreateTxn<'a>),
+    /// A delete, or the end of a container or TTL znode.
     Delete {
+        /// Which znode; none has children below.
         path: &'a [u8],
     },
+    /// A setData, or a reconfiguration, which sets the data of `/zookeeper/config`.
     SetData {
+        /// Which znode.
         path: &'a [u8],
+        /// All of the new data. `None` is null, which is not the same as empty.
         data: Option<&'a [u8]>,
+        /// The version behind it.
         version: i32,
     },
+    /// A setACL.
     SetAcl {
+        /// Which znode.
         path: &'a [u8],
+        /// The list to be stored; a null list of an old log means open.
         acl: Option<AclList<'a>>,
+        /// The aversion behind it.
         version: i32,
     },
+    /// A check of a multi, which held: nothing to do.
     Check,
+    /// A multi: the records of its members, all of which are carried out or, if one is an error, none.
     Multi(MultiTxn<'a>),
 }
 
