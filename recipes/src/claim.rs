@@ -8,7 +8,7 @@ use crate::retry::RetryPolicy;
 use crate::session::{Created, Ensemble, Session};
 use std::time::Duration;
 use zookeeper_client as zk;
-use zookeeper_client::CreateMode;
+use zookeeper_client::{CreateMode, Stat};
 
 /// A znode of one session. Dropping it deletes it in the background, if it is ephemeral.
 pub(crate) struct Claim<E: Ensemble> {
@@ -27,7 +27,7 @@ pub(crate) struct Claim<E: Ensemble> {
 pub(crate) enum KnownBy {
     /// Its name, which has a GUID; a sequence number may follow.
     Name,
-    /// These data, which have a GUID. Others compete for the same name, and some of them in the same session.
+    /// These data, which nobody else of the session has. Others compete for the same name.
     Data(Vec<u8>),
 }
 
@@ -100,17 +100,17 @@ impl<E: Ensemble> Claim<E> {
         let Some(name) = children.first() else { return Ok(None) };
         let path = child(&self.parent, name);
         match self.session.get(&path).await {
-            Ok((data, stat)) if self.is_own(&data) => Ok(Some(Created { path, stat })),
+            Ok((data, stat)) if self.is_own(&data, &stat) => Ok(Some(Created { path, stat })),
             Ok(_) | Err(zk::Error::NoNode) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Whether a znode of its name is the one, by its data.
-    fn is_own(&self, data: &[u8]) -> bool {
+    /// Whether a znode of its name is the one, by its data and its session.
+    fn is_own(&self, data: &[u8], stat: &Stat) -> bool {
         match &self.known_by {
             KnownBy::Name => true,
-            KnownBy::Data(own) => own == data,
+            KnownBy::Data(own) => own == data && stat.ephemeral_owner == self.session.id().0,
         }
     }
 
@@ -179,7 +179,7 @@ impl<E: Ensemble> Claim<E> {
         for path in paths {
             if self.known_by != KnownBy::Name {
                 match self.session.get(&path).await {
-                    Ok((data, _)) if self.is_own(&data) => {}
+                    Ok((data, stat)) if self.is_own(&data, &stat) => {}
                     Ok(_) | Err(zk::Error::NoNode) => continue,
                     Err(error) => return Err(error),
                 }

@@ -73,4 +73,7 @@ pub enum Loss {
     /// Somebody has deleted its znode: it is lost.
     #[error("somebody has deleted the znode of the lock")]
     Deleted,
+    /// Another one has become active, and the ensemble lets nobody else act: it is lost.
+    #[error("another one is active, and has fenced this one off")]
+    Fenced,
 }

@@ -42,6 +42,7 @@
 mod claim;
 mod connection;
 mod error;
+pub mod leader;
 pub mod lock;
 mod names;
 mod retry;

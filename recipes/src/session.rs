@@ -112,6 +112,9 @@ pub trait Session: Clone + Send + Sync + 'static {
         version: Option<i32>,
     ) -> impl Future<Output = Result<Stat, Error>> + Send;
 
+    /// Adds an identity to the session: it may do what ACLs allow this identity.
+    fn auth(&self, scheme: &str, credentials: &[u8]) -> impl Future<Output = Result<(), Error>> + Send;
+
     /// Waits until the session's server knows all that was committed before.
     fn sync(&self, path: &str) -> impl Future<Output = Result<(), Error>> + Send;
 

@@ -208,6 +208,10 @@ impl Session for Client {
         Client::set_acl(self, path, acl, version)
     }
 
+    fn auth(&self, scheme: &str, credentials: &[u8]) -> impl Future<Output = Result<(), Error>> + Send {
+        Client::auth(self, scheme, credentials)
+    }
+
     fn sync(&self, path: &str) -> impl Future<Output = Result<(), Error>> + Send {
         Client::sync(self, path)
     }

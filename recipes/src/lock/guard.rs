@@ -2,7 +2,7 @@
 
 use crate::claim::Claim;
 use crate::connection::Connection;
-use crate::error::{Error, Loss, Result};
+use crate::error::{Error, Loss, Result, is_ended, is_transient};
 use crate::session::{Ensemble, Session, StateWatch};
 use crate::transaction::Transaction;
 use crate::zookeeper::ZooKeeper;
@@ -113,7 +113,8 @@ impl<E: Ensemble> Guard<E> {
         self.held.is_held()
     }
 
-    /// Asks the ensemble whether the lock is held. It was so when the answer was sent.
+    /// Asks the ensemble whether the lock is held; it was so when the answer was sent. A broken connection is waited for, by
+    /// the connection's policy: after [`Loss::Suspended`] this tells what has become of the lock.
     pub async fn check(&self) -> Result<()> {
         self.held.check().await
     }
@@ -195,21 +196,21 @@ impl<E: Ensemble> Held<E> {
 
     async fn check(&self) -> Result<()> {
         let session = self.claim.session();
-        if session.state().is_terminated() {
-            return Err(Error::Lost(Loss::SessionEnded));
-        }
-        // A read alone could be answered by a server that has not heard of the session's end.
         let path = self.claim.path();
-        let asked = async {
-            session.sync(path).await?;
-            session.exists(path).await
-        };
-        match asked.await {
-            Ok(Some(_)) => Ok(()),
-            Ok(None) => Err(Error::Lost(Loss::Deleted)),
-            Err(error) if crate::error::is_ended(&error) => Err(Error::Lost(Loss::SessionEnded)),
-            Err(error) if crate::error::is_transient(&error) => Err(Error::Lost(Loss::Suspended)),
-            Err(error) => Err(error.into()),
+        let mut attempts = self.connection.attempts("check whether it is held");
+        loop {
+            // A read alone could be answered by a server that has not heard of the session's end.
+            let asked = async {
+                session.sync(path).await?;
+                session.exists(path).await
+            };
+            match asked.await {
+                Ok(Some(_)) => return Ok(()),
+                Ok(None) => return Err(Error::Lost(Loss::Deleted)),
+                Err(error) if is_ended(&error) => return Err(Error::Lost(Loss::SessionEnded)),
+                Err(error) if is_transient(&error) => attempts.failed(error).await?,
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 

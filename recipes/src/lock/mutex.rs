@@ -33,6 +33,7 @@ pub struct Mutex<E: Ensemble = ZooKeeper> {
     connection: Connection<E>,
     path: String,
     layout: Layout,
+    markers: &'static [&'static str],
     data: Vec<u8>,
 }
 
@@ -42,6 +43,7 @@ impl<E: Ensemble> Clone for Mutex<E> {
             connection: self.connection.clone(),
             path: self.path.clone(),
             layout: self.layout,
+            markers: self.markers,
             data: self.data.clone(),
         }
     }
@@ -50,7 +52,13 @@ impl<E: Ensemble> Clone for Mutex<E> {
 impl<E: Ensemble> Mutex<E> {
     /// The lock of this path. Nothing happens yet. The path is created, as a container, when it is needed.
     pub fn new(connection: &Connection<E>, path: &str) -> Mutex<E> {
-        Mutex { connection: connection.clone(), path: path.to_owned(), layout: Layout::default(), data: vec![] }
+        Mutex::of(connection, path, MARKERS)
+    }
+
+    /// A line of this path in which others stand than those who lock: the first marker is for Curator's names.
+    pub(crate) fn of(connection: &Connection<E>, path: &str, markers: &'static [&'static str]) -> Mutex<E> {
+        let (connection, path) = (connection.clone(), path.to_owned());
+        Mutex { connection, path, layout: Layout::default(), markers, data: vec![] }
     }
 
     /// With another library's names.
@@ -68,10 +76,10 @@ impl<E: Ensemble> Mutex<E> {
     fn place(&self) -> Place<'_> {
         let guid = self.connection.guid();
         let name = match self.layout {
-            Layout::Curator => format!("{}lock-", guid.protection()),
+            Layout::Curator => format!("{}{}", guid.protection(), self.markers[0]),
             Layout::Kazoo => format!("{}__lock__", guid.simple()),
         };
-        Place { parent: &self.path, name, data: &self.data, own: MARKERS, others: MARKERS }
+        Place { parent: &self.path, name, data: &self.data, own: self.markers, others: self.markers }
     }
 
     /// Waits until the lock is held.
@@ -139,9 +147,9 @@ impl<E: Ensemble> Mutex<E> {
             Err(Error::Client(zk::Error::NoNode)) => return Ok(vec![]),
             names => names?,
         };
-        names.retain(|name| sequence(name, MARKERS).is_some());
+        names.retain(|name| sequence(name, self.markers).is_some());
         names.sort_by(|one, other| {
-            let [one, other] = [one, other].map(|name| sequence(name, MARKERS).unwrap_or_default());
+            let [one, other] = [one, other].map(|name| sequence(name, self.markers).unwrap_or_default());
             distance(other, one).cmp(&0)
         });
         let mut contenders = vec![];

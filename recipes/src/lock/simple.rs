@@ -26,7 +26,11 @@ impl<E: Ensemble> SimpleLock<E> {
 
     /// The lock, if it is free.
     pub async fn try_lock(&self) -> Result<Option<Guard<E>>> {
-        let data = format!("{} {}", self.owner, self.connection.guid().hyphenated()).into_bytes();
+        self.try_lock_as(format!("{} {}", self.owner, self.connection.guid().hyphenated()).into_bytes()).await
+    }
+
+    /// The lock, if it is free, with these data in the znode, which nobody else of the session may use.
+    pub(crate) async fn try_lock_as(&self, data: Vec<u8>) -> Result<Option<Guard<E>>> {
         let session = self.connection.session().await?;
         let known_by = KnownBy::Data(data.clone());
         let mode = CreateMode::Ephemeral;
@@ -40,9 +44,17 @@ impl<E: Ensemble> SimpleLock<E> {
     /// Waits until the lock is held. Dropping the future gives up.
     #[tracing::instrument(name = "simple lock", skip_all, fields(path = self.path))]
     pub async fn lock(&self) -> Result<Guard<E>> {
+        self.lock_by(|| self.try_lock()).await
+    }
+
+    /// Waits until `try_lock` has succeeded. It is called when the znode has gone.
+    pub(crate) async fn lock_by<F: Future<Output = Result<Option<Guard<E>>>>>(
+        &self,
+        try_lock: impl Fn() -> F,
+    ) -> Result<Guard<E>> {
         let mut attempts = self.connection.attempts("lock");
         loop {
-            match self.try_lock().await {
+            match try_lock().await {
                 Ok(Some(guard)) => return Ok(guard),
                 Ok(None) => {}
                 Err(Error::SessionEnded) => {

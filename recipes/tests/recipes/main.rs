@@ -5,6 +5,7 @@
 mod support;
 
 mod connection;
+mod leaders;
 mod locks;
 mod relay;
 mod world;
