@@ -2,7 +2,7 @@
 //! deleted when it is dropped.
 
 use crate::connection::Connection;
-use crate::error::{Error, Result, is_ended, is_transient};
+use crate::error::{Error, Loss, Result, is_ended, is_transient};
 use crate::names::{child, split};
 use crate::retry::RetryPolicy;
 use crate::session::{Created, Ensemble, Session};
@@ -69,7 +69,7 @@ impl<E: Ensemble> Claim<E> {
             loop {
                 if is_ended(&failure) && is_ephemeral {
                     claim.is_settled = true;
-                    return Err(Error::SessionEnded);
+                    return Err(Error::Lost(Loss::SessionEnded));
                 } else if !is_transient(&failure) && !is_ended(&failure) {
                     claim.is_settled = true;
                     return Err(failure.into());

@@ -149,7 +149,7 @@ impl<E: Ensemble> Connection<E> {
     /// Creates a znode with a GUID in its name, as Curator does: `/a/b` becomes `/a/_c_<GUID>-b`. When the answer is lost, the
     /// next attempt looks for a child of this GUID before it creates another one. Missing parents are created as containers.
     ///
-    /// An ephemeral znode belongs to one session: when that ends meanwhile, the call fails with [`Error::SessionEnded`]. When
+    /// An ephemeral znode belongs to one session: when that ends meanwhile, the call fails with [`Error::Lost`]. When
     /// the future is dropped an ephemeral znode is deleted in the background; a persistent one may stay.
     pub async fn create_protected(&self, path: &str, data: &[u8], mode: CreateMode) -> Result<Created> {
         let (parent, name) = split(path);

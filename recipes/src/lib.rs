@@ -39,12 +39,15 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 
+pub mod barrier;
 mod claim;
 mod connection;
+pub mod counter;
 mod error;
 pub mod leader;
 pub mod lock;
 mod names;
+pub mod queue;
 mod retry;
 mod session;
 mod states;

@@ -3,7 +3,7 @@
 
 use futures::future::BoxFuture;
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use zookeeper_client::{Acl, AddWatchMode, CreateMode, Error, SessionId, SessionState, Stat, WatchedEvent};
 
 /// The next event of a watch. It also ends with an event of the session when the session ends. Dropping it removes the watch.
@@ -22,6 +22,9 @@ pub trait Ensemble: Clone + Send + Sync + 'static {
 
     /// The time since some moment in the past; it never goes back.
     fn now(&self) -> Duration;
+
+    /// The time of day, which people may set.
+    fn system_time(&self) -> SystemTime;
 
     /// A random number.
     fn random(&self) -> u64;

@@ -8,7 +8,7 @@ use futures::channel::mpsc;
 use futures::future::BoxFuture;
 use std::future::Future;
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use zookeeper_client::{
     Acl, Acls, AddWatchMode, Client, Connector, CreateMode, Error, MultiWriteError, MultiWriteResult, OneshotWatcher,
     PersistentWatcher, SessionId, SessionState, Stat, StateWatcher, WatchedEvent,
@@ -87,6 +87,10 @@ impl Ensemble for ZooKeeper {
     fn now(&self) -> Duration {
         static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
         ORIGIN.elapsed()
+    }
+
+    fn system_time(&self) -> SystemTime {
+        SystemTime::now()
     }
 
     fn random(&self) -> u64 {

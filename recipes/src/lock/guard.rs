@@ -140,6 +140,13 @@ impl<E: Ensemble> Guard<E> {
         self.held.connection.transaction().check(self.path(), None)
     }
 
+    /// The znode is gone already, together with something else.
+    pub(crate) fn forget(self) {
+        if let Some(held) = Arc::into_inner(self.held) {
+            held.claim.keep();
+        }
+    }
+
     /// Releases the lock, unless there are more clones, and says whether it did. When it fails, or when its future is
     /// dropped, the lock is released in the background or by the end of the session.
     pub async fn release(self) -> Result<bool> {

@@ -91,7 +91,7 @@ impl<E: Ensemble> Mutex<E> {
         let mut attempts = self.connection.attempts("lock");
         loop {
             match self.lock_once().await {
-                Err(Error::Lost(Loss::SessionEnded) | Error::SessionEnded) => {
+                Err(Error::Lost(Loss::SessionEnded)) => {
                     attempts.failed(zk::Error::SessionExpired).await?;
                 }
                 Err(Error::Lost(Loss::Deleted)) => attempts.failed(zk::Error::NoNode).await?,

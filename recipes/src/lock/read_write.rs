@@ -88,7 +88,7 @@ impl<E: Ensemble> ReadWriteLock<E> {
                 Ok(claim)
             };
             match locked.await {
-                Err(Error::Lost(Loss::SessionEnded) | Error::SessionEnded) => {
+                Err(Error::Lost(Loss::SessionEnded)) => {
                     attempts.failed(zk::Error::SessionExpired).await?;
                 }
                 Err(Error::Lost(Loss::Deleted)) => attempts.failed(zk::Error::NoNode).await?,

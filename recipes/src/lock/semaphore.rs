@@ -61,7 +61,7 @@ impl<E: Ensemble> Semaphore<E> {
         let mut attempts = self.connection.attempts("acquire a lease");
         loop {
             match self.acquire_once().await {
-                Err(Error::Lost(Loss::SessionEnded) | Error::SessionEnded) => {
+                Err(Error::Lost(Loss::SessionEnded)) => {
                     attempts.failed(zk::Error::SessionExpired).await?;
                 }
                 result => return result,

@@ -3,7 +3,7 @@
 use super::Guard;
 use crate::claim::{Claim, KnownBy};
 use crate::connection::Connection;
-use crate::error::{Error, Result, is_ended, is_transient};
+use crate::error::{Error, Loss, Result, is_ended, is_transient};
 use crate::names::split;
 use crate::session::{Ensemble, Session};
 use crate::zookeeper::ZooKeeper;
@@ -57,7 +57,7 @@ impl<E: Ensemble> SimpleLock<E> {
             match try_lock().await {
                 Ok(Some(guard)) => return Ok(guard),
                 Ok(None) => {}
-                Err(Error::SessionEnded) => {
+                Err(Error::Lost(Loss::SessionEnded)) => {
                     attempts.failed(zk::Error::SessionExpired).await?;
                     continue;
                 }

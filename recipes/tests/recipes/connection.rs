@@ -151,8 +151,8 @@ async fn requests_outlast_their_connections() {
     let relay = world.relay();
     let connection = world.through(&relay).await;
     connection.put("/a", b"data").await.unwrap();
-    for round in 0..60 {
-        let requests = (0..8).map(|_| {
+    for round in 0..50 {
+        let requests = (0..16).map(|_| {
             let connection = connection.clone();
             tokio::spawn(async move { connection.get("/a").await })
         });

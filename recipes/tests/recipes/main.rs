@@ -5,7 +5,9 @@
 mod support;
 
 mod connection;
+mod coordination;
 mod leaders;
 mod locks;
+mod queues;
 mod relay;
 mod world;
