@@ -13,11 +13,17 @@ use std::net::SocketAddr;
 pub struct ServerFacts {
     /// From the arrival of a request until its answer, milliseconds.
     pub latency: SummaryValues,
+    /// Requests of clients, since the last `srst`.
     pub packets_received: u64,
+    /// Answers and events, since the last `srst`.
     pub packets_sent: u64,
+    /// Of clients, open now.
     pub connections: u64,
+    /// Requests whose answers are awaited from the quorum core.
     pub outstanding: u64,
+    /// The newest one that is durable and visible.
     pub zxid: Zxid,
+    /// What the server is at the moment.
     pub mode: Mode,
     /// Bytes of a leader's last, smallest and largest proposal; `None` before the first proposal.
     pub proposal_sizes: Option<(u64, u64, u64)>,

@@ -19,7 +19,9 @@ pub(crate) struct TreeSize {
 
 /// The sources of answers: the configuration, the counters, and the tree's size.
 pub struct Sources {
+    /// What the server was started with.
     pub config: Arc<Config>,
+    /// What shards and quorum core count.
     pub stats: Arc<Stats>,
     started: Instant,
     tree_size: Box<dyn Fn() -> TreeSize + Send + Sync>,

@@ -29,6 +29,7 @@ pub struct Word {
 
 /// What the answer to a word is made from.
 pub struct WordRequest<'a> {
+    /// What is known without a request to the server's threads.
     pub sources: &'a Sources,
     /// The bytes sent right behind the word.
     pub argument: &'a [u8],

@@ -9,20 +9,24 @@ use super::value::Expected;
 
 /// One key; what it sets is in a `T`.
 pub struct Key<T> {
+    /// All that is written down of it.
     pub about: About,
     pub(super) access: Access<T>,
 }
 
 /// What people are told of a key.
 pub struct About {
+    /// As the file has it, without ZooKeeper's prefix for system properties.
     pub name: &'static str,
     /// Another spelling of the same key; empty when there is none.
     pub alias: &'static str,
     /// A value that is taken and is not the default.
     pub example: &'static str,
+    /// What it does, as `docs/configuration.md` has it.
     pub meaning: &'static str,
     /// In what it differs from ZooKeeper; empty when in nothing.
     pub difference: &'static str,
+    /// What becomes of a value that makes no sense.
     pub nonsense: Nonsense,
 }
 

@@ -8,12 +8,14 @@ use super::server_keys::{Config, KEYS, ServerDraft};
 /// A key, of any server or of ensembles.
 #[derive(Clone, Copy)]
 pub enum Known {
+    /// Every server acts on it.
     Server(&'static Key<ServerDraft>),
     /// Only members of an ensemble act on it.
     Ensemble(&'static Key<EnsembleDraft>),
 }
 
 impl Known {
+    /// What people are told of it.
     pub fn about(self) -> &'static About {
         match self {
             Known::Server(key) => &key.about,

@@ -18,6 +18,7 @@ use std::path::PathBuf;
 pub struct Source<'a> {
     /// What mistakes call it: the path as the operator wrote it.
     pub name: &'a str,
+    /// All of it, as it was read.
     pub bytes: &'a [u8],
 }
 

@@ -42,8 +42,11 @@ keys! {
         lone_id: Option<ServerId> = None,
         /// Where clients are served.
         client_address: ClientAddress = ClientAddress::Ip(LOCALHOST),
+        /// The port there; a reconfiguration may move it later.
         client_port: u16 = CLIENT_PORT,
+        /// The shortest timeout that a session is given; two ticks unless `minSessionTimeout` says otherwise.
         min_session_timeout_ms: i32 = 6000,
+        /// The longest timeout that a session is given; twenty ticks unless `maxSessionTimeout` says otherwise.
         max_session_timeout_ms: i32 = 60_000,
         /// Snapshots to keep, at least 3; `None`: all.
         snap_retain: Option<u32> = Some(3),

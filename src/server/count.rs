@@ -89,9 +89,13 @@ impl Summary {
 /// The measurements of a [`Summary`], milliseconds; all zero if there were none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SummaryValues {
+    /// How many measurements.
     pub count: u64,
+    /// All of them added.
     pub sum: u64,
+    /// The least one.
     pub min: i64,
+    /// The greatest one.
     pub max: i64,
 }
 

@@ -29,6 +29,7 @@ pub enum Question {
 /// One shard's part. Fields that were not asked for are empty.
 #[derive(Debug)]
 pub struct ShardFacts {
+    /// Whose part this is.
     pub shard: ShardId,
     /// By slot.
     pub connections: Vec<ConnectionFacts>,
@@ -113,6 +114,7 @@ pub struct CoreFacts {
     pub local: Option<Vec<(i64, Vec<SessionId>)>>,
     /// On a follower: all sessions with their timeouts, ms, by id. Only the leader knows when they expire.
     pub global: Option<Vec<(SessionId, i32)>>,
+    /// Sessions that own ephemerals, with the paths of these.
     pub ephemerals: Vec<(SessionId, Vec<Vec<u8>>)>,
     /// The digests of past states, oldest first.
     pub digests: Vec<(Zxid, u64)>,
@@ -121,7 +123,9 @@ pub struct CoreFacts {
 /// The parts of the core and of every shard, together.
 #[derive(Debug, Default)]
 pub struct Facts {
+    /// Of every shard, by number.
     pub shards: Vec<ShardFacts>,
+    /// Of the quorum core.
     pub core: CoreFacts,
 }
 

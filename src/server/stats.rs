@@ -99,12 +99,17 @@ pub(crate) struct CoreStats {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Mode {
+    /// On its own: in no ensemble.
     Standalone,
     /// A member of an ensemble that has no role, or whose role does not serve yet.
     NotServing,
+    /// A member that leads, and serves.
     Leader,
+    /// A member that follows with a vote or is to get one, and serves.
     Follower,
+    /// A member that follows without a vote, and serves.
     Observer,
+    /// A member without a leader that serves reads.
     ReadOnly,
 }
 
@@ -256,16 +261,22 @@ pub enum Kind {
 pub enum Unit {
     /// The things that the metric's name says, or no unit.
     Plain,
+    /// Of memory, of a file or of a message.
     Bytes,
+    /// Of time.
     Milliseconds,
 }
 
 /// A metric's value at one moment.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Value {
+    /// A whole number.
     Integer(i64),
+    /// An average, with four decimals.
     Float(f64),
+    /// What a [`Kind::Summary`] consists of.
     Summary(SummaryValues),
+    /// Of a [`Kind::Text`].
     Text(&'static str),
 }
 
@@ -282,10 +293,13 @@ impl Value {
 /// Facts about the process and the tree that are not among the counters.
 #[derive(Clone, Copy, Debug)]
 pub struct Process {
+    /// Which ZooKeeper this server speaks like, and its own version.
     pub version: &'static str,
+    /// Since the start of the process.
     pub uptime_ms: u64,
     /// File descriptors.
     pub open_files: Option<u64>,
+    /// How many may be open; `None` where the system does not say, or sets no limit.
     pub max_files: Option<u64>,
     /// The number of znodes, counted like ZooKeeper's: the root twice, so that an empty tree has five.
     pub znodes: u64,
@@ -297,7 +311,9 @@ pub struct Process {
 
 /// Everything that metrics are read from.
 pub struct Scrape<'a> {
+    /// The counters.
     pub stats: &'a Stats,
+    /// What is no counter.
     pub process: Process,
 }
 
@@ -341,7 +357,9 @@ impl Scrape<'_> {
 pub struct Metric {
     /// The name without a prefix.
     pub name: &'static str,
+    /// How its value behaves.
     pub kind: Kind,
+    /// What its value is counted in.
     pub unit: Unit,
     /// A sentence for readers of a dashboard.
     pub help: &'static str,

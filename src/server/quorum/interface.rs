@@ -19,7 +19,9 @@ use std::sync::Arc;
 /// A member's options, fixed at its start.
 #[derive(Clone, Debug)]
 pub struct EnsembleOptions {
+    /// This server (`myid`).
     pub id: ServerId,
+    /// The configuration in the files: the agreed one and, if a reconfiguration was cut short, the proposed one.
     pub config: Config,
     /// The addresses of this server's election port, as announced to the others: at least one.
     pub election_addresses: Vec<Address>,
@@ -27,6 +29,7 @@ pub struct EnsembleOptions {
     pub announces_all: bool,
     /// A single participant is no ensemble (`standaloneEnabled`): a reconfiguration must leave at least two.
     pub standalone_enabled: bool,
+    /// The length of a tick (`tickTime`).
     pub tick_ms: i64,
     /// Ticks.
     pub init_limit: i64,
@@ -38,16 +41,20 @@ pub struct EnsembleOptions {
     pub history: History,
     /// False: the disk is new, and this server has no vote before it has followed a leader.
     pub has_database: bool,
+    /// The times of elections.
     pub election: election::Settings,
+    /// The pauses between two attempts to reach a member.
     pub links: links::Settings,
     /// The largest transaction or request that is accepted from a peer, bytes.
     pub max_packet: usize,
     /// A client that proves this digest may do everything (`DigestAuthenticationProvider.superDigest`).
     pub super_digest: Option<Secret<String>>,
+    /// What session passwords are made from.
     pub secrets: MemberSecrets,
     /// The protocol version that this server announces as a learner. Below [`crate::jute::quorum::PROTOCOL_SECRETS`] it
     /// acts as a server without support for secrets.
     pub protocol: i32,
+    /// What else a leader or a learner is told.
     pub roles: RoleSettings,
 }
 
@@ -72,39 +79,62 @@ impl From<Settings> for RoleSettings {
 /// An event on the connections to other members, or the result of an [`Effect`].
 #[derive(Debug)]
 pub enum PeerInput<'a> {
+    /// The connection that [`Effect::Dial`] asked for is open.
     Dialled {
+        /// Whom it leads to.
         peer: ServerId,
+        /// What it is called from now on.
         link: LinkId,
     },
+    /// It could not be opened. Every dial ends in one or the other.
     DialFailed {
+        /// Whom it was to lead to.
         peer: ServerId,
     },
+    /// A server connected to the election port, and has introduced itself.
     Accepted {
+        /// What the connection is called from now on.
         link: LinkId,
+        /// Who it says it is.
         initial: InitialMessage<'a>,
     },
+    /// Bytes of an election connection, behind the introduction.
     Received {
+        /// Which connection.
         link: LinkId,
+        /// What came, whole messages or not.
         bytes: &'a [u8],
     },
+    /// The bytes of one [`Effect::Write`] have gone out.
     Written {
+        /// Which connection.
         link: LinkId,
     },
+    /// An election connection ended. Not needed after [`Effect::Close`], and harmless.
     Closed {
+        /// Which connection.
         link: LinkId,
     },
     /// A server connected to the quorum port.
     Learner(PeerId),
+    /// Bytes of a learner.
     FromLearner {
+        /// Which connection.
         peer: PeerId,
+        /// What came, whole packets or not.
         bytes: &'a [u8],
     },
+    /// A learner's connection ended.
     LearnerGone(PeerId),
     /// The connection of [`Effect::DialLeader`] is open.
     Leader,
+    /// It could not be opened.
     NoLeader,
+    /// Bytes of the leader, whole packets or not.
     FromLeader(&'a [u8]),
+    /// The connection to the leader ended.
     LeaderGone,
+    /// The epochs of [`Record::Epochs`] are on disk.
     EpochsWritten(Epochs),
     /// The files have the configuration of the [`Record::Config`] of this number. Or they cannot be written, which the
     /// edge has logged: ZooKeeper continues without them, too.
@@ -117,43 +147,63 @@ pub enum PeerInput<'a> {
     SnapshotInstalled(Zxid),
     /// The result of [`Effect::ReadLog`].
     LogRead {
+        /// The learner it is for.
         peer: PeerId,
+        /// What was read.
         part: LogPart,
     },
     /// Part of a snapshot has gone out.
     SnapshotProgress(PeerId),
     /// SNAP, the stream of a snapshot of this zxid and its signature have been handed to the connection.
     SnapshotSent {
+        /// Which learner's.
         peer: PeerId,
+        /// The zxid that SNAP said.
         zxid: Zxid,
     },
 }
 
 /// Work for the edge, to be done in order.
 pub enum Effect {
+    /// Connect to a member's election port, at the first of these addresses that answers.
     Dial {
+        /// Which member.
         peer: ServerId,
+        /// At least one.
         addresses: Vec<Address>,
     },
+    /// Send these bytes on an election connection, and give [`PeerInput::Written`].
     Write {
+        /// Which connection.
         link: LinkId,
+        /// Behind what was given before.
         bytes: Vec<u8>,
     },
+    /// End an election connection, after what was given to it to send.
     Close {
+        /// Which connection.
         link: LinkId,
     },
     /// Connect to this member, at the first of these addresses that answers: the leader's quorum port, or the port
     /// where another voter accepts observers.
     DialLeader {
+        /// Which member.
         leader: ServerId,
+        /// At least one.
         addresses: Vec<Address>,
     },
+    /// Send these bytes to a learner.
     ToLearner {
+        /// Which connection.
         peer: PeerId,
+        /// Behind what was given before.
         bytes: Vec<u8>,
     },
+    /// End a learner's connection.
     CloseLearner(PeerId),
+    /// Send these bytes to the leader, behind what was given before.
     ToLeader(Vec<u8>),
+    /// End the connection to the leader, or the attempt to open it.
     CloseLeader,
     /// Write this after the records before it, then give the input that [`Record::written`] names.
     Record(Record),
@@ -164,7 +214,9 @@ pub enum Effect {
     /// Read this stretch of the log for a learner (`read_back::read_log`, on a helper thread), when at most
     /// `limits::LOG_PART` bytes of the learner's output are unsent. Always answered, perhaps with an empty part.
     ReadLog {
+        /// Whose output is waited for.
         peer: PeerId,
+        /// From where to where.
         stretch: Stretch,
     },
     /// Write this as an installed snapshot, begin the log anew after it, and give the log's new writer.
@@ -195,7 +247,12 @@ pub enum Record {
     Complete,
     /// The configuration of the ensemble from now on ([`crate::storage::dynamic::write`]), and the number of this
     /// record. Of several, only the newest needs to be written.
-    Config { number: u64, config: Config },
+    Config {
+        /// The records of configurations are counted; [`PeerInput::ConfigWritten`] gives the number back.
+        number: u64,
+        /// The agreed configuration and, during a reconfiguration, the proposed one.
+        config: Config,
+    },
 }
 
 impl Record {
@@ -212,8 +269,12 @@ impl Record {
 /// A member's state in its ensemble, as `srvr` and `isro` report it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ServerState {
+    /// Without a role that serves: before, during and after an election, and on the way to a leader.
     Looking,
+    /// A follower, synchronised or not.
     Following,
+    /// An observer, synchronised or not.
     Observing,
+    /// The leader, established or not.
     Leading,
 }

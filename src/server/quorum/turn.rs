@@ -17,7 +17,9 @@ use crate::tree::store::Reader;
 
 /// The quorum brain: a core, inside its owner.
 pub enum Quorum {
+    /// A server on its own.
     Lone(Box<Lone>),
+    /// A member of an ensemble.
     Member(Box<Member>),
 }
 
@@ -32,7 +34,14 @@ pub enum Input<'a> {
     /// The segment of [`Work::segment`] is prepared.
     Segment(PreparedSegment),
     /// The snapshot of [`Work::snapshot`] has been written, in so many ms; its reader comes back.
-    Snapshot { zxid: Zxid, reader: Reader, took_ms: i64 },
+    Snapshot {
+        /// The snapshot's.
+        zxid: Zxid,
+        /// The one that [`SnapshotJob`] was given.
+        reader: Reader,
+        /// From the beginning of the writing to its end.
+        took_ms: i64,
+    },
     /// The log was truncated or begun anew, and continues with this writer. No write of the old writer is under way.
     Log(LogWriter),
     /// A snapshot is wanted now, due or not: the state is captured, unless a snapshot is being made.
