@@ -6,6 +6,8 @@
 
 // What only the crate sees is public within the crate; of tests that is not asked.
 #![cfg_attr(not(test), warn(unreachable_pub))]
+// What everybody sees says what it is, down to the fields.
+#![warn(missing_docs)]
 
 pub mod acl;
 pub mod admin;

@@ -6,7 +6,7 @@
 //! of a transaction before that.
 //!
 //! In layers, from below: a `Core` holds the tree's head, the log and the sessions; its owner, a `Lone` server or a
-//! [`Member`] of an ensemble, decides what the core does next; a [`Quorum`] is a core with its owner, and a loop drives
+//! `Member` of an ensemble, decides what the core does next; a [`Quorum`] is a core with its owner, and a loop drives
 //! it in turns: [`Quorum::begin`] with the time, [`Quorum::step`] for each event, [`Quorum::ready`] for the work to do
 //! outside, until there is none.
 
