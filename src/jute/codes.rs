@@ -10,6 +10,7 @@ macro_rules! codes {
 
         impl $name {
             /// The variant with this number on the wire, if there is one.
+            #[inline]
             pub fn from_wire(value: i32) -> Option<Self> {
                 match value { $($value => Some(Self::$variant),)+ _ => None }
             }
@@ -35,32 +36,38 @@ macro_rules! operations {
 
         impl $name {
             /// The name by which `cons` shows the operation: four letters, mostly.
+            #[inline]
             pub(crate) const fn short_name(self) -> &'static str {
                 match self { $($name::$variant => $short,)+ }
             }
 
             /// Who answers a client that asks for the operation.
+            #[inline]
             pub(crate) const fn answered_by(self) -> AnsweredBy {
                 match self { $($name::$variant => AnsweredBy::$by,)+ }
             }
 
             /// The permission the operation needs; `None` where no ACL is asked (ZooKeeper 3.9,
             /// `PrepRequestProcessor` and `FinalRequestProcessor`).
+            #[inline]
             pub(crate) const fn needs(self) -> Option<Needed> {
                 match self { $($name::$variant => needed!($($needs)*),)+ }
             }
 
             /// With what the work for an answer grows.
+            #[inline]
             pub(crate) const fn work(self) -> Work {
                 match self { $($name::$variant => Work::$work,)+ }
             }
 
             /// Which request of several operations may have this one among them.
+            #[inline]
             pub(crate) const fn part_of(self) -> PartOf {
                 match self { $($name::$variant => PartOf::$part_of,)+ }
             }
 
             /// What the operation may do to the tree or the list of sessions.
+            #[inline]
             pub(crate) const fn effect(self) -> Effect {
                 match self { $($name::$variant => Effect::$effect,)+ }
             }

@@ -264,6 +264,7 @@ pub(super) fn is_ping(frame: &[u8]) -> bool {
 
 /// Whether the quorum core answers an operation in order with the writes before it. closeSession is not among them: it
 /// has no body and does not wait.
+#[inline]
 fn is_the_cores(op: OpCode) -> bool {
     op.answered_by() == AnsweredBy::Core && op != OpCode::CloseSession
 }

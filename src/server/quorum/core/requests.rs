@@ -86,7 +86,7 @@ impl Core {
             return self.respond(shard, item.conn, Response::Close);
         };
         let identities = live.identities.clone();
-        let request = Request::decode(op, body).expect("the shard has decoded it once");
+        let request = Request::of_checked(op, body);
         let prepare = |state: &mut State, context: &Context<'_>, out: &mut Outcome| {
             state.begin_prepare(context, op, &request, out);
         };

@@ -168,8 +168,8 @@ impl Member {
 
     /// Executes a reconfiguration that a client of this server requests.
     pub(super) fn reconfigure_here(&mut self, shard: ShardId, item: &Item, body: &[u8]) {
-        let Ok(Request::Reconfig(asked)) = Request::decode(OpCode::Reconfig, body) else {
-            unreachable!("the shard has decoded it once");
+        let Request::Reconfig(asked) = Request::of_checked(OpCode::Reconfig, body) else {
+            unreachable!("a body is decoded as its operation");
         };
         let identities = self.core.sessions.identities(item.session);
         let (changes, frame) = self.reconfigure((item.session, item.xid), &identities, &asked);

@@ -28,8 +28,8 @@ impl Member {
             return self.core.close_local(shard, item, self.core.head());
         }
         let zxid = self.core.head();
-        self.core.reply(shard, item.conn, |out| match Request::decode(op, body) {
-            Ok(Request::Multi(ops)) => reply::put_reply(out, item.xid, zxid, |out| put_refused_multi(out, &ops)),
+        self.core.reply(shard, item.conn, |out| match Request::of_checked(op, body) {
+            Request::Multi(ops) => reply::put_reply(out, item.xid, zxid, |out| put_refused_multi(out, &ops)),
             _ => reply::put_bare(out, item.xid, zxid, ErrorCode::EphemeralOnLocalSession),
         });
     }
@@ -58,9 +58,9 @@ pub(super) fn makes_ephemeral(op: OpCode, body: &[u8]) -> bool {
     if !matches!(op, OpCode::Create | OpCode::Create2 | OpCode::Multi) {
         return false;
     }
-    match Request::decode(op, body) {
-        Ok(Request::Create(create)) => is_ephemeral(&create),
-        Ok(Request::Multi(ops)) => first_ephemeral(&ops).is_some(),
+    match Request::of_checked(op, body) {
+        Request::Create(create) => is_ephemeral(&create),
+        Request::Multi(ops) => first_ephemeral(&ops).is_some(),
         _ => false,
     }
 }
