@@ -210,7 +210,8 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    /// Whether it may come to more than one slice.
+    /// Whether it may come to more than one slice: what tests hold the shard's code against.
+    #[cfg(test)]
     pub(crate) const fn is_wide(self) -> bool {
         matches!(self, Work::Children | Work::Subtree | Work::Request)
     }

@@ -59,10 +59,8 @@ pub(crate) struct WideRead {
 }
 
 impl WideRead {
-    /// Begins a read that may take more than a slice ([`Work::is_wide`]), with the checks that come first. `None` for
+    /// Begins a read whose [`Work`](crate::jute::Work) may be more than a slice, with the checks that come first. `None` for
     /// any other request.
-    ///
-    /// [`Work::is_wide`]: crate::jute::Work::is_wide
     pub(crate) fn begin(scope: &Scope<'_>, xid: i32, request: &Request<'_>) -> Result<Option<WideRead>, ErrorCode> {
         let progress = match *request {
             Request::GetChildren { path, .. } => {

@@ -21,6 +21,8 @@ pub(super) struct Incoming<'a> {
     /// `None`: no operation has this number.
     pub(crate) op: Option<OpCode>,
     pub(crate) body: &'a [u8],
+    /// Who answers it.
+    pub(crate) by: AnsweredBy,
 }
 
 impl<'a> Incoming<'a> {
@@ -29,7 +31,9 @@ impl<'a> Incoming<'a> {
     pub(crate) fn read(frame: &'a [u8]) -> Option<Incoming<'a>> {
         let mut reader = Reader::new(frame);
         let header = RequestHeader::read(&mut reader).ok()?;
-        Some(Incoming { xid: header.xid, op: OpCode::from_wire(header.op), body: reader.rest() })
+        let op = OpCode::from_wire(header.op);
+        let by = op.map_or(AnsweredBy::Nobody, OpCode::answered_by);
+        Some(Incoming { xid: header.xid, op, by, body: reader.rest() })
     }
 }
 
@@ -37,7 +41,7 @@ impl Shard {
     /// Handles the frame of a request.
     pub(super) fn request(&mut self, id: ConnId, frame: &[u8]) {
         let Some(asked) = Incoming::read(frame) else { return self.end(id) };
-        let Incoming { xid, op, body } = asked;
+        let Incoming { xid, op, by, body } = asked;
         let now = self.clock.mono_ms;
         let Some(conn) = self.conns.find(id) else { return };
         conn.stats.received += 1;
@@ -63,7 +67,7 @@ impl Shard {
         }
         let ask = match op {
             Some(op @ OpCode::CloseSession) => Some(Command::Write(op)),
-            Some(op) if is_the_cores(op) => match Request::decode(op, body) {
+            Some(op) if by == AnsweredBy::Core => match Request::decode(op, body) {
                 // The tree has reached its limit: the request is refused here, in its order.
                 Ok(request) if self.pressure.is_tree_full && makes_more(&request) => None,
                 Ok(Request::Sync { .. }) => Some(Command::Sync),
@@ -115,12 +119,11 @@ impl Shard {
         identities: &Arc<Identities>,
         bound: Option<Cost>,
     ) {
-        let Incoming { xid, op, body } = *asked;
+        let Incoming { xid, op, by, body } = *asked;
         let zxid = self.tree.applied;
         let Some(conn) = self.conns.find(id) else { return };
         let before = conn.output.len();
         let name = op.map_or("NA", OpCode::short_name);
-        let by = op.map_or(AnsweredBy::Nobody, OpCode::answered_by);
         match op.map(|op| Request::decode(op, body)) {
             Some(Ok(Request::Ping)) => reply::put_bare(&mut conn.output, PING_XID, zxid, ErrorCode::Ok),
             None => self.unimplemented(id, xid),
@@ -251,22 +254,17 @@ impl Shard {
     }
 }
 
-/// Whether a request's frame goes to the quorum core.
+/// Whether a request's frame goes to the quorum core, which answers it in order with the writes before it.
 pub(super) fn is_for_the_core(frame: &[u8]) -> bool {
     let header = RequestHeader::read(&mut Reader::new(frame));
-    header.is_ok_and(|header| OpCode::from_wire(header.op).is_some_and(is_the_cores))
+    let op = header.ok().and_then(|header| OpCode::from_wire(header.op));
+    // closeSession has no body and does not wait.
+    op.is_some_and(|op| op.answered_by() == AnsweredBy::Core && op != OpCode::CloseSession)
 }
 
 /// Whether a frame is a ping.
 pub(super) fn is_ping(frame: &[u8]) -> bool {
     RequestHeader::read(&mut Reader::new(frame)).is_ok_and(|header| header.op == OpCode::Ping.wire())
-}
-
-/// Whether the quorum core answers an operation in order with the writes before it. closeSession is not among them: it
-/// has no body and does not wait.
-#[inline]
-fn is_the_cores(op: OpCode) -> bool {
-    op.answered_by() == AnsweredBy::Core && op != OpCode::CloseSession
 }
 
 /// Whether a request may make the tree larger.
