@@ -40,10 +40,13 @@
 #![warn(missing_docs, unreachable_pub)]
 
 pub mod barrier;
+pub mod cache;
 mod claim;
 mod connection;
 pub mod counter;
+pub mod discovery;
 mod error;
+pub mod group;
 pub mod leader;
 pub mod lock;
 mod names;

@@ -65,8 +65,9 @@ impl<E: Ensemble> Connection<E> {
         for _ in 0..ROUNDS {
             let levels = self.levels(path).await?;
             let mut is_empty = true;
-            for level in levels.iter().rev() {
-                let deletes = stream::iter(level).map(|path| self.delete_if_present(path)).buffer_unordered(PIPELINE);
+            for level in levels.into_iter().rev() {
+                let deletes = stream::iter(level).map(|path| async move { self.delete_if_present(&path).await });
+                let deletes = deletes.buffer_unordered(PIPELINE);
                 match deletes.try_collect::<Vec<_>>().await {
                     Ok(_) => {}
                     Err(Error::Client(zk::Error::NotEmpty)) => {
@@ -88,7 +89,8 @@ impl<E: Ensemble> Connection<E> {
         let mut levels = vec![];
         let mut level = vec![path.to_owned()];
         while !level.is_empty() {
-            let children = stream::iter(&level).map(|path| self.child_paths(path)).buffer_unordered(PIPELINE);
+            let children = stream::iter(level.clone()).map(|path| async move { self.child_paths(&path).await });
+            let children = children.buffer_unordered(PIPELINE);
             let next: Vec<Vec<String>> = children.try_collect().await?;
             levels.push(level);
             level = next.concat();

@@ -4,10 +4,13 @@
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
+mod caches;
 mod connection;
 mod coordination;
+mod groups;
 mod leaders;
 mod locks;
 mod queues;
 mod relay;
+mod sends;
 mod world;
