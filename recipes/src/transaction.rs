@@ -25,12 +25,20 @@ use zookeeper_client::CreateMode;
 /// ```
 pub struct Transaction<E: Ensemble = ZooKeeper> {
     connection: Connection<E>,
+    /// The only session that may carry it out; the present one, if there is none.
+    session: Option<E::Session>,
     operations: Vec<Operation>,
 }
 
 impl<E: Ensemble> Transaction<E> {
     pub(crate) fn new(connection: Connection<E>) -> Transaction<E> {
-        Transaction { connection, operations: vec![] }
+        Transaction { connection, session: None, operations: vec![] }
+    }
+
+    /// No other session is to carry it out.
+    pub(crate) fn within(mut self, session: &E::Session) -> Transaction<E> {
+        self.session = Some(session.clone());
+        self
     }
 
     fn and(mut self, operation: Operation) -> Transaction<E> {
@@ -61,7 +69,11 @@ impl<E: Ensemble> Transaction<E> {
     /// Carries it out in the present session, once. It is not repeated: after [`zk::Error::ConnectionLoss`] it may have
     /// happened, and whether it has is for the caller to look up. Dropping the future does not take it back.
     pub async fn commit(self) -> std::result::Result<Vec<OperationResult>, TransactionError> {
-        let session = match self.connection.session().await {
+        let session = match self.session {
+            Some(session) => Ok(session),
+            None => self.connection.session().await,
+        };
+        let session = match session {
             Ok(session) => session,
             Err(crate::Error::Client(source) | crate::Error::GivenUp { last: source, .. }) => {
                 return Err(TransactionError { at: None, source });

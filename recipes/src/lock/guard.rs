@@ -135,9 +135,11 @@ impl<E: Ensemble> Guard<E> {
     }
 
     /// A transaction that happens only if the lock is held at that moment. The ensemble decides it: no pause of the process
-    /// comes between. If it is not held, operation 0 fails with `NoNode`.
+    /// comes between. If the session has ended it fails with `SessionExpired`, and if the znode was deleted, with `NoNode` of
+    /// operation 0. (Of a lock whose holders have the same znode in turn, a deletion by a third party is not noticed when
+    /// another one holds it already.)
     pub fn transaction(&self) -> Transaction<E> {
-        self.held.connection.transaction().check(self.path(), None)
+        self.held.connection.transaction().within(self.session()).check(self.path(), None)
     }
 
     /// The znode is gone already, together with something else.

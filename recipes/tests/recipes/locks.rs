@@ -208,6 +208,8 @@ async fn who_holds_a_lock_learns_that_it_may_be_lost() {
     end_session(&connection, &world).await;
     assert!(matches!(guard.lost().await, Loss::SessionEnded));
     assert_eq!(guard.check().await, Err(Error::Lost(Loss::SessionEnded)));
+    let failed = guard.transaction().set("/written", b"late", None).commit().await.unwrap_err();
+    assert_eq!((failed.at, failed.source), (None, ClientError::SessionExpired));
     assert_eq!(endless(&guard).await, (Err(Error::Lost(Loss::SessionEnded)), true));
     // Its owner goes on with another session.
     let next = mutex.lock().await.unwrap();
@@ -403,12 +405,16 @@ async fn the_lock_on_one_znode() {
     tokio::time::sleep(Duration::from_millis(30)).await;
     assert!(!waiting.is_finished());
     let token = guard.token();
+    guard.transaction().create("/written", b"", CreateMode::Persistent).commit().await.unwrap();
     guard.release().await.unwrap();
     let guard = within("the rival", waiting).await.unwrap();
     assert!(guard.token() > token);
     assert_eq!(lock.owner().await.unwrap().as_deref(), Some("second one"));
     end_session(&other, &world).await;
-    within("the dead hold no lock", lock.lock()).await.unwrap();
+    let _held = within("the dead hold no lock", lock.lock()).await.unwrap();
+    // The path is taken, and not by the dead one.
+    let failed = guard.transaction().set("/written", b"late", None).commit().await.unwrap_err();
+    assert_eq!(failed.source, ClientError::SessionExpired);
 }
 
 /// Two of one process have the same session. Whoever gives up leaves the other's znode alone.

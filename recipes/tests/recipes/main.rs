@@ -7,6 +7,7 @@ mod support;
 mod caches;
 mod connection;
 mod coordination;
+mod examples;
 mod groups;
 mod leaders;
 mod locks;
