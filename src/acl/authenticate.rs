@@ -46,19 +46,19 @@ impl DigestAlgorithm {
 }
 
 /// What the server's configuration says of authentication.
-#[derive(Clone, Default)]
-pub(crate) struct AuthConfig {
+#[derive(Clone, Copy, Default)]
+pub(crate) struct AuthConfig<'a> {
     /// The schemes that are switched on.
     pub schemes: Schemes,
     /// Who has this digest (`user:base64`) is super (`DigestAuthenticationProvider.superDigest`).
-    pub super_digest: Option<String>,
+    pub super_digest: Option<&'a str>,
     /// How digests are made.
     pub digest_algorithm: DigestAlgorithm,
     /// The names this ensemble answers to (`ensembleAuthName`); `None` answers to any.
-    pub ensemble_names: Option<Vec<String>>,
+    pub ensemble_names: Option<&'a [&'a str]>,
 }
 
-impl fmt::Debug for AuthConfig {
+impl fmt::Debug for AuthConfig<'_> {
     /// Without the super digest.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthConfig")
@@ -91,22 +91,20 @@ impl fmt::Display for AuthFailed {
 impl std::error::Error for AuthFailed {}
 
 /// The identities an auth packet brings: for `ip` and `ensemble` none that the connection does not have.
-pub(crate) fn authenticate(scheme: &[u8], auth: &[u8], config: &AuthConfig) -> Result<Vec<Identity>, AuthFailed> {
+pub(crate) fn authenticate(scheme: &[u8], auth: &[u8], config: &AuthConfig<'_>) -> Result<Vec<Identity>, AuthFailed> {
     if auth.len() > limits::CREDENTIAL_BYTES {
         return Err(AuthFailed::Refused);
     }
     match config.schemes.find(scheme).ok_or(AuthFailed::Refused)? {
         Scheme::Digest => {
             let digest = make_digest(auth, config.digest_algorithm);
-            let is_super = config
-                .super_digest
-                .as_ref()
-                .is_some_and(|expected| expected.as_bytes().ct_eq(digest.as_bytes()).into());
+            let is_super =
+                config.super_digest.is_some_and(|expected| expected.as_bytes().ct_eq(digest.as_bytes()).into());
             let identity = Identity::new(b"digest", digest.as_bytes());
             Ok(if is_super { vec![Identity::superuser(), identity] } else { vec![identity] })
         }
         Scheme::Ip => Ok(vec![]),
-        Scheme::Ensemble => match &config.ensemble_names {
+        Scheme::Ensemble => match config.ensemble_names {
             Some(names) if !auth.is_empty() && !names.iter().any(|name| name.as_bytes() == auth) => {
                 Err(AuthFailed::OtherEnsemble)
             }
@@ -136,8 +134,7 @@ mod tests {
     #[test]
     fn digests_are_zookeeper_s() {
         // The digest that ZooKeeper's documentation gives for super:admin.
-        let config =
-            AuthConfig { super_digest: Some("super:xQJmxLMiHGwaqBvst5y6rkB6HQs=".into()), ..AuthConfig::default() };
+        let config = AuthConfig { super_digest: Some("super:xQJmxLMiHGwaqBvst5y6rkB6HQs="), ..AuthConfig::default() };
         let identities = authenticate(b"digest", b"super:admin", &config).unwrap();
         assert_eq!(
             identities,
@@ -183,7 +180,7 @@ mod tests {
     fn an_ensemble_answers_to_its_names() {
         let any = AuthConfig { schemes: Schemes::ALL, ..AuthConfig::default() };
         assert_eq!(authenticate(b"ensemble", b"east", &any), Ok(vec![]));
-        let east = AuthConfig { ensemble_names: Some(vec!["east".into(), "e".into()]), ..any };
+        let east = AuthConfig { ensemble_names: Some(&["east", "e"]), ..any };
         assert_eq!(authenticate(b"ensemble", b"e", &east), Ok(vec![]));
         assert_eq!(authenticate(b"ensemble", b"", &east), Ok(vec![]));
         assert_eq!(authenticate(b"ensemble", b"west", &east), Err(AuthFailed::OtherEnsemble));
@@ -201,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_config_does_not_print_its_secret() {
-        let config = AuthConfig { super_digest: Some("super:hash".into()), ..AuthConfig::default() };
+        let config = AuthConfig { super_digest: Some("super:hash"), ..AuthConfig::default() };
         assert!(!format!("{config:?}").contains("hash"));
     }
 }

@@ -38,7 +38,7 @@ impl Scheme {
 /// The schemes that are switched on. ZooKeeper has `ip` and `digest` unless told otherwise; the others
 /// come with `authProvider.N` lines or with TLS.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Schemes(u8);
+pub(crate) struct Schemes(u8);
 
 impl Schemes {
     /// None at all.

@@ -1,14 +1,14 @@
 //! `corral state`: what a start would recover from a data directory, without a start.
 
 use super::output;
+use crate::config::Config;
 use crate::fatal::Fatal;
 use crate::runtime::disk::RealDisk;
 use crate::server::rebuild::Rebuild;
 use crate::storage::identity::{self, Identity, Past};
 use crate::storage::recovery::Recovered;
 use crate::storage::recovery::{self, RecoveryOptions};
-use crate::tree::owner::OwnerRules;
-use crate::tree::state::{State, StateOptions};
+use crate::tree::state::State;
 use crate::tree::store::{Cursor, Znode};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -81,8 +81,7 @@ pub(super) fn recover(dir: &Path, log_dir: &Path) -> Result<(Identity, State, Re
         threads: super::server::cores(),
     };
     // Which owners are times to live does not matter for what is printed, but for what is counted.
-    let owners = OwnerRules { extended_types: true, emulate_353_ttl: false };
-    let mut rebuild = Rebuild::new(StateOptions { owners, ..StateOptions::default() });
+    let mut rebuild = Rebuild::new(Config { extended_types: true, ..Config::default() }.into());
     let recovered = recovery::recover(&RealDisk, &options, &mut rebuild)?;
     let (mut state, mismatches) = rebuild.finish();
     if mismatches > 0 {

@@ -15,6 +15,7 @@ use super::{keys, properties};
 use crate::limits;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A membership and where its keys stand.
 struct Described {
@@ -202,7 +203,7 @@ impl Draft {
             proposed: self.proposed.take(),
             config_file: PathBuf::from(file),
             dynamic_config_file: self.ensemble.dynamic_config_file.clone(),
-            settings: self.ensemble.values.clone(),
+            settings: Arc::new(self.ensemble.values.clone()),
         });
     }
 

@@ -5,6 +5,7 @@ use super::ensemble_keys::Settings;
 use super::member::{Member, ServerId};
 use super::membership::Membership;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// What a member needs to know beyond what every server does.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +22,7 @@ pub struct Ensemble {
     pub(crate) config_file: PathBuf,
     /// Where `membership` stands, when not in that file. As it was written.
     pub(crate) dynamic_config_file: Option<PathBuf>,
-    pub(crate) settings: Settings,
+    pub(crate) settings: Arc<Settings>,
 }
 
 /// What a running member acts by, which reconfigurations make another thing than what its files said at the start.

@@ -44,7 +44,7 @@ keys! {
     }
     "connectToLearnerMasterLimit" {
         /// `None`: `initLimit`.
-        value connect_limit: Option<i64> = None, Shape::new(positive_or_none, |ticks| shown_or(ticks, "0"));
+        value connect_limit: Option<u32> = None, Shape::new(positive_or_none, |ticks| shown_or(ticks, "0"));
         example: "3", nonsense: Refused,
         meaning: "ticks in which a connection to the leader must stand; 0: `initLimit`",
         difference: "a leader that refuses connections is given up after a second",
@@ -135,7 +135,7 @@ keys! {
     }
     "corral.leaderSlowWriteMs" {
         /// `None`: a leader stays, however slow its disk.
-        value slow_write_ms: Option<i64> = Some(4000), Shape::new(positive_or_none, |ms| shown_or(ms, "0"));
+        value slow_write_ms: Option<u32> = Some(4000), Shape::new(positive_or_none, |ms| shown_or(ms, "0"));
         example: "1000", nonsense: Refused,
         meaning: "milliseconds a leader's write of the log may take before the leader hands over to another one; 0: \
                   it never does",
@@ -360,8 +360,8 @@ impl Settings {
 }
 
 /// A number, 0 being none.
-fn positive_or_none(text: &str) -> Result<Option<i64>, Expected> {
-    Ok(Some(i64::from(non_negative(text)?)).filter(|number| *number > 0))
+fn positive_or_none(text: &str) -> Result<Option<u32>, Expected> {
+    Ok(Some(non_negative(text)?).filter(|number| *number > 0))
 }
 
 fn factor(text: &str) -> Result<Option<f64>, Expected> {

@@ -14,7 +14,7 @@ use super::shapes::{
 use super::value::{
     self, ANY_INT, Expected, boolean, non_negative, number, positive, show_list, show_yes_or_no, yes_or_no,
 };
-use crate::acl::DigestAlgorithm;
+use crate::acl::{AuthConfig, DigestAlgorithm, Scheme, Schemes};
 use crate::ids::Zxid;
 use crate::limits;
 use std::net::{IpAddr, Ipv4Addr};
@@ -524,10 +524,38 @@ keys! {
     }
 }
 
+impl Default for Config {
+    /// What holds on one core.
+    fn default() -> Self {
+        Config::defaults(Profile::for_cores(1), 1)
+    }
+}
+
 impl Config {
     /// What holds when nothing is said: 127.0.0.1:2181, data in ./corral-data.
     pub fn defaults(profile: Profile, cores: usize) -> Config {
         Config::usual(profile, profile.values(cores))
+    }
+
+    /// `tickTime`, as times are counted.
+    pub(crate) fn tick_ms(&self) -> i64 {
+        i64::from(self.tick_time_ms)
+    }
+
+    /// The authentication schemes that are switched on.
+    pub(crate) fn schemes(&self) -> Schemes {
+        let schemes = Schemes::default();
+        if self.digest_scheme { schemes } else { schemes.without(Scheme::Digest) }
+    }
+
+    /// How clients authenticate.
+    pub(crate) fn auth(&self) -> AuthConfig<'_> {
+        AuthConfig {
+            schemes: self.schemes(),
+            super_digest: self.super_digest.as_ref().map(|digest| digest.reveal().as_str()),
+            digest_algorithm: self.digest_algorithm,
+            ensemble_names: None,
+        }
     }
 
     /// How the server is wired.

@@ -4,7 +4,7 @@ use super::clock::Clocks;
 use super::disk::RealDisk;
 use super::helpers::{Rebase, Work};
 use super::memory::Growing;
-use crate::config::{Config, Ensemble};
+use crate::config::{Config, Ensemble, Settings};
 use crate::fatal::{Fatal, Reason};
 use crate::ids::Zxid;
 use crate::limits;
@@ -129,7 +129,7 @@ fn places(config: &Config, directory: &DataDirectory) -> Places {
 
 impl Data {
     /// Brings back what the directory holds, and begins the log's next segment.
-    pub(crate) fn recover(config: &Config, state: StateOptions) -> Result<Data, Fatal> {
+    pub(crate) fn recover(config: &Arc<Config>) -> Result<Data, Fatal> {
         let disk = RealDisk;
         let begun = Instant::now();
         let (dir, log_dir) = (&config.data_dir, &config.data_log_dir);
@@ -147,9 +147,10 @@ impl Data {
         let own = SessionSecret(directory.session_secret(&disk, entropy()?)?);
         let heard = agreed::read(&disk, dir, directory.identity.directory)?;
         let places = places(config, &directory);
+        let options = StateOptions { config: config.clone(), standalone: config.ensemble.is_none() };
         let mut rebuild = match &config.ensemble {
-            Some(ensemble) => Rebuild::for_member(state, history_limits(config, ensemble.settings.commit_log_count)),
-            None => Rebuild::new(state),
+            Some(ensemble) => Rebuild::for_member(options, history_limits(config, &ensemble.settings)),
+            None => Rebuild::new(options),
         };
         let growing = &mut Growing::new(&mut rebuild, config.memory_ahead);
         let recovered = recovery::recover(&disk, &places.recovery(), growing)?;
@@ -230,8 +231,8 @@ fn secrets(ensemble: &Ensemble, held: Held) -> MemberSecrets {
     }
 }
 
-pub(super) fn history_limits(config: &Config, commit_log_count: u32) -> HistoryLimits {
-    let count = HistoryLimits::default().count.max(commit_log_count as usize);
+pub(super) fn history_limits(config: &Config, settings: &Settings) -> HistoryLimits {
+    let count = HistoryLimits::default().count.max(settings.commit_log_count as usize);
     HistoryLimits { count, bytes: limits::history(max_txn(config)) }
 }
 

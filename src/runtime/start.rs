@@ -2,7 +2,7 @@
 
 use super::advice::{Advice, advice};
 use super::clock::Clocks;
-use super::data::{Data, max_txn};
+use super::data::Data;
 use super::descriptors::{self, Budget};
 use super::helpers::Helpers;
 use super::machine::Machine;
@@ -16,7 +16,7 @@ use super::sharded::{self, CoreParts, Ending, ShardParts, ShardThread};
 use super::single::Single;
 use super::transport::Security;
 use super::wake::Wake;
-use crate::acl::{AclTable, AuthConfig, Scheme, Schemes};
+use crate::acl::AclTable;
 use crate::config::{Config, Edge};
 use crate::fatal::{self, Fatal, Reason};
 use crate::ids::Zxid;
@@ -25,14 +25,11 @@ use crate::server::facts::AdminPlane;
 use crate::server::inquiry::Inquirer;
 use crate::server::memory::{Memory, Shares};
 use crate::server::message::{Cursor, Inbound, ShardId};
-use crate::server::quorum::{Core, Quorum, QuorumOptions, SnapshotRule};
+use crate::server::quorum::{Core, Quorum, QuorumOptions};
 use crate::server::shard::{Shard, ShardOptions};
 use crate::server::stats::Stats;
 use crate::session::{Passwords, SessionIds};
-use crate::tree::owner::OwnerRules;
-use crate::tree::state::StateOptions;
 use crate::tree::store::{Reader, Store};
-use crate::watch::WatchLimits;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -92,14 +89,16 @@ pub fn run(
     let (config, shares) = with_shares(config);
     let memory = Memory::new(shares);
     let budget = descriptor_budget(&config, shards);
-    let data = Data::recover(&config, state_options(&config))?;
+    let data = Data::recover(&config)?;
     let (store, acls, zxid) = (data.state.store().store(), data.state.acls(), data.zxid);
     let (replayed, server_id) = (data.replayed, data.server);
     let wake = Arc::new(Wake::new()?);
     let (state, log, passwords, member_data, work) = data.into_parts(&config);
     let helpers = Helpers::start(work, wake.clone(), config.memory_ahead);
     let ids = SessionIds::new(clocks.now().wall_ms, session_byte(&config, server_id));
-    let options = quorum_options(&config, shards);
+    let member = config.ensemble.is_some();
+    let uncommitted_bytes = limits::UNCOMMITTED_BYTES;
+    let options = QuorumOptions { config: config.clone(), shards, member, uncommitted_bytes };
     let mut core = Core::new(options, state, reader(&store)?, log, ids, zxid, clocks.now(), stats.clone());
     core.count_replayed(replayed);
     let addresses = client_ports.iter().filter_map(|open| open.listener.local_addr().ok());
@@ -140,7 +139,7 @@ pub fn run(
         store,
         acls,
         passwords,
-        memory: (memory, shares),
+        memory,
         is_word,
         doors,
         plane,
@@ -182,7 +181,7 @@ struct Parts {
     passwords: Passwords,
     /// What shards show when they begin.
     applied: Zxid,
-    memory: (Memory, Shares),
+    memory: Memory,
     is_word: fn(&[u8; 4]) -> bool,
     doors: Vec<Arc<Door>>,
     gate: Arc<Gate>,
@@ -200,8 +199,14 @@ impl Parts {
     }
 
     fn shard(&self, number: usize, cursor: Cursor) -> Result<Shard, Fatal> {
-        let (memory, shares) = &self.memory;
-        let options = shard_options(&self.config, number, self.shards, (memory, *shares), self.is_word);
+        let options = ShardOptions {
+            config: self.config.clone(),
+            shard: number as ShardId,
+            shards: self.shards,
+            memory: self.memory.clone(),
+            slice: limits::SLICE,
+            is_word: self.is_word,
+        };
         let (store, acls, passwords) = (self.store.clone(), self.acls.clone(), self.passwords.clone());
         let reader = reader(&self.store)?;
         Ok(Shard::new(options, reader, store, acls, passwords, cursor, self.applied, self.stats.clone()))
@@ -325,42 +330,6 @@ fn descriptor_budget(config: &Config, shards: usize) -> Budget {
     Budget::of(open_files, shards, config.ensemble.is_some(), config.max_cnxns as usize)
 }
 
-fn schemes(config: &Config) -> Schemes {
-    let schemes = Schemes::default();
-    if config.digest_scheme { schemes } else { schemes.without(Scheme::Digest) }
-}
-
-fn state_options(config: &Config) -> StateOptions {
-    StateOptions {
-        owners: OwnerRules { extended_types: config.extended_types, emulate_353_ttl: config.emulate_353_ttl },
-        enforce_quota: config.enforce_quota,
-        skip_acl: config.skip_acl,
-        schemes: schemes(config),
-        digest_enabled: config.digest_enabled,
-        never_used_ms: i64::from(config.container_max_never_used_ms),
-        reconfig_enabled: config.reconfig_enabled,
-        standalone: config.ensemble.is_none(),
-    }
-}
-
-fn quorum_options(config: &Config, shards: usize) -> QuorumOptions {
-    QuorumOptions {
-        shards,
-        tick_ms: i64::from(config.tick_time_ms),
-        slow_write_ms: i64::from(config.fsync_warning_ms),
-        max_txn: max_txn(config),
-        reap_interval_ms: i64::from(config.container_check_interval_ms),
-        reap_per_minute: config.container_max_per_minute as usize,
-        snapshots: SnapshotRule {
-            every_txns: u64::from(config.snap_count),
-            every_bytes: config.snap_size_limit.unwrap_or(0),
-        },
-        member: config.ensemble.is_some(),
-        uncommitted_bytes: limits::UNCOMMITTED_BYTES,
-        last_counter: config.last_counter,
-    }
-}
-
 /// The ceiling that is configured, or what leaves a quarter of the memory there is to everything else: the kernel's buffers
 /// of sockets and files, which a control group counts as well, and the allocator.
 fn memory_limit(config: &Config) -> u64 {
@@ -369,38 +338,6 @@ fn memory_limit(config: &Config) -> u64 {
         // Nobody knows.
         (None, 0) => u64::MAX >> 1,
         (None, usable) => usable / 4 * 3,
-    }
-}
-
-fn shard_options(
-    config: &Config,
-    number: usize,
-    shards: usize,
-    (memory, shares): (&Memory, Shares),
-    is_word: fn(&[u8; 4]) -> bool,
-) -> ShardOptions {
-    ShardOptions {
-        shard: number as ShardId,
-        shards,
-        max_frame: config.max_buffer as usize,
-        output_limit: config.output_limit,
-        memory: memory.clone(),
-        setup_deadline_ms: i64::from(config.connect_timeout_ms),
-        min_timeout_ms: config.min_session_timeout_ms,
-        max_timeout_ms: config.max_session_timeout_ms,
-        outstanding_limit: (config.global_outstanding_limit as usize).div_ceil(shards).max(1),
-        watches: WatchLimits::of_shard(shares.watches, shards, config.max_watches as usize),
-        slice: limits::SLICE,
-        auth: AuthConfig {
-            schemes: schemes(config),
-            digest_algorithm: config.digest_algorithm,
-            super_digest: config.super_digest.as_ref().map(|secret| secret.reveal().clone()),
-            ..AuthConfig::default()
-        },
-        enforced_schemes: config.enforced_auth_schemes.iter().map(|scheme| scheme.clone().into_bytes()).collect(),
-        skip_acl: config.skip_acl,
-        owners: OwnerRules { extended_types: config.extended_types, emulate_353_ttl: config.emulate_353_ttl },
-        is_word,
     }
 }
 

@@ -102,6 +102,8 @@ pub(crate) struct Memory {
     pub requests: Arc<Pot>,
     /// Memory that no client asked for and that depends on other servers: bytes that wait for servers that do not read.
     pub others: Arc<Pot>,
+    /// Bytes that watches may take.
+    pub watches: usize,
     /// Bytes that the tree may take.
     pub tree: usize,
 }
@@ -139,15 +141,15 @@ impl Shares {
 impl Memory {
     /// Pots of these shares.
     pub(crate) fn new(shares: Shares) -> Memory {
-        let Shares { replies, requests, others, tree, .. } = shares;
-        Memory { replies: Pot::new(replies), requests: Pot::new(requests), others: Pot::new(others), tree }
+        let Shares { replies, requests, watches, others, tree } = shares;
+        Memory { replies: Pot::new(replies), requests: Pot::new(requests), others: Pot::new(others), watches, tree }
     }
 
     /// Pots without a limit.
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn unlimited() -> Memory {
         let pot = || Pot::new(usize::MAX);
-        Memory { replies: pot(), requests: pot(), others: pot(), tree: usize::MAX }
+        Memory { replies: pot(), requests: pot(), others: pot(), watches: usize::MAX, tree: usize::MAX }
     }
 }
 

@@ -17,7 +17,6 @@ use std::collections::BTreeMap;
 
 /// A state that is being recovered.
 pub struct Rebuild {
-    options: StateOptions,
     state: State,
     /// From the snapshot's numbers of ACL lists to this state's.
     acls: BTreeMap<u32, AclId>,
@@ -40,7 +39,6 @@ impl Rebuild {
     pub fn new(options: StateOptions) -> Self {
         Rebuild {
             state: State::new(options),
-            options,
             acls: BTreeMap::new(),
             changes: Changes::default(),
             digest_mismatches: 0,
@@ -93,14 +91,14 @@ impl Rebuild {
 impl Replay for Rebuild {
     fn restart(&mut self) {
         let history = self.history.take();
-        *self = Rebuild { history, mode: self.mode, ..Rebuild::new(self.options) };
+        *self = Rebuild { history, mode: self.mode, ..Rebuild::new(self.state.options().clone()) };
         if let Some(history) = &mut self.history {
             history.reset(Zxid::ZERO);
         }
     }
 
     fn snapshot(&mut self, header: &SnapshotHeader) -> Result<(), ReplayError> {
-        self.state = State::empty(self.options);
+        self.state = State::empty(self.state.options().clone());
         self.state.begin_load(header.zxid);
         Ok(())
     }
@@ -137,7 +135,7 @@ impl Replay for Rebuild {
             history.reset(header.zxid);
         }
         match header.digest {
-            Some(digest) if self.options.digest_enabled && digest as u64 != self.state.digest() => {
+            Some(digest) if self.state.options().config.digest_enabled && digest as u64 != self.state.digest() => {
                 let ours = self.state.digest();
                 Err(ReplayError::Digest { ours, theirs: digest as u64 })
             }

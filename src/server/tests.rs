@@ -11,15 +11,15 @@ mod outlived;
 mod slices;
 mod telling;
 
+use crate::config::Config;
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::OpCode;
 use crate::jute::wire::{Reader, put_bytes, put_int, put_long};
 use crate::limits::SLICE;
 use crate::server::memory::Shares;
-use crate::server::quorum::{Input, SnapshotRule};
+use crate::server::quorum::Input;
 use crate::sim::bodies::{auth, create, create_of_ones_own, multi, path_alone, path_and, set_data};
-use crate::sim::server::{Frame, SimOptions, SimServer as Server, TICK_MS};
-use crate::watch::WatchLimits;
+use crate::sim::server::{Frame, SimOptions, SimServer as Server, TICK_MS, config};
 
 fn delete(path: &[u8]) -> Vec<u8> {
     let mut body = vec![];
@@ -55,8 +55,7 @@ fn nothing_is_answered_before_it_is_on_disk() {
 /// Otherwise a server that is restarted again and again replays the same log each time.
 #[test]
 fn what_a_start_replays_counts_towards_the_next_snapshot() {
-    let snapshots = SnapshotRule { every_txns: 5, every_bytes: 0 };
-    let mut server = Server::with(SimOptions { snapshots, ..SimOptions::default() });
+    let mut server = Server::with(Config { snap_count: 5, ..config() }.into());
     server.quorum.count_replayed(4);
     assert_eq!(server.write_snapshot(), None);
     server.connect(SessionId::NONE, 1000);

@@ -417,7 +417,7 @@ impl Client {
 
 /// Whether a write is no transaction, as its session is of one server alone.
 fn is_one_servers(cluster: &Cluster, asked: &Sent) -> bool {
-    let upgrades = cluster.roles.settings.local_session_upgrading;
+    let upgrades = cluster.settings.local_session_upgrading;
     let model = &cluster.oracle.model;
     let is_local = model.local_sessions && !model.sessions.contains_key(&asked.session);
     is_local && (asked.request == Request::Close || (!upgrades && asked.request.first_ephemeral().is_some()))

@@ -8,9 +8,7 @@ use super::cluster::Cluster;
 use super::coverage::Coverage;
 use super::disk::Choices;
 use super::faults::{self, Step};
-use crate::config::Settings;
 use crate::ids::{SessionId, Zxid};
-use crate::server::quorum::RoleSettings;
 use crate::zab::history::HistoryLimits;
 
 /// Everything a run is made of.
@@ -118,18 +116,15 @@ impl Plan {
     /// the log is not sent.
     fn cluster(&self) -> Cluster {
         let mut cluster = Cluster::with_observers(self.voters, self.observers, self.seed);
-        cluster.last_counter = self.last_counter;
-        let usual = Settings::default();
-        let settings = Settings {
-            snapshot_size_factor: usual.snapshot_size_factor.filter(|_| self.seed.is_multiple_of(2)),
-            slow_write_ms: self.seed.is_multiple_of(3).then_some(150),
-            // In one scenario of four.
-            local_sessions: matches!(self.seed % 8, 5 | 6),
-            local_session_upgrading: self.seed % 16 != 6,
-            ..usual
-        };
+        cluster.config.last_counter = self.last_counter;
+        cluster.history_limits = HistoryLimits { count: 60, bytes: 1 << 20 };
+        let settings = &mut cluster.settings;
+        settings.snapshot_size_factor = settings.snapshot_size_factor.filter(|_| self.seed.is_multiple_of(2));
+        settings.slow_write_ms = self.seed.is_multiple_of(3).then_some(150);
+        // In one scenario of four.
+        settings.local_sessions = matches!(self.seed % 8, 5 | 6);
+        settings.local_session_upgrading = self.seed % 16 != 6;
         cluster.oracle.model.local_sessions = settings.local_sessions;
-        cluster.roles = RoleSettings { history: HistoryLimits { count: 60, bytes: 1 << 20 }, ..settings.into() };
         cluster
     }
 

@@ -1,7 +1,7 @@
 //! One server in virtual time: both brains wired by hand. No socket, no thread; the disk says "written" when its user does.
 
 use super::disk::SimDisk;
-use crate::acl::AuthConfig;
+use crate::config::{Config, Settings};
 use crate::fatal::{Fatal, Reason};
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::jute::OpCode;
@@ -10,9 +10,7 @@ use crate::jute::wire::{Reader, put_bool, put_bytes, put_int, put_long};
 use crate::limits;
 use crate::server::memory::{Memory, Shares};
 use crate::server::message::Clock;
-use crate::server::quorum::{
-    Core, Effect, EnsembleOptions, Input, MemberSecrets, Quorum, QuorumOptions, SnapshotRule, Work,
-};
+use crate::server::quorum::{Core, Effect, EnsembleOptions, Input, MemberSecrets, Quorum, QuorumOptions, Work};
 use crate::server::read_back;
 use crate::server::rebuild::Rebuild;
 use crate::server::shard::{Shard, ShardOptions};
@@ -30,13 +28,12 @@ use crate::storage::log::writer::{FrameWrite, LogOptions, LogWriter, SegmentRequ
 use crate::storage::rebase;
 use crate::storage::recovery::{self, RecoveryOptions};
 use crate::storage::snapshot::format::file_name;
-use crate::tree::state::StateOptions;
-use crate::watch::WatchLimits;
+use crate::tree::state::{State, StateOptions};
 use crate::zab::agreed::Held;
 use crate::zab::epochs::Epochs;
 use crate::zab::history::{History, HistoryLimits};
 use crate::zab::leader::LogPart;
-use crate::zab::voters::{Config, ServerId, Voters};
+use crate::zab::voters::{self, ServerId, Voters};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -44,98 +41,58 @@ use std::sync::atomic::Ordering::Relaxed;
 /// The `tickTime` of servers that are told nothing else.
 pub const TICK_MS: i64 = 100;
 
+/// The configuration of servers that are told nothing else: times are short, and snapshots are taken when a test asks for
+/// one.
+pub fn config() -> Config {
+    Config {
+        tick_time_ms: TICK_MS as u32,
+        min_session_timeout_ms: 200,
+        max_session_timeout_ms: 2000,
+        connect_timeout_ms: 1000,
+        snap_count: u32::MAX,
+        snap_size_limit: None,
+        ..Config::default()
+    }
+}
+
+/// The settings of members that are told nothing else.
+pub fn settings() -> Settings {
+    Settings { init_limit: 10, sync_limit: 5, ..Settings::default() }
+}
+
 /// What a server in virtual time is told.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SimOptions {
-    /// A connection is ended when it leaves so many bytes unread.
-    pub output_limit: usize,
+    /// What its operator has written.
+    pub config: Config,
     /// Shares of a ceiling; `None`: there is none.
     pub memory: Option<Shares>,
-    /// The longest request, bytes.
-    pub max_frame: usize,
-    /// How many watches its shard takes.
-    pub watches: WatchLimits,
     /// How many shards the quorum brain believes in; only the first is there, the others never take anything in.
     pub shards: usize,
     /// Znodes that one read looks at in one go.
     pub slice: usize,
-    /// Rules of its tree.
-    pub state: StateOptions,
     /// Sizes of its log.
     pub log: LogOptions,
-    /// When it takes a snapshot by itself.
-    pub snapshots: SnapshotRule,
-    /// A member that finds nothing on its disk may begin from nothing (`db.autocreate`).
-    pub autocreate: bool,
     /// Bytes of transactions that are proposed and not committed.
     pub uncommitted_bytes: usize,
-    /// The number of an epoch's last transaction.
-    pub last_counter: u32,
-    /// Its `tickTime`.
-    pub tick_ms: i64,
-    /// How often containers and TTL znodes are looked for.
-    pub reap_interval_ms: i64,
 }
 
 impl Default for SimOptions {
     fn default() -> Self {
-        SimOptions {
-            output_limit: 16 << 20,
-            memory: None,
-            max_frame: 0xf_ffff,
-            watches: WatchLimits::default(),
-            shards: 1,
-            slice: limits::SLICE,
-            state: StateOptions::default(),
-            // Small segments, so that there are several.
-            log: LogOptions { max_txn: 1 << 20, buffer_bytes: 1 << 20, segment_bytes: 4 << 20 },
-            // When a test asks for one.
-            snapshots: SnapshotRule { every_txns: u64::MAX, every_bytes: 0 },
-            autocreate: true,
-            uncommitted_bytes: limits::UNCOMMITTED_BYTES,
-            last_counter: Zxid::LAST_COUNTER,
-            tick_ms: TICK_MS,
-            reap_interval_ms: 60_000,
-        }
+        config().into()
     }
 }
 
-impl SimOptions {
-    /// What its core is told.
-    fn of_core(&self, member: bool) -> QuorumOptions {
-        QuorumOptions {
-            shards: self.shards,
-            tick_ms: self.tick_ms,
-            slow_write_ms: 1000,
-            max_txn: self.log.max_txn,
-            reap_interval_ms: self.reap_interval_ms,
-            reap_per_minute: 10_000,
-            snapshots: self.snapshots,
-            member,
-            uncommitted_bytes: self.uncommitted_bytes,
-            last_counter: self.last_counter,
-        }
-    }
-
-    /// What its shard is told.
-    fn of_shard(&self) -> ShardOptions {
-        ShardOptions {
-            shard: 0,
-            shards: self.shards,
-            max_frame: self.max_frame,
-            output_limit: self.output_limit,
-            memory: self.memory.map_or_else(Memory::unlimited, Memory::new),
-            setup_deadline_ms: 1000,
-            min_timeout_ms: 200,
-            max_timeout_ms: 2000,
-            outstanding_limit: 1000,
-            watches: self.watches,
-            slice: self.slice,
-            auth: AuthConfig::default(),
-            enforced_schemes: vec![],
-            skip_acl: self.state.skip_acl,
-            owners: self.state.owners,
-            is_word: |_| false,
+impl From<Config> for SimOptions {
+    fn from(config: Config) -> Self {
+        SimOptions {
+            config,
+            memory: None,
+            shards: 1,
+            slice: limits::SLICE,
+            // Small segments, so that there are several.
+            log: LogOptions { max_txn: 1 << 20, buffer_bytes: 1 << 20, segment_bytes: 4 << 20 },
+            uncommitted_bytes: limits::UNCOMMITTED_BYTES,
         }
     }
 }
@@ -155,6 +112,16 @@ fn open_epochs(disk: &SimDisk, identity: &Identity, was_born: bool, last: Zxid) 
     Ok((file, found))
 }
 
+/// The state that a disk holds, and of a member the end of its log.
+fn finished(rebuild: Rebuild, is_member: bool) -> (State, Option<History>) {
+    if !is_member {
+        return (rebuild.finish().0, None);
+    }
+    let (state, history, mismatches) = rebuild.finish_member();
+    assert_eq!(mismatches, 0);
+    (state, Some(history))
+}
+
 /// What a member is told of secrets, which has one of its own.
 pub fn member_secrets(own: u8) -> MemberSecrets {
     MemberSecrets { held: Held::own(SessionSecret([own; 32]), false), given: None, zookeeper: false }
@@ -164,23 +131,16 @@ pub fn member_secrets(own: u8) -> MemberSecrets {
 pub fn member_options(members: &str) -> EnsembleOptions {
     EnsembleOptions {
         id: ServerId(1),
-        config: Config::new(Voters::parse(members.as_bytes()).expect("a configuration"), None),
+        config: voters::Config::new(Voters::parse(members.as_bytes()).expect("a configuration"), None),
         election_addresses: vec![("10.0.0.1".to_owned(), 3888)],
-        announces_all: false,
-        standalone_enabled: true,
-        tick_ms: TICK_MS,
-        init_limit: 10,
-        sync_limit: 5,
+        settings: Arc::new(settings()),
         epochs: Epochs::default(),
         history: History::new(HistoryLimits::default(), Zxid::ZERO),
+        history_limits: HistoryLimits::default(),
         has_database: true,
-        election: Default::default(),
-        links: Default::default(),
         max_packet: 1 << 20,
-        super_digest: None,
         secrets: member_secrets(1),
         protocol: PROTOCOL_SECRETS,
-        roles: Default::default(),
     }
 }
 
@@ -223,7 +183,7 @@ pub type Frame = (i32, i64, i32, Vec<u8>);
 impl SimServer {
     /// An empty one on its own; a connection is ended when it leaves so many bytes unread.
     pub fn new(output_limit: usize) -> SimServer {
-        SimServer::with(SimOptions { output_limit, ..SimOptions::default() })
+        SimServer::with(Config { output_limit, ..config() }.into())
     }
 
     /// An empty one on its own.
@@ -244,7 +204,8 @@ impl SimServer {
         sim: SimOptions,
         mut member: Option<EnsembleOptions>,
     ) -> Result<SimServer, Fatal> {
-        let SimOptions { shards, log: options, state, .. } = sim;
+        let SimOptions { config, memory, shards, slice, log: options, uncommitted_bytes } = sim;
+        let (config, is_member) = (Arc::new(config), member.is_some());
         let dir = Path::new(DIR);
         let starter = member.as_ref().map_or(Starter::Alone(None), |options| Starter::Member(options.id.0));
         let mut directory = identity::open(disk, dir, dir, starter, [7; 16])?;
@@ -260,9 +221,10 @@ impl SimServer {
             accept_log_loss: false,
             threads: 1,
         };
+        let state_options = StateOptions { config: config.clone(), standalone: !is_member };
         let mut rebuild = match &member {
-            Some(member) => Rebuild::for_member(state, member.roles.history),
-            None => Rebuild::new(state),
+            Some(member) => Rebuild::for_member(state_options, member.history_limits),
+            None => Rebuild::new(state_options),
         };
         let recovered = recovery::recover(disk, &recovery, &mut rebuild)?;
         if let Some(member) = &mut member {
@@ -270,9 +232,9 @@ impl SimServer {
             let heard = heard.clone().filter(|_| member.protocol >= PROTOCOL_SECRETS);
             member.secrets.held = agreed::of_member((disk, dir, &directory.identity), own, heard, recovered.zxid)?;
         }
-        let eligibility = recovered.eligibility(&directory.identity, sim.autocreate);
+        let eligibility = recovered.eligibility(&directory.identity, config.create_database);
         let mut epochs = None;
-        if member.is_some() {
+        if is_member {
             if eligibility == Eligibility::Unknown {
                 directory.mark_incomplete(disk)?;
             }
@@ -280,27 +242,20 @@ impl SimServer {
         }
         let opened = recovery::begin_log(disk, &recovery, &recovered, &options, 1)?;
         directory.mark_born(disk)?;
-        if member.is_some() {
+        if is_member {
             directory.mark_member(disk)?;
         }
         let mut log = LogWriter::new(&opened, options).unwrap();
         if let Some(SegmentRequest { id, capacity }) = log.needs_segment() {
             log.segment_ready(segment::prepare(disk, dir, id, capacity)?);
         }
-        let (state, history) = match &member {
-            Some(_) => {
-                let (state, history, mismatches) = rebuild.finish_member();
-                assert_eq!(mismatches, 0);
-                (state, Some(history))
-            }
-            None => (rebuild.finish().0, None),
-        };
+        let (state, history) = finished(rebuild, is_member);
         let stats = Arc::new(Stats::new(shards));
         let (store, acls) = (state.store().store(), state.acls());
         let reader = store.reader().unwrap();
         let ids = SessionIds::new(clock.wall_ms + 5, directory.identity.server.max(1) as u8);
-        let mut core =
-            Core::new(sim.of_core(member.is_some()), state, reader, log, ids, recovered.zxid, clock, stats.clone());
+        let core_options = QuorumOptions { config: config.clone(), shards, member: is_member, uncommitted_bytes };
+        let mut core = Core::new(core_options, state, reader, log, ids, recovered.zxid, clock, stats.clone());
         core.count_replayed(recovered.replayed);
         let passwords = match (&member, &epochs) {
             (Some(member), Some((_, epochs))) => member.secrets.passwords_at(epochs.current),
@@ -309,7 +264,9 @@ impl SimServer {
         let cursor = core.cursor();
         let reader = store.reader().unwrap();
         let applied = store.published();
-        let mut shard = Shard::new(sim.of_shard(), reader, store, acls, passwords, cursor, applied, stats.clone());
+        let memory = memory.map_or_else(Memory::unlimited, Memory::new);
+        let shard_options = ShardOptions { config, shard: 0, shards, memory, slice, is_word: |_| false };
+        let mut shard = Shard::new(shard_options, reader, store, acls, passwords, cursor, applied, stats.clone());
         shard.unpark();
         let found = history.clone();
         let (quorum, file) = match (member, history, epochs) {

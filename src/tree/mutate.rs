@@ -127,7 +127,7 @@ impl State {
             parent_acl: parent.acl,
         };
         changes.push(change, &self.interner);
-        self.options.owners.shown(new.owner, stat.shown(0, data_length as i32))
+        self.owners.shown(new.owner, stat.shown(0, data_length as i32))
     }
 
     /// What a creation does to the parent. If the znode exists already, this is the whole creation. The counter and
@@ -215,7 +215,7 @@ impl State {
             parent_acl: znode.acl, // nobody is told of the parent
         };
         changes.push(change, &self.interner);
-        self.options.owners.shown(after.stat.owner, after.shown())
+        self.owners.shown(after.stat.owner, after.shown())
     }
 
     /// Sets a znode's ACL and gives it that aversion; returns its Stat as clients see it. No watch fires.
@@ -233,7 +233,7 @@ impl State {
         let mut after = *znode;
         after.stat.aversion = aversion;
         self.digest.replace(znode.digest(), after.digest());
-        self.options.owners.shown(after.stat.owner, after.shown())
+        self.owners.shown(after.stat.owner, after.shown())
     }
 
     /// Deletes a znode if it exists and has no children; otherwise returns false. The parent is touched in both cases.

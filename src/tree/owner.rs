@@ -4,6 +4,7 @@
 //! Two settings decide which numbers mean a time to live. So the rules are a value, and all code that shows a Stat has
 //! a copy.
 
+use crate::config::Config;
 use crate::ids::SessionId;
 use crate::jute::Stat;
 
@@ -39,6 +40,11 @@ pub struct OwnerRules {
 }
 
 impl OwnerRules {
+    /// The rules of a server with this configuration.
+    pub(crate) fn of(config: &Config) -> OwnerRules {
+        OwnerRules { extended_types: config.extended_types, emulate_353_ttl: config.emulate_353_ttl }
+    }
+
     /// The kind of an owner. A 0xff owner with an unknown feature number, which ZooKeeper cannot read at all, counts as
     /// a session.
     pub(crate) fn kind(self, owner: i64) -> Kind {

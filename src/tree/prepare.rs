@@ -67,7 +67,7 @@ impl State {
     /// the reconfiguration: the ensemble's checks come after that of the session and before that of the permission.
     pub(crate) fn reconfigure(&mut self, context: &Context<'_>, text: Checked<&[u8]>, out: &mut Outcome) {
         self.transact(context, OpCode::Reconfig, out, |state, out| {
-            if !state.options.reconfig_enabled {
+            if !state.options.config.reconfig_enabled {
                 return Err(ErrorCode::ReconfigDisabled);
             }
             state.check_session(context, false)?;
@@ -220,7 +220,7 @@ impl State {
         if self.store.find(place.path, place.hash).is_some() {
             return Err(ErrorCode::NodeExists);
         }
-        if self.options.owners.is_ephemeral(parent.owner()) {
+        if self.owners.is_ephemeral(parent.owner()) {
             return Err(ErrorCode::NoChildrenForEphemerals);
         }
         self.check_quota(path, 1, create.data.map_or(0, <[u8]>::len) as i64)?;
@@ -256,7 +256,7 @@ impl State {
     /// refused; ZooKeeper accepts it and crashes.
     fn owner_of(&self, session: SessionId, create: &Create<'_>, mode: CreateMode) -> Checked<i64> {
         let ttl = create.ttl.unwrap_or(-1);
-        if mode.is_ttl() && !self.options.owners.extended_types {
+        if mode.is_ttl() && !self.owners.extended_types {
             return Err(ErrorCode::Unimplemented);
         }
         let lives = if mode.is_ttl() { ttl_owner(ttl).ok_or(ErrorCode::BadArguments)? } else { 0 };
@@ -298,7 +298,7 @@ impl State {
         if znode.num_children > 0 {
             return Err(ErrorCode::NotEmpty);
         }
-        if self.options.owners.is_ephemeral(znode.stat.owner) {
+        if self.owners.is_ephemeral(znode.stat.owner) {
             return Err(ErrorCode::BadVersion);
         }
         let parent_place = Target::of(path::parent(path).ok_or(ErrorCode::BadArguments)?);
@@ -380,7 +380,7 @@ impl State {
     #[inline]
     fn check_acl(&self, context: &Context<'_>, op: OpCode, acl: AclId) -> Checked {
         let Some(needed) = op.needs() else { return Ok(()) };
-        let allowed = acl == AclId::OPEN || self.options.skip_acl || self.is_allowed(context, needed.perms, acl);
+        let allowed = acl == AclId::OPEN || self.options.config.skip_acl || self.is_allowed(context, needed.perms, acl);
         if allowed { Ok(()) } else { Err(ErrorCode::NoAuth) }
     }
 
@@ -400,7 +400,7 @@ impl State {
 
     /// Makes the ACL list to store from the list that the client sent.
     fn fix_up(&self, context: &Context<'_>, acl: Option<AclList<'_>>, list: &mut Vec<u8>) -> Checked {
-        let fixed = fix_up(acl, context.identities, self.options.schemes, list);
+        let fixed = fix_up(acl, context.identities, self.options.config.schemes(), list);
         let (entries, bytes) = acl.map_or((0, 0), |acl| (acl.len(), acl.size()));
         self.charge(Cost::COMPARISON * (4 * entries) + Cost::bytes(bytes + 2 * list.len()));
         fixed
@@ -408,7 +408,7 @@ impl State {
 
     /// Whether the quota above `path` leaves room (ZooKeeper 3.9, `ZooKeeperServer.checkQuota`).
     fn check_quota(&self, path: &[u8], count: i64, bytes: i64) -> Checked {
-        let allowed = !self.options.enforce_quota || self.index.quotas.allow(path, count, bytes);
+        let allowed = !self.options.config.enforce_quota || self.index.quotas.allow(path, count, bytes);
         if allowed { Ok(()) } else { Err(ErrorCode::QuotaExceeded) }
     }
 }

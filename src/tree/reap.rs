@@ -52,9 +52,12 @@ impl State {
             return false;
         }
         let idle_ms = now_ms.saturating_sub(znode.stat().mtime);
-        match self.options.owners.kind(znode.owner()) {
+        match self.owners.kind(znode.owner()) {
             Kind::Container if znode.stored_cversion() > 0 => true,
-            Kind::Container => self.options.never_used_ms > 0 && idle_ms > self.options.never_used_ms,
+            Kind::Container => {
+                let never_used_ms = i64::from(self.options.config.container_max_never_used_ms);
+                never_used_ms > 0 && idle_ms > never_used_ms
+            }
             Kind::Ttl { ms } => ms > 0 && idle_ms > ms,
             Kind::Persistent | Kind::Ephemeral(_) => false,
         }

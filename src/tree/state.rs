@@ -9,7 +9,8 @@ use super::path::{self, CONFIG, QUOTA, ROOT, ZOOKEEPER};
 use super::quota::{QuotaNode, parse_path};
 use super::store::{NewZnode, Reader, StoreFull, Undone, Writer, Znode};
 use super::work::{Countings, Sweep, Work};
-use crate::acl::{AclId, AclTable, AllAcls, Identities, Interner, Schemes};
+use crate::acl::{AclId, AclTable, AllAcls, Identities, Interner};
+use crate::config::Config;
 use crate::cost::{Cost, Meter};
 use crate::ids::{SessionId, Zxid};
 use crate::jute::codes::{ErrorCode, perms};
@@ -19,40 +20,25 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// The operator's settings for the state.
-#[derive(Clone, Copy, Debug)]
+/// What a state acts by.
+#[derive(Clone, Debug)]
 pub struct StateOptions {
-    /// `zookeeper.extendedTypesEnabled` and `zookeeper.emulate353TTLNodes`.
-    pub owners: OwnerRules,
-    /// `zookeeper.enforceQuota`: hard limits refuse writes.
-    pub enforce_quota: bool,
-    /// `zookeeper.skipACL`: no ACL refuses a client; ACLs in requests are still checked for their form.
-    pub skip_acl: bool,
-    /// `zookeeper.digest.enabled`: transactions carry the tree's digest.
-    pub digest_enabled: bool,
-    /// `reconfigEnabled`.
-    pub reconfig_enabled: bool,
-    /// No ensemble: reconfig is not implemented, and a request of an unknown session is answered with that error.
+    /// The server's configuration.
+    pub config: Arc<Config>,
+    /// No ensemble: a request of an unknown session is answered with that error.
     pub standalone: bool,
-    /// The authentication schemes that are switched on.
-    pub schemes: Schemes,
-    /// `znode.container.maxNeverUsedIntervalMs`: a container that never had a child is deleted after so long; 0: never.
-    pub never_used_ms: i64,
 }
 
 impl Default for StateOptions {
-    /// As ZooKeeper without any settings, standalone.
     fn default() -> Self {
-        StateOptions {
-            owners: OwnerRules::default(),
-            enforce_quota: false,
-            skip_acl: false,
-            digest_enabled: true,
-            reconfig_enabled: false,
-            standalone: true,
-            schemes: Schemes::default(),
-            never_used_ms: 0,
-        }
+        Config::default().into()
+    }
+}
+
+impl From<Config> for StateOptions {
+    /// A standalone server's.
+    fn from(config: Config) -> Self {
+        StateOptions { config: Arc::new(config), standalone: true }
     }
 }
 
@@ -165,6 +151,8 @@ pub struct State {
     pub(super) head: Zxid,
     published: Zxid,
     pub(super) options: StateOptions,
+    /// How stored owners are read.
+    pub(super) owners: OwnerRules,
     /// When a new quota's subtree is counted.
     pub(super) countings: Countings,
     pub(super) sweep: Sweep,
@@ -193,18 +181,20 @@ impl State {
     /// [`State::load`], [`State::load_session`] and [`State::finish_load`].
     pub fn empty(options: StateOptions) -> Self {
         let (acls, interner) = AclTable::new();
+        let owners = OwnerRules::of(&options.config);
         State {
             store: Writer::new(),
             acls,
             interner,
-            index: Index::new(options.owners),
-            digest: Digest::new(options.digest_enabled),
+            index: Index::new(owners),
+            digest: Digest::new(options.config.digest_enabled),
             sessions: BTreeMap::new(),
             closing: BTreeMap::new(),
             journal: VecDeque::new(),
             head: Zxid::ZERO,
             published: Zxid::ZERO,
             options,
+            owners,
             countings: Countings::AtOnce(Cost::ENDLESS),
             sweep: Sweep::default(),
             scratch: Scratch::default(),
@@ -382,7 +372,7 @@ impl State {
 
     /// How stored owners are read.
     pub fn owners(&self) -> OwnerRules {
-        self.options.owners
+        self.owners
     }
 
     /// The digest of the tree's head; 0 if digests are disabled.
@@ -435,9 +425,9 @@ impl State {
         owners.filter(|session| !self.sessions.contains_key(session)).collect()
     }
 
-    /// The operator's settings.
-    pub(crate) fn options(&self) -> StateOptions {
-        self.options
+    /// What this state acts by.
+    pub(crate) fn options(&self) -> &StateOptions {
+        &self.options
     }
 
     /// The sets that follow from the tree: each session's ephemerals, containers, TTL znodes, quotas.

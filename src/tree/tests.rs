@@ -10,12 +10,14 @@ use super::change::Changes;
 use super::owner::ttl_owner;
 use super::*;
 use crate::acl::{AclId, Identities};
+use crate::config::Config;
 use crate::ids::{SessionId, Zxid};
 use crate::jute::txn::{Txn, read_entry};
 use crate::jute::wire::{Reader, put_bool, put_bytes, put_int};
 use crate::jute::{AclEntry, AclList, Create, ErrorCode, OpCode, Reconfig, Request, Stat, StatPersisted};
 use crate::limits;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 const OPEN: &[u8] = b"\0\0\0\x01\0\0\0\x1f\0\0\0\x05world\0\0\0\x06anyone";
 
@@ -30,9 +32,9 @@ struct Client {
 }
 
 impl Client {
-    fn new(options: StateOptions) -> Client {
+    fn new(options: impl Into<StateOptions>) -> Client {
         let mut client = Client {
-            state: State::new(options),
+            state: State::new(options.into()),
             identities: Identities::of(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             zxid: 0,
             time_ms: 1000,
@@ -195,8 +197,7 @@ fn the_counter_of_sequential_names() {
 #[test]
 fn the_operation_decides_the_kind() {
     use ErrorCode::*;
-    let owners = OwnerRules { extended_types: true, emulate_353_ttl: false };
-    let mut client = Client::new(StateOptions { owners, ..StateOptions::default() });
+    let mut client = Client::new(Config { extended_types: true, ..Config::default() });
     let owner = |client: &Client, path: &str| client.state.find(path.as_bytes()).unwrap().owner();
     for (op, path, flags, expected) in [
         (OpCode::Create, "/plain", 4, 0),
@@ -281,7 +282,7 @@ fn a_failed_multi_is_the_observed_bytes_and_changes_nothing() {
 
 #[test]
 fn quotas_count_and_refuse() {
-    let mut client = Client::new(StateOptions { enforce_quota: true, ..StateOptions::default() });
+    let mut client = Client::new(Config { enforce_quota: true, ..Config::default() });
     for path in ["/q", "/q/a", "/zookeeper/quota/q"] {
         client.create(OpCode::Create, path, 0);
     }
@@ -306,8 +307,7 @@ fn quotas_count_and_refuse() {
 
 #[test]
 fn containers_and_ttl_znodes_have_their_time() {
-    let owners = OwnerRules { extended_types: true, emulate_353_ttl: false };
-    let mut client = Client::new(StateOptions { owners, ..StateOptions::default() });
+    let mut client = Client::new(Config { extended_types: true, ..Config::default() });
     client.create(OpCode::CreateContainer, "/unused", 4);
     client.create(OpCode::CreateContainer, "/used", 4);
     client.create(OpCode::CreateContainer, "/busy", 4);
@@ -327,7 +327,7 @@ fn containers_and_ttl_znodes_have_their_time() {
     };
     assert_eq!(reap(&mut client, 1050, 100), ["/used"], "a TTL is outlived only after it");
     assert_eq!(reap(&mut client, 1051, 1), ["/used", "/short"], "a slice at a time");
-    client.state.options.never_used_ms = 500;
+    Arc::make_mut(&mut client.state.options.config).container_max_never_used_ms = 500;
     assert_eq!(reap(&mut client, 1501, 100), ["/unused", "/used", "/short"]);
 
     let request = Request::DeleteContainer { path: b"/busy" };
@@ -343,17 +343,17 @@ fn reconfig_by_settings() {
     let mut client = Client::new(StateOptions::default());
     let request = Request::Reconfig(Reconfig { current_config: -1, ..Reconfig::default() });
     assert_eq!(client.ask(OpCode::Reconfig, request), ErrorCode::ReconfigDisabled);
-    let enabled = StateOptions { reconfig_enabled: true, ..StateOptions::default() };
-    let mut client = Client::new(enabled);
+    let enabled = Config { reconfig_enabled: true, ..Config::default() };
+    let mut client = Client::new(enabled.clone());
     assert_eq!(client.ask(OpCode::Reconfig, request), ErrorCode::Unimplemented);
     client.with(|state, context, out| state.reconfigure(context, Ok(b"version=5"), out));
     assert_eq!(client.out.error, ErrorCode::NoAuth, "the configuration is read-only to all but super");
-    let mut client = Client::new(StateOptions { skip_acl: true, ..enabled });
+    let mut client = Client::new(Config { skip_acl: true, ..enabled.clone() });
     let digest = client.state.digest();
     client.with(|state, context, out| state.reconfigure(context, Ok(b"version=5"), out));
     assert_eq!((client.out.error, client.data("/zookeeper/config").as_str()), (ErrorCode::Ok, "version=5"));
     assert_eq!((client.stat("/zookeeper/config").version, client.state.digest()), (-1, digest));
-    let mut follower = State::new(enabled);
+    let mut follower = State::new(enabled.into());
     follower.put_session(Zxid(0), client.session, 1);
     let mut reply = vec![];
     let mut changes = Changes::default();

@@ -9,12 +9,13 @@
 mod model;
 mod script;
 
+use corral::config::Config;
 use corral::ids::{SessionId, Zxid};
 use corral::jute::{MultiOps, OpCode, Request};
 use corral::tree::apply::DigestCheck;
 use corral::tree::change::{Change, ChangeKind, Changes};
 use corral::tree::store::NewZnode;
-use corral::tree::{Context, Mode, Outcome, OwnerRules, State, StateOptions, path};
+use corral::tree::{Context, Mode, Outcome, State, StateOptions, path};
 use fastrand::Rng;
 use model::{Caller, Event, Kind, Model};
 use script::{Answer, Op};
@@ -24,11 +25,7 @@ const SEEDS: u64 = 40;
 const STEPS: usize = 500;
 
 fn options(extended: bool, enforce: bool) -> StateOptions {
-    StateOptions {
-        owners: OwnerRules { extended_types: extended, emulate_353_ttl: false },
-        enforce_quota: enforce,
-        ..StateOptions::default()
-    }
+    Config { extended_types: extended, enforce_quota: enforce, ..Config::default() }.into()
 }
 
 /// Every path of the tree, by walking from the root.

@@ -1,18 +1,17 @@
 //! A member's options, its inputs ([`PeerInput`]) and its outputs ([`Effect`]).
 
 use super::secrets::MemberSecrets;
-use crate::config::{Secret, Settings};
+use crate::config::Settings;
 use crate::fatal::Fatal;
 use crate::ids::Zxid;
 use crate::jute::election::InitialMessage;
 use crate::server::snapshot::SnapshotJob;
 use crate::storage::log::seek::Stretch;
 use crate::zab::agreed::Held;
-use crate::zab::election;
 use crate::zab::epochs::Epochs;
 use crate::zab::history::{History, HistoryLimits};
 use crate::zab::leader::{LogPart, PeerId};
-use crate::zab::links::{self, Address, LinkId};
+use crate::zab::links::{Address, LinkId};
 use crate::zab::voters::{Config, MemberAddress, MemberClient, ServerId};
 use std::sync::Arc;
 
@@ -25,55 +24,23 @@ pub struct EnsembleOptions {
     pub config: Config,
     /// The addresses of this server's election port, as announced to the others: at least one.
     pub election_addresses: Vec<Address>,
-    /// All election addresses are announced (`multiAddress.enabled`), not only the first.
-    pub announces_all: bool,
-    /// A single participant is no ensemble (`standaloneEnabled`): a reconfiguration must leave at least two.
-    pub standalone_enabled: bool,
-    /// The length of a tick (`tickTime`).
-    pub tick_ms: i64,
-    /// Ticks.
-    pub init_limit: i64,
-    /// Ticks.
-    pub sync_limit: i64,
+    /// The values of the keys of an ensemble, shared by everything that uses them.
+    pub settings: Arc<Settings>,
     /// As on disk, and checked already ([`Epochs::at_start`]).
     pub epochs: Epochs,
     /// The end of the log, all of it durable.
     pub history: History,
+    /// How much of the log's end is kept in memory.
+    pub history_limits: HistoryLimits,
     /// False: the disk is new, and this server has no vote before it has followed a leader.
     pub has_database: bool,
-    /// The times of elections.
-    pub election: election::Settings,
-    /// The pauses between two attempts to reach a member.
-    pub links: links::Settings,
     /// The largest transaction or request that is accepted from a peer, bytes.
     pub max_packet: usize,
-    /// A client that proves this digest may do everything (`DigestAuthenticationProvider.superDigest`).
-    pub super_digest: Option<Secret<String>>,
     /// What session passwords are made from.
     pub secrets: MemberSecrets,
     /// The protocol version that this server announces as a learner. Below [`crate::jute::quorum::PROTOCOL_SECRETS`] it
     /// acts as a server without support for secrets.
     pub protocol: i32,
-    /// What else a leader or a learner is told.
-    pub roles: RoleSettings,
-}
-
-/// The settings of an operator that concern the roles.
-#[derive(Clone, Debug, Default)]
-pub struct RoleSettings {
-    /// The values of the keys, shared by everything that uses them.
-    pub settings: Arc<Settings>,
-    /// Limits of the log's end in memory (`commitLogCount`).
-    pub history: HistoryLimits,
-    /// How long a member looks for a leader before it serves reads to clients that accept a read-only server, ms;
-    /// `None`: never (`readonlymode.enabled`).
-    pub read_only_after_ms: Option<i64>,
-}
-
-impl From<Settings> for RoleSettings {
-    fn from(settings: Settings) -> Self {
-        RoleSettings { settings: Arc::new(settings), ..RoleSettings::default() }
-    }
 }
 
 /// An event on the connections to other members, or the result of an [`Effect`].

@@ -17,10 +17,9 @@ mod member;
 mod secrets;
 mod turn;
 
-pub use core::SnapshotRule;
 pub(crate) use core::{Core, QuorumOptions};
+pub(crate) use interface::Listen;
 pub use interface::{Effect, EnsembleOptions, PeerInput, Record, ServerState};
-pub(crate) use interface::{Listen, RoleSettings};
 pub(crate) use secrets::MemberSecrets;
 pub(crate) use turn::Work;
 pub use turn::{Input, Quorum};

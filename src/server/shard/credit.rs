@@ -32,14 +32,14 @@ impl Shard {
         });
         let (requests, bytes) = sizes.fold((0, 0), |(requests, all), bytes| (requests + 1, all + bytes));
         if requests > 0 {
-            self.credit.left_behind.0.insert(conn.id, (requests, bytes));
+            self.credit.left_behind.insert(conn.id, (requests, bytes));
         }
         requests > 0
     }
 
     /// The core has taken all requests of a connection that has ended.
     pub(super) fn taken_up(&mut self, id: ConnId) {
-        if let Some((requests, bytes)) = self.credit.left_behind.0.remove(&id) {
+        if let Some((requests, bytes)) = self.credit.left_behind.remove(&id) {
             self.core_has_answered(requests, bytes);
         }
     }

@@ -2,6 +2,7 @@
 
 use super::conn::Phase;
 use super::{Shard, request};
+use crate::config::Config;
 use crate::cost::Cost;
 use crate::ids::{ConnId, SessionId};
 use crate::jute::connect::{self, ConnectRequest};
@@ -51,12 +52,13 @@ impl Shard {
     /// Cuts frames off the front of `bytes` and handles them; returns how many bytes were used.
     fn cut(&mut self, id: ConnId, bytes: &[u8]) -> usize {
         let mut used = 0;
+        let max_frame = self.options.config.max_buffer as usize;
         loop {
             let rest = &bytes[used..];
             let Some(&length) = rest.first_chunk::<4>() else { return used };
             let is_calm = !self.is_stopping
                 && self.spent() < self.budget.heavy
-                && self.credit.requests < self.options.outstanding_limit;
+                && self.credit.requests < self.credit.most_requests;
             let Some(conn) = self.conns.find(id) else { return bytes.len() };
             let phase = conn.phase;
             let is_at_ease = is_calm && conn.is_at_ease();
@@ -76,8 +78,8 @@ impl Shard {
             }
             let length = i32::from_be_bytes(length);
             let max_frame = match phase {
-                Phase::Greeting => limits::GREETING_BYTES.min(self.options.max_frame),
-                _ => self.options.max_frame,
+                Phase::Greeting => limits::GREETING_BYTES.min(max_frame),
+                _ => max_frame,
             };
             if length < 0 || length as usize > max_frame {
                 tracing::warn!(
@@ -131,7 +133,8 @@ impl Shard {
         }
         conn.stats.received += 1;
         conn.read_only = request.read_only;
-        let timeout_ms = negotiate(request.timeout_ms, self.options.min_timeout_ms, self.options.max_timeout_ms);
+        let Config { min_session_timeout_ms, max_session_timeout_ms, .. } = *self.options.config;
+        let timeout_ms = negotiate(request.timeout_ms, min_session_timeout_ms, max_session_timeout_ms);
         let identities = conn.caller.identities.clone();
         let or_read_only = request.read_only == Some(true);
         if request.session == SessionId::NONE {

@@ -23,7 +23,8 @@ mod slices;
 mod state;
 mod words;
 
-use crate::acl::{AclTable, AuthConfig, Identities};
+use crate::acl::{AclTable, Identities};
+use crate::config::Config;
 use crate::cost::Cost;
 use crate::gather;
 use crate::ids::{ConnId, SessionId, Zxid};
@@ -37,37 +38,21 @@ use crate::tree::owner::OwnerRules;
 use crate::tree::store::{Reader, Store};
 use crate::watch::{WatchLimits, Watches};
 use conn::{Conn, Conns, Phase};
-use state::{Budget, Credit, ForEdge, Heard, LeftBehind, Pressure, Sequence, Slices, Tree, Unread};
+use state::{Budget, Credit, ForEdge, Heard, Pressure, Sequence, Slices, Tree, Unread};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// A shard's options, fixed at its start.
+/// What a shard acts by, fixed at its start.
 pub(crate) struct ShardOptions {
+    /// The server's configuration.
+    pub config: Arc<Config>,
     pub shard: ShardId,
     /// How many shards there are.
     pub shards: usize,
-    /// `jute.maxbuffer`: the longest accepted frame, bytes.
-    pub max_frame: usize,
-    /// Bytes that may wait for a client that does not read, see [`Shard::put`].
-    pub output_limit: usize,
     /// The memory that all shards together may use for clients.
     pub memory: Memory,
-    /// Time a connection has to establish a session, ms.
-    pub setup_deadline_ms: i64,
-    pub min_timeout_ms: i32,
-    pub max_timeout_ms: i32,
-    /// From so many requests in the quorum core on, this shard stops reading the sockets whose requests they are.
-    pub outstanding_limit: usize,
-    /// How many watches there may be.
-    pub watches: WatchLimits,
     /// How many znodes a read looks at in one slice: [`limits::SLICE`], except in tests.
     pub slice: usize,
-    pub auth: AuthConfig,
-    /// Authentication schemes of which a connection must have used one before it may send requests; empty: no such
-    /// rule.
-    pub enforced_schemes: Vec<Vec<u8>>,
-    pub skip_acl: bool,
-    pub owners: OwnerRules,
     /// Whether four bytes at the start of a connection are an administrator's word.
     pub is_word: fn(&[u8; 4]) -> bool,
 }
@@ -112,13 +97,16 @@ impl Shard {
         applied: Zxid,
         stats: Arc<Stats>,
     ) -> Self {
-        let limit = limits::CORE_BYTES / options.shards;
+        let ShardOptions { config, shards, memory, .. } = &options;
+        let watches = WatchLimits::of_shard(memory.watches, *shards, config.max_watches as usize);
+        let credit = Credit::of_shard(config.global_outstanding_limit as usize, *shards);
+        let owners = OwnerRules::of(config);
         Shard {
             outbound: Inbound { shard: options.shard, ..Inbound::default() },
-            watches: Watches::new(options.watches),
+            watches: Watches::new(watches),
             options,
             conns: Conns::default(),
-            tree: Tree { reader, store, acls, applied },
+            tree: Tree { reader, store, acls, applied, owners },
             passwords,
             passwords_number: 0,
             sequence: Sequence { cursor, taking: None, fires: 0 },
@@ -126,7 +114,7 @@ impl Shard {
             unread: Unread::default(),
             heard: Heard::default(),
             words: vec![],
-            credit: Credit { requests: 0, bytes: 0, left_behind: LeftBehind::default(), limit },
+            credit,
             clock: Clock::default(),
             pressure: Pressure::default(),
             budget: Budget::default(),
@@ -244,7 +232,7 @@ impl Shard {
             }
         }
         self.outbound.touched = Some(Touched { upto_ms: now, sessions });
-        let deadline = now - self.options.setup_deadline_ms;
+        let deadline = now - i64::from(self.options.config.connect_timeout_ms);
         self.make_room();
         self.log_refusals();
         let mut late = vec![];

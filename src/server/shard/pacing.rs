@@ -11,11 +11,11 @@ use crate::limits;
 impl Shard {
     /// Whether no further request of this connection may be accepted now.
     pub(super) fn must_pause(&mut self, id: ConnId) -> bool {
-        let crowded = self.credit.requests >= self.options.outstanding_limit;
+        let crowded = self.credit.requests >= self.credit.most_requests;
         if self.is_stopping || self.is_out_of_turn(id) {
             return true;
         }
-        let (core_bytes, credit) = (self.credit.bytes, self.credit.limit);
+        let (core_bytes, credit) = (self.credit.bytes, self.credit.most_bytes);
         let allowed = self.output_pause();
         let Shard { conns, budget, options, .. } = self;
         let Some(conn) = conns.find(id) else { return false };
@@ -110,7 +110,7 @@ impl Shard {
 
     /// Whether a frame must wait because it is for the quorum core and exceeds the credit now.
     pub(super) fn lacks_credit(&mut self, id: ConnId, frame: &[u8]) -> bool {
-        if !is_beyond(self.credit.limit, self.credit.bytes, frame.len()) || !request::is_for_the_core(frame) {
+        if !is_beyond(self.credit.most_bytes, self.credit.bytes, frame.len()) || !request::is_for_the_core(frame) {
             return false;
         }
         let Some(conn) = self.conns.find(id).filter(|conn| conn.phase == Phase::Open) else { return false };

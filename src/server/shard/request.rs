@@ -58,8 +58,8 @@ impl Shard {
             }
             _ => {}
         }
-        let enforced = &self.options.enforced_schemes;
-        if !enforced.is_empty() && !enforced.iter().any(|scheme| conn.caller.identities.has_scheme(scheme)) {
+        let enforced = &self.options.config.enforced_auth_schemes;
+        if !enforced.is_empty() && !enforced.iter().any(|scheme| conn.caller.identities.has_scheme(scheme.as_bytes())) {
             let code = ErrorCode::SessionClosedRequireSaslAuth;
             reply::put_bare(&mut conn.output, xid, Zxid::ZERO, code);
             conn.close(now);
@@ -219,7 +219,7 @@ impl Shard {
     /// `ZooKeeperServer.processPacket`).
     fn authenticate(&mut self, id: ConnId, xid: i32, body: &[u8]) {
         let Ok(Request::Auth { scheme, auth }) = Request::decode(OpCode::Auth, body) else { return self.end(id) };
-        let known = acl::authenticate(scheme, auth, &self.options.auth);
+        let known = acl::authenticate(scheme, auth, &self.options.config.auth());
         let now = self.clock.mono_ms;
         let Some(conn) = self.conns.find(id) else { return };
         let known = known.ok().map(|found| {

@@ -202,7 +202,7 @@ impl Shard {
                 event.clear();
                 reply::put_event(&mut event, kind, element.zxid, path);
                 meter.charge((Cost::ZNODE + Cost::bytes(event.len())) * slots.len());
-                let is_open = acl == AclId::OPEN || options.skip_acl;
+                let is_open = acl == AclId::OPEN || options.config.skip_acl;
                 for slot in slots {
                     let Some(conn) = conns.at(*slot) else { continue };
                     // The permission is checked now, not when the watch was set: the ACL may have changed since. A

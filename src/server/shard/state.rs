@@ -4,9 +4,11 @@ use super::conn::{Asking, Conn};
 use crate::acl::{AclTable, Identities};
 use crate::cost::Cost;
 use crate::ids::{ConnId, SessionId, Zxid, hash_state};
+use crate::limits;
 use crate::server::memory::Charge;
 use crate::server::message::{Cursor, Taken};
 use crate::server::wide::WideRead;
+use crate::tree::owner::OwnerRules;
 use crate::tree::store::{Pin, Reader, Store};
 use hashbrown::HashMap;
 use std::collections::VecDeque;
@@ -19,6 +21,8 @@ pub(super) struct Tree {
     pub(crate) acls: Arc<AclTable>,
     /// The zxid of the state that clients see.
     pub(crate) applied: Zxid,
+    /// How stored owners are read.
+    pub(crate) owners: OwnerRules,
 }
 
 /// The published sequence, see `sequence`.
@@ -72,19 +76,24 @@ pub(super) struct Heard {
 pub(super) struct Credit {
     pub(crate) requests: usize,
     pub(crate) bytes: usize,
-    /// Those of connections that have ended.
-    pub(crate) left_behind: LeftBehind,
+    /// Those of connections that have ended: how many, and their bytes.
+    pub(crate) left_behind: HashMap<ConnId, (usize, usize), ahash::RandomState>,
+    /// From so many requests in the quorum core on, this shard stops reading the sockets whose requests they are.
+    pub(crate) most_requests: usize,
     /// This shard's part of the bytes that the quorum core may have.
-    pub(crate) limit: usize,
+    pub(crate) most_bytes: usize,
 }
 
-/// Requests of connections that have ended, and their bytes.
-#[derive(Debug)]
-pub(super) struct LeftBehind(pub HashMap<ConnId, (usize, usize), ahash::RandomState>);
-
-impl Default for LeftBehind {
-    fn default() -> Self {
-        LeftBehind(HashMap::with_hasher(hash_state()))
+impl Credit {
+    /// That of one shard of so many, whose requests in the core may be so many together.
+    pub(crate) fn of_shard(requests: usize, shards: usize) -> Credit {
+        Credit {
+            requests: 0,
+            bytes: 0,
+            left_behind: HashMap::with_hasher(hash_state()),
+            most_requests: requests.div_ceil(shards).max(1),
+            most_bytes: limits::CORE_BYTES / shards,
+        }
     }
 }
 

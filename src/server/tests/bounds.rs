@@ -5,17 +5,16 @@ use crate::fatal::Reason;
 use crate::jute::wire::put_buffer;
 use crate::limits::{
     CORE_BYTES, GREETING_BYTES, IDENTITIES, IDENTITY_BYTES, SHARD_STALL_MS, WATCH_BYTES, WATCHED_PATH_BYTES,
-    WATCHES_REMOVED_PER_TURN,
+    WATCHES_OF_ONE_ADDRESS, WATCHES_REMOVED_PER_TURN,
 };
 use crate::server::quorum::Input;
 
 const THROTTLED: i32 = -127;
 
-fn limited(per_connection: usize, bytes: usize) -> Server {
-    Server::with(SimOptions {
-        watches: WatchLimits { per_connection, bytes, ..WatchLimits::default() },
-        ..SimOptions::default()
-    })
+/// A server of so many watches for a connection, and so many bytes of watches for an address.
+fn limited(max_watches: u32, bytes: usize) -> Server {
+    let shares = Shares { watches: bytes.saturating_mul(WATCHES_OF_ONE_ADDRESS), ..unlimited() };
+    Server::with(SimOptions { memory: Some(shares), ..Config { max_watches, ..config() }.into() })
 }
 
 fn exists(server: &mut Server, conn: ConnId, path: &str) -> i32 {
@@ -100,7 +99,7 @@ fn a_persistent_watch_counts_twice_and_is_set_whole_or_not_at_all() {
 #[test]
 fn the_bytes_of_all_watches_are_limited_and_given_back_at_once() {
     let room = 10 * (WATCH_BYTES + WATCHED_PATH_BYTES + 100);
-    let mut server = limited(usize::MAX, room);
+    let mut server = limited(u32::MAX, room);
     let long = |n: usize| format!("/{n:0>99}");
     let (conn, session) = server.connect(SessionId::NONE, 2000);
     for n in 0..10 {

@@ -39,7 +39,7 @@ fn snapshot(mut rebuild: Rebuild, root: (i32, i64), znodes: &[(i64, &[u8])]) -> 
 /// would fail again and again, as long as clients write.
 #[test]
 fn a_leaders_snapshot_may_be_ahead_of_what_it_sends_next() {
-    let (options, limits) = (StateOptions::default(), HistoryLimits::default());
+    let limits = HistoryLimits::default();
     let txns = [(4, &b"/a"[..], 1), (5, b"/b", 2), (6, b"/c", 3)];
     // This snapshot has the effects of 4 and 6, and not those of 5.
     let ahead = |rebuild| snapshot(rebuild, (3, 6), &[(4, b"/a"), (6, b"/c")]);
@@ -53,9 +53,13 @@ fn a_leaders_snapshot_may_be_ahead_of_what_it_sends_next() {
         assert_eq!(history.last(), Zxid(6));
         (state.digest(), mismatches)
     };
-    let mut log = ahead(Rebuild::for_member(options, limits));
+    let mut log = ahead(Rebuild::for_member(StateOptions::default(), limits));
     assert!(log.txn(Zxid(4), &create(4, b"/a", 1, None)).is_err(), "a log must fit its own snapshot");
-    let (exact, _) = finish(snapshot(Rebuild::for_member(options, limits), (0, 0), &[]), None);
-    assert_eq!(finish(ahead(Rebuild::for_learner(options, limits)), Some(exact)), (exact, 0));
-    assert_eq!(finish(ahead(Rebuild::for_learner(options, limits)), Some(2)), (exact, 1), "in the end it is told");
+    let (exact, _) = finish(snapshot(Rebuild::for_member(StateOptions::default(), limits), (0, 0), &[]), None);
+    assert_eq!(finish(ahead(Rebuild::for_learner(StateOptions::default(), limits)), Some(exact)), (exact, 0));
+    assert_eq!(
+        finish(ahead(Rebuild::for_learner(StateOptions::default(), limits)), Some(2)),
+        (exact, 1),
+        "in the end it is told"
+    );
 }

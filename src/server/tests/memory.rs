@@ -31,7 +31,7 @@ fn add_watch(path: &[u8], mode: i32) -> Vec<u8> {
 
 #[test]
 fn what_may_be_written_can_be_read() {
-    let (mut server, conn) = with_data(SimOptions { output_limit: 100_000, ..SimOptions::default() }, 1_000_000);
+    let (mut server, conn) = with_data(Config { output_limit: 100_000, ..config() }.into(), 1_000_000);
     let (reader, _) = server.connect(SessionId::NONE, 2000);
     for xid in 1..=3 {
         server.request(reader, xid, OpCode::GetData, &path_and(b"/large", false));
@@ -55,7 +55,7 @@ fn what_may_be_written_can_be_read() {
 
 #[test]
 fn long_names_are_listed() {
-    let (mut server, conn) = with_data(SimOptions { output_limit: 100_000, ..SimOptions::default() }, 0);
+    let (mut server, conn) = with_data(Config { output_limit: 100_000, ..config() }.into(), 0);
     for n in 0..200 {
         let name = format!("/large/{n:02000}");
         server.request(conn, 2, OpCode::Create, &create(name.as_bytes(), b"", 0));
@@ -71,7 +71,7 @@ fn long_names_are_listed() {
 
 #[test]
 fn what_one_turn_tells_is_no_silence_but_what_waits_for_a_turn_is() {
-    let (mut server, conn) = with_data(SimOptions { output_limit: 50_000, ..SimOptions::default() }, 0);
+    let (mut server, conn) = with_data(Config { output_limit: 50_000, ..config() }.into(), 0);
     let (watcher, _) = server.connect(SessionId::NONE, 2000);
     server.request(watcher, 1, OpCode::AddWatch, &add_watch(b"/large", 1));
     server.frames(watcher);

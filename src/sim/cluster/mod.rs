@@ -16,17 +16,17 @@ mod wires;
 use super::coverage::Coverage;
 use super::disk::{Choices, SimDisk};
 use super::oracle::{Oracle, Seen};
-use super::server::{DIR, SimServer, TICK_MS};
+use super::server::{DIR, SimServer, TICK_MS, config, settings};
+use crate::config::{Config, Settings};
 use crate::ids::Zxid;
 use crate::limits;
-use crate::server::quorum::{Effect, Input, PeerInput, RoleSettings, ServerState};
+use crate::server::quorum::{Effect, Input, PeerInput, ServerState};
 use crate::storage::log::frame::{BLOCK, Claim, FRAME_HEADER, Txns, claim};
 use crate::storage::log::writer::FrameWrite;
-use crate::tree::state::StateOptions;
-use crate::zab::history::Txn;
+use crate::zab::history::{HistoryLimits, Txn};
 use crate::zab::links::LinkId;
 pub use event::Place;
-use event::{Event, QUORUM_PORT};
+use event::{Event, OUTPUT_LIMIT, QUORUM_PORT};
 use member::Member;
 use network::Network;
 use std::collections::BTreeMap;
@@ -43,21 +43,15 @@ pub struct Cluster {
     members: Vec<Member>,
     voter_count: usize,
     /// What its servers' operator has chosen; counts for those started from here on.
-    pub state: StateOptions,
-    /// `standaloneEnabled` of the servers started from here on: a reconfiguration must leave two voters while it is true.
-    pub standalone_enabled: bool,
-    /// What its servers are told of being leader and learner; counts for those started from here on.
-    pub roles: RoleSettings,
-    /// ZooKeepers are to come (`corral.zookeeperPasswords`).
-    pub zookeeper_passwords: bool,
+    pub config: Config,
+    /// The same for the settings of a member.
+    pub settings: Settings,
+    /// How much of a log's end is kept in memory.
+    pub history_limits: HistoryLimits,
     /// Bytes of transactions that a leader has proposed and not committed.
     pub uncommitted_bytes: usize,
-    /// The number of an epoch's last transaction.
-    pub last_counter: u32,
     /// The longest request, bytes (`jute.maxbuffer`), if logs are to be made for it.
     pub max_frame: Option<usize>,
-    /// How often containers and TTL znodes are looked for, ms.
-    pub reap_interval_ms: i64,
     /// How long it takes to cut a log.
     pub cut_ms: i64,
     /// The virtual time, milliseconds since the run began. The clocks of its servers may say something else.
@@ -94,14 +88,11 @@ impl Cluster {
         let mut cluster = Cluster {
             members: vec![],
             voter_count: voters,
-            state: StateOptions { standalone: false, ..StateOptions::default() },
-            standalone_enabled: true,
-            roles: RoleSettings::default(),
-            zookeeper_passwords: false,
+            config: Config { output_limit: OUTPUT_LIMIT, ..config() },
+            settings: settings(),
+            history_limits: HistoryLimits::default(),
             uncommitted_bytes: limits::UNCOMMITTED_BYTES,
-            last_counter: Zxid::LAST_COUNTER,
             max_frame: None,
-            reap_interval_ms: 60_000,
             cut_ms: 0,
             now_ms: 0,
             queue: BTreeMap::new(),

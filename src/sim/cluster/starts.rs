@@ -1,6 +1,6 @@
 //! How servers of an ensemble start, stop and crash, and what is done to the disk of one that is down.
 
-use super::event::{Event, LOG, OUTPUT_LIMIT, Place};
+use super::event::{Event, LOG, Place};
 use super::member::{Member, Worker};
 use super::{Cluster, write_frame};
 use crate::fatal::Fatal;
@@ -13,6 +13,7 @@ use crate::storage::log::writer::LogOptions;
 use crate::zab::epochs::Epochs;
 use crate::zab::history::History;
 use crate::zab::voters::{Config, ServerId, Voters};
+use std::sync::Arc;
 
 impl Cluster {
     /// One more server, not started, whose file has this text.
@@ -47,36 +48,23 @@ impl Cluster {
             id,
             config: member.config.clone(),
             election_addresses: addresses.map(|address| (address.host.clone(), address.election_port)).collect(),
-            announces_all: false,
-            standalone_enabled: self.standalone_enabled,
-            tick_ms: TICK_MS,
-            init_limit: 10,
-            sync_limit: 5,
+            settings: Arc::new(self.settings.clone()),
+            history_limits: self.history_limits,
             // What it finds takes the place of these three.
             epochs: Epochs::default(),
-            history: History::new(self.roles.history, Zxid::ZERO),
+            history: History::new(self.history_limits, Zxid::ZERO),
             has_database: true,
-            election: Default::default(),
-            links: Default::default(),
             max_packet: self.max_frame.map_or(1 << 20, limits::max_txn),
-            super_digest: None,
-            secrets: MemberSecrets { zookeeper: self.zookeeper_passwords, ..member_secrets(id.0 as u8) },
+            secrets: MemberSecrets { zookeeper: self.settings.zookeeper_passwords, ..member_secrets(id.0 as u8) },
             protocol: member.protocol,
-            roles: self.roles.clone(),
         };
         let clock = member.clocks.at(self.now_ms);
-        let autocreate = member.incarnation == 0;
-        let sim = SimOptions {
-            output_limit: OUTPUT_LIMIT,
-            log,
-            max_frame: self.max_frame.unwrap_or(SimOptions::default().max_frame),
-            autocreate,
-            state: self.state,
-            uncommitted_bytes: self.uncommitted_bytes,
-            last_counter: self.last_counter,
-            reap_interval_ms: self.reap_interval_ms,
-            ..SimOptions::default()
-        };
+        let mut config = self.config.clone();
+        config.create_database = member.incarnation == 0;
+        if let Some(max_frame) = self.max_frame {
+            config.max_buffer = max_frame as u32;
+        }
+        let sim = SimOptions { log, uncommitted_bytes: self.uncommitted_bytes, ..config.into() };
         let mut server = SimServer::try_start(&member.disk, clock, sim, Some(options))?;
         member.incarnation += 1;
         let found = server.recovered.take().expect("a member's");

@@ -304,6 +304,11 @@ impl LogWriter {
         self.segment.next()
     }
 
+    /// The longest transaction taken, in bytes.
+    pub(crate) fn max_txn(&self) -> usize {
+        self.options.max_txn
+    }
+
     /// The space wanted for the next segment. The same answer until it is handed in with
     /// [`LogWriter::segment_ready`]; `None` while the current segment is empty, so that a server nobody writes
     /// to takes no more space.

@@ -2,6 +2,7 @@
 
 use super::super::*;
 use crate::acl::Identities;
+use crate::config::Config;
 use crate::cost::Cost;
 use crate::ids::{SessionId, Zxid};
 use crate::jute::wire::{put_bytes, put_int};
@@ -25,9 +26,13 @@ struct Scene {
 
 impl Scene {
     fn new(enforce_quota: bool) -> Scene {
-        let options = StateOptions { enforce_quota, ..StateOptions::default() };
-        let mut scene =
-            Scene { leader: State::new(options), follower: State::new(options), zxid: 0, out: Outcome::default() };
+        let options = StateOptions::from(Config { enforce_quota, ..Config::default() });
+        let mut scene = Scene {
+            leader: State::new(options.clone()),
+            follower: State::new(options),
+            zxid: 0,
+            out: Outcome::default(),
+        };
         scene.with(|state, context, out| state.create_session(context, 10_000, out));
         scene
     }

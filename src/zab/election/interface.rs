@@ -10,7 +10,7 @@ use crate::zab::voters::{Config, ServerId, Voters};
 
 /// The times of an election, and what it may do to the configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// After this time the votes are sent again; doubled every time.
     pub min_notification_interval_ms: i64,
     /// The longest time between two such repetitions.

@@ -1,5 +1,6 @@
 //! What the targets share: servers in virtual time, small enough to be made anew for every input.
 
+use corral::config::Config;
 use corral::ids::{SessionId, Zxid};
 use corral::limits::{
     BETWEEN_COST, BETWEEN_PRICE, CORE_TURN, CROSSING_COST, OVERRUN_COST, SLICE_COST, TURN_COST, txn_cost,
@@ -7,7 +8,7 @@ use corral::limits::{
 use corral::server::message::Clock;
 use corral::server::quorum::{EnsembleOptions, Input, PeerInput};
 use corral::sim::disk::SimDisk;
-use corral::sim::server::{DIR, SimOptions, SimServer, member_options};
+use corral::sim::server::{DIR, SimOptions, SimServer, config, member_options};
 use corral::storage::log::writer::LogOptions;
 use std::path::Path;
 
@@ -19,7 +20,7 @@ pub const MAX_PACKET: usize = 64 << 10;
 
 /// How an input's server is set up.
 pub fn options() -> SimOptions {
-    SimOptions { log: LOG, output_limit: 1 << 20, ..SimOptions::default() }
+    SimOptions { log: LOG, ..Config { output_limit: 1 << 20, ..config() }.into() }
 }
 
 /// A server of its own on a disk.

@@ -28,7 +28,7 @@ impl Core {
         }
         let head = self.head();
         let sessions = self.state.sessions().collect();
-        let digest = self.state.options().digest_enabled.then(|| self.state.digest());
+        let digest = self.options.config.digest_enabled.then(|| self.state.digest());
         // An epoch's first zxid has no transaction. A start that found a snapshot of that zxid would expect a log that
         // reaches it.
         let logged = if head.counter() == 0 { self.logged() } else { head };

@@ -11,7 +11,7 @@ impl Core {
     /// Half a tick has passed.
     pub(in crate::server::quorum) fn tick(&mut self) {
         let now = self.clock.mono_ms;
-        let stalled = now - self.last_tick_ms > self.options.tick_ms;
+        let stalled = now - self.last_tick_ms > self.options.config.tick_ms();
         if stalled {
             let away_ms = now - self.last_tick_ms;
             tracing::warn!(

@@ -27,6 +27,7 @@ mod stall;
 mod transact;
 mod under_way;
 
+use crate::config::Config;
 use crate::fatal::Fatal;
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::limits;
@@ -45,8 +46,7 @@ pub(super) use local::LocalRules;
 use proposals::Proposals;
 use reaper::Reaper;
 pub(super) use sessions::{Live, Sessions};
-use snapshots::SnapshotPlan;
-pub use snapshots::SnapshotRule;
+use snapshots::{SnapshotPlan, SnapshotRule};
 use stall::Watchdog;
 use std::ops::Range;
 use std::sync::Arc;
@@ -54,26 +54,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use under_way::UnderWay;
 pub(super) use under_way::{Applying, Then};
 
-/// The core's options, fixed at its start.
+/// What the core acts by, fixed at its start.
 pub(crate) struct QuorumOptions {
+    /// The server's configuration.
+    pub config: Arc<Config>,
     pub shards: usize,
-    pub tick_ms: i64,
-    /// A log write that takes longer is logged as slow, ms.
-    pub slow_write_ms: i64,
-    /// The longest transaction the log takes, bytes.
-    pub max_txn: usize,
-    /// How often outlived containers and TTL znodes are searched for, ms; at least [`limits::REAP_INTERVAL_MS`].
-    pub reap_interval_ms: i64,
-    /// At most this many are reaped in a minute.
-    pub reap_per_minute: usize,
-    pub snapshots: SnapshotRule,
     /// A member of an ensemble: recovered transactions may not be committed yet, and no reader sees them.
     pub member: bool,
-    /// From so many bytes of proposed, uncommitted transactions on nothing more is prepared
-    /// ([`limits::UNCOMMITTED_BYTES`]).
+    /// From so many bytes of proposed, uncommitted transactions on nothing more is prepared:
+    /// [`limits::UNCOMMITTED_BYTES`], except in tests.
     pub uncommitted_bytes: usize,
-    /// The number of an epoch's last transaction: [`Zxid::LAST_COUNTER`], or less so that a test reaches it.
-    pub last_counter: u32,
 }
 
 /// Which server decides what the next transaction is.
@@ -116,7 +106,7 @@ impl Core {
     /// snapshots.
     #[expect(clippy::too_many_arguments, reason = "the parts of a server, each used once")]
     pub(crate) fn new(
-        mut options: QuorumOptions,
+        options: QuorumOptions,
         mut state: State,
         reader: Reader,
         log: LogWriter,
@@ -125,7 +115,6 @@ impl Core {
         clock: Clock,
         stats: Arc<Stats>,
     ) -> Self {
-        options.reap_interval_ms = options.reap_interval_ms.max(limits::REAP_INTERVAL_MS);
         let (authority, committed) = if options.member {
             (Authority::Elsewhere, state.store().published())
         } else {
@@ -133,15 +122,16 @@ impl Core {
             (Authority::Alone, Zxid(i64::MAX))
         };
         let now_ms = clock.mono_ms;
-        let outcome =
-            Outcome { txn_limit: options.max_txn, cost_limit: limits::txn_cost(options.max_txn), ..Outcome::default() };
+        let config = &options.config;
+        let max_txn = log.max_txn();
+        let outcome = Outcome { txn_limit: max_txn, cost_limit: limits::txn_cost(max_txn), ..Outcome::default() };
         stats.core.zxid.store(zxid.0, Relaxed);
         Core {
-            sessions: Sessions::new(&state, ids, options.shards, options.tick_ms, now_ms),
+            sessions: Sessions::new(&state, ids, options.shards, config.tick_ms(), now_ms),
             groups: Groups::new(log, zxid, committed, outcome),
             watchdog: Watchdog::new(options.shards, now_ms),
-            plan: SnapshotPlan::new(options.snapshots, reader, zxid),
-            reaper: Reaper::new(options.reap_interval_ms, options.reap_per_minute, now_ms),
+            plan: SnapshotPlan::new(SnapshotRule::of(config), reader, zxid),
+            reaper: Reaper::new(config, now_ms),
             authority,
             options,
             state,
@@ -184,6 +174,11 @@ impl Core {
 
     pub(super) fn options(&self) -> &QuorumOptions {
         &self.options
+    }
+
+    /// The server's configuration.
+    pub(super) fn config(&self) -> &Config {
+        &self.options.config
     }
 
     pub(super) fn stats(&self) -> &Stats {
@@ -282,7 +277,7 @@ impl Core {
         let durable = self.groups.written()?;
         let took_ms = self.groups.write_took_ms(self.clock.mono_ms);
         self.stats.core.fsync.record(took_ms);
-        if took_ms > self.options.slow_write_ms {
+        if took_ms > i64::from(self.options.config.fsync_warning_ms) {
             tracing::warn!(took_ms, "a write of the log took long (fsync.warningthresholdms)");
         }
         self.publish_committed();
@@ -374,7 +369,7 @@ impl Core {
     }
 
     /// The text of the znode `/zookeeper/config` at the head; `None`: there is no such znode.
-    pub(super) fn config(&self) -> Option<&[u8]> {
+    pub(super) fn config_text(&self) -> Option<&[u8]> {
         self.state.find(CONFIG).map(|znode| znode.data().unwrap_or_default())
     }
 

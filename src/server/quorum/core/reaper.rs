@@ -1,9 +1,12 @@
 //! The search for containers and TTL znodes that have outlived their time.
 
+use crate::config::Config;
+use crate::limits;
 use std::collections::VecDeque;
 
 /// When the next search begins, and what the one under way has found.
 pub(super) struct Reaper {
+    /// At least [`limits::REAP_INTERVAL_MS`].
     interval_ms: i64,
     /// At most this many znodes are reaped in a minute.
     per_minute: usize,
@@ -15,7 +18,9 @@ pub(super) struct Reaper {
 
 impl Reaper {
     /// The first sweep begins after one interval.
-    pub(crate) fn new(interval_ms: i64, per_minute: usize, now_ms: i64) -> Reaper {
+    pub(crate) fn new(config: &Config, now_ms: i64) -> Reaper {
+        let interval_ms = i64::from(config.container_check_interval_ms).max(limits::REAP_INTERVAL_MS);
+        let per_minute = config.container_max_per_minute as usize;
         Reaper { interval_ms, per_minute, next_ms: now_ms + interval_ms, left: None, found: VecDeque::new() }
     }
 

@@ -4,6 +4,7 @@
 //! prepared, and as soon as that one is durable its zxid is pinned. Another thread writes the file: it walks the tree
 //! at the pin, while transactions continue.
 
+use crate::config::Config;
 use crate::ids::{SessionId, Zxid};
 use crate::tree::store::{Pin, Reader};
 
@@ -16,13 +17,19 @@ const LATEST: u64 = 10;
 
 /// How often snapshots are taken (`snapCount`, `snapSizeLimitInKb`).
 #[derive(Clone, Copy, Debug)]
-pub struct SnapshotRule {
+pub(super) struct SnapshotRule {
     /// Transactions between two snapshots; 0: no such rule. ZooKeeper takes one after half of this number plus a random
     /// part of the other half, so that not all servers do it at once. Here a snapshot does not disturb, and is due at
     /// this number.
-    pub every_txns: u64,
+    every_txns: u64,
     /// Bytes of log between two snapshots; 0: no such rule.
-    pub every_bytes: u64,
+    every_bytes: u64,
+}
+
+impl SnapshotRule {
+    pub(crate) fn of(config: &Config) -> SnapshotRule {
+        SnapshotRule { every_txns: u64::from(config.snap_count), every_bytes: config.snap_size_limit.unwrap_or(0) }
+    }
 }
 
 /// A captured state, to be written.

@@ -63,7 +63,7 @@ impl Core {
         let reply = out.reply.len();
         out.txn.clear();
         prepare(&mut self.state, &context, out);
-        if out.txn.len() > self.options.max_txn {
+        if out.txn.len() > self.groups.log.max_txn() {
             // The `auth` ACLs of a multi have grown beyond a log frame: the multi is undone as if it had not been
             // tried.
             self.state.undo(self.groups.head);
@@ -91,7 +91,7 @@ impl Core {
     #[cold]
     fn throttled(&self, session: SessionId) {
         self.stats.core.throttled.add(1);
-        tracing::debug!(%session, limit = limits::txn_cost(self.options.max_txn).units(), "refused as throttled");
+        tracing::debug!(%session, limit = limits::txn_cost(self.groups.log.max_txn()).units(), "refused as throttled");
     }
 
     /// Hands the transaction in the outcome to the log. Its changes and its reply begin at `changes` and `reply`;
@@ -105,14 +105,14 @@ impl Core {
     /// Whether the epoch has a zxid for the next transaction. Always true on a standalone server, which begins another
     /// epoch by itself ([`Core::next_zxid`]), and on a learner, which uses its leader's zxids.
     pub(super) fn has_number(&self) -> bool {
-        self.authority != Authority::Leader || self.groups.head.counter() < self.options.last_counter
+        self.authority != Authority::Leader || self.groups.head.counter() < self.options.config.last_counter
     }
 
     /// The zxid of the next transaction. A standalone server is its own quorum: it promises and acknowledges its next
     /// epoch, and its log records that.
     pub(in crate::server::quorum) fn next_zxid(&self) -> Zxid {
         let head = self.groups.head;
-        if self.authority != Authority::Alone || head.counter() < self.options.last_counter {
+        if self.authority != Authority::Alone || head.counter() < self.options.config.last_counter {
             return head.next();
         }
         tracing::info!(zxid = %head, "the epoch has no further zxid: the next one begins");

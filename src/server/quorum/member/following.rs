@@ -34,7 +34,9 @@ impl Member {
         };
         let kind = if observer { LearnerKind::Observer } else { LearnerKind::Follower };
         let given = &self.options;
-        let mut options = Options::new(given.id, kind, given.tick_ms, given.init_limit, given.sync_limit);
+        let (settings, tick_ms) = (&given.settings, self.core.config().tick_ms());
+        let (init_limit, sync_limit) = (settings.init_limit.into(), settings.sync_limit.into());
+        let mut options = Options::new(given.id, kind, tick_ms, init_limit, sync_limit);
         options.protocol = given.protocol;
         let held = given.secrets.held.at(self.epochs.current);
         options.used_secret = held.used.then_some(held.secret);
@@ -294,7 +296,7 @@ impl Member {
                 tracing::info!(%zxid, "the leader sends a snapshot");
                 let header = SnapshotHeader { zxid, ..SnapshotHeader::default() };
                 following.receiving = Some(Box::new(StreamReceiver::new(header, self.options.max_packet)));
-                let rebuild = Rebuild::for_learner(self.core.state().options(), self.options.roles.history);
+                let rebuild = Rebuild::for_learner(self.core.state().options().clone(), self.options.history_limits);
                 following.staged = Some(Box::new(rebuild));
             }
             Output::Stage(txn) => {
@@ -379,7 +381,7 @@ fn installation(state: &mut State, zxid: Zxid) -> Result<SnapshotJob, StoreFull>
     reader.resume();
     let pin = reader.pin(zxid)?;
     reader.park(false);
-    let digest = state.options().digest_enabled.then(|| state.digest());
+    let digest = state.options().config.digest_enabled.then(|| state.digest());
     let sessions = state.sessions().collect();
     Ok(SnapshotJob { zxid, sessions, digest, acls: Some(state.all_acls()), reader, pin, log_from: None })
 }

@@ -48,8 +48,8 @@ impl Member {
     /// move in a circle.
     pub(super) fn watch_disk(&mut self) {
         let now = self.core.now_ms();
-        let Some(limit_ms) = self.options.roles.settings.slow_write_ms else { return };
-        let rest_ms = self.options.init_limit * self.options.tick_ms;
+        let Some(limit_ms) = self.options.settings.slow_write_ms.map(i64::from) else { return };
+        let rest_ms = self.ticks_ms(self.options.settings.init_limit);
         let Role::Leading(leading) = &mut self.role else { return };
         let is_slow = self.core.write_takes_ms().is_some_and(|takes_ms| takes_ms > limit_ms);
         if is_slow && leading.serves && leading.handing_over.is_none() && now >= leading.stays_until_ms {

@@ -48,11 +48,12 @@ impl Member {
     }
 
     fn connect_limit_ms(&self) -> i64 {
-        self.options.roles.settings.connect_limit.unwrap_or(self.options.init_limit) * self.options.tick_ms
+        let settings = &self.options.settings;
+        self.ticks_ms(settings.connect_limit.unwrap_or(settings.init_limit))
     }
 
     fn master_port(&self, observer: bool) -> Option<u16> {
-        self.options.roles.settings.observer_master_port.filter(|_| observer)
+        self.options.settings.observer_master_port.filter(|_| observer)
     }
 
     /// Time has passed: perhaps another attempt is due, or the time for joining is over.
@@ -79,7 +80,7 @@ impl Member {
             return self.leave_role();
         }
         let attempts = joining.attempts + 1;
-        let most_ms = self.options.roles.settings.leader_connect_delay_ms;
+        let most_ms = self.options.settings.leader_connect_delay_ms;
         let retry_at_ms = Some(now + most_ms.min(1 << (2 + attempts).min(20)));
         self.role = Role::Joining(Joining { attempts, retry_at_ms, ..joining });
     }

@@ -26,18 +26,18 @@ impl Member {
     /// This server was elected.
     pub(super) fn lead(&mut self) {
         let given = &self.options;
-        let roles = &given.roles;
+        let (settings, config) = (&given.settings, self.core.config());
         let knows_secrets = given.protocol >= PROTOCOL_SECRETS;
         let options = Options {
             reconfig_enabled: self.reconfig_enabled(),
-            settings: roles.settings.clone(),
-            last_counter: self.core.options().last_counter,
+            settings: settings.clone(),
+            last_counter: config.last_counter,
             heard_epoch: self.heard_epoch,
             agreed: knows_secrets.then(|| given.secrets.held.at(self.epochs.current)),
             zookeeper_passwords: given.secrets.zookeeper,
-            ..Options::new(given.id, given.tick_ms, given.init_limit, given.sync_limit)
+            ..Options::new(given.id, config.tick_ms(), settings.init_limit.into(), settings.sync_limit.into())
         };
-        let takes_clients = roles.settings.leader_serves;
+        let takes_clients = settings.leader_serves;
         let history = self.history.take().expect("no role has it");
         let committed = self.committed_in(&history);
         let gate = Gate::new(history.last(), self.epochs);
@@ -306,11 +306,12 @@ impl Member {
 
     /// A quorum follows: this server begins to serve as the leader.
     fn established(&mut self, epoch: i64) {
+        let stays_ms = self.ticks_ms(self.options.settings.init_limit);
         let Role::Leading(leading) = &mut self.role else { return };
         leading.serves = true;
         leading.leads_since_ms = Some(self.core.now_ms());
         self.core.stats().quorum.begin_to_lead();
-        leading.stays_until_ms = self.core.now_ms() + self.options.init_limit * self.options.tick_ms;
+        leading.stays_until_ms = self.core.now_ms() + stays_ms;
         self.begin_epoch(epoch);
         tracing::info!(epoch, zxid = %self.core.head(), "leading");
         self.core.begin_to_lead();
@@ -367,7 +368,7 @@ impl Member {
                 known => {
                     let speaks = owner.is_some() && leading.owners.of(session, peer) == owner;
                     let moved = !speaks && self.core.sessions.tracker.contains(session);
-                    let identities = identities(&auth, self.options.super_digest.as_ref());
+                    let identities = identities(&auth, self.core.config().super_digest.as_ref());
                     let request = known.map(|op| (op, Request::decode(op, &body)));
                     if let (false, Some((_, Ok(Request::Reconfig(asked))))) = (moved, &request) {
                         let (changes, _) = self.reconfigure((session, cxid), &identities, asked);

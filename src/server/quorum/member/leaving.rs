@@ -75,7 +75,7 @@ impl Member {
         assert_eq!(history.last(), self.core.durable(), "what is reported is what is on disk");
         let log = self.has_database.then_some(LogEnd { zxid: history.last(), epoch: self.epochs.current });
         let now = self.core.now_ms();
-        let yield_ms = self.options.init_limit * self.options.tick_ms;
+        let yield_ms = self.ticks_ms(self.options.settings.init_limit);
         let yield_until_ms = std::mem::take(&mut self.yields).then_some(now + yield_ms);
         let input = match self.records.designated.take() {
             Some((leader, zxid)) => election::Input::Designated { leader, zxid, log },
@@ -132,7 +132,7 @@ impl Member {
     /// Observers come back later than the voters, which must find a leader first, and not all at once (ZooKeeper 3.9,
     /// `Observer.waitForObserverElectionDelay`: a random delay; here the delay comes from the server's id).
     fn rest(&mut self) {
-        let delay_ms = self.options.roles.settings.observer_delay_ms();
+        let delay_ms = self.options.settings.observer_delay_ms();
         if delay_ms > 0 && !self.election.config().is_voter(self.options.id) {
             let spread = (self.options.id.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
             self.search.rests_until_ms = self.core.now_ms() + 1 + (spread % delay_ms as u64) as i64;

@@ -40,10 +40,10 @@ use super::interface::{Effect, EnsembleOptions, Record, ServerState};
 use crate::fatal::{Fatal, Reason};
 use crate::ids::Zxid;
 use crate::zab::agreed::Agreed;
-use crate::zab::election::Election;
+use crate::zab::election::{self, Election};
 use crate::zab::epochs::Epochs;
 use crate::zab::history::{History, HistoryLimits};
-use crate::zab::links::Links;
+use crate::zab::links::{self, Links};
 use early_learners::EarlyLearners;
 use outbox::Outbox;
 use records::Records;
@@ -105,23 +105,29 @@ impl Member {
     pub(super) fn new(mut core: Core, mut options: EnsembleOptions) -> Member {
         assert!(core.options().member && core.is_at_rest(false), "a member from the beginning, or never");
         assert_eq!(options.history.last(), core.head(), "the log's end is the tree's");
-        options.election.adopt_configs = core.state().options().reconfig_enabled;
         options.config = records::config_at_start(&core, &options.config);
+        let settings = options.settings.clone();
         core.sessions.locals.set_rules(LocalRules {
-            opens: options.roles.settings.local_sessions,
-            upgrades: options.roles.settings.local_session_upgrading,
+            opens: settings.local_sessions,
+            upgrades: settings.local_session_upgrading,
             server: options.id.0 as u8,
             // Twice the time that a learner may lag behind before it is dropped.
-            echo_ms: 2 * options.sync_limit * options.tick_ms,
+            echo_ms: 2 * i64::from(settings.sync_limit) * core.config().tick_ms(),
         });
+        let times = election::Settings {
+            min_notification_interval_ms: i64::from(settings.min_notification_ms),
+            max_notification_interval_ms: i64::from(settings.max_notification_ms),
+            adopt_configs: core.config().reconfig_enabled,
+            ..election::Settings::default()
+        };
         let config = options.config.clone();
         let addresses = options.election_addresses.clone();
         let addresses: Vec<_> = addresses.iter().map(|(host, port)| (host.as_str(), *port)).collect();
         let history = std::mem::replace(&mut options.history, History::new(HistoryLimits::default(), Zxid::ZERO));
         let mut member = Member {
             core,
-            election: Election::new(options.id, config.clone(), options.election),
-            links: Links::new(options.id, &config, &addresses, options.announces_all, options.links),
+            election: Election::new(options.id, config.clone(), times),
+            links: Links::new(options.id, &config, &addresses, settings.multi_address, links::Settings::default()),
             epochs: options.epochs,
             epochs_asked: options.epochs,
             history: Some(history),
@@ -199,6 +205,11 @@ impl Member {
     #[cfg(test)]
     pub(super) fn owned_sessions(&self) -> usize {
         if let Role::Leading(leading) = &self.role { leading.owned() } else { 0 }
+    }
+
+    /// So many ticks, ms.
+    fn ticks_ms(&self, ticks: u32) -> i64 {
+        i64::from(ticks) * self.core.config().tick_ms()
     }
 
     /// Whether more bytes from the leader may be taken in: those that wait here are below their limit.

@@ -12,14 +12,15 @@ use crate::jute::{ErrorCode, OpCode, reply};
 use crate::server::message::{Command, Item, Response, ShardId};
 use crate::server::quorum::core::Live;
 
+/// So long a member looks for a leader at least before it serves reads (ZooKeeper 3.9, `QuorumPeer.run`).
+const READ_ONLY_AFTER_MS: i64 = 2_000;
+
 impl Member {
     /// Time has passed without a leader: after long enough, reads are served.
     pub(super) fn tick_looking(&mut self) {
-        let is_time = self
-            .options
-            .roles
-            .read_only_after_ms
-            .is_some_and(|after_ms| self.core.now_ms() - self.search.since_ms >= after_ms);
+        let config = self.core.config();
+        let after_ms = READ_ONLY_AFTER_MS.max(config.tick_ms());
+        let is_time = config.read_only_mode && self.core.now_ms() - self.search.since_ms >= after_ms;
         let shown = self.core.shown();
         // A server that knows no committed transaction serves nothing: an empty tree would be wrong.
         if !self.search.reads_only && is_time && shown > Zxid::ZERO {

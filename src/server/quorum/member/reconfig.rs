@@ -72,7 +72,7 @@ impl Member {
     }
 
     pub(super) fn reconfig_enabled(&self) -> bool {
-        self.core.state().options().reconfig_enabled
+        self.core.config().reconfig_enabled
     }
 
     /// The files have the configuration of the [`Record::Config`] of this number.
@@ -212,8 +212,8 @@ impl Member {
             return Err(ErrorCode::BadVersion);
         }
         let rules = Rules {
-            min_voters: if self.options.standalone_enabled { 2 } else { 1 },
-            several_addresses: self.options.announces_all,
+            min_voters: if self.options.settings.standalone_enabled { 2 } else { 1 },
+            several_addresses: self.options.settings.multi_address,
         };
         let next = config.current().changed(asked, rules, zxid.0).map_err(|problem| {
             tracing::warn!(problem = %Escaped(problem.to_string().as_bytes()), "a reconfiguration is refused");
@@ -235,7 +235,7 @@ impl Member {
             _ => self.election.config(),
         };
         let current = config.current();
-        let Some(shown) = self.core.config() else { return };
+        let Some(shown) = self.core.config_text() else { return };
         if !says(shown, current, self.reconfig_enabled()) {
             let (text, version) = (current.to_string(), current.version());
             self.core.show_config(first, &text, version);

@@ -39,7 +39,7 @@ impl Records {
 /// reconfiguration, the operator wrote the files, and they decide.
 pub(crate) fn config_at_start(core: &Core, files: &Config) -> Config {
     let current = files.current().clone();
-    if !core.state().options().reconfig_enabled {
+    if !core.config().reconfig_enabled {
         return Config::new(current, None);
     }
     let text = core.state().find(CONFIG).and_then(|znode| znode.data());

@@ -3,7 +3,6 @@
 use super::super::*;
 use super::roles::with_an_observer;
 use super::steps::*;
-use crate::config::Settings;
 use crate::ids::SessionId;
 use crate::jute::{ErrorCode, OpCode};
 use crate::sim::bodies::{create, multi, path_alone, path_and};
@@ -12,8 +11,10 @@ const EPHEMERAL: i32 = 1;
 
 /// Three voters and an observer that open local sessions.
 fn started(seed: u64, upgrades: bool) -> Cluster {
-    let settings = Settings { local_sessions: true, local_session_upgrading: upgrades, ..Settings::default() };
-    with_an_observer(seed, settings.into())
+    with_an_observer(seed, |cluster| {
+        cluster.settings.local_sessions = true;
+        cluster.settings.local_session_upgrading = upgrades;
+    })
 }
 
 /// The leader, a follower, the observer.

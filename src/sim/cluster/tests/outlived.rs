@@ -8,8 +8,8 @@ use crate::sim::bodies::create_ttl;
 #[test]
 fn a_short_life_ends_between_the_ticks_of_its_leader() {
     let mut cluster = Cluster::new(3, 81);
-    cluster.state.owners.extended_types = true;
-    cluster.reap_interval_ms = 10;
+    cluster.config.extended_types = true;
+    cluster.config.container_check_interval_ms = 10;
     start_all(&mut cluster);
     comes_to_rest(&mut cluster);
     let leader = cluster.leader().unwrap();

@@ -28,9 +28,9 @@ pub(super) fn started(voters: usize, seed: u64) -> Cluster {
 /// The same, with epochs of so many transactions.
 pub(super) fn started_with_epochs_of(last_counter: u32, voters: usize, seed: u64) -> Cluster {
     let mut cluster = Cluster::new(0, seed);
-    cluster.last_counter = last_counter;
-    cluster.standalone_enabled = voters > 1;
-    cluster.state = StateOptions { standalone: false, reconfig_enabled: true, skip_acl: true, ..cluster.state };
+    cluster.config.last_counter = last_counter;
+    cluster.settings.standalone_enabled = voters > 1;
+    (cluster.config.reconfig_enabled, cluster.config.skip_acl) = (true, true);
     let ids: Vec<usize> = (1..=voters).collect();
     for place in 0..voters {
         assert_eq!(cluster.add(&text(&ids)), place);
@@ -390,7 +390,7 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
 #[test]
 fn the_permission_is_asked_for() {
     let mut cluster = Cluster::new(0, 8);
-    cluster.state = StateOptions { standalone: false, reconfig_enabled: true, ..cluster.state };
+    cluster.config.reconfig_enabled = true;
     for place in 0..3 {
         cluster.add(&text(&[1, 2, 3]));
         cluster.start(place);

@@ -99,8 +99,8 @@ impl Scene<'_> {
     /// The servers as they come back. `ran`: those of the old configuration have been a while, and have written.
     fn set(&self, ran: bool, seed: u64) -> (Cluster, Vec<Client>) {
         let mut cluster = Cluster::new(0, seed);
-        cluster.standalone_enabled = false;
-        cluster.state = StateOptions { standalone: false, reconfig_enabled: true, skip_acl: true, ..cluster.state };
+        cluster.settings.standalone_enabled = false;
+        (cluster.config.reconfig_enabled, cluster.config.skip_acl) = (true, true);
         let (old, next) = (voters(self.old, OLD), voters(self.next, NEXT));
         for id in self.ids() {
             // Who joins has been told of the others and of itself.

@@ -2,8 +2,9 @@
 //! clients that have seen it.
 
 use super::super::*;
-use super::roles::{reads_no_log, with_an_observer};
+use super::roles::with_an_observer;
 use super::steps::*;
+use super::writers::usual;
 use crate::ids::SessionId;
 use crate::jute::OpCode;
 use crate::server::quorum::Input;
@@ -56,7 +57,7 @@ fn end(cluster: &mut Cluster, place: Place, in_order: bool) {
 #[test]
 fn a_member_that_lacks_nothing_shows_what_is_committed_when_it_serves() {
     for (seed, in_order) in [(301, true), (302, false)] {
-        let mut cluster = with_an_observer(seed, RoleSettings::default());
+        let mut cluster = with_an_observer(seed, usual);
         write(&mut cluster, "a", 10);
         for place in learners(&cluster) {
             end(&mut cluster, place, in_order);
@@ -74,15 +75,15 @@ fn a_member_that_lacks_nothing_shows_what_is_committed_when_it_serves() {
 /// What was written while it was away comes from memory, from the log or as a snapshot.
 #[test]
 fn a_member_that_lacks_something_shows_what_is_committed_when_it_serves() {
-    let history = HistoryLimits { count: 5, bytes: 1 << 20 };
-    let forgetful = RoleSettings { history, ..RoleSettings::default() };
-    let unread = reads_no_log(forgetful.clone());
-    for (seed, roles, counted) in [
-        (303, RoleSettings::default(), None),
-        (304, forgetful, Some("log read for a learner")),
-        (305, unread, Some("snapshot installed")),
-    ] {
-        let mut cluster = with_an_observer(seed, roles);
+    for (seed, counted) in [(303, None), (304, Some("log read for a learner")), (305, Some("snapshot installed"))] {
+        let mut cluster = with_an_observer(seed, |cluster| {
+            if seed > 303 {
+                cluster.history_limits = HistoryLimits { count: 5, bytes: 1 << 20 };
+            }
+            if seed == 305 {
+                cluster.settings.snapshot_size_factor = None;
+            }
+        });
         write(&mut cluster, "a", 10);
         for place in learners(&cluster) {
             end(&mut cluster, place, true);
@@ -129,8 +130,7 @@ fn a_member_whose_tail_is_not_committed_shows_what_is() {
 /// It has served readers without a leader, from what a snapshot told it to be committed.
 #[test]
 fn a_member_that_only_read_shows_what_is_committed_when_it_follows_again() {
-    let roles = RoleSettings { read_only_after_ms: Some(300), ..RoleSettings::default() };
-    let mut cluster = with_an_observer(307, roles);
+    let mut cluster = with_an_observer(307, |cluster| cluster.config.read_only_mode = true);
     let first = write(&mut cluster, "a", 5);
     for place in learners(&cluster) {
         cluster.server(place).unwrap().quorum.step(Input::WantSnapshot);
@@ -142,7 +142,7 @@ fn a_member_that_only_read_shows_what_is_committed_when_it_follows_again() {
         isolate(&mut cluster, place);
         cluster.start(place);
         let reads = |cluster: &mut Cluster| cluster.server(place).unwrap().stats.quorum.mode() == Mode::ReadOnly;
-        assert!(cluster.run(2_000, reads));
+        assert!(cluster.run(3_000, reads));
         let shown = cluster.digest(place).unwrap().0;
         let last = cluster.oracle.last();
         assert!(!cluster.serves(place) && shown >= first && shown < last, "{shown}");

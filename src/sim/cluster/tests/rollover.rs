@@ -8,12 +8,12 @@ use crate::ids::SessionId;
 use crate::jute::OpCode;
 use crate::server::message::Clock;
 use crate::sim::bodies::{create, path_alone};
-use crate::sim::server::SimOptions;
+use crate::sim::server::{SimOptions, config};
 use std::collections::BTreeSet;
 
 fn started(voters: usize, observers: usize, last_counter: u32, seed: u64) -> Cluster {
     let mut cluster = Cluster::with_observers(voters, observers, seed);
-    cluster.last_counter = last_counter;
+    cluster.config.last_counter = last_counter;
     start_all(&mut cluster);
     cluster
 }
@@ -166,7 +166,7 @@ fn a_follower_that_is_late_with_its_promise_goes_along() {
 #[test]
 fn a_server_on_its_own_goes_over_by_itself_and_finds_it_so_at_its_next_start() {
     let disk = SimDisk::new();
-    let options = SimOptions { last_counter: 4, ..SimOptions::default() };
+    let options = SimOptions::from(Config { last_counter: 4, ..config() });
     let at = |epoch: i64, counter: i64| epoch << 32 | counter;
     let expected = [
         vec![at(0, 1), at(0, 2), at(0, 3), at(0, 4), at(1, 1), at(1, 2)],
@@ -174,7 +174,7 @@ fn a_server_on_its_own_goes_over_by_itself_and_finds_it_so_at_its_next_start() {
         vec![at(3, 1), at(3, 2), at(3, 3), at(3, 4), at(4, 1), at(4, 2)],
     ];
     for (start, expected) in expected.iter().enumerate() {
-        let mut server = SimServer::start(&disk, Clock::default(), options, None);
+        let mut server = SimServer::start(&disk, Clock::default(), options.clone(), None);
         let conn = server.accept(SessionId::NONE, 2_000, 0);
         rest_alone(&mut server, &disk);
         server.output(conn);

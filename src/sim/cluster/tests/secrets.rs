@@ -3,7 +3,6 @@
 
 use super::super::*;
 use super::steps::{all_serve, answers, ask, rest_alone, start_all};
-use crate::config::Settings;
 use crate::ids::SessionId;
 use crate::jute::OpCode;
 use crate::jute::quorum::{PROTOCOL_CORRAL, PROTOCOL_EPOCHS};
@@ -78,7 +77,7 @@ fn nobody_computes_a_password_in_an_ensemble_of_corrals() {
     for seed in [501, 502, 503] {
         let mut cluster = Cluster::with_observers(3, 1, seed);
         // Whoever comes anew is sent a snapshot.
-        cluster.roles = Settings { force_snapshot: true, ..Settings::default() }.into();
+        cluster.settings.force_snapshot = true;
         start_all(&mut cluster);
         let mut sessions = vec![];
         all_are_secret(&mut cluster, &mut sessions);
@@ -168,7 +167,7 @@ fn a_member_that_was_not_seen_yet_is_waited_for_and_one_that_was_is_not() {
 #[test]
 fn passwords_are_those_of_zookeepers_to_come_where_that_is_said() {
     let mut cluster = Cluster::new(3, 531);
-    cluster.zookeeper_passwords = true;
+    cluster.settings.zookeeper_passwords = true;
     start_all(&mut cluster);
     cluster.run(1_000, |_| false);
     await_kind(&mut cluster, false);

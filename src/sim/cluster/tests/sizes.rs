@@ -11,7 +11,7 @@ fn with_frames_of(max_frame: usize, seed: u64) -> Cluster {
     let mut cluster = Cluster::new(3, seed);
     cluster.max_frame = Some(max_frame);
     // What is in memory would do for half of it otherwise.
-    cluster.roles.history.bytes = limits::history(limits::max_txn(max_frame));
+    cluster.history_limits.bytes = limits::history(limits::max_txn(max_frame));
     start_all(&mut cluster);
     cluster
 }

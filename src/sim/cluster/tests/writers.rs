@@ -118,12 +118,16 @@ impl Client {
 }
 
 fn started(voters: usize, seed: u64) -> Cluster {
-    started_with(voters, seed, RoleSettings::default())
+    started_with(voters, seed, usual)
 }
 
-pub(super) fn started_with(voters: usize, seed: u64, roles: RoleSettings) -> Cluster {
+/// As all are that are told nothing else.
+pub(super) fn usual(_: &mut Cluster) {}
+
+/// A cluster that was changed by `tell` before its servers started.
+pub(super) fn started_with(voters: usize, seed: u64, tell: impl FnOnce(&mut Cluster)) -> Cluster {
     let mut cluster = Cluster::new(voters, seed);
-    cluster.roles = roles;
+    tell(&mut cluster);
     (0..voters).for_each(|place| cluster.start(place));
     assert!(cluster.run(5_000, |cluster| cluster.leader().is_some()), "a leader within 5 s");
     cluster
