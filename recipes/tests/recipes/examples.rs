@@ -137,3 +137,129 @@ async fn every_task_ends_once_whoever_dies() {
     }
     assert!(all.contains("comes back from W1") && all.contains("comes back from W3"), "{all}");
 }
+
+/// The active one sleeps until its session is over and another one writes. When it wakes, not one number of its own gets in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_wakes_too_late_writes_nothing() {
+    let world = World::start();
+    let connection = world.connect().await;
+    let folder = tempfile::tempdir().unwrap();
+    let servers = world.server.address.to_string();
+    let start = |id: &str| Process::start("active-standby", folder.path(), &[&servers, id]);
+    // Everything that was ever written, in order.
+    let (journal, mut stop) = tokio::sync::oneshot::channel::<()>();
+    let follower = tokio::spawn({
+        let mut changes = connection.subscribe_data_changes("/journal");
+        async move {
+            let mut seen: Vec<(String, u64)> = vec![];
+            loop {
+                let changed = tokio::select! {
+                    changed = changes.next() => changed.unwrap(),
+                    _ = &mut stop => return seen,
+                };
+                let Some((data, _)) = changed else { continue };
+                let text = String::from_utf8(data).unwrap();
+                let (id, number) = text.split_once(' ').unwrap();
+                seen.push((id.to_owned(), number.parse().unwrap()));
+            }
+        }
+    });
+    let prints = async |process: &Process, text: &str| {
+        wait_until(text, || async { process.printed().contains(text) }).await;
+    };
+    let mut processes = vec![start("A")];
+    prints(&processes[0], "A: wrote 5").await;
+    processes.push(start("B"));
+    prints(&processes[1], "B: standby").await;
+    for round in 0..3 {
+        let (active, standby) = (round % 2, 1 - round % 2);
+        let ids = ["A", "B"];
+        processes[active].signal(libc::SIGSTOP);
+        let before = processes[standby].printed().matches("wrote").count();
+        wait_until("the other one writes", || async {
+            processes[standby].printed().matches("wrote").count() > before + 5
+        })
+        .await;
+        let told = processes[active].printed();
+        processes[active].signal(libc::SIGCONT);
+        wait_until("it is standby", || async {
+            processes[active].printed().matches(&format!("{}: standby", ids[active])).count()
+                > told.matches(&format!("{}: standby", ids[active])).count()
+        })
+        .await;
+        // What it had under way before it was stopped may have been answered since; nothing was begun.
+        let after = processes[active].printed()[told.len()..].matches("wrote").count();
+        assert!(after <= 1, "{}", processes[active].printed());
+    }
+    journal.send(()).unwrap();
+    let seen = follower.await.unwrap();
+    assert!(seen.len() > 20, "{seen:?}");
+    assert!(seen.windows(2).all(|pair| pair[0].1 < pair[1].1), "each number was written by one: {seen:?}");
+    let changes = seen.windows(2).filter(|pair| pair[0].0 != pair[1].0).count();
+    assert!((3..=4).contains(&changes), "the lead has changed three times, and once from nobody: {seen:?}");
+}
+
+/// Processes that are killed, stopped for longer than their sessions live, and cut off, at random. The log says that turns never
+/// overlap, that each is whole or ends early, and that everybody had some.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_step_is_written_after_its_turn() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let world = World::start();
+    let connection = world.connect().await;
+    let folder = tempfile::tempdir().unwrap();
+    let relay = world.relay();
+    let servers = [world.server.address.to_string(), relay.address.to_string()];
+    let ids = ["A", "B", "C", "D"];
+    let start = |at: usize| Process::start("locks", folder.path(), &[&servers[at % 2], ids[at]]);
+    let mut processes: Vec<Process> = (0..ids.len()).map(start).collect();
+    let steps = || async { connection.exists("/log").await.unwrap().map_or(0, |stat| stat.num_children) };
+    for _ in 0..12 {
+        let before = steps().await;
+        wait_until("the turns go on", || async { steps().await >= before + 6 }).await;
+        let victim = random.usize(..ids.len());
+        match random.u8(0..3) {
+            0 => {
+                processes[victim].kill();
+                processes[victim] = start(victim);
+            }
+            1 => {
+                processes[victim].signal(libc::SIGSTOP);
+                let before = steps().await;
+                wait_until("the others go on", || async { steps().await >= before + 6 }).await;
+                processes[victim].signal(libc::SIGCONT);
+            }
+            _ => relay.cut(),
+        }
+    }
+    drop(processes);
+
+    let mut names = connection.children("/log").await.unwrap();
+    names.sort();
+    let mut turns: Vec<(i64, String, Vec<usize>)> = vec![];
+    for name in names {
+        let line = String::from_utf8(connection.get(&format!("/log/{name}")).await.unwrap().0).unwrap();
+        let parts: Vec<&str> = line.split(' ').collect();
+        let (token, id, step) = (parts[0].parse().unwrap(), parts[1].to_owned(), parts[2].parse().unwrap());
+        match turns.last_mut() {
+            Some((last, owner, steps)) if *last == token => {
+                assert_eq!(*owner, id);
+                steps.push(step);
+            }
+            Some((last, ..)) => {
+                assert!(*last < token, "{line} comes after a turn of {last}");
+                turns.push((token, id, vec![step]));
+            }
+            None => turns.push((token, id, vec![step])),
+        }
+    }
+    assert!(turns.len() > 20, "{turns:?}");
+    for (token, id, steps) in &turns {
+        assert!([1, 2, 3].starts_with(steps), "{token} {id} {steps:?}");
+        assert!(ids.contains(&id.as_str()));
+    }
+    for id in ids {
+        assert!(turns.iter().any(|(_, owner, _)| owner == id), "{id} never had a turn: {turns:?}");
+    }
+}
