@@ -115,7 +115,7 @@ mod tests {
             log_lines_left_out: 11,
         };
         let mut out = Vec::new();
-        mntr(&mut out, &Scrape { stats, process });
+        mntr(&mut out, &Scrape::new(stats, process));
         String::from_utf8(out).unwrap()
     }
 
@@ -196,7 +196,7 @@ mod tests {
             log_lines_left_out: 0,
         };
         let mut out = Vec::new();
-        mntr(&mut out, &Scrape { stats: &stats, process });
+        mntr(&mut out, &Scrape::new(&stats, process));
         let text = String::from_utf8(out).unwrap();
         assert!(!text.contains("file_descriptor_count"), "{text}");
         assert!(text.contains("\nzk_last_client_response_size\t-1\n"), "nothing is answered: {text}");

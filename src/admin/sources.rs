@@ -17,6 +17,13 @@ pub(crate) struct TreeSize {
     pub data_bytes: u64,
 }
 
+impl TreeSize {
+    /// The number of znodes as ZooKeeper counts: it keeps the root under two names, and counts both.
+    fn znodes(self) -> u64 {
+        self.znodes + 1
+    }
+}
+
 /// The sources of answers: the configuration, the counters, and the tree's size.
 pub struct Sources {
     /// What the server was started with.
@@ -53,27 +60,23 @@ impl Sources {
             zxid: stats.zxid(),
             mode: quorum.mode(),
             proposal_sizes: Some(proposal_sizes).filter(|(last, ..)| *last > 0),
-            znodes: self.znodes(),
+            znodes: (self.tree_size)().znodes(),
         }
     }
 
     /// The counters and the process's state from which metrics are read.
     pub(crate) fn scrape(&self) -> Scrape<'_> {
+        let tree = (self.tree_size)();
         let process = Process {
             version: VERSION,
             uptime_ms: self.started.elapsed().as_millis() as u64,
             open_files: machine::open_files(),
             max_files: machine::max_files(),
-            znodes: self.znodes(),
-            data_bytes: (self.tree_size)().data_bytes,
+            znodes: tree.znodes(),
+            data_bytes: tree.data_bytes,
             log_lines_left_out: LOG_LINES_LEFT_OUT.load(Relaxed),
         };
-        Scrape { stats: &self.stats, process }
-    }
-
-    /// The number of znodes as ZooKeeper counts: it keeps the root under two names, and counts both.
-    fn znodes(&self) -> u64 {
-        (self.tree_size)().znodes + 1
+        Scrape::new(&self.stats, process)
     }
 
     /// The present configuration: the client port and the members may have changed since the start.

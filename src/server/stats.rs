@@ -309,15 +309,38 @@ pub struct Process {
     pub log_lines_left_out: u64,
 }
 
-/// Everything that metrics are read from.
+/// Everything that metrics are read from. What several of them are made of is read once, so that they fit each other.
 pub struct Scrape<'a> {
-    /// The counters.
-    pub stats: &'a Stats,
-    /// What is no counter.
-    pub process: Process,
+    stats: &'a Stats,
+    process: Process,
+    mode: Mode,
+    latency: SummaryValues,
+    /// The length of the last reply, of any shard; -1 before the first one, as the two below.
+    last_reply: i64,
+    greatest_reply: i64,
+    least_reply: i64,
 }
 
-impl Scrape<'_> {
+impl<'a> Scrape<'a> {
+    /// Of this moment.
+    pub(crate) fn new(stats: &'a Stats, process: Process) -> Scrape<'a> {
+        let answered = stats.shards.iter().filter(|shard| shard.max_response.value() > 0);
+        let replies = answered
+            .map(|shard| [&shard.last_response, &shard.max_response, &shard.min_response].map(Count::value))
+            .reduce(|a, b| [b[0], a[1].max(b[1]), a[2].min(b[2])]);
+        let [last_reply, greatest_reply, least_reply] =
+            replies.map_or([-1; 3], |replies| replies.map(|length| length as i64));
+        Scrape {
+            stats,
+            process,
+            mode: stats.quorum.mode(),
+            latency: stats.measured(|shard| &shard.latency),
+            last_reply,
+            greatest_reply,
+            least_reply,
+        }
+    }
+
     fn sum(&self, count: impl Fn(&ShardStats) -> &Count) -> Option<Value> {
         Value::integer(self.stats.sum(count))
     }
@@ -326,30 +349,15 @@ impl Scrape<'_> {
         Some(Value::Summary(self.stats.measured(summary)))
     }
 
-    fn latency(&self) -> SummaryValues {
-        self.stats.measured(|shard| &shard.latency)
-    }
-
     /// A value that exists only in these modes.
     fn of(&self, modes: &[Mode], count: impl Fn(&QuorumStats) -> &Count) -> Option<Value> {
-        let quorum = &self.stats.quorum;
-        modes.contains(&quorum.mode()).then(|| Value::Integer(count(quorum).value() as i64))
+        modes.contains(&self.mode).then(|| Value::Integer(count(&self.stats.quorum).value() as i64))
     }
 
     /// A value that exists on a leader only; -1 before the first proposal.
     fn proposal(&self, count: impl Fn(&QuorumStats) -> &Count) -> Option<Value> {
         let has_proposed = self.stats.quorum.last_proposal.value() > 0;
         self.of(LEADER, count).map(|value| if has_proposed { value } else { Value::Integer(-1) })
-    }
-
-    /// The length of the last, the greatest or the least reply; the last one of any shard will do. -1 before the first
-    /// reply.
-    fn reply(&self, which: impl Fn((u64, u64, u64)) -> u64) -> Option<Value> {
-        let answered = self.stats.shards.iter().filter(|shard| shard.max_response.value() > 0);
-        let replies = answered
-            .map(|shard| (shard.last_response.value(), shard.max_response.value(), shard.min_response.value()))
-            .reduce(|a, b| (b.0, a.1.max(b.1), a.2.min(b.2)));
-        Some(Value::Integer(replies.map_or(-1, |replies| which(replies) as i64)))
     }
 }
 
@@ -383,19 +391,19 @@ pub(crate) const METRICS: &[Metric] = &[
         read: |from| Some(Value::Text(from.process.version)) },
     Metric { name: "server_state", kind: Text, unit: Plain,
         help: "What the server is: standalone, leader, follower, observer or read-only.",
-        read: |from| Some(Value::Text(from.stats.quorum.mode().name())) },
+        read: |from| Some(Value::Text(from.mode.name())) },
     Metric { name: "peer_state", kind: Text, unit: Plain,
         help: "How far a member has come with its leader.",
-        read: |from| from.stats.quorum.mode().peer_state().map(Value::Text) },
+        read: |from| from.mode.peer_state().map(Value::Text) },
     Metric { name: "avg_latency", kind: Gauge, unit: Milliseconds,
         help: "From the arrival of a request to its answer, on average.",
-        read: |from| Some(Value::Float(from.latency().average())) },
+        read: |from| Some(Value::Float(from.latency.average())) },
     Metric { name: "max_latency", kind: Gauge, unit: Milliseconds,
         help: "From the arrival of a request to its answer, at most.",
-        read: |from| Some(Value::Integer(from.latency().max)) },
+        read: |from| Some(Value::Integer(from.latency.max)) },
     Metric { name: "min_latency", kind: Gauge, unit: Milliseconds,
         help: "From the arrival of a request to its answer, at least.",
-        read: |from| Some(Value::Integer(from.latency().min)) },
+        read: |from| Some(Value::Integer(from.latency.min)) },
     Metric { name: "packets_received", kind: Counter, unit: Plain,
         help: "Requests received.",
         read: |from| from.sum(|shard| &shard.received) },
@@ -440,13 +448,13 @@ pub(crate) const METRICS: &[Metric] = &[
         read: |_| Some(Value::Float(0.0)) },
     Metric { name: "last_client_response_size", kind: Gauge, unit: Bytes,
         help: "The last answer to a client.",
-        read: |from| from.reply(|(last, ..)| last) },
+        read: |from| Some(Value::Integer(from.last_reply)) },
     Metric { name: "max_client_response_size", kind: Gauge, unit: Bytes,
         help: "The longest answer to a client.",
-        read: |from| from.reply(|(_, greatest, _)| greatest) },
+        read: |from| Some(Value::Integer(from.greatest_reply)) },
     Metric { name: "min_client_response_size", kind: Gauge, unit: Bytes,
         help: "The shortest answer to a client.",
-        read: |from| from.reply(|(.., least)| least) },
+        read: |from| Some(Value::Integer(from.least_reply)) },
     Metric { name: "outstanding_tls_handshake", kind: Gauge, unit: Plain,
         help: "Always 0: there is no TLS.",
         read: |_| Some(Value::Integer(0)) },
@@ -557,7 +565,7 @@ mod tests {
             data_bytes: 44,
             log_lines_left_out: 0,
         };
-        Scrape { stats, process }
+        Scrape::new(stats, process)
     }
 
     /// An exposition needs name, kind, help and numbers: this writes them in Prometheus's text format.
