@@ -2,7 +2,7 @@
 //! shards and its quorum core tell of themselves.
 
 use super::sources::{Sources, TreeSize};
-use super::word::{self, Whitelist, WordRequest};
+use super::word::{self, Whitelist, WordContext};
 use crate::config::Config;
 use crate::runtime::Server;
 use crate::server::facts::{AdminPlane, Facts, WordAnswer};
@@ -52,7 +52,7 @@ impl AdminPlane for Plane {
         }
         let (nothing, mut out) = (Facts::default(), Vec::new());
         let facts = facts.unwrap_or(&nothing);
-        (word.answer)(&WordRequest { sources: &self.sources, argument, facts }, &mut out);
+        (word.answer)(&WordContext { sources: &self.sources, argument, facts }, &mut out);
         WordAnswer::Text(out)
     }
 }

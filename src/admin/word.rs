@@ -24,11 +24,11 @@ pub struct Word {
     /// A sentence for who has not met the word.
     pub help: &'static str,
     /// Appends the answer.
-    pub answer: fn(&WordRequest<'_>, &mut Vec<u8>),
+    pub answer: fn(&WordContext<'_>, &mut Vec<u8>),
 }
 
 /// What the answer to a word is made from.
-pub struct WordRequest<'a> {
+pub struct WordContext<'a> {
     /// What is known without a request to the server's threads.
     pub sources: &'a Sources,
     /// The bytes sent right behind the word.
