@@ -1,9 +1,10 @@
 //! What the operating system says about this process and its directories.
 //!
-//! WordRequest only when an administrator asks. What cannot be found out is `None` or `<NA>`, never made up.
+//! Asked only when an administrator asks. What cannot be found out is `None` or `<NA>`, never made up.
 
 use super::VERSION;
 use super::facts::DirectorySizes;
+use crate::runtime::machine::{kib, limit};
 use std::fs;
 use std::path::Path;
 
@@ -25,7 +26,7 @@ pub fn environment() -> Vec<(&'static str, String)> {
     let shown = |path: Option<&Path>| or_unknown(path.map(|path| path.display().to_string()));
     let table = |name: &str| fs::read_to_string(name).unwrap_or_default();
     let (machine, own) = (table("/proc/meminfo"), table("/proc/self/status"));
-    let megabytes = |table: &str, name: &str| or_unknown(kib(table, name).map(|kib| format!("{}MB", kib >> 10)));
+    let megabytes = |table: &str, name: &str| or_unknown(kib(table, name).map(|bytes| format!("{}MB", bytes >> 20)));
     vec![
         ("zookeeper.version", VERSION.into()),
         ("host.name", or_unknown(kernel("hostname"))),
@@ -47,12 +48,6 @@ pub fn environment() -> Vec<(&'static str, String)> {
         ("jvm.memory.total", megabytes(&own, "VmRSS")),
         ("corral.version", env!("CARGO_PKG_VERSION").into()),
     ]
-}
-
-/// A line of one of the kernel's tables in KiB.
-fn kib(table: &str, name: &str) -> Option<u64> {
-    let line = table.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-    line.split_whitespace().next()?.parse().ok()
 }
 
 /// Bytes of the files in the two directories. Where they are one, or one lies in the other, a file may
@@ -87,27 +82,12 @@ pub fn open_files() -> Option<u64> {
 
 /// Descriptors this process may have open.
 pub(crate) fn max_files() -> Option<u64> {
-    soft_limit(&fs::read_to_string("/proc/self/limits").ok()?)
-}
-
-fn soft_limit(limits: &str) -> Option<u64> {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
+    limit(&fs::read_to_string("/proc/self/limits").ok()?, "Max open files")?.soft
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn limits_are_found() {
-        let text = "Limit                     Soft Limit           Hard Limit           Units     \n\
-                    Max cpu time              unlimited            unlimited            seconds   \n\
-                    Max open files            1024                 524288               files     \n";
-        assert_eq!(soft_limit(text), Some(1024));
-        assert_eq!(soft_limit("Max open files            unlimited unlimited files"), None);
-        assert_eq!(soft_limit(""), None);
-    }
 
     #[test]
     fn this_process_has_descriptors() {

@@ -11,8 +11,7 @@ mod volume;
 
 pub(crate) use cgroup::Bounds;
 pub(crate) use latency::WriteLatency;
-pub(crate) use parse::Limit;
-pub(crate) use parse::Read;
+pub(crate) use parse::{Limit, Read, kib, limit};
 #[cfg(test)]
 pub(crate) use volume::Device;
 pub(crate) use volume::Volume;

@@ -63,7 +63,7 @@ pub(crate) fn has_capability(status: &str, number: u32) -> bool {
 }
 
 /// The limit of that name in `/proc/self/limits`.
-pub(super) fn limit(text: &str, name: &str) -> Option<Limit> {
+pub(crate) fn limit(text: &str, name: &str) -> Option<Limit> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let mut words = line.split_ascii_whitespace();
     let mut bound = || match words.next()? {
