@@ -2,7 +2,7 @@
 
 use super::ensemble_keys::{ENSEMBLE_KEYS, EnsembleDraft, Settings};
 use super::key::{About, Key};
-use super::profile::Profile;
+use super::profile::{self, Profile};
 use super::server_keys::{Config, KEYS, ServerDraft};
 
 /// A key, of any server or of ensembles.
@@ -30,6 +30,31 @@ impl Known {
             Known::Ensemble(key) => key.default(&EnsembleDraft::new(Settings::default())),
         }
     }
+}
+
+/// One line of `corral profile show`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Setting {
+    pub key: &'static str,
+    pub value: String,
+    /// What the key does, in any profile.
+    pub does: &'static str,
+    /// Why this value, and what it costs.
+    pub trade: &'static str,
+}
+
+/// What a profile sets on a machine of so many cores.
+pub(crate) fn of_profile(profile: Profile, cores: usize) -> Vec<Setting> {
+    let draft = ServerDraft::new(Config::defaults(profile, cores));
+    let named = |name| KEYS.iter().find(|key| key.about.name == name).expect("a profile sets keys of any server");
+    let settings = profile::KEYS.into_iter().map(named).zip(profile.trades());
+    let shown = settings.map(|(Key { about, access }, trade)| Setting {
+        key: about.name,
+        value: (access.show)(&draft),
+        does: about.meaning,
+        trade,
+    });
+    shown.collect()
 }
 
 /// Keys whose values are never shown.

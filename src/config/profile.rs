@@ -1,6 +1,6 @@
 //! Profiles: one word that sets everything about speed, so that nobody has to tune before starting.
 //!
-//! A profile is a table of values, each with what it does and what this profile gives up for it. Every
+//! A profile is a table of values, each with what this profile gives up for it. Every
 //! value is also a key of the configuration, so one of them can be changed without leaving the profile.
 
 use std::fmt;
@@ -128,33 +128,8 @@ impl Profile {
         }
     }
 
-    /// Every value with its explanation, as `corral profile show` prints it.
-    pub(crate) fn settings(self, cores: usize) -> Vec<Setting> {
-        let values = self.values(cores);
-        let trades = self.trades();
-        let shown = [
-            values.shards.to_string(),
-            values.pin_threads.to_string(),
-            values.spin_us.to_string(),
-            values.group_commit_delay_us.to_string(),
-            values.socket_send_buffer.to_string(),
-            values.socket_receive_buffer.to_string(),
-            values.snapshot_mb_per_s.to_string(),
-            (values.log_segment_bytes >> 10).to_string(),
-            values.lock_memory.to_string(),
-            (values.memory_ahead >> 20).to_string(),
-            values.huge_pages.to_string(),
-            values.load_threads.to_string(),
-        ];
-        KEYS.iter()
-            .zip(shown)
-            .zip(trades)
-            .map(|((&(key, does), value), trade)| Setting { key, value, does, trade })
-            .collect()
-    }
-
     /// What each value gives up, in the order of [`KEYS`].
-    fn trades(self) -> [&'static str; 12] {
+    pub(super) fn trades(self) -> [&'static str; 12] {
         match self {
             Profile::Latency => [
                 "at most four, so that a batch of writes reaches few shards; on one or two cores one thread, \
@@ -269,54 +244,25 @@ pub(crate) struct Values {
     pub load_threads: u16,
 }
 
-/// The keys that a profile sets, each with what it does.
-pub(crate) const KEYS: [(&str, &str); 12] = [
-    (
-        "corral.shards",
-        "threads that own client connections, beside the quorum core that orders writes; 0: one thread does both",
-    ),
-    (
-        "corral.pinThreads",
-        "keeps each thread on a CPU of its own, of those the server may use and in their order; without one for each, \
-         none is pinned",
-    ),
-    (
-        "corral.spinMicros",
-        "how long a thread that has run out of work looks for more before it sleeps; without effect in one thread \
-         (corral.shards = 0)",
-    ),
-    (
-        "corral.groupCommitDelayMicros",
-        "how long a write waits for others to share its disk write when no disk write is under way; without effect in \
-         one thread (corral.shards = 0)",
-    ),
-    ("corral.socketSendBuffer", "bytes of send buffer of a client connection; 0: as the kernel likes"),
-    ("corral.socketReceiveBuffer", "bytes of receive buffer of a client connection; 0: as the kernel likes"),
-    ("corral.maxSnapshotMBps", "the pace at which snapshots are written, MB/s; 0: as fast as the disk goes"),
-    ("preAllocSize", "KiB of one log file, which is written full of zeroes before it is used"),
-    ("corral.lockMemory", "locks the server's memory, so that none of it is swapped"),
-    (
-        "corral.memoryAheadMB",
-        "MiB of memory that a thread of its own keeps ready for a growing tree; 0: no such thread",
-    ),
-    ("corral.hugePages", "whether the tree may lie in huge pages, where the system offers them on request"),
-    ("corral.loadThreads", "threads that read and check the snapshot and the log at a start"),
+/// The keys that a profile sets.
+pub(super) const KEYS: [&str; 12] = [
+    "corral.shards",
+    "corral.pinThreads",
+    "corral.spinMicros",
+    "corral.groupCommitDelayMicros",
+    "corral.socketSendBuffer",
+    "corral.socketReceiveBuffer",
+    "corral.maxSnapshotMBps",
+    "preAllocSize",
+    "corral.lockMemory",
+    "corral.memoryAheadMB",
+    "corral.hugePages",
+    "corral.loadThreads",
 ];
 
 /// Whether a profile sets the value of this key.
 pub(super) fn sets(key: &str) -> bool {
-    KEYS.iter().any(|(name, _)| *name == key)
-}
-
-/// One line of `corral profile show`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Setting {
-    pub key: &'static str,
-    pub value: String,
-    /// What the key does, in any profile.
-    pub does: &'static str,
-    /// Why this value, and what it costs.
-    pub trade: &'static str,
+    KEYS.contains(&key)
 }
 
 #[cfg(test)]
