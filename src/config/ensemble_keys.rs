@@ -5,7 +5,9 @@ use super::key::{Shape, keys, shown_or};
 use super::member::MemberRole;
 use super::secret::{Secret, said_of_secret};
 use super::shapes::path;
-use super::value::{ANY_INT, Expected, boolean, non_negative, number, positive, show_yes_or_no, yes_or_no};
+use super::value::{
+    Expected, any_or_none, boolean, non_negative, number, positive, positive_or_none, show_yes_or_no, yes_or_no,
+};
 use std::path::PathBuf;
 
 /// Said of the keys in [`Settings::without_effect`].
@@ -173,14 +175,14 @@ keys! {
         difference: NO_EFFECT,
     }
     "observer.reconnectDelayMs" {
-        value observer_reconnect_delay_ms: i64 = 0, Shape::of(|text| Ok(non_negative(text)?.into()));
+        value observer_reconnect_delay_ms: u32 = 0, Shape::of(non_negative);
         example: "500", nonsense: Forgiven,
         meaning: "milliseconds an observer waits at most before it looks for a leader again, beyond \
                   `observer.election.DelayMs`",
         difference: "the delay is derived from the server's id, where ZooKeeper's is random",
     }
     "observer.election.DelayMs" {
-        value observer_election_delay_ms: i64 = 200, Shape::of(|text| Ok(non_negative(text)?.into()));
+        value observer_election_delay_ms: u32 = 200, Shape::of(non_negative);
         example: "0", nonsense: Forgiven,
         meaning: "milliseconds an observer waits after it lost its connection before it takes part in an election",
         difference: "",
@@ -219,13 +221,13 @@ keys! {
         difference: "",
     }
     "leader.maxConcurrentSnapSyncs" {
-        value max_snapshot_syncs: usize = 10, Shape::of(|text| Ok(positive(text)? as usize));
+        value max_snapshot_syncs: u32 = 10, Shape::of(positive);
         example: "2", nonsense: Forgiven,
         meaning: "snapshots a leader sends at the same time; observers beyond that come again later",
         difference: "",
     }
     "leader.maxConcurrentDiffSyncs" {
-        value max_diff_syncs: usize = 100, Shape::of(|text| Ok(positive(text)? as usize));
+        value max_diff_syncs: u32 = 100, Shape::of(positive);
         example: "20", nonsense: Forgiven,
         meaning: "servers a leader brings up to date by transactions at the same time; observers beyond that come \
                   again later",
@@ -243,7 +245,7 @@ keys! {
         difference: "ZooKeeper waits on while no voter is known to look again",
     }
     "leaderConnectDelayDuringRetryMs" {
-        value leader_connect_delay_ms: i64 = 100, Shape::of(|text| Ok(non_negative(text)?.into()));
+        value leader_connect_delay_ms: u32 = 100, Shape::of(non_negative);
         example: "50", nonsense: Forgiven,
         meaning: "milliseconds between two attempts to connect to the leader",
         difference: "",
@@ -269,7 +271,7 @@ keys! {
     "quorumCnxnTimeoutMs" {
         /// `None`: `syncLimit` ticks.
         value election_handshake_timeout_ms: Option<u32> = None, Shape::new(
-            |text| Ok(u32::try_from(number(text, ANY_INT)?).ok().filter(|ms| *ms > 0)),
+            any_or_none,
             |ms| shown_or(ms, "-1"),
         );
         example: "20000", nonsense: Forgiven,
@@ -280,7 +282,7 @@ keys! {
     "electionPortBindRetry" {
         /// `None`: for ever.
         value election_bind_retries: Option<u32> = Some(3), Shape::new(
-            |text| Ok(Some(non_negative(text)?).filter(|count| *count > 0)),
+            positive_or_none,
             |count| shown_or(count, "0"),
         );
         example: "0", nonsense: Forgiven,
@@ -323,7 +325,7 @@ impl Default for Settings {
 impl Settings {
     /// How long an observer waits at most before it looks for a leader again, ms: voters first.
     pub(crate) fn observer_delay_ms(&self) -> i64 {
-        self.observer_election_delay_ms + self.observer_reconnect_delay_ms
+        i64::from(self.observer_election_delay_ms) + i64::from(self.observer_reconnect_delay_ms)
     }
 
     /// The keys that ask for something this version does not do, and what it does instead. Nothing that was agreed on
@@ -357,11 +359,6 @@ impl Settings {
         .filter_map(|(key, asked, instead)| asked.then_some((key, instead)))
         .collect()
     }
-}
-
-/// A number, 0 being none.
-fn positive_or_none(text: &str) -> Result<Option<u32>, Expected> {
-    Ok(Some(non_negative(text)?).filter(|number| *number > 0))
 }
 
 fn factor(text: &str) -> Result<Option<f64>, Expected> {

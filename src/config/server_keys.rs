@@ -12,7 +12,7 @@ use super::shapes::{
     ClientAddress, LogFormat, digest_algorithm, host, is_digest_id, log_format, path, profile_named, timeout,
 };
 use super::value::{
-    self, ANY_INT, Expected, boolean, non_negative, number, positive, show_list, show_yes_or_no, yes_or_no,
+    self, ANY_INT, Expected, any_or_none, boolean, non_negative, number, positive, show_list, show_yes_or_no, yes_or_no,
 };
 use crate::acl::{AuthConfig, DigestAlgorithm, Scheme, Schemes};
 use crate::ids::Zxid;
@@ -90,7 +90,7 @@ keys! {
     "clientPortListenBacklog" {
         /// `None`: the server chooses, see [`Config::listen_backlog`].
         value client_port_listen_backlog: Option<u32> = None, Shape::new(
-            |text| Ok(u32::try_from(number(text, ANY_INT)?).ok().filter(|backlog| *backlog > 0)),
+            any_or_none,
             |backlog| shown_or(backlog, "-1"),
         );
         example: "4096", nonsense: Refused,

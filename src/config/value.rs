@@ -28,8 +28,18 @@ pub(super) fn positive(value: &str) -> Result<u32, Expected> {
 }
 
 /// A whole number from 0 on.
-pub(crate) fn non_negative(value: &str) -> Result<u32, Expected> {
+pub(super) fn non_negative(value: &str) -> Result<u32, Expected> {
     number(value, 0..=i32::MAX as u32)
+}
+
+/// A whole number from 0 on; 0 is none.
+pub(super) fn positive_or_none(value: &str) -> Result<Option<u32>, Expected> {
+    Ok(Some(non_negative(value)?).filter(|number| *number > 0))
+}
+
+/// Any whole number of Java's; what is less than 1 is none.
+pub(super) fn any_or_none(value: &str) -> Result<Option<u32>, Expected> {
+    Ok(u32::try_from(number(value, ANY_INT)?).ok().filter(|number| *number > 0))
 }
 
 /// A number of bytes within `range`, alone or followed by `K`, `M`, `G` or `T` (powers of 1024, in any case).

@@ -34,7 +34,7 @@ impl Leader {
         self.proposals.acked.remove(&server);
         let syncs = self.peers.values().filter(|peer| peer.is_syncing()).count();
         let is_voter = self.helps_to_establish(&self.peers[&id]);
-        if decision != Decision::Snap && syncs >= self.options.settings.max_diff_syncs && !is_voter {
+        if decision != Decision::Snap && syncs >= self.options.settings.max_diff_syncs as usize && !is_voter {
             return self.drop_peer(id, DropReason::TooManySyncs, out);
         }
         if decision == Decision::ReadLog {
@@ -81,7 +81,9 @@ impl Leader {
             }
             Decision::Snap | Decision::ReadLog => {
                 let syncs = self.peers.values().filter(|peer| peer.by_snapshot).count();
-                if syncs >= self.options.settings.max_snapshot_syncs && !self.helps_to_establish(&self.peers[&id]) {
+                if syncs >= self.options.settings.max_snapshot_syncs as usize
+                    && !self.helps_to_establish(&self.peers[&id])
+                {
                     return self.drop_peer(id, DropReason::TooManySyncs, out);
                 }
                 self.set_stage(id, Stage::Streaming, now + self.init_ms());

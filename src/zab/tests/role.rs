@@ -240,7 +240,7 @@ impl Stage {
         options.settings = Arc::new(Settings {
             force_snapshot: words.has("force-snapshot"),
             snapshot_size_factor: usual.snapshot_size_factor.filter(|_| !words.has("never-from-disk")),
-            max_snapshot_syncs: words.number("max-snapshot-syncs", 10) as usize,
+            max_snapshot_syncs: words.number("max-snapshot-syncs", 10) as u32,
             ..usual
         });
         options.max_peers = words.number("max-peers", 1024) as usize;

@@ -80,7 +80,7 @@ impl Member {
             return self.leave_role();
         }
         let attempts = joining.attempts + 1;
-        let most_ms = self.options.settings.leader_connect_delay_ms;
+        let most_ms = i64::from(self.options.settings.leader_connect_delay_ms);
         let retry_at_ms = Some(now + most_ms.min(1 << (2 + attempts).min(20)));
         self.role = Role::Joining(Joining { attempts, retry_at_ms, ..joining });
     }
