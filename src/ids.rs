@@ -45,6 +45,9 @@ impl fmt::Debug for Zxid {
     }
 }
 
+/// Bytes of a session's password.
+pub(crate) const PASSWORD_LEN: usize = 16;
+
 /// A session id, as handed out in a ConnectResponse and shown in `ephemeralOwner`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct SessionId(pub i64);

@@ -1,10 +1,7 @@
 //! The handshake: what a client says first, and what it is told.
 
 use super::wire::{DecodeError, Reader, put_bool, put_bytes, put_frame, put_int, put_long};
-use crate::ids::{SessionId, Zxid};
-
-/// The length of a session password, bytes.
-pub(crate) const PASSWORD_LEN: usize = 16;
+use crate::ids::{PASSWORD_LEN, SessionId, Zxid};
 
 /// The first frame of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

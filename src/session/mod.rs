@@ -10,8 +10,6 @@ pub(crate) mod timeouts;
 mod tracker;
 
 pub(crate) use ids::{SessionIds, has_secret};
-#[cfg(any(test, feature = "sim"))]
-pub(crate) use password::PASSWORD_LEN;
 #[cfg(test)]
 pub(crate) use password::zookeeper_password;
 pub(crate) use password::{Passwords, SessionSecret};

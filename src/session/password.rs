@@ -5,14 +5,11 @@
 //! instead, under a secret that all servers have to which their clients may turn.
 
 use super::ids::has_secret;
-use crate::ids::SessionId;
+use crate::ids::{PASSWORD_LEN, SessionId};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;
 use subtle::{Choice, ConstantTimeEq};
-
-/// Bytes of a session password.
-pub(crate) const PASSWORD_LEN: usize = 16;
 
 /// What passwords are made under.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -10,8 +10,7 @@ use super::model::Model;
 use super::request::{ANY, Done, Draft, EPHEMERAL, Request, SEQUENTIAL, Write, names};
 use super::server::Frame;
 use super::watching::{Event, Watching};
-use crate::ids::{ConnId, SessionId, Zxid};
-use crate::jute::connect::PASSWORD_LEN;
+use crate::ids::{ConnId, PASSWORD_LEN, SessionId, Zxid};
 use crate::jute::{ErrorCode, Reader, Stat};
 use std::collections::{BTreeSet, VecDeque};
 

@@ -3,7 +3,7 @@
 use super::disk::SimDisk;
 use crate::config::{Config, Settings};
 use crate::fatal::{Fatal, Reason};
-use crate::ids::{ConnId, SessionId, Zxid};
+use crate::ids::{ConnId, PASSWORD_LEN, SessionId, Zxid};
 use crate::jute::OpCode;
 use crate::jute::quorum::{PROTOCOL_SECRETS, Packet, PacketType};
 use crate::jute::wire::{Reader, put_bool, put_bytes, put_int, put_long};
@@ -16,7 +16,7 @@ use crate::server::rebuild::Rebuild;
 use crate::server::shard::{Shard, ShardOptions};
 use crate::server::snapshot::{SnapshotJob, write_snapshot};
 use crate::server::stats::Stats;
-use crate::session::{PASSWORD_LEN, SessionIds, SessionSecret};
+use crate::session::{SessionIds, SessionSecret};
 use crate::storage::agreed;
 use crate::storage::eligibility::Eligibility;
 use crate::storage::epochs::EpochFile;

@@ -3,11 +3,11 @@
 
 use super::super::*;
 use super::steps::{all_serve, answers, ask, rest_alone, start_all};
-use crate::ids::SessionId;
+use crate::ids::{PASSWORD_LEN, SessionId};
 use crate::jute::OpCode;
 use crate::jute::quorum::{PROTOCOL_CORRAL, PROTOCOL_EPOCHS};
 use crate::server::message::Clock;
-use crate::session::{PASSWORD_LEN, has_secret, zookeeper_password};
+use crate::session::{has_secret, zookeeper_password};
 use crate::sim::bodies::create;
 use crate::sim::server::{SimOptions, SimServer};
 use std::sync::atomic::Ordering::Relaxed;

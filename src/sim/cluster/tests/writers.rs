@@ -2,9 +2,8 @@
 
 use super::super::*;
 use super::steps::{all_serve, ask, session, told};
-use crate::ids::{ConnId, SessionId};
+use crate::ids::{ConnId, PASSWORD_LEN, SessionId};
 use crate::jute::OpCode;
-use crate::jute::connect::PASSWORD_LEN;
 use crate::sim::bodies::{create, path_alone, path_and};
 
 /// A client that creates one znode after the other, on whatever server serves it.
