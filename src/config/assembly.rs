@@ -6,6 +6,7 @@
 //! ZooKeeper stops at the first.
 
 use super::draft::{Draft, MemberLine, ReadFile};
+use super::dynamic::NEXT;
 use super::ensemble::Ensemble;
 use super::member::{Member, MemberRole, ServerId};
 use super::membership::{self, Membership};
@@ -124,7 +125,7 @@ impl Draft {
 
     /// `<file>.dynamic.next`, which a server writes when it logs a reconfiguration.
     fn next_membership(&mut self, read: ReadFile<'_>) {
-        let Some(name) = self.file.as_ref().map(|file| format!("{file}.dynamic.next")) else { return };
+        let Some(name) = self.file.as_ref().map(|file| format!("{file}{NEXT}")) else { return };
         match read(Path::new(&name)) {
             Ok(Some(bytes)) => {
                 let lines = self.companion_lines(&name, &bytes);

@@ -1,8 +1,8 @@
 //! What a key of the configuration is, and how a table of keys is written.
 //!
-//! One row of a table is everything there is to say of a key: its value's name, type and default in the code, how it is
-//! read and shown, and what `docs/configuration.md` says of it. The structures that hold the values are made from the same
-//! rows, so a key has no second place in this module.
+//! One row of a table says of a key what all keys have: its value's name, type and default in the code, how it is read and
+//! shown, and what `docs/configuration.md` says of it. The structures that hold the values are made from the same rows.
+//! What only some keys have stands elsewhere: values that a profile sets, lines of the word `conf`, what depends on other keys.
 
 use super::profile;
 use super::value::Expected;
@@ -42,7 +42,7 @@ pub enum Nonsense {
 
 /// How a key's value is reached.
 pub(super) struct Access<T> {
-    /// The value as a file would have it; words where it is no single value.
+    /// See [`Shape::show`].
     pub show: fn(&T) -> String,
     pub read: fn(&mut T, &str, &mut Remarks) -> Result<(), Expected>,
 }
@@ -87,7 +87,8 @@ impl Remarks {
 /// How values of one kind are read and shown.
 pub(super) struct Shape<V> {
     pub read: Read<V>,
-    /// What `read` would take for this value, or words.
+    /// The value as the documentation and `corral profile show` have it: what `read` would take for it. Words where the
+    /// default is no single value, whatever the value is.
     pub show: fn(&V) -> String,
 }
 

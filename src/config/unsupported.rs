@@ -38,7 +38,7 @@ const fn refuse_with(reason: &'static str) -> Handling {
     Handling::Refuse { harmless: &[], reason }
 }
 
-/// Every key of ZooKeeper 3.9 that is not in [`super::keys::KEYS`]. An exact name takes precedence over a pattern.
+/// Every key of ZooKeeper 3.9 that is not among [`super::keys::all`]. An exact name takes precedence over a pattern.
 pub(crate) const GROUPS: &[Group] = &[
     Group { names: &["server.*", "group.*", "weight.*"], handling: Handling::EnsembleMember },
     Group { names: &["oraclePath"], handling: refuse_with(NO_ORACLE) },

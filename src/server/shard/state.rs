@@ -1,4 +1,4 @@
-//! The parts of a shard's state. The code for each part is in the file that its comment names.
+//! The parts of a shard's state. Where the code for a part has a file of its own, the part's comment names it.
 
 use super::conn::{Asking, Conn};
 use crate::acl::{AclTable, Identities};
