@@ -42,7 +42,7 @@ async fn carry_out(connection: Connection, id: String, task: String) -> Result<S
         Err(Error::Client(ClientError::NoNode)) => return Ok(task),
         read => String::from_utf8_lossy(&read?.0).parse().unwrap_or_default(),
     };
-    tokio::time::sleep(Duration::from_millis(20 + number % 60)).await;
+    tokio::time::sleep(Duration::from_millis(200 + number % 100)).await;
     let result = format!("{} by {id}", number * number);
     loop {
         // The result, and the end of the assignment: both, or neither if somebody else has the task by now.

@@ -219,11 +219,11 @@ async fn in_the_end_it_is_the_tree() {
             if steps.is_multiple_of(150) && !is_over {
                 relay.cut();
             }
-            if is_over && is_complete && made == tree(&other, "/tree").await {
-                break;
-            }
             assert!(begun.elapsed() < PATIENCE, "{watching:?}: {made:?} {:?}", tree(&other, "/tree").await);
-            match tokio::time::timeout(Duration::from_millis(1 + u64::from(steps % 7)), events.next()).await {
+            // Most calls are dropped before they have come to anything; some have the time to.
+            let limit_ms = if steps.is_multiple_of(5) { 500 } else { 1 + u64::from(steps % 7) };
+            match tokio::time::timeout(Duration::from_millis(limit_ms), events.next()).await {
+                Err(_) if is_over && is_complete && limit_ms == 500 && made == tree(&other, "/tree").await => break,
                 Err(_) => {}
                 Ok(event) => match event.unwrap() {
                     CacheEvent::Created(path, cached) => {
@@ -244,7 +244,6 @@ async fn in_the_end_it_is_the_tree() {
         }
         writer.await.unwrap();
         assert_eq!(contents(&cache), made, "{watching:?}");
-        is_quiet(&mut events).await;
         drop(events);
         other.delete_recursive("/tree").await.unwrap();
     }
