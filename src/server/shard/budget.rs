@@ -102,7 +102,7 @@ impl Shard {
         let view = self.tree.reader.view(self.tree.applied);
         let path = request.path().filter(|_| op.needs().is_some());
         let find = || path.and_then(|path| view.get(path::stored(path), path::hash(path::stored(path))));
-        let check = |znode: Znode<'_>| match znode.acl() == AclId::OPEN || self.options.config.skip_acl {
+        let check = |znode: Znode<'_>| match znode.acl() == AclId::OPEN || self.rules.skip_acl {
             true => Cost::NONE,
             false => acl::check_cost(self.tree.acls.list(znode.acl()), identities),
         };

@@ -52,7 +52,6 @@ impl Shard {
     /// Cuts frames off the front of `bytes` and handles them; returns how many bytes were used.
     fn cut(&mut self, id: ConnId, bytes: &[u8]) -> usize {
         let mut used = 0;
-        let max_frame = self.options.config.max_buffer as usize;
         loop {
             let rest = &bytes[used..];
             let Some(&length) = rest.first_chunk::<4>() else { return used };
@@ -78,8 +77,8 @@ impl Shard {
             }
             let length = i32::from_be_bytes(length);
             let max_frame = match phase {
-                Phase::Greeting => limits::GREETING_BYTES.min(max_frame),
-                _ => max_frame,
+                Phase::Greeting => limits::GREETING_BYTES.min(self.rules.max_frame),
+                _ => self.rules.max_frame,
             };
             if length < 0 || length as usize > max_frame {
                 tracing::warn!(

@@ -34,11 +34,10 @@ use crate::server::memory::Memory;
 use crate::server::message::{Adopted, Clock, Command, Cursor, Inbound, Item, ShardId, Touched};
 use crate::server::stats::Stats;
 use crate::session::Passwords;
-use crate::tree::owner::OwnerRules;
 use crate::tree::store::{Reader, Store};
 use crate::watch::{WatchLimits, Watches};
 use conn::{Conn, Conns, Phase};
-use state::{Budget, Credit, ForEdge, Heard, Pressure, Sequence, Slices, Tree, Unread};
+use state::{Budget, Credit, ForEdge, Heard, Pressure, Rules, Sequence, Slices, Tree, Unread};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -60,6 +59,7 @@ pub(crate) struct ShardOptions {
 /// One shard. See the module's text.
 pub struct Shard {
     options: ShardOptions,
+    rules: Rules,
     conns: Conns,
     watches: Watches,
     tree: Tree,
@@ -100,13 +100,14 @@ impl Shard {
         let ShardOptions { config, shards, memory, .. } = &options;
         let watches = WatchLimits::of_shard(memory.watches, *shards, config.max_watches as usize);
         let credit = Credit::of_shard(config.global_outstanding_limit as usize, *shards);
-        let owners = OwnerRules::of(config);
+        let rules = Rules::of(config);
         Shard {
             outbound: Inbound { shard: options.shard, ..Inbound::default() },
             watches: Watches::new(watches),
             options,
+            rules,
             conns: Conns::default(),
-            tree: Tree { reader, store, acls, applied, owners },
+            tree: Tree { reader, store, acls, applied },
             passwords,
             passwords_number: 0,
             sequence: Sequence { cursor, taking: None, fires: 0 },

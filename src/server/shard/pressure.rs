@@ -14,13 +14,13 @@ impl Shard {
     #[inline]
     pub(super) fn output_limit(&self) -> usize {
         let replies = &self.options.memory.replies;
-        if replies.room() > 0 { self.options.config.output_limit } else { self.equal_part(replies.share()) }
+        if replies.room() > 0 { self.rules.output_limit } else { self.equal_part(replies.share()) }
     }
 
     #[cold]
     fn equal_part(&self, share: usize) -> usize {
         let connections: u64 = self.stats.shards.iter().map(|shard| shard.connections.value()).sum();
-        (share / (connections as usize).max(1)).max(limits::SHORT_ANSWER).min(self.options.config.output_limit)
+        (share / (connections as usize).max(1)).max(limits::SHORT_ANSWER).min(self.rules.output_limit)
     }
 
     /// Closes a connection whose client does not read.

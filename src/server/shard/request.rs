@@ -59,7 +59,8 @@ impl Shard {
             _ => {}
         }
         let enforced = &self.options.config.enforced_auth_schemes;
-        if !enforced.is_empty() && !enforced.iter().any(|scheme| conn.caller.identities.has_scheme(scheme.as_bytes())) {
+        let has_scheme = |scheme: &String| conn.caller.identities.has_scheme(scheme.as_bytes());
+        if self.rules.enforces_schemes && !enforced.iter().any(has_scheme) {
             let code = ErrorCode::SessionClosedRequireSaslAuth;
             reply::put_bare(&mut conn.output, xid, Zxid::ZERO, code);
             conn.close(now);

@@ -192,7 +192,7 @@ impl Shard {
         self.sequence.fires += u64::from(*told == 0);
         let first = element.changes.start as usize + *told;
         let upto = (element.changes.end as usize).min(first + limits::CHANGES_TOLD);
-        let Shard { watches, conns, tree, edge, options, sequence, .. } = self;
+        let Shard { watches, conns, tree, edge, rules, sequence, .. } = self;
         let meter = tree.reader.meter();
         let mut event = vec![];
         let mut over = vec![];
@@ -202,7 +202,7 @@ impl Shard {
                 event.clear();
                 reply::put_event(&mut event, kind, element.zxid, path);
                 meter.charge((Cost::ZNODE + Cost::bytes(event.len())) * slots.len());
-                let is_open = acl == AclId::OPEN || options.config.skip_acl;
+                let is_open = acl == AclId::OPEN || rules.skip_acl;
                 for slot in slots {
                     let Some(conn) = conns.at(*slot) else { continue };
                     // The permission is checked now, not when the watch was set: the ACL may have changed since. A

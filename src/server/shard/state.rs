@@ -2,6 +2,7 @@
 
 use super::conn::{Asking, Conn};
 use crate::acl::{AclTable, Identities};
+use crate::config::Config;
 use crate::cost::Cost;
 use crate::ids::{ConnId, SessionId, Zxid, hash_state};
 use crate::limits;
@@ -21,8 +22,31 @@ pub(super) struct Tree {
     pub(crate) acls: Arc<AclTable>,
     /// The zxid of the state that clients see.
     pub(crate) applied: Zxid,
+}
+
+/// What the configuration says of every request, copied out of it: the way there would cost each of them something.
+pub(super) struct Rules {
+    /// The longest frame that is accepted, bytes.
+    pub(crate) max_frame: usize,
+    /// Bytes that may wait for a client that does not read.
+    pub(crate) output_limit: usize,
+    pub(crate) skip_acl: bool,
+    /// A connection must have used one of the enforced schemes of authentication.
+    pub(crate) enforces_schemes: bool,
     /// How stored owners are read.
     pub(crate) owners: OwnerRules,
+}
+
+impl Rules {
+    pub(crate) fn of(config: &Config) -> Rules {
+        Rules {
+            max_frame: config.max_buffer as usize,
+            output_limit: config.output_limit,
+            skip_acl: config.skip_acl,
+            enforces_schemes: !config.enforced_auth_schemes.is_empty(),
+            owners: OwnerRules::of(config),
+        }
+    }
 }
 
 /// The published sequence, see `sequence`.
