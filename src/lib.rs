@@ -1,7 +1,7 @@
 //! Corral: a coordination server that speaks ZooKeeper.
 //!
 //! The modules are the rooms of a house; a room uses only rooms on lower floors (`tests/tidy.rs` holds
-//! this): `ids`, `cost`, `limits`, `fatal` < `escaped`, `gather` < `jute`, `acl`, `session`, `config` < `tree`, `zab` < `watch`, `storage` <
+//! this): `ids`, `cost`, `limits`, `fatal` < `escaped`, `gather`, `tls` < `jute`, `acl`, `session`, `config` < `tree`, `zab` < `watch`, `storage` <
 //! `server` < `runtime`, `sim` < `admin`, `cli`. See `docs/architecture.md`.
 
 // What only the crate sees is public within the crate; of tests that is not asked.
@@ -26,6 +26,7 @@ mod session;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 pub mod storage;
+pub mod tls;
 pub mod tree;
 pub mod watch;
 pub mod zab;

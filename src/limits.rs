@@ -150,6 +150,9 @@ pub(crate) const CLIENT_ACCEPTS: usize = 256;
 /// Milliseconds that a client's connection may take to send what its transport holds when it is over.
 pub(crate) const CLIENT_LINGER_MS: u64 = 5_000;
 
+/// TLS handshakes that one thread does at the same time. Each holds a few KiB; when there is one more, the oldest gives way.
+pub(crate) const HANDSHAKES: usize = 1024;
+
 /// Send-buffer capacity an idle connection may keep.
 pub(crate) const IDLE_BUFFER: usize = 16 << 10;
 

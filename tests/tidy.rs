@@ -8,7 +8,7 @@ use std::process::Command;
 /// The floors, lowest first. A room uses rooms of lower floors, and its own.
 const FLOORS: &[&[&str]] = &[
     &["ids", "cost", "limits", "fatal"],
-    &["escaped", "gather"],
+    &["escaped", "gather", "tls"],
     &["jute", "acl", "session", "config"],
     &["tree", "zab"],
     &["watch", "storage"],

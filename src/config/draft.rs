@@ -6,6 +6,7 @@ use super::membership::Membership;
 use super::mistake::{Mistake, Notice, Origin};
 use super::profile::Profile;
 use super::server_keys::{Config, ServerDraft};
+use super::tls_keys::{TlsDraft, TlsSettings};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -25,6 +26,7 @@ pub(super) struct Draft {
     pub(crate) server: ServerDraft,
     /// What only an ensemble looks at, see [`super::assembly`].
     pub(crate) ensemble: EnsembleDraft,
+    pub(crate) tls: TlsDraft,
     pub(crate) members: Vec<MemberLine>,
     pub(crate) proposed: Option<Membership>,
     /// Keys of no use to a standalone server, with their places.
@@ -41,6 +43,7 @@ impl Draft {
         Draft {
             server: ServerDraft::new(Config::defaults(profile, cores)),
             ensemble: EnsembleDraft::new(Settings::default()),
+            tls: TlsDraft::new(TlsSettings::default()),
             members: Vec::new(),
             proposed: None,
             ensemble_only: Vec::new(),

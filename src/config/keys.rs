@@ -1,9 +1,10 @@
-//! All keys this server acts on, of both tables.
+//! All keys this server acts on, of all tables.
 
 use super::ensemble_keys::{ENSEMBLE_KEYS, EnsembleDraft, Settings};
 use super::key::{About, Key};
 use super::profile::{self, Profile};
 use super::server_keys::{Config, KEYS, ServerDraft};
+use super::tls_keys::{TLS_KEYS, TlsDraft, TlsSettings};
 
 /// A key, of any server or of ensembles.
 #[derive(Clone, Copy)]
@@ -12,6 +13,8 @@ pub enum Known {
     Server(&'static Key<ServerDraft>),
     /// Only members of an ensemble act on it.
     Ensemble(&'static Key<EnsembleDraft>),
+    /// Only a server with a secure port acts on it.
+    Tls(&'static Key<TlsDraft>),
 }
 
 impl Known {
@@ -20,6 +23,7 @@ impl Known {
         match self {
             Known::Server(key) => &key.about,
             Known::Ensemble(key) => &key.about,
+            Known::Tls(key) => &key.about,
         }
     }
 
@@ -28,6 +32,7 @@ impl Known {
         match self {
             Known::Server(key) => key.default(&ServerDraft::new(Config::defaults(Profile::Balanced, 8))),
             Known::Ensemble(key) => key.default(&EnsembleDraft::new(Settings::default())),
+            Known::Tls(key) => key.default(&TlsDraft::new(TlsSettings::default())),
         }
     }
 }
@@ -72,9 +77,10 @@ pub fn find(spelling: &str) -> Option<Known> {
     })
 }
 
-/// The keys of both tables, in the order of the documentation.
+/// The keys of all tables, in the order of the documentation.
 pub fn all() -> impl Iterator<Item = Known> {
-    KEYS.iter().map(Known::Server).chain(ENSEMBLE_KEYS.iter().map(Known::Ensemble))
+    let server = KEYS.iter().map(Known::Server).chain(TLS_KEYS.iter().map(Known::Tls));
+    server.chain(ENSEMBLE_KEYS.iter().map(Known::Ensemble))
 }
 
 #[cfg(test)]

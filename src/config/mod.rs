@@ -2,10 +2,10 @@
 //!
 //! [`resolve`] is a pure function of the file's bytes, the arguments, the number of cores, and what it is handed
 //! of the files beside it. It reports every mistake at once, or answers with a [`Config`] and what the operator
-//! should be told. Which keys there are stands in [`server_keys`] and [`ensemble_keys`] (those acted on) and in
+//! should be told. Which keys there are stands in [`server_keys`], [`ensemble_keys`] and [`tls_keys`] (those acted on) and in
 //! [`unsupported`] (what is said to the others); who belongs to an ensemble is read by [`membership`].
 //!
-//! Each file uses those before it: values and their shapes, what a key is, the two tables, all keys, the draft, the
+//! Each file uses those before it: values and their shapes, what a key is, the three tables, all keys, the draft, the
 //! assembly of an ensemble, and [`resolve`].
 
 mod assembly;
@@ -27,6 +27,7 @@ pub mod server_keys;
 mod shapes;
 #[cfg(test)]
 mod tests;
+pub mod tls_keys;
 pub(crate) mod unsupported;
 mod value;
 
@@ -39,3 +40,4 @@ pub use resolve::{Overrides, Source, resolve};
 pub(crate) use secret::Secret;
 pub use server_keys::{Config, Edge};
 pub(crate) use shapes::{ClientAddress, LogFormat};
+pub(crate) use tls_keys::TlsSettings;

@@ -9,8 +9,10 @@ use super::profile::Profile;
 use super::properties;
 use super::server_keys::{CLIENT_PORT, Config, LOCALHOST};
 use super::shapes::ClientAddress;
+use super::tls_keys::TLS_KEYS;
 use super::unsupported::{self, Handling};
 use crate::limits;
+use crate::tls::ClientAuth;
 use std::path::PathBuf;
 
 /// A configuration file as it was read.
@@ -144,6 +146,7 @@ impl Draft {
         let read = match key {
             Known::Server(key) => (key.access.read)(&mut self.server, value, &mut remarks),
             Known::Ensemble(key) => (key.access.read)(&mut self.ensemble, value, &mut remarks),
+            Known::Tls(key) => (key.access.read)(&mut self.tls, value, &mut remarks),
         };
         let about = key.about();
         if let Err(expected) = read {
@@ -163,6 +166,7 @@ impl Draft {
         self.directories();
         assembly::assemble(&mut self, read);
         self.client_address();
+        self.secure_port();
         self.session_timeouts();
         self.enforced_authentication();
         self.one_thread();
@@ -200,6 +204,36 @@ impl Draft {
         let default = if public { ClientAddress::Any } else { ClientAddress::Ip(LOCALHOST) };
         self.server.values.client_address = self.server.client_address.take().unwrap_or(default);
         self.server.values.client_port = self.server.client_port.unwrap_or(CLIENT_PORT);
+    }
+
+    /// A secure port needs a key, and a trust store where clients are to show certificates; without such a port the keys of TLS
+    /// have no effect.
+    fn secure_port(&mut self) {
+        let tls = &self.tls.values;
+        let Some(_) = self.server.values.secure_client_port else {
+            let unused: Vec<_> = TLS_KEYS.iter().filter_map(|key| self.places.get_key_value(key.about.name)).collect();
+            let unused: Vec<_> = unused.into_iter().map(|(key, place)| (*key, place.clone())).collect();
+            for (key, place) in unused {
+                self.notice(place, key, true, "of no use without secureClientPort");
+            }
+            return;
+        };
+        let key = "secureClientPort";
+        let mut missing = vec![];
+        if tls.key_store.is_none() {
+            missing.push(("ssl.keyStore.location", "the file with this server's key and certificate"));
+        }
+        if tls.trust_store.is_none() && tls.client_auth != ClientAuth::None {
+            let what = "the file with whom to trust; or ssl.clientAuth=none, and nobody is asked for a certificate";
+            missing.push(("ssl.trustStore.location", what));
+        }
+        if tls.wants_crl && tls.crl.is_none() {
+            missing.push(("corral.ssl.crlPath", "a file with revocation lists, which ssl.crl asks for"));
+        }
+        for (name, what) in missing {
+            self.mistake(self.place_of(key), name, None, format!("missing, though there is a {key}; expected {what}"));
+        }
+        self.server.values.tls = self.tls.values.clone();
     }
 
     fn session_timeouts(&mut self) {
@@ -258,10 +292,10 @@ impl Draft {
         let schemes = std::mem::take(&mut self.server.enforced_schemes);
         let place = if schemes.is_empty() { self.place_of("enforce.auth.enabled") } else { self.place_of(key) };
         if schemes.is_empty() {
-            self.mistake(place, key, None, "missing, though enforce.auth.enabled is true; expected digest or ip");
-        } else if schemes.iter().any(|scheme| scheme != "digest" && scheme != "ip") {
+            self.mistake(place, key, None, "missing, though enforce.auth.enabled is true; expected digest, ip or x509");
+        } else if schemes.iter().any(|scheme| !matches!(scheme.as_str(), "digest" | "ip" | "x509")) {
             let value = schemes.join(",");
-            self.mistake(place, key, Some(&value), "expected digest or ip; this version knows no other scheme");
+            self.mistake(place, key, Some(&value), "expected digest, ip or x509; this version knows no other scheme");
         }
         self.server.values.enforced_auth_schemes = schemes;
     }

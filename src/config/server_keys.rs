@@ -11,6 +11,7 @@ use super::secret::{Secret, said_of_secret};
 use super::shapes::{
     ClientAddress, LogFormat, digest_algorithm, host, is_digest_id, log_format, path, profile_named, timeout,
 };
+use super::tls_keys::TlsSettings;
 use super::value::{
     self, ANY_INT, Expected, any_or_none, boolean, non_negative, number, positive, show_list, show_yes_or_no, yes_or_no,
 };
@@ -44,6 +45,8 @@ keys! {
         client_address: ClientAddress = ClientAddress::Ip(LOCALHOST),
         /// The port there; a reconfiguration may move it later.
         client_port: u16 = CLIENT_PORT,
+        /// What TLS is like on the secure port; of no meaning without one.
+        tls: TlsSettings = TlsSettings::default(),
         /// The shortest timeout that a session is given; two ticks unless `minSessionTimeout` says otherwise.
         min_session_timeout_ms: i32 = 6000,
         /// The longest timeout that a session is given; twenty ticks unless `maxSessionTimeout` says otherwise.
@@ -86,6 +89,21 @@ keys! {
         example: "10.0.0.1", nonsense: Refused,
         meaning: "address or host name on which clients are served",
         difference: "without a file, or without `clientPort` in it, only the own machine is served",
+    }
+    "secureClientPort" {
+        value secure_client_port: Option<u16> = None, Shape::new(|text| number(text, 1..=65_535).map(Some), |port| shown_or(port, "none"));
+        example: "2281", nonsense: Refused,
+        meaning: "port on which clients are served by TLS; see the keys `ssl.`",
+        difference: "there is always a port without TLS, too: `clientPort`",
+    }
+    "secureClientPortAddress" {
+        value secure_client_address: ClientAddress = ClientAddress::Any, Shape::new(host, |address| match address {
+            ClientAddress::Any => "every address".into(),
+            address => address.to_string(),
+        });
+        example: "10.0.0.1", nonsense: Refused,
+        meaning: "address or host name on which clients are served by TLS",
+        difference: "",
     }
     "clientPortListenBacklog" {
         /// `None`: the server chooses, see [`Config::listen_backlog`].
@@ -400,6 +418,13 @@ keys! {
                      ensemble: a leader accepts this user from a follower only with the digest of its own \
                      configuration",
     }
+    "X509AuthenticationProvider.superUser" {
+        value x509_super_user: Option<String> = None, Shape::new(|text| Ok(Some(text.to_owned())), |name| shown_or(name, "nobody has it"));
+        example: "CN=admin,O=Example", nonsense: Refused,
+        meaning: "the subject of a certificate whose owner may do everything, as Java spells it (RFC 2253)",
+        difference: "writes that another member forwards count as those of this subject, and not as a super user's: servers do \
+                     not prove to each other who they are",
+    }
     "enforce.auth.enabled" {
         undecided enforce_auth: bool = false, Shape::of(boolean);
         example: "", nonsense: Refused,
@@ -410,7 +435,7 @@ keys! {
         undecided enforced_schemes: Vec<String> = Vec::new(), Shape::new(|text| Ok(value::list(text)), |list| show_list(list, "none"));
         example: "", nonsense: Refused,
         meaning: "the schemes, between commas",
-        difference: "digest and ip; this version knows no others and refuses them",
+        difference: "digest, ip and x509; this version knows no others and refuses them",
     }
     "4lw.commands.whitelist" {
         /// As written: names, or `*`.
@@ -545,6 +570,7 @@ impl Config {
     /// The authentication schemes that are switched on.
     pub(crate) fn schemes(&self) -> Schemes {
         let schemes = Schemes::default();
+        let schemes = if self.secure_client_port.is_some() { schemes.with(Scheme::X509) } else { schemes };
         if self.digest_scheme { schemes } else { schemes.without(Scheme::Digest) }
     }
 

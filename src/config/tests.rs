@@ -62,9 +62,43 @@ fn every_key_is_taken_in_every_spelling_and_changes_something() {
             for prefix in ["", "zookeeper."] {
                 let text = format!("dataDir=/d\n{prefix}{name}={}\n", key.example);
                 let text = if key.name == "dataDir" { text.replacen("dataDir=/d\n", "", 1) } else { text };
+                // A secure port alone is a mistake.
+                let text = if key.name == "secureClientPort" { format!("{text}{STORES}") } else { text };
                 assert_ne!(config(&text), plain, "{text}");
             }
         }
+    }
+}
+
+/// What a secure port needs.
+const STORES: &str = "ssl.keyStore.location=/keys.p12\nssl.trustStore.location=/trust.p12\n";
+
+#[test]
+fn every_key_of_tls_is_taken_with_a_secure_port_and_of_no_use_without() {
+    let secure = format!("dataDir=/d\nsecureClientPort=2281\n{STORES}");
+    let plain = config(&secure);
+    for key in tls_keys::TLS_KEYS.iter().map(|key| &key.about).filter(|key| !key.example.is_empty()) {
+        for prefix in ["", "zookeeper."] {
+            let line = format!("{prefix}{}={}\n", key.name, key.example);
+            assert_ne!(config(&format!("{secure}{line}")), plain, "{line}");
+            let without = warnings(&format!("dataDir=/d\n{line}"));
+            assert_eq!(without, [format!("zoo.cfg:2: {}: of no use without secureClientPort", key.name)], "{line}");
+        }
+    }
+    let revocations = config(&format!("{secure}ssl.crl=true\ncorral.ssl.crlPath=/lists\n"));
+    assert!(revocations.tls.wants_crl);
+}
+
+#[test]
+fn a_secure_port_that_lacks_a_store_is_refused() {
+    for (lines, lacking) in [
+        ("", 2),
+        ("ssl.keyStore.location=/keys.p12\n", 1),
+        ("ssl.keyStore.location=/keys.p12\nssl.clientAuth=none\n", 0),
+        ("ssl.trustStore.location=/trust.p12\n", 1),
+    ] {
+        let found = read(&format!("dataDir=/d\nsecureClientPort=2281\n{lines}"));
+        assert_eq!(found.err().map_or(0, |mistakes| mistakes.len()), lacking, "{lines}");
     }
 }
 
@@ -101,7 +135,7 @@ fn arguments_come_before_the_file_and_the_file_before_the_profile() {
 #[test]
 fn every_mistake_is_reported_at_once_in_the_order_of_the_file() {
     let text = "clientPort=99999\ntickTime=soon\nmaxClientCnxns=few\ndatadir.autocreate=yes\naudit.enable=true\n\
-                secureClientPort=2281\ncorral.shard=3\nbad=\\u12\nautopurge.purgeInterval=x\n";
+                sslQuorum=true\ncorral.shard=3\nbad=\\u12\nautopurge.purgeInterval=x\n";
     let overrides = Overrides { profile: Some("fast".into()), shards: Some("65".into()), ..Overrides::default() };
     let expected = [
         "zoo.cfg: dataDir: missing; expected a directory, here or as --data-dir",
@@ -110,8 +144,8 @@ fn every_mistake_is_reported_at_once_in_the_order_of_the_file() {
         "zoo.cfg:3: maxClientCnxns = \"few\": expected a whole number from -2147483648 to 2147483647",
         "zoo.cfg:4: datadir.autocreate = \"yes\": expected true or false",
         "zoo.cfg:5: audit.enable = \"true\": this version writes no audit log",
-        "zoo.cfg:6: secureClientPort = \"2281\": this version has no TLS, and serving without it is not what was \
-         asked for",
+        "zoo.cfg:6: sslQuorum = \"true\": this version has TLS on secureClientPort only, and serving without it is \
+         not what was asked for",
         "zoo.cfg:7: corral.shard = \"3\": there is no such key; did you mean corral.shards?",
         "zoo.cfg:8: a \\u escape without a character; expected four hexadecimal digits, surrogates in pairs",
         "zoo.cfg:9: autopurge.purgeInterval = \"x\": expected a whole number, alone or followed by ms, s, m, h or d",
@@ -231,8 +265,9 @@ fn one_server_line_is_a_standalone_server() {
 #[test]
 fn what_would_weaken_security_is_refused() {
     for line in [
-        "secureClientPort=2281",
         "sslQuorum=true",
+        "ssl.ocsp=true",
+        "ssl.clientHostnameVerification=true",
         "client.portUnification=true",
         "quorum.auth.enableSasl=true",
         "sessionRequireClientSASLAuth=true",
@@ -333,7 +368,7 @@ fn purging_is_on_unless_it_is_switched_off() {
 }
 
 /// The tables of the documentation, as the code knows them.
-fn documented_tables() -> [String; 3] {
+fn documented_tables() -> [String; 4] {
     let mut others = String::from("| keys | what happens |\n|---|---|\n");
     let harmless = |values: &[&str]| {
         let shown: Vec<_> = values.iter().filter(|value| !value.is_empty()).map(|value| format!("`{value}`")).collect();
@@ -357,8 +392,9 @@ fn documented_tables() -> [String; 3] {
         };
         writeln!(others, "| {} | {answer} |", names.join(", ")).unwrap();
     }
-    let (server, ensemble): (Vec<_>, Vec<_>) = keys::all().partition(|key| matches!(key, Known::Server(_)));
-    [key_table(&server), key_table(&ensemble), others]
+    let (server, further): (Vec<_>, Vec<_>) = keys::all().partition(|key| matches!(key, Known::Server(_)));
+    let (tls, ensemble): (Vec<_>, Vec<_>) = further.into_iter().partition(|key| matches!(key, Known::Tls(_)));
+    [key_table(&server), key_table(&tls), key_table(&ensemble), others]
 }
 
 fn key_table(keys: &[Known]) -> String {

@@ -25,10 +25,19 @@ pub(crate) struct Group {
 }
 
 const NO_ORACLE: &str = "this version asks no oracle: two servers need each other";
-const NO_TLS: &str = "this version has no TLS, and serving without it is not what was asked for";
+const NO_TLS: &str = "this version has TLS on secureClientPort only, and serving without it is not what was asked for";
+const NO_OCSP: &str = "this version asks nobody whether a certificate is revoked; name lists by corral.ssl.crlPath";
+const NO_SUPPLIER: &str =
+    "this version has no classes of Java; name the files by ssl.keyStore.location and its neighbours";
+const NO_REVERSE_LOOKUP: &str = "whoever controls an address controls its name, so no name is looked up; \
+                                 a client is who its certificate says";
 const NO_SASL: &str = "this version has no SASL, and serving without it is not what was asked for";
 const NO_ADMIN: &str = "this version has no HTTP admin server; the four-letter words are answered";
 const OFF_VALUES: &[&str] = &["false", "no", ""];
+
+/// Means nothing here, and nothing is missed.
+const IGNORED: Handling =
+    Handling::Warn { harmless: &[], reason: "tunes a part of Java's that this server does not have" };
 
 const fn warn_with(reason: &'static str) -> Handling {
     Handling::Warn { harmless: &[], reason }
@@ -61,11 +70,33 @@ pub(crate) const GROUPS: &[Group] = &[
         names: &["sslQuorum", "portUnification", "client.portUnification"],
         handling: Handling::Refuse { harmless: OFF_VALUES, reason: NO_TLS },
     },
-    Group { names: &["secureClientPort", "secureClientPortAddress"], handling: refuse_with(NO_TLS) },
-    // The keys that require TLS are above; these only say how, and alone have no effect.
+    // The keys that require TLS between servers are above; these only say how, and alone have no effect.
     Group {
-        names: &["ssl.*", "client.certReload", "fips-mode"],
-        handling: Handling::Warn { harmless: OFF_VALUES, reason: "this version has no TLS" },
+        names: &["ssl.quorum.*"],
+        handling: Handling::Warn { harmless: OFF_VALUES, reason: "this version has no TLS between servers" },
+    },
+    Group { names: &["ssl.ocsp"], handling: Handling::Refuse { harmless: OFF_VALUES, reason: NO_OCSP } },
+    Group { names: &["ssl.context.supplier.class"], handling: refuse_with(NO_SUPPLIER) },
+    Group {
+        names: &["ssl.clientHostnameVerification", "ssl.allowReverseDnsLookup"],
+        handling: Handling::Refuse { harmless: OFF_VALUES, reason: NO_REVERSE_LOOKUP },
+    },
+    Group {
+        names: &["ssl.authProvider"],
+        handling: Handling::Refuse { harmless: &["x509"], reason: "certificates are of the scheme x509 and no other" },
+    },
+    Group {
+        names: &["client.certReload"],
+        handling: Handling::Warn {
+            harmless: OFF_VALUES,
+            reason: "this version reads keys and certificates when it starts, and not again",
+        },
+    },
+    // `ssl.hostnameVerification` is about clients' checks; the others choose between providers of Java.
+    Group { names: &["ssl.hostnameVerification", "ssl.sslProvider", "ssl.sessionTimeout"], handling: IGNORED },
+    Group {
+        names: &["fips-mode"],
+        handling: Handling::Warn { harmless: OFF_VALUES, reason: "this version has no FIPS provider" },
     },
     Group {
         names: &[
@@ -96,14 +127,11 @@ pub(crate) const GROUPS: &[Group] = &[
         handling: warn_with("this version has no SASL: nobody is authenticated by it"),
     },
     Group {
-        names: &["X509AuthenticationProvider.superUser"],
-        handling: warn_with("this version has no TLS: nobody is authenticated by a certificate"),
-    },
-    Group {
         names: &["authProvider.*", "ensembleAuthName"],
-        handling: warn_with(
-            "this version authenticates by digest and ip only: nobody is authenticated by this provider",
-        ),
+        handling: Handling::Warn {
+            harmless: &["org.apache.zookeeper.server.auth.X509AuthenticationProvider"],
+            reason: "this version authenticates by digest, ip and x509 only: nobody is authenticated by this provider",
+        },
     },
     Group {
         names: &["audit.enable"],
@@ -231,7 +259,7 @@ mod tests {
     fn exact_names_come_before_patterns() {
         assert_eq!(find("server.1"), Some(Handling::EnsembleMember));
         assert!(matches!(find("server.principal"), Some(Handling::Warn { .. })));
-        assert!(matches!(find("zookeeper.ssl.keyStore.location"), Some(Handling::Warn { .. })));
+        assert!(matches!(find("zookeeper.ssl.quorum.keyStore.location"), Some(Handling::Warn { .. })));
         assert!(matches!(find("admin.enableServer"), Some(Handling::Warn { harmless: OFF_VALUES, .. })));
         assert_eq!(find("nio."), None);
         assert_eq!(find("nosuchkey"), None);

@@ -2,7 +2,7 @@
 
 use super::data::{self, MemberData};
 use super::peers::PeerOptions;
-use super::transport::Security;
+use super::security::Security;
 use crate::config::{Config, Ensemble};
 use crate::fatal::{Fatal, Reason};
 use crate::jute::quorum::PROTOCOL_SECRETS;

@@ -11,10 +11,12 @@
 
 pub(crate) mod advice;
 mod alarm;
+mod certificates;
 pub(crate) mod clock;
 mod data;
 mod descriptors;
 pub(crate) mod disk;
+mod handshakes;
 mod helpers;
 mod log_ring;
 pub(crate) mod machine;
@@ -25,6 +27,7 @@ mod outside;
 mod peers;
 mod placement;
 mod ports;
+mod security;
 mod sharded;
 mod single;
 mod start;

@@ -1,9 +1,11 @@
 //! Puts a server together: its data recovered, its edge chosen, its threads started; and takes it down again.
 
 use super::advice::{Advice, advice};
+use super::certificates;
 use super::clock::Clocks;
 use super::data::Data;
 use super::descriptors::{self, Budget};
+use super::handshakes::Handshakes;
 use super::helpers::Helpers;
 use super::machine::Machine;
 use super::member;
@@ -12,9 +14,9 @@ use super::net::{Gate, Net};
 use super::peers::Peers;
 use super::placement::{self, Pins};
 use super::ports::{Door, Mover, Open, Plan};
+use super::security::{Security, Tls};
 use super::sharded::{self, CoreParts, Ending, ShardParts, ShardThread};
 use super::single::Single;
-use super::transport::Security;
 use super::wake::Wake;
 use crate::acl::AclTable;
 use crate::config::{Config, Edge};
@@ -68,7 +70,7 @@ pub fn run(
     let started = Instant::now();
     descriptors::keep_some()?;
     // Before anything is written: a port that is taken leaves no trace.
-    let client_ports = Open::clients(&config)?;
+    let client_ports = Open::clients(&config, secure(&config)?)?;
     let between_servers = Security::Plain;
     let peer_ports = config.ensemble.as_ref().map(|ensemble| Open::peers(ensemble, &between_servers)).transpose()?;
     let signals = Signals::new([SIGTERM, SIGINT])
@@ -156,6 +158,18 @@ pub fn run(
     serve(runner, signals, stop, wake)?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// How connections to the secure port are encrypted, if there is to be one: files are read, and the thread for handshakes
+/// starts.
+fn secure(config: &Config) -> Result<Option<Security>, Fatal> {
+    if config.secure_client_port.is_none() {
+        return Ok(None);
+    }
+    let accepting = Arc::new(certificates::accepting(&config.tls)?);
+    let patience = Duration::from_millis(config.tls.handshake_ms.into());
+    let handshakes = Handshakes::start("client TLS", patience)?;
+    Ok(Some(Security::Tls(Tls { config: accepting, handshakes })))
 }
 
 /// The configuration with the limits of memory that hold, whether they were written or not: `conf` says so.

@@ -1,14 +1,26 @@
 //! Where clients come in: accepting at the ports that there are for them, as one loop does it.
 
 use super::Net;
+use super::arrivals::{Arrivals, Arrived};
+use super::gate::Ticket;
 use super::socket::{Socket, token};
 use crate::limits;
 use crate::runtime::descriptors;
+use crate::runtime::handshakes::Deliver;
+use crate::runtime::wake::Wake;
 use crate::server::shard::Shard;
 use rustix::event::epoll;
 use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+
+/// Brings a connection to this loop when its handshake is over. Its place among the clients is given back if it fails.
+fn later(arrivals: Arc<Arrivals>, wake: Arc<Wake>, peer: SocketAddr, ticket: Option<Ticket>) -> Deliver {
+    Box::new(move |transport| {
+        arrivals.put(Arrived { transport, peer, ticket });
+        wake.ring();
+    })
+}
 
 impl Net {
     /// Takes no more connections.
@@ -77,18 +89,44 @@ impl Net {
                 (self.rejected)();
                 continue;
             };
-            let Ok(transport) = entrance.door.security.accepted(stream) else { continue };
-            let id = shard.accept(peer);
-            let mut armed = epoll::EventFlags::IN;
-            armed.set(epoll::EventFlags::OUT, transport.is_full());
-            if epoll::add(&self.epoll, &transport, epoll::EventData::new_u64(token(id)), armed).is_err() {
-                shard.disconnected(id);
-                continue;
+            let mut ticket = Some(ticket);
+            let (arrivals, wake) = (&self.arrivals, &self.wake);
+            let later = || later(arrivals.clone(), wake.clone(), peer, ticket.take());
+            if let Ok(Some(transport)) = entrance.door.security.accepted(stream, peer, later) {
+                self.take_in(shard, Arrived { transport, peer, ticket });
             }
-            let socket = Socket { transport, id, is_at_end: false, is_unread: false, armed, ticket };
-            if let Some(over) = self.sockets.put(socket) {
-                self.lingering.take_in(over, &self.epoll);
-            }
+        }
+    }
+
+    /// Takes in the connections whose handshakes are over.
+    #[inline]
+    pub(super) fn greet(&mut self, shard: &mut Shard) {
+        while let Some(arrived) = self.arrivals.take() {
+            self.take_in(shard, arrived);
+        }
+    }
+
+    fn take_in(&mut self, shard: &mut Shard, Arrived { transport, peer, ticket }: Arrived) {
+        let Some(ticket) = ticket else { return };
+        let id = shard.accept(peer);
+        if let Some(certificate) = transport.certificate()
+            && !shard.certified(id, &certificate.subject)
+        {
+            return;
+        }
+        let mut armed = epoll::EventFlags::IN;
+        armed.set(epoll::EventFlags::OUT, transport.is_full());
+        if epoll::add(&self.epoll, &transport, epoll::EventData::new_u64(token(id)), armed).is_err() {
+            return shard.disconnected(id);
+        }
+        // Plaintext may have come with the end of the handshake.
+        let is_unread = transport.has_more();
+        if is_unread {
+            self.unread.push(id);
+        }
+        let socket = Socket { transport, id, is_at_end: false, is_unread, armed, ticket };
+        if let Some(over) = self.sockets.put(socket) {
+            self.lingering.take_in(over, &self.epoll);
         }
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! Both edges use it. A turn reads every ready socket once, hands the bytes to the shard brain, and at its
 //! end sends what each connection has in one call. How the descriptor is waited for is the edge's business, what carries
-//! the bytes is the listener's (`transport`). `entrance` accepts at each `listener`, `gate` says who may come in, `lingering` has the
+//! the bytes is the listener's (`transport`). `entrance` accepts at each `listener`, `arrivals` come from
+//! the thread that does handshakes, `gate` says who may come in, `lingering` has the
 //! connections that are over but for what their transports still have to send.
 
+mod arrivals;
 mod entrance;
 mod gate;
 mod lingering;
@@ -21,6 +23,7 @@ use crate::ids::ConnId;
 use crate::limits;
 use crate::server::facts::{AdminPlane, WordAnswer};
 use crate::server::shard::Shard;
+use arrivals::Arrivals;
 use lingering::Lingering;
 use listener::Entrance;
 use rustix::event::{Timespec, epoll};
@@ -83,6 +86,7 @@ impl Events {
 pub(crate) struct Net {
     epoll: OwnedFd,
     entrances: Vec<Entrance>,
+    arrivals: Arc<Arrivals>,
     timer: OwnedFd,
     wake: Arc<Wake>,
     gate: Arc<Gate>,
@@ -120,6 +124,7 @@ impl Net {
         let mut net = Net {
             epoll,
             entrances: doors.iter().map(|door| Entrance::at(door.clone(), wake.clone())).collect(),
+            arrivals: Arc::default(),
             timer,
             wake,
             gate,
@@ -178,6 +183,7 @@ impl Net {
         let mut found = Found::default();
         let mut has_timer = false;
         self.follow_doors(shard);
+        self.greet(shard);
         self.read_on(shard);
         for event in &events.0 {
             match event.data.u64() {

@@ -4,7 +4,8 @@
 //! Names are looked up anew at every attempt: a server that was moved is found where it is now. The loop does not wait for
 //! the thread; the result comes through a channel, and the loop is woken.
 
-use crate::runtime::transport::{Security, Transport};
+use crate::runtime::security::Security;
+use crate::runtime::transport::Transport;
 use crate::runtime::wake::Wake;
 use crate::zab::links::Address;
 use crate::zab::voters::ServerId;

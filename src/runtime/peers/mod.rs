@@ -11,7 +11,8 @@ mod socket;
 
 use super::helpers::Helpers;
 use super::ports::{Mover, Open};
-use super::transport::{Received, Security, Transport};
+use super::security::Security;
+use super::transport::{Received, Transport};
 use super::wake::Wake;
 use crate::fatal::{Fatal, Reason};
 use crate::ids::Zxid;

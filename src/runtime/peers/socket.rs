@@ -232,7 +232,7 @@ pub(crate) fn who_gives_way(sockets: &mut BTreeMap<u64, Socket>, memory: &Pot) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::transport::Security;
+    use crate::runtime::security::Security;
     use std::io::Read;
     use std::net::{TcpListener, TcpStream};
     use std::sync::mpsc::sync_channel;

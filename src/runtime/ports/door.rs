@@ -1,7 +1,7 @@
 //! A port for clients, at which every shard accepts: one listener that all of them watch, and how they learn of another one.
 
 use super::open::{Open, Port};
-use crate::runtime::transport::Security;
+use crate::runtime::security::Security;
 use crate::runtime::wake::Wake;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};

@@ -10,7 +10,7 @@ use super::Door;
 use super::open::{Endpoint, Open, Port, Wanted, peer_places};
 use crate::config::member::{MemberAddress, MemberClient, ServerId};
 use crate::fatal::{Fatal, Reason};
-use crate::runtime::transport::Security;
+use crate::runtime::security::Security;
 use crate::runtime::wake::Wake;
 use crate::server::quorum::Listen;
 use crate::server::stats::Stats;

@@ -3,7 +3,7 @@
 use crate::config::member::MemberAddress;
 use crate::config::{ClientAddress, Config, Ensemble};
 use crate::fatal::{Fatal, Reason};
-use crate::runtime::transport::Security;
+use crate::runtime::security::Security;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use std::fmt;
@@ -21,6 +21,8 @@ const PEER_BACKLOG: i32 = 128;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Port {
     Client,
+    /// The port for clients that speak TLS.
+    SecureClient,
     Election,
     Quorum,
 }
@@ -29,6 +31,7 @@ impl fmt::Display for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Port::Client => "client port",
+            Port::SecureClient => "secure client port",
             Port::Election => "election port",
             Port::Quorum => "quorum port",
         })
@@ -156,9 +159,14 @@ impl Open {
     }
 
     /// Opens the ports for clients of a server that starts: here stands which there are, and what carries the bytes of each.
-    pub(crate) fn clients(config: &Config) -> Result<Vec<Open>, Fatal> {
+    /// `secure`: how connections to the secure port are encrypted.
+    pub(crate) fn clients(config: &Config, secure: Option<Security>) -> Result<Vec<Open>, Fatal> {
         let place = Endpoint { address: config.client_address.clone(), port: config.client_port };
-        let wanted = [(Port::Client, place, Security::Plain)];
+        let mut wanted = vec![(Port::Client, place, Security::Plain)];
+        if let (Some(port), Some(security)) = (config.secure_client_port, secure) {
+            let place = Endpoint { address: config.secure_client_address.clone(), port };
+            wanted.push((Port::SecureClient, place, security));
+        }
         wanted.into_iter().map(|(port, place, security)| Open::client(config, port, place, security)).collect()
     }
 

@@ -1,20 +1,25 @@
 //! What carries the bytes of a connection: plain TCP, or a layer over it that encrypts.
 //!
 //! The socket loops of clients (`net`) and of other servers (`peers`) speak to a [`Transport`] and not to a socket. The
-//! [`Security`] of a listener, or of a dial, decides which transport its connections get. Brains never see one: they are
+//! `security` of a listener, or of a dial, decides which transport its connections get. Brains never see one: they are
 //! given plaintext and give plaintext.
 
 mod plain;
 mod received;
 #[cfg(test)]
 pub mod tests;
+mod tls;
 
 pub(super) use received::Received;
 
+use crate::tls::Certificate;
 use plain::Plain;
+use rustls::ServerConfig;
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use tls::Tls;
 
 /// One connection, as a loop over epoll drives it. The socket is non-blocking, and no call blocks.
 ///
@@ -45,6 +50,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// has ended, no write ever waits for a read. A peer that does not finish the handshake in time is disconnected by the loop:
 /// a client because it has not asked for a session, another server because it has not sent its first message.
 ///
+/// Where computing with a private key would keep others waiting, the handshake is done elsewhere (`handshakes`): it is driven by
+/// [`take_in`](Self::take_in) and `push`, and the loop gets the connection when it is over; plaintext may have come with its
+/// last bytes.
+///
 /// **The end.** [`close`](Self::close) says goodbye where the transport has words for it, and tells whether all has left;
 /// until it has, the connection lingers, for a bounded time. A transport that is dropped says nothing: that is for errors. An
 /// end of the stream without a goodbye, where there should be one, is the error `UnexpectedEof` and not [`Received::End`]:
@@ -58,6 +67,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 #[derive(Debug)]
 pub(crate) enum Transport {
     Plain(Plain),
+    /// In a box: a session of TLS is large, and most connections have none.
+    Tls(Box<Tls>),
     #[cfg(test)]
     Veiled(Box<tests::Veiled>),
 }
@@ -67,6 +78,7 @@ macro_rules! each {
     ($self:expr, $transport:ident => $call:expr) => {
         match $self {
             Transport::Plain($transport) => $call,
+            Transport::Tls($transport) => $call,
             #[cfg(test)]
             Transport::Veiled($transport) => $call,
         }
@@ -74,11 +86,43 @@ macro_rules! each {
 }
 
 impl Transport {
+    /// Over a connection, as it is.
+    pub(super) fn plain(stream: TcpStream) -> io::Result<Transport> {
+        prepare(&stream)?;
+        Ok(Transport::Plain(Plain::new(stream)))
+    }
+
+    /// Over a connection that was accepted, and will be encrypted.
+    pub(super) fn accepted_tls(stream: TcpStream, config: Arc<ServerConfig>) -> io::Result<Transport> {
+        prepare(&stream)?;
+        Ok(Transport::Tls(Box::new(Tls::accepted(stream, config)?)))
+    }
+
+    /// Over a connection, with the rules of [`tests::Veiled`].
+    #[cfg(test)]
+    pub(super) fn veiled(stream: TcpStream, answers: bool) -> io::Result<Transport> {
+        prepare(&stream)?;
+        Ok(Transport::Veiled(Box::new(tests::Veiled::new(stream, answers))))
+    }
+
     /// Reads plaintext into a buffer that has room. An error ends the connection.
     #[inline]
     pub(crate) fn read(&mut self, into: &mut [u8]) -> io::Result<Received> {
         debug_assert!(!into.is_empty(), "no room would look like the end of the stream");
         each!(self, transport => transport.read(into))
+    }
+
+    /// Reads what the socket has for the transport itself, and gives no plaintext. An error ends the connection.
+    pub(crate) fn take_in(&mut self) -> io::Result<()> {
+        each!(self, transport => transport.take_in())
+    }
+
+    /// The certificate that the other side has shown, and proved to be its own.
+    pub(crate) fn certificate(&self) -> Option<Certificate> {
+        match self {
+            Transport::Tls(transport) => transport.certificate(),
+            _ => None,
+        }
     }
 
     /// Takes some of these bytes, of which there is at least one; 0: none for now. An error ends the connection.
@@ -122,37 +166,6 @@ impl Transport {
 impl AsFd for Transport {
     fn as_fd(&self) -> BorrowedFd<'_> {
         each!(self, transport => transport.as_fd())
-    }
-}
-
-/// Which transport connections get: those of one listener, or those that this server makes to others.
-#[derive(Clone, Debug)]
-pub(crate) enum Security {
-    /// Bytes as they are.
-    Plain,
-    #[cfg(test)]
-    Veiled,
-}
-
-impl Security {
-    /// For a connection that was accepted.
-    pub(crate) fn accepted(&self, stream: TcpStream) -> io::Result<Transport> {
-        prepare(&stream)?;
-        Ok(match self {
-            Security::Plain => Transport::Plain(Plain::new(stream)),
-            #[cfg(test)]
-            Security::Veiled => Transport::Veiled(Box::new(tests::Veiled::new(stream, true))),
-        })
-    }
-
-    /// For a connection that this server has made to `host`, the name or address that a configuration has.
-    pub(crate) fn connected(&self, stream: TcpStream, host: &str) -> io::Result<Transport> {
-        prepare(&stream).map_err(|error| io::Error::new(error.kind(), format!("{host}: {error}")))?;
-        Ok(match self {
-            Security::Plain => Transport::Plain(Plain::new(stream)),
-            #[cfg(test)]
-            Security::Veiled => Transport::Veiled(Box::new(tests::Veiled::new(stream, false))),
-        })
     }
 }
 

@@ -31,6 +31,11 @@ impl Plain {
         }
     }
 
+    /// There is nothing to agree on.
+    pub(crate) fn take_in(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     #[inline]
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {

@@ -1,6 +1,7 @@
 //! A transport for tests that does whatever the contract allows and plain TCP never does, and what goes through it.
 
 use super::*;
+use crate::runtime::security::Security;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener;
@@ -60,15 +61,7 @@ impl Veiled {
 
     pub fn read(&mut self, into: &mut [u8]) -> io::Result<Received> {
         if !self.has_more() {
-            let mut wire = [0; READ];
-            match self.stream.read(&mut wire) {
-                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(n) => self.incoming.extend_from_slice(&wire[..n]),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Received::Nothing),
-                Err(error) => return Err(error),
-            }
-            self.understand()?;
-            self.answer()?;
+            self.take_in()?;
         }
         if self.plaintext.is_empty() {
             return Ok(if self.is_at_end { Received::End } else { Received::Nothing });
@@ -77,6 +70,18 @@ impl Veiled {
         into[..n].copy_from_slice(&self.plaintext[..n]);
         self.plaintext.drain(..n);
         Ok(Received::Bytes(n))
+    }
+
+    pub fn take_in(&mut self) -> io::Result<()> {
+        let mut wire = [0; READ];
+        match self.stream.read(&mut wire) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(n) => self.incoming.extend_from_slice(&wire[..n]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        self.understand()?;
+        self.answer()
     }
 
     fn understand(&mut self) -> io::Result<()> {
@@ -250,7 +255,9 @@ fn pair(security: &Security) -> [Patient; 2] {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let connected = security.connected(stream, "127.0.0.1").unwrap();
-    [connected, security.accepted(listener.accept().unwrap().0).unwrap()].map(Patient::over)
+    let (stream, peer) = listener.accept().unwrap();
+    let accepted = security.accepted(stream, peer, || unreachable!("its handshake is done here")).unwrap();
+    [connected, accepted.unwrap()].map(Patient::over)
 }
 
 #[test]

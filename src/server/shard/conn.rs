@@ -1,7 +1,7 @@
 //! One client's connection, as its shard sees it.
 
 use super::share::{Expected, Share};
-use crate::acl::{AclId, Identities};
+use crate::acl::{AclId, Identities, Identity};
 use crate::cost::Cost;
 use crate::ids::{ConnId, SessionId};
 use crate::jute::OpCode;
@@ -72,6 +72,16 @@ pub(crate) struct Caller {
     /// The last permission check of a watch's event: the step of the sequence, the ACL, and whether the identities may
     /// read.
     pub verdict: (u64, AclId, bool),
+}
+
+impl Caller {
+    /// The client has these identities from now on.
+    pub(super) fn is_now(&mut self, identities: Identities) -> Arc<Identities> {
+        let length = |identity: &Identity| identity.scheme.len() + identity.id.len() + 8;
+        self.identity_bytes = identities.iter().map(length).sum();
+        self.identities = Arc::new(identities);
+        self.identities.clone()
+    }
 }
 
 /// The pending requests in numbers.

@@ -23,7 +23,7 @@ mod slices;
 mod state;
 mod words;
 
-use crate::acl::{AclTable, Identities};
+use crate::acl::{AclTable, Identities, Identity};
 use crate::config::Config;
 use crate::cost::Cost;
 use crate::gather;
@@ -143,6 +143,27 @@ impl Shard {
         self.watches.join(id.slot, peer.ip());
         self.stats().connections.set(self.conns.count() as u64);
         id
+    }
+
+    /// A client that has just connected has proved to be the subject of a certificate (ZooKeeper 3.9,
+    /// `X509AuthenticationProvider`). A connection may not have an identity of any length: false, if it has ended for that.
+    #[must_use]
+    pub(crate) fn certified(&mut self, id: ConnId, subject: &str) -> bool {
+        let is_super = self.options.config.x509_super_user.as_deref() == Some(subject);
+        let Some(conn) = self.conns.find(id) else { return false };
+        let mut identities = (*conn.caller.identities).clone();
+        if is_super {
+            tracing::info!(peer = %conn.peer, subject, "a client has the certificate of the super user");
+            identities.add(Identity::new(b"super", subject.as_bytes()));
+        }
+        identities.add(Identity::new(b"x509", subject.as_bytes()));
+        if !identities.fit() {
+            tracing::warn!(peer = %conn.peer, "connection ended: the name in its certificate is too long");
+            self.disconnected(id);
+            return false;
+        }
+        let _ = conn.caller.is_now(identities);
+        true
     }
 
     /// The client will send nothing more. Returns whether the connection is still needed: a client may wait for an

@@ -233,10 +233,7 @@ impl Shard {
                 reply::put_bare(&mut conn.output, xid, Zxid::ZERO, ErrorCode::Ok);
                 // The core is told only of new identities, however often a client sends one.
                 if identities.len() != conn.caller.identities.len() {
-                    let identities = Arc::new(identities);
-                    conn.caller.identities = identities.clone();
-                    let length = |identity: &acl::Identity| identity.scheme.len() + identity.id.len() + 8;
-                    conn.caller.identity_bytes = identities.iter().map(length).sum();
+                    let identities = conn.caller.is_now(identities);
                     let session = conn.session;
                     self.submit(id, session, 0, Command::Identities(identities), &[]);
                 }

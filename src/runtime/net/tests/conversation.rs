@@ -4,7 +4,7 @@ use super::super::*;
 use crate::jute::OpCode;
 use crate::jute::wire::{put_bytes, put_int, put_long};
 use crate::runtime::ports::Open;
-use crate::runtime::transport::Security;
+use crate::runtime::security::Security;
 use crate::runtime::transport::tests::Patient;
 use crate::server::facts::Facts;
 use crate::sim::bodies;
