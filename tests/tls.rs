@@ -3,6 +3,8 @@
 //! `CORRAL_TEST_EDGE` runs one edge only.
 
 mod support;
+#[path = "tls/tunnel.rs"]
+mod tunnel;
 
 use rustls::version::{TLS12, TLS13};
 use std::io::{ErrorKind, Read, Write};
@@ -10,9 +12,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 use support::client::{Connection, four_letter_word};
 use support::server::{Server, Target, free_port};
-use support::tunnel::{self, store};
 use support::wire::{self, Acl, Request, code};
 use support::{Scratch, wait_for};
+use tunnel::store;
 
 /// The subject of the client's certificate, as Java spells it.
 const SUBJECT: &str = "CN=client,O=Corral";

@@ -16,7 +16,6 @@ pub mod history;
 pub mod random;
 pub mod script;
 pub mod server;
-pub mod tunnel;
 pub mod wire;
 pub mod witness;
 
