@@ -117,6 +117,10 @@ async fn every_task_ends_once_whoever_dies() {
     relay.cut();
     wait_until("the sleeper's session is over", || async { connection.exists("/workers/W3").await.unwrap().is_none() })
         .await;
+    // The master that is left sees both, and gives what they had to the worker that is left: before they come again under the
+    // same names, and find it where it was.
+    let gone = ["/assign/W1", "/assign/W3"].map(str::to_owned);
+    wait_until("nothing is left with those who are gone", || async { count(&connection, &gone).await == 0 }).await;
     workers[2].signal(libc::SIGCONT);
     workers[0] = start(&servers, "worker", "W1");
     masters.push(start(&servers, "master", "M3"));
