@@ -65,7 +65,7 @@ keys! {
         example: "/etc/corral/trust.p12", nonsense: Refused,
         meaning: "the file with the authorities that vouch for clients, or with the clients' certificates themselves",
         difference: "a certificate that does not say that it is an authority is trusted where exactly it is shown, and \
-                     vouches for no other; it is refused once it has expired",
+                     vouches for no other, unless it is of version 1; it is not looked for in revocation lists",
     }
     "ssl.trustStore.password" {
         value trust_store_password: Option<Secret<String>> = None, PASSWORD;
