@@ -150,7 +150,8 @@ pub(crate) const CLIENT_ACCEPTS: usize = 256;
 /// Milliseconds that a client's connection may take to send what its transport holds when it is over.
 pub(crate) const CLIENT_LINGER_MS: u64 = 5_000;
 
-/// TLS handshakes that one thread does at the same time. Each holds a few KiB; when there is one more, the oldest gives way.
+/// TLS handshakes that one thread does at the same time. Of what a stranger sends each holds a message of the handshake
+/// at most, which rustls bounds at 64 KiB. When there is one more, the oldest gives way.
 pub(crate) const HANDSHAKES: usize = 1024;
 
 /// Send-buffer capacity an idle connection may keep.

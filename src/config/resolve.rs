@@ -209,15 +209,15 @@ impl Draft {
     /// A secure port needs a key, and a trust store where clients are to show certificates; without such a port the keys of TLS
     /// have no effect.
     fn secure_port(&mut self) {
-        let tls = &self.tls.values;
-        let Some(_) = self.server.values.secure_client_port else {
-            let unused: Vec<_> = TLS_KEYS.iter().filter_map(|key| self.places.get_key_value(key.about.name)).collect();
-            let unused: Vec<_> = unused.into_iter().map(|(key, place)| (*key, place.clone())).collect();
-            for (key, place) in unused {
-                self.notice(place, key, true, "of no use without secureClientPort");
+        if self.server.values.secure_client_port.is_none() {
+            for key in TLS_KEYS.iter().map(|key| key.about.name) {
+                if let Some(place) = self.places.get(key).cloned() {
+                    self.notice(place, key, true, "of no use without secureClientPort");
+                }
             }
             return;
-        };
+        }
+        let tls = std::mem::take(&mut self.tls.values);
         let key = "secureClientPort";
         let mut missing = vec![];
         if tls.key_store.is_none() {
@@ -233,7 +233,7 @@ impl Draft {
         for (name, what) in missing {
             self.mistake(self.place_of(key), name, None, format!("missing, though there is a {key}; expected {what}"));
         }
-        self.server.values.tls = self.tls.values.clone();
+        self.server.values.tls = tls;
     }
 
     fn session_timeouts(&mut self) {

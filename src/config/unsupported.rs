@@ -35,10 +35,6 @@ const NO_SASL: &str = "this version has no SASL, and serving without it is not w
 const NO_ADMIN: &str = "this version has no HTTP admin server; the four-letter words are answered";
 const OFF_VALUES: &[&str] = &["false", "no", ""];
 
-/// Means nothing here, and nothing is missed.
-const IGNORED: Handling =
-    Handling::Warn { harmless: &[], reason: "tunes a part of Java's that this server does not have" };
-
 const fn warn_with(reason: &'static str) -> Handling {
     Handling::Warn { harmless: &[], reason }
 }
@@ -93,7 +89,10 @@ pub(crate) const GROUPS: &[Group] = &[
         },
     },
     // `ssl.hostnameVerification` is about clients' checks; the others choose between providers of Java.
-    Group { names: &["ssl.hostnameVerification", "ssl.sslProvider", "ssl.sessionTimeout"], handling: IGNORED },
+    Group {
+        names: &["ssl.hostnameVerification", "ssl.sslProvider", "ssl.sessionTimeout"],
+        handling: warn_with("tunes a part of Java's that this server does not have"),
+    },
     Group {
         names: &["fips-mode"],
         handling: Handling::Warn { harmless: OFF_VALUES, reason: "this version has no FIPS provider" },

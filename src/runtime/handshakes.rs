@@ -2,8 +2,8 @@
 //! ever computes with a private key.
 //!
 //! A loop accepts, and gives the socket away; the connection comes back when both sides have agreed, or never. How many
-//! may be half open, and for how long, is bounded: when there are too many the oldest gives way, so that strangers who say
-//! nothing keep nobody out.
+//! may be half open, and for how long, is bounded: when there are too many the oldest gives way, so that a burst of strangers who
+//! say nothing keeps nobody out. Against a lasting flood that is not enough: the oldest are those that are nearly done.
 
 use super::transport::Transport;
 use super::wake::Wake;

@@ -1,11 +1,11 @@
 //! Which transport connections get: those of one listener, or those that this server makes to others.
 
-use super::handshakes::{Deliver, Handshakes};
+use super::handshakes::Handshakes;
 use super::transport::Transport;
 use rustls::ServerConfig;
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 
 /// How connections are secured.
@@ -33,22 +33,22 @@ impl fmt::Debug for Tls {
 }
 
 impl Security {
-    /// For a connection that was accepted from `peer`. `None`: its handshake is done elsewhere, and `deliver` gets the
-    /// connection behind it.
-    pub(crate) fn accepted(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        deliver: impl FnOnce() -> Deliver,
-    ) -> io::Result<Option<Transport>> {
+    /// For a connection that was accepted.
+    pub(crate) fn accepted(&self, stream: TcpStream) -> io::Result<Transport> {
         match self {
-            Security::Plain => Transport::plain(stream).map(Some),
-            Security::Tls(Tls { config, handshakes }) => {
-                handshakes.begin(Transport::accepted_tls(stream, config.clone())?, peer, deliver());
-                Ok(None)
-            }
+            Security::Plain => Transport::plain(stream),
+            Security::Tls(tls) => Transport::accepted_tls(stream, tls.config.clone()),
             #[cfg(test)]
-            Security::Veiled => Transport::veiled(stream, true).map(Some),
+            Security::Veiled => Transport::veiled(stream, true),
+        }
+    }
+
+    /// Who does the handshakes of accepted connections before their loop has them; `None`: there is none, or it is done in the
+    /// loop.
+    pub(crate) fn handshakes(&self) -> Option<&Handshakes> {
+        match self {
+            Security::Tls(tls) => Some(&tls.handshakes),
+            _ => None,
         }
     }
 

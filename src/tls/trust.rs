@@ -17,12 +17,14 @@ use webpki::{CertRevocationList, EndEntityCert, KeyUsage, OwnedCertRevocationLis
 /// Whom a trust store trusts.
 ///
 /// Java's trust stores are often full of certificates that servers and clients have signed themselves. Such a one is
-/// trusted where exactly it is shown. Only what says that it is an authority can vouch for others.
+/// trusted where exactly it is shown. Only what says that it is an authority can vouch for others, or is of version 1,
+/// which cannot say so.
 pub struct Trust {
     authorities: Vec<TrustAnchor<'static>>,
     subjects: Vec<DistinguishedName>,
     exactly: HashSet<Vec<u8>>,
-    /// Whoever stands here is not trusted any more, and whoever's authority has no list here is not either.
+    /// If there are any: an authority does not vouch for whoever stands here, nor for anybody if its own list is missing. What
+    /// stands in the trust store itself is not looked for here.
     revocations: Vec<CertRevocationList<'static>>,
     algorithms: WebPkiSupportedAlgorithms,
 }

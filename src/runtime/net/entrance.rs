@@ -1,26 +1,14 @@
 //! Where clients come in: accepting at the ports that there are for them, as one loop does it.
 
 use super::Net;
-use super::arrivals::{Arrivals, Arrived};
-use super::gate::Ticket;
-use super::socket::{Socket, token};
+use super::socket::{Arrived, Socket, token};
 use crate::limits;
 use crate::runtime::descriptors;
-use crate::runtime::handshakes::Deliver;
-use crate::runtime::wake::Wake;
 use crate::server::shard::Shard;
 use rustix::event::epoll;
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
-
-/// Brings a connection to this loop when its handshake is over. Its place among the clients is given back if it fails.
-fn later(arrivals: Arc<Arrivals>, wake: Arc<Wake>, peer: SocketAddr, ticket: Option<Ticket>) -> Deliver {
-    Box::new(move |transport| {
-        arrivals.put(Arrived { transport, peer, ticket });
-        wake.ring();
-    })
-}
 
 impl Net {
     /// Takes no more connections.
@@ -89,25 +77,32 @@ impl Net {
                 (self.rejected)();
                 continue;
             };
-            let mut ticket = Some(ticket);
-            let (arrivals, wake) = (&self.arrivals, &self.wake);
-            let later = || later(arrivals.clone(), wake.clone(), peer, ticket.take());
-            if let Ok(Some(transport)) = entrance.door.security.accepted(stream, peer, later) {
+            let security = &entrance.door.security;
+            let Ok(transport) = security.accepted(stream) else { continue };
+            let Some(handshakes) = security.handshakes() else {
                 self.take_in(shard, Arrived { transport, peer, ticket });
-            }
+                continue;
+            };
+            // It comes back when its handshake is over. Its place is given back if that fails.
+            let (arrivals, wake) = (self.arrivals.0.clone(), self.wake.clone());
+            let deliver = move |transport| {
+                // When the server stops, the receiver is gone.
+                let _ = arrivals.send(Arrived { transport, peer, ticket });
+                wake.ring();
+            };
+            handshakes.begin(transport, peer, Box::new(deliver));
         }
     }
 
     /// Takes in the connections whose handshakes are over.
     #[inline]
     pub(super) fn greet(&mut self, shard: &mut Shard) {
-        while let Some(arrived) = self.arrivals.take() {
+        while let Ok(arrived) = self.arrivals.1.try_recv() {
             self.take_in(shard, arrived);
         }
     }
 
     fn take_in(&mut self, shard: &mut Shard, Arrived { transport, peer, ticket }: Arrived) {
-        let Some(ticket) = ticket else { return };
         let id = shard.accept(peer);
         if let Some(certificate) = transport.certificate()
             && !shard.certified(id, &certificate.subject)

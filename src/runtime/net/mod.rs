@@ -2,11 +2,9 @@
 //!
 //! Both edges use it. A turn reads every ready socket once, hands the bytes to the shard brain, and at its
 //! end sends what each connection has in one call. How the descriptor is waited for is the edge's business, what carries
-//! the bytes is the listener's (`transport`). `entrance` accepts at each `listener`, `arrivals` come from
-//! the thread that does handshakes, `gate` says who may come in, `lingering` has the
+//! the bytes is the listener's (`transport`). `entrance` accepts at each `listener`, `gate` says who may come in, `lingering` has the
 //! connections that are over but for what their transports still have to send.
 
-mod arrivals;
 mod entrance;
 mod gate;
 mod lingering;
@@ -23,14 +21,14 @@ use crate::ids::ConnId;
 use crate::limits;
 use crate::server::facts::{AdminPlane, WordAnswer};
 use crate::server::shard::Shard;
-use arrivals::Arrivals;
 use lingering::Lingering;
 use listener::Entrance;
 use rustix::event::{Timespec, epoll};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
-use socket::{ALARM, BELL, FIRST_LISTENER, OTHER, PEERS, Sockets, TIMER, token};
+use socket::{ALARM, Arrived, BELL, FIRST_LISTENER, OTHER, PEERS, Sockets, TIMER, token};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 /// What a turn found besides client traffic.
@@ -86,7 +84,8 @@ impl Events {
 pub(crate) struct Net {
     epoll: OwnedFd,
     entrances: Vec<Entrance>,
-    arrivals: Arc<Arrivals>,
+    /// Connections whose handshakes are over come through this from the thread that did them.
+    arrivals: (Sender<Arrived>, Receiver<Arrived>),
     timer: OwnedFd,
     wake: Arc<Wake>,
     gate: Arc<Gate>,
@@ -124,7 +123,7 @@ impl Net {
         let mut net = Net {
             epoll,
             entrances: doors.iter().map(|door| Entrance::at(door.clone(), wake.clone())).collect(),
-            arrivals: Arc::default(),
+            arrivals: channel(),
             timer,
             wake,
             gate,

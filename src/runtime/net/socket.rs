@@ -4,6 +4,7 @@ use super::gate::Ticket;
 use crate::ids::ConnId;
 use crate::runtime::transport::Transport;
 use rustix::event::epoll;
+use std::net::SocketAddr;
 
 /// Where in the epoll set the descriptors that are no clients stand: the listeners from here on, by their number, then the others.
 pub(super) const FIRST_LISTENER: u64 = u64::MAX - 63;
@@ -12,6 +13,13 @@ pub(super) const TIMER: u64 = u64::MAX - 2;
 pub(super) const OTHER: u64 = u64::MAX - 3;
 pub(super) const PEERS: u64 = u64::MAX - 4;
 pub(super) const ALARM: u64 = u64::MAX - 5;
+
+/// A connection that no shard knows yet, and its place among the clients.
+pub(super) struct Arrived {
+    pub(super) transport: Transport,
+    pub(super) peer: SocketAddr,
+    pub(super) ticket: Ticket,
+}
 
 pub(super) struct Socket {
     pub(super) transport: Transport,

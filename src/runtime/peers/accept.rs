@@ -59,7 +59,7 @@ impl Peers {
                 tracing::warn!(%from, ?port, "connection refused: there are too many");
                 continue;
             }
-            let Ok(Some(transport)) = security.accepted(stream, from, || Box::new(drop)) else { continue };
+            let Ok(transport) = security.accepted(stream) else { continue };
             let kind = if port == Port::Election { Kind::Unknown(vec![]) } else { Kind::Learner };
             let Some(token) = self.add(transport, kind) else { continue };
             if port == Port::Quorum {

@@ -59,8 +59,8 @@ use tls::Tls;
 /// end of the stream without a goodbye, where there should be one, is the error `UnexpectedEof` and not [`Received::End`]:
 /// what came may have been cut short by an attacker in between.
 ///
-/// **Bounds.** What a transport holds in either direction is bounded by a constant (a record or two and what one write makes), also
-/// during the handshake, in which anybody may speak. Bytes that break its rules are an error, never a panic; if there are words to
+/// **Bounds.** What a transport holds in either direction is bounded by a constant (a record or two and what one write makes; of the
+/// handshake, in which anybody may speak, a message). Bytes that break its rules are an error, never a panic; if there are words to
 /// say why, the transport has tried to send them before it returns the error.
 ///
 /// An enum, so that calls are direct: as long as `Plain` is the only one of a program, nothing is left of the seam.

@@ -162,7 +162,7 @@ impl Shard {
             self.disconnected(id);
             return false;
         }
-        let _ = conn.caller.is_now(identities);
+        conn.caller.is_now(identities);
         true
     }
 
